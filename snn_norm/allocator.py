@@ -1,0 +1,29 @@
+"""The C library's allocator, set to keep the memory that training frees."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+
+__all__ = ["keep_freed_memory"]
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed memory for reuse, in this process and from now on.
+
+    By default it maps each large tensor anew and unmaps it when freed, so that every training step
+    pays a page fault for each page of each temporary. The process keeps its peak size in return.
+
+    Returns:
+        Whether it could be set: only glibc has this.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,142 @@
+"""The configuration of one training run: every key, its type, its range and its default.
+
+One definition serves the library, ``python -m snn_norm.train`` and a sweep's spec.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from snn_norm.data import DATASETS
+
+__all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
+
+
+def _number(value: Any) -> Any:
+    """Accept the text of a number (YAML 1.1 reads ``1e-3`` as text); leave the rest to pydantic."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+_Number = Annotated[float, BeforeValidator(_number)]
+
+SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
+"""Keys of the spiking network alone, with their defaults."""
+
+
+class RunConfig(BaseModel):
+    """Everything that decides the numbers of one training run, and nothing else.
+
+    A key that does not apply (``num_steps`` of an artificial network, ``momentum`` of Adam) is
+    None and may not be given. Defaults that depend on another key (``image_size`` and ``augment``
+    on the data set) are filled in, so two equal configurations train alike.
+
+    Raises:
+        pydantic.ValidationError: a ValueError that names each wrong key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    architecture: str = Field(description="ann, snn, or package.module:name")
+    norm: str = Field(description="none, batchnorm, bntt, homeostatic, or package.module:name")
+    dataset: str = Field(description=f"{', '.join(DATASETS)}, or package.module:function")
+    seed: int = Field(ge=0, lt=2**32, description="initial weights, order and augmentation")
+    epochs: int = Field(ge=1, description="passes over the training set")
+
+    batch_size: int = Field(128, ge=1, description="images in a training step")
+    learning_rate: _Number = Field(1e-3, gt=0, description="its peak, where a schedule moves it")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="adam, adamw or sgd")
+    momentum: _Number | None = Field(None, ge=0, lt=1, description="of sgd; default 0.9")
+    weight_decay: _Number = Field(0.0, ge=0, description="L2 penalty, decoupled with adamw")
+    schedule: Literal["constant", "cosine"] = Field(
+        "cosine", description="constant, or cosine down to zero at the last step"
+    )
+    warmup_epochs: int = Field(0, ge=0, description="epochs of linear rise before the schedule")
+    augment: bool | None = Field(None, description="random crop and flip; default for CIFAR only")
+    stop_when_collapsed_after: int | None = Field(
+        None, ge=1, description="stop after so many epochs at chance without progress"
+    )
+
+    width: int | None = Field(
+        None, ge=1, description="channels of the first convolution; default 64"
+    )
+    image_size: int | None = Field(
+        None, ge=8, description="height and width in pixels; default: the data set's own"
+    )
+    num_steps: int | None = Field(None, ge=1, description="time steps T; default 25")
+    beta: _Number | None = Field(None, ge=0, le=1, description="membrane decay a step; default 0.9")
+    threshold: _Number | None = Field(None, gt=0, description="firing threshold; default 1")
+    slope: _Number | None = Field(None, gt=0, description="of the fast sigmoid; default 25")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_dependent_defaults(cls, values: Any) -> Any:
+        """Give each key that depends on another its default, so that none is implicit."""
+        if not isinstance(values, dict):
+            return values
+        filled = {key: value for key, value in values.items() if value is not None}
+        if filled.get("architecture") in ("ann", "snn"):
+            filled.setdefault("width", 64)
+        if filled.get("architecture") == "snn":
+            filled = {**SPIKING_KEYS, **filled}
+        if filled.get("optimizer") == "sgd":
+            filled.setdefault("momentum", 0.9)
+        if isinstance(dataset := filled.get("dataset"), str):
+            info = DATASETS.get(dataset)
+            filled.setdefault("augment", info is not None and info.augment)
+            if info is not None:
+                filled.setdefault("image_size", info.image_size)
+        return filled
+
+    @model_validator(mode="after")
+    def _check_together(self) -> RunConfig:
+        """Refuse keys that contradict each other, or that another key makes meaningless."""
+        if self.architecture == "ann":
+            for key in SPIKING_KEYS:
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key} belongs to the spiking network; architecture is 'ann': "
+                        f"take {key} out, or set architecture to snn"
+                    )
+        if self.momentum is not None and self.optimizer != "sgd":
+            raise ValueError(
+                f"momentum belongs to the optimizer sgd; optimizer is {self.optimizer!r}: "
+                "take momentum out, or set optimizer to sgd"
+            )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs must be less than epochs, got {self.warmup_epochs} "
+                f"of {self.epochs} epochs"
+            )
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """The keys that apply, by name: what a record of the run holds."""
+        return self.model_dump(exclude_none=True)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """The keys that apply to the network; image_size, if it is None, is the data set's own."""
+        given = self.given()
+        return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
+
+
+MODEL_KEYS = ("width", "image_size", *SPIKING_KEYS)
+"""Keys that shape the network; the other optional ones are training keys."""
+
+TRAINING_KEYS = (
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "warmup_epochs",
+    "augment",
+)
+"""Keys that shape the training and may stand in a spec's ``training`` section."""

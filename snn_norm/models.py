@@ -1,0 +1,258 @@
+"""The two networks: one trunk, in which only the neuron differs.
+
+Shapes: N images, C channels, T time steps, H height, W width, K classes, F features. Sequences are
+named (T, N, …) but lie in memory as (N, T, …), so that convolutions over all images of all steps,
+and norms over every (step, channel) pair, are views and not copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import snntorch
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from snn_norm.neurons import LIF, LeakyReadout
+from snn_norm.norms import make_norm
+from snn_norm.references import is_reference, load_reference
+
+__all__ = ["ANNCNN", "ARCHITECTURES", "SNNCNN", "make_model"]
+
+_HIDDEN = 256
+
+
+class _CNN(nn.Module):
+    """Convolutions w-w-pool-2w-2w-pool-4w-4w-pool, a hidden layer of 256, a classifier.
+
+    Convolutions are 3x3 and padded, pools average 2x2, a norm follows each convolution (which then
+    has no bias), a neuron each norm and the hidden layer. Layers are named conv1 to conv6, hidden.
+    """
+
+    def __init__(
+        self,
+        norm: str,
+        make_neuron: Callable[[], nn.Module],
+        *,
+        num_steps: int | None,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        width: int,
+    ) -> None:
+        super().__init__()
+        if image_size < 8:
+            raise ValueError(f"image_size must be at least 8 (three 2x2 pools), got {image_size}")
+        widths = (width, width, 2 * width, 2 * width, 4 * width, 4 * width)
+        self.convolutions = nn.ModuleDict()
+        self.norms = nn.ModuleDict()
+        self.neurons = nn.ModuleDict()
+        channels = in_channels
+        for index, out_channels in enumerate(widths, start=1):
+            name = f"conv{index}"
+            self.convolutions[name] = nn.Conv2d(
+                channels, out_channels, 3, padding=1, bias=norm == "none"
+            )
+            self.norms[name] = make_norm(norm, out_channels, num_steps)
+            self.neurons[name] = make_neuron()
+            channels = out_channels
+        self.hidden = nn.Linear(channels * (image_size // 8) ** 2, _HIDDEN)
+        self.neurons["hidden"] = make_neuron()
+        self.classifier = nn.Linear(_HIDDEN, num_classes)
+
+
+def _pooled(name: str) -> bool:
+    """Whether a pool follows this convolution: the second of each pair."""
+    return name in ("conv2", "conv4", "conv6")
+
+
+class ANNCNN(_CNN):
+    """The artificial network: rectified linear units.
+
+    Args:
+        norm: none, batchnorm, homeostatic, or ``package.module:name``, called as
+            ``name(num_features)``.
+        in_channels: channels of an image.
+        num_classes: K, the number of classes.
+        image_size: height and width in pixels, at least 8.
+        width: channels of the first convolution.
+
+    Shape:
+        Images (N, C, H, W); output logits (N, K).
+
+    Raises:
+        ValueError: an unknown norm, or image_size below 8.
+    """
+
+    def __init__(
+        self,
+        norm: str = "batchnorm",
+        *,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        image_size: int = 32,
+        width: int = 64,
+    ) -> None:
+        super().__init__(
+            norm,
+            nn.ReLU,
+            num_steps=None,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+            width=width,
+        )
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W)."""
+        for name, convolution in self.convolutions.items():
+            x_NCHW = self.neurons[name](self.norms[name](convolution(x_NCHW)))
+            if _pooled(name):
+                x_NCHW = F.avg_pool2d(x_NCHW, 2)
+        hidden_NF = self.neurons["hidden"](self.hidden(x_NCHW.flatten(1)))
+        logits_NK: Tensor = self.classifier(hidden_NF)
+        return logits_NK
+
+
+class SNNCNN(_CNN):
+    """The spiking network: leaky integrate-and-fire neurons over T time steps.
+
+    The image is a constant input current at every step; the logits are the mean membrane of a
+    readout that leaks and never resets.
+
+    Args:
+        norm: none, bntt, homeostatic, or ``package.module:name``, called as
+            ``name(num_features, num_steps)`` and given whole sequences (T, N, C, H, W).
+        num_steps: T, the number of time steps.
+        beta: decay of every membrane a time step, 0 to 1.
+        threshold: the membrane at which a spike is fired.
+        slope: of the surrogate gradient, a fast sigmoid.
+        neuron: ``lif`` runs whole sequences at once; ``snntorch`` runs snnTorch's own neurons step
+            by step, the slow reference. Both give the same numbers.
+        in_channels: channels of an image.
+        num_classes: K, the number of classes.
+        image_size: height and width in pixels, at least 8.
+        width: channels of the first convolution.
+
+    Shape:
+        Images (N, C, H, W); output logits (N, K).
+
+    Raises:
+        ValueError: an unknown norm or neuron, or image_size below 8.
+    """
+
+    def __init__(
+        self,
+        norm: str = "bntt",
+        *,
+        num_steps: int = 25,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        slope: float = 25.0,
+        neuron: Literal["lif", "snntorch"] = "lif",
+        in_channels: int = 3,
+        num_classes: int = 10,
+        image_size: int = 32,
+        width: int = 64,
+    ) -> None:
+        if neuron not in ("lif", "snntorch"):
+            raise ValueError(f"neuron must be lif or snntorch, got {neuron!r}")
+
+        def make_neuron() -> nn.Module:
+            if neuron == "lif":
+                return LIF(beta, threshold, slope)
+            # In double precision, lest a double network compute with float's 0.9.
+            decay, level = (torch.tensor(c, dtype=torch.float64) for c in (beta, threshold))
+            surrogate = snntorch.surrogate.fast_sigmoid(slope)
+            leaky: nn.Module = snntorch.Leaky(decay, level, surrogate, init_hidden=True)
+            return leaky
+
+        super().__init__(
+            norm,
+            make_neuron,
+            num_steps=num_steps,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+            width=width,
+        )
+        self.num_steps = num_steps
+        self.neuron = neuron
+        self.readout = LeakyReadout(beta)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W)."""
+        return self._step_by_step(x_NCHW) if self.neuron == "snntorch" else self._at_once(x_NCHW)
+
+    def _at_once(self, x_NCHW: Tensor) -> Tensor:
+        """Each layer over all time steps before the next layer."""
+        # The input is constant, so the first convolution is too.
+        x_TNCHW = self.convolutions["conv1"](x_NCHW).expand(self.num_steps, -1, -1, -1, -1)
+        for name, convolution in self.convolutions.items():
+            if name != "conv1":
+                x_TNCHW = _each_step(convolution, x_TNCHW)
+            x_TNCHW = self.neurons[name](self.norms[name](x_TNCHW))
+            if _pooled(name):
+                x_TNCHW = _each_step(lambda x: F.avg_pool2d(x, 2), x_TNCHW)
+        spikes_TNF = self.neurons["hidden"](self.hidden(x_TNCHW.flatten(2)))
+        logits_NK: Tensor = self.readout(self.classifier(spikes_TNF))
+        return logits_NK
+
+    def _step_by_step(self, x_NCHW: Tensor) -> Tensor:
+        """All layers at one time step before the next step, as snnTorch's tutorials do."""
+        for neuron in self.neurons.values():
+            assert isinstance(neuron, snntorch.Leaky)
+            neuron.reset_mem()
+        outputs = []
+        for t in range(self.num_steps):
+            x = x_NCHW
+            for name, convolution in self.convolutions.items():
+                x = convolution(x)
+                norm = self.norms[name]
+                x = self.neurons[name](x if isinstance(norm, nn.Identity) else norm(x, t))
+                x = x.to(x_NCHW.dtype)  # snnTorch's surrogate makes every spike a float32
+                if _pooled(name):
+                    x = F.avg_pool2d(x, 2)
+            spikes_NF = self.neurons["hidden"](self.hidden(x.flatten(1))).to(x_NCHW.dtype)
+            outputs.append(self.classifier(spikes_NF))
+        logits_NK: Tensor = self.readout(torch.stack(outputs))
+        return logits_NK
+
+
+def _each_step(layer: Callable[[Tensor], Tensor], x_TNCHW: Tensor) -> Tensor:
+    """Apply a layer for images to every image of every time step."""
+    x_NTCHW = x_TNCHW.transpose(0, 1)
+    y_NTCHW: Tensor = layer(x_NTCHW.flatten(0, 1)).unflatten(0, x_NTCHW.shape[:2])
+    return y_NTCHW.transpose(0, 1)
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"ann": ANNCNN, "snn": SNNCNN}
+"""Networks by name."""
+
+
+def make_model(architecture: str, **keys: object) -> nn.Module:
+    """Make a network from its name.
+
+    Args:
+        architecture: ann, snn, or ``package.module:name`` for your own, called with the same keys.
+        keys: norm, in_channels, num_classes, image_size and the network's other arguments.
+
+    Raises:
+        ValueError: the name is unknown or cannot be imported, or a key's value is wrong.
+    """
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture](**keys)
+    if is_reference(architecture):
+        model = load_reference(architecture)(**keys)
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"architecture {architecture!r} must make a torch.nn.Module, "
+                f"got a {type(model).__name__}"
+            )
+        return model
+    raise ValueError(
+        f"architecture must be one of {', '.join(ARCHITECTURES)}, or package.module:name, "
+        f"got {architecture!r}"
+    )

@@ -1,0 +1,78 @@
+"""Names of a user's own code: ``package.module:name`` to the object it stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def is_reference(name: str) -> bool:
+    """Whether ``name`` has the form ``package.module:name``."""
+    return _REFERENCE.fullmatch(name) is not None
+
+
+def load_reference(reference: str) -> Any:
+    """Import what ``package.module:name`` stands for.
+
+    Raises:
+        ValueError: the text has another form, the module cannot be imported
+            (whatever it raised is the cause), or it has no such name.
+    """
+    if not is_reference(reference):
+        raise ValueError(f"{reference!r} does not have the form package.module:name")
+    module_name, _, name = reference.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # a user's module may raise anything
+        raise ValueError(
+            f"cannot import {module_name!r} for {reference!r}: {type(error).__name__}: {error}; "
+            "it must be installed, or lie in the folder that the command is started from"
+        ) from error
+    if not hasattr(module, name):
+        known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing public"
+        raise ValueError(f"module {module_name!r} has no {name!r}; it has {known}")
+    return getattr(module, name)
+
+
+def check_call(reference: str, *args: object, **kwargs: object) -> None:
+    """Check that ``reference`` can be called with these arguments, without calling it.
+
+    Raises:
+        ValueError: it cannot be imported, is not callable, or takes other arguments.
+    """
+    target = load_reference(reference)
+    if not callable(target):
+        raise ValueError(f"{reference!r} cannot be called: it is of type {type(target).__name__}")
+    try:
+        signature = inspect.signature(target)
+    except ValueError:
+        return  # some built-in callables do not tell theirs
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        wanted = [repr(a) for a in args] + [f"{k}={v!r}" for k, v in kwargs.items()]
+        raise ValueError(
+            f"{reference!r} must take ({', '.join(wanted)}): {error}; its signature is {signature}"
+        ) from error
+
+
+def source_digest(reference: str) -> str:
+    """Digest of the source file that defines ``reference``: changed code is another experiment.
+
+    Raises:
+        ValueError: as :func:`load_reference`, or the source cannot be read.
+    """
+    target = inspect.unwrap(load_reference(reference))  # a decorator's file is not the user's
+    try:
+        path = inspect.getsourcefile(target)
+    except TypeError as error:
+        raise ValueError(f"{reference!r} is not a class or function written in Python") from error
+    if path is None:
+        raise ValueError(f"the source file of {reference!r} cannot be found")
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
