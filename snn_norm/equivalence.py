@@ -1,0 +1,156 @@
+"""Proposition 1, measured: ``python -m snn_norm.equivalence``.
+
+``BatchNorm2d`` normalizes a training batch by the batch's own mean and variance,
+``HomeostaticNorm`` by moving ones. Where the two statistics agree, so must the outputs; here both
+layers see the same feature maps, and their outputs are compared in the cases that matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from snn_norm.norms import HomeostaticNorm
+
+__all__ = ["Comparison", "FeatureMaps", "compare", "main"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both outputs on the same batches; moments are over all values, variances biased."""
+
+    case: str
+    expected: str
+    largest_difference: float
+    """Of two elements of the outputs at the same place."""
+    standard: tuple[float, float]
+    """Mean and variance of BatchNorm2d's output."""
+    homeostatic: tuple[float, float]
+    """Mean and variance of HomeostaticNorm's output."""
+
+
+class FeatureMaps:
+    """Batches from one distribution: each channel Gaussian, with a mean and deviation of its own.
+
+    Args:
+        images: N, images in a batch.
+        channels: C.
+        size: H and W.
+        seed: of channels and batches.
+    """
+
+    def __init__(self, images: int, channels: int, size: int, seed: int) -> None:
+        self._shape = (images, channels, size, size)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._mean = 2 * torch.randn(channels, 1, 1, generator=self._generator)
+        self._deviation = torch.rand(channels, 1, 1, generator=self._generator) * 2.5 + 0.5
+
+    def batch(self) -> Tensor:
+        """The next batch, (N, C, H, W)."""
+        noise = torch.randn(self._shape, generator=self._generator)
+        return self._mean + self._deviation * noise
+
+
+def compare(maps: FeatureMaps, channels: int) -> Iterator[Comparison]:
+    """Compare the two layers in each case, on batches of ``maps``."""
+    standard, homeostatic = nn.BatchNorm2d(channels), HomeostaticNorm(channels)
+    outputs: list[tuple[Tensor, Tensor]] = []
+    for count in range(1, 101):
+        x_NCHW = maps.batch()
+        outputs.append((standard(x_NCHW), homeostatic(x_NCHW)))
+        if count == 1:
+            expected = "equal: the first batch is all that the moving statistics know"
+            yield _compared("training, batch 1", expected, *outputs.pop())
+        elif count in (10, 100):
+            expected = "close: this batch's statistics against the average of the last ten or so"
+            yield _compared(f"training, batch {count}", expected, *outputs[-1])
+    yield _compared(
+        "training, batches 2 to 100",
+        "closer in the moments: the deviations of single batches cancel",
+        *(torch.cat(batches) for batches in zip(*outputs, strict=True)),
+    )
+
+    evaluated = copy.deepcopy(homeostatic)
+    evaluated.load_state_dict(standard.state_dict())
+    x_NCHW = maps.batch()
+    yield _compared(
+        "evaluation, one state_dict",
+        "equal: both normalize by the same stored statistics",
+        standard.eval()(x_NCHW),
+        evaluated.eval()(x_NCHW),
+    )
+    yield _compared(
+        "evaluation, own statistics",
+        "close: running_var of BatchNorm2d is unbiased and leaves out how batch means differ",
+        standard(x_NCHW),
+        homeostatic.eval()(x_NCHW),
+    )
+    standard.train()
+    homeostatic.train().momentum = 1.0
+    yield _compared(
+        "training, momentum 1",
+        "equal: the moving statistics are those of the newest batch",
+        standard(x_NCHW),
+        homeostatic(x_NCHW),
+    )
+
+
+def _compared(case: str, expected: str, standard: Tensor, homeostatic: Tensor) -> Comparison:
+    return Comparison(
+        case,
+        expected,
+        (standard - homeostatic).abs().max().item(),
+        (standard.mean().item(), standard.var(correction=0).item()),
+        (homeostatic.mean().item(), homeostatic.var(correction=0).item()),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the comparison as a table.
+
+    Args:
+        arguments: of the command line; None for the process's own.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m snn_norm.equivalence",
+        description="Compare nn.BatchNorm2d and HomeostaticNorm on the same feature maps.",
+    )
+    parser.add_argument("--batch-size", type=_positive, default=32, help="images; default 32")
+    parser.add_argument("--channels", type=_positive, default=64, help="default 64")
+    parser.add_argument("--size", type=_positive, default=16, help="height and width; default 16")
+    parser.add_argument("--seed", type=int, default=42, help="default 42")
+    options = parser.parse_args(arguments)
+    if options.batch_size * options.size**2 == 1:
+        parser.error("a batch needs more than one value a channel: raise --batch-size or --size")
+    maps = FeatureMaps(options.batch_size, options.channels, options.size, options.seed)
+    with torch.no_grad():
+        comparisons = list(compare(maps, options.channels))
+    shape = f"{options.batch_size} x {options.channels} x {options.size} x {options.size}"
+    print(f"Batches of {shape}, seed {options.seed}; outputs are in units of one deviation.")
+    print(_table(comparisons))
+
+
+def _table(comparisons: list[Comparison]) -> str:
+    heading = f"{'':27}{'largest':>11}{'BatchNorm2d':>24}{'HomeostaticNorm':>24}"
+    columns = f"{'':27}{'difference':>11}" + 2 * f"{'mean':>14}{'var':>10}" + "   expected"
+    lines = [heading, columns]
+    for c in comparisons:
+        moments = "".join(f"{mean:14.6f}{var:10.6f}" for mean, var in (c.standard, c.homeostatic))
+        lines.append(f"{c.case:27}{c.largest_difference:11.2e}{moments}   {c.expected}")
+    return "\n".join(lines)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""One training run from the shell: ``python -m snn_norm.train --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import torch
+from tqdm import tqdm
+
+from snn_norm.config import MODEL_KEYS, RunConfig
+from snn_norm.data import load_dataset
+from snn_norm.models import make_model
+from snn_norm.references import check_call, is_reference
+from snn_norm.training import EpochResult, TrainingRun
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train one network, a line an epoch.
+
+    Args:
+        arguments: of the command line; None for the process's own.
+
+    Returns:
+        Exit code: 0 done, 2 the input was wrong, 130 interrupted.
+    """
+    try:
+        run = _prepare(vars(_parser().parse_args(arguments)))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    interrupted = False
+    try:
+        while run.outcome is None:
+            print(_line(_epoch_with_bar(run), run.config.epochs), flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    end = "interrupted" if interrupted else run.outcome
+    best = run.best
+    print(
+        f"no epoch with a finite loss; {end}"
+        if best is None
+        else f"best test accuracy {best.test_accuracy:.2%} in epoch {best.epoch}; {end}"
+    )
+    return _INTERRUPTED if interrupted else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m snn_norm.train",
+        description="Train one network and print each epoch's results.",
+        allow_abbrev=False,
+        usage="%(prog)s --architecture A --norm N --dataset D --epochs E --seed S [options]",
+    )
+    required = parser.add_argument_group("what to train")
+    model = parser.add_argument_group("model")
+    training = parser.add_argument_group("training")
+    for key, field in RunConfig.model_fields.items():
+        group = required if field.is_required() else model if key in MODEL_KEYS else training
+        known = "" if field.default is None or field.is_required() else f"; default {field.default}"
+        # Values stay text here: RunConfig converts and judges them all, and names each wrong one.
+        form: dict[str, Any] = (
+            {"action": argparse.BooleanOptionalAction}
+            if field.annotation == bool | None
+            else {"metavar": "VALUE"}
+        )
+        group.add_argument(
+            _flag(key),
+            required=field.is_required(),
+            default=argparse.SUPPRESS,
+            help=f"{field.description}{known}",
+            **form,
+        )
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--data",
+        type=Path,
+        default=_data_folder(),
+        metavar="FOLDER",
+        help="folder of the data sets; default $SNN_SWEEP_DATA, "
+        "or the folder data in $SNN_SWEEP_HOME or in ~/.snn-sweep",
+    )
+    where.add_argument(
+        "--device", default="auto", help="cpu, cuda, …; default: cuda where there is one, else cpu"
+    )
+    return parser
+
+
+def _prepare(options: dict[str, Any]) -> TrainingRun:
+    """Check everything, then load the data set and build the network.
+
+    Raises:
+        ValueError: what was wrong, a line for each key.
+    """
+    folder, device = options.pop("data"), _device(options.pop("device"))
+    try:
+        config = RunConfig.model_validate(options, strict=False)
+    except pydantic.ValidationError as invalid:
+        raise ValueError("\n".join(_in_words(error) for error in invalid.errors())) from invalid
+    _check_network(config)
+    dataset = load_dataset(config.dataset, folder, config.image_size)
+    return TrainingRun(config, dataset, device=device)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error
+
+
+def _in_words(error: Any) -> str:
+    """A line for one wrong key; what concerns several keys names them itself."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    key = str(error["loc"][0])
+    description = RunConfig.model_fields[key].description
+    return f"{_flag(key)}: {error['msg']}, got {error['input']!r} ({description})"
+
+
+def _check_network(config: RunConfig) -> None:
+    """Find a wrong name before a data set is downloaded for nothing."""
+    sizes = {"in_channels": 3, "num_classes": 10, "image_size": config.image_size or 32}
+    keys = {**config.model_arguments(), **sizes}
+    if is_reference(config.architecture):
+        check_call(config.architecture, **keys)
+    elif is_reference(config.norm):
+        check_call(config.norm, 64, *([config.num_steps] if config.num_steps else []))
+    else:
+        with torch.device("meta"):
+            make_model(config.architecture, **keys)
+
+
+def _epoch_with_bar(run: TrainingRun) -> EpochResult:
+    images = len(run.dataset.train_labels)
+    title = f"epoch {len(run.history) + 1}/{run.config.epochs}"
+    with tqdm(total=images, desc=title, unit="image", leave=False, disable=None) as bar:
+        return run.run_epoch(on_batch=bar.update)
+
+
+def _line(result: EpochResult, epochs: int) -> str:
+    return (
+        f"epoch {result.epoch:{len(str(epochs))}}/{epochs}   "
+        f"train: loss {result.train_loss:.4f}, accuracy {result.train_accuracy:7.2%}   "
+        f"test: loss {result.test_loss:.4f}, accuracy {result.test_accuracy:7.2%}   "
+        f"{result.images_per_second:.0f} images/s"
+    )
+
+
+def _data_folder() -> Path:
+    home = Path(os.environ.get("SNN_SWEEP_HOME") or Path.home() / ".snn-sweep")
+    return Path(os.environ.get("SNN_SWEEP_DATA") or home / "data")
+
+
+def _flag(key: str) -> str:
+    return "--" + key.replace("_", "-")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

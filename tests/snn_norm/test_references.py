@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from snn_norm.references import check_call, is_reference, load_reference, source_digest
+
+_COUNTER = itertools.count()
+
+WriteModule = Callable[[str], str]
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteModule:
+    """Write a module of a name never used before, and give the name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(source: str) -> str:
+        name = f"own_reference_{next(_COUNTER)}"
+        (tmp_path / f"{name}.py").write_text(source)
+        return name
+
+    return write
+
+
+@pytest.mark.parametrize("name", ["module:name", "package.module:name", "_m1:_n", "größe.b:Ç"])
+def test_a_reference_has_a_module_and_a_name(name: str) -> None:
+    assert is_reference(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ":", "module", "module:", ":name", "a b:c", "a:b:c", "a..b:c", ".a:b", "a.:b", "a:b.c",
+     "1a:b", "a:1b", "a/b:c", "a:b\n", "a-b:c", "../a:b", "a:b()"],
+)  # fmt: skip
+def test_other_forms_are_refused(name: str) -> None:
+    assert not is_reference(name)
+    with pytest.raises(ValueError, match=r"does not have the form package\.module:name"):
+        load_reference(name)
+
+
+def test_it_stands_for_the_object_in_the_module(write_module: WriteModule) -> None:
+    module = write_module("answer = 42")
+    assert load_reference(f"{module}:answer") == 42
+
+
+def test_a_missing_module_is_named() -> None:
+    with pytest.raises(ValueError, match=r"cannot import 'no_such_module_here'.*must be installed"):
+        load_reference("no_such_module_here:name")
+
+
+def test_a_missing_name_lists_the_ones_there_are(write_module: WriteModule) -> None:
+    module = write_module("first = second = 1\n_hidden = 2")
+    with pytest.raises(ValueError, match=r"has no 'third'; it has first, second$"):
+        load_reference(f"{module}:third")
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("raise RuntimeError('out of cheese')", "RuntimeError: out of cheese"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("def f(:", "SyntaxError"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_what_a_module_raises_is_told(write_module: WriteModule, source: str, what: str) -> None:
+    module = write_module(source)
+    with pytest.raises(ValueError, match=f"cannot import '{module}'.*{what}") as caught:
+        load_reference(f"{module}:name")
+    assert caught.value.__cause__ is not None
+
+
+def test_ctrl_c_during_the_import_gets_through(write_module: WriteModule) -> None:
+    module = write_module("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_reference(f"{module}:name")
+
+
+def test_check_call_does_not_call(write_module: WriteModule) -> None:
+    module = write_module("def f(a, *, b): raise AssertionError('called')")
+    check_call(f"{module}:f", 1, b=2)
+
+
+def test_a_class_can_be_called(write_module: WriteModule) -> None:
+    module = write_module("class Norm:\n    def __init__(self, num_features): pass")
+    check_call(f"{module}:Norm", 64)
+    with pytest.raises(ValueError, match="too many positional arguments"):
+        check_call(f"{module}:Norm", 64, 25)
+
+
+def test_what_cannot_be_called_is_refused(write_module: WriteModule) -> None:
+    module = write_module("f = 3")
+    with pytest.raises(ValueError, match="cannot be called: it is of type int"):
+        check_call(f"{module}:f")
+
+
+def test_a_wrong_signature_is_shown_with_the_right_one(write_module: WriteModule) -> None:
+    module = write_module("def f(a, b): pass")
+    with pytest.raises(ValueError, match=r"must take \(1, c=2\):.*its signature is \(a, b\)"):
+        check_call(f"{module}:f", 1, c=2)
+
+
+def test_what_has_no_signature_is_taken_on_trust() -> None:
+    check_call("builtins:dict", 1, 2, 3)
+
+
+def test_the_digest_follows_the_source(write_module: WriteModule) -> None:
+    first = write_module("def f(): return 1")
+    same = write_module("def f(): return 1")
+    other = write_module("def f(): return 2")
+    assert source_digest(f"{first}:f") == source_digest(f"{same}:f")
+    assert source_digest(f"{first}:f") != source_digest(f"{other}:f")
+
+
+def test_the_digest_is_of_the_file_that_defines_it(write_module: WriteModule) -> None:
+    home = write_module("def f(): return 1")
+    abroad = write_module(f"from {home} import f\nunrelated = 1")
+    assert source_digest(f"{abroad}:f") == source_digest(f"{home}:f")
+
+
+def test_the_digest_of_a_decorated_function_is_its_own(write_module: WriteModule) -> None:
+    source = "from functools import cache\n@cache\ndef f(): return {}"
+    one, same, two = (write_module(source.format(value)) for value in (1, 1, 2))
+    assert source_digest(f"{one}:f") == source_digest(f"{same}:f")
+    assert source_digest(f"{one}:f") != source_digest(f"{two}:f")
+
+
+@pytest.mark.parametrize("reference", ["math:sin", "math:pi"])
+def test_what_has_no_source_has_no_digest(reference: str) -> None:
+    with pytest.raises(ValueError, match=f"'{reference}' is not a class or function written in"):
+        source_digest(reference)
