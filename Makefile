@@ -1,0 +1,26 @@
+# A fresh checkout needs Python 3.11 or newer with venv, and make; nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: sweep test lint clean
+
+sweep: .venv/sweep  ## the digits sweep end to end, and its table
+	$(BIN)/snn-sweep run digits
+
+test: .venv/test lint  ## all tests
+	$(BIN)/pytest
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# .venv/EXTRA marks that the package is installed with that extra, as pyproject.toml has it.
+.venv/%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing snn-norm[$*] into .venv: this takes a minute or two"
+	$(BIN)/pip install --quiet --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,195 @@
+"""One training step of the spiking network against the same network in other libraries.
+
+    python -m benchmarks.training_step --device cpu --precision float32 --num-steps 25
+
+Every contender runs in a process of its own, the way its users run it, and takes one step at a time
+in turn with the others, so that a machine that slows down slows down for all of them. Memory is
+the peak over what the process held before the step: resident memory on a CPU, allocated memory on a
+GPU. SpikingJelly is left out where it is not installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import importlib.util
+import multiprocessing
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.peers import CONTENDERS, Setting
+
+_WARM_UP_IMAGES = 2
+
+
+def main() -> None:
+    """Run the contenders and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
+    parser.add_argument("--norm", choices=("bntt", "homeostatic", "none"), default="bntt")
+    parser.add_argument("--num-steps", type=int, default=25)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument(
+        "--over-time", type=int, nargs="*", metavar="T",
+        help="instead: time and memory at these numbers of time steps (5 10 25 50 100)",
+    )  # fmt: skip
+    arguments = vars(parser.parse_args())
+    repeats, names = arguments.pop("repeats"), arguments.pop("only")
+    if importlib.util.find_spec("spikingjelly") is None:
+        names = [name for name in names if not name.startswith("SpikingJelly")]
+    over_time = arguments.pop("over_time")
+    setting = Setting(**arguments)
+    print(f"{_machine()}; {setting}\n")
+    if over_time is None:
+        _print_contenders(measure(names, setting, repeats))
+    else:
+        _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats)
+
+
+def measure(names: list[str], setting: Setting, repeats: int) -> dict[str, tuple[float, int]]:
+    """Seconds (median) and peak bytes of a step, by contender."""
+    with _workers(names, setting) as workers:
+        peaks = {name: ask(None) for name, ask in workers.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for _ in range(repeats):
+            for name, ask in workers.items():
+                seconds[name].append(ask(None))
+    return {name: (statistics.median(seconds[name]), int(peaks[name])) for name in names}
+
+
+@contextmanager
+def _workers(names: list[str], setting: Setting) -> Iterator[dict[str, Callable[[None], float]]]:
+    """A process for each contender, that takes a step when asked; the first answer is its memory."""
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for name in names:
+        pipes[name], theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, name, setting), daemon=True)
+        process.start()
+        theirs.close()
+        processes.append(process)
+        pipes[name].recv()  # one at a time: ready, before the next one warms up
+
+    def ask(name: str) -> float:
+        pipes[name].send("step")
+        answer: float = pipes[name].recv()
+        return answer
+
+    try:
+        yield {name: lambda _, name=name: ask(name) for name in names}
+    finally:
+        for pipe in pipes.values():
+            pipe.close()
+        for process in processes:
+            process.join()
+
+
+def _serve(pipe: Any, name: str, setting: Setting) -> None:
+    torch.set_num_threads(setting.threads)
+    torch.manual_seed(0)
+    contender = CONTENDERS[name](setting)
+    # Whatever is loaded or compiled at first use is not the step's memory.
+    _step(contender, setting, _WARM_UP_IMAGES)
+    pipe.send("ready")
+    first = True
+    while True:
+        try:
+            pipe.recv()
+        except EOFError:
+            return
+        if first:
+            with _peak_memory(setting) as peak:
+                _step(contender, setting, setting.batch_size)
+                _step(contender, setting, setting.batch_size)
+            pipe.send(peak[0])
+            first = False
+        else:
+            started = time.perf_counter()
+            _step(contender, setting, setting.batch_size)
+            pipe.send(time.perf_counter() - started)
+
+
+def _step(contender: nn.Module, setting: Setting, images: int) -> None:
+    """Forward, loss, backward; the optimizer is the same for all and not measured."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (images, 3, setting.image_size, setting.image_size)
+    x_NCHW = torch.randn(shape, generator=generator).to(setting.device)
+    labels_N = torch.arange(images, device=setting.device) % 10
+    contender.zero_grad()
+    F.cross_entropy(contender(x_NCHW), labels_N).backward()
+    if setting.device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def _peak_memory(setting: Setting) -> Iterator[list[int]]:
+    """Fill the list with the most bytes held inside the context over those held before."""
+    result: list[int] = []
+    if setting.device.startswith("cuda"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        yield result
+        result.append(torch.cuda.max_memory_allocated() - before)
+        return
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
+    before = _resident("VmRSS")
+    yield result
+    result.append(_resident("VmHWM") - before)
+
+
+def _resident(field: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"{field}:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def _print_contenders(results: dict[str, tuple[float, int]]) -> None:
+    ours_seconds, ours_bytes = results.get("snn_norm", next(iter(results.values())))
+    print("| | ms a step | time, ours = 1 | peak memory, MB | memory, ours = 1 |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name, (seconds, peak) in results.items():
+        print(
+            f"| {name} | {seconds * 1e3:.0f} | {seconds / ours_seconds:.2f} "
+            f"| {peak / 1e6:.0f} | {peak / ours_bytes:.2f} |"
+        )
+
+
+def _print_over_time(names: list[str], setting: Setting, steps: list[int], repeats: int) -> None:
+    print("| T | " + " | ".join(f"{name}, ms | MB" for name in names) + " |")
+    print("| ---: |" + " ---: | ---: |" * len(names))
+    for num_steps in steps:
+        results = measure(names, setting._replace(num_steps=num_steps), repeats)
+        cells = (f"{seconds * 1e3:.0f} | {peak / 1e6:.0f}" for seconds, peak in results.values())
+        print(f"| {num_steps} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _machine() -> str:
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    model = found[1] if found else platform.machine()
+    return f"{model}, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()

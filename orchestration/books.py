@@ -1,0 +1,150 @@
+"""A sweep's experiment and runs in MLflow, as its driver keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from orchestration.contract import (
+    NAME_TAG,
+    OUTCOME_TAG,
+    ROLE_TAG,
+    STATUS_TAG,
+    TRIAL_KEY_TAG,
+    VERSION_TAG,
+    spec_from_tags,
+    spec_tags,
+)
+from orchestration.errors import InputError
+from orchestration.plan import RecordedRun
+from orchestration.recorder import Spool, close_run, deliver
+from orchestration.spec import SweepSpec
+from orchestration.trial import spool_path
+
+__all__ = ["SweepBooks"]
+
+_PAGE = 1000
+_SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+
+class SweepBooks:
+    """The books of one sweep. Reading creates nothing.
+
+    Args:
+        client: MLflow's client.
+        name: the sweep's name, which is its experiment's.
+
+    Raises:
+        InputError: the experiment has been deleted in MLflow.
+    """
+
+    def __init__(self, client: MlflowClient, name: str) -> None:
+        self._client = client
+        self._name = name
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise InputError(
+                f"the experiment {name!r} has been deleted in MLflow: restore it there, "
+                "or give the sweep another name"
+            )
+        self.experiment_id: str | None = experiment.experiment_id if experiment else None
+        self.parent_run_id: str | None = None
+
+    def open(self, spec: SweepSpec) -> None:
+        """Make what is missing of experiment and parent run, and mark the sweep as running."""
+        if self.experiment_id is None:
+            self.experiment_id = self._create_experiment()
+        tags = {
+            ROLE_TAG: "sweep",
+            NAME_TAG: self._name,
+            STATUS_TAG: "running",
+            **spec_tags(spec.to_json()),
+        }
+        if parents := list(self._runs("sweep")):
+            self.parent_run_id = parents[0].info.run_id
+            self._client.update_run(self.parent_run_id, status="RUNNING")
+            for key, value in tags.items():
+                self._client.set_tag(self.parent_run_id, key, value)
+        else:
+            run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
+            self.parent_run_id = run.info.run_id
+
+    def close(self, status: str) -> None:
+        """Mark the sweep as completed, failed or stopped."""
+        assert self.parent_run_id is not None
+        self._client.set_tag(self.parent_run_id, STATUS_TAG, status)
+        self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
+
+    def are_closed_for(self, spec: SweepSpec) -> bool:
+        """Whether the sweep is recorded as completed, with this very spec."""
+        parents = list(self._runs("sweep"))
+        return bool(parents) and (
+            parents[0].data.tags.get(STATUS_TAG) == "completed"
+            and spec_from_tags(parents[0].data.tags) == spec.to_json()
+        )
+
+    def recorded(self) -> list[RecordedRun]:
+        """The runs of all trials, the earliest started first."""
+        return [self._recorded(run) for run in self._runs("trial")]
+
+    def close_trial(self, run_id: str, status: str, reason: str, folder: Path) -> None:
+        """End a run without a writer, once all that waits in its trial's folder has arrived."""
+        path = spool_path(folder)
+        if path.exists():
+            spool = Spool(path)
+            if spool.run_id == run_id:
+                deliver(self._client, run_id, spool.entries)
+            spool.close()
+        close_run(self._client, run_id, status, reason)
+
+    def _create_experiment(self) -> str:
+        try:
+            return str(self._client.create_experiment(self._name))
+        except MlflowException:
+            # Somebody else may have made it at the same moment.
+            experiment = self._client.get_experiment_by_name(self._name)
+            if experiment is None:
+                raise
+            return str(experiment.experiment_id)
+
+    def _runs(self, role: str) -> Iterator[Run]:
+        token: str | None = None
+        while self.experiment_id is not None:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.`{ROLE_TAG}` = '{role}'",
+                max_results=_PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _recorded(self, run: Run) -> RecordedRun:
+        tags, metrics = run.data.tags, run.data.metrics
+        finished = run.info.status == "FINISHED" and OUTCOME_TAG in tags
+        if finished:
+            # Nothing is left to do in it: a look at the last epoch is enough.
+            seconds = [metrics["epoch_seconds"]] if "epoch_seconds" in metrics else []
+            epochs_done = 0
+        else:
+            history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
+            seconds = [point.value for point in history]
+            epochs_done = max((point.step for point in history), default=0)
+        return RecordedRun(
+            run_id=run.info.run_id,
+            trial_key=tags.get(TRIAL_KEY_TAG, ""),
+            status=cast("Any", run.info.status),
+            outcome=tags.get(OUTCOME_TAG),
+            epochs_done=epochs_done,
+            epoch_seconds=fmean(seconds) if seconds else None,
+            version=tags.get(VERSION_TAG),
+        )

@@ -1,0 +1,71 @@
+"""The MLflow names that this project writes and reads: tags, metrics, and how params are spelled.
+
+They are a contract: other people's scripts query them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+__all__ = [
+    "BEST_EPOCH",
+    "BEST_TEST_ACCURACY",
+    "NAME_TAG",
+    "OUTCOME_TAG",
+    "PARENT_TAG",
+    "REASON_TAG",
+    "ROLE_TAG",
+    "SPEC_TAG",
+    "STATUS_TAG",
+    "TRIAL_KEY_TAG",
+    "VERSION_TAG",
+    "params_of",
+    "spec_from_tags",
+    "spec_tags",
+]
+
+PARENT_TAG = "mlflow.parentRunId"
+ROLE_TAG = "snn_sweep.role"
+NAME_TAG = "snn_sweep.name"
+STATUS_TAG = "snn_sweep.status"
+SPEC_TAG = "snn_sweep.spec"
+TRIAL_KEY_TAG = "snn_sweep.trial_key"
+OUTCOME_TAG = "snn_sweep.outcome"
+REASON_TAG = "snn_sweep.reason"
+VERSION_TAG = "snn_sweep.version"
+
+BEST_TEST_ACCURACY = "best_test_accuracy"
+BEST_EPOCH = "best_epoch"
+
+_LONGEST_TAG = 8000  # characters, MLflow's limit
+
+
+def params_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """A configuration as MLflow params: text as it is, all else as JSON."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
+
+
+def spec_tags(spec_json: str) -> dict[str, str]:
+    """A spec's JSON as tags, in as many pieces as MLflow's limit asks for."""
+    pieces = [spec_json[i : i + _LONGEST_TAG] for i in range(0, len(spec_json), _LONGEST_TAG)]
+    return {_spec_tag(index): piece for index, piece in enumerate(pieces)}
+
+
+def spec_from_tags(tags: Mapping[str, str]) -> str | None:
+    """The spec's JSON out of a sweep's tags; None where there is none."""
+
+    def pieces() -> Iterator[str]:
+        index = 0
+        while (piece := tags.get(_spec_tag(index))) is not None:
+            yield piece
+            index += 1
+
+    return "".join(pieces()) or None
+
+
+def _spec_tag(index: int) -> str:
+    return SPEC_TAG if index == 0 else f"{SPEC_TAG}.{index}"

@@ -1,0 +1,283 @@
+"""Runs a sweep: plan, Ray Tune, books closed. One live driver a sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from orchestration.books import SweepBooks
+from orchestration.client import connect
+from orchestration.errors import InputError
+from orchestration.lease import sweep_lease
+from orchestration.plan import Plan, RecordedRun, make_plan
+from orchestration.progress import Watch, make_watch
+from orchestration.recorder import TrialRecord
+from orchestration.spec import SweepSpec, Trial
+from orchestration.trial import TrialTask
+from orchestration.tuning import run_tasks
+from services.cluster import local_ray
+from services.settings import Settings
+from services.tracking import reading_uri, tracking_server
+from snn_norm.data import DatasetError, load_dataset
+
+__all__ = ["SweepOutcome", "plan_sweep", "run_sweep", "sweep_folder"]
+
+_PATIENCE = 15 * 60.0
+"""Seconds that the end of a trial waits for a tracking server that is away."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOutcome:
+    """How a sweep ended."""
+
+    name: str
+    reused: int
+    """Trials that had their result from before."""
+    failures: dict[str, str]
+    """Why each failed trial did, by its label."""
+    interrupted: bool
+    """Whether the user stopped it before its end."""
+    tracking_uri: str
+
+
+def plan_sweep(spec: SweepSpec, *, settings: Settings | None = None) -> Plan:
+    """What :func:`run_sweep` would do. Starts and creates nothing.
+
+    Raises:
+        SpecError: the user's own code cannot be imported.
+        ServiceError: the tracking server that the user names cannot be reached.
+    """
+    uri = reading_uri(settings or Settings.from_environment())
+    return _plan(spec, SweepBooks(connect(uri), spec.name) if uri else None)
+
+
+def run_sweep(
+    spec: SweepSpec, *, settings: Settings | None = None, watch: Watch | None = None
+) -> SweepOutcome:
+    """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
+
+    Trials that have finished before are reused, interrupted ones go on where they were. Ctrl-C or
+    SIGTERM stops at the last epoch's checkpoints; a second one stops at once.
+
+    Args:
+        spec: what is wanted.
+        settings: default: from the environment.
+        watch: told of what happens; default: a live table or lines on standard error.
+
+    Raises:
+        InputError: the spec asks for what is not there (a data set, a GPU); nothing was started.
+        LeaseTakenError: another process is running this sweep.
+        ServiceError: the tracking server or Ray cannot be reached.
+    """
+    settings = settings or Settings.from_environment()
+    if watch is not None:
+        return _Driver(spec, settings, watch).run()
+    with make_watch(Console(stderr=True)) as watch:
+        return _Driver(spec, settings, watch).run()
+
+
+def sweep_folder(settings: Settings, name: str) -> Path:
+    """The folder in the checkpoint store that holds a sweep's work in progress."""
+    if "://" in settings.storage:
+        raise InputError(
+            f"SNN_SWEEP_STORAGE must be a folder that all nodes see, got {settings.storage}"
+        )
+    return Path(settings.storage) / name
+
+
+def _plan(spec: SweepSpec, books: SweepBooks | None) -> Plan:
+    recorded = books.recorded() if books else []
+    return make_plan(spec.trials(), recorded, version=version("snn-norm"))
+
+
+class _Driver:
+    """One run of a sweep."""
+
+    def __init__(self, spec: SweepSpec, settings: Settings, watch: Watch) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._watch = watch
+        self._folder = sweep_folder(settings, spec.name)
+
+    def run(self) -> SweepOutcome:
+        spec, settings = self._spec, self._settings
+        if outcome := self._finished_before():
+            return outcome
+        _check_resources(spec, settings)
+        _check_data(spec, settings)
+        with sweep_lease(self._folder, spec.name), tracking_server(settings) as uri:
+            books = SweepBooks(connect(uri), spec.name)
+            plan = _plan(spec, books)
+            self._announce(plan)
+            books.open(spec)
+            failures: dict[str, str] = {}
+            status = "stopped"
+            try:
+                for closing in plan.close:
+                    self._close(books, closing.run, "KILLED", closing.reason)
+                failures, all_ended = self._train(plan, books, uri)
+                if all_ended:
+                    status = "failed" if failures else "completed"
+            finally:
+                books.close(status)
+            if status == "completed":
+                self._remove_work_in_progress()
+        return self._outcome(plan, uri, failures, interrupted=status == "stopped")
+
+    def _finished_before(self) -> SweepOutcome | None:
+        """The outcome of a sweep that is complete: its user need not wait for a server."""
+        uri = reading_uri(self._settings)
+        if uri is None:
+            return None
+        books = SweepBooks(connect(uri), self._spec.name)
+        plan = _plan(self._spec, books)
+        if plan.run or plan.resume or plan.close or not books.are_closed_for(self._spec):
+            return None
+        self._announce(plan)
+        return self._outcome(plan, uri, {}, interrupted=False)
+
+    def _announce(self, plan: Plan) -> None:
+        self._watch.planned(plan)
+        for warning in plan.warnings:
+            self._watch.note(f"warning: {warning}")
+
+    def _train(self, plan: Plan, books: SweepBooks, uri: str) -> tuple[dict[str, str], bool]:
+        """Why trials failed, by key, and whether all came to their end."""
+        tasks = self._tasks(plan, books, uri)
+        if not tasks:
+            return {}, True
+        failures: dict[str, str] = {}
+        all_ended = False
+        try:
+            with local_ray(self._settings), _sigterm_as_ctrl_c():
+                spec, scratch = self._spec, self._folder / "tune"
+                failures, all_ended = run_tasks(
+                    tasks, spec.resources, spec.retries, scratch, self._watch
+                )
+        except KeyboardInterrupt:
+            self._watch.note("stopping at once")
+        finally:
+            # Ray has gone, and with it every worker that might still have written.
+            for run in books.recorded():
+                if run.status == "RUNNING":
+                    self._close_left_open(books, run, failures)
+        return failures, all_ended
+
+    def _close_left_open(
+        self, books: SweepBooks, run: RecordedRun, failures: Mapping[str, str]
+    ) -> None:
+        if run.trial_key in failures:
+            self._close(books, run, "FAILED", failures[run.trial_key])
+        else:
+            reason = "the sweep was stopped; running its spec again goes on with this run"
+            self._close(books, run, "KILLED", reason)
+
+    def _close(self, books: SweepBooks, run: RecordedRun, status: str, reason: str) -> None:
+        books.close_trial(run.run_id, status, reason, self._folder / run.trial_key)
+
+    def _tasks(self, plan: Plan, books: SweepBooks, uri: str) -> list[TrialTask]:
+        """The plan's trials for the workers, those that take the longest first."""
+        assert books.experiment_id is not None
+        assert books.parent_run_id is not None
+        resources = self._spec.resources
+        wanted: list[tuple[Trial, RecordedRun | None]] = [
+            *((trial, None) for trial in plan.run),
+            *((one.trial, one.run) for one in plan.resume),
+        ]
+        tasks = []
+        for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
+            record = TrialRecord(
+                experiment_id=books.experiment_id,
+                parent_run_id=books.parent_run_id,
+                trial_key=trial.key,
+                label=trial.label,
+                version=version("snn-norm"),
+                config=trial.config.given(),
+                run_id=interrupted.run_id if interrupted else None,
+            )
+            task = TrialTask(
+                record=record,
+                folder=self._folder / trial.key,
+                data=self._settings.data,
+                tracking_uri=uri,
+                threads=max(1, int(resources.cpu)),
+                device="cuda" if resources.gpu else "cpu",
+                import_path=str(Path.cwd()),
+                patience=_PATIENCE,
+            )
+            tasks.append(task)
+        return tasks
+
+    def _remove_work_in_progress(self) -> None:
+        """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""
+        for path in self._folder.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+
+    def _outcome(
+        self, plan: Plan, uri: str, failures: Mapping[str, str], *, interrupted: bool
+    ) -> SweepOutcome:
+        labels = {trial.key: trial.label for trial in plan.run}
+        labels |= {one.trial.key: one.trial.label for one in plan.resume}
+        return SweepOutcome(
+            name=self._spec.name,
+            reused=len(plan.reuse),
+            failures={labels[key]: reason for key, reason in failures.items()},
+            interrupted=interrupted,
+            tracking_uri=uri,
+        )
+
+
+def _check_resources(spec: SweepSpec, settings: Settings) -> None:
+    """Refuse, on this machine alone, a trial that could never start."""
+    if settings.ray_address is not None:
+        return
+    for kind, wanted, present in (
+        ("gpu", spec.resources.gpu, torch.cuda.device_count()),
+        ("cpu", spec.resources.cpu, os.cpu_count() or 1),
+    ):
+        if wanted > present:
+            raise InputError(
+                f"resources.{kind}: a trial asks for {wanted:g}, this machine has {present}: "
+                f"lower resources.{kind}, or set RAY_ADDRESS to a cluster that has them"
+            )
+
+
+def _check_data(spec: SweepSpec, settings: Settings) -> None:
+    """Load each data set once, which downloads what is missing, before anything is started."""
+    for name, size in {(cell.dataset, cell.image_size) for cell in spec.cells()}:
+        try:
+            load_dataset(name, settings.data, size)
+        except DatasetError as error:
+            raise InputError(f"dataset: {error}") from error
+
+
+def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:
+    """How long a trial takes, in no unit: convolutions dominate, once a time step and epoch."""
+    trial, interrupted = wanted
+    config = trial.config
+    epochs = config.epochs - (interrupted.epochs_done if interrupted else 0)
+    return float(epochs * (config.num_steps or 1) * (config.width or 1) ** 2)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Stop on SIGTERM as on Ctrl-C, for which Tune has a handler; signals reach main alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

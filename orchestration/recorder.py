@@ -1,0 +1,284 @@
+"""A trial's way to MLflow: spooled on disk, sent in batches by a background thread, once.
+
+A record is on disk before it counts as measured, and keeps the time it was measured at. MLflow
+drops a metric that it holds already (same run, key, step, time and value), so sending everything
+again after a crash or a lost reply leaves nothing double; an epoch that a resumed trial trains
+again is not recorded again. MLflow may be away meanwhile: only the end of the trial waits for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from orchestration.contract import (
+    OUTCOME_TAG,
+    PARENT_TAG,
+    REASON_TAG,
+    ROLE_TAG,
+    TRIAL_KEY_TAG,
+    VERSION_TAG,
+    params_of,
+)
+
+__all__ = ["Recorder", "Spool", "TrackerAwayError", "TrialRecord", "close_run", "deliver"]
+
+_METRICS_A_BATCH = 1000  # MLflow's limit
+_LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
+
+
+class TrackerAwayError(Exception):
+    """MLflow could not be reached for so long that the trial has to be tried again later."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """Which run a trial is recorded in, and what the run says from its start."""
+
+    experiment_id: str
+    parent_run_id: str
+    trial_key: str
+    label: str
+    version: str
+    config: Mapping[str, Any]
+    run_id: str | None = None
+    """The run to go on with; None to make one."""
+
+
+class Spool:
+    """A trial's records on disk, a JSON object a line, flushed to the disk line by line.
+
+    Args:
+        path: the file; a line that a crash cut short is dropped when it is opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        whole = [line for line in lines if line.endswith(b"\n")]
+        self.entries: list[dict[str, Any]] = [json.loads(line) for line in whole]
+        self._size = sum(map(len, whole))
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(self._size)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Put an entry on disk, then into :attr:`entries`.
+
+        Raises:
+            OSError: the disk would not take it; the file is as it was before.
+        """
+        line = json.dumps(entry).encode() + b"\n"
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._size)
+            raise
+        self._size += len(line)
+        self.entries.append(entry)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def run_id(self) -> str | None:
+        """The MLflow run these records belong to, once one is known."""
+        return next((e["run_id"] for e in reversed(self.entries) if "run_id" in e), None)
+
+    @property
+    def ending(self) -> dict[str, Any] | None:
+        """The entry that says how the trial ended, once it has."""
+        return next((entry for entry in self.entries if "outcome" in entry), None)
+
+    @property
+    def epochs(self) -> set[int]:
+        """The epochs on record."""
+        return {entry["step"] for entry in self.entries if "step" in entry}
+
+
+@dataclass
+class Recorder:
+    """Records one trial.
+
+    Args:
+        client: MLflow's client.
+        record: the run and what it says from its start.
+        spool: where records wait; entries of an earlier attempt are sent again, harmlessly.
+        patience: how many seconds the end of the trial waits for a server that is away.
+    """
+
+    client: MlflowClient
+    record: TrialRecord
+    spool: Spool
+    patience: float
+    _wake: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _sent: int = field(default=0, init=False)
+    _closing: bool = field(default=False, init=False)
+    _trouble: Exception | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        # Everything that may have been sent before is known by this first line: an earlier
+        # attempt may have made a run and died before it learned the run's id.
+        self._may_have_run = bool(self.spool.entries)
+        if not self.spool.entries:
+            self.spool.append({"trial_key": self.record.trial_key})
+        self._thread = threading.Thread(target=self._send_all, name="recorder", daemon=True)
+        self._thread.start()
+
+    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Put an epoch on record, unless it is already."""
+        if epoch not in self.spool.epochs:
+            self._append({"step": epoch, "metrics": dict(metrics)})
+
+    def end(self, outcome: str, final_metrics: Mapping[str, float]) -> None:
+        """Put on record how the trial ended."""
+        self._append({"outcome": outcome, "metrics": dict(final_metrics)})
+
+    def finish(self) -> None:
+        """Wait until all has arrived, then close the run as FINISHED. May be repeated.
+
+        Raises:
+            TrackerAwayError: MLflow was away for longer than ``patience``.
+        """
+        self._wait_until_sent()
+        self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"))
+
+    def fail(self, reason: str) -> None:
+        """Close the run as FAILED with its reason, after all that was measured has arrived.
+
+        Raises:
+            TrackerAwayError: MLflow was away for longer than ``patience``.
+        """
+        self._wait_until_sent()
+        self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason))
+
+    def close(self) -> None:
+        """Stop sending; what has not arrived stays in the spool."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+        self._thread.join()
+        self.spool.close()
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        with self._wake:
+            self.spool.append({**entry, "time": time.time_ns() // 1_000_000})
+            self._wake.notify_all()
+
+    def _send_all(self) -> None:
+        """Send what is new until closed, however often the server is away meanwhile."""
+        pause = 0.1
+        while True:
+            with self._wake:
+                while self._sent == len(self.spool.entries) and not self._closing:
+                    self._wake.wait()
+                if self._closing:
+                    return
+                entries = self.spool.entries[self._sent :]
+            try:
+                run_id = self.spool.run_id or self._open_run()
+                deliver(self.client, run_id, entries)
+            except Exception as error:  # noqa: BLE001 - kept, and raised where the trial waits
+                with self._wake:
+                    self._trouble = error
+                    self._wake.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                continue
+            with self._wake:
+                self._sent += len(entries)
+                self._trouble, pause = None, 0.1
+                self._wake.notify_all()
+
+    def _open_run(self) -> str:
+        """The run to write to: the one to go on with, one made before its maker died, or a new."""
+        run_id = self.record.run_id or (self._find_run() if self._may_have_run else None)
+        self._may_have_run = True  # should the reply to what follows be lost
+        if run_id is None:
+            tags = {
+                PARENT_TAG: self.record.parent_run_id,
+                ROLE_TAG: "trial",
+                TRIAL_KEY_TAG: self.record.trial_key,
+                VERSION_TAG: self.record.version,
+            }
+            run = self.client.create_run(
+                self.record.experiment_id, tags=tags, run_name=self.record.label
+            )
+            run_id = run.info.run_id
+            tags = {}
+        else:
+            self.client.update_run(run_id, status="RUNNING")
+            tags = {REASON_TAG: "resumed after an interruption or a failure"}
+        params = [Param(key, text) for key, text in params_of(self.record.config).items()]
+        self.client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in tags.items()])
+        with self._wake:
+            self.spool.append({"run_id": run_id})
+        return str(run_id)
+
+    def _find_run(self) -> str | None:
+        found = self.client.search_runs(
+            [self.record.experiment_id],
+            f"tags.`{TRIAL_KEY_TAG}` = '{self.record.trial_key}' AND status != 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        return str(found[0].info.run_id) if found else None
+
+    def _wait_until_sent(self) -> None:
+        """Wait for the sending thread; patience begins anew with everything that arrives."""
+        with self._wake:
+            while (sent := self._sent) < len(self.spool.entries):
+                if not self._wake.wait_for(lambda: self._sent > sent, timeout=self.patience):
+                    raise TrackerAwayError(
+                        f"MLflow did not answer for {self.patience:.0f} s: {self._trouble}"
+                    ) from self._trouble
+
+    def _insist(self, call: Any) -> None:
+        """Make an idempotent call that must arrive, again and again within ``patience``."""
+        deadline = time.monotonic() + self.patience
+        pause = 0.1
+        while True:
+            try:
+                call(self.spool.run_id)
+            except Exception as error:
+                if time.monotonic() > deadline:
+                    raise TrackerAwayError(
+                        f"MLflow did not answer for {self.patience:.0f} s: {error}"
+                    ) from error
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                return
+
+
+def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Send spooled entries to a run; those that it holds already are dropped by MLflow."""
+    metrics = [
+        Metric(key, value, entry["time"], entry.get("step", 0))
+        for entry in entries
+        for key, value in entry.get("metrics", {}).items()
+    ]
+    tags = [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry]
+    while len(metrics) > _METRICS_A_BATCH:
+        client.log_batch(run_id, metrics=metrics[:_METRICS_A_BATCH])
+        del metrics[:_METRICS_A_BATCH]
+    if metrics or tags:
+        client.log_batch(run_id, metrics=metrics, tags=tags)
+
+
+def close_run(client: MlflowClient, run_id: str, status: str, reason: str) -> None:
+    """End a run as KILLED or FAILED, and say why."""
+    client.set_tag(run_id, REASON_TAG, reason)
+    client.set_terminated(run_id, status)

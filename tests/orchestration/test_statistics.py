@@ -1,0 +1,92 @@
+"""What a cell's seeds say together, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from orchestration.statistics import cell_statistics, shortfall, t_interval
+
+NAN = float("nan")
+
+
+def trials(*rows: tuple[int, int, float, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["cell", "seed", "accuracy", "outcome"])
+
+
+def test_a_cell_by_hand() -> None:
+    table = cell_statistics(
+        trials((0, 42, 0.90, "completed"), (0, 123, 0.94, "completed"), (0, 456, 0.92, "completed"))
+    )
+    cell = table.loc[0]
+    assert (cell["best"], cell["best_seed"], cell["n_seeds"]) == (0.94, 123, 3)
+    assert cell["mean"] == pytest.approx(0.92, abs=1e-15)
+    # Squared deviations 4e-4, 4e-4, 0 over n - 1 = 2 give 4e-4.
+    assert cell["std"] == pytest.approx(0.02, abs=1e-15)
+    # t(2, 0.975) = 4.302652729911275 from a printed table, times 0.02 / √3.
+    assert cell["ci_low"] == pytest.approx(0.92 - 4.302652729911275 * 0.02 / math.sqrt(3))
+    assert cell["ci_high"] == pytest.approx(0.92 + 4.302652729911275 * 0.02 / math.sqrt(3))
+
+
+def test_the_smallest_seed_wins_a_tie() -> None:
+    table = cell_statistics(trials((0, 9, 0.5, "completed"), (0, 10, 0.5, "completed")))
+    assert table.loc[0, "best_seed"] == 9
+
+
+def test_one_seed_has_no_spread() -> None:
+    cell = cell_statistics(trials((3, 1, 0.5, "completed"))).loc[3]
+    assert (cell["best"], cell["mean"]) == (0.5, 0.5)
+    assert cell[["std", "ci_low", "ci_high"]].isna().all()
+
+
+def test_collapsed_seeds_are_results_and_counted() -> None:
+    cell = cell_statistics(trials((0, 1, 0.1, "collapsed"), (0, 2, 0.9, "completed"))).loc[0]
+    assert (cell["best"], cell["mean"], cell["n_seeds"], cell["n_collapsed"]) == (0.9, 0.5, 2, 1)
+
+
+def test_a_seed_without_an_accuracy_is_counted_and_enters_no_mean() -> None:
+    table = cell_statistics(
+        trials((0, 1, 0.5, "completed"), (0, 2, NAN, "diverged"), (1, 1, NAN, "diverged"))
+    )
+    assert table.loc[0, ["best", "mean", "n_seeds", "n_diverged"]].tolist() == [0.5, 0.5, 2, 1]
+    assert math.isnan(table.loc[0, "std"])
+    assert table.loc[1, ["best", "best_seed", "mean"]].isna().all()
+    assert table.loc[1, ["n_seeds", "n_collapsed", "n_diverged"]].tolist() == [1, 0, 1]
+
+
+def test_no_trials_no_cells() -> None:
+    assert cell_statistics(trials()).empty
+
+
+def test_the_order_of_trials_does_not_show() -> None:
+    generator = random.Random(0)
+    rows = [(cell, seed, generator.random(), "completed") for cell in range(5) for seed in range(9)]
+    first = cell_statistics(trials(*rows))
+    for _ in range(5):
+        generator.shuffle(rows)
+        pd.testing.assert_frame_equal(cell_statistics(trials(*rows)), first, check_exact=True)
+
+
+def test_a_t_interval_holds_the_mean_as_often_as_it_says() -> None:
+    values = np.random.default_rng(0).normal(0.5, 0.1, size=(20_000, 3))
+    low, high = t_interval(values.mean(1), values.std(1, ddof=1), np.full(20_000, 3))
+    # The standard error of the coverage is 0.0015.
+    assert np.mean((low <= 0.5) & (high >= 0.5)) == pytest.approx(0.95, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((3, 3, 0, 0), ""),
+        ((2, 3, 0, 0), "incomplete 2/3"),
+        ((0, 3, 0, 0), "no results"),
+        ((3, 3, 3, 0), "collapsed 3/3"),
+        ((2, 3, 1, 1), "incomplete 2/3, collapsed 1/2, diverged 1/2"),
+    ],
+)
+def test_what_a_cell_lacks_in_words(counts: tuple[int, int, int, int], words: str) -> None:
+    assert shortfall(*counts) == words
