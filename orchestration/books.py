@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
+import stamina
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -23,7 +24,7 @@ from orchestration.contract import (
 )
 from orchestration.errors import InputError
 from orchestration.plan import RecordedRun
-from orchestration.recorder import Spool, close_run, deliver
+from orchestration.recorder import close_run, deliver, read_spool, spooled_run_id
 from orchestration.spec import SweepSpec
 from orchestration.trial import spool_path
 
@@ -33,20 +34,29 @@ _PAGE = 1000
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
+# Each decorated call may be made again: it looks before it creates.
+_insist = stamina.retry(on=MlflowException, attempts=10, timeout=60.0, wait_max=10.0)
+
+
 class SweepBooks:
     """The books of one sweep. Reading creates nothing.
+
+    A server that does not answer is asked again for up to a minute.
 
     Args:
         client: MLflow's client.
         name: the sweep's name, which is its experiment's.
+        folder: the sweep's own in the checkpoint store, with a folder a trial by its key.
 
     Raises:
         InputError: the experiment has been deleted in MLflow.
     """
 
-    def __init__(self, client: MlflowClient, name: str) -> None:
+    @_insist
+    def __init__(self, client: MlflowClient, name: str, folder: Path) -> None:
         self._client = client
         self._name = name
+        self._folder = folder
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise InputError(
@@ -56,6 +66,7 @@ class SweepBooks:
         self.experiment_id: str | None = experiment.experiment_id if experiment else None
         self.parent_run_id: str | None = None
 
+    @_insist
     def open(self, spec: SweepSpec) -> None:
         """Make what is missing of experiment and parent run, and mark the sweep as running."""
         if self.experiment_id is None:
@@ -75,6 +86,7 @@ class SweepBooks:
             run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
             self.parent_run_id = run.info.run_id
 
+    @_insist
     def close(self, status: str) -> None:
         """Mark the sweep as completed, failed or stopped."""
         assert self.parent_run_id is not None
@@ -89,25 +101,27 @@ class SweepBooks:
             and spec_from_tags(parents[0].data.tags) == spec.to_json()
         )
 
+    @_insist
     def recorded(self) -> list[RecordedRun]:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
 
-    def close_trial(self, run_id: str, status: str, reason: str, folder: Path) -> None:
-        """End a run without a writer, once all that waits in its trial's folder has arrived."""
-        path = spool_path(folder)
-        if path.exists():
-            spool = Spool(path)
-            if spool.run_id == run_id:
-                deliver(self._client, run_id, spool.entries)
-            spool.close()
-        close_run(self._client, run_id, status, reason)
+    @_insist
+    def close_trial(self, run: RecordedRun, status: str, reason: str) -> None:
+        """End a run without a writer, once all that its trial's spool holds has arrived."""
+        entries = self._spooled(run.trial_key)
+        if spooled_run_id(entries) == run.run_id:
+            deliver(self._client, run.run_id, entries)
+        close_run(self._client, run.run_id, status, reason)
+
+    def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
+        return read_spool(spool_path(self._folder / trial_key))
 
     def _create_experiment(self) -> str:
         try:
             return str(self._client.create_experiment(self._name))
         except MlflowException:
-            # Somebody else may have made it at the same moment.
+            # It may be there all the same: the reply was lost, or somebody else was quicker.
             experiment = self._client.get_experiment_by_name(self._name)
             if experiment is None:
                 raise
@@ -134,11 +148,13 @@ class SweepBooks:
         if finished:
             # Nothing is left to do in it: a look at the last epoch is enough.
             seconds = [metrics["epoch_seconds"]] if "epoch_seconds" in metrics else []
-            epochs_done = 0
+            epochs_done, resumable = 0, False
         else:
             history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
             seconds = [point.value for point in history]
             epochs_done = max((point.step for point in history), default=0)
+            spooled = self._spooled(tags.get(TRIAL_KEY_TAG, ""))
+            resumable = spooled_run_id(spooled) == run.info.run_id
         return RecordedRun(
             run_id=run.info.run_id,
             trial_key=tags.get(TRIAL_KEY_TAG, ""),
@@ -147,4 +163,5 @@ class SweepBooks:
             epochs_done=epochs_done,
             epoch_seconds=fmean(seconds) if seconds else None,
             version=tags.get(VERSION_TAG),
+            resumable=resumable,
         )

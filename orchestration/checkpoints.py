@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,16 @@ class CheckpointStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         serialized = io.BytesIO()
         torch.save(state, serialized)
-        unfinished = self.folder / "unfinished.pt"
-        with unfinished.open("wb") as file:
-            file.write(serialized.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        # Its own name: an attempt that has been superseded may be saving at this moment.
+        unfinished = self.folder / f"unfinished-{uuid.uuid4().hex}.pt"
+        try:
+            with unfinished.open("wb") as file:
+                file.write(serialized.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            unfinished.unlink()
+            raise
         if self._newest.exists():
             self._newest.replace(self._previous)
         unfinished.replace(self._newest)
@@ -59,7 +65,7 @@ class CheckpointStore:
 
     def remove(self) -> None:
         """Delete the checkpoints."""
-        for path in (self._newest, self._previous):
+        for path in self.folder.glob("*.pt"):
             path.unlink(missing_ok=True)
 
 

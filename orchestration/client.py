@@ -8,18 +8,16 @@ from mlflow import MlflowClient
 
 __all__ = ["connect"]
 
-# MLflow's own defaults hold a call for minutes: 120 s for an answer, 7 retries 4 to 120 s apart.
-# Whoever must not lose a record (the recorder) tries again by itself.
 _SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    # MLflow's client sends a request again whose reply was lost, run creation among them, which
+    # makes a ghost run. Whoever calls it here looks first and then tries again.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds, not 120
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run, among our own output
 }
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of the tracking server; the user's own MLflow settings take precedence."""
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
+    """A client of the tracking server that makes each request once."""
+    os.environ.update(_SETTINGS)
     return MlflowClient(tracking_uri)

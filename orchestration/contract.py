@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "BEST_EPOCH",
     "BEST_TEST_ACCURACY",
+    "LONGEST_TAG",
     "NAME_TAG",
     "OUTCOME_TAG",
     "PARENT_TAG",
@@ -39,7 +40,8 @@ VERSION_TAG = "snn_sweep.version"
 BEST_TEST_ACCURACY = "best_test_accuracy"
 BEST_EPOCH = "best_epoch"
 
-_LONGEST_TAG = 8000  # characters, MLflow's limit
+LONGEST_TAG = 8000
+"""Characters of a tag's value: MLflow's limit."""
 
 
 def params_of(config: Mapping[str, Any]) -> dict[str, str]:
@@ -51,7 +53,7 @@ def params_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 def spec_tags(spec_json: str) -> dict[str, str]:
     """A spec's JSON as tags, in as many pieces as MLflow's limit asks for."""
-    pieces = [spec_json[i : i + _LONGEST_TAG] for i in range(0, len(spec_json), _LONGEST_TAG)]
+    pieces = [spec_json[i : i + LONGEST_TAG] for i in range(0, len(spec_json), LONGEST_TAG)]
     return {_spec_tag(index): piece for index, piece in enumerate(pieces)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import shutil
 import signal
@@ -21,9 +22,9 @@ from orchestration.errors import InputError
 from orchestration.lease import sweep_lease
 from orchestration.plan import Plan, RecordedRun, make_plan
 from orchestration.progress import Watch, make_watch
-from orchestration.recorder import TrialRecord
+from orchestration.recorder import TrialRecord, read_spool, spooled_run_id
 from orchestration.spec import SweepSpec, Trial
-from orchestration.trial import TrialTask
+from orchestration.trial import TrialTask, spool_path
 from orchestration.tuning import run_tasks
 from services.cluster import local_ray
 from services.settings import Settings
@@ -34,6 +35,8 @@ __all__ = ["SweepOutcome", "plan_sweep", "run_sweep", "sweep_folder"]
 
 _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
+
+_STOPPED = "the sweep was stopped; running its spec again goes on with this run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +60,10 @@ def plan_sweep(spec: SweepSpec, *, settings: Settings | None = None) -> Plan:
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
-    uri = reading_uri(settings or Settings.from_environment())
-    return _plan(spec, SweepBooks(connect(uri), spec.name) if uri else None)
+    settings = settings or Settings.from_environment()
+    uri = reading_uri(settings)
+    folder = sweep_folder(settings, spec.name)
+    return _plan(spec, SweepBooks(connect(uri), spec.name, folder) if uri else None)
 
 
 def run_sweep(
@@ -92,7 +97,9 @@ def sweep_folder(settings: Settings, name: str) -> Path:
         raise InputError(
             f"SNN_SWEEP_STORAGE must be a folder that all nodes see, got {settings.storage}"
         )
-    return Path(settings.storage) / name
+    # A name of 128 characters may be too long for a file system, which counts bytes.
+    fits = len(name.encode()) <= 255
+    return Path(settings.storage) / (name if fits else hashlib.sha256(name.encode()).hexdigest())
 
 
 def _plan(spec: SweepSpec, books: SweepBooks | None) -> Plan:
@@ -116,7 +123,7 @@ class _Driver:
         _check_resources(spec, settings)
         _check_data(spec, settings)
         with sweep_lease(self._folder, spec.name), tracking_server(settings) as uri:
-            books = SweepBooks(connect(uri), spec.name)
+            books = SweepBooks(connect(uri), spec.name, self._folder)
             plan = _plan(spec, books)
             self._announce(plan)
             books.open(spec)
@@ -124,7 +131,7 @@ class _Driver:
             status = "stopped"
             try:
                 for closing in plan.close:
-                    self._close(books, closing.run, "KILLED", closing.reason)
+                    books.close_trial(closing.run, "KILLED", closing.reason)
                 failures, all_ended = self._train(plan, books, uri)
                 if all_ended:
                     status = "failed" if failures else "completed"
@@ -139,7 +146,7 @@ class _Driver:
         uri = reading_uri(self._settings)
         if uri is None:
             return None
-        books = SweepBooks(connect(uri), self._spec.name)
+        books = SweepBooks(connect(uri), self._spec.name, self._folder)
         plan = _plan(self._spec, books)
         if plan.run or plan.resume or plan.close or not books.are_closed_for(self._spec):
             return None
@@ -169,21 +176,11 @@ class _Driver:
         finally:
             # Ray has gone, and with it every worker that might still have written.
             for run in books.recorded():
-                if run.status == "RUNNING":
-                    self._close_left_open(books, run, failures)
+                if run.status == "RUNNING" and run.trial_key in failures:
+                    books.close_trial(run, "FAILED", failures[run.trial_key])
+                elif run.status == "RUNNING":
+                    books.close_trial(run, "KILLED", _STOPPED)
         return failures, all_ended
-
-    def _close_left_open(
-        self, books: SweepBooks, run: RecordedRun, failures: Mapping[str, str]
-    ) -> None:
-        if run.trial_key in failures:
-            self._close(books, run, "FAILED", failures[run.trial_key])
-        else:
-            reason = "the sweep was stopped; running its spec again goes on with this run"
-            self._close(books, run, "KILLED", reason)
-
-    def _close(self, books: SweepBooks, run: RecordedRun, status: str, reason: str) -> None:
-        books.close_trial(run.run_id, status, reason, self._folder / run.trial_key)
 
     def _tasks(self, plan: Plan, books: SweepBooks, uri: str) -> list[TrialTask]:
         """The plan's trials for the workers, those that take the longest first."""
@@ -194,6 +191,8 @@ class _Driver:
             *((trial, None) for trial in plan.run),
             *((one.trial, one.run) for one in plan.resume),
         ]
+        for trial in plan.run:
+            self._forget_other_runs(trial)
         tasks = []
         for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
             record = TrialRecord(
@@ -217,6 +216,15 @@ class _Driver:
             )
             tasks.append(task)
         return tasks
+
+    def _forget_other_runs(self, trial: Trial) -> None:
+        """Remove work in progress of a run that this server has not, or has no more.
+
+        What has no run yet stays: it was measured while the server was away.
+        """
+        path = spool_path(self._folder / trial.key)
+        if spooled_run_id(read_spool(path)) is not None:
+            shutil.rmtree(path.parent)
 
     def _remove_work_in_progress(self) -> None:
         """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from orchestration.books import SweepBooks
-from orchestration.contract import NAME_TAG, ROLE_TAG, STATUS_TAG, spec_from_tags
+from orchestration.contract import (
+    NAME_TAG,
+    OUTCOME_TAG,
+    PARENT_TAG,
+    ROLE_TAG,
+    STATUS_TAG,
+    spec_from_tags,
+)
 from orchestration.errors import InputError
 from orchestration.problems import did_you_mean
 from orchestration.spec import SweepSpec
@@ -61,17 +68,31 @@ def one_sweep(client: MlflowClient, name: str) -> SweepOverview:
 
 def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
     tags = parent.data.tags
-    name = tags[NAME_TAG]
+    runs = _pages(
+        client, parent.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'"
+    )
     states = Counter(
-        run.outcome if run.finished else run.status.lower()
-        for run in SweepBooks(client, name).recorded()
+        run.data.tags.get(OUTCOME_TAG, "finished")
+        if run.info.status == "FINISHED"
+        else run.info.status.lower()
+        for run in runs
     )
     text = spec_from_tags(tags)
     spec = SweepSpec.from_json(text) if text else None
     return SweepOverview(
-        name=name,
+        name=tags[NAME_TAG],
         status=tags[STATUS_TAG],
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         trials={str(state): count for state, count in states.items()},
         expected=len(spec.cells()) * len(spec.seeds) if spec else sum(states.values()),
     )
+
+
+def _pages(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[Run]:
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment_id], condition, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -30,6 +30,7 @@ class RecordedRun:
         epochs_done: the last epoch recorded, 0 before the first.
         epoch_seconds: mean over its epochs; None before the first.
         version: of this package, when the run was started.
+        resumable: whether its work in progress, checkpoint and records, is at hand.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class RecordedRun:
     epochs_done: int
     epoch_seconds: float | None
     version: str | None
+    resumable: bool
 
     @property
     def finished(self) -> bool:
@@ -124,14 +126,15 @@ def make_plan(trials: Iterable[Trial], recorded: Iterable[RecordedRun], *, versi
             superfluous += finished[1:]
             reason = f"run {finished[0].run_id} of the same trial has finished"
             close += _open(runs, reason)
-        elif runs:
+        elif resumable := [run for run in runs if run.resumable]:
             # max() keeps the first of equals: the later one has the newer checkpoint.
-            furthest = max(reversed(runs), key=lambda run: run.epochs_done)
+            furthest = max(reversed(resumable), key=lambda run: run.epochs_done)
             resume.append(Matched(trial, furthest))
             reason = f"run {furthest.run_id} of the same trial goes on instead"
             close += _open([run for run in runs if run is not furthest], reason)
         else:
             new.append(trial)
+            close += _open(runs, "its writer is gone, and so is its checkpoint")
     for runs in runs_of.values():
         close += _open(runs, "its writer is gone, and the spec wants the trial no longer")
     warnings = (

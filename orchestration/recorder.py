@@ -9,12 +9,16 @@ again is not recorded again. MLflow may be away meanwhile: only the end of the t
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from orchestration.contract import (
+    LONGEST_TAG,
     OUTCOME_TAG,
     PARENT_TAG,
     REASON_TAG,
@@ -55,30 +60,49 @@ class TrialRecord:
     """The run to go on with; None to make one."""
 
 
+class SupersededError(Exception):
+    """Another attempt at the same trial has taken over; this one must not write any more."""
+
+
 class Spool:
-    """A trial's records on disk, a JSON object a line, flushed to the disk line by line.
+    """A trial's records on disk, a JSON object a line, each flushed to the disk.
+
+    Opening it is taking it over: whoever had it open before, on whatever machine, is refused its
+    next line. A line that a crash cut short is dropped.
 
     Args:
-        path: the file; a line that a crash cut short is dropped when it is opened.
+        path: the file; made, with its folder, where it is missing.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        whole = [line for line in lines if line.endswith(b"\n")]
-        self.entries: list[dict[str, Any]] = [json.loads(line) for line in whole]
-        self._size = sum(map(len, whole))
         self._file = path.open("ab", buffering=0)
-        self._file.truncate(self._size)
+        with _locked(self._file):
+            self.entries = read_spool(path)
+            self._size = sum(len(_line(entry)) for entry in self.entries)
+            self._file.truncate(self._size)
+            self._write({"attempt": uuid.uuid4().hex})
+
+    @property
+    def is_new(self) -> bool:
+        """Whether this is the first attempt at its trial."""
+        return sum("attempt" in entry for entry in self.entries) == 1
 
     def append(self, entry: dict[str, Any]) -> None:
         """Put an entry on disk, then into :attr:`entries`.
 
         Raises:
+            SupersededError: another attempt has taken the spool over.
             OSError: the disk would not take it; the file is as it was before.
         """
-        line = json.dumps(entry).encode() + b"\n"
+        with _locked(self._file):
+            if os.fstat(self._file.fileno()).st_size != self._size:
+                raise SupersededError(f"another attempt has taken over {self._path}")
+            self._write(entry)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        line = _line(entry)
         try:
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
@@ -96,7 +120,7 @@ class Spool:
     @property
     def run_id(self) -> str | None:
         """The MLflow run these records belong to, once one is known."""
-        return next((e["run_id"] for e in reversed(self.entries) if "run_id" in e), None)
+        return spooled_run_id(self.entries)
 
     @property
     def ending(self) -> dict[str, Any] | None:
@@ -109,9 +133,33 @@ class Spool:
         return {entry["step"] for entry in self.entries if "step" in entry}
 
 
+def read_spool(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a spool, without taking it over; none where there is no file."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+
+def spooled_run_id(entries: Sequence[Mapping[str, Any]]) -> str | None:
+    """The MLflow run that the entries belong to, once one is known."""
+    return next((str(e["run_id"]) for e in reversed(entries) if "run_id" in e), None)
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry).encode() + b"\n"
+
+
+@contextmanager
+def _locked(file: FileIO) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
 @dataclass
 class Recorder:
-    """Records one trial.
+    """Records one trial. Its methods raise :class:`SupersededError` once another attempt has it.
 
     Args:
         client: MLflow's client.
@@ -127,14 +175,12 @@ class Recorder:
     _wake: threading.Condition = field(default_factory=threading.Condition, init=False)
     _sent: int = field(default=0, init=False)
     _closing: bool = field(default=False, init=False)
+    _is_open: bool = field(default=False, init=False)
     _trouble: Exception | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        # Everything that may have been sent before is known by this first line: an earlier
-        # attempt may have made a run and died before it learned the run's id.
-        self._may_have_run = bool(self.spool.entries)
-        if not self.spool.entries:
-            self.spool.append({"trial_key": self.record.trial_key})
+        # An earlier attempt may have made a run and died before it learned the run's id.
+        self._may_have_run = not self.spool.is_new
         self._thread = threading.Thread(target=self._send_all, name="recorder", daemon=True)
         self._thread.start()
 
@@ -189,8 +235,10 @@ class Recorder:
                     return
                 entries = self.spool.entries[self._sent :]
             try:
-                run_id = self.spool.run_id or self._open_run()
-                deliver(self.client, run_id, entries)
+                if not self._is_open:
+                    self._open_run()
+                assert self.spool.run_id is not None
+                deliver(self.client, self.spool.run_id, entries)
             except Exception as error:  # noqa: BLE001 - kept, and raised where the trial waits
                 with self._wake:
                     self._trouble = error
@@ -202,30 +250,36 @@ class Recorder:
                 self._trouble, pause = None, 0.1
                 self._wake.notify_all()
 
-    def _open_run(self) -> str:
-        """The run to write to: the one to go on with, one made before its maker died, or a new."""
-        run_id = self.record.run_id or (self._find_run() if self._may_have_run else None)
+    def _open_run(self) -> None:
+        """Open the run: the one to go on with, one made before its maker died, or a new one."""
+        run_id = self.record.run_id or self.spool.run_id
+        if run_id is None and self._may_have_run:
+            run_id = self._find_run()
         self._may_have_run = True  # should the reply to what follows be lost
+        tags = []
         if run_id is None:
-            tags = {
-                PARENT_TAG: self.record.parent_run_id,
-                ROLE_TAG: "trial",
-                TRIAL_KEY_TAG: self.record.trial_key,
-                VERSION_TAG: self.record.version,
-            }
-            run = self.client.create_run(
-                self.record.experiment_id, tags=tags, run_name=self.record.label
-            )
-            run_id = run.info.run_id
-            tags = {}
+            run_id = self._create_run()
         else:
             self.client.update_run(run_id, status="RUNNING")
-            tags = {REASON_TAG: "resumed after an interruption or a failure"}
+            tags = [RunTag(REASON_TAG, "resumed after an interruption or a failure")]
         params = [Param(key, text) for key, text in params_of(self.record.config).items()]
-        self.client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in tags.items()])
-        with self._wake:
-            self.spool.append({"run_id": run_id})
-        return str(run_id)
+        self.client.log_batch(run_id, params=params, tags=tags)
+        if self.spool.run_id != run_id:
+            with self._wake:
+                self.spool.append({"run_id": run_id})
+        self._is_open = True
+
+    def _create_run(self) -> str:
+        tags = {
+            PARENT_TAG: self.record.parent_run_id,
+            ROLE_TAG: "trial",
+            TRIAL_KEY_TAG: self.record.trial_key,
+            VERSION_TAG: self.record.version,
+        }
+        run = self.client.create_run(
+            self.record.experiment_id, tags=tags, run_name=self.record.label
+        )
+        return str(run.info.run_id)
 
     def _find_run(self) -> str | None:
         found = self.client.search_runs(
@@ -279,6 +333,6 @@ def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, An
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, reason: str) -> None:
-    """End a run as KILLED or FAILED, and say why."""
-    client.set_tag(run_id, REASON_TAG, reason)
+    """End a run as KILLED or FAILED, and say why; of a very long reason, its end."""
+    client.set_tag(run_id, REASON_TAG, reason[-LONGEST_TAG:])
     client.set_terminated(run_id, status)

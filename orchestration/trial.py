@@ -22,7 +22,13 @@ from ray import tune
 from orchestration.checkpoints import CheckpointStore
 from orchestration.client import connect
 from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
-from orchestration.recorder import Recorder, Spool, TrackerAwayError, TrialRecord
+from orchestration.recorder import (
+    Recorder,
+    Spool,
+    SupersededError,
+    TrackerAwayError,
+    TrialRecord,
+)
 from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, load_dataset
 from snn_norm.training import TrainingRun
@@ -35,7 +41,13 @@ class StorageError(Exception):
 
 
 # What the machine, and not the user's code, is to blame for: Tune tries these again.
-_INFRASTRUCTURE = (StorageError, TrackerAwayError, MemoryError, torch.OutOfMemoryError)
+_INFRASTRUCTURE = (
+    StorageError,
+    SupersededError,
+    TrackerAwayError,
+    MemoryError,
+    torch.OutOfMemoryError,
+)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ def local_ray(
     """Ray for as long as the block lasts: a new instance here, or ``settings.ray_address``.
 
     Ray prints nothing, and the environment and the handler of SIGTERM are as before afterwards.
+    A Ray that this process is already connected to is used and left as it is.
 
     Args:
         settings: only ``ray_address`` is used.
@@ -45,6 +46,9 @@ def local_ray(
         ServiceError: the named cluster cannot be reached.
         SettingsError: ``ray_address`` has no form that can be used.
     """
+    if ray.is_initialized():
+        yield
+        return
     on_sigterm = signal.getsignal(signal.SIGTERM)
     with _environment():
         try:

@@ -171,7 +171,10 @@ def stop(folder: Path, server: Server) -> bool:
                 os.killpg(server.pid, number)
         while server.living() and time.monotonic() < deadline:
             time.sleep(0.05)
-    _children[:] = [child for child in _children if child.poll() is None]
+    for child in [child for child in _children if child.pid == server.pid]:
+        with suppress(subprocess.TimeoutExpired):  # a zombie's last threads may take a moment
+            child.wait(_STOP_SECONDS)
+            _children.remove(child)
     (folder / "server.json").unlink(missing_ok=True)
     return was_running
 

@@ -15,6 +15,9 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
+from services.settings import Settings
+from services.tracking import start_server, stop_server
+
 with warnings.catch_warnings():
     # Both warn when they are imported: of an outdated loader option, of an unset XDG_RUNTIME_DIR.
     warnings.simplefilter("ignore")
@@ -113,3 +116,12 @@ def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> DatabaseMaker:
         return f"sqlite:///{path}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real tracking server on SQLite, one for all tests: each takes a name of its own."""
+    home = tmp_path_factory.mktemp("tracking")
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
+    yield start_server(settings)
+    stop_server(settings)

@@ -35,6 +35,7 @@ def run(run_id: str, trial: Trial | None = FIRST, **changes: Any) -> RecordedRun
         "epochs_done": 10,
         "epoch_seconds": 2.0,
         "version": "1.0",
+        "resumable": True,
     }
     return RecordedRun(run_id, **(values | changes))
 
@@ -239,3 +240,19 @@ def test_the_plan_as_plain_data() -> None:
     assert [one["run_id"] for one in data["close"]] == ["c"]
     assert [one["run_id"] for one in data["superfluous"]] == ["d"]
     assert len(data["warnings"]) == 1
+
+
+def test_a_run_whose_checkpoint_is_gone_is_closed_and_its_trial_runs_anew() -> None:
+    lost = open_run("lost", resumable=False)
+    made = plan(lost)
+    assert FIRST in made.run
+    assert not made.resume
+    assert [(one.run, one.reason) for one in made.close] == [
+        (lost, "its writer is gone, and so is its checkpoint")
+    ]
+
+
+def test_a_run_with_a_checkpoint_goes_on_although_another_came_further() -> None:
+    made = plan(open_run("kept", epochs_done=2), open_run("lost", epochs_done=5, resumable=False))
+    assert [one.run.run_id for one in made.resume] == ["kept"]
+    assert [one.run.run_id for one in made.close] == ["lost"]

@@ -54,9 +54,9 @@ def refused(data: dict[str, Any]) -> str:
 
 
 @pytest.fixture
-def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module ``own_code`` of a user's."""
-    (tmp_path / "own_code.py").write_text(
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module ``users_module`` of a user's."""
+    (tmp_path / "users_module.py").write_text(
         "def norm(num_features): ...\n"
         "def temporal_norm(num_features, num_steps): ...\n"
         "def network(*, norm, in_channels, num_classes, image_size, width=8): ...\n"
@@ -64,7 +64,7 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "thing = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "own_code", raising=False)
+    monkeypatch.delitem(sys.modules, "users_module", raising=False)
     return tmp_path
 
 
@@ -201,11 +201,13 @@ def test_keys_depend_on_what_changes_the_numbers(changes: dict[str, Any]) -> Non
     assert not keys & changed
 
 
-def test_changed_code_of_the_user_is_another_trial(own_code: Path) -> None:
-    wanted = SweepSpec.from_dict(entry(norm=["none", "own_code:norm"], dataset="own_code:data"))
+def test_changed_code_of_the_user_is_another_trial(users_module: Path) -> None:
+    wanted = SweepSpec.from_dict(
+        entry(norm=["none", "users_module:norm"], dataset="users_module:data")
+    )
     before = [trial.key for trial in wanted.trials()]
     assert before == [trial.key for trial in wanted.trials()]
-    with (own_code / "own_code.py").open("a") as file:
+    with (users_module / "users_module.py").open("a") as file:
         file.write("# changed\n")
     assert not set(before) & {trial.key for trial in wanted.trials()}
 
@@ -287,14 +289,14 @@ def test_json_gives_the_spec_again(
     assert again.trials() == original.trials()
 
 
-def test_json_needs_no_code_of_the_user(own_code: Path) -> None:
-    text = SweepSpec.from_dict(entry(norm="own_code:norm")).to_json()
-    (own_code / "own_code.py").unlink()
-    sys.modules.pop("own_code")
+def test_json_needs_no_code_of_the_user(users_module: Path) -> None:
+    text = SweepSpec.from_dict(entry(norm="users_module:norm")).to_json()
+    (users_module / "users_module.py").unlink()
+    sys.modules.pop("users_module")
     recorded = SweepSpec.from_json(text)
-    assert recorded.cells()[0].norm == "own_code:norm"
+    assert recorded.cells()[0].norm == "users_module:norm"
     assert recorded.axes() == ("architecture", "norm")
-    with pytest.raises(SpecError, match=r"grid\[0\]\.norm\[0\]: .*cannot import 'own_code'"):
+    with pytest.raises(SpecError, match=r"grid\[0\]\.norm\[0\]: .*cannot import 'users_module'"):
         recorded.trials()
 
 
@@ -566,11 +568,12 @@ def test_a_number_written_as_text_is_that_number(tmp_path: Path) -> None:
     assert spec.trials()[0].config.learning_rate == 0.001
 
 
+@pytest.mark.timeout(20)
 def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
     thousand = list(range(1, 1001))
-    start = time.perf_counter()
+    start = time.process_time()
     message = refused(entry(width=thousand, batch_size=thousand, epochs=thousand))
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert message == (
         "grid: may make at most 10,000 trials, got 2,000,000,000 "
         "(1,000,000,000 combinations of 2 seeds): split it into several sweeps"
@@ -580,52 +583,60 @@ def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
 def test_ten_thousand_trials_are_planned_within_two_seconds() -> None:
     wanted = spec(seeds=[7], grid=[{"architecture": "snn", "norm": "bntt"}])
     wanted["grid"][0] |= {"width": list(range(1, 101)), "num_steps": list(range(1, 101))}
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(SweepSpec.from_dict(wanted).trials()) == 10_000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
-            {"norm": "own_code:temporal_norm"},
+            {"norm": "users_module:temporal_norm"},
             "grid[0].norm: a norm of architecture ann is called with (num_features): ",
         ),
         (
-            {"norm": "own_code:norm", "architecture": "snn"},
+            {"norm": "users_module:norm", "architecture": "snn"},
             "grid[0].norm: a norm of architecture snn is called with (num_features, num_steps): ",
         ),
-        ({"norm": "own_code:nrom"}, "grid[0].norm: a norm of architecture ann is called with "),
-        ({"norm": "own_code:thing"}, "grid[0].norm: a norm of architecture ann is called with "),
+        ({"norm": "users_module:nrom"}, "grid[0].norm: a norm of architecture ann is called with "),
+        (
+            {"norm": "users_module:thing"},
+            "grid[0].norm: a norm of architecture ann is called with ",
+        ),
+        (
+            {"norm": "builtins:abs"},
+            "grid[0].norm: a norm of architecture ann is called with (num_features): "
+            "'builtins:abs' is not a class or function written in Python",
+        ),
         ({"norm": "os:getcwd"}, "grid[0].norm: a norm of architecture ann is called with "),
         (
-            {"architecture": "own_code:network", "width": 8, "num_steps": 3},
+            {"architecture": "users_module:network", "width": 8, "num_steps": 3},
             "grid[0].architecture: an architecture is called with its keys by name: "
-            "'own_code:network' must take (in_channels=3, num_classes=10, image_size=16, "
+            "'users_module:network' must take (in_channels=3, num_classes=10, image_size=16, "
             "norm='none', width=8, num_steps=3): got an unexpected keyword argument 'num_steps'",
         ),
         (
-            {"dataset": "own_code:network"},
+            {"dataset": "users_module:network"},
             "grid[0].dataset: a data set is called with (root): ",
         ),
         (
-            {"architecture": "own_code:network", "norm": "layer"},
+            {"architecture": "users_module:network", "norm": "layer"},
             "grid[0].norm: must be one of none, batchnorm, homeostatic, bntt, or package.module",
         ),
     ],
 )
-@pytest.mark.usefixtures("own_code")
-def test_own_code_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
+@pytest.mark.usefixtures("users_module")
+def test_users_module_that_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
     assert refused(entry(**changes)).startswith(message)
 
 
-@pytest.mark.usefixtures("own_code")
-def test_own_code_that_fits_is_taken() -> None:
+@pytest.mark.usefixtures("users_module")
+def test_users_module_that_fits_is_taken() -> None:
     grid = [
-        {"architecture": "ann", "norm": "own_code:norm", "dataset": "own_code:data"},
-        {"architecture": "snn", "norm": "own_code:temporal_norm"},
-        {"architecture": "own_code:network", "norm": ["bntt", "own_code:norm"]},
+        {"architecture": "ann", "norm": "users_module:norm", "dataset": "users_module:data"},
+        {"architecture": "snn", "norm": "users_module:temporal_norm"},
+        {"architecture": "users_module:network", "norm": ["bntt", "users_module:norm"]},
     ]
     assert len(SweepSpec.from_dict(spec(grid=grid)).trials()) == 8
 

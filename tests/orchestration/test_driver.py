@@ -1,0 +1,134 @@
+"""Whole sweeps with a real local Ray and a real tracking server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from orchestration import Results, SweepSpec, run_sweep
+from orchestration.client import connect
+from orchestration.driver import plan_sweep
+from orchestration.errors import InputError
+from services.settings import Settings
+
+SPEC = {
+    "name": "driver",
+    "dataset": "own_code:blobs",
+    "epochs": 2,
+    "seeds": [1, 2],
+    "training": {"batch_size": 16},
+    "grid": [
+        {"architecture": "ann", "norm": ["none", "homeostatic"], "width": 2},
+        {"architecture": "snn", "norm": "bntt", "num_steps": 2, "width": 2},
+    ],
+}
+
+
+@pytest.fixture
+def settings(tracking_uri: str, tmp_path: Path) -> Settings:
+    home = tmp_path / "a home é"
+    return Settings.from_environment(
+        {"SNN_SWEEP_HOME": str(home), "MLFLOW_TRACKING_URI": tracking_uri}
+    )
+
+
+@pytest.fixture
+def client(tracking_uri: str) -> MlflowClient:
+    return connect(tracking_uri)
+
+
+@pytest.fixture(autouse=True)
+def _own_code_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent)
+
+
+def runs_of(client: MlflowClient, name: str, role: str) -> list[Run]:
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], f"tags.`snn_sweep.role` = '{role}'"))
+
+
+def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -> None:
+    spec = SweepSpec.from_dict(SPEC)
+    assert len(plan_sweep(spec, settings=settings).run) == 6
+
+    outcome = run_sweep(spec, settings=settings)
+    assert (outcome.failures, outcome.interrupted, outcome.reused) == ({}, False, 0)
+    assert audit(client, spec) == Ledger()
+    (parent,) = runs_of(client, "driver", "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["snn_sweep.status"] == "completed"
+    first = {run.info.run_id: run for run in runs_of(client, "driver", "trial")}
+    assert {run.data.tags["mlflow.parentRunId"] for run in first.values()} == {parent.info.run_id}
+    spiking = next(run for run in first.values() if run.data.params["architecture"] == "snn")
+    assert 0 <= spiking.data.metrics["spike_rate.conv1"] <= 1
+    assert spiking.data.params["num_steps"] == "2"
+    folder = Path(settings.storage) / "driver"
+    assert [path.name for path in folder.iterdir()] == ["driver.lock"], "work in progress is left"
+
+    again = run_sweep(spec, settings=settings)
+    assert again.reused == 6
+    assert {run.info.run_id for run in runs_of(client, "driver", "trial")} == set(first)
+
+    grown = SweepSpec.from_dict({**SPEC, "seeds": [1, 2, 3]})
+    assert run_sweep(grown, settings=settings).reused == 6
+    assert audit(client, grown) == Ledger()
+    new = [run for run in runs_of(client, "driver", "trial") if run.info.run_id not in first]
+    assert {run.data.params["seed"] for run in new} == {"3"}
+    assert len(new) == 3
+
+    best = Results("driver", tracking_uri=settings.tracking_uri).best_of_seeds()
+    assert best["n_seeds"].tolist() == best["n_expected"].tolist() == [3, 3, 3]
+
+
+def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
+    settings: Settings, client: MlflowClient
+) -> None:
+    spec = SweepSpec.from_dict(
+        {
+            **SPEC,
+            "name": "broken",
+            "seeds": [1],
+            "grid": [{"architecture": "ann", "norm": ["own_code:BrokenNorm", "none"], "width": 2}],
+        }
+    )
+    outcome = run_sweep(spec, settings=settings)
+    assert list(outcome.failures) == ["ann own_code:BrokenNorm seed 1"]
+    (reason,) = outcome.failures.values()
+    assert reason.startswith("RuntimeError: The size of tensor a")
+    runs = {run.data.params["norm"]: run for run in runs_of(client, "broken", "trial")}
+    assert runs["none"].info.status == "FINISHED"
+    assert runs["own_code:BrokenNorm"].info.status == "FAILED"
+    trace = runs["own_code:BrokenNorm"].data.tags["snn_sweep.reason"]
+    assert "Traceback" in trace
+    assert "own_code.py" in trace
+    (parent,) = runs_of(client, "broken", "sweep")
+    assert parent.info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
+        ({"dataset": "own_code:wrong_labels"}, r"dataset: .*own_code:wrong_labels"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_creates_nothing(
+    change: dict[str, object], message: str, settings: Settings, client: MlflowClient
+) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "refused", **change})
+    with pytest.raises(InputError, match=message):
+        run_sweep(spec, settings=settings)
+    assert client.get_experiment_by_name("refused") is None
+    assert not settings.home.exists()
+
+
+def test_a_deleted_experiment_is_not_written_to(settings: Settings, client: MlflowClient) -> None:
+    client.delete_experiment(client.create_experiment("deleted"))
+    spec = SweepSpec.from_dict({**SPEC, "name": "deleted"})
+    with pytest.raises(InputError, match="has been deleted in MLflow: restore it"):
+        plan_sweep(spec, settings=settings)

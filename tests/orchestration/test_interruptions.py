@@ -1,0 +1,186 @@
+"""Sweeps that are struck in the middle, by the command line as users run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+
+from orchestration import SweepSpec
+from orchestration.client import connect
+
+EPOCHS = 8
+SPEC = {
+    "dataset": "own_code:blobs",
+    "epochs": EPOCHS,
+    "seeds": [1, 2],
+    "training": {"batch_size": 16, "augment": True},
+    "grid": [{"architecture": "ann", "norm": ["own_code:SlowNorm", "none"], "width": 2}],
+}
+SLOW = "own_code:SlowNorm"
+
+
+class Commands:
+    """Starts ``snn-sweep`` in the folder of the user's code."""
+
+    def __init__(self, home: Path, tracking_uri: str) -> None:
+        self._folder = home
+        self._environment = {
+            **os.environ,
+            "SNN_SWEEP_HOME": str(home / "home"),
+            "MLFLOW_TRACKING_URI": tracking_uri,
+            "PYTHONWARNINGS": "default",
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def spec(self, name: str) -> tuple[SweepSpec, str]:
+        path = self._folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, **SPEC}))
+        return SweepSpec.load(path), str(path)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from orchestration import main; main()", *arguments],
+            cwd=Path(__file__).parent,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        return finish(self.start(*arguments), code)
+
+
+def finish(process: subprocess.Popen[str], code: int) -> str:
+    """What it wrote to standard error, once it has ended with this exit code."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == code, f"{out}\n{err}"
+    return err
+
+
+@pytest.fixture
+def commands(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Commands]:
+    monkeypatch.chdir(Path(__file__).parent)
+    commands = Commands(tmp_path, tracking_uri)
+    yield commands
+    for process in commands.started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def client(tracking_uri: str) -> MlflowClient:
+    return connect(tracking_uri)
+
+
+def trials_of(client: MlflowClient, name: str, norm: str) -> list[str]:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return []
+    runs = client.search_runs([experiment.experiment_id], f"params.norm = '{norm}'")
+    return [run.info.run_id for run in runs]
+
+
+def wait_for_epoch(client: MlflowClient, name: str, epoch: int) -> None:
+    """Wait until a slow trial has an epoch on record."""
+
+    def reached() -> bool:
+        histories = (
+            client.get_metric_history(run_id, "train_loss")
+            for run_id in trials_of(client, name, SLOW)
+        )
+        return any(point.step >= epoch for history in histories for point in history)
+
+    wait_until(reached)
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:
+    """The curves that must not depend on what happened to a sweep, by (norm, seed, metric)."""
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    curves = {}
+    for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
+        if run.data.tags["snn_sweep.role"] == "trial":
+            for metric in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+                history = client.get_metric_history(run.info.run_id, metric)
+                points = sorted((point.step, point.value) for point in history)
+                key = (run.data.params["norm"], run.data.params["seed"], metric)
+                curves[key] = [value for _, value in points]
+    return curves
+
+
+def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
+    commands: Commands, client: MlflowClient
+) -> None:
+    undisturbed, undisturbed_path = commands.spec("undisturbed")
+    commands.run("run", undisturbed_path)
+    assert audit(client, undisturbed) == Ledger()
+
+    spec, path = commands.spec("struck")
+    # Ctrl-C: the runs are closed, and the command says how to go on.
+    process = commands.start("run", path)
+    wait_for_epoch(client, "struck", 1)
+    process.send_signal(signal.SIGINT)
+    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    assert audit(client, spec).running == []
+    (run_id, *_) = trials_of(client, "struck", SLOW)
+    assert client.get_run(run_id).info.status == "KILLED"
+
+    # kill -9: nobody closes anything; the next command does, and goes on.
+    process = commands.start("run", path)
+    wait_for_epoch(client, "struck", 3)
+    process.kill()
+    process.communicate()
+    assert audit(client, spec).running != []
+
+    # A worker dies: its trial is tried again, within the same command.
+    process = commands.start("run", path)
+    wait_for_epoch(client, "struck", 5)
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "Trainable" in " ".join(child.cmdline())  # as Ray titles them
+    ]
+    assert workers
+    workers[0].kill()
+    assert "interrupted, will go on: " in finish(process, 0)
+
+    assert audit(client, spec) == Ledger()
+    assert len(trials_of(client, "struck", SLOW)) == 2, "a trial did not go on in its own run"
+    assert numbers(client, "struck") == numbers(client, "undisturbed")
+
+
+def test_two_drivers_at_once_are_one_sweep_and_one_message(
+    commands: Commands, client: MlflowClient
+) -> None:
+    spec, path = commands.spec("twice")
+    both = [commands.start("run", path) for _ in range(2)]
+    ended = [process.communicate(timeout=200)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1]
+    refused = next(e for p, e in zip(both, ended, strict=True) if p.returncode == 1)
+    assert "sweep 'twice' is being run by process" in refused
+    assert "Traceback" not in refused
+    assert audit(client, spec) == Ledger()

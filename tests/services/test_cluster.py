@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import settings_in
+
+from services import cluster
+from services.cluster import local_ray
+from services.settings import SettingsError
+from services.tracking import ServiceError
+
+_DRIVER = """
+import os, signal, sys
+sys.path.insert(0, "")
+import ray
+from services.cluster import local_ray
+from services.settings import Settings
+
+settings = Settings.from_environment({})
+before, on_sigterm = dict(os.environ), signal.getsignal(signal.SIGTERM)
+import of_the_user
+
+@ray.remote
+def there():
+    print("said by a worker")
+    return of_the_user.answer(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+for _ in range(2):
+    with local_ray(settings, num_cpus=2, num_gpus=1):
+        assert ray.get(there.remote()) == (42, ""), "a task without a GPU must see none"
+        assert ray.get(there.options(num_gpus=0.5).remote()) == (42, "0")
+        with local_ray(settings):
+            assert ray.cluster_resources()["CPU"] == 2
+        assert ray.is_initialized(), "the inner block has not made it"
+    assert not ray.is_initialized()
+    assert dict(os.environ) == before
+    assert signal.getsignal(signal.SIGTERM) is on_sigterm
+"""
+
+
+def test_ray_is_local_silent_and_leaves_no_traces(tmp_path: Path) -> None:
+    folder = tmp_path / "ici même"
+    folder.mkdir()
+    (folder / "of_the_user.py").write_text("def answer():\n    return 42\n")
+    (folder / "driver.py").write_text(_DRIVER)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    # Ray would connect to this address, if it were asked.
+    environment["RAY_ADDRESS"] = f"127.0.0.1:{_closed_port()}"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "driver.py"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("address", ["{}", "ray://{}"])
+def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
+    address = address.format(f"127.0.0.1:{_closed_port()}")
+    settings = settings_in(tmp_path, RAY_ADDRESS=address)
+    with pytest.raises(ServiceError, match="unset RAY_ADDRESS") as caught, local_ray(settings):
+        pytest.fail("entered")
+    assert address in str(caught.value)
+
+
+def test_auto_without_a_cluster(tmp_path: Path) -> None:
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with (
+        pytest.raises(ServiceError, match="unset RAY_ADDRESS"),
+        local_ray(settings_in(tmp_path, RAY_ADDRESS="auto")),
+    ):
+        pytest.fail("entered")
+    assert signal.getsignal(signal.SIGTERM) is on_sigterm
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "head", "head:port", "ray://"])
+def test_an_address_of_another_kind(tmp_path: Path, address: str) -> None:
+    settings = replace(settings_in(tmp_path), ray_address=address)
+    with pytest.raises(SettingsError, match="host:6379") as caught, local_ray(settings):
+        pytest.fail("entered")
+    assert address in str(caught.value)
+
+
+def test_the_public_names_are_sorted() -> None:
+    assert cluster.__all__ == sorted(cluster.__all__)
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
