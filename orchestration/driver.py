@@ -30,6 +30,7 @@ from services.cluster import local_ray
 from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
 from snn_norm.data import DatasetError, load_dataset
+from snn_norm.references import is_reference
 
 __all__ = ["SweepOutcome", "plan_sweep", "run_sweep", "sweep_folder"]
 
@@ -268,6 +269,13 @@ def _check_data(spec: SweepSpec, settings: Settings) -> None:
             load_dataset(name, settings.data, size)
         except DatasetError as error:
             raise InputError(f"dataset: {error}") from error
+        except Exception as error:
+            if not is_reference(name):
+                raise
+            raise InputError(
+                f"dataset: {name} raised {type(error).__name__}: {error} "
+                "(snn-sweep --debug shows where)"
+            ) from error
 
 
 def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:

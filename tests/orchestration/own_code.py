@@ -27,6 +27,12 @@ def wrong_labels(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return train_images, train_labels.float(), test_images, test_labels
 
 
+def no_files(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Its author forgot to bring the files."""
+    (root / "absent.pt").read_bytes()
+    return blobs(root)
+
+
 class SlowNorm(nn.BatchNorm2d):
     """Batch normalization that takes its time, so that a test can strike in the middle."""
 

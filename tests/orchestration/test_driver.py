@@ -115,6 +115,7 @@ def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     [
         ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
         ({"dataset": "own_code:wrong_labels"}, r"dataset: .*own_code:wrong_labels"),
+        ({"dataset": "own_code:no_files"}, r"own_code:no_files raised FileNotFoundError: .*absent"),
     ],
 )
 def test_what_is_not_there_is_refused_and_creates_nothing(
