@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -156,6 +157,22 @@ def _print_results(answers: Results) -> None:
     click.echo(render(answers.dependency_gap(), "table"))
 
 
+@cli.command()
+@_name
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to write it; default: NAME-report.",
+)
+def report(name: str, output: Path | None) -> None:
+    """Write the report of sweep NAME: tables, figures, and one page with all of it."""
+    from orchestration.report import write_report
+
+    page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
+    _out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
+
+
 @cli.command("list")
 def list_sweeps() -> None:
     """List the sweeps of the tracking server."""
@@ -181,7 +198,7 @@ def status(name: str, as_json: bool) -> None:
 
     client = _reading_client()
     if client is None:
-        raise InputError(f"there is no sweep {name!r}: nothing has been run here yet")
+        raise InputError(f"there is no sweep {name!r}: nothing has been run on this machine yet")
     sweep = one_sweep(client, name)
     driver = holder(sweep_folder(Settings.from_environment(), name))
     if as_json:

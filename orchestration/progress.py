@@ -175,13 +175,16 @@ class LineWatch:
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(f"[{time.strftime('%H:%M:%S')}] {text}", markup=False, soft_wrap=True)
+        self._console.print(
+            f"[{time.strftime('%H:%M:%S')}] {text}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 class LiveWatch:
     """Keeps a table up to date on a terminal: a row a cell, its seeds beside each other."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._progress = Progress()
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
@@ -215,7 +218,7 @@ class LiveWatch:
         self.note(f"{label}: failed: {reason}")
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False)
+        self._console.print(text, markup=False, highlight=False)
 
     def _render(self) -> Group:
         cells: dict[str, list[_TrialState]] = {}
@@ -226,7 +229,7 @@ class LiveWatch:
             table.add_column(column, style="bold" if column == "cell" else None)
         # Where there are more cells than lines, those at work are worth the most.
         shown = sorted(cells, key=lambda cell: not any(t.state == "running" for t in cells[cell]))
-        shown = shown[: max(4, self._live.console.height - 4)]
+        shown = shown[: max(4, self._console.height - 4)]
         for cell in (cell for cell in cells if cell in shown):
             trials = cells[cell]
             best = max((t.best for t in trials if t.best is not None), default=None)

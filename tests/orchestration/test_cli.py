@@ -114,7 +114,8 @@ def test_debug_shows_the_traceback(home: Path) -> None:
 def test_an_unknown_sweep_is_an_error_of_the_input(home: Path, arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
-    assert "small" in result.stderr
+    assert result.stderr.startswith("snn-sweep: ")
+    assert "run" in result.stderr, "it does not say what to do"
     assert result.stdout == ""
     assert not home.exists()
 
