@@ -1,7 +1,7 @@
 """Accuracy of training runs that differ in one thing, as a Markdown table with every value.
 
 Runs are written to a file as they finish, one JSON line each, and are not repeated when found
-there: a measurement of half an hour can be interrupted.
+there. Ctrl-C prints the tables of what there is.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ def main(description: str, tables: dict[str, list[Row]]) -> None:
     found = _read(arguments.results)
     # Seed by seed, so that an interrupted measurement has something for each row.
     wanted = [(row, seed) for seed in SEEDS for row in rows if seed in row.seeds]
-    for row, seed in tqdm(wanted, unit="run", file=sys.stderr):
-        if _key(row, seed) not in found:
-            found[_key(row, seed)] = result = _train(row, seed)
-            with arguments.results.open("a") as file:
-                file.write(json.dumps({"key": _key(row, seed), **result}) + "\n")
+    try:
+        for row, seed in tqdm(wanted, unit="run", file=sys.stderr):
+            if _key(row, seed) not in found:
+                found[_key(row, seed)] = result = _train(row, seed)
+                with arguments.results.open("a") as file:
+                    file.write(json.dumps({"key": _key(row, seed), **result}) + "\n")
+    except KeyboardInterrupt:
+        print("interrupted: the tables are of what there is", file=sys.stderr)
     print(f"{_machine()}.\n")
     for title, rows in tables.items():
         print(f"{title}\n\n{_table(rows, found)}\n")
@@ -68,16 +71,19 @@ def _train(row: Row, seed: int) -> dict[str, Any]:
 
 def _table(rows: list[Row], found: dict[str, dict[str, Any]]) -> str:
     lines = [
-        "| variant | best | mean | each seed's best | mean of last epochs | ended otherwise |",
-        "| --- | ---: | ---: | --- | ---: | --- |",
+        "| variant | n | best | mean | each seed's best | mean of last epochs | not completed |",
+        "| --- | ---: | ---: | ---: | --- | ---: | --- |",
     ]
     for row in rows:
-        results = [found[_key(row, seed)] for seed in row.seeds]
+        keys = [_key(row, seed) for seed in row.seeds]
+        results = [found[key] for key in keys if key in found]
+        if not results:
+            continue
         best = [100 * max(result["curve"]) for result in results]
         last = [100 * result["curve"][-1] for result in results]
         ends = [result["outcome"] for result in results if result["outcome"] != "completed"]
         lines.append(
-            f"| {row.label} | {max(best):.1f} | {statistics.mean(best):.1f} "
+            f"| {row.label} | {len(results)} | {max(best):.1f} | {statistics.mean(best):.1f} "
             f"| {', '.join(f'{value:.1f}' for value in best)} "
             f"| {statistics.mean(last):.1f} | {', '.join(ends) or '–'} |"
         )

@@ -106,7 +106,7 @@ class TrainingRun:
         self._optimizer = _make_optimizer(config, self.model)
         steps_an_epoch = math.ceil(len(dataset.train_labels) / config.batch_size)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: _learning_rate_factor(config, step / steps_an_epoch)
+            self._optimizer, lambda step: _learning_rate_factor(config, step, steps_an_epoch)
         )
 
     @property
@@ -298,13 +298,14 @@ def _make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
             return torch.optim.Adam(parameters, rate, weight_decay=decay)
 
 
-def _learning_rate_factor(config: RunConfig, epochs_done: float) -> float:
-    """The fraction of the peak learning rate that applies after so many epochs."""
-    if epochs_done < config.warmup_epochs:
-        return epochs_done / config.warmup_epochs
+def _learning_rate_factor(config: RunConfig, step: int, steps_an_epoch: int) -> float:
+    """The fraction of the peak learning rate for the step after so many steps."""
+    warmup = config.warmup_epochs * steps_an_epoch
+    if step < warmup:
+        return (step + 1) / warmup
     if config.schedule == "constant":
         return 1.0
-    progress = (epochs_done - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    progress = (step - warmup) / (config.epochs * steps_an_epoch - warmup)
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
 
 

@@ -265,6 +265,8 @@ def test_a_copy_goes_on_like_the_original(copied: Callable[[nn.Module], nn.Modul
     assert all(map(torch.equal, norm.state_dict().values(), twin.state_dict().values()))
 
 
+# Dynamo itself makes an instance of an autograd function, and warns of it.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_it_compiles_as_one_graph() -> None:
     norm = HomeostaticNorm(3)
     twin = copy.deepcopy(norm)
