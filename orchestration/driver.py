@@ -20,7 +20,7 @@ from orchestration.books import SweepBooks
 from orchestration.client import connect
 from orchestration.errors import InputError
 from orchestration.lease import sweep_lease
-from orchestration.plan import Plan, RecordedRun, make_plan
+from orchestration.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.progress import Watch, make_watch
 from orchestration.recorder import TrialRecord, read_spool, spooled_run_id
 from orchestration.spec import SweepSpec, Trial
@@ -279,11 +279,10 @@ def _check_data(spec: SweepSpec, settings: Settings) -> None:
 
 
 def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:
-    """How long a trial takes, in no unit: convolutions dominate, once a time step and epoch."""
+    """How long what is left of a trial takes, in no unit."""
     trial, interrupted = wanted
-    config = trial.config
-    epochs = config.epochs - (interrupted.epochs_done if interrupted else 0)
-    return float(epochs * (config.num_steps or 1) * (config.width or 1) ** 2)
+    epochs = trial.config.epochs - (interrupted.epochs_done if interrupted else 0)
+    return epochs * epoch_cost(trial.config)
 
 
 @contextmanager

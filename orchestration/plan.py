@@ -14,8 +14,17 @@ from statistics import fmean
 from typing import Any, Literal
 
 from orchestration.grid import Trial
+from snn_norm.config import RunConfig
 
-__all__ = ["Closing", "Matched", "Plan", "RecordedRun", "estimate_seconds", "make_plan"]
+__all__ = [
+    "Closing",
+    "Matched",
+    "Plan",
+    "RecordedRun",
+    "epoch_cost",
+    "estimate_seconds",
+    "make_plan",
+]
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,11 @@ def estimate_seconds(plan: Plan, slots: int) -> float | None:
     for duration in sorted(durations, reverse=True):
         heapq.heapreplace(ends, ends[0] + duration)
     return max(ends)
+
+
+def epoch_cost(config: RunConfig) -> float:
+    """How long an epoch takes, in no unit: convolutions dominate, once a time step."""
+    return float((config.num_steps or 1) * (config.width or 1) ** 2)
 
 
 def _trial(trial: Trial) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.plan import Plan
+from orchestration.plan import Plan, epoch_cost
 from orchestration.spec import Trial
 
 __all__ = ["LineWatch", "LiveWatch", "Progress", "Watch", "duration", "make_watch"]
@@ -48,6 +48,7 @@ class _TrialState:
     seed: str
     epochs: int
     architecture: str
+    cost: float
     state: str = "waiting"
     epoch: int = 0
     best: float | None = None
@@ -92,20 +93,20 @@ class Progress:
         return self.count("completed", "collapsed", "diverged", "reused")
 
     def seconds_left(self) -> float | None:
-        """An estimate from the epochs seen, by cell, else by architecture; None before any."""
+        """An estimate from epochs seen: of the cell, the architecture, or any; None before any."""
+        # By cost, so that an epoch tells something of others that cost more or less.
         samples: dict[str, list[float]] = {}
         for trial in self.trials.values():
             if trial.seconds is not None:
-                samples.setdefault(trial.cell, []).append(trial.seconds)
-                samples.setdefault(trial.architecture, []).append(trial.seconds)
+                for group in (trial.cell, trial.architecture, ""):
+                    samples.setdefault(group, []).append(trial.seconds / trial.cost)
+        if not samples:
+            return None
         total = 0.0
         for trial in self.trials.values():
-            if trial.state not in ("waiting", "running"):
-                continue
-            seen = samples.get(trial.cell) or samples.get(trial.architecture)
-            if seen is None:
-                return None
-            total += fmean(seen) * (trial.epochs - trial.epoch)
+            if trial.state in ("waiting", "running"):
+                near = samples.get(trial.cell) or samples.get(trial.architecture) or samples[""]
+                total += fmean(near) * trial.cost * (trial.epochs - trial.epoch)
         return total / max(1, self.count("running"))
 
     def summary(self) -> str:
@@ -125,7 +126,8 @@ class Progress:
 def _new_state(trial: Trial) -> _TrialState:
     cell = trial.label.rpartition(" seed ")[0]
     config = trial.config
-    return _TrialState(cell, str(config.seed), config.epochs, config.architecture)
+    cost = epoch_cost(config)
+    return _TrialState(cell, str(config.seed), config.epochs, config.architecture, cost)
 
 
 class LineWatch:
