@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from ray.cluster_utils import Cluster
 
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.client import connect
@@ -108,6 +110,21 @@ def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     assert "own_code.py" in trace
     (parent,) = runs_of(client, "broken", "sweep")
     assert parent.info.status == "FAILED"
+
+
+def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
+    settings: Settings, client: MlflowClient
+) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "on a cluster", "seeds": [1]})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        there = dataclasses.replace(settings, ray_address=cluster.address)
+        outcome = run_sweep(spec, settings=there)
+        assert (outcome.failures, outcome.interrupted) == ({}, False)
+        assert audit(client, spec) == Ledger()
+        assert "raylet" in {name for name, _ in cluster.head_node.live_processes()}
+    finally:
+        cluster.shutdown()
 
 
 @pytest.mark.parametrize(
