@@ -24,9 +24,9 @@ from orchestration.contract import (
 )
 from orchestration.errors import InputError
 from orchestration.plan import RecordedRun
-from orchestration.recorder import close_run, deliver, read_spool, spooled_run_id
+from orchestration.recorder import close_run, deliver
 from orchestration.spec import SweepSpec
-from orchestration.trial import spool_path
+from orchestration.spool import read_spool, spool_path, spooled_run_id
 
 __all__ = ["SweepBooks"]
 

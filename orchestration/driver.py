@@ -22,9 +22,10 @@ from orchestration.errors import InputError
 from orchestration.lease import sweep_lease
 from orchestration.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.progress import Watch, make_watch
-from orchestration.recorder import TrialRecord, read_spool, spooled_run_id
+from orchestration.recorder import TrialRecord
 from orchestration.spec import SweepSpec, Trial
-from orchestration.trial import TrialTask, spool_path
+from orchestration.spool import read_spool, spool_path, spooled_run_id
+from orchestration.trial import TrialTask
 from orchestration.tuning import run_tasks
 from services.cluster import local_ray
 from services.settings import Settings

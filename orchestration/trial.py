@@ -22,18 +22,13 @@ from ray import tune
 from orchestration.checkpoints import CheckpointStore
 from orchestration.client import connect
 from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
-from orchestration.recorder import (
-    Recorder,
-    Spool,
-    SupersededError,
-    TrackerAwayError,
-    TrialRecord,
-)
+from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
+from orchestration.spool import Spool, SupersededError, spool_path
 from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, load_dataset
 from snn_norm.training import TrainingRun
 
-__all__ = ["StorageError", "SweepTrial", "TrialTask", "spool_path"]
+__all__ = ["StorageError", "SweepTrial", "TrialTask"]
 
 
 class StorageError(Exception):
@@ -65,11 +60,6 @@ class TrialTask:
     """The folder that the user's own modules lie in."""
     patience: float
     """Seconds that the end of the trial waits for a tracking server that is away."""
-
-
-def spool_path(folder: Path) -> Path:
-    """Where the records of the trial with this folder wait for the tracking server."""
-    return folder / "spool.jsonl"
 
 
 class SweepTrial(tune.Trainable):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,14 +13,8 @@ from mlflow.entities import Run
 from proxy import Proxy
 
 from orchestration.client import connect
-from orchestration.recorder import (
-    Recorder,
-    Spool,
-    SupersededError,
-    TrackerAwayError,
-    TrialRecord,
-    read_spool,
-)
+from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
+from orchestration.spool import Spool
 
 MakeRecorder = Callable[..., Recorder]
 CONFIG = {"architecture": "ann", "seed": 42, "learning_rate": 0.001, "augment": False}
@@ -225,56 +217,3 @@ def test_a_resumed_run_says_that_it_was(
     (run,) = runs_of(tracking_uri, experiment_id)
     assert run.info.status == "FINISHED"
     assert "a worker's end" not in run.data.tags["snn_sweep.reason"]
-
-
-def test_a_line_that_a_crash_cut_short_is_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "spool.jsonl"
-    spool = Spool(path)
-    spool.append({"step": 1})
-    spool.append({"step": 2})
-    spool.close()
-    path.write_bytes(path.read_bytes()[:-3])
-    spool = Spool(path)
-    assert spool.epochs == {1}
-    spool.append({"step": 3})
-    spool.close()
-    steps = [entry["step"] for entry in read_spool(path) if "step" in entry]
-    assert steps == [1, 3]
-
-
-def test_an_attempt_that_has_been_superseded_can_write_no_more(tmp_path: Path) -> None:
-    path = tmp_path / "spool.jsonl"
-    first = Spool(path)
-    first.append({"step": 1})
-    assert first.is_new
-    second = Spool(path)
-    assert not second.is_new
-    with pytest.raises(SupersededError):
-        first.append({"step": 2})
-    second.append({"step": 2})
-    with pytest.raises(SupersededError):
-        first.append({"step": 3})
-    assert second.epochs == {1, 2}
-    first.close()
-    second.close()
-
-
-def test_a_full_disk_leaves_the_spool_readable(tmp_path: Path) -> None:
-    path = tmp_path / "spool.jsonl"
-    # A limit on a file's size stands for the full disk; it holds for that process alone.
-    program = (
-        "import resource, sys\n"
-        "from pathlib import Path\n"
-        "from orchestration.recorder import Spool\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (80, 80))\n"
-        "spool = Spool(Path(sys.argv[1]))\n"
-        "spool.append({'step': 1})\n"
-        "try:\n"
-        "    spool.append({'step': 2, 'metrics': {'test_accuracy': 0.123456789}})\n"
-        "except OSError:\n"
-        "    print('refused')\n"
-    )
-    command = [sys.executable, "-c", program, str(path)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout == "refused\n"
-    assert read_spool(path)[1:] == [{"step": 1}]
