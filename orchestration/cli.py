@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +175,23 @@ def report(name: str, output: Path | None) -> None:
     _out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
 
 
+@cli.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def compare(first: str, second: str, form: str) -> None:
+    """Set sweeps A and B side by side, cell by cell.
+
+    Either may be headline-published: the headline as it was published.
+    """
+    from orchestration.compare import compare_sweeps
+
+    table = render(compare_sweeps(first, second), form)
+    if form == "table":
+        click.echo(f"Test accuracy, best of seeds and mean: A is {first}, B is {second}")
+    click.echo(table)
+
+
 @cli.command("list")
 def list_sweeps() -> None:
     """List the sweeps of the tracking server."""
@@ -202,7 +221,7 @@ def status(name: str, as_json: bool) -> None:
     sweep = one_sweep(client, name)
     driver = holder(sweep_folder(Settings.from_environment(), name))
     if as_json:
-        click.echo(json.dumps(_status_json(sweep, driver), indent=2))
+        click.echo(json.dumps(_status_json(sweep, str(driver) if driver else None), indent=2))
         return
     _out.print(f"{sweep.name}: {sweep.status}, {sweep.finished} of {sweep.expected} finished")
     for state, count in sorted(sweep.trials.items()):
@@ -228,6 +247,26 @@ def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
 def _reading_client() -> MlflowClient | None:
     uri = reading_uri(Settings.from_environment())
     return connect(uri) if uri else None
+
+
+@cli.command()
+@_name
+def stop(name: str) -> None:
+    """Stop sweep NAME as Ctrl-C would: at its last checkpoints, to be gone on with later."""
+    from orchestration.driver import sweep_folder
+    from orchestration.lease import holder
+
+    folder = sweep_folder(Settings.from_environment(), name)
+    driver = holder(folder)
+    if driver is None:
+        raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
+    if not driver.is_here:
+        raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
+    os.kill(driver.pid, signal.SIGINT)
+    with _err.status(f"waiting for {driver} to close its books"):
+        while holder(folder) == driver:
+            time.sleep(0.2)
+    _out.print(f"{name} stopped; running its spec again goes on with it", markup=False)
 
 
 @cli.command()

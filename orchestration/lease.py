@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from orchestration.errors import SweepError
 
-__all__ = ["LeaseTakenError", "holder", "sweep_lease"]
+__all__ = ["Holder", "LeaseTakenError", "holder", "sweep_lease"]
 
 
 class LeaseTakenError(SweepError):
     """Another process drives this sweep."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that drives a sweep."""
+
+    pid: int
+    host: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.host == socket.gethostname()
 
 
 @contextmanager
@@ -35,12 +53,12 @@ def sweep_lease(folder: Path, name: str) -> Iterator[None]:
                 f"Follow it with: snn-sweep status {name}"
             )
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         file.flush()
         yield
 
 
-def holder(folder: Path) -> str | None:
+def holder(folder: Path) -> Holder | None:
     """Who drives the sweep whose files lie in ``folder``; None if nobody does."""
     if not _lock_file(folder).exists():
         return None
@@ -70,6 +88,14 @@ def _lock(file: TextIO) -> bool:
             return True
 
 
-def _read(file: TextIO) -> str:
-    file.seek(0)
-    return file.read().strip() or "another process"
+def _read(file: TextIO) -> Holder:
+    """Who holds the lock; a driver that has just taken it may not have said so yet."""
+    deadline = time.monotonic() + 5
+    while True:
+        file.seek(0)
+        try:
+            return Holder(**json.loads(file.read()))
+        except json.JSONDecodeError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

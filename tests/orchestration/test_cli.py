@@ -147,6 +147,13 @@ def test_a_wrong_variable_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatc
     assert not home.exists()
 
 
+def test_stop_without_a_driver_says_so(home: Path) -> None:
+    result = run("stop", "small")
+    assert result.exit_code == 2
+    assert "nobody runs sweep 'small'" in result.stderr
+    assert not home.exists()
+
+
 def test_down_without_a_server_says_so(home: Path) -> None:
     result = run("down")
     assert (result.exit_code, result.stdout) == (0, "no tracking server was running\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -140,10 +139,10 @@ def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
     assert audit(client, undisturbed) == Ledger()
 
     spec, path = commands.spec("struck")
-    # Ctrl-C: the runs are closed, and the command says how to go on.
+    # Stopped as by Ctrl-C: the runs are closed, and the command says how to go on.
     process = commands.start("run", path)
     wait_for_epoch(client, "struck", 1)
-    process.send_signal(signal.SIGINT)
+    commands.run("stop", "struck")
     assert f"go on with: snn-sweep run {path}" in finish(process, 130)
     assert audit(client, spec).running == []
     (run_id, *_) = trials_of(client, "struck", SLOW)

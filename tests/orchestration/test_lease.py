@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.lease import LeaseTakenError, holder, sweep_lease
+from orchestration.lease import Holder, LeaseTakenError, holder, sweep_lease
 
 _processes = multiprocessing.get_context("spawn")
 
@@ -44,7 +44,7 @@ def test_a_second_driver_is_refused_and_told_who_is_the_first(
     refusal = rf"being run by process {other.pid} on .*status"
     with pytest.raises(LeaseTakenError, match=refusal), sweep_lease(folder, "digits"):
         pass
-    assert holder(folder) == f"process {other.pid} on {os.uname().nodename}"
+    assert holder(folder) == Holder(other.pid or 0, os.uname().nodename)
 
 
 def test_a_killed_driver_leaves_no_lease(folder: Path, other: BaseProcess) -> None:
@@ -52,7 +52,7 @@ def test_a_killed_driver_leaves_no_lease(folder: Path, other: BaseProcess) -> No
     other.join()
     assert holder(folder) is None
     with sweep_lease(folder, "digits"):
-        assert holder(folder) == f"process {os.getpid()} on {os.uname().nodename}"
+        assert holder(folder) == Holder(os.getpid(), os.uname().nodename)
     assert holder(folder) is None
 
 
