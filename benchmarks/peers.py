@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ class Setting(NamedTuple):
     width: int
     image_size: int
     threads: int
+    clock: str
 
 
 def _network(setting: Setting, **keys: Any) -> SNNCNN:
@@ -38,10 +40,20 @@ def _network(setting: Setting, **keys: Any) -> SNNCNN:
     ).to(setting.device)
 
 
-def _ours(setting: Setting) -> nn.Module:
+class _Ours(nn.Module):
     """This project's step, as training runs it: the allocator's setting is part of it."""
-    keep_freed_memory()
-    return _network(setting)
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        keep_freed_memory()
+        self.network = _network(setting)
+        self.device = torch.device(setting.device).type
+        self.bf16 = setting.precision == "bf16"
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
+            logits_NK: Tensor = self.network(x_NCHW)
+        return logits_NK.float()
 
 
 def _snntorch(setting: Setting) -> nn.Module:
@@ -126,7 +138,7 @@ class _Convolutions(nn.Module):
         widths = (3, width, width, 2 * width, 2 * width, 4 * width, 4 * width)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, after, 3, padding=1, bias=False)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in itertools.pairwise(widths)
         ).to(setting.device, dtype, memory_format=torch.channels_last)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -146,7 +158,7 @@ class _Convolutions(nn.Module):
 
 
 CONTENDERS: dict[str, Callable[[Setting], nn.Module]] = {
-    "snn_norm": _ours,
+    "snn_norm": _Ours,
     "snnTorch loop": _snntorch,
     "SpikingJelly multi-step": _spikingjelly,
     "SpikingJelly, our allocator": _spikingjelly_tuned,

@@ -9,21 +9,43 @@ fractions of 1. ``docs/results.md`` explains every column and formula.
 
 from __future__ import annotations
 
+import gc
 import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 import pandas as pd
 
-from orchestration.cells import Cells, assign_cells, typed, without_doubles
+from orchestration.cells import (
+    Cells,
+    SpecCells,
+    assign_cells,
+    spec_cells,
+    typed,
+    without_doubles,
+)
+from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.differences import norm_differences
 from orchestration.errors import InputError, SpecError
 from orchestration.gap import dependency_gap
-from orchestration.sources import EPOCH_METRICS, SPIKE_RATE, Records, RestSource, Source
-from orchestration.spec import SweepSpec
+from orchestration.rest_source import RestSource
+from orchestration.sources import ALL_METRICS, EPOCH_METRICS, SPIKE_RATE, Records, Source
 from orchestration.sql_source import SqlSource, UnknownSchemaError
-from orchestration.statistics import cell_statistics
+from orchestration.statistics import cell_statistics, expected_best
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["Results"]
+__all__ = ["LAST_TEST_ACCURACY", "Results"]
+
+LAST_TEST_ACCURACY = "last_test_accuracy"
+"""The test accuracy of a trial's last epoch, as a column."""
+
+_METRIC_OF = {
+    BEST_TEST_ACCURACY: BEST_TEST_ACCURACY,
+    BEST_EPOCH: BEST_EPOCH,
+    LAST_TEST_ACCURACY: "test_accuracy",
+}
+"""Which metric's last value a column of the trials in cells holds."""
 
 
 class Results:
@@ -46,7 +68,7 @@ class Results:
     ) -> None:
         self.name = name
         self._source = _open_source(tracking_uri, database_url)
-        self._read()
+        self._source.check(name)
 
     def trials(self) -> pd.DataFrame:
         """Give a row a finished trial, in order of architecture, norm, other axes and seed.
@@ -56,8 +78,8 @@ class Results:
         parameter by its name, ``best_test_accuracy``, ``best_epoch``, ``last_<metric>`` (each
         epoch metric's value in the last epoch), ``started``, ``finished`` (UTC).
         """
-        records, cells = self._read()
-        runs, metrics = records.runs, records.metrics
+        records, cells = self._read(ALL_METRICS)
+        runs, params = records.runs, records.params()
         table = pd.DataFrame(
             {
                 "run_id": runs.index.astype("str"),
@@ -66,11 +88,11 @@ class Results:
                 "in_spec": cells.of_trial.notna(),
             }
         ).rename_axis(index=None)
-        for name in records.params:
-            table[name] = typed(records.params[name])
-        table["best_test_accuracy"] = _metric(records, "best_test_accuracy")
-        table["best_epoch"] = _metric(records, "best_epoch").astype("Int64")
-        spike_rates = [name for name in map(str, metrics) if name.startswith(SPIKE_RATE)]
+        for name in params:
+            table[name] = typed(params[name])
+        table[BEST_TEST_ACCURACY] = _metric(records, BEST_TEST_ACCURACY)
+        table[BEST_EPOCH] = _metric(records, BEST_EPOCH).astype("Int64")
+        spike_rates = [name for name in map(str, records.metrics) if name.startswith(SPIKE_RATE)]
         for name in (*EPOCH_METRICS, *spike_rates):
             table[f"last_{name}"] = _metric(records, name)
         for name in ("started", "finished"):
@@ -85,12 +107,12 @@ class Results:
         1), then a column an epoch metric, NaN where nothing was recorded.
         """
         trials = self.trials()
-        _, cells = self._read()
+        axes = self._read(())[1].axes
         points = self._source.points(trials["run_id"].tolist())
         wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
         spike_rates = sorted(name for name in map(str, wide) if name.startswith(SPIKE_RATE))
         wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)
-        named = [name for name in (*cells.axes, "seed") if name in trials]
+        named = [name for name in (*axes, "seed") if name in trials]
         identity = trials[["run_id", "trial_key", "in_spec", *named]]
         curves = identity.assign(order=range(len(identity))).merge(
             wide.reset_index().astype({"run_id": "str", "epoch": "int64"}), on="run_id"
@@ -106,23 +128,98 @@ class Results:
         ``n_diverged``. All seeds that have an accuracy count, collapsed ones too: chance is a
         result.
         """
-        return _best_of_seeds(*self._read())
+        return self._cell_table(BEST_TEST_ACCURACY)[1]
+
+    def last_epoch(self) -> pd.DataFrame:
+        """Give best of seeds of the last epoch, where no epoch was chosen by its test accuracy.
+
+        Columns as of ``best_of_seeds``; ``best`` is over the seeds alone.
+        """
+        return self._cell_table(LAST_TEST_ACCURACY)[1]
+
+    def by_seed(self) -> pd.DataFrame:
+        """Give a row a trial that counts, in order of cell and seed: each value behind a mean.
+
+        Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
+        ``last_test_accuracy``, ``outcome``, ``run_id``.
+        """
+        return self._by_seed()[1].drop(columns="cell")
+
+    def expected_best(self) -> pd.DataFrame:
+        """Give what a best of n seeds is worth on average, for each n up to the seeds at hand.
+
+        Columns: the grid's axes, ``n``, ``expected_best`` (by
+        ``orchestration.statistics.expected_best``, of the best epochs). A cell without an
+        accuracy has no row.
+        """
+        cells, seeds = self._by_seed()
+        found = []
+        for number, group in seeds.groupby("cell"):
+            cell = cells.table.loc[number, cells.axes].to_dict()
+            known = group[BEST_TEST_ACCURACY].dropna().tolist()
+            for n in range(1, len(known) + 1):
+                found.append({**cell, "n": n, "expected_best": expected_best(known, n)})
+        return pd.DataFrame(found, columns=[*cells.axes, "n", "expected_best"])
+
+    def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
+        """Give a row a pair of norms in a setting: their difference, paired by seed, and its test.
+
+        Args:
+            accuracy: best_test_accuracy or last_test_accuracy.
+
+        Columns as of ``orchestration.differences.norm_differences``.
+        """
+        valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
+        if accuracy not in valid:
+            raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
+        cells, seeds = self._by_seed()
+        return norm_differences(seeds, cells.axes, accuracy)
 
     def dependency_gap(self) -> pd.DataFrame:
         """Give a row an architecture: its norms side by side, and the gap between them.
 
         Columns as of ``orchestration.gap.dependency_gap``.
         """
-        records, cells = self._read()
-        return dependency_gap(_best_of_seeds(records, cells), cells.axes)
+        cells, best = self._cell_table(BEST_TEST_ACCURACY)
+        return dependency_gap(best, cells.axes)
 
-    def _read(self) -> tuple[Records, Cells]:
-        records = without_doubles(self._source.read(self.name))
-        return records, assign_cells(records, self._spec(records.spec))
+    def _cell_table(self, accuracy: str) -> tuple[Cells, pd.DataFrame]:
+        cells, trials = self._trials_in_cells(accuracy)
+        found = cell_statistics(trials.rename(columns={accuracy: "accuracy"}))
+        table = cells.table[cells.axes].join(found)
+        counts = ["n_seeds", "n_collapsed", "n_diverged"]
+        table[counts] = table[counts].fillna(0).astype("int64")
+        table.insert(list(table).index("n_seeds") + 1, "n_expected", cells.table["n_expected"])
+        return cells, table.reset_index(drop=True)
 
-    def _spec(self, text: str | None) -> SweepSpec | None:
+    def _by_seed(self) -> tuple[Cells, pd.DataFrame]:
+        cells, trials = self._trials_in_cells(*_METRIC_OF)
+        trials[BEST_EPOCH] = trials[BEST_EPOCH].astype("Int64")
+        table = trials.sort_values(["cell", "seed"]).join(cells.table[cells.axes], on="cell")
+        table = table.reset_index(names="run_id").astype({"run_id": "str", "outcome": "str"})
+        names = ["seed", BEST_TEST_ACCURACY, BEST_EPOCH, LAST_TEST_ACCURACY, "outcome", "run_id"]
+        return cells, table[["cell", *cells.axes, *names]]
+
+    def _trials_in_cells(self, *columns: str) -> tuple[Cells, pd.DataFrame]:
+        records, cells = self._read([_METRIC_OF[column] for column in columns])
+        trials = pd.DataFrame(
+            {
+                "cell": cells.of_trial,
+                "seed": cells.seeds,
+                **{column: _metric(records, _METRIC_OF[column]) for column in columns},
+                "outcome": records.runs["outcome"],
+            }
+        )
+        return cells, trials[trials["cell"].notna()].astype({"cell": "int64"})
+
+    def _read(self, metrics: Collection[str]) -> tuple[Records, Cells]:
+        with _collector_paused():
+            records = without_doubles(self._source.read(self.name, metrics))
+            return records, assign_cells(records, self._spec(records.spec))
+
+    def _spec(self, text: str | None) -> SpecCells | None:
         try:
-            return None if text is None else SweepSpec.from_json(text)
+            return None if text is None else spec_cells(text)
         except SpecError as error:
             warnings.warn(
                 f"the spec recorded with sweep {self.name!r} cannot be read ({error}); its cells "
@@ -132,29 +229,22 @@ class Results:
             return None
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare rows by the ten thousand, none of which is garbage, full collections among torch's."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _metric(records: Records, name: str) -> pd.Series:
     if name in records.metrics:
         return records.metrics[name]
     return pd.Series(float("nan"), records.runs.index)
-
-
-def _best_of_seeds(records: Records, cells: Cells) -> pd.DataFrame:
-    missing = pd.Series(None, records.runs.index, dtype="str")
-    trials = pd.DataFrame(
-        {
-            "cell": cells.of_trial,
-            "seed": typed(records.params.get("seed", missing)),
-            "accuracy": _metric(records, "best_test_accuracy"),
-            "outcome": records.runs["outcome"],
-        }
-    )
-    trials = trials[trials["cell"].notna()].astype({"cell": "int64"})
-    found = cell_statistics(trials).reindex(cells.table.index)
-    table = cells.table[cells.axes].join(found)
-    counts = ["n_seeds", "n_collapsed", "n_diverged"]
-    table[counts] = table[counts].fillna(0).astype("int64")
-    table.insert(list(table).index("n_seeds") + 1, "n_expected", cells.table["n_expected"])
-    return table.reset_index(drop=True)
 
 
 def _open_source(tracking_uri: str | None, database_url: str | None) -> Source:

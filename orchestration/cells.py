@@ -1,29 +1,36 @@
 """Which recorded trial belongs to which cell of the grid. Pure.
 
-A cell is a configuration without its seed. Recorded trials are matched to the spec by their
-configuration, never by importing the user's modules, so a spec can be answered on a machine that
-lacks them. An experiment without a spec gets the cells that its trials have.
+A cell is a configuration without its seed. A trial is in a cell if its key is one that the spec
+wants, as for the plan of a sweep. Where that cannot be told, by its configuration: the user's own
+modules are part of a key, and a spec is answered on machines that lack them. An experiment
+without a spec gets the cells that its trials have.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import Any
 
 import pandas as pd
 
+from orchestration.contract import params_of
+from orchestration.grid import axes_of, trial_key
 from orchestration.sources import Records
+from orchestration.spec import SweepSpec
 from snn_norm.config import RunConfig
+from snn_norm.references import is_reference
 
-if TYPE_CHECKING:
-    from orchestration.spec import SweepSpec
+__all__ = ["Cells", "SpecCells", "assign_cells", "spec_cells", "typed", "without_doubles"]
 
-__all__ = ["Cells", "assign_cells", "param_text", "typed", "without_doubles"]
+_Text = tuple[str | None, ...]
 
-Text = tuple[str | None, ...]
+_KEY = re.compile("[0-9a-f]{16}")
+
+_NAMES = sorted(set(RunConfig.model_fields) - {"seed"})
 
 
 @dataclass(frozen=True)
@@ -34,16 +41,33 @@ class Cells:
         axes: names of the columns that tell cells apart.
         table: a cell a row, index its number: a column an axis, and ``n_expected`` (seeds).
         of_trial: the number of each trial's cell by run id; missing where it is in none.
+        seeds: the seed of each trial that is in a cell, by run id.
     """
 
     axes: list[str]
     table: pd.DataFrame
     of_trial: pd.Series
+    seeds: pd.Series
 
 
-def param_text(value: Any) -> str:
-    """Give a parameter's value as MLflow holds it: text as it is, all else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
+@dataclass(frozen=True)
+class SpecCells:
+    """A spec's cells, numbered in its order, and how to know their trials.
+
+    Args:
+        axes, table: as of Cells.
+        of_key: cell and seed by a trial's key, where no user's own module is part of it.
+        of_config: cell by the texts of a configuration's ``_NAMES``.
+        seeds: seed by its text.
+        own: whether some of the cells name a module of the user's own.
+    """
+
+    axes: list[str]
+    table: pd.DataFrame
+    of_key: dict[str, tuple[int, int]]
+    of_config: dict[_Text, int]
+    seeds: dict[str, int]
+    own: bool
 
 
 def _value(text: str) -> Any:
@@ -80,96 +104,142 @@ def without_doubles(records: Records) -> Records:
 
     A run without a key is the trial that has its configuration.
     """
-    runs, params = records.runs, records.params
-    config = pd.Series(0, runs.index)
-    if len(params.columns):
-        config = params.groupby(list(params.columns), dropna=False).ngroup()
-    known = runs["trial_key"].groupby(config).transform("first")
-    key = runs["trial_key"].fillna(known).fillna("configuration " + config.astype("str"))
+    runs = records.runs
+    trial = runs["trial_key"]
+    if trial.isna().any():
+        params = records.params()
+        config = pd.Series(0, runs.index)
+        if len(params.columns):
+            config = params.groupby(list(params.columns), dropna=False).ngroup()
+        known = trial.fillna(trial.groupby(config).transform("first"))
+        runs = runs.assign(trial_key=known.astype(object).where(known.notna(), None))
+        trial = known.fillna("configuration " + config.astype("str"))
+    if trial.is_unique:
+        return replace(records, runs=runs)
     # The index is sorted by run id, which thus decides between equal times.
-    order = runs.assign(trial=key).sort_values(
+    order = runs.assign(trial=trial).sort_values(
         ["finished", "started"], na_position="last", kind="stable"
     )
     kept = order.drop_duplicates("trial").index.sort_values()
-    return replace(
-        records,
-        runs=runs.assign(trial_key=runs["trial_key"].fillna(known)).loc[kept],
-        params=params.loc[kept],
-        metrics=records.metrics.loc[kept],
+    return replace(records, runs=runs.loc[kept], metrics=records.metrics.loc[kept])
+
+
+@lru_cache(maxsize=16)
+def spec_cells(spec_json: str) -> SpecCells:
+    """Expand a spec's grid; kept, since a notebook asks for the same sweep again and again.
+
+    Raises:
+        SpecError: it is not a valid spec.
+    """
+    spec = SweepSpec.from_json(spec_json)
+    cells = spec.cells()
+    axes = list(axes_of(spec, cells))
+    given = [params_of(cell.given()) for cell in cells]
+    own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
+    table = pd.DataFrame(
+        {axis: typed(pd.Series([one.get(axis) for one in given], dtype="str")) for axis in axes},
+        index=pd.RangeIndex(len(cells)),
+    )
+    table["n_expected"] = len(spec.seeds)
+    return SpecCells(
+        axes,
+        table,
+        of_key={
+            trial_key(cell.model_copy(update={"seed": seed})): (number, seed)
+            for number, cell in enumerate(cells)
+            if not own[number]
+            for seed in spec.seeds
+        },
+        of_config={
+            tuple(one.get(name) for name in _NAMES): number for number, one in enumerate(given)
+        },
+        seeds={str(seed): seed for seed in spec.seeds},
+        own=any(own),
     )
 
 
-def assign_cells(records: Records, spec: SweepSpec | None) -> Cells:
+def assign_cells(records: Records, spec: SpecCells | None) -> Cells:
     """Put each recorded trial in its cell.
 
-    Of several trials of one configuration only those of the newest key are in a cell: the code of
-    a user's module changed between them, and the newest is what the spec now means.
+    Of several trials of one configuration one alone is in a cell: that whose key the spec wants;
+    where a user's module, whose code may have changed between them, is part of the key, the newest.
     """
-    cells = _from_trials(records) if spec is None else _from_spec(records, spec)
-    return Cells(cells.axes, cells.table, _without_outdated(records, cells.of_trial))
+    return _from_trials(records) if spec is None else _from_spec(records, spec)
 
 
-def _from_spec(records: Records, spec: SweepSpec) -> Cells:
-    names = sorted(set(RunConfig.model_fields) - {"seed"})
-    axes = list(spec.axes())
-    wanted = [cell.given() for cell in spec.cells()]
-    numbers = {
-        tuple(param_text(cell[name]) if name in cell else None for name in names): number
-        for number, cell in enumerate(wanted)
-    }
-    seeds = {param_text(seed) for seed in spec.seeds}
-    recorded = zip(_texts(records, "seed"), _configs(records, names), strict=True)
-    found = [numbers.get(config) if seed in seeds else None for seed, config in recorded]
-    table = pd.DataFrame(
-        {axis: _axis_column([cell.get(axis) for cell in wanted]) for axis in axes},
-        index=pd.RangeIndex(len(wanted)),
+def _from_spec(records: Records, spec: SpecCells) -> Cells:
+    runs = records.runs
+    found = [spec.of_key.get(key) for key in runs["trial_key"]]
+    unknown = [
+        run_id
+        for run_id, key, place in zip(runs.index, runs["trial_key"], found, strict=True)
+        if place is None and (spec.own or not _is_key(key))
+    ]
+    if unknown:
+        taken = set(found)
+        by_config = _by_config(records.params(unknown), spec)
+        others = {run_id: place for run_id, place in by_config.items() if place not in taken}
+        newest = _newest(runs.loc[list(others)], others)
+        found = [newest.get(run_id, at) for run_id, at in zip(runs.index, found, strict=True)]
+    cell, seed = (
+        zip(*(place or (None, None) for place in found), strict=True) if found else ([], [])
     )
-    table["n_expected"] = len(seeds)
-    return Cells(axes, table, pd.Series(found, records.runs.index, dtype="Int64"))
+    return Cells(
+        spec.axes,
+        spec.table,
+        pd.Series(cell, runs.index, dtype="Int64"),
+        pd.Series(seed, runs.index, dtype="Int64"),
+    )
 
 
-def _axis_column(values: Sequence[Any]) -> pd.Series:
-    texts = [None if value is None else param_text(value) for value in values]
-    return typed(pd.Series(texts, dtype="str"))
+def _is_key(text: str | None) -> bool:
+    """Whether it says for sure which trial it is. A run without may come from another program."""
+    return text is not None and _KEY.fullmatch(text) is not None
+
+
+def _by_config(params: pd.DataFrame, spec: SpecCells) -> dict[str, tuple[int, int]]:
+    columns = [_texts(params, name) for name in (*_NAMES, "seed")]
+    found = {}
+    for run_id, *config, seed in zip(params.index, *columns, strict=True):
+        cell = spec.of_config.get(tuple(config))
+        if cell is not None and seed in spec.seeds:
+            found[run_id] = (cell, spec.seeds[seed])
+    return found
+
+
+def _newest(runs: pd.DataFrame, places: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Of the runs in one place the one that finished last."""
+    ordered = runs.sort_values(["finished", "trial_key"], na_position="first", kind="stable")
+    last = {places[run_id]: run_id for run_id in ordered.index}
+    return {run_id: place for place, run_id in last.items()}
 
 
 def _from_trials(records: Records) -> Cells:
     """Cells of an experiment without a spec: as many as differ, each expecting every seed."""
-    params = records.params.drop(columns="seed", errors="ignore")
+    params = records.params()
+    texts = _texts(params, "seed")
+    seeds = typed(pd.Series(texts, params.index, dtype="str"))
+    params = params.drop(columns="seed", errors="ignore")
     varying = [str(name) for name in params if params[name].nunique(dropna=False) > 1]
     # Architecture and norm tell a cell what it is, also where they do not vary.
     leading = [name for name in ("architecture", "norm") if name in params]
     axes = leading + [name for name in varying if name not in leading]
     values = pd.DataFrame({name: typed(params[name]) for name in axes}, index=params.index)
     if not axes:
-        number = pd.Series(0, records.runs.index, dtype="Int64")
+        number = pd.Series(0, params.index, dtype="Int64")
         table = pd.DataFrame(index=pd.RangeIndex(min(len(params), 1)))
     else:
         number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
         first = number.drop_duplicates().sort_values()
         table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
-    table["n_expected"] = len(set(_texts(records, "seed")))
-    return Cells(axes, table, number)
+    table["n_expected"] = seeds.nunique(dropna=False)
+    places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
+    counted = number.index.isin(list(_newest(records.runs, places)))
+    return Cells(axes, table, number.where(counted), seeds)
 
 
-def _without_outdated(records: Records, of_trial: pd.Series) -> pd.Series:
-    trials = records.runs.assign(cell=of_trial)
-    trials["seed"] = _texts(records, "seed")
-    trials = trials[trials["cell"].notna() & trials["trial_key"].notna()]
-    trials = trials.sort_values(["finished", "trial_key"], na_position="first")
-    newest = trials.groupby(["cell", "seed"], dropna=False)["trial_key"].transform("last")
-    outdated = trials.index[trials["trial_key"] != newest]
-    return of_trial.mask(of_trial.index.isin(outdated))
-
-
-def _configs(records: Records, names: Sequence[str]) -> list[Text]:
-    """Each trial's configuration without its seed, in the order of ``names``."""
-    columns = [_texts(records, name) for name in names]
-    return list(zip(*columns, strict=True)) if columns else [()] * len(records.runs)
-
-
-def _texts(records: Records, name: str) -> list[str | None]:
-    if name not in records.params:
-        return [None] * len(records.runs)
-    column = records.params[name]
-    return column.astype(object).where(column.notna(), None).tolist()
+def _texts(params: pd.DataFrame, name: str) -> list[str | None]:
+    if name not in params:
+        return [None] * len(params)
+    column = params[name]
+    return column.where(column.notna(), None).tolist()

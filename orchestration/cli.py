@@ -19,11 +19,12 @@ from rich.table import Table
 from orchestration.analysis import Results
 from orchestration.client import connect
 from orchestration.errors import InputError, SweepError
+from orchestration.headline import headline
 from orchestration.overview import SweepOverview, all_sweeps, one_sweep
 from orchestration.plan import Plan, estimate_seconds
 from orchestration.progress import duration
 from orchestration.spec import SweepSpec, packaged_specs
-from orchestration.tables import FORMATS, render
+from orchestration.tables import FORMATS, plain, render
 from services.settings import Settings, SettingsError
 from services.tracking import (
     ServiceError,
@@ -152,11 +153,11 @@ def results(name: str, form: str) -> None:
 
 
 def _print_results(answers: Results) -> None:
-    # As text of any width, not as rich's table: a narrow terminal would cut numbers off.
+    best = answers.best_of_seeds()
     click.echo("Test accuracy, best of seeds (%)")
-    click.echo(render(answers.best_of_seeds(), "table"))
-    click.echo("Dependency gap")
-    click.echo(render(answers.dependency_gap(), "table"))
+    click.echo(render(best, "table"))
+    click.echo("The headline, and the dependency gap: standard norm minus none")
+    click.echo(plain(headline(best, answers.dependency_gap())))
 
 
 @cli.command()

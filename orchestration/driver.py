@@ -14,15 +14,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from orchestration.books import SweepBooks
 from orchestration.client import connect
-from orchestration.errors import InputError
+from orchestration.errors import InputError, SweepError
 from orchestration.lease import sweep_lease
 from orchestration.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.progress import Watch, make_watch
 from orchestration.recorder import TrialRecord
+from orchestration.report import log_report
 from orchestration.spec import SweepSpec, Trial
 from orchestration.spool import read_spool, spool_path, spooled_run_id
 from orchestration.trial import TrialTask
@@ -139,6 +141,7 @@ class _Driver:
                     status = "failed" if failures else "completed"
             finally:
                 books.close(status)
+            self._log_report(books, uri)
             if status == "completed":
                 self._remove_work_in_progress()
         return self._outcome(plan, uri, failures, interrupted=status == "stopped")
@@ -218,6 +221,16 @@ class _Driver:
             )
             tasks.append(task)
         return tasks
+
+    def _log_report(self, books: SweepBooks, uri: str) -> None:
+        """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
+        assert books.parent_run_id is not None
+        try:
+            log_report(connect(uri), self._spec.name, books.parent_run_id)
+        except (MlflowException, OSError, SweepError) as error:
+            self._watch.note(
+                f"no report was written: {error}; try: snn-sweep report {self._spec.name}"
+            )
 
     def _forget_other_runs(self, trial: Trial) -> None:
         """Remove work in progress of a run that this server has not, or has no more.

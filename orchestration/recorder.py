@@ -62,12 +62,14 @@ class Recorder:
         record: the run and what it says from its start.
         spool: where records wait; entries of an earlier attempt are sent again, harmlessly.
         patience: how many seconds the end of the trial waits for a server that is away.
+        tags: what else the run says, such as the machine it is on.
     """
 
     client: MlflowClient
     record: TrialRecord
     spool: Spool
     patience: float
+    tags: Mapping[str, str] = field(default_factory=dict)
     _wake: threading.Condition = field(default_factory=threading.Condition, init=False)
     _sent: int = field(default=0, init=False)
     _closing: bool = field(default=False, init=False)
@@ -152,12 +154,12 @@ class Recorder:
         if run_id is None and self._may_have_run:
             run_id = self._find_run()
         self._may_have_run = True  # should the reply to what follows be lost
-        tags = []
+        tags = [RunTag(key, value) for key, value in self.tags.items()]
         if run_id is None:
             run_id = self._create_run()
         else:
             self.client.update_run(run_id, status="RUNNING")
-            tags = [RunTag(REASON_TAG, "resumed after an interruption or a failure")]
+            tags.append(RunTag(REASON_TAG, "resumed after an interruption or a failure"))
         params = [Param(key, text) for key, text in params_of(self.record.config).items()]
         self.client.log_batch(run_id, params=params, tags=tags)
         if self.spool.run_id != run_id:

@@ -5,36 +5,31 @@ holds them, and nothing decided about them yet. ``orchestration.cells`` and
 ``orchestration.statistics`` decide.
 
     Source
-    ├── RestSource      here: a tracking server, or MLflow's own store without one
+    ├── RestSource      orchestration.rest_source: a tracking server, or one of MLflow's own stores
     └── SqlSource       orchestration.sql_source: MLflow's database, read-only
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pandas as pd
-from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
 
+from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from_tags
 from orchestration.errors import InputError
 from orchestration.problems import did_you_mean
 
 __all__ = [
+    "ALL_METRICS",
     "EPOCH_METRICS",
-    "FINAL_METRICS",
-    "KEY_TAG",
-    "OUTCOME_TAG",
-    "ROLE_TAG",
-    "SPEC_TAG",
+    "METRICS_BY_EPOCH",
     "SPIKE_RATE",
     "Records",
-    "RestSource",
     "Source",
-    "is_epoch_metric",
+    "is_wanted",
     "make_records",
     "newest_spec",
     "point_frame",
@@ -51,43 +46,58 @@ EPOCH_METRICS = (
 )
 """Recorded once an epoch, with ``spike_rate.<layer>`` besides for spiking networks."""
 
-FINAL_METRICS = ("best_test_accuracy", "best_epoch")
-"""Recorded once, at a trial's end."""
-
 SPIKE_RATE = "spike_rate."
-"""What the name of a layer's spike rate begins with."""
+"""What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""
 
-ROLE_TAG, KEY_TAG, OUTCOME_TAG = "snn_sweep.role", "snn_sweep.trial_key", "snn_sweep.outcome"
-SPEC_TAG = "snn_sweep.spec"
+METRICS_BY_EPOCH = (*EPOCH_METRICS, SPIKE_RATE)
+
+ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *METRICS_BY_EPOCH)
+"""All that this project records."""
+
+ParamRows = Iterable[tuple[str, str, str]]
+"""(run id, name, text) in any order."""
 
 
-def is_epoch_metric(name: str) -> bool:
-    """Whether a metric of this name is recorded once an epoch."""
-    return name in EPOCH_METRICS or name.startswith(SPIKE_RATE)
+def is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """Whether a metric is among those wanted, of which ``spike_rate.`` means every layer's."""
+    return name in wanted or (name.startswith(SPIKE_RATE) and SPIKE_RATE in wanted)
 
 
 @dataclass(frozen=True)
 class Records:
-    """A sweep as MLflow holds it. The three frames share one index, the run ids in order.
+    """A sweep as MLflow holds it. The frames share one index, the run ids in order.
 
     Args:
         runs: a finished trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
             ``finished`` (milliseconds since 1970; missing where MLflow has none).
-        params: a column a parameter, as text; missing where a run has none of that name.
-        metrics: a column a metric, its last value.
+        metrics: a column a metric that was asked for and is there, its last value.
         spec: the canonical JSON of the sweep's spec; None where it has none.
+        param_rows: gives the parameters of the runs of these ids. They are most of what there is
+            to read, and few answers need them all.
     """
 
     runs: pd.DataFrame
-    params: pd.DataFrame
     metrics: pd.DataFrame
     spec: str | None
+    param_rows: Callable[[Sequence[str]], ParamRows]
+
+    def params(self, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Give a column a parameter, as text; None where a run has none of that name.
+
+        Args:
+            run_ids: whose; they are the index, in this order. None is all of them.
+        """
+        wanted = self.runs.index.tolist() if run_ids is None else list(run_ids)
+        return _wide(self.param_rows(wanted), wanted)
 
 
 class Source(Protocol):
     """One way to the records. Whatever the way, the answers are equal."""
 
-    def read(self, sweep: str) -> Records:
+    def check(self, sweep: str) -> None:
+        """Raise InputError where there is no such sweep; reads next to nothing."""
+
+    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
         """Give a sweep's finished trials. Raises InputError where there is no such sweep."""
 
     def points(self, run_ids: Sequence[str]) -> pd.DataFrame:
@@ -96,57 +106,70 @@ class Source(Protocol):
 
 def make_records(
     runs: Iterable[tuple[str, str | None, str | None, int | None, int | None]],
-    params: Iterable[tuple[str, str, str]],
-    metrics: Iterable[tuple[str, str, float]],
+    metrics: Iterable[tuple[str, str, float | None]],
     spec: str | None,
+    param_rows: Callable[[Sequence[str]], ParamRows],
 ) -> Records:
     """Build Records from rows in any order.
 
     Args:
         runs: (run id, trial key, outcome, started, finished).
-        params: (run id, name, text).
         metrics: (run id, name, value).
         spec: the canonical JSON of the sweep's spec.
+        param_rows: as of Records.
     """
-    frame = pd.DataFrame(runs, columns=["run_id", "trial_key", "outcome", "started", "finished"])
-    frame = frame.drop_duplicates("run_id").set_index("run_id").sort_index()
-    frame = frame.astype(
-        {"trial_key": object, "outcome": object, "started": "Int64", "finished": "Int64"}
-    )
-    numbers = _wide(metrics, frame.index).astype(float)
-    return Records(frame, _wide(params, frame.index), numbers, spec)
+    # By run id, of which a page read twice gives two.
+    rows = sorted({row[0]: row for row in runs}.values(), key=lambda row: row[0])
+    ids = [row[0] for row in rows]
+    frame = pd.DataFrame(
+        {
+            "trial_key": pd.Series([row[1] for row in rows], dtype=object),
+            "outcome": pd.Series([row[2] for row in rows], dtype=object),
+            "started": pd.array([row[3] for row in rows], dtype="Int64"),
+            "finished": pd.array([row[4] for row in rows], dtype="Int64"),
+        }
+    ).set_axis(_index(ids))
+    return Records(frame, _wide(metrics, ids, "float64"), spec, param_rows)
 
 
-def _wide(rows: Iterable[tuple[str, str, Any]], index: pd.Index[str]) -> pd.DataFrame:
-    long = pd.DataFrame(rows, columns=["run_id", "name", "value"])
-    long = long.drop_duplicates(["run_id", "name"])
-    wide = long.pivot(index="run_id", columns="name", values="value")
-    return wide.reindex(index).sort_index(axis="columns").rename_axis(columns=None)
+def _wide(
+    rows: Iterable[tuple[str, str, Any]], run_ids: Sequence[str], dtype: str = "object"
+) -> pd.DataFrame:
+    columns: dict[str, dict[str, Any]] = defaultdict(dict)
+    for run_id, name, value in rows:
+        columns[name][run_id] = value
+    return pd.DataFrame(
+        {
+            name: pd.Series([columns[name].get(run_id) for run_id in run_ids], dtype=dtype)
+            for name in sorted(columns)
+        },
+        index=pd.RangeIndex(len(run_ids)),
+    ).set_axis(_index(run_ids))
 
 
-def point_frame(rows: Iterable[tuple[str, str, int, int, float]]) -> pd.DataFrame:
+def _index(run_ids: Sequence[str]) -> pd.Index[Any]:
+    return pd.Index(list(run_ids), dtype="object", name="run_id")
+
+
+def point_frame(rows: Iterable[tuple[str, str, int, int, float | None]]) -> pd.DataFrame:
     """Give one value to each (run, metric, epoch) from (run, metric, epoch, timestamp, value).
 
     Of several, the last recorded counts, as in MLflow's own ``latest_metrics``; of several in one
     millisecond the largest, and a number before NaN.
     """
     frame = pd.DataFrame(rows, columns=["run_id", "metric", "epoch", "timestamp", "value"])
-    frame = frame.sort_values(
+    frame = frame.astype({"value": "float64"}).sort_values(
         ["run_id", "metric", "epoch", "timestamp", "value"], na_position="first"
     )
     frame = frame.drop_duplicates(["run_id", "metric", "epoch"], keep="last")
     return frame.drop(columns="timestamp").reset_index(drop=True)
 
 
-def joined_spec(tags: Mapping[str, str]) -> str | None:
-    """Put a spec together that was too long for one tag: snn_sweep.spec, .1, .2 and so on."""
-    if SPEC_TAG not in tags:
-        return None
-    parts, number = [tags[SPEC_TAG]], 1
-    while f"{SPEC_TAG}.{number}" in tags:
-        parts.append(tags[f"{SPEC_TAG}.{number}"])
-        number += 1
-    return "".join(parts)
+def newest_spec(parents: Iterable[tuple[int | None, str, Mapping[str, str]]]) -> str | None:
+    """Give the spec of the sweep's run that was started last: (started, run id, tags)."""
+    ordered = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
+    specs = [spec for _, _, tags in ordered if (spec := spec_from_tags(tags)) is not None]
+    return specs[-1] if specs else None
 
 
 def unknown_sweep(name: str, known: Sequence[str]) -> InputError:
@@ -159,104 +182,3 @@ def unknown_sweep(name: str, known: Sequence[str]) -> InputError:
         )
     listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
     return InputError(f"no sweep is named {name!r}; known are {listed}{did_you_mean(name, known)}")
-
-
-class RestSource:
-    """Reads through MLflow's client: a tracking server's URI, or one of MLflow's own stores.
-
-    Args:
-        tracking_uri: such as ``http://127.0.0.1:5000`` or ``sqlite:////home/me/mlflow.db``.
-    """
-
-    page = 1000
-
-    def __init__(self, tracking_uri: str) -> None:
-        self.client = MlflowClient(tracking_uri)
-
-    def read(self, sweep: str) -> Records:
-        """Give a sweep's finished trials, a page of runs a request."""
-        experiment = self.client.get_experiment_by_name(sweep)
-        if experiment is None or experiment.lifecycle_stage != "active":
-            raise unknown_sweep(sweep, self._sweeps())
-        where = [experiment.experiment_id]
-        parents = self._search(where, f"tags.`{ROLE_TAG}` = 'sweep'")
-        trials = self._search(
-            where, f"attributes.status = 'FINISHED' AND tags.`{ROLE_TAG}` = 'trial'"
-        )
-        if not parents and not trials:
-            raise unknown_sweep(sweep, self._sweeps())
-        return make_records(
-            (
-                (
-                    run.info.run_id,
-                    run.data.tags.get(KEY_TAG),
-                    run.data.tags.get(OUTCOME_TAG),
-                    run.info.start_time,
-                    run.info.end_time,
-                )
-                for run in trials
-            ),
-            ((run.info.run_id, *item) for run in trials for item in run.data.params.items()),
-            (
-                (run.info.run_id, name, value)
-                for run in trials
-                for name, value in run.data.metrics.items()
-                if name in FINAL_METRICS or is_epoch_metric(name)
-            ),
-            newest_spec((run.info.start_time, run.info.run_id, run.data.tags) for run in parents),
-        )
-
-    def points(self, run_ids: Sequence[str]) -> pd.DataFrame:
-        """Give what these runs recorded by epoch, a request for each run and metric."""
-
-        def history(run_id: str) -> list[tuple[str, str, int, int, float]]:
-            names = filter(is_epoch_metric, self.client.get_run(run_id).data.metrics)
-            return [
-                (run_id, name, point.step, point.timestamp, point.value)
-                for name in names
-                for point in self.client.get_metric_history(run_id, name)
-            ]
-
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            return point_frame(point for points in pool.map(history, run_ids) for point in points)
-
-    def _search(self, experiments: list[str], condition: str) -> list[Run]:
-        """Collect all pages. Oldest first, so that a run created meanwhile shifts no page."""
-        found: list[Run] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                experiments,
-                condition,
-                ViewType.ACTIVE_ONLY,
-                max_results=self.page,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            found.extend(page)
-            token = page.token
-            if not token:
-                return found
-
-    def _sweeps(self) -> list[str]:
-        names: dict[str, str] = {}
-        token = None
-        while True:
-            page = self.client.search_experiments(
-                ViewType.ACTIVE_ONLY, max_results=self.page, page_token=token
-            )
-            names.update((experiment.experiment_id, experiment.name) for experiment in page)
-            token = page.token
-            if not token:
-                break
-        if not names:
-            return []
-        parents = self._search(list(names), f"tags.`{ROLE_TAG}` = 'sweep'")
-        return sorted({names[run.info.experiment_id] for run in parents})
-
-
-def newest_spec(parents: Iterable[tuple[int | None, str, Mapping[str, str]]]) -> str | None:
-    """Give the spec of the sweep's run that was started last: (started, run id, tags)."""
-    ordered = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
-    specs = [spec for _, _, tags in ordered if (spec := joined_spec(tags)) is not None]
-    return specs[-1] if specs else None

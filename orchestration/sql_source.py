@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import urllib.parse
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,14 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from orchestration.contract import OUTCOME_TAG, ROLE_TAG, SPEC_TAG, TRIAL_KEY_TAG
 from orchestration.errors import InputError
 from orchestration.sources import (
-    EPOCH_METRICS,
-    FINAL_METRICS,
-    KEY_TAG,
-    OUTCOME_TAG,
-    ROLE_TAG,
-    SPEC_TAG,
+    ALL_METRICS,
+    METRICS_BY_EPOCH,
     SPIKE_RATE,
     Records,
-    is_epoch_metric,
+    is_wanted,
     make_records,
     newest_spec,
     point_frame,
@@ -103,6 +100,8 @@ _metrics = _values(
 )
 _version = sa.Table("alembic_version", _meta, sa.Column("version_num", sa.String))
 
+_RunRow = tuple[str, str | None, str | None, int | None, int | None]
+
 _RUN_IDS_A_QUERY = 10_000
 """How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
 
@@ -133,39 +132,46 @@ class SqlSource:
         if not found or not found <= KNOWN_SCHEMAS:
             raise UnknownSchemaError(f"its schema version is {', '.join(sorted(found)) or 'empty'}")
 
-    def read(self, sweep: str) -> Records:
-        """Give a sweep's finished trials, all from one snapshot of the database."""
+    def check(self, sweep: str) -> None:
+        """Raise InputError where there is no such sweep."""
         with self._transaction() as connection:
-            experiment = connection.scalar(
-                sa.select(_experiments.c.experiment_id).where(
-                    _experiments.c.name == sweep, *_visible_experiment()
-                )
-            )
-            parents = [] if experiment is None else _parents(connection, experiment)
-            trials = _finished(experiment).subquery()
-            runs = connection.execute(sa.select(trials)).all() if experiment is not None else []
+            experiment = _experiment(connection, sweep)
+            some = sa.exists().where(_runs.c.experiment_id == experiment, *_is_finished())
+            if experiment is None or not (
+                _parents(connection, experiment)
+                or connection.scalar(sa.select(some.where(_with_role("trial"))))
+            ):
+                raise unknown_sweep(sweep, _sweeps(connection))
+
+    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+        """Give a sweep's finished trials, but for their parameters all from one snapshot."""
+        with self._transaction() as connection:
+            experiment = _experiment(connection, sweep)
+            if experiment is None:
+                raise unknown_sweep(sweep, _sweeps(connection))
+            parents = _parents(connection, experiment)
+            runs = _trials(connection, experiment)
             if not parents and not runs:
                 raise unknown_sweep(sweep, _sweeps(connection))
-            params = connection.execute(
-                sa.select(_params.c.run_uuid, _params.c.key, _params.c.value).join(
-                    trials, trials.c.run_uuid == _params.c.run_uuid
-                )
-            )
-            metrics = connection.execute(
+            rows = _rows(
+                connection,
                 sa.select(_latest.c.run_uuid, _latest.c.key, _number(_latest))
-                .join(trials, trials.c.run_uuid == _latest.c.run_uuid)
-                .where(_named(_latest, (*FINAL_METRICS, *EPOCH_METRICS)))
-            )
-            return make_records(
-                (tuple(row) for row in runs),
-                (tuple(row) for row in params),
-                (
-                    tuple(row)
-                    for row in metrics
-                    if row.key in FINAL_METRICS or is_epoch_metric(row.key)
+                .join(_runs, _runs.c.run_uuid == _latest.c.run_uuid)
+                .where(
+                    _runs.c.experiment_id == experiment, *_is_finished(), _named(_latest, metrics)
                 ),
-                newest_spec(parents),
             )
+        ids = {run[0] for run in runs}
+        return make_records(
+            runs,
+            (
+                (run_id, name, value)
+                for run_id, name, value in rows
+                if run_id in ids and is_wanted(name, metrics)
+            ),
+            newest_spec(parents),
+            lambda run_ids: self._param_rows(experiment, run_ids),
+        )
 
     def points(self, run_ids: Sequence[str]) -> pd.DataFrame:
         """Give what these runs recorded by epoch, all from one snapshot of the database."""
@@ -180,10 +186,23 @@ class SqlSource:
                         _metrics.c.step,
                         _metrics.c.timestamp,
                         _number(_metrics),
-                    ).where(_metrics.c.run_uuid.in_(some), _named(_metrics, EPOCH_METRICS))
+                    ).where(_metrics.c.run_uuid.in_(some), _named(_metrics, METRICS_BY_EPOCH))
                 )
-                rows.extend(tuple(row) for row in found if is_epoch_metric(row.key))
+                rows.extend(tuple(row) for row in found if is_wanted(row.key, METRICS_BY_EPOCH))
         return point_frame(rows)
+
+    def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Of few runs by their ids; of many all of the experiment's at once, which is quicker."""
+        query = sa.select(_params.c.run_uuid, _params.c.key, _params.c.value)
+        if len(run_ids) > _RUN_IDS_A_QUERY:
+            query = query.join(_runs, _runs.c.run_uuid == _params.c.run_uuid)
+            query = query.where(_runs.c.experiment_id == experiment)
+        else:
+            query = query.where(_params.c.run_uuid.in_(run_ids))
+        wanted = set(run_ids)
+        with self._transaction() as connection:
+            rows = _rows(connection, query)
+        return [(run_id, name, text) for run_id, name, text in rows if run_id in wanted]
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -219,15 +238,27 @@ def _read_only_engine(database_url: str) -> sa.Engine:
         )
     if backend == "sqlite" and url.database:
         address = "file:" + urllib.parse.quote(str(Path(url.database).absolute())) + "?mode=ro"
-        return sa.create_engine(
+        engine = sa.create_engine(
             "sqlite://",
             poolclass=sa.NullPool,
-            creator=lambda: sqlite3.connect(address, uri=True),
+            creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
         )
+        # Left to itself the driver begins no transaction to read in: no snapshot then.
+        sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
+        return engine
     raise InputError(
         f"SNN_SWEEP_DATABASE_URL must name SQLite or Postgres, got {backend!r}; "
         "leave it unset for other databases: answers then go over MLflow's REST API"
     )
+
+
+def _experiment(connection: sa.Connection, sweep: str) -> int | None:
+    found: int | None = connection.scalar(
+        sa.select(_experiments.c.experiment_id).where(
+            _experiments.c.name == sweep, *_visible_experiment()
+        )
+    )
+    return found
 
 
 def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
@@ -266,32 +297,46 @@ def _parents(
     return [(started, run_id, found) for (started, run_id), found in tags.items()]
 
 
-def _finished(experiment: int | None) -> sa.Select[Any]:
-    """A finished trial a row: run id, trial key, outcome, start and end."""
-    key, outcome = _tags.alias("key"), _tags.alias("outcome")
-    return (
-        sa.select(
-            _runs.c.run_uuid,
-            key.c.value.label("trial_key"),
-            outcome.c.value.label("outcome"),
-            _runs.c.start_time,
-            _runs.c.end_time,
+def _trials(connection: sa.Connection, experiment: int) -> list[_RunRow]:
+    """A finished trial a row: run id, trial key, outcome, start and end.
+
+    A query a tag: to join them all in one is slower, since databases guess wrong how many rows
+    two conditions leave that always hold together.
+    """
+    where = (_runs.c.experiment_id == experiment, *_is_finished())
+
+    def tag(name: str) -> dict[str, str]:
+        query = sa.select(_tags.c.run_uuid, _tags.c.value)
+        query = query.join(_runs, _runs.c.run_uuid == _tags.c.run_uuid)
+        return dict(_rows(connection, query.where(*where, _tags.c.key == name)))
+
+    key, outcome = tag(TRIAL_KEY_TAG), tag(OUTCOME_TAG)
+    times = sa.select(_runs.c.run_uuid, _runs.c.start_time, _runs.c.end_time)
+    return [
+        (run_id, key.get(run_id), outcome.get(run_id), started, ended)
+        for run_id, started, ended in _rows(
+            connection, times.join(_tags, _with_role("trial")).where(*where)
         )
-        .join(_tags, _with_role("trial"))
-        .outerjoin(key, sa.and_(key.c.run_uuid == _runs.c.run_uuid, key.c.key == KEY_TAG))
-        .outerjoin(
-            outcome, sa.and_(outcome.c.run_uuid == _runs.c.run_uuid, outcome.c.key == OUTCOME_TAG)
-        )
-        .where(
-            _runs.c.experiment_id == experiment,
-            _runs.c.lifecycle_stage == "active",
-            _runs.c.status == "FINISHED",
-        )
-    )
+    ]
 
 
-def _named(table: sa.Table, names: Sequence[str]) -> sa.ColumnElement[bool]:
-    return sa.or_(table.c.key.in_(names), table.c.key.startswith(SPIKE_RATE, autoescape=True))
+def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
+    """All rows as the driver gives them: SQLAlchemy's take twice the time."""
+    cursor = connection.execute(query).cursor
+    assert cursor is not None
+    return cursor.fetchall()
+
+
+def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
+    return (_runs.c.lifecycle_stage == "active", _runs.c.status == "FINISHED")
+
+
+def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a metric may be one of these; ``is_wanted`` decides, where letters' case counts."""
+    one_of = table.c.key.in_([name for name in names if name != SPIKE_RATE])
+    if SPIKE_RATE not in names:
+        return one_of
+    return sa.or_(one_of, table.c.key.startswith(SPIKE_RATE, autoescape=True))
 
 
 def _number(table: sa.Table) -> sa.ColumnElement[float]:

@@ -5,6 +5,8 @@ Every function orders its input itself, so the same trials in any order give the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,18 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.stats
 
-__all__ = ["cell_statistics", "shortfall", "t_interval"]
+__all__ = [
+    "cell_statistics",
+    "expected_best",
+    "holm",
+    "paired_differences",
+    "shortfall",
+    "t_interval",
+]
 
 Floats = npt.NDArray[np.float64]
+
+_NO_SPREAD = 1e-12  # of accuracies; what is below is rounding
 
 
 def t_interval(
@@ -50,15 +61,14 @@ def cell_statistics(trials: pd.DataFrame) -> pd.DataFrame:
         of the mean) over the seeds that have an accuracy, collapsed ones among them;
         ``n_seeds``, ``n_collapsed``, ``n_diverged``.
     """
-    ordered = trials.sort_values(["cell", "seed"], kind="stable")
-    cells = ordered.groupby("cell")
-    measured = ordered[ordered["accuracy"].notna()]
-    accuracies = measured.groupby("cell")["accuracy"]
-    best = measured.sort_values(
+    measured = trials[trials["accuracy"].notna()].sort_values(
         ["cell", "accuracy", "seed"], ascending=[True, False, True], kind="stable"
-    ).drop_duplicates("cell")
-    answer = best.set_index("cell")[["accuracy", "seed"]].reindex(sorted(cells.groups))
-    answer.columns = pd.Index(["best", "best_seed"])
+    )
+    cells = trials.groupby("cell")
+    answer = measured.drop_duplicates("cell").set_index("cell")[["accuracy", "seed"]]
+    answer = answer.set_axis(["best", "best_seed"], axis="columns")
+    answer = answer.reindex(np.unique(trials["cell"]))
+    accuracies = measured.groupby("cell")["accuracy"]
     answer["mean"], answer["std"] = accuracies.mean(), accuracies.std(ddof=1)
     n = accuracies.size().reindex(answer.index, fill_value=0)
     answer["ci_low"], answer["ci_high"] = t_interval(
@@ -66,8 +76,60 @@ def cell_statistics(trials: pd.DataFrame) -> pd.DataFrame:
     )
     answer["n_seeds"] = cells.size()
     for outcome in ("collapsed", "diverged"):
-        answer[f"n_{outcome}"] = (ordered["outcome"] == outcome).groupby(ordered["cell"]).sum()
-    return answer
+        answer[f"n_{outcome}"] = (trials["outcome"] == outcome).groupby(trials["cell"]).sum()
+    return answer.rename_axis(index="cell")
+
+
+def expected_best(values: Sequence[float], n: int) -> float:
+    """The expected largest of n of these values, drawn without replacement.
+
+    With the values in order, x₁ ≤ … ≤ x_N: Σ xᵢ · C(i-1, n-1) / C(N, n), i from n to N. It is the
+    unbiased estimate of what a best of n seeds is worth on average; n = 1 gives the mean, n = N
+    the best.
+
+    Args:
+        values: one a seed.
+        n: from 1 to their number.
+    """
+    ordered = sorted(values)
+    weights = [math.comb(i, n - 1) / math.comb(len(ordered), n) for i in range(len(ordered))]
+    return math.fsum(weight * value for weight, value in zip(weights, ordered, strict=True))
+
+
+def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
+    """Student's t-test of the mean of paired differences, against zero, two-sided.
+
+    Args:
+        first, second: the values of the same seeds, in the same order.
+
+    Returns:
+        ``difference`` (mean of first - second), ``ci_low``, ``ci_high`` (95 % t-interval), ``t``,
+        ``p``. What cannot be had is NaN: all of them without a pair; interval and test with a
+        single one; the test where all differences are equal, so that they have no spread.
+    """
+    differences = first - second
+    n = len(differences)
+    mean = float(differences.mean()) if n else math.nan
+    std = float(differences.std(ddof=1)) if n > 1 else math.nan
+    low, high = t_interval(np.array(mean), np.array(std), np.array(n))
+    t = mean / (std / math.sqrt(n)) if n > 1 and std > _NO_SPREAD else math.nan
+    p = 2 * float(scipy.stats.t.sf(abs(t), n - 1)) if n > 1 else math.nan
+    return {"difference": mean, "ci_low": float(low), "ci_high": float(high), "t": t, "p": p}
+
+
+def holm(p_values: Floats) -> Floats:
+    """Adjust p-values for that there are several, by Holm's step-down method.
+
+    In order, p₁ ≤ … ≤ p_m, the i-th becomes the largest of (m - j + 1) · p_j over j ≤ i, at most 1.
+    It bounds the probability that any true null hypothesis is rejected, however they depend on
+    each other. NaN stays NaN and is not counted in m.
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    return adjusted
 
 
 def shortfall(n_seeds: int, n_expected: int, n_collapsed: int, n_diverged: int) -> str:

@@ -1,49 +1,31 @@
-"""Frames of answers → text: a terminal's table, JSON, CSV, LaTeX, Markdown. Pure.
+"""Answers in writing: a terminal's table, JSON, CSV, LaTeX, Markdown, HTML. Pure.
 
 JSON and CSV hold the frame as it is: fractions, every digit, null or nothing where there is no
-number. The three forms for people show accuracies in percent, and say in words what a cell lacks.
+number. The others are for people; ``orchestration.shown`` decides what stands in them.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import pandas as pd
+from markupsafe import Markup, escape
+from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from orchestration.errors import InputError
-from orchestration.statistics import shortfall
+from orchestration.shown import Cell, Shown, letter, merged, shown
 
-__all__ = ["FORMATS", "Format", "render", "rich_table"]
+__all__ = ["FORMATS", "Format", "html", "latex", "markdown", "plain", "render"]
 
 Format = Literal["table", "json", "csv", "latex", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
-NO_NUMBER = "–"
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A table for people, whatever form it takes.
-
-    Args:
-        headings: one a column.
-        rows: the texts of a row; "–" stands for no number.
-        numeric: by column, whether it holds numbers, to be aligned at their decimal point.
-        strong: (row, column) of the texts that stand out: the best of their kind.
-    """
-
-    headings: list[str]
-    rows: list[list[str]]
-    numeric: list[bool]
-    strong: set[tuple[int, int]]
+_COLUMNS = 80
 
 
 def render(frame: pd.DataFrame, form: str) -> str:
@@ -57,35 +39,15 @@ def render(frame: pd.DataFrame, form: str) -> str:
         InputError: the form is another.
     """
     writers: dict[str, Callable[[pd.DataFrame], str]] = {
-        "table": _plain,
+        "table": lambda frame: plain(merged(frame) if "best_seed" in frame else shown(frame)),
         "json": _json,
         "csv": _csv,
-        "latex": _latex,
-        "markdown": _markdown,
+        "latex": lambda frame: latex(shown(frame)),
+        "markdown": lambda frame: markdown(shown(frame)),
     }
     if form not in writers:
         raise InputError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")
     return writers[form](frame)
-
-
-def rich_table(frame: pd.DataFrame, title: str | None = None) -> Table:
-    """Make a table for a terminal; what stands out does so in bold and not by colour alone."""
-    shown = _shown(frame)
-    table = Table(title=title, title_justify="left")
-    for heading, numeric in zip(shown.headings, shown.numeric, strict=True):
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for i, row in enumerate(shown.rows):
-        cells = [
-            Text(text, style="bold" if (i, j) in shown.strong else "") for j, text in enumerate(row)
-        ]
-        table.add_row(*cells)
-    return table
-
-
-def _plain(frame: pd.DataFrame) -> str:
-    text = io.StringIO()
-    Console(file=text, width=10_000, color_system=None).print(rich_table(frame))
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 
 def _json(frame: pd.DataFrame) -> str:
@@ -105,19 +67,110 @@ def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n").removesuffix("\n")
 
 
-def _markdown(frame: pd.DataFrame) -> str:
-    shown = _shown(frame)
+def plain(table: Shown) -> str:
+    """Write a table in 80 columns; in more where its numbers and longest words need more."""
+    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    for gap in (1, 0):
+        grid = _grid(table, gap)
+        needed = console.measure(grid).minimum
+        if needed <= _COLUMNS:
+            break
+    with console.capture() as written:
+        console.print(grid, width=max(needed, _COLUMNS))
+    lines = [line.rstrip() for line in written.get().splitlines()]
+    return "\n".join([*lines, *(f"{mark} {note}" for mark, note in _lettered(table.notes))])
+
+
+def _grid(table: Shown, gap: int) -> Table:
+    """Columns that may break between words, at most, and stand one more than ``gap`` apart."""
+    grid = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        padding=(0, gap),
+    )
+    columns = [_texts(table, column) for column in range(len(table.headings))]
+    for column, name in enumerate(table.headings):
+        # Long keys break, so that a column is hardly wider than what stands in it.
+        heading = name.replace("_", "_\n").replace("architecture", "archi-\ntecture")
+        texts = [heading, *columns[column]]
+        split = str.splitlines if table.numeric[column] else str.split
+        width = max(len(part) for text in texts for part in split(text))
+        if table.numeric[column]:
+            heading = "\n".join(line.rjust(width) for line in heading.splitlines())
+        grid.add_column(heading, no_wrap=table.numeric[column], min_width=width)
+        columns[column] = [
+            text.rjust(width) if table.numeric[column] else text for text in columns[column]
+        ]
+    for row in zip(*columns, strict=True):
+        grid.add_row(*row)
+    return grid
+
+
+def _texts(table: Shown, column: int) -> list[str]:
+    """A column's texts, numbers aligned whatever follows them."""
+    cells = [row[column] for row in table.rows]
+    after = [f"{cell.after} {cell.mark}".rstrip() for cell in cells]
+    widest = max(map(len, after), default=0) if table.numeric[column] else 0
+    return [cell.text + text.ljust(widest) for cell, text in zip(cells, after, strict=True)]
+
+
+def _lettered(notes: Sequence[str]) -> list[tuple[str, str]]:
+    return [(letter(number), note) for number, note in enumerate(notes)]
+
+
+def markdown(table: Shown) -> str:
+    """Write a table for GitHub and its like; below it, its notes."""
 
     def line(texts: Sequence[str]) -> str:
         return "| " + " | ".join(texts) + " |"
 
-    def cell(i: int, j: int) -> str:
-        text = shown.rows[i][j].replace("\\", "\\\\").replace("|", "\\|")
-        return f"**{text}**" if (i, j) in shown.strong else text
+    def cell(one: Cell) -> str:
+        text = (one.text + one.after).replace("\\", "\\\\").replace("|", "\\|")
+        text = f"**{text}**" if one.strong else text
+        return f"{text}<sup>{one.mark}</sup>" if one.mark else text
 
-    rows = [[cell(i, j) for j in range(len(row))] for i, row in enumerate(shown.rows)]
-    rule = ["---:" if numeric else "---" for numeric in shown.numeric]
-    return "\n".join(line(texts) for texts in (shown.headings, rule, *rows))
+    rows = [[cell(one) for one in row] for row in table.rows]
+    rule = ["---:" if numeric else "---" for numeric in table.numeric]
+    notes = [f"\n<sup>{mark}</sup> {note}" for mark, note in _lettered(table.notes)]
+    return "\n".join([*(line(texts) for texts in (table.headings, rule, *rows)), *notes])
+
+
+def html(table: Shown) -> Markup:
+    """Write a table as an element of a page."""
+
+    def cell(one: Cell, column: int) -> Markup:
+        text = escape(one.text + one.after)
+        if one.strong:
+            text = Markup("<strong>{}</strong>").format(text)
+        if one.href:
+            text = Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(
+                one.href, text
+            )
+        if one.mark:
+            text += Markup("<sup>{}</sup>").format(one.mark)
+        kind = Markup(' class="number"') if table.numeric[column] else ""
+        if column == 0:
+            return Markup('<th scope="row"{}>{}</th>').format(kind, text)
+        return Markup("<td{}>{}</td>").format(kind, text)
+
+    def heading(text: str, column: int) -> Markup:
+        kind = Markup(' class="number"') if table.numeric[column] else ""
+        return Markup('<th scope="col"{}>{}</th>').format(kind, text)
+
+    def row(cells: Sequence[Markup]) -> Markup:
+        return Markup("<tr>{}</tr>\n").format(Markup("").join(cells))
+
+    head = row([heading(text, column) for column, text in enumerate(table.headings)])
+    body = [row([cell(one, column) for column, one in enumerate(cells)]) for cells in table.rows]
+    notes = [
+        Markup("<p><sup>{}</sup> {}</p>\n").format(mark, note)
+        for mark, note in _lettered(table.notes)
+    ]
+    return Markup("<table>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n</table>\n{}").format(
+        head, Markup("").join(body), Markup("").join(notes)
+    )
 
 
 _LATEX_ESCAPES = str.maketrans(
@@ -128,45 +181,65 @@ _LATEX_ESCAPES = str.maketrans(
         "–": "--",
         "±": r"$\pm$",
         "×": r"$\times$",
+        # The usual text font has other signs in their places.
+        "<": "$<$",
+        ">": "$>$",
+        "|": r"\textbar{}",
+        "\N{NO-BREAK SPACE}": "~",
         **{char: "\\" + char for char in "&%$#_{}"},
     }
 )
 
 
-def _latex(frame: pd.DataFrame) -> str:
-    """Give a tabular for booktabs and siunitx, which the document loads."""
-    shown = _shown(frame)
+def latex(table: Shown) -> str:
+    """Write a tabular for booktabs and siunitx, which the document loads."""
 
     def escaped(text: str) -> str:
         return text.translate(_LATEX_ESCAPES)
 
-    def cell(i: int, j: int) -> str:
-        text = shown.rows[i][j]
-        if not shown.numeric[j] or not _is_number(text):
-            text = f"{{{escaped(text)}}}" if shown.numeric[j] else escaped(text)
-        return rf"\bfseries {text}" if (i, j) in shown.strong else text
+    def after(one: Cell) -> str:
+        mark = rf"\textsuperscript{{{one.mark}}}" if one.mark else ""
+        return escaped(one.after) + mark
 
-    def column(j: int) -> str:
-        numbers = [row[j] for row in shown.rows if _is_number(row[j])]
-        if not shown.numeric[j] or not numbers:
-            return "r" if shown.numeric[j] else "l"
-        whole = max(len(number.partition(".")[0]) for number in numbers)
-        decimals = max(len(number.partition(".")[2]) for number in numbers)
-        return f"S[table-format={whole}.{decimals}]"
+    def cell(one: Cell, column: int) -> str:
+        text = one.text if _is_number(one.text) else escaped(one.text)
+        if not table.numeric[column]:
+            text += after(one)
+        elif not _is_number(one.text):
+            text = f"{{{text}{after(one)}}}"
+        elif after(one):
+            text += f" {{{after(one)}}}"
+        return rf"\bfseries {text}" if one.strong else text
+
+    def kind(column: int) -> str:
+        cells = [row[column] for row in table.rows if _is_number(row[column].text)]
+        if not table.numeric[column] or not cells:
+            return "r" if table.numeric[column] else "l"
+        whole = max(len(one.text.partition(".")[0]) for one in cells)
+        decimals = max(len(one.text.partition(".")[2]) for one in cells)
+        widest = max((after(one) for one in cells), key=len)
+        room = f", table-space-text-post={{{widest}}}" if widest else ""
+        return f"S[table-format={whole}.{decimals}{room}]"
 
     def line(texts: Sequence[str]) -> str:
         return "  " + " & ".join(texts) + r" \\"
 
-    columns = "".join(column(j) for j in range(len(shown.headings)))
+    columns = range(len(table.headings))
+    notes = [
+        rf"  \multicolumn{{{len(columns)}}}{{l}}"
+        rf"{{\footnotesize \textsuperscript{{{mark}}} {escaped(note)}}} \\"
+        for mark, note in _lettered(table.notes)
+    ]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,siunitx} and \sisetup{detect-weight=true}",
-            rf"\begin{{tabular}}{{{columns}}}",
+            rf"\begin{{tabular}}{{@{{}}{''.join(map(kind, columns))}@{{}}}}",
             r"  \toprule",
-            line([f"{{{escaped(heading)}}}" for heading in shown.headings]),
+            line([f"{{{escaped(heading)}}}" for heading in table.headings]),
             r"  \midrule",
-            *(line([cell(i, j) for j in range(len(row))]) for i, row in enumerate(shown.rows)),
+            *(line([cell(row[column], column) for column in columns]) for row in table.rows),
             r"  \bottomrule",
+            *notes,
             r"\end{tabular}",
         ]
     )
@@ -174,102 +247,3 @@ def _latex(frame: pd.DataFrame) -> str:
 
 def _is_number(text: str) -> bool:
     return text.removeprefix("-").replace(".", "", 1).isdigit()
-
-
-def _shown(frame: pd.DataFrame) -> _Shown:
-    if "gap_pp" in frame:
-        return _gap_shown(frame)
-    if "best_seed" in frame:
-        return _best_shown(frame)
-    return _any_shown(frame)
-
-
-def _best_shown(frame: pd.DataFrame) -> _Shown:
-    axes = list(frame.columns[: frame.columns.get_loc("best")])
-    headings = [*axes, "best %", "best seed", "mean %", "std", "95 % CI", "seeds", "note"]
-    rows, notes = [], []
-    for cell in frame.to_dict("records"):
-        counts = [int(cell[n]) for n in ("n_seeds", "n_expected", "n_collapsed", "n_diverged")]
-        notes.append(shortfall(*counts))
-        interval = NO_NUMBER
-        if not math.isnan(cell["ci_low"]):
-            interval = f"{_percent(cell['ci_low'])} to {_percent(cell['ci_high'])}"
-        rows.append(
-            [
-                *(_text(cell[axis]) for axis in axes),
-                _percent(cell["best"]),
-                _text(cell["best_seed"]),
-                _percent(cell["mean"]),
-                _percent(cell["std"]),
-                interval,
-                f"{counts[0]}/{counts[1]}",
-                notes[-1],
-            ]
-        )
-    strong = {(row, len(axes)) for row in _winners(frame, axes, notes)}
-    if not any(notes):
-        headings, rows = headings[:-1], [row[:-1] for row in rows]
-    numeric = [*(_is_numeric(frame[axis]) for axis in axes), True, True, True, True, False, True]
-    return _Shown(headings, rows, [*numeric, False][: len(headings)], strong)
-
-
-def _winners(frame: pd.DataFrame, axes: list[str], notes: list[str]) -> list[int]:
-    """The rows of the best norm in each setting. A cell that lacks something is never the best."""
-    whole = frame.assign(row=range(len(frame)))[[not note for note in notes]]
-    setting = [axis for axis in axes if axis != "norm"]
-    if whole.empty or not setting:
-        return []
-    groups = whole.groupby(setting, dropna=False, sort=False)
-    return whole["row"][whole["best"] == groups["best"].transform("max")].tolist()
-
-
-def _gap_shown(frame: pd.DataFrame) -> _Shown:
-    axes = list(frame.columns[: frame.columns.get_loc("none")])
-    headings = [*axes, "no norm %", "standard %", "homeostatic %", "gap pp", "gap / ann's", "note"]
-    rows = [
-        [
-            *(_text(row[axis]) for axis in axes),
-            *(_percent(row[norm]) for norm in ("none", "standard", "homeostatic")),
-            _decimal(row["gap_pp"]),
-            _decimal(row["ratio"]),
-            row["note"],
-        ]
-        for row in frame.to_dict("records")
-    ]
-    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 5, False]
-    if not any(frame["note"]):
-        headings, numeric, rows = headings[:-1], numeric[:-1], [row[:-1] for row in rows]
-    return _Shown(headings, rows, numeric, set())
-
-
-def _any_shown(frame: pd.DataFrame) -> _Shown:
-    def text(name: str, value: Any) -> str:
-        return _percent(value) if name.endswith("accuracy") else _text(value)
-
-    names = [str(name) for name in frame]
-    headings = [f"{name} %" if name.endswith("accuracy") else name for name in names]
-    rows = [
-        [text(k, v) for k, v in zip(names, row, strict=True)]
-        for row in frame.itertuples(index=False)
-    ]
-    return _Shown(headings, rows, [_is_numeric(frame[name]) for name in names], set())
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def _percent(fraction: float) -> str:
-    return _decimal(100 * fraction)
-
-
-def _decimal(number: float) -> str:
-    return NO_NUMBER if math.isnan(number) else f"{number:.2f}"
-
-
-def _text(value: Any) -> str:
-    if pd.isna(value):
-        return NO_NUMBER
-    if isinstance(value, pd.Timestamp):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{value:g}" if isinstance(value, float) else str(value)

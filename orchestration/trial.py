@@ -22,6 +22,7 @@ from ray import tune
 from orchestration.checkpoints import CheckpointStore
 from orchestration.client import connect
 from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.machine import machine_tags
 from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
 from orchestration.spool import Spool, SupersededError, spool_path
 from snn_norm.config import RunConfig
@@ -109,7 +110,13 @@ class _Session:
         self._run: TrainingRun | None = None
         with _storage():
             spool = Spool(spool_path(task.folder))
-            self.recorder = Recorder(connect(task.tracking_uri), task.record, spool, task.patience)
+            self.recorder = Recorder(
+                connect(task.tracking_uri),
+                task.record,
+                spool,
+                task.patience,
+                machine_tags(task.device),
+            )
 
     def step(self) -> dict[str, Any]:
         report: dict[str, Any] = {}

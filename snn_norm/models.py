@@ -1,27 +1,34 @@
 """The two networks: one trunk, in which only the neuron differs.
 
 Shapes: N images, C channels, T time steps, H height, W width, K classes, F features. Sequences are
-named (T, N, …) but lie in memory as (N, T, …), so that convolutions over all images of all steps,
-and norms over every (step, channel) pair, are views and not copies.
+named (T, N, C, H, W) but lie in memory as (T, N, H, W, C), the order in which convolutions are
+fastest.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import Literal
+from contextlib import nullcontext
+from typing import Literal, TypeGuard
 
 import snntorch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snn_norm.neurons import LIF, LeakyReadout
+from snn_norm.fused import kept_as_bytes
+from snn_norm.neurons import LIF, LeakyReadout, State
 from snn_norm.norms import make_norm
 from snn_norm.references import is_reference, load_reference
+from snn_norm.temporal_norms import TemporalNorm2d
 
 __all__ = ["ANNCNN", "ARCHITECTURES", "SNNCNN", "make_model"]
 
 _HIDDEN = 256
+
+_VALUES_AT_ONCE = 7_000_000
+"""Values of the first layer in a stretch of time steps: enough to keep the processor busy."""
 
 
 class _CNN(nn.Module):
@@ -187,18 +194,50 @@ class SNNCNN(_CNN):
         return self._step_by_step(x_NCHW) if self.neuron == "snntorch" else self._at_once(x_NCHW)
 
     def _at_once(self, x_NCHW: Tensor) -> Tensor:
-        """Each layer over all time steps before the next layer."""
-        # The input is constant, so the first convolution is too.
-        x_TNCHW = self.convolutions["conv1"](x_NCHW).expand(self.num_steps, -1, -1, -1, -1)
+        """Each layer over a stretch of time steps before the next layer."""
+        # The input is constant, so the first convolution is too: one step stands for all.
+        x = self.convolutions["conv1"](x_NCHW.contiguous(memory_format=torch.channels_last))
+        first_1NCHW = x.contiguous(memory_format=torch.channels_last).unsqueeze(0)
+        states = {name: State() for name in self.neurons}
+        outputs_TNK = [
+            self._stretch(first_1NCHW, steps, states) for steps in self._stretches(first_1NCHW)
+        ]
+        logits_NK: Tensor = self.readout(torch.cat(outputs_TNK))
+        return logits_NK
+
+    def _stretches(self, x_1NCHW: Tensor) -> list[slice]:
+        """The time steps in stretches of about equal length."""
+        norm = self.norms["conv1"]
+        whole = not (_folds(norm) or isinstance(norm, nn.Identity))  # a user's own is promised it
+        number = 1 if whole else -(-self.num_steps * x_1NCHW.numel() // _VALUES_AT_ONCE)
+        number = min(number, self.num_steps)
+        ends = [self.num_steps * index // number for index in range(number + 1)]
+        return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+
+    def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
+        """The classifier's output (T, N, K) at some time steps, after the first convolution."""
         for name, convolution in self.convolutions.items():
             if name != "conv1":
-                x_TNCHW = _each_step(convolution, x_TNCHW)
-            x_TNCHW = self.neurons[name](self.norms[name](x_TNCHW))
-            if _pooled(name):
-                x_TNCHW = _each_step(lambda x: F.avg_pool2d(x, 2), x_TNCHW)
-        spikes_TNF = self.neurons["hidden"](self.hidden(x_TNCHW.flatten(2)))
-        logits_NK: Tensor = self.readout(self.classifier(spikes_TNF))
-        return logits_NK
+                # Pooled spikes are a quarter as many, and no longer 0 or 1.
+                with kept_as_bytes(x_TNCHW) if _pooled(name) else nullcontext():
+                    x_TNCHW = _each_step(convolution, x_TNCHW)
+            x_TNCHW = self._fire(name, x_TNCHW, steps, states[name])
+        spikes_TNF = self.neurons["hidden"](self.hidden(x_TNCHW.flatten(2)), state=states["hidden"])
+        outputs_TNK: Tensor = self.classifier(spikes_TNF)
+        return outputs_TNK
+
+    def _fire(self, name: str, x_TNCHW: Tensor, steps: slice, state: State) -> Tensor:
+        """Normalize, fire, and pool where a pool follows."""
+        norm, standardization = self.norms[name], None
+        num_steps = steps.stop - steps.start
+        if _folds(norm):
+            standardization = norm.standardization(x_TNCHW, steps)
+        elif not isinstance(norm, nn.Identity):
+            x_TNCHW = norm(x_TNCHW.expand(num_steps, -1, -1, -1, -1))
+        spikes_TNCHW: Tensor = self.neurons[name](
+            x_TNCHW, standardization, num_steps=num_steps, pool=_pooled(name), state=state
+        )
+        return spikes_TNCHW
 
     def _step_by_step(self, x_NCHW: Tensor) -> Tensor:
         """All layers at one time step before the next step, as snnTorch's tutorials do."""
@@ -221,11 +260,15 @@ class SNNCNN(_CNN):
         return logits_NK
 
 
+def _folds(norm: nn.Module) -> TypeGuard[TemporalNorm2d]:
+    """Whether the neurons can do what the norm does; not where a subclass does it its own way."""
+    return isinstance(norm, TemporalNorm2d) and type(norm).forward is TemporalNorm2d.forward
+
+
 def _each_step(layer: Callable[[Tensor], Tensor], x_TNCHW: Tensor) -> Tensor:
     """Apply a layer for images to every image of every time step."""
-    x_NTCHW = x_TNCHW.transpose(0, 1)
-    y_NTCHW: Tensor = layer(x_NTCHW.flatten(0, 1)).unflatten(0, x_NTCHW.shape[:2])
-    return y_NTCHW.transpose(0, 1)
+    y_TNCHW: Tensor = layer(x_TNCHW.flatten(0, 1)).unflatten(0, x_TNCHW.shape[:2])
+    return y_TNCHW
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"ann": ANNCNN, "snn": SNNCNN}

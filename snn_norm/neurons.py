@@ -7,13 +7,21 @@ The semantics, reset and surrogate gradient included, are those of ``snntorch.Le
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-__all__ = ["LIF", "LeakyReadout"]
+from snn_norm.fused import Neuron, Standardization, fire
+
+__all__ = ["LIF", "LeakyReadout", "State"]
+
+
+@dataclass
+class State:
+    """What neurons hand on from one stretch of a sequence to the next: at first, nothing."""
+
+    membrane: Tensor | None = None
 
 
 class LIF(nn.Module):
@@ -32,7 +40,7 @@ class LIF(nn.Module):
         slope: k of the surrogate gradient; the larger, the narrower.
 
     Shape:
-        Input currents (T, N, …); output spikes, 0 or 1, of the same shape, dtype and memory order.
+        Input currents (T, N, …); output spikes, 0 or 1, of the same shape and dtype.
     """
 
     def __init__(self, beta: float = 0.9, threshold: float = 1.0, slope: float = 25.0) -> None:
@@ -45,41 +53,30 @@ class LIF(nn.Module):
         """The arguments it was made with."""
         return f"beta={self.beta}, threshold={self.threshold}, slope={self.slope}"
 
-    def forward(self, x_TN: Tensor) -> Tensor:
-        """Spikes of the input currents ``x_TN``."""
-        spikes_TN: Tensor = _LIFSequence.apply(x_TN, self.beta, self.threshold, self.slope)
+    def forward(
+        self,
+        x_TN: Tensor,
+        standardization: Standardization | None = None,
+        *,
+        num_steps: int | None = None,
+        pool: bool = False,
+        state: State | None = None,
+    ) -> Tensor:
+        """Spikes of the input currents ``x_TN``; ``state`` carries on from the call before.
+
+        The further arguments are those of :func:`snn_norm.fused.fire`.
+        """
+        neuron = Neuron(self.beta, self.threshold, self.slope)
+        state = State() if state is None else state
+        spikes_TN, state.membrane = fire(
+            x_TN,
+            neuron,
+            standardization,
+            num_steps=num_steps,
+            pool=pool,
+            membrane_N=state.membrane,
+        )
         return spikes_TN
-
-
-class _LIFSequence(torch.autograd.Function):
-    """The recurrence and its gradient; only the membrane is kept, spikes follow from it."""
-
-    @staticmethod
-    def forward(ctx: Any, x_TN: Tensor, beta: float, threshold: float, slope: float) -> Tensor:
-        membrane_TN, spikes_TN = torch.empty_like(x_TN), torch.empty_like(x_TN)
-        for t, x in enumerate(x_TN):
-            membrane = membrane_TN[t]
-            if t == 0:
-                membrane.copy_(x)
-            else:
-                # Rounded in snnTorch's order: the decayed membrane, plus input, minus reset.
-                torch.mul(membrane_TN[t - 1], beta, out=membrane)
-                membrane.add_(x).sub_(spikes_TN[t - 1], alpha=threshold)
-            torch.gt(membrane, threshold, out=spikes_TN[t])
-        ctx.save_for_backward(membrane_TN)
-        ctx.constants = beta, threshold, slope
-        return spikes_TN
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_spikes_TN: Tensor) -> tuple[Tensor, None, None, None]:
-        (membrane_TN,) = ctx.saved_tensors
-        beta, threshold, slope = ctx.constants
-        surrogate_TN = membrane_TN.sub(threshold).abs_().mul_(slope).add_(1).square_()
-        grad_TN = grad_spikes_TN / surrogate_TN
-        for t in range(len(grad_TN) - 2, -1, -1):
-            grad_TN[t].add_(grad_TN[t + 1], alpha=beta)
-        return grad_TN, None, None, None
 
 
 class LeakyReadout(nn.Module):
@@ -92,7 +89,7 @@ class LeakyReadout(nn.Module):
         beta: decay of the membrane a time step, 0 to 1.
 
     Shape:
-        Input (T, N, …); output (N, …).
+        Input (T, N, …); output (N, …), in float32 at least.
     """
 
     def __init__(self, beta: float = 0.9) -> None:
@@ -105,7 +102,9 @@ class LeakyReadout(nn.Module):
 
     def forward(self, x_TN: Tensor) -> Tensor:
         """Mean membrane under the input currents ``x_TN``."""
-        steps = torch.arange(len(x_TN), device=x_TN.device, dtype=x_TN.dtype)
+        dtype = torch.promote_types(x_TN.dtype, torch.float32)
+        steps = torch.arange(len(x_TN), device=x_TN.device, dtype=dtype)
         weights_T = (self.beta**steps).cumsum(0).flip(0) / len(x_TN)
-        mean_N: Tensor = torch.tensordot(weights_T, x_TN, dims=1)
-        return mean_N
+        # Not as a matrix product, which autocast would round.
+        weights_T = weights_T.view(-1, *[1] * (x_TN.dim() - 1))
+        return (weights_T * x_TN).sum(0)

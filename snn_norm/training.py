@@ -265,8 +265,8 @@ def _spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     batches_seen: dict[str, int] = {}
 
     def record(layer: str, spikes_TN: Tensor) -> None:
-        # A mean of batch means, weighted by the images of each batch.
-        images = spikes_TN.shape[1]
+        # A mean of means, each weighted by the images and time steps that it is over.
+        images = spikes_TN.shape[:2].numel()
         seen = batches_seen.get(layer, 0) + images
         mean = spikes_TN.mean(dtype=torch.float32)
         rates[layer] = rates[layer].lerp(mean, images / seen) if layer in rates else mean

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import scipy.stats
 import sqlalchemy as sa
 from recorded import RecordedTrial, Recorder
 
@@ -152,6 +153,88 @@ class TestEveryWay:
         assert curves["norm"].tolist() == ["none", "bntt", "bntt"]
         assert curves["spike_rate.lif1"].tolist()[1:] == [0.1, 0.2]
 
+    def test_each_seeds_value_and_the_last_epoch(self, way: tuple[str, str]) -> None:
+        sweep = Sweep(*way)
+        first = sweep.add(sweep.config("snn", "bntt", 123), 0.75, 0.5)
+        second = sweep.add(sweep.config("snn", "bntt", 42), 0.25, 0.25, outcome="collapsed")
+        third = sweep.add(sweep.config("ann", "none", 9), NAN, outcome="diverged")
+        sweep.add(sweep.config("ann", "none", 7), 0.9)  # a seed that the spec lacks
+        seeds = sweep.results().by_seed()
+        assert list(seeds) == [
+            "architecture",
+            "norm",
+            "seed",
+            "best_test_accuracy",
+            "best_epoch",
+            "last_test_accuracy",
+            "outcome",
+            "run_id",
+        ]
+        assert seeds["run_id"].tolist() == [third, second, first]
+        assert seeds["seed"].tolist() == [9, 42, 123]
+        assert seeds["best_test_accuracy"].tolist()[1:] == [0.25, 0.75]
+        assert seeds["best_epoch"].tolist() == [pd.NA, 1, 1]
+        assert seeds["last_test_accuracy"].tolist()[1:] == [0.25, 0.5]
+        assert seeds["outcome"].tolist() == ["diverged", "collapsed", "completed"]
+        last = sweep.results().last_epoch()
+        assert list(last) == list(sweep.results().best_of_seeds())
+        cell = last.iloc[4]
+        assert cell[["norm", "best", "best_seed", "mean", "n_seeds"]].tolist() == [
+            "bntt", 0.5, 123, 0.375, 2
+        ]  # fmt: skip
+        expected = sweep.results().expected_best()
+        assert expected.to_numpy().tolist() == [["snn", "bntt", 1, 0.5], ["snn", "bntt", 2, 0.75]]
+
+    def test_differences_between_norms_are_paired_by_seed(self, way: tuple[str, str]) -> None:
+        sweep = Sweep(*way)
+        sweep.fill()
+        table = sweep.results().norm_differences()
+        assert list(table) == [
+            "architecture",
+            "norm",
+            "against",
+            "difference_pp",
+            "ci_low_pp",
+            "ci_high_pp",
+            "n_pairs",
+            "t",
+            "p",
+            "p_holm",
+        ]
+        pairs = [("batchnorm", "none"), ("homeostatic", "none"), ("homeostatic", "batchnorm")]
+        assert list(zip(table["norm"], table["against"], strict=True))[:3] == pairs
+        assert table["architecture"].tolist() == ["ann"] * 3 + ["snn"] * 3
+        for row in table.itertuples():
+            first = ACCURACIES[row.architecture, row.norm]
+            second = ACCURACIES[row.architecture, row.against]
+            theirs = scipy.stats.ttest_rel(first, second)
+            assert row.n_pairs == 3
+            assert row.difference_pp == pytest.approx(
+                100 * (statistics.mean(first) - statistics.mean(second))
+            )
+            assert (row.t, row.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+            low, high = theirs.confidence_interval()
+            assert (row.ci_low_pp, row.ci_high_pp) == pytest.approx((100 * low, 100 * high))
+        by_p = table.sort_values("p")
+        steps = [(6 - i) * p for i, p in enumerate(by_p["p"])]
+        stepped = [min(max(steps[: i + 1]), 1) for i in range(6)]
+        assert by_p["p_holm"].tolist() == pytest.approx(stepped)
+
+    def test_a_seed_that_one_norm_lacks_makes_no_pair(self, way: tuple[str, str]) -> None:
+        sweep = Sweep(*way)
+        sweep.add(sweep.config("ann", "none", 9), 0.5, 0.1)
+        sweep.add(sweep.config("ann", "none", 42), 0.5)
+        sweep.add(sweep.config("ann", "batchnorm", 9), 0.75, 0.6)
+        sweep.add(sweep.config("ann", "batchnorm", 123), 1.0)
+        sweep.add(sweep.config("ann", "batchnorm", 42), NAN, outcome="diverged")
+        (row,) = sweep.results().norm_differences().to_dict("records")
+        assert (row["difference_pp"], row["n_pairs"]) == (25.0, 1)
+        assert math.isnan(row["p_holm"])
+        (row,) = sweep.results().norm_differences("last_test_accuracy").to_dict("records")
+        assert row["difference_pp"] == pytest.approx(50)
+        with pytest.raises(InputError, match="best_test_accuracy or last_test_accuracy"):
+            sweep.results().norm_differences("train_accuracy")
+
     def test_cells_without_a_finished_run_are_shown(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way)
         sweep.add(sweep.config("ann", "none", 42), 0.9, status="FAILED")
@@ -190,16 +273,30 @@ class TestEveryWay:
         assert sweep.results().trials()["run_id"].tolist() == [first]
 
     def test_of_a_users_changed_module_the_newest_counts(self, way: tuple[str, str]) -> None:
-        sweep = Sweep(*way)
-        config = sweep.config("ann", "none", 42)
+        sweep = Sweep(*way, spec=None)
+        text = SweepSpec.from_dict(SPEC).to_json().replace('"batchnorm"', '"not_here:Norm"')
+        sweep.recorder.parent(sweep.experiment, "sweep", text)
+        config = sweep.config("ann", "none", 42) | {"norm": "not_here:Norm"}
         sweep.add(config, 0.9, key="a" * 16)
         sweep.add(config, 0.7, key="b" * 16)
-        assert sweep.cell("ann", "none")[["best", "n_seeds"]].tolist() == [0.7, 1]
+        cell = sweep.cell("ann", "not_here:Norm")
+        assert cell[["best", "best_seed", "n_seeds"]].tolist() == [0.7, 42, 1]
         trials = sweep.results().trials()
         assert trials.set_index("trial_key")["in_spec"].to_dict() == {
             "a" * 16: False,
             "b" * 16: True,
         }
+
+    def test_the_key_decides_and_else_the_configuration(self, way: tuple[str, str]) -> None:
+        sweep = Sweep(*way)
+        config = sweep.config("ann", "none", 42)
+        # Another program's run of it, and a key of ours that the spec, and so the plan, lacks.
+        sweep.add(config, 0.6, key="an odd key")
+        sweep.add(config, 0.9, key="a" * 16)
+        assert sweep.cell("ann", "none")[["best", "n_seeds"]].tolist() == [0.6, 1]
+        sweep.add(config, 0.5)
+        assert sweep.cell("ann", "none")[["best", "n_seeds"]].tolist() == [0.5, 1]
+        assert sweep.results().trials()["in_spec"].tolist().count(True) == 1
 
     def test_a_diverged_trial_is_counted(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way)
@@ -231,6 +328,21 @@ class TestEveryWay:
         ]
         assert sweep.results().trials()["in_spec"].all()
 
+    def test_trials_that_say_next_to_nothing(self, way: tuple[str, str]) -> None:
+        sweep = Sweep(*way, spec=None)
+        sweep.add({"seed": 1}, 0.5, key="a")
+        sweep.add({"seed": 2}, 0.75, key="b")
+        results = sweep.results()
+        assert results.best_of_seeds()[["best", "best_seed", "n_seeds"]].to_numpy().tolist() == [
+            [0.75, 2, 2]
+        ]
+        assert results.by_seed()["seed"].tolist() == [1, 2]
+        assert results.expected_best().to_numpy().tolist() == [[1, 0.625], [2, 0.75]]
+        assert results.norm_differences().empty
+        sweep.add({"seed": 2, "norm": "none"}, 1.0, key="c")
+        (row,) = sweep.results().norm_differences().to_dict("records")
+        assert (row["difference_pp"], row["n_pairs"]) == (25.0, 1)
+
     def test_a_spec_of_modules_that_are_not_here(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way, spec=None)
         text = SweepSpec.from_dict(SPEC).to_json().replace('"batchnorm"', '"not_here:Norm"')
@@ -242,8 +354,7 @@ class TestEveryWay:
         sweep = Sweep(*way, spec=None)
         sweep.recorder.parent(sweep.experiment, "sweep", '{"name": "sweep"}')
         sweep.add({"architecture": "ann", "norm": "none", "seed": 1}, 0.9, key="k")
-        with pytest.warns(UserWarning, match="cells are taken from its trials"):
-            results = sweep.results()
+        results = sweep.results()
         with pytest.warns(UserWarning, match="cells are taken from its trials"):
             assert results.best_of_seeds()["best"].tolist() == [0.9]
 

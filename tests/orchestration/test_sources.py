@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from recorded import RecordedTrial, Recorder
+from mlflow import MlflowClient
+from recorded import START_MS, RecordedTrial, Recorder
 
 from orchestration.errors import InputError
-from orchestration.sources import RestSource, Source
+from orchestration.rest_source import RestSource
+from orchestration.sources import Source
 from orchestration.sql_source import KNOWN_SCHEMAS, SqlSource, UnknownSchemaError
 from services.tracking import ServiceError
 
@@ -54,7 +60,7 @@ class TestEveryWay:
         assert len(row["trial_key"]) == 16
         assert row["outcome"] == "completed"
         assert row["finished"] - row["started"] == 500
-        assert records.params.loc[run].to_dict() == {
+        assert records.params().loc[run].to_dict() == {
             "architecture": "ann",
             "augment": "false",
             "dataset": "digits",
@@ -99,7 +105,7 @@ class TestEveryWay:
     def test_a_sweep_without_finished_trials_is_empty(self, way: Way) -> None:
         way.recorder.sweep("sweep", "{}")
         records = way.open().read("sweep")
-        assert (len(records.runs), len(records.params), len(records.metrics)) == (0, 0, 0)
+        assert (len(records.runs), len(records.params()), len(records.metrics)) == (0, 0, 0)
         assert way.open().points([]).columns.tolist() == ["run_id", "metric", "epoch", "value"]
 
     def test_an_unknown_sweep_names_those_that_are_known(self, way: Way) -> None:
@@ -124,7 +130,7 @@ class TestEveryWay:
         experiment, parent = way.recorder.sweep(name, "{}")
         config = {**CONFIG, "norm": "my_module:Norm%'\"é"}
         run = way.recorder.trial(experiment, parent, RecordedTrial(config, [0.5]))
-        assert way.open().read(name).params.loc[run, "norm"] == config["norm"]
+        assert way.open().read(name).params().loc[run, "norm"] == config["norm"]
         with pytest.raises(InputError):
             way.open().read(name.lower())
 
@@ -147,18 +153,79 @@ class TestEveryWay:
         assert pd.isna(points["value"].iloc[3])
 
 
+@pytest.mark.parametrize("started", ["apart", "at once"])
+@pytest.mark.parametrize("count", range(1, 12))
 def test_rest_reads_every_page(
-    sqlite_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    count: int,
+    started: str,
+    sqlite_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     url = sqlite_database()
-    recorder = Recorder(url)
-    experiment, parent = recorder.sweep("sweep", "{}")
-    runs = [
-        recorder.trial(experiment, parent, RecordedTrial({**CONFIG, "seed": seed}, [0.5]))
-        for seed in range(7)
-    ]
-    monkeypatch.setattr(RestSource, "page", 3)
+    experiment, _ = Recorder(url).sweep("sweep", "{}")
+    client = MlflowClient(url)
+    runs = []
+    for number in range(count):
+        at = 1000 if started == "at once" else 1000 + number
+        run = client.create_run(experiment, at, {"snn_sweep.role": "trial"})
+        client.set_terminated(run.info.run_id)
+        runs.append(run.info.run_id)
+    monkeypatch.setattr(RestSource, "pages", (3, 1, 2))
     assert RestSource(url).read("sweep").runs.index.tolist() == sorted(runs)
+
+
+class _Server(BaseHTTPRequestHandler):
+    """Answers as MLflow's server does; a run's times and values may be left out or be text."""
+
+    seen: ClassVar[list[str]] = []
+    replies: ClassVar[dict[str, Any]] = {
+        "GET": {"experiment": {"experiment_id": "1", "name": "sweep", "lifecycle_stage": "active"}},
+        "POST": {
+            "runs": [
+                {
+                    "info": {"run_id": "b", "experiment_id": "1", "start_time": "1700000000000"},
+                    "data": {
+                        "tags": [{"key": "snn_sweep.role", "value": "trial"}],
+                        "metrics": [{"key": "train_loss", "value": "NaN"}],
+                        "params": [{"key": "empty"}],
+                    },
+                },
+                {"info": {"run_id": "a", "experiment_id": "1"}},
+            ]
+        },
+    }
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append(self.headers["Authorization"])
+        body = json.dumps(self.replies[self.command]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+def test_rest_signs_in_and_reads_what_the_server_leaves_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "a-token")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        records = RestSource(f"http://127.0.0.1:{server.server_port}").read("sweep")
+        server.shutdown()
+    assert set(_Server.seen) == {"Bearer a-token"}
+    assert records.runs.index.tolist() == ["b"]
+    assert records.runs["started"].tolist() == [START_MS]
+    assert records.runs["finished"].isna().all()
+    assert records.metrics.isna().to_numpy().tolist() == [[True]]
+    assert records.params().to_numpy().tolist() == [[""]]
 
 
 class TestSqlSource:

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from orchestration.errors import InputError
-from orchestration.tables import FORMATS, render, rich_table
+from orchestration.shown import Cell, Shown, letter, shown
+from orchestration.tables import FORMATS, html, render
 
 NAN = float("nan")
 
@@ -44,42 +45,59 @@ GAP = pd.DataFrame(
 )
 
 
-def columns(line: str) -> list[str]:
-    return [text.strip() for text in line.replace("┃", "│").split("│")[1:-1]]
+def test_the_table_fits_a_terminal_and_says_what_a_cell_lacks_in_words() -> None:
+    assert render(BEST, "table").splitlines() == [
+        "archi-",
+        "tecture  norm         best (seed)    mean ± std      95 % CI  seeds",
+        "─" * 76,
+        "snn      none          10.00 (42)   9.00 ± 1.00   7.00–11.00  collapsed 3/3",
+        "snn      bntt          86.20 (42)  85.20 ± 1.00  83.20–87.20  3/3",
+        "snn      homeostatic   90.00 (42)  89.00 ± 1.00  87.00–91.00  incomplete 2/3",
+        "ann      a|b_c:N       33.33 (42)  32.33 ± 1.00  30.33–34.33  3/3",
+        "ann      none                   –      – ± 1.00            –  0/3 no results",
+    ]
 
 
-def test_the_table_shows_percent_and_what_a_cell_lacks_in_words() -> None:
-    lines = render(BEST, "table").splitlines()
-    assert columns(lines[1]) == [
-        "architecture", "norm", "best %", "best seed", "mean %", "std", "95 % CI", "seeds", "note"
-    ]  # fmt: skip
-    assert [columns(line) for line in lines[3:-1]] == [
-        ["snn", "none", "10.00", "42", "9.00", "1.00", "7.00 to 11.00", "3/3", "collapsed 3/3"],
-        ["snn", "bntt", "86.20", "42", "85.20", "1.00", "83.20 to 87.20", "3/3", ""],
-        [
-            "snn", "homeostatic", "90.00", "42", "89.00", "1.00", "87.00 to 91.00", "2/3",
-            "incomplete 2/3",
-        ],
-        ["ann", "a|b_c:N", "33.33", "42", "32.33", "1.00", "30.33 to 34.33", "3/3", ""],
-        ["ann", "none", "–", "–", "–", "1.00", "–", "0/3", "no results"],
+def test_with_a_further_axis_it_still_fits_and_nothing_is_cut() -> None:
+    wider = BEST.assign(n_collapsed=[3, 0, 1, 0, 0])
+    wider.insert(2, "num_steps", pd.Series([10, 10, 10, None, None], dtype="Int64"))
+    text = render(wider, "table")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert text.split().count("homeostatic") == 1
+    wider.insert(3, "learning_rate", [0.001] * 5)
+    wider.insert(4, "warmup_epochs", [100_000] * 5)
+    lines = render(wider, "table").splitlines()
+    assert "90.00 (42) 89.00 ± 1.00 87.00–91.00 incomplete" in "\n".join(lines)
+
+
+def test_an_interval_is_cut_where_accuracies_end_and_only_in_tables() -> None:
+    wide = BEST.iloc[[1]].assign(ci_low=-0.42, ci_high=1.3)
+    assert "0.00–100.00" in render(wide, "table")
+    assert "| 0.00–100.00 |" in render(wide, "markdown")
+    assert json.loads(render(wide, "json"))[0]["ci_low"] == -0.42
+
+
+def test_one_seed_has_no_deviation() -> None:
+    one = BEST.iloc[[1]].assign(std=NAN, ci_low=NAN, ci_high=NAN, n_seeds=1, n_expected=1)
+    assert render(one, "table").splitlines()[-1].split() == [
+        "snn", "bntt", "86.20", "(42)", "85.20", "–", "1/1"
     ]  # fmt: skip
 
 
 def test_the_best_is_bold_and_never_a_cell_that_lacks_something() -> None:
+    table = shown(BEST)
+    best = table.headings.index("best %")
+    assert [row[best].strong for row in table.rows] == [False, True, False, True, False]
     markdown = render(BEST, "markdown")
     assert [line.count("**") for line in markdown.splitlines()[2:]] == [0, 2, 0, 2, 0]
     assert "**86.20**" in markdown
-    bold = [
-        str(text)
-        for column in rich_table(BEST).columns
-        for text in column._cells
-        if getattr(text, "style", "") == "bold"
-    ]
-    assert bold == ["86.20", "33.33"]
+    assert "<strong>86.20</strong>" in html(table)
 
 
 def test_the_note_column_is_there_only_if_needed() -> None:
-    assert "note" not in render(BEST.iloc[[1]], "table")
+    assert "note" in render(BEST, "markdown")
+    assert "note" not in render(BEST.iloc[[1]], "markdown")
 
 
 def test_json_holds_every_digit() -> None:
@@ -105,20 +123,64 @@ def test_markdown_escapes_its_bar() -> None:
 
 def test_latex() -> None:
     text = render(BEST, "latex")
-    assert r"\begin{tabular}{llS[table-format=2.2]S[table-format=2.0]" in text
-    assert r"ann & a|b\_c:N & \bfseries 33.33 & 42 &" in text
+    assert r"\begin{tabular}{@{}llS[table-format=2.2]S[table-format=2.0]" in text
+    assert r"ann & a\textbar{}b\_c:N & \bfseries 33.33 & 42 &" in text
     assert r"{95 \% CI}" in text
     assert r"\toprule" in text
     assert "{--}" in text
 
 
+def test_html_escapes_and_links() -> None:
+    table = Shown(
+        ["a<b", "n"], [[Cell("x&y"), Cell("1.00", " %", "a", href="u?a=1&b=2")]], [False, True]
+    )
+    assert '<th scope="col">a&lt;b</th>' in html(table)
+    assert '<th scope="row">x&amp;y</th>' in html(table)
+    assert 'href="u?a=1&amp;b=2"' in html(table)
+    assert ">1.00 %</a><sup>a</sup></td>" in html(table)
+
+
 def test_the_dependency_gap() -> None:
     assert render(GAP, "markdown").splitlines() == [
-        "| architecture | no norm % | standard % | homeostatic % | gap pp | gap / ann's | note |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-        "| ann | 90.00 | 98.00 | 98.50 | 8.00 | 1.00 |  |",
-        "| snn | 10.00 | 96.00 | – | 86.00 | 10.75 | none: collapsed 3/3 |",
+        "| architecture | no norm % | standard % | homeostatic % | gap pp | gap / ann's |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| ann | 90.00 | 98.00 | 98.50 | 8.00 | 1.00 |",
+        "| snn | 10.00 | 96.00 | – | 86.00<sup>a</sup> | 10.75 |",
+        "",
+        "<sup>a</sup> none: collapsed 3/3",
     ]
+    lines = render(GAP, "table").splitlines()
+    assert lines[3].index("8.00") == lines[4].index("6.00")
+    assert lines[5] == "a none: collapsed 3/3"
+
+
+def test_differences_between_norms() -> None:
+    frame = pd.DataFrame(
+        {
+            "architecture": "snn", "norm": "bntt", "against": "none", "difference_pp": [-1.5, NAN],
+            "ci_low_pp": [-2.0, NAN], "ci_high_pp": [-1.0, NAN], "n_pairs": [3, 1],
+            "t": [9.0, NAN], "p": [0.0001, NAN], "p_holm": [0.0002, NAN],
+        }
+    )  # fmt: skip
+    assert render(frame, "markdown").splitlines()[2:] == [
+        "| snn | bntt | none | -1.50 | -2.00 to -1.00 | 3 | < 0.001 |",
+        "| snn | bntt | none | – | – | 1 | – |",
+    ]
+
+
+def test_two_sweeps_side_by_side() -> None:
+    sides = {"best_a": 0.9, "best_b": NAN, "difference_pp": NAN}
+    means = {"mean_a": 0.8, "mean_b": 0.7, "mean_difference_pp": 10.0}
+    note = "a: collapsed 3/3; b: not there"
+    frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note}])
+    assert [line.split() for line in render(frame, "table").splitlines()[2:]] == [
+        ["a:", "b", "90.00", "–", "–", "a", "80.00", "70.00", "10.00", "a"],
+        ["a", "A:", "collapsed", "3/3;", "B:", "not", "there"],
+    ]
+
+
+def test_more_notes_than_letters() -> None:
+    assert [letter(number) for number in (0, 25, 26, 701, 702)] == ["a", "z", "aa", "zz", "aaa"]
 
 
 def test_trials_and_times() -> None:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snn_norm import ANNCNN, SNNCNN
+from snn_norm import ANNCNN, SNNCNN, TemporalHomeostaticNorm2d
 from snn_norm.models import make_model
 
 LAYERS = [f"conv{index}" for index in range(1, 7)]
@@ -227,6 +227,22 @@ class HalvingNorm(nn.Module):
     def forward(self, x_TNCHW: Tensor) -> Tensor:
         self.shapes.append(tuple(x_TNCHW.shape))
         return x_TNCHW / 2
+
+
+def test_a_subclass_of_a_norm_is_run_as_it_was_written() -> None:
+    model = network(f"{__name__}:DoublingNorm", 16, 3)
+    plain = network("homeostatic", 16, 3)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    for name in LAYERS:
+        for parameter in (plain.norms[name].weight, plain.norms[name].bias):
+            parameter.data.mul_(2)
+    x = images(2, 16)
+    torch.testing.assert_close(model(x), plain(x))
+
+
+class DoublingNorm(TemporalHomeostaticNorm2d):
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        return 2 * super().forward(x, t)
 
 
 @pytest.mark.parametrize("norm", NORMS)

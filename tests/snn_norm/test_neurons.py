@@ -88,11 +88,11 @@ def test_a_membrane_at_the_threshold_does_not_fire() -> None:
     assert LIF(beta=0.5)(x_TN).tolist() == [[0.0], [0.0]]
 
 
-def test_output_keeps_dtype_and_memory_order() -> None:
-    x_NTC = currents(3, 5, 4, dtype=torch.float32)
-    spikes_TNC = LIF()(x_NTC.transpose(0, 1))
-    assert spikes_TNC.dtype == torch.float32
-    assert spikes_TNC.transpose(0, 1).is_contiguous()
+def test_output_keeps_dtype_and_memory_order_of_a_step() -> None:
+    x_TNHWC = currents(2, 3, 5, 6, 4, dtype=torch.float32)
+    spikes_TNCHW = LIF()(x_TNHWC.permute(0, 1, 4, 2, 3))
+    assert spikes_TNCHW.dtype == torch.float32
+    assert spikes_TNCHW.permute(0, 1, 3, 4, 2).is_contiguous()
 
 
 def test_lif_reads_its_input_without_changing_it() -> None:

@@ -1,0 +1,140 @@
+"""What normalization layers do with the statistics of a batch, and with those of all before it.
+
+Shapes: N images, C channels, T time steps; statistics are (C,) or, a step and channel, (T, C).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+__all__ = [
+    "check_enough_values",
+    "check_momentum",
+    "next_rate",
+    "normalize",
+    "set_points",
+    "statistics",
+]
+
+
+def check_momentum(momentum: float | None) -> None:
+    """Refuse a momentum that is no weight."""
+    if momentum is not None and not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must be from 0 to 1, or None, got {momentum}")
+
+
+def check_enough_values(x: Tensor) -> None:
+    """Refuse a batch without variance, before any statistic has taken it in."""
+    if x.numel() <= x.shape[1]:
+        raise ValueError(
+            f"training needs more than one value a channel, got an input of {tuple(x.shape)}"
+        )
+
+
+def next_rate(num_batches_tracked: Tensor, momentum: float | None, dtype: torch.dtype) -> Tensor:
+    """Count one more batch, and give its weight: max(momentum, 1/n), without a host sync."""
+    num_batches_tracked += 1
+    rate = num_batches_tracked.to(dtype).reciprocal()
+    return rate if momentum is None else rate.clamp(min=momentum)
+
+
+@torch.no_grad()
+def statistics(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel of (N, C, …)."""
+    mean, var = torch.batch_norm_update_stats(x.detach().to(dtype), None, None, 0.0)
+    return mean, var
+
+
+def set_points(
+    batch_mean: Tensor,
+    batch_var: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    rate: Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """Take a batch into the moving statistics; scale and offset of x̂ that normalize by these.
+
+    With x̂ = (x - m)/s, the homeostatic output (x - μ)/σ is x̂·r + d, where r = s/σ and
+    d = (m - μ)/σ. Holding r and d constant gives the gradient (1/σ)·[g - mean(g) - x̂·mean(g·x̂)],
+    so batch normalization does all the work, with r and d folded into its affine map.
+    """
+    r, d = _move(batch_mean, batch_var, running_mean, running_var, rate, eps)
+    scale = r if weight is None else r * weight
+    offset = d if weight is None else d * weight
+    return scale, offset if bias is None else offset + bias
+
+
+# An operator of its own, because torch.compile (2.13) otherwise computes r and d a second time in
+# the backward pass, from statistics that have moved since.
+@torch.library.custom_op("snn_norm::move", mutates_args=("running_mean", "running_var"))
+def _move(
+    batch_mean: Tensor,
+    batch_var: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    rate: Tensor,
+    eps: float,
+) -> tuple[Tensor, Tensor]:
+    """Move the statistics towards a batch's; r and d of :func:`set_points`."""
+    shift = batch_mean - running_mean
+    running_mean += rate * shift
+    running_var.lerp_(batch_var, rate)
+    running_var += rate * (1 - rate) * shift.square()
+    inverse_deviation = (running_var + eps).rsqrt()
+    r = (batch_var + eps).sqrt() * inverse_deviation
+    return r, (batch_mean - running_mean) * inverse_deviation
+
+
+@_move.register_fake
+def _(batch_mean: Tensor, batch_var: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(batch_var), torch.empty_like(batch_mean)
+
+
+def normalize(
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    scale: Tensor | None,
+    offset: Tensor | None,
+    eps: float,
+) -> Tensor:
+    """Batch normalization of (N, C, …) by the statistics that were taken of it."""
+    y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps)  # type: ignore[no-untyped-call]
+    return y
+
+
+class _BatchNormalization(torch.autograd.Function):
+    """PyTorch's own, but for the statistics, which it would take a second time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        mean: Tensor,
+        var: Tensor,
+        scale: Tensor | None,
+        offset: Tensor | None,
+        eps: float,
+    ) -> Tensor:
+        ctx.save_for_backward(x, mean, var, scale)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, var, scale, offset, eps=eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, var, scale = ctx.saved_tensors
+        inverse_deviation = (var + ctx.eps).rsqrt()
+        needed = [ctx.needs_input_grad[index] for index in (0, 3, 4)]
+        grad_x, grad_scale, grad_offset = torch.ops.aten.native_batch_norm_backward(
+            grad, x, scale, None, None, mean, inverse_deviation, True, ctx.eps, needed
+        )
+        return grad_x, None, None, grad_scale, grad_offset, None

@@ -1,0 +1,59 @@
+"""What a trial says of where it ran."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import snn_norm
+from orchestration import machine
+from orchestration.machine import COMMIT_TAG, MACHINE_TAG, SOFTWARE_TAG, machine_tags
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+def test_machine_and_software_without_the_machines_name() -> None:
+    tags = machine_tags("cpu")
+    assert tags[MACHINE_TAG].startswith(f"{os.cpu_count()} × ")
+    assert tags[MACHINE_TAG].endswith(" GiB")
+    assert tags[SOFTWARE_TAG].startswith(f"Python {platform.python_version()}, torch ")
+    assert socket.gethostname() not in "".join(tags.values())
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_the_commit_is_that_of_a_checkout_that_tracks_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "snn_norm"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.setattr(snn_norm, "__file__", str(package / "__init__.py"))
+    assert COMMIT_TAG not in machine_tags("cpu")
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "other").touch()
+    git(tmp_path, "add", "other")
+    git(tmp_path, "commit", "--quiet", "-m", "without the package")
+    assert COMMIT_TAG not in machine_tags("cpu")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "-m", "with it")
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert machine_tags("cpu")[COMMIT_TAG] == commit
+    (package / "__init__.py").write_text("changed = True\n")
+    assert machine_tags("cpu")[COMMIT_TAG] == f"{commit} with uncommitted changes"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine._commit(package) is None
