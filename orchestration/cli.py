@@ -123,6 +123,8 @@ def run(spec: str) -> None:
     """Run SPEC here and print its table; what has finished before is not run again."""
     from orchestration.driver import run_sweep
 
+    # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
     outcome = run_sweep(sweep, settings=settings)

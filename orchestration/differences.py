@@ -33,7 +33,7 @@ def norm_differences(seeds: pd.DataFrame, axes: list[str], accuracy: str) -> pd.
         known = group[group[accuracy].notna()]
         by_norm = {
             norm: known[known["norm"] == norm].set_index("seed")[accuracy].sort_index()
-            for norm in group["norm"].unique()
+            for norm in group["norm"].dropna().unique()
         }
         for against, norm in itertools.combinations(by_norm, 2):
             common = by_norm[norm].index.intersection(by_norm[against].index)

@@ -45,6 +45,8 @@ def start(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[st
         stderr=stderr,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Where the tests themselves run in a shell's background, Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
