@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.contract import (
+    EXPERIMENT_TAGS,
     NAME_TAG,
     OUTCOME_TAG,
     ROLE_TAG,
@@ -119,7 +120,7 @@ class SweepBooks:
 
     def _create_experiment(self) -> str:
         try:
-            return str(self._client.create_experiment(self._name))
+            return str(self._client.create_experiment(self._name, tags=EXPERIMENT_TAGS))
         except MlflowException:
             # It may be there all the same: the reply was lost, or somebody else was quicker.
             experiment = self._client.get_experiment_by_name(self._name)

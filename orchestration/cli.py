@@ -292,6 +292,8 @@ def ui() -> None:
     """Open MLflow's pages in a browser, starting the tracking server if need be."""
     settings = Settings.from_environment()
     uri = settings.tracking_uri or start_server(settings)
+    # Or MLflow's pages open on what it has for language models.
+    uri += "/#/experiments?workflowType=machine_learning"
     _out.print(f"MLflow at {uri}", highlight=False)
     if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         click.launch(uri)

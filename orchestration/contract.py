@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "BEST_EPOCH",
     "BEST_TEST_ACCURACY",
+    "EXPERIMENT_TAGS",
     "LONGEST_TAG",
     "NAME_TAG",
     "OUTCOME_TAG",
@@ -36,6 +37,9 @@ TRIAL_KEY_TAG = "snn_sweep.trial_key"
 OUTCOME_TAG = "snn_sweep.outcome"
 REASON_TAG = "snn_sweep.reason"
 VERSION_TAG = "snn_sweep.version"
+
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""By which MLflow's pages open on runs and curves, and not on those for language models."""
 
 BEST_TEST_ACCURACY = "best_test_accuracy"
 BEST_EPOCH = "best_epoch"

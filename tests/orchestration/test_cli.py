@@ -196,6 +196,15 @@ def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
 
 
+def test_ui_names_the_page_of_the_users_own_server(
+    small: SweepSpec, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for display in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(display, raising=False)
+    result = run("ui")
+    assert result.stdout.startswith(f"MLflow at {tracking_uri}/#/experiments")
+
+
 def test_a_name_that_is_nearly_right_is_helped(small: SweepSpec) -> None:
     result = run("results", small.name[:-1])
     assert result.exit_code == 2
