@@ -196,8 +196,9 @@ def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
 
 
+@pytest.mark.usefixtures("small")
 def test_ui_names_the_page_of_the_users_own_server(
-    small: SweepSpec, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for display in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(display, raising=False)
