@@ -16,6 +16,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from orchestration import contract
 from orchestration.spec import SweepSpec, trial_key
+from snn_norm.config import RunConfig
 
 __all__ = ["SWEEP", "fill", "sweep_spec"]
 
@@ -127,8 +128,6 @@ def _trial(config: dict[str, Any], parent: str, experiment: int, generator: rand
     yield "runs", _run(run, label, experiment, started, started + 60_000)
     for key, text in contract.params_of(config).items():
         yield "params", (key, text, run)
-    from snn_norm.config import RunConfig
-
     tags = {
         contract.PARENT_TAG: parent,
         contract.ROLE_TAG: "trial",

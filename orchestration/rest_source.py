@@ -166,7 +166,10 @@ class RestSource:
             while reached["ASC"] <= reached["DESC"]:
                 page = self._find(where, condition, size, order, token)
                 found.extend(page.runs)
-                reached[order] = end if page.token is None else _edge(page)
+                if page.token is None:
+                    reached[order] = end
+                    return
+                reached[order] = _edge(page)
                 token, size = page.token, later_size
 
         with ThreadPoolExecutor(max_workers=2) as pool:

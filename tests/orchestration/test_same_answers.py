@@ -22,7 +22,7 @@ from orchestration import spec as specs
 from orchestration.analysis import Results
 from services import server
 
-COUNT = int(os.environ.get("SNN_TEST_DATABASES", "12"))
+COUNT = int(os.environ.get("SNN_TEST_DATABASES", "8"))
 NAN = float("nan")
 TABLES = ("experiments", "runs", "params", "tags", "metrics", "latest_metrics")
 OWN = "not_here:Ünorm"
@@ -167,4 +167,4 @@ def test_all_ways_give_the_same_answers(ways: Ways) -> None:
                     continue
                 pd.testing.assert_frame_equal(first, other, check_exact=True, obj=told)
                 shown += len(first)
-    assert shown > 100 * COUNT  # and not by all being empty
+    assert shown > 50 * COUNT  # and not by all being empty

@@ -154,7 +154,7 @@ class TestEveryWay:
 
 
 @pytest.mark.parametrize("started", ["apart", "at once"])
-@pytest.mark.parametrize("count", range(1, 12))
+@pytest.mark.parametrize("count", [*range(1, 9), 20])
 def test_rest_reads_every_page(
     count: int,
     started: str,
@@ -171,7 +171,19 @@ def test_rest_reads_every_page(
         client.set_terminated(run.info.run_id)
         runs.append(run.info.run_id)
     monkeypatch.setattr(RestSource, "pages", (3, 1, 2))
-    assert RestSource(url).read("sweep").runs.index.tolist() == sorted(runs)
+    source = RestSource(url)
+    find, read = source._find, []
+
+    def counted(*arguments: Any) -> Any:
+        page = find(*arguments)
+        read.extend(page.runs)
+        return page
+
+    monkeypatch.setattr(source, "_find", counted)
+    assert source.read("sweep").runs.index.tolist() == sorted(runs)
+    # Beside the parent: where the ends meet, three pages may be read in vain. Equal times hide
+    # that they do.
+    assert len(read) <= 1 + (count + 6 if started == "apart" else 2 * count)
 
 
 class _Server(BaseHTTPRequestHandler):
