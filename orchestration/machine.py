@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import subprocess
@@ -20,7 +19,6 @@ MACHINE_TAG, SOFTWARE_TAG = "snn_sweep.machine", "snn_sweep.software"
 COMMIT_TAG = "snn_sweep.commit"
 
 
-@functools.cache
 def machine_tags(device: str) -> dict[str, str]:
     """Describe where this process runs; nothing that names the machine or its user.
 

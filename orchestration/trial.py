@@ -115,7 +115,7 @@ class _Session:
                 task.record,
                 spool,
                 task.patience,
-                machine_tags(task.device),
+                _machine_tags(task.device),
             )
 
     def step(self) -> dict[str, Any]:
@@ -181,6 +181,7 @@ def _storage() -> Iterator[None]:
 
 
 _first_folder = Path.cwd()
+_machine_tags = functools.cache(machine_tags)  # the code that a worker has loaded stays the same
 
 
 def _reset_process(task: TrialTask) -> None:
