@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
@@ -12,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from orchestration.client import runs_of_role
 from orchestration.contract import (
     EXPERIMENT_TAGS,
     NAME_TAG,
@@ -31,7 +31,6 @@ from orchestration.spool import read_spool, spool_path, spooled_run_id
 
 __all__ = ["SweepBooks"]
 
-_PAGE = 1000
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -78,7 +77,7 @@ class SweepBooks:
             STATUS_TAG: "running",
             **spec_tags(spec.to_json()),
         }
-        if parents := list(self._runs("sweep")):
+        if parents := self._runs("sweep"):
             self.parent_run_id = parents[0].info.run_id
             self._client.update_run(self.parent_run_id, status="RUNNING")
             for key, value in tags.items():
@@ -96,7 +95,7 @@ class SweepBooks:
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed, with this very spec."""
-        parents = list(self._runs("sweep"))
+        parents = self._runs("sweep")
         return bool(parents) and (
             parents[0].data.tags.get(STATUS_TAG) == "completed"
             and spec_from_tags(parents[0].data.tags) == spec.to_json()
@@ -128,20 +127,10 @@ class SweepBooks:
                 raise
             return str(experiment.experiment_id)
 
-    def _runs(self, role: str) -> Iterator[Run]:
-        token: str | None = None
-        while self.experiment_id is not None:
-            page = self._client.search_runs(
-                [self.experiment_id],
-                f"tags.`{ROLE_TAG}` = '{role}'",
-                max_results=_PAGE,
-                order_by=["attributes.start_time ASC"],
-                page_token=token,
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
+    def _runs(self, role: str) -> list[Run]:
+        if self.experiment_id is None:
+            return []
+        return list(runs_of_role(self._client, self.experiment_id, role))
 
     def _recorded(self, run: Run) -> RecordedRun:
         tags, metrics = run.data.tags, run.data.metrics

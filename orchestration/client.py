@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
-__all__ = ["connect"]
+from orchestration.contract import ROLE_TAG
+
+__all__ = ["connect", "runs_of_role"]
 
 _SETTINGS = {
     # MLflow's client sends a request again whose reply was lost, run creation among them, which
@@ -21,3 +25,20 @@ def connect(tracking_uri: str) -> MlflowClient:
     """A client of the tracking server that makes each request once."""
     os.environ.update(_SETTINGS)
     return MlflowClient(tracking_uri)
+
+
+def runs_of_role(client: MlflowClient, experiment_id: str, role: str) -> Iterator[Run]:
+    """The runs of an experiment that are a sweep's or a trial's, the earliest started first."""
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id],
+            f"tags.`{ROLE_TAG}` = '{role}'",
+            max_results=1000,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

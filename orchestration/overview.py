@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from orchestration.client import runs_of_role
 from orchestration.contract import (
     NAME_TAG,
     OUTCOME_TAG,
-    PARENT_TAG,
     ROLE_TAG,
     STATUS_TAG,
     spec_from_tags,
@@ -68,9 +67,7 @@ def one_sweep(client: MlflowClient, name: str) -> SweepOverview:
 
 def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
     tags = parent.data.tags
-    runs = _pages(
-        client, parent.info.experiment_id, f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'"
-    )
+    runs = runs_of_role(client, parent.info.experiment_id, "trial")
     states = Counter(
         run.data.tags.get(OUTCOME_TAG, "finished")
         if run.info.status == "FINISHED"
@@ -86,13 +83,3 @@ def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
         trials={str(state): count for state, count in states.items()},
         expected=len(spec.cells()) * len(spec.seeds) if spec else sum(states.values()),
     )
-
-
-def _pages(client: MlflowClient, experiment_id: str, condition: str) -> Iterator[Run]:
-    token: str | None = None
-    while True:
-        page = client.search_runs([experiment_id], condition, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from orchestration.contract import ROLE_TAG, VERSION_TAG, spec_from_tags
+from orchestration.client import runs_of_role
+from orchestration.contract import VERSION_TAG, spec_from_tags
 from orchestration.machine import COMMIT_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.spec import SweepSpec
 
@@ -75,10 +75,12 @@ def read_provenance(client: MlflowClient, name: str, run_ids: Iterable[str]) -> 
     """
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None, "the answers were read from it"
-    parents = list(_runs(client, experiment.experiment_id, "sweep"))
+    parents = list(runs_of_role(client, experiment.experiment_id, "sweep"))
     wanted = set(run_ids)
     trials = [
-        run for run in _runs(client, experiment.experiment_id, "trial") if run.info.run_id in wanted
+        run
+        for run in runs_of_role(client, experiment.experiment_id, "trial")
+        if run.info.run_id in wanted
     ]
     spec = spec_from_tags(parents[0].data.tags) if parents else None
     facts = {}
@@ -111,19 +113,3 @@ def _server(tracking_uri: str) -> str:
         return ""
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
-
-
-def _runs(client: MlflowClient, experiment_id: str, role: str) -> Iterator[Run]:
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            f"tags.`{ROLE_TAG}` = '{role}'",
-            max_results=1000,
-            order_by=["attributes.start_time ASC"],
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
