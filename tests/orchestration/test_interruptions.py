@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from mlflow import MlflowClient
 from orchestration import SweepSpec
 from orchestration.client import connect
 
-EPOCHS = 8
+EPOCHS = 16
 SPEC = {
     "dataset": "own_code:blobs",
     "epochs": EPOCHS,
@@ -42,9 +44,9 @@ class Commands:
         }
         self.started: list[subprocess.Popen[str]] = []
 
-    def spec(self, name: str) -> tuple[SweepSpec, str]:
+    def spec(self, name: str, **changes: int) -> tuple[SweepSpec, str]:
         path = self._folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"name": name, **SPEC}))
+        path.write_text(yaml.safe_dump({"name": name, **SPEC, **changes}))
         return SweepSpec.load(path), str(path)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
@@ -96,17 +98,16 @@ def trials_of(client: MlflowClient, name: str, norm: str) -> list[str]:
     return [run.info.run_id for run in runs]
 
 
-def wait_for_epoch(client: MlflowClient, name: str, epoch: int) -> None:
-    """Wait until a slow trial has an epoch on record."""
+def epochs_of(client: MlflowClient, name: str) -> int:
+    """How many epochs the slow trials have on record, all together."""
+    runs = trials_of(client, name, SLOW)
+    return sum(len(client.get_metric_history(run_id, "train_loss")) for run_id in runs)
 
-    def reached() -> bool:
-        histories = (
-            client.get_metric_history(run_id, "train_loss")
-            for run_id in trials_of(client, name, SLOW)
-        )
-        return any(point.step >= epoch for history in histories for point in history)
 
-    wait_until(reached)
+def wait_for_progress(client: MlflowClient, name: str) -> None:
+    """Wait until a slow trial has one epoch more on record than now."""
+    before = epochs_of(client, name)
+    wait_until(lambda: epochs_of(client, name) > before)
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
@@ -114,6 +115,14 @@ def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.1)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that train for a driver, as Ray titles them."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    with contextlib.suppress(psutil.NoSuchProcess):  # one has ended since: look again
+        return [child for child in children if "Trainable" in " ".join(child.cmdline())]
+    return []
 
 
 def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:
@@ -139,10 +148,10 @@ def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
     assert audit(client, undisturbed) == Ledger()
 
     spec, path = commands.spec("struck")
-    # Stopped as by Ctrl-C: the runs are closed, and the command says how to go on.
+    # Ctrl-C: the runs are closed, and the command says how to go on.
     process = commands.start("run", path)
-    wait_for_epoch(client, "struck", 1)
-    commands.run("stop", "struck")
+    wait_for_progress(client, "struck")
+    process.send_signal(signal.SIGINT)
     assert f"go on with: snn-sweep run {path}" in finish(process, 130)
     assert audit(client, spec).running == []
     (run_id, *_) = trials_of(client, "struck", SLOW)
@@ -150,26 +159,31 @@ def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
 
     # kill -9: nobody closes anything; the next command does, and goes on.
     process = commands.start("run", path)
-    wait_for_epoch(client, "struck", 3)
+    wait_for_progress(client, "struck")
     process.kill()
     process.communicate()
     assert audit(client, spec).running != []
 
     # A worker dies: its trial is tried again, within the same command.
     process = commands.start("run", path)
-    wait_for_epoch(client, "struck", 5)
-    workers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "Trainable" in " ".join(child.cmdline())  # as Ray titles them
-    ]
-    assert workers
-    workers[0].kill()
+    wait_until(lambda: workers_of(process) != [])
+    wait_for_progress(client, "struck")
+    workers_of(process)[0].kill()
     assert "interrupted, will go on: " in finish(process, 0)
 
     assert audit(client, spec) == Ledger()
     assert len(trials_of(client, "struck", SLOW)) == 2, "a trial did not go on in its own run"
     assert numbers(client, "struck") == numbers(client, "undisturbed")
+
+
+def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
+    _, path = commands.spec("stopped", epochs=1000)  # it would not end by itself
+    process = commands.start("run", path)
+    wait_for_progress(client, "stopped")
+    commands.run("stop", "stopped")
+    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    statuses = {client.get_run(run).info.status for run in trials_of(client, "stopped", SLOW)}
+    assert statuses == {"KILLED"}
 
 
 def test_two_drivers_at_once_are_one_sweep_and_one_message(
