@@ -18,6 +18,7 @@ from rich.table import Table
 
 from orchestration.analysis import Results
 from orchestration.client import connect
+from orchestration.contract import TRAINING_PAGES
 from orchestration.errors import InputError, SweepError
 from orchestration.headline import headline
 from orchestration.overview import SweepOverview, all_sweeps, one_sweep
@@ -292,8 +293,7 @@ def ui() -> None:
     """Open MLflow's pages in a browser, starting the tracking server if need be."""
     settings = Settings.from_environment()
     uri = settings.tracking_uri or start_server(settings)
-    # Or MLflow's pages open on what it has for language models.
-    uri += "/#/experiments?workflowType=machine_learning"
+    uri += f"/#/experiments?{TRAINING_PAGES}"
     _out.print(f"MLflow at {uri}", highlight=False)
     if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         click.launch(uri)

@@ -21,6 +21,7 @@ __all__ = [
     "ROLE_TAG",
     "SPEC_TAG",
     "STATUS_TAG",
+    "TRAINING_PAGES",
     "TRIAL_KEY_TAG",
     "VERSION_TAG",
     "params_of",
@@ -40,6 +41,9 @@ VERSION_TAG = "snn_sweep.version"
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """By which MLflow's pages open on runs and curves, and not on those for language models."""
+
+TRAINING_PAGES = "workflowType=machine_learning"
+"""In a link to MLflow's pages: those on runs and curves."""
 
 BEST_TEST_ACCURACY = "best_test_accuracy"
 BEST_EPOCH = "best_epoch"

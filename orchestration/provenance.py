@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from mlflow import MlflowClient
 
 from orchestration.client import runs_of_role
-from orchestration.contract import VERSION_TAG, spec_from_tags
+from orchestration.contract import TRAINING_PAGES, VERSION_TAG, spec_from_tags
 from orchestration.machine import COMMIT_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.spec import SweepSpec
 
@@ -62,7 +62,8 @@ class Provenance:
         return self._url(f"experiments/{self.experiment_id}/runs")
 
     def _url(self, page: str) -> str:
-        return f"{self.server}/#/{page}" if self.server else ""
+        separator = "&" if "?" in page else "?"
+        return f"{self.server}/#/{page}{separator}{TRAINING_PAGES}" if self.server else ""
 
 
 def read_provenance(client: MlflowClient, name: str, run_ids: Iterable[str]) -> Provenance:

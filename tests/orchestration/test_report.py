@@ -162,7 +162,7 @@ def test_the_artifacts_of_the_sweeps_own_run(tracking_uri: str, tmp_path: Path) 
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     trials = pd.read_csv(tmp_path / "report" / "trials.csv")
     run = f"{tracking_uri}/#/experiments/{experiment}/runs/{trials['run_id'].iloc[0]}"
-    assert f'href="{run}"' in page
+    assert f'href="{run}?workflowType=machine_learning"' in page
     compared = "%22%2C%20%22".join(trials["run_id"].iloc[:3])
     assert f"/#/compare-runs?runs=%5B%22{compared}%22%5D" in page
 
