@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import USERS_FOLDER
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -47,7 +48,8 @@ def client(tracking_uri: str) -> MlflowClient:
 
 @pytest.fixture(autouse=True)
 def _own_code_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parent)
+    monkeypatch.chdir(USERS_FOLDER)
+    monkeypatch.syspath_prepend(USERS_FOLDER)
 
 
 def runs_of(client: MlflowClient, name: str, role: str) -> list[Run]:

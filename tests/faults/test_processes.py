@@ -1,0 +1,61 @@
+"""Processes and nodes that die, and a spec that is started too often."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from commands import wait_until, workers_of
+from laboratory import SLOTS, StruckSweep
+from ray.cluster_utils import Cluster
+
+
+def test_worker_killed(sweep: StruckSweep) -> None:
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    wait_until(lambda: workers_of(process) != [])
+    sweep.random.choice(workers_of(process)).kill()
+    sweep.finish(process)
+    sweep.check(most_epochs_again=1)
+
+
+def test_driver_killed(sweep: StruckSweep) -> None:
+    process = sweep.start()
+    if sweep.random.random() < 0.2:  # before the first epoch: at its preparations
+        wait_until(lambda: sweep.folder.exists())
+    else:
+        sweep.wait_for_a_moment(process)
+    process.kill()
+    sweep.finish(process)
+    # Its workers end a moment after it, so the same command may find them still at work.
+    sweep.check(most_epochs_again=SLOTS * 2)
+
+
+def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:
+    processes = [sweep.start() for _ in range(10)]
+    errors = [process.communicate(timeout=250)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert set(codes) <= {0, 1}
+    assert 0 in codes
+    for code, error in zip(codes, errors, strict=True):
+        assert "Traceback" not in error
+        assert code == 0 or "is being run by process" in error
+    sweep.check(most_epochs_again=0)
+
+
+def test_node_of_two_killed(sweep: StruckSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Workers have the environment of their node, not of the driver.
+    for name in ("OWN_CODE_COUNT",):
+        monkeypatch.setenv(name, sweep.commands.environment[name])
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        sweep.commands.environment["RAY_ADDRESS"] = cluster.address
+        process = sweep.start()
+        sweep.wait_for_a_moment(process)
+        cluster.remove_node(node, allow_graceful=False)
+        sweep.finish(process)
+        sweep.check(most_epochs_again=SLOTS)
+    finally:
+        cluster.shutdown()
+    assert "RAY_ADDRESS" not in os.environ

@@ -1,0 +1,94 @@
+"""The tracking server and its database go away."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import finish
+from laboratory import StruckSweep
+
+from services import server
+from services.settings import Settings
+from services.tracking import start_server
+
+if TYPE_CHECKING:
+    from conftest import Postgres
+
+IMPATIENT = (
+    "import stamina; stamina.set_testing(True, attempts=3); "
+    "from orchestration import driver, main; driver._PATIENCE = 2.0; main()"
+)
+
+
+def test_tracking_server_killed_and_started(
+    sweep: StruckSweep, database: str, server_settings: dict[str, Settings], postgres: Postgres
+) -> None:
+    settings = server_settings[database]
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    known = server.load(settings.home / "tracking")
+    assert known is not None
+    for one in known.living():
+        one.kill()
+    uri = start_server(settings, postgres.url if database == "postgres" else None)
+    assert uri == sweep.tracking_uri
+    assert process.wait() == 0, finish(process, 0)
+    sweep.check(most_epochs_again=0)
+
+
+@pytest.mark.parametrize("seconds", [20, 60])
+def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
+    sweep.fault += f" for {seconds} s"
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    sweep.proxy.down()
+    time.sleep(seconds)
+    sweep.proxy.up()
+    finish(process, 0)
+    sweep.check(most_epochs_again=0)
+
+
+def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
+    """Until the sweep has given up; the same command later brings what was measured meanwhile."""
+    sweep.content = {**sweep.content, "retries": 0}
+    process = sweep.start(program=IMPATIENT)
+    sweep.wait_for_a_moment(process)
+    sweep.proxy.down()
+    assert "Traceback" not in finish(process, 3)
+    sweep.proxy.up()
+    sweep.finish(process)
+    sweep.check(most_epochs_again=0)
+
+
+def test_reply_lost_after_commit(sweep: StruckSweep) -> None:
+    process = sweep.start()
+    if sweep.random.random() < 0.7:
+        sweep.wait_for_a_moment(process)
+    sweep.proxy.lose_replies(sweep.random.randint(1, 8))
+    finish(process, 0)
+    assert sweep.proxy.replies_left_to_lose == 0
+    sweep.check(most_epochs_again=0)
+
+
+@pytest.mark.database("postgres")
+def test_postgres_restarted(sweep: StruckSweep, postgres: Postgres) -> None:
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    postgres.stop(signal.SIGINT)
+    postgres.start()
+    finish(process, 0)
+    sweep.check(most_epochs_again=0)
+
+
+@pytest.mark.database("postgres")
+def test_postgres_killed(sweep: StruckSweep, postgres: Postgres) -> None:
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    postgres.stop(signal.SIGKILL)
+    time.sleep(sweep.random.uniform(0, 5))
+    postgres.start()
+    finish(process, 0)
+    sweep.check(most_epochs_again=0)

@@ -1,0 +1,104 @@
+"""What a user might bring: a small data set, a slow norm, a broken one, one that runs wild."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def blobs(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ARG001
+    """64 training and 32 test images of two classes, dark and bright."""
+    generator = torch.Generator().manual_seed(0)
+
+    def images(count: int) -> tuple[Tensor, Tensor]:
+        labels = torch.arange(count) % 2
+        noise = torch.randint(0, 120, (count, 1, 8, 8), generator=generator)
+        return (noise + 120 * labels[:, None, None, None]).to(torch.uint8), labels
+
+    return *images(64), *images(32)
+
+
+def wrong_labels(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Labels that are no whole numbers."""
+    train_images, train_labels, test_images, test_labels = blobs(root)
+    return train_images, train_labels.float(), test_images, test_labels
+
+
+def no_files(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Its author forgot to bring the files."""
+    (root / "absent.pt").read_bytes()
+    return blobs(root)
+
+
+class SlowNorm(nn.BatchNorm2d):
+    """Batch normalization that takes its time, so that a test can strike in the middle."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(0.03)
+        return super().forward(x)
+
+
+class BrokenNorm(nn.Module):
+    """Fails where its author made a mistake."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_features + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None]
+
+
+class CountingNorm(nn.BatchNorm2d):
+    """Notes each forward pass of its training as a byte in a file, and takes a little time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            with Path(os.environ["OWN_CODE_COUNT"]).open("ab", buffering=0) as file:
+                file.write(b".")
+        time.sleep(0.01)
+        return super().forward(x)
+
+
+class DivergingNorm(CountingNorm):
+    """Gives NaN from some step of its training on."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self._steps_left = int(os.environ["OWN_CODE_STEPS"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._steps_left -= self.training
+        return super().forward(x) * (1 if self._steps_left > 0 else math.nan)
+
+
+class HungryNorm(CountingNorm):
+    """Runs out of memory at some step of its training, in one process, once in its life."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self._steps_left = int(os.environ["OWN_CODE_STEPS"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._steps_left -= self.training
+        if self._steps_left <= 0 and self._is_first():
+            match os.environ["OWN_CODE_ERROR"]:
+                case "of Python":
+                    raise MemoryError
+                case "of a GPU":
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                case _:
+                    torch.empty(2**60)
+        return super().forward(x)
+
+    def _is_first(self) -> bool:
+        try:
+            Path(os.environ["OWN_CODE_COUNT"] + ".hungry").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
