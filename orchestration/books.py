@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
 import stamina
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Param, Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.client import runs_of_role
 from orchestration.contract import (
+    COPIED_TAG,
     EXPERIMENT_TAGS,
     NAME_TAG,
     OUTCOME_TAG,
+    PARENT_TAG,
+    REASON_TAG,
+    REPLACED_ROLE,
     ROLE_TAG,
     STATUS_TAG,
     TRIAL_KEY_TAG,
@@ -24,13 +30,14 @@ from orchestration.contract import (
     spec_tags,
 )
 from orchestration.errors import InputError
-from orchestration.plan import RecordedRun
-from orchestration.recorder import close_run, deliver
+from orchestration.plan import Matched, RecordedRun
+from orchestration.recorder import METRICS_A_BATCH, close_run, deliver
 from orchestration.spec import SweepSpec
 from orchestration.spool import read_spool, spool_path, spooled_run_id
 
 __all__ = ["SweepBooks"]
 
+_MOST_EXPERIMENTS = 10_000  # looked through for finished trials
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -114,6 +121,48 @@ class SweepBooks:
             deliver(self._client, run.run_id, entries)
         close_run(self._client, run.run_id, status, reason)
 
+    @_insist
+    def finished_elsewhere(self, trial_keys: Collection[str]) -> list[RecordedRun]:
+        """Finished runs of these trials in other sweeps, the earliest started first."""
+        experiments = self._client.search_experiments(max_results=_MOST_EXPERIMENTS)
+        others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
+        runs = map(_recorded, runs_of_role(self._client, others, "trial"))
+        return [run for run in runs if run.finished and run.trial_key in trial_keys]
+
+    @_insist
+    def copy_trial(self, matched: Matched) -> None:
+        """Make a finished run of another sweep one of this sweep as well, in all that it says."""
+        assert self.experiment_id is not None
+        assert self.parent_run_id is not None
+        source = self._client.get_run(matched.run.run_id)
+        tags = {k: v for k, v in source.data.tags.items() if k.startswith("snn_sweep.")}
+        outcome = tags.pop(OUTCOME_TAG)
+        tags |= {PARENT_TAG: self.parent_run_id, COPIED_TAG: source.info.run_id}
+        begun = [
+            run for run in self._runs("trial") if tags[COPIED_TAG] == run.data.tags.get(COPIED_TAG)
+        ]
+        run = (
+            begun[0]
+            if begun
+            else self._client.create_run(
+                self.experiment_id, source.info.start_time, tags, run_name=matched.trial.label
+            )
+        )
+        run_id = run.info.run_id
+        self._client.log_batch(run_id, params=[Param(*one) for one in source.data.params.items()])
+        for key in source.data.metrics:
+            history = self._client.get_metric_history(source.info.run_id, key)
+            for first in range(0, len(history), METRICS_A_BATCH):
+                self._client.log_batch(run_id, metrics=history[first : first + METRICS_A_BATCH])
+        self._client.set_tag(run_id, OUTCOME_TAG, outcome)
+        self._client.set_terminated(run_id, "FINISHED", source.info.end_time)
+
+    @_insist
+    def replace_trial(self, run: RecordedRun) -> None:
+        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow."""
+        self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was made anew (--fresh)")
+        self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
+
     def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
         return read_spool(spool_path(self._folder / trial_key))
 
@@ -130,28 +179,32 @@ class SweepBooks:
     def _runs(self, role: str) -> list[Run]:
         if self.experiment_id is None:
             return []
-        return list(runs_of_role(self._client, self.experiment_id, role))
+        return list(runs_of_role(self._client, [self.experiment_id], role))
 
     def _recorded(self, run: Run) -> RecordedRun:
-        tags, metrics = run.data.tags, run.data.metrics
-        finished = run.info.status == "FINISHED" and OUTCOME_TAG in tags
-        if finished:
-            # Nothing is left to do in it: a look at the last epoch is enough.
-            seconds = [metrics["epoch_seconds"]] if "epoch_seconds" in metrics else []
-            epochs_done, resumable = 0, False
-        else:
-            history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
-            seconds = [point.value for point in history]
-            epochs_done = max((point.step for point in history), default=0)
-            spooled = self._spooled(tags.get(TRIAL_KEY_TAG, ""))
-            resumable = spooled_run_id(spooled) == run.info.run_id
-        return RecordedRun(
-            run_id=run.info.run_id,
-            trial_key=tags.get(TRIAL_KEY_TAG, ""),
-            status=cast("Any", run.info.status),
-            outcome=tags.get(OUTCOME_TAG),
-            epochs_done=epochs_done,
-            epoch_seconds=fmean(seconds) if seconds else None,
-            version=tags.get(VERSION_TAG),
-            resumable=resumable,
+        recorded = _recorded(run)
+        if recorded.finished:
+            return recorded
+        history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
+        spooled = self._spooled(recorded.trial_key)
+        return dataclasses.replace(
+            recorded,
+            epochs_done=max((point.step for point in history), default=0),
+            epoch_seconds=fmean(point.value for point in history) if history else None,
+            resumable=spooled_run_id(spooled) == run.info.run_id,
         )
+
+
+def _recorded(run: Run) -> RecordedRun:
+    """What the run alone says; of a finished one, a look at its last epoch is enough."""
+    tags = run.data.tags
+    return RecordedRun(
+        run_id=run.info.run_id,
+        trial_key=tags.get(TRIAL_KEY_TAG, ""),
+        status=cast("Any", run.info.status),
+        outcome=tags.get(OUTCOME_TAG),
+        epochs_done=0,
+        epoch_seconds=run.data.metrics.get("epoch_seconds"),
+        version=tags.get(VERSION_TAG),
+        resumable=False,
+    )

@@ -80,17 +80,23 @@ def cli(debug: bool) -> None:
 
 _spec = click.argument("spec", metavar="SPEC")
 _name = click.argument("name", metavar="NAME")
+_fresh = click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run every trial anew; runs that there are stay in MLflow, but count no longer.",
+)
 
 
 @cli.command()
 @_spec
+@_fresh
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else.")
-def plan(spec: str, as_json: bool) -> None:
+def plan(spec: str, fresh: bool, as_json: bool) -> None:
     """Check SPEC and say what would run; start nothing."""
     from orchestration.driver import plan_sweep
 
     sweep = SweepSpec.load(spec)
-    planned = plan_sweep(sweep)
+    planned = plan_sweep(sweep, fresh=fresh)
     if as_json:
         click.echo(json.dumps({"name": sweep.name, **planned.to_dict()}, indent=2))
     else:
@@ -106,6 +112,9 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         table.add_row(one.trial.label, one.trial.key, what)
     for one in planned.reuse:
         table.add_row(one.trial.label, one.trial.key, f"finished before: {one.run.outcome}")
+    for one in planned.copy:
+        what = f"finished in another sweep: {one.run.outcome}"
+        table.add_row(one.trial.label, one.trial.key, what)
     _out.print(table)
     for warning in planned.warnings:
         _err.print(f"warning: {warning}", markup=False)
@@ -113,14 +122,15 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     seconds = estimate_seconds(planned, slots)
     _out.print(
         f"{spec.name}: {len(planned.run)} to run, {len(planned.resume)} to resume, "
-        f"{len(planned.reuse)} finished before"
+        f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
 
 
 @cli.command()
 @_spec
-def run(spec: str) -> None:
+@_fresh
+def run(spec: str, fresh: bool) -> None:
     """Run SPEC here and print its table; what has finished before is not run again."""
     from orchestration.driver import run_sweep
 
@@ -128,7 +138,7 @@ def run(spec: str) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
-    outcome = run_sweep(sweep, settings=settings)
+    outcome = run_sweep(sweep, fresh=fresh, settings=settings)
     _print_results(Results(sweep.name))
     for label, reason in outcome.failures.items():
         _err.print(f"failed: {label}: {reason}", markup=False, style="red")

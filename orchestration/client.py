@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -27,12 +27,14 @@ def connect(tracking_uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri)
 
 
-def runs_of_role(client: MlflowClient, experiment_id: str, role: str) -> Iterator[Run]:
-    """The runs of an experiment that are a sweep's or a trial's, the earliest started first."""
+def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:
+    """The runs of experiments that are a sweep's or a trial's, the earliest started first."""
+    if not experiment_ids:
+        return
     token: str | None = None
     while True:
         page = client.search_runs(
-            [experiment_id],
+            list(experiment_ids),
             f"tags.`{ROLE_TAG}` = '{role}'",
             max_results=1000,
             order_by=["attributes.start_time ASC"],

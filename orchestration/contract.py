@@ -12,12 +12,14 @@ from typing import Any
 __all__ = [
     "BEST_EPOCH",
     "BEST_TEST_ACCURACY",
+    "COPIED_TAG",
     "EXPERIMENT_TAGS",
     "LONGEST_TAG",
     "NAME_TAG",
     "OUTCOME_TAG",
     "PARENT_TAG",
     "REASON_TAG",
+    "REPLACED_ROLE",
     "ROLE_TAG",
     "SPEC_TAG",
     "STATUS_TAG",
@@ -38,6 +40,11 @@ TRIAL_KEY_TAG = "snn_sweep.trial_key"
 OUTCOME_TAG = "snn_sweep.outcome"
 REASON_TAG = "snn_sweep.reason"
 VERSION_TAG = "snn_sweep.version"
+COPIED_TAG = "snn_sweep.copied_from"
+"""The run of another sweep that a run is a copy of."""
+
+REPLACED_ROLE = "replaced"
+"""Of a trial's run that another, made anew, stands for."""
 
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """By which MLflow's pages open on runs and curves, and not on those for language models."""

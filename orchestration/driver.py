@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from orchestration.books import SweepBooks
 from orchestration.client import connect
 from orchestration.errors import InputError, SweepError
 from orchestration.lease import sweep_lease
+from orchestration.packing import share_gpus
 from orchestration.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.progress import Watch, make_watch
 from orchestration.recorder import TrialRecord
@@ -57,7 +59,7 @@ class SweepOutcome:
     tracking_uri: str
 
 
-def plan_sweep(spec: SweepSpec, *, settings: Settings | None = None) -> Plan:
+def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
     """What :func:`run_sweep` would do. Starts and creates nothing.
 
     Raises:
@@ -67,11 +69,15 @@ def plan_sweep(spec: SweepSpec, *, settings: Settings | None = None) -> Plan:
     settings = settings or Settings.from_environment()
     uri = reading_uri(settings)
     folder = sweep_folder(settings, spec.name)
-    return _plan(spec, SweepBooks(connect(uri), spec.name, folder) if uri else None)
+    return _plan(spec, SweepBooks(connect(uri), spec.name, folder) if uri else None, fresh)
 
 
 def run_sweep(
-    spec: SweepSpec, *, settings: Settings | None = None, watch: Watch | None = None
+    spec: SweepSpec,
+    *,
+    fresh: bool = False,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
 ) -> SweepOutcome:
     """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
 
@@ -80,6 +86,7 @@ def run_sweep(
 
     Args:
         spec: what is wanted.
+        fresh: run every trial anew; runs that there are stay in MLflow, but count no longer.
         settings: default: from the environment.
         watch: told of what happens; default: a live table or lines on standard error.
 
@@ -90,9 +97,9 @@ def run_sweep(
     """
     settings = settings or Settings.from_environment()
     if watch is not None:
-        return _Driver(spec, settings, watch).run()
+        return _Driver(spec, settings, watch).run(fresh=fresh)
     with make_watch(Console(stderr=True)) as watch:
-        return _Driver(spec, settings, watch).run()
+        return _Driver(spec, settings, watch).run(fresh=fresh)
 
 
 def sweep_folder(settings: Settings, name: str) -> Path:
@@ -106,9 +113,17 @@ def sweep_folder(settings: Settings, name: str) -> Path:
     return Path(settings.storage) / (name if fits else hashlib.sha256(name.encode()).hexdigest())
 
 
-def _plan(spec: SweepSpec, books: SweepBooks | None) -> Plan:
+def _plan(spec: SweepSpec, books: SweepBooks | None, fresh: bool = False) -> Plan:
+    trials = spec.trials()
     recorded = books.recorded() if books else []
-    return make_plan(spec.trials(), recorded, version=version("snn-norm"))
+    elsewhere: list[RecordedRun] = []
+    if books and spec.reuse == "any" and not fresh:
+        missing = {trial.key for trial in trials}
+        missing -= {run.trial_key for run in recorded if run.finished}
+        elsewhere = books.finished_elsewhere(missing) if missing else []
+    return make_plan(
+        trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
+    )
 
 
 class _Driver:
@@ -120,15 +135,15 @@ class _Driver:
         self._watch = watch
         self._folder = sweep_folder(settings, spec.name)
 
-    def run(self) -> SweepOutcome:
+    def run(self, *, fresh: bool) -> SweepOutcome:
         spec, settings = self._spec, self._settings
-        if outcome := self._finished_before():
+        if not fresh and (outcome := self._finished_before()):
             return outcome
         _check_resources(spec, settings)
         _check_data(spec, settings)
         with sweep_lease(self._folder, spec.name), tracking_server(settings) as uri:
             books = SweepBooks(connect(uri), spec.name, self._folder)
-            plan = _plan(spec, books)
+            plan = _plan(spec, books, fresh)
             self._announce(plan)
             books.open(spec)
             failures: dict[str, str] = {}
@@ -136,6 +151,10 @@ class _Driver:
             try:
                 for closing in plan.close:
                     books.close_trial(closing.run, "KILLED", closing.reason)
+                for replaced in plan.replace:
+                    books.replace_trial(replaced)
+                for matched in plan.copy:
+                    books.copy_trial(matched)
                 failures, all_ended = self._train(plan, books, uri)
                 if all_ended:
                     status = "failed" if failures else "completed"
@@ -153,7 +172,13 @@ class _Driver:
             return None
         books = SweepBooks(connect(uri), self._spec.name, self._folder)
         plan = _plan(self._spec, books)
-        if plan.run or plan.resume or plan.close or not books.are_closed_for(self._spec):
+        if (
+            plan.run
+            or plan.resume
+            or plan.copy
+            or plan.close
+            or not books.are_closed_for(self._spec)
+        ):
             return None
         self._announce(plan)
         return self._outcome(plan, uri, {}, interrupted=False)
@@ -172,10 +197,10 @@ class _Driver:
         all_ended = False
         try:
             with local_ray(self._settings), _sigterm_as_ctrl_c():
-                spec, scratch = self._spec, self._folder / "tune"
-                failures, all_ended = run_tasks(
-                    tasks, spec.resources, spec.retries, scratch, self._watch
-                )
+                if self._spec.resources.gpu == "auto":
+                    tasks = share_gpus(tasks, self._watch)
+                scratch = self._folder / "tune"
+                failures, all_ended = run_tasks(tasks, self._spec.retries, scratch, self._watch)
         except KeyboardInterrupt:
             self._watch.note("stopping at once")
         finally:
@@ -197,8 +222,8 @@ class _Driver:
             *((one.trial, one.run) for one in plan.resume),
         ]
         for trial in plan.run:
-            self._forget_other_runs(trial)
-        tasks = []
+            self._forget_other_runs(trial, replaced=bool(plan.replace))
+        tasks, driver = [], uuid.uuid4().hex
         for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
             record = TrialRecord(
                 experiment_id=books.experiment_id,
@@ -214,10 +239,11 @@ class _Driver:
                 folder=self._folder / trial.key,
                 data=self._settings.data,
                 tracking_uri=uri,
-                threads=max(1, int(resources.cpu)),
-                device="cuda" if resources.gpu else "cpu",
+                cpu=resources.cpu,
+                gpu=1.0 if resources.gpu == "auto" else resources.gpu,
                 import_path=str(Path.cwd()),
                 patience=_PATIENCE,
+                driver=driver,
             )
             tasks.append(task)
         return tasks
@@ -232,13 +258,13 @@ class _Driver:
                 f"no report was written: {error}; try: snn-sweep report {self._spec.name}"
             )
 
-    def _forget_other_runs(self, trial: Trial) -> None:
-        """Remove work in progress of a run that this server has not, or has no more.
+    def _forget_other_runs(self, trial: Trial, *, replaced: bool) -> None:
+        """Remove work in progress of a run that this server has not, or that counts no longer.
 
         What has no run yet stays: it was measured while the server was away.
         """
         path = spool_path(self._folder / trial.key)
-        if spooled_run_id(read_spool(path)) is not None:
+        if spooled_run_id(read_spool(path)) is not None or (replaced and path.exists()):
             shutil.rmtree(path.parent)
 
     def _remove_work_in_progress(self) -> None:
@@ -254,7 +280,7 @@ class _Driver:
         labels |= {one.trial.key: one.trial.label for one in plan.resume}
         return SweepOutcome(
             name=self._spec.name,
-            reused=len(plan.reuse),
+            reused=len(plan.reuse) + len(plan.copy),
             failures={labels[key]: reason for key, reason in failures.items()},
             interrupted=interrupted,
             tracking_uri=uri,
@@ -265,8 +291,9 @@ def _check_resources(spec: SweepSpec, settings: Settings) -> None:
     """Refuse, on this machine alone, a trial that could never start."""
     if settings.ray_address is not None:
         return
+    gpu = spec.resources.gpu
     for kind, wanted, present in (
-        ("gpu", spec.resources.gpu, torch.cuda.device_count()),
+        ("gpu", 1.0 if gpu == "auto" else gpu, torch.cuda.device_count()),
         ("cpu", spec.resources.cpu, os.cpu_count() or 1),
     ):
         if wanted > present:

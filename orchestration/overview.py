@@ -67,7 +67,7 @@ def one_sweep(client: MlflowClient, name: str) -> SweepOverview:
 
 def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
     tags = parent.data.tags
-    runs = runs_of_role(client, parent.info.experiment_id, "trial")
+    runs = runs_of_role(client, [parent.info.experiment_id], "trial")
     states = Counter(
         run.data.tags.get(OUTCOME_TAG, "finished")
         if run.info.status == "FINISHED"

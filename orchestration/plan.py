@@ -81,7 +81,9 @@ class Plan:
         run: trials to train from the start.
         resume: trials to go on with, in the run that was interrupted.
         reuse: trials that have their result.
+        copy: trials whose result another sweep has.
         close: runs to end as KILLED, with the reason.
+        replace: runs that count no longer, because their trials are made anew.
         superfluous: finished runs of a trial that has an earlier one; they do not count.
         warnings: what the user should know.
     """
@@ -89,7 +91,9 @@ class Plan:
     run: tuple[Trial, ...]
     resume: tuple[Matched, ...]
     reuse: tuple[Matched, ...]
+    copy: tuple[Matched, ...]
     close: tuple[Closing, ...]
+    replace: tuple[RecordedRun, ...]
     superfluous: tuple[RecordedRun, ...]
     warnings: tuple[str, ...]
 
@@ -105,36 +109,60 @@ class Plan:
                 _trial(one.trial) | {"run_id": one.run.run_id, "outcome": one.run.outcome}
                 for one in self.reuse
             ],
+            "copy": [
+                _trial(one.trial) | {"run_id": one.run.run_id, "outcome": one.run.outcome}
+                for one in self.copy
+            ],
             "close": [{"run_id": one.run.run_id, "reason": one.reason} for one in self.close],
+            "replace": [asdict(run) for run in self.replace],
             "superfluous": [asdict(run) for run in self.superfluous],
             "warnings": list(self.warnings),
         }
 
 
-def make_plan(trials: Iterable[Trial], recorded: Iterable[RecordedRun], *, version: str) -> Plan:
+def make_plan(
+    trials: Iterable[Trial],
+    recorded: Iterable[RecordedRun],
+    *,
+    version: str,
+    elsewhere: Iterable[RecordedRun] = (),
+    fresh: bool = False,
+) -> Plan:
     """Reconcile what is wanted with what is recorded.
 
     Args:
         trials: every wanted trial once.
         recorded: the runs of the sweep, the earliest started first.
         version: of this package.
+        elsewhere: finished runs of other sweeps, the earliest started first.
+        fresh: make every trial anew, whatever there is of it.
     """
     runs_of: dict[str, list[RecordedRun]] = defaultdict(list)
     for run in recorded:
         runs_of[run.trial_key].append(run)
+    finished_elsewhere = {run.trial_key: run for run in reversed(list(elsewhere)) if run.finished}
     new: list[Trial] = []
     resume: list[Matched] = []
     reuse: list[Matched] = []
+    copy: list[Matched] = []
     close: list[Closing] = []
+    replace: list[RecordedRun] = []
     superfluous: list[RecordedRun] = []
     for trial in trials:
         runs = runs_of.pop(trial.key, [])
         finished = [run for run in runs if run.finished]
-        if finished:
+        if fresh:
+            new.append(trial)
+            replace += runs
+            close += _open(runs, "its trial is made anew")
+        elif finished:
             reuse.append(Matched(trial, finished[0]))
             superfluous += finished[1:]
             reason = f"run {finished[0].run_id} of the same trial has finished"
             close += _open(runs, reason)
+        elif other := finished_elsewhere.get(trial.key):
+            copy.append(Matched(trial, other))
+            close += _open(runs, f"run {other.run_id} of the same trial has finished elsewhere")
         elif resumable := [run for run in runs if run.resumable]:
             # max() keeps the first of equals: the later one has the newer checkpoint.
             furthest = max(reversed(resumable), key=lambda run: run.epochs_done)
@@ -147,11 +175,20 @@ def make_plan(trials: Iterable[Trial], recorded: Iterable[RecordedRun], *, versi
     for runs in runs_of.values():
         close += _open(runs, "its writer is gone, and the spec wants the trial no longer")
     warnings = (
-        *_version_warnings(reuse, "reusing", version),
+        *_version_warnings([*reuse, *copy], "reusing", version),
         *_version_warnings(resume, "resuming", version),
         *_double_warnings(superfluous),
     )
-    return Plan(tuple(new), tuple(resume), tuple(reuse), tuple(close), tuple(superfluous), warnings)
+    return Plan(
+        run=tuple(new),
+        resume=tuple(resume),
+        reuse=tuple(reuse),
+        copy=tuple(copy),
+        close=tuple(close),
+        replace=tuple(replace),
+        superfluous=tuple(superfluous),
+        warnings=warnings,
+    )
 
 
 def estimate_seconds(plan: Plan, slots: int) -> float | None:
@@ -196,7 +233,7 @@ def _version_warnings(matches: Sequence[Matched], doing: str, version: str) -> l
             runs_by[one.run.version or "unknown"].append(one.run)
     return [
         f"{doing} {_count(runs)} made by version {other} (this is version {version}): "
-        "their numbers may differ from those of new runs"
+        "their numbers may differ from those of new runs; --fresh runs all trials anew"
         for other, runs in sorted(runs_by.items())
     ]
 
@@ -219,7 +256,7 @@ def _count(runs: Sequence[RecordedRun]) -> str:
 def _epoch_seconds(plan: Plan) -> Mapping[object, float]:
     """Mean seconds of a recorded epoch, by cell and by architecture."""
     samples: dict[object, list[float]] = defaultdict(list)
-    for one in (*plan.reuse, *plan.resume):
+    for one in (*plan.reuse, *plan.copy, *plan.resume):
         if one.run.epoch_seconds is not None:
             samples[one.trial.cell].append(one.run.epoch_seconds)
             samples[one.trial.config.architecture].append(one.run.epoch_seconds)

@@ -64,13 +64,13 @@ class Progress:
 
     def plan(self, plan: Plan) -> None:
         """Take in the trials of a plan."""
-        known = {one.trial: one for one in (*plan.resume, *plan.reuse)}
+        known = {one.trial: one for one in (*plan.resume, *plan.reuse, *plan.copy)}
         for trial in (*plan.run, *known):
             self.trials[trial.label] = state = _new_state(trial)
             if trial in known:
                 state.epoch = known[trial].run.epochs_done
                 state.seconds = known[trial].run.epoch_seconds
-        for reused in plan.reuse:
+        for reused in (*plan.reuse, *plan.copy):
             self.trials[reused.trial.label].state = "reused"
 
     def report(self, label: str, report: Mapping[str, Any]) -> _TrialState:
@@ -148,6 +148,7 @@ class LineWatch:
         self._print(
             f"{len(plan.run)} trials to run, {len(plan.resume)} to resume, "
             f"{len(plan.reuse)} finished before"
+            + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
         )
 
     def started(self, label: str) -> None:

@@ -76,11 +76,11 @@ def read_provenance(client: MlflowClient, name: str, run_ids: Iterable[str]) -> 
     """
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None, "the answers were read from it"
-    parents = list(runs_of_role(client, experiment.experiment_id, "sweep"))
+    parents = list(runs_of_role(client, [experiment.experiment_id], "sweep"))
     wanted = set(run_ids)
     trials = [
         run
-        for run in runs_of_role(client, experiment.experiment_id, "trial")
+        for run in runs_of_role(client, [experiment.experiment_id], "trial")
         if run.info.run_id in wanted
     ]
     spec = spec_from_tags(parents[0].data.tags) if parents else None

@@ -29,9 +29,9 @@ from orchestration.contract import (
 )
 from orchestration.spool import Spool
 
-__all__ = ["Recorder", "TrackerAwayError", "TrialRecord", "close_run", "deliver"]
+__all__ = ["METRICS_A_BATCH", "Recorder", "TrackerAwayError", "TrialRecord", "close_run", "deliver"]
 
-_METRICS_A_BATCH = 1000  # MLflow's limit
+METRICS_A_BATCH = 1000  # MLflow's limit
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 
 
@@ -225,9 +225,9 @@ def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, An
         for key, value in entry.get("metrics", {}).items()
     ]
     tags = [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry]
-    while len(metrics) > _METRICS_A_BATCH:
-        client.log_batch(run_id, metrics=metrics[:_METRICS_A_BATCH])
-        del metrics[:_METRICS_A_BATCH]
+    while len(metrics) > METRICS_A_BATCH:
+        client.log_batch(run_id, metrics=metrics[:METRICS_A_BATCH])
+        del metrics[:METRICS_A_BATCH]
     if metrics or tags:
         client.log_batch(run_id, metrics=metrics, tags=tags)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
@@ -76,8 +76,9 @@ class Resources(_Section):
     """What one trial reserves while it runs."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
-    gpu: Annotated[float, AfterValidator(_whole_gpus)] = Field(
-        0.0, ge=0, description="GPUs; a fraction lets several trials share one"
+    gpu: Annotated[float, Field(ge=0), AfterValidator(_whole_gpus)] | Literal["auto"] = Field(
+        0.0,
+        description="GPUs; a fraction lets several trials share one, auto as many as have room",
     )
 
 
@@ -108,6 +109,9 @@ class SweepSpec(_Section):
     )
     resources: Resources = Resources()
     retries: int = Field(3, ge=0, description="attempts after a fault of the infrastructure")
+    reuse: Literal["sweep", "any"] = Field(
+        "sweep", description="whose finished trials count: this sweep's, or any on the server"
+    )
     stop_when_collapsed: CollapseRule | None = None
 
     @classmethod

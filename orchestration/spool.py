@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import json
 import os
 import uuid
@@ -33,9 +34,10 @@ class Spool:
 
     Args:
         path: the file; made, with its folder, where it is missing.
+        driver: stands for who started this attempt.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, driver: str = "") -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
@@ -43,12 +45,21 @@ class Spool:
             self.entries = read_spool(path)
             self._size = sum(len(_line(entry)) for entry in self.entries)
             self._file.truncate(self._size)
-            self._write({"attempt": uuid.uuid4().hex})
+            self._write({"attempt": uuid.uuid4().hex, "driver": driver})
 
     @property
     def is_new(self) -> bool:
         """Whether this is the first attempt at its trial."""
         return sum("attempt" in entry for entry in self.entries) == 1
+
+    @property
+    def attempts_in_vain(self) -> int:
+        """How many attempts, of those this one's driver started, put no epoch on record since
+        the last one that is.
+        """
+        since = itertools.takewhile(lambda entry: "step" not in entry, reversed(self.entries))
+        drivers = [entry.get("driver") for entry in since if "attempt" in entry]
+        return drivers.count(drivers[0]) if drivers else 0
 
     def append(self, entry: dict[str, Any]) -> None:
         """Put an entry on disk, then into :attr:`entries`.

@@ -7,8 +7,8 @@ anew before the next.
 from __future__ import annotations
 
 import functools
-import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from orchestration.checkpoints import CheckpointStore
 from orchestration.client import connect
 from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.machine import machine_tags
+from orchestration.process_state import ProcessState
 from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
 from orchestration.spool import Spool, SupersededError, spool_path
 from snn_norm.config import RunConfig
@@ -46,6 +47,20 @@ _INFRASTRUCTURE = (
 )
 
 
+def _is_infrastructure(error: Exception) -> bool:
+    # Torch has no class of its own for a CPU whose memory is exhausted.
+    return isinstance(error, _INFRASTRUCTURE) or "DefaultCPUAllocator" in str(error)
+
+
+def _pause(session: _Session | None) -> float:
+    """Seconds to wait before a trial fails, and so is tried again: 5, 20, then 60.
+
+    The count begins anew with every epoch that is put on record.
+    """
+    attempts = session.recorder.spool.attempts_in_vain if session else 0
+    return min(5.0 * 4.0 ** max(0, attempts - 1), 60.0)
+
+
 @dataclass(frozen=True)
 class TrialTask:
     """What a worker has to know to run a trial."""
@@ -55,12 +70,25 @@ class TrialTask:
     """The trial's own folder in the checkpoint store."""
     data: Path
     tracking_uri: str
-    threads: int
-    device: str
+    cpu: float
+    gpu: float
+    """Reserved for it; a fraction of a GPU is shared."""
     import_path: str
     """The folder that the user's own modules lie in."""
     patience: float
     """Seconds that the end of the trial waits for a tracking server that is away."""
+    driver: str
+    """Stands for this run of the driver, whose failed attempts are counted together."""
+
+    @property
+    def device(self) -> str:
+        """Where it trains."""
+        return "cuda" if self.gpu else "cpu"
+
+    @property
+    def threads(self) -> int:
+        """Of torch, while it trains."""
+        return max(1, int(self.cpu))
 
 
 class SweepTrial(tune.Trainable):
@@ -72,6 +100,7 @@ class SweepTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a task; its work begins with the first step, where its errors can be told apart."""
+        _state_at_first()  # before anything of the user's has run
         self._task: TrialTask = config["task"]
         self._session: _Session | None = None
 
@@ -83,13 +112,14 @@ class SweepTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run an epoch, or close the books of a trial that has none left."""
-        if self._session is None:
-            self._session = _Session(self._task)
         try:
+            if self._session is None:
+                self._session = _Session(self._task)
             return self._session.step()
-        except _INFRASTRUCTURE:
-            raise
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except Exception as error:
+            if self._session is None or _is_infrastructure(error):
+                time.sleep(_pause(self._session))
+                raise
             self._session.recorder.fail("".join(traceback.format_exception(error)))
             summary = " ".join(traceback.format_exception_only(error)[-1].split())
             return {"done": True, "failure": summary}
@@ -105,11 +135,15 @@ class _Session:
     """A trial at work: the training run, its recorder and its checkpoints."""
 
     def __init__(self, task: TrialTask) -> None:
+        _state_at_first().restore()
+        if task.import_path not in sys.path:
+            sys.path.insert(0, task.import_path)
+        torch.set_num_threads(task.threads)
         self._task = task
         self._checkpoints = CheckpointStore(task.folder)
         self._run: TrainingRun | None = None
         with _storage():
-            spool = Spool(spool_path(task.folder))
+            spool = Spool(spool_path(task.folder), task.driver)
             self.recorder = Recorder(
                 connect(task.tracking_uri),
                 task.record,
@@ -148,7 +182,6 @@ class _Session:
 
     def _begin(self) -> TrainingRun:
         """The training run, as its newest checkpoint has it."""
-        _reset_process(self._task)
         config = RunConfig(**self._task.record.config)
         dataset = _cached_dataset(config.dataset, self._task.data, config.image_size)
         run = TrainingRun(config, dataset, device=self._task.device)
@@ -180,21 +213,8 @@ def _storage() -> Iterator[None]:
         raise StorageError(f"checkpoint store: {error}") from error
 
 
-_first_folder = Path.cwd()
+_state_at_first = functools.cache(ProcessState)
 _machine_tags = functools.cache(machine_tags)  # the code that a worker has loaded stays the same
-
-
-def _reset_process(task: TrialTask) -> None:
-    """Undo whatever an earlier trial, or the user's code in it, set for its process."""
-    os.chdir(_first_folder)
-    if task.import_path not in sys.path:
-        sys.path.insert(0, task.import_path)
-    torch.set_default_dtype(torch.float32)
-    torch.set_num_threads(task.threads)
-    torch.set_grad_enabled(True)
-    torch.use_deterministic_algorithms(False)
-    if task.device != "cpu":
-        torch.cuda.empty_cache()
 
 
 @functools.lru_cache(maxsize=2)

@@ -14,7 +14,6 @@ from ray import cloudpickle, tune
 from ray.tune import Callback
 
 from orchestration.progress import Watch
-from orchestration.spec import Resources
 from orchestration.trial import SweepTrial, TrialTask
 
 __all__ = ["run_tasks"]
@@ -29,13 +28,12 @@ _SETTINGS = {
 
 
 def run_tasks(
-    tasks: Sequence[TrialTask], resources: Resources, retries: int, scratch: Path, watch: Watch
+    tasks: Sequence[TrialTask], retries: int, scratch: Path, watch: Watch
 ) -> tuple[dict[str, str], bool]:
     """Run every task to its end, or until the user interrupts.
 
     Args:
         tasks: in the order to start them.
-        resources: what each reserves.
         retries: attempts after a fault of the infrastructure.
         scratch: a folder that all nodes see, for files that Tune needs while it runs.
         watch: told of everything that happens.
@@ -50,7 +48,7 @@ def run_tasks(
     events = _Events(watch)
     name = uuid.uuid4().hex
     tuner = tune.Tuner(
-        tune.with_resources(SweepTrial, {"cpu": resources.cpu, "gpu": resources.gpu}),
+        tune.with_resources(SweepTrial, _reserved),
         param_space={"task": tune.grid_search(list(tasks))},
         tune_config=tune.TuneConfig(
             reuse_actors=True,
@@ -71,6 +69,11 @@ def run_tasks(
     finally:
         shutil.rmtree(scratch / name, ignore_errors=True)
     return events.failures, events.ended == len(tasks)
+
+
+def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    task: TrialTask = config["task"]
+    return tune.PlacementGroupFactory([{"CPU": task.cpu, "GPU": task.gpu}])
 
 
 class _Events(Callback):

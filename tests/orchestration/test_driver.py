@@ -91,6 +91,56 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert best["n_seeds"].tolist() == best["n_expected"].tolist() == [3, 3, 3]
 
 
+def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: MlflowClient) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "fresh", "grid": [SPEC["grid"][1]]})
+    run_sweep(spec, settings=settings)
+    before = {run.info.run_id for run in runs_of(client, "fresh", "trial")}
+    assert run_sweep(spec, fresh=True, settings=settings).reused == 0
+    assert audit(client, spec) == Ledger()
+    after = {run.info.run_id for run in runs_of(client, "fresh", "trial")}
+    assert len(after) == 2
+    assert not after & before
+    replaced = runs_of(client, "fresh", "replaced")
+    assert {run.info.run_id for run in replaced} == before
+    assert all("--fresh" in run.data.tags["snn_sweep.reason"] for run in replaced)
+    assert all(run.info.status == "FINISHED" for run in replaced)
+    assert len(Results("fresh", tracking_uri=settings.tracking_uri).trials()) == 2
+
+
+def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
+    settings: Settings, client: MlflowClient
+) -> None:
+    grid = [SPEC["grid"][1]]
+    run_sweep(SweepSpec.from_dict({**SPEC, "name": "lender", "grid": grid}), settings=settings)
+    content = {**SPEC, "name": "borrower", "seeds": [1, 2, 3], "grid": grid}
+    assert len(plan_sweep(SweepSpec.from_dict(content), settings=settings).run) == 3
+
+    spec = SweepSpec.from_dict({**content, "reuse": "any"})
+    assert len(plan_sweep(spec, settings=settings).copy) == 2
+    assert run_sweep(spec, settings=settings).reused == 2
+    assert audit(client, spec) == Ledger()
+    own, copies = [], []
+    for run in runs_of(client, "borrower", "trial"):
+        (copies if "snn_sweep.copied_from" in run.data.tags else own).append(run)
+    assert {run.data.params["seed"] for run in own} == {"3"}
+    (parent,) = runs_of(client, "borrower", "sweep")
+    for copy in copies:
+        source = client.get_run(copy.data.tags["snn_sweep.copied_from"])
+        assert copy.data.params == source.data.params
+        assert copy.data.metrics == source.data.metrics
+        assert copy.info.start_time == source.info.start_time
+        assert copy.info.end_time == source.info.end_time
+        assert copy.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert copy.data.tags["snn_sweep.machine"] == source.data.tags["snn_sweep.machine"]
+        histories = [
+            client.get_metric_history(one.info.run_id, "train_loss") for one in (copy, source)
+        ]
+        assert [vars(m) for m in histories[0]] == [vars(m) for m in histories[1]]
+    results = Results("borrower", tracking_uri=settings.tracking_uri)
+    assert results.best_of_seeds()["n_seeds"].tolist() == [3]
+    assert run_sweep(spec, settings=settings).reused == 3
+
+
 def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     settings: Settings, client: MlflowClient
 ) -> None:

@@ -137,11 +137,11 @@ def test_runs_of_another_version_are_used_with_a_warning() -> None:
     assert len(made.reuse) == 4
     assert made.warnings == (
         "reusing 2 runs made by version 0.9 (this is version 1.0): "
-        "their numbers may differ from those of new runs",
+        "their numbers may differ from those of new runs; --fresh runs all trials anew",
         "reusing 1 run made by version unknown (this is version 1.0): "
-        "their numbers may differ from those of new runs",
+        "their numbers may differ from those of new runs; --fresh runs all trials anew",
         "resuming 1 run made by version 0.8 (this is version 1.0): "
-        "their numbers may differ from those of new runs",
+        "their numbers may differ from those of new runs; --fresh runs all trials anew",
     )
 
 
@@ -256,3 +256,33 @@ def test_a_run_with_a_checkpoint_goes_on_although_another_came_further() -> None
     made = plan(open_run("kept", epochs_done=2), open_run("lost", epochs_done=5, resumable=False))
     assert [one.run.run_id for one in made.resume] == ["kept"]
     assert [one.run.run_id for one in made.close] == ["lost"]
+
+
+def test_a_trial_that_another_sweep_has_finished_is_copied_from_its_earliest_run() -> None:
+    elsewhere = [
+        run("failed", TRIALS[1], status="FAILED", outcome=None),
+        run("early", TRIALS[1], version="0.9"),
+        run("late", TRIALS[1]),
+        run("not needed"),
+    ]
+    made = make_plan(
+        TRIALS,
+        [run("own"), open_run("begun", trial=TRIALS[1])],
+        version="1.0",
+        elsewhere=elsewhere,
+    )
+    assert [one.run.run_id for one in made.reuse] == ["own"]
+    assert [(one.trial, one.run.run_id) for one in made.copy] == [(TRIALS[1], "early")]
+    assert closed(made) == {"begun": "run early of the same trial has finished elsewhere"}
+    assert made.run == tuple(TRIALS[2:])
+    assert made.warnings[0].startswith("reusing 1 run made by version 0.9")
+    assert json.loads(json.dumps(made.to_dict()))["copy"][0]["run_id"] == "early"
+
+
+def test_fresh_makes_every_trial_anew_and_replaces_what_there_is() -> None:
+    recorded = [run("finished"), open_run("begun", trial=TRIALS[1]), run("other", None)]
+    made = make_plan(TRIALS, recorded, version="1.0", fresh=True)
+    assert made.run == tuple(TRIALS)
+    assert [one.run_id for one in made.replace] == ["finished", "begun"]
+    assert closed(made) == {"begun": "its trial is made anew"}
+    assert made.reuse == made.resume == made.copy == ()

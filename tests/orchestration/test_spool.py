@@ -60,3 +60,19 @@ def test_a_full_disk_leaves_the_spool_readable(tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout == "refused\n"
     assert read_spool(path)[1:] == [{"step": 1}]
+
+
+def test_attempts_in_vain_are_those_of_one_driver_since_the_last_epoch(tmp_path: Path) -> None:
+    def attempt(driver: str, *steps: int) -> int:
+        spool = Spool(tmp_path / "spool.jsonl", driver)
+        for step in steps:
+            spool.append({"step": step})
+        spool.close()
+        return spool.attempts_in_vain
+
+    assert attempt("first") == 1
+    assert attempt("first") == 2
+    assert attempt("second") == 1
+    assert attempt("second") == 2
+    assert attempt("second", 1) == 0
+    assert attempt("second") == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -102,3 +104,36 @@ class HungryNorm(CountingNorm):
         except FileExistsError:
             return False
         return True
+
+
+class WildNorm(nn.BatchNorm2d):
+    """Leaves its process in disorder, and fails."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        note_process()
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(7)
+        torch.set_grad_enabled(False)
+        torch.use_deterministic_algorithms(True)
+        torch.set_autocast_enabled("cpu", True)
+        torch.manual_seed(7)
+        np.seterr(all="raise")
+        sys.path.clear()
+        os.environ["OWN_CODE_LEFT_BEHIND"] = "1"
+        os.chdir("/")
+        raise ValueError("and fails")
+
+
+class TidyNorm(nn.BatchNorm2d):
+    """Notes the process it is in; would fail on what WildNorm leaves there."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        note_process()
+        assert "OWN_CODE_LEFT_BEHIND" not in os.environ
+        assert Path.cwd() != Path("/")
+
+
+def note_process() -> None:
+    with Path(os.environ["OWN_CODE_PROCESSES"]).open("a") as file:
+        file.write(f"{os.getpid()}\n")
