@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test lint clean
+.PHONY: sweep test faults lint clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
 
 test: .venv/test lint  ## all tests
 	$(BIN)/pytest
+
+faults: .venv/test  ## each fault in 20 rounds, and the table of docs/faults.md: an hour
+	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} $(BIN)/pytest tests/faults --timeout 900
 
 lint: .venv/test
 	$(BIN)/ruff check

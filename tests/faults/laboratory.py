@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import time
@@ -31,7 +32,11 @@ SPEC = {
 }
 _BATCHES, _LAYERS = 4, 6
 PASSES_AN_EPOCH = _BATCHES * _LAYERS
-PASSES = EPOCHS * SEEDS * PASSES_AN_EPOCH
+PASSES_A_TRIAL = EPOCHS * PASSES_AN_EPOCH
+PASSES = SEEDS * PASSES_A_TRIAL
+
+ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
+"""Of each fault."""
 
 Numbers = Mapping[tuple[str, str, str], list[float]]
 
@@ -85,7 +90,7 @@ class StruckSweep:
 
     def wait_for_a_moment(self, process: subprocess.Popen[str], *, after: float = 0.0) -> None:
         """Wait for a random moment of the training, after this part of it at the earliest."""
-        moment = int(self.random.uniform(after, 0.95) * PASSES)
+        moment = max(1, int(self.random.uniform(after, 0.95) * PASSES))
         wait_until(lambda: self.passes >= moment or process.poll() is not None)
         time.sleep(self.random.uniform(0, 0.2))
 
