@@ -20,6 +20,7 @@ from orchestration.cells import (
     Cells,
     SpecCells,
     assign_cells,
+    params_of_runs,
     spec_cells,
     typed,
     without_doubles,
@@ -29,6 +30,7 @@ from orchestration.differences import norm_differences
 from orchestration.errors import InputError, SpecError
 from orchestration.gap import dependency_gap
 from orchestration.rest_source import RestSource
+from orchestration.selection import SELECTED_ON
 from orchestration.sources import ALL_METRICS, EPOCH_METRICS, SPIKE_RATE, Records, Source
 from orchestration.sql_source import SqlSource, UnknownSchemaError
 from orchestration.statistics import cell_statistics, expected_best
@@ -79,7 +81,7 @@ class Results:
         epoch metric's value in the last epoch), ``started``, ``finished`` (UTC).
         """
         records, cells = self._read(ALL_METRICS)
-        runs, params = records.runs, records.params()
+        runs, params = records.runs, params_of_runs(records)
         table = pd.DataFrame(
             {
                 "run_id": runs.index.astype("str"),
@@ -122,18 +124,18 @@ class Results:
     def best_of_seeds(self) -> pd.DataFrame:
         """Give a row a cell of the grid, in the spec's order, also where nothing has finished.
 
-        Columns: the grid's axes; ``best`` (over epochs, then over seeds, on the test set) and
-        ``best_seed``; ``mean``, ``std``, ``ci_low``, ``ci_high`` (95 % t-interval of the mean)
+        Columns: the grid's axes; ``best`` (of each seed's best epoch, the largest test accuracy)
+        and ``best_seed``; ``mean``, ``std``, ``ci_low``, ``ci_high`` (95 % t-interval of the mean)
         over seeds; ``n_seeds`` finished of ``n_expected``, of these ``n_collapsed`` and
-        ``n_diverged``. All seeds that have an accuracy count, collapsed ones too: chance is a
-        result.
+        ``n_diverged``; ``selected_on``, in words, the images that selected the best epochs. All
+        seeds that have an accuracy count, collapsed ones too: chance is a result.
         """
         return self._cell_table(BEST_TEST_ACCURACY)[1]
 
     def last_epoch(self) -> pd.DataFrame:
-        """Give best of seeds of the last epoch, where no epoch was chosen by its test accuracy.
+        """Give best of seeds of the last epoch, which nothing selected.
 
-        Columns as of ``best_of_seeds``; ``best`` is over the seeds alone.
+        Columns as of ``best_of_seeds``; ``selected_on`` is missing.
         """
         return self._cell_table(LAST_TEST_ACCURACY)[1]
 
@@ -141,7 +143,7 @@ class Results:
         """Give a row a trial that counts, in order of cell and seed: each value behind a mean.
 
         Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
-        ``last_test_accuracy``, ``outcome``, ``run_id``.
+        ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``.
         """
         return self._by_seed()[1].drop(columns="cell")
 
@@ -149,17 +151,17 @@ class Results:
         """Give what a best of n seeds is worth on average, for each n up to the seeds at hand.
 
         Columns: the grid's axes, ``n``, ``expected_best`` (by
-        ``orchestration.statistics.expected_best``, of the best epochs). A cell without an
-        accuracy has no row.
+        ``orchestration.statistics.expected_best``, of the best epochs), ``selected_on``. A cell
+        without an accuracy has no row.
         """
         cells, seeds = self._by_seed()
         found = []
         for number, group in seeds.groupby("cell"):
-            cell = cells.table.loc[number, cells.axes].to_dict()
+            cell = cells.table.loc[number].to_dict()
             known = group[BEST_TEST_ACCURACY].dropna().tolist()
             for n in range(1, len(known) + 1):
                 found.append({**cell, "n": n, "expected_best": expected_best(known, n)})
-        return pd.DataFrame(found, columns=[*cells.axes, "n", "expected_best"])
+        return pd.DataFrame(found, columns=[*cells.axes, "n", "expected_best", SELECTED_ON])
 
     def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
         """Give a row a pair of norms in a setting: their difference, paired by seed, and its test.
@@ -173,6 +175,8 @@ class Results:
         if accuracy not in valid:
             raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
         cells, seeds = self._by_seed()
+        if accuracy == LAST_TEST_ACCURACY:
+            seeds[SELECTED_ON] = None
         return norm_differences(seeds, cells.axes, accuracy)
 
     def dependency_gap(self) -> pd.DataFrame:
@@ -190,15 +194,17 @@ class Results:
         counts = ["n_seeds", "n_collapsed", "n_diverged"]
         table[counts] = table[counts].fillna(0).astype("int64")
         table.insert(list(table).index("n_seeds") + 1, "n_expected", cells.table["n_expected"])
+        table[SELECTED_ON] = cells.table[SELECTED_ON] if accuracy == BEST_TEST_ACCURACY else None
         return cells, table.reset_index(drop=True)
 
     def _by_seed(self) -> tuple[Cells, pd.DataFrame]:
         cells, trials = self._trials_in_cells(*_METRIC_OF)
         trials[BEST_EPOCH] = trials[BEST_EPOCH].astype("Int64")
-        table = trials.sort_values(["cell", "seed"]).join(cells.table[cells.axes], on="cell")
+        of_cell = cells.table[[*cells.axes, SELECTED_ON]]
+        table = trials.sort_values(["cell", "seed"]).join(of_cell, on="cell")
         table = table.reset_index(names="run_id").astype({"run_id": "str", "outcome": "str"})
         names = ["seed", BEST_TEST_ACCURACY, BEST_EPOCH, LAST_TEST_ACCURACY, "outcome", "run_id"]
-        return cells, table[["cell", *cells.axes, *names]]
+        return cells, table[["cell", *cells.axes, *names, SELECTED_ON]]
 
     def _trials_in_cells(self, *columns: str) -> tuple[Cells, pd.DataFrame]:
         records, cells = self._read([_METRIC_OF[column] for column in columns])

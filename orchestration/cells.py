@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -18,13 +19,22 @@ from typing import Any
 import pandas as pd
 
 from orchestration.contract import params_of
-from orchestration.grid import axes_of, trial_key
+from orchestration.grid import axes_of, later_params, trial_key
+from orchestration.selection import SELECTED_ON, selected_on
 from orchestration.sources import Records
 from orchestration.spec import SweepSpec
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
-__all__ = ["Cells", "SpecCells", "assign_cells", "spec_cells", "typed", "without_doubles"]
+__all__ = [
+    "Cells",
+    "SpecCells",
+    "assign_cells",
+    "params_of_runs",
+    "spec_cells",
+    "typed",
+    "without_doubles",
+]
 
 _Text = tuple[str | None, ...]
 
@@ -39,7 +49,8 @@ class Cells:
 
     Args:
         axes: names of the columns that tell cells apart.
-        table: a cell a row, index its number: a column an axis, and ``n_expected`` (seeds).
+        table: a cell a row, index its number: a column an axis, ``n_expected`` (seeds), and
+            ``selected_on`` as ``orchestration.selection`` words it.
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
     """
@@ -99,6 +110,14 @@ def typed(texts: pd.Series) -> pd.Series:
     return texts.astype("str")
 
 
+def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Give what ``records.params`` does, and of a run from before a key was there what it meant."""
+    params = records.params(run_ids)
+    for name, text in later_params().items():
+        params[name] = params[name].where(params[name].notna(), text) if name in params else text
+    return params.sort_index(axis="columns")
+
+
 def without_doubles(records: Records) -> Records:
     """Keep one run a trial, the one that finished first: an old client may have run one twice.
 
@@ -107,10 +126,8 @@ def without_doubles(records: Records) -> Records:
     runs = records.runs
     trial = runs["trial_key"]
     if trial.isna().any():
-        params = records.params()
-        config = pd.Series(0, runs.index)
-        if len(params.columns):
-            config = params.groupby(list(params.columns), dropna=False).ngroup()
+        params = params_of_runs(records)
+        config = params.groupby(list(params.columns), dropna=False).ngroup()
         known = trial.fillna(trial.groupby(config).transform("first"))
         runs = runs.assign(trial_key=known.astype(object).where(known.notna(), None))
         trial = known.fillna("configuration " + config.astype("str"))
@@ -141,6 +158,7 @@ def spec_cells(spec_json: str) -> SpecCells:
         index=pd.RangeIndex(len(cells)),
     )
     table["n_expected"] = len(spec.seeds)
+    table[SELECTED_ON] = _selected_on(one["validation_fraction"] for one in given)
     return SpecCells(
         axes,
         table,
@@ -177,7 +195,7 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
     ]
     if unknown:
         taken = set(found)
-        by_config = _by_config(records.params(unknown), spec)
+        by_config = _by_config(params_of_runs(records, unknown), spec)
         others = {run_id: place for run_id, place in by_config.items() if place not in taken}
         newest = _newest(runs.loc[list(others)], others)
         found = [newest.get(run_id, at) for run_id, at in zip(runs.index, found, strict=True)]
@@ -216,7 +234,7 @@ def _newest(runs: pd.DataFrame, places: dict[str, tuple[int, int]]) -> dict[str,
 
 def _from_trials(records: Records) -> Cells:
     """Cells of an experiment without a spec: as many as differ, each expecting every seed."""
-    params = records.params()
+    params = params_of_runs(records)
     texts = _texts(params, "seed")
     seeds = typed(pd.Series(texts, params.index, dtype="str"))
     params = params.drop(columns="seed", errors="ignore")
@@ -225,17 +243,21 @@ def _from_trials(records: Records) -> Cells:
     leading = [name for name in ("architecture", "norm") if name in params]
     axes = leading + [name for name in varying if name not in leading]
     values = pd.DataFrame({name: typed(params[name]) for name in axes}, index=params.index)
-    if not axes:
-        number = pd.Series(0, params.index, dtype="Int64")
-        table = pd.DataFrame(index=pd.RangeIndex(min(len(params), 1)))
-    else:
+    number = pd.Series(0, params.index, dtype="Int64")
+    if axes:
         number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
-        first = number.drop_duplicates().sort_values()
-        table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
+    first = number.drop_duplicates().sort_values()
+    table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
     table["n_expected"] = seeds.nunique(dropna=False)
+    # Where it varies it is an axis, so that all trials of a cell have the first one's.
+    table[SELECTED_ON] = _selected_on(params.loc[first.index, "validation_fraction"])
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
     return Cells(axes, table, number.where(counted), seeds)
+
+
+def _selected_on(fractions: Iterable[str]) -> list[str]:
+    return [selected_on(fraction) for fraction in fractions]
 
 
 def _texts(params: pd.DataFrame, name: str) -> list[str | None]:

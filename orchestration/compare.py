@@ -9,6 +9,7 @@ import pandas as pd
 
 from orchestration.analysis import Results
 from orchestration.published import HEADLINE_PUBLISHED, published_headline
+from orchestration.selection import SELECTED_ON
 from orchestration.statistics import shortfall
 
 __all__ = ["compare", "compare_sweeps"]
@@ -50,7 +51,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         first, then what the second alone has: the axes of either; ``best_a``, ``best_b``,
         ``difference_pp`` (100 · (best_a - best_b)), ``mean_a``, ``mean_b``,
         ``mean_difference_pp``, ``n_seeds_a``, ``n_expected_a``, ``n_seeds_b``, ``n_expected_b``;
-        ``note``, in words, what either cell lacks. A side without the cell is missing.
+        ``note``, in words, what either cell lacks; ``selected_on_a``, ``selected_on_b``. A side
+        without the cell is missing.
     """
     axes_a, axes_b = _axes(first), _axes(second)
     shared = [axis for axis in axes_a if axis in axes_b]
@@ -69,6 +71,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     for name in ("n_seeds_a", "n_expected_a", "n_seeds_b", "n_expected_b"):
         table[name] = both[name].astype("Int64")
     table["note"] = [_note(row) for row in both.to_dict("records")]
+    for side in "ab":
+        table[f"{SELECTED_ON}_{side}"] = both[f"{SELECTED_ON}_{side}"]
     return table
 
 
@@ -78,7 +82,7 @@ def _axes(best: pd.DataFrame) -> list[str]:
 
 def _side(best: pd.DataFrame, axes: list[str], shared: list[str], side: str) -> pd.DataFrame:
     cells = best[shared].to_dict("records")
-    wanted = best[[*axes, "best", "mean", *_COUNTS]].add_suffix(f"_{side}")
+    wanted = best[[*axes, "best", "mean", *_COUNTS, SELECTED_ON]].add_suffix(f"_{side}")
     # As text: a column of whole numbers in one sweep may hold others too in the other.
     wanted["cell"] = [json.dumps([_plain(value) for value in cell.values()]) for cell in cells]
     wanted[f"order_{side}"] = range(len(best))

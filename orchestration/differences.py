@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.selection import SELECTED_ON
 from orchestration.statistics import holm, paired_differences
 
 __all__ = ["norm_differences"]
@@ -24,7 +25,7 @@ def norm_differences(seeds: pd.DataFrame, axes: list[str], accuracy: str) -> pd.
         A row a pair: the axes but the norm; ``norm`` and ``against``; ``difference_pp``,
         ``ci_low_pp``, ``ci_high_pp`` (mean of norm - against over the seeds that both have, and
         its 95 % t-interval, in percentage points), ``n_pairs``, ``t``, ``p``, and ``p_holm``, p
-        corrected for the number of all tests in the table.
+        corrected for the number of all tests in the table; ``selected_on``, as of ``by_seed``.
     """
     setting = [axis for axis in axes if axis != "norm"]
     rows: list[dict[str, Any]] = []
@@ -52,9 +53,10 @@ def norm_differences(seeds: pd.DataFrame, axes: list[str], accuracy: str) -> pd.
                     "n_pairs": len(common),
                     "t": found["t"],
                     "p": found["p"],
+                    SELECTED_ON: group[SELECTED_ON].iloc[0],
                 }
             )
     columns = ["norm", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "n_pairs", "t", "p"]
-    table = pd.DataFrame(rows, columns=[*setting, *columns])
-    table["p_holm"] = holm(table["p"].to_numpy(float))
+    table = pd.DataFrame(rows, columns=[*setting, *columns, SELECTED_ON])
+    table.insert(len(table.columns) - 1, "p_holm", holm(table["p"].to_numpy(float)))
     return table

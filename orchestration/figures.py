@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from orchestration.answers import Answers
 from orchestration.drawing import Look, Picture, look_of
 from orchestration.headline import NORMS, headline_cells
+from orchestration.selection import SELECTED_ON, remark
 from orchestration.shown import lacks_of
 from orchestration.sources import SPIKE_RATE
 
@@ -67,8 +68,8 @@ def _dependency_gap(answers: Answers) -> Picture:
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
         "Best of seeds of each network without a norm, with its standard norm and with the "
-        "homeostatic one. The grey bar is the dependency gap: standard norm less no norm."
-    )
+        "homeostatic one. The grey bar is the dependency gap: standard norm less no norm. "
+    ) + remark(answers.gap[SELECTED_ON])
     caption += _left_out(len(answers.gap))
     return Picture("dependency-gap", "Dependency gap", caption, figure)
 
@@ -95,8 +96,8 @@ def _accuracy_by_seed(answers: Answers) -> Picture:
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
         "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval, "
-        "cut at 0 and 100 %."
-    )
+        "cut at 0 and 100 %. "
+    ) + remark(answers.best[SELECTED_ON])
     title = "Accuracy by seed"
     return Picture("accuracy-by-seed", title, caption + _left_out(len(answers.best)), figure)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.selection import SELECTED_ON
 from orchestration.statistics import shortfall
 from snn_norm.config import SPIKING_KEYS
 
@@ -31,7 +32,8 @@ def dependency_gap(best: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
         the further axes; ``none``, ``standard``, ``homeostatic`` (best accuracy, a fraction; NaN
         without a result); ``gap_pp`` = 100 · (standard - none); ``ratio``, the gap over that of
         the artificial network in the same setting (NaN where that is not above zero);
-        ``note``, in words, what a cell lacks: such a number is not a whole cell's.
+        ``note``, in words, what a cell lacks: such a number is not a whole cell's;
+        ``selected_on``, as of ``best``.
     """
     keys = ["architecture", *(axis for axis in axes if axis not in ("architecture", "norm"))]
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -49,7 +51,7 @@ def dependency_gap(best: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
         positive = len(artificial) == 1 and artificial[0] > 0
         gap["ratio"] = gap["gap_pp"] / artificial[0] if positive else float("nan")
     first = best.drop_duplicates(keys)[keys].reset_index(drop=True)
-    columns = ["none", "standard", "homeostatic", "gap_pp", "ratio", "note"]
+    columns = ["none", "standard", "homeostatic", "gap_pp", "ratio", "note", SELECTED_ON]
     return pd.concat([first, pd.DataFrame(list(gaps.values()), columns=columns)], axis="columns")
 
 
@@ -67,6 +69,7 @@ def _gap(architecture: str, norms: dict[str, dict[str, Any]]) -> dict[str, Any]:
             notes.append(f"{norm}: {lack}")
     row["gap_pp"] = 100 * (row["standard"] - row["none"])
     row["note"] = "; ".join(notes)
+    row[SELECTED_ON] = next(iter(norms.values()))[SELECTED_ON]  # one in each setting
     return row
 
 

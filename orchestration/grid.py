@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from orchestration.contract import params_of
 from orchestration.names import References, wrong_names
 from orchestration.problems import Problems, in_words
 from orchestration.yaml_source import FieldPath
@@ -20,9 +21,21 @@ from snn_norm.config import RunConfig
 if TYPE_CHECKING:
     from orchestration.spec import SweepSpec
 
-__all__ = ["MAX_TRIALS", "Trial", "axes_of", "cells_of", "check_size", "trial_key", "trials_of"]
+__all__ = [
+    "MAX_TRIALS",
+    "Trial",
+    "axes_of",
+    "cells_of",
+    "check_size",
+    "later_params",
+    "trial_key",
+    "trials_of",
+]
 
 MAX_TRIALS = 10_000
+
+_LATER_KEYS: Mapping[str, Any] = {"validation_fraction": 0.0}
+"""Keys that came after trials had been recorded, each with the value that it then stood for."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,18 @@ def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> st
         sources: digest of the source of each of the user's own modules it names.
     """
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
-    given = {k: v + 0.0 if isinstance(v, float) else v for k, v in config.given().items()}
+    given = {
+        k: v + 0.0 if isinstance(v, float) else v
+        for k, v in config.given().items()
+        if k not in _LATER_KEYS or v != _LATER_KEYS[k]
+    }
     text = json.dumps({"config": given, "sources": dict(sources or {})}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def later_params() -> dict[str, str]:
+    """The params that a trial recorded by an earlier version lacks, and what that stands for."""
+    return params_of(_LATER_KEYS)
 
 
 def check_size(spec: SweepSpec, problems: Problems) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.gap import STANDARD_NORMS
+from orchestration.selection import SELECTED_ON, remark
 from orchestration.shown import Cell, Shown, as_text, axes_of, decimal, lacks_of, letter, percent
 
 __all__ = ["NETWORKS", "NORMS", "headline", "headline_cells"]
@@ -93,4 +94,4 @@ def headline(best: pd.DataFrame, gap: pd.DataFrame) -> Shown:
         rows.append(line)
     headings = ["network", *axes, "no norm", "standard norm", "homeostatic", "dependency gap"]
     numeric = [False, *([True] * len(axes)), True, True, True, True]
-    return Shown(headings, rows, numeric, tuple(notes))
+    return Shown(headings, rows, numeric, tuple(notes), remark(gap[SELECTED_ON]))

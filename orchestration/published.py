@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from orchestration.selection import SELECTED_ON, TEST_SET
+
 __all__ = ["HEADLINE_PUBLISHED", "published_headline"]
 
 HEADLINE_PUBLISHED = "headline-published"
@@ -38,4 +40,5 @@ def published_headline() -> pd.DataFrame:
     table["n_seeds"] = table["n_expected"] = _SEEDS
     table["n_collapsed"] = (table["best"] <= _CHANCE).map({True: _SEEDS, False: 0})
     table["n_diverged"] = 0
+    table[SELECTED_ON] = TEST_SET
     return table

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.selection import SELECTED_ON, remark, remark_of_two
 from orchestration.statistics import shortfall
 
 __all__ = [
@@ -60,12 +61,14 @@ class Shown:
         rows: as many cells each.
         numeric: by column, whether it holds numbers, to be aligned at their decimal point.
         notes: below the table, each after the letter that marks its cells.
+        remark: below them, a sentence on all of it.
     """
 
     headings: list[str]
     rows: list[list[Cell]]
     numeric: list[bool]
     notes: tuple[str, ...] = ()
+    remark: str = ""
 
 
 def shown(frame: pd.DataFrame) -> Shown:
@@ -113,7 +116,8 @@ def merged(best: pd.DataFrame) -> Shown:
         )
     headings = [*axes, "best (seed)", "mean ± std", "95 % CI", "seeds"]
     numeric = [*(_is_numeric(best[axis]) for axis in axes), True, True, True, False]
-    return Shown(headings, [[Cell(text) for text in row] for row in rows], numeric)
+    told = remark(best[SELECTED_ON])
+    return Shown(headings, [[Cell(text) for text in row] for row in rows], numeric, remark=told)
 
 
 def _best(frame: pd.DataFrame) -> Shown:
@@ -138,7 +142,7 @@ def _best(frame: pd.DataFrame) -> Shown:
     numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
     if not any(lacks):
         headings, rows, numeric = headings[:-1], [row[:-1] for row in rows], numeric[:-1]
-    return Shown(headings, rows, numeric)
+    return Shown(headings, rows, numeric, remark=remark(frame[SELECTED_ON]))
 
 
 def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str]) -> set[int]:
@@ -167,7 +171,7 @@ def _gap(frame: pd.DataFrame) -> Shown:
         for row in frame.to_dict("records")
     ]
     numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 5]
-    return Shown(headings, rows, numeric, tuple(notes))
+    return Shown(headings, rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
 
 
 def _differences(frame: pd.DataFrame) -> Shown:
@@ -186,7 +190,8 @@ def _differences(frame: pd.DataFrame) -> Shown:
             ]
         )
     numeric = [*(_is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
-    return Shown(headings, [list(map(Cell, row)) for row in rows], numeric)
+    cells = [list(map(Cell, row)) for row in rows]
+    return Shown(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
 
 
 def _comparison(frame: pd.DataFrame) -> Shown:
@@ -204,7 +209,8 @@ def _comparison(frame: pd.DataFrame) -> Shown:
     numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6]
     # Capitals for the sides: small letters mark the notes.
     notes = [re.sub(r"\b[ab]: ", lambda side: side[0].upper(), note) for note in notes]
-    return Shown(headings, rows, numeric, tuple(notes))
+    told = remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))
+    return Shown(headings, rows, numeric, tuple(notes), told)
 
 
 def _any(frame: pd.DataFrame) -> Shown:

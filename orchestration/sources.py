@@ -41,10 +41,13 @@ EPOCH_METRICS = (
     "train_accuracy",
     "test_loss",
     "test_accuracy",
+    "validation_loss",
+    "validation_accuracy",
     "images_per_second",
     "epoch_seconds",
 )
-"""Recorded once an epoch, with ``spike_rate.<layer>`` besides for spiking networks."""
+"""Recorded once an epoch, those of validation only where training images are held out for it; with
+``spike_rate.<layer>`` besides for spiking networks."""
 
 SPIKE_RATE = "spike_rate."
 """What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""

@@ -78,7 +78,8 @@ def plain(table: Shown) -> str:
     with console.capture() as written:
         console.print(grid, width=max(needed, _COLUMNS))
     lines = [line.rstrip() for line in written.get().splitlines()]
-    return "\n".join([*lines, *(f"{mark} {note}" for mark, note in _lettered(table.notes))])
+    notes = [f"{mark} {note}" for mark, note in _lettered(table.notes)]
+    return "\n".join([*lines, *notes, *filter(None, [table.remark])])
 
 
 def _grid(table: Shown, gap: int) -> Table:
@@ -134,6 +135,8 @@ def markdown(table: Shown) -> str:
     rows = [[cell(one) for one in row] for row in table.rows]
     rule = ["---:" if numeric else "---" for numeric in table.numeric]
     notes = [f"\n<sup>{mark}</sup> {note}" for mark, note in _lettered(table.notes)]
+    if table.remark:
+        notes.append(f"\n{table.remark}")
     return "\n".join([*(line(texts) for texts in (table.headings, rule, *rows)), *notes])
 
 
@@ -168,6 +171,8 @@ def html(table: Shown) -> Markup:
         Markup("<p><sup>{}</sup> {}</p>\n").format(mark, note)
         for mark, note in _lettered(table.notes)
     ]
+    if table.remark:
+        notes.append(Markup("<p>{}</p>\n").format(table.remark))
     return Markup("<table>\n<thead>\n{}</thead>\n<tbody>\n{}</tbody>\n</table>\n{}").format(
         head, Markup("").join(body), Markup("").join(notes)
     )
@@ -225,11 +230,11 @@ def latex(table: Shown) -> str:
         return "  " + " & ".join(texts) + r" \\"
 
     columns = range(len(table.headings))
-    notes = [
-        rf"  \multicolumn{{{len(columns)}}}{{l}}"
-        rf"{{\footnotesize \textsuperscript{{{mark}}} {escaped(note)}}} \\"
-        for mark, note in _lettered(table.notes)
+    below = [
+        rf"\textsuperscript{{{mark}}} {escaped(note)}" for mark, note in _lettered(table.notes)
     ]
+    below += filter(None, [escaped(table.remark)])
+    notes = [rf"  \multicolumn{{{len(columns)}}}{{l}}{{\footnotesize {text}}} \\" for text in below]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,siunitx} and \sisetup{detect-weight=true}",

@@ -62,6 +62,13 @@ class RunConfig(BaseModel):
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"
     )
+    validation_fraction: _Number = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="of the training images, held out to select the best epoch; "
+        "0: the test set selects it",
+    )
 
     width: int | None = Field(
         None, ge=1, description="channels of the first convolution; default 64"
@@ -138,5 +145,6 @@ TRAINING_KEYS = (
     "schedule",
     "warmup_epochs",
     "augment",
+    "validation_fraction",
 )
 """Keys that shape the training and may stand in a spec's ``training`` section."""

@@ -24,6 +24,7 @@ __all__ = [
     "DatasetError",
     "DatasetInfo",
     "batches",
+    "channel_statistics",
     "crop_and_flip",
     "load_dataset",
     "normalize",
@@ -139,7 +140,7 @@ def load_dataset(name: str, root: Path, image_size: int | None = None) -> Datase
     if image_size is not None:
         train_images = _resize(train_images, image_size)
         test_images = _resize(test_images, image_size)
-    mean, std = _channel_statistics(train_images)
+    mean, std = channel_statistics(train_images)
     return Dataset(
         name=name,
         train_images=train_images,
@@ -165,9 +166,10 @@ def _resize(images_NCHW: Tensor, size: int) -> Tensor:
     return torch.cat(resized)
 
 
-def _channel_statistics(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation by channel of uint8 images scaled to 0..1.
+def channel_statistics(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel of uint8 images scaled to 0..1; on the CPU.
 
+    The deviation is at least one grey level, so that a constant channel can be divided by it.
     Counting the 256 grey levels is exact, and needs no copy of the images as floats.
     """
     levels = torch.arange(256, dtype=torch.float64) / 255

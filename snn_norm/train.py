@@ -47,11 +47,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         interrupted = True
     end = "interrupted" if interrupted else run.outcome
     best = run.best
-    print(
-        f"no epoch with a finite loss; {end}"
-        if best is None
-        else f"best test accuracy {best.test_accuracy:.2%} in epoch {best.epoch}; {end}"
-    )
+    if best is None:
+        print(f"no epoch with a finite loss; {end}")
+    elif best.validation_accuracy is None:
+        print(f"best test accuracy {best.test_accuracy:.2%} in epoch {best.epoch}; {end}")
+    else:
+        print(
+            f"test accuracy {best.test_accuracy:.2%} in epoch {best.epoch}, "
+            f"the best on held-out training images; {end}"
+        )
     return _INTERRUPTED if interrupted else 0
 
 
@@ -152,9 +156,16 @@ def _epoch_with_bar(run: TrainingRun) -> EpochResult:
 
 
 def _line(result: EpochResult, epochs: int) -> str:
+    held_out = ""
+    if result.validation_accuracy is not None:
+        held_out = (
+            f"held out: loss {result.validation_loss:.4f}, "
+            f"accuracy {result.validation_accuracy:7.2%}   "
+        )
     return (
         f"epoch {result.epoch:{len(str(epochs))}}/{epochs}   "
         f"train: loss {result.train_loss:.4f}, accuracy {result.train_accuracy:7.2%}   "
+        f"{held_out}"
         f"test: loss {result.test_loss:.4f}, accuracy {result.test_accuracy:7.2%}   "
         f"{result.images_per_second:.0f} images/s"
     )

@@ -25,6 +25,7 @@ from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, batches, crop_and_flip, normalize
 from snn_norm.models import make_model
 from snn_norm.neurons import LIF
+from snn_norm.validation import hold_out
 
 __all__ = ["EpochResult", "Outcome", "TrainingRun", "chance_accuracy"]
 
@@ -48,18 +49,28 @@ class EpochResult:
     images_per_second: float
     """Training images; the test set is not counted."""
     epoch_seconds: float
-    """Training and test together."""
+    """Training, validation and test together."""
+    validation_loss: float | None = None
+    """On the held-out training images; None without any."""
+    validation_accuracy: float | None = None
     spike_rates: dict[str, float] = field(default_factory=dict)
     """Spikes a neuron and time step on the test set, by layer; empty without spiking layers."""
 
     @property
     def is_finite(self) -> bool:
-        """Whether neither loss is NaN or infinite."""
-        return math.isfinite(self.train_loss) and math.isfinite(self.test_loss)
+        """Whether no loss is NaN or infinite."""
+        losses = (self.train_loss, self.validation_loss, self.test_loss)
+        return all(math.isfinite(loss) for loss in losses if loss is not None)
+
+    @property
+    def selecting_accuracy(self) -> float:
+        """What selects the best epoch: on held-out images; without any, on the test set."""
+        held_out = self.validation_accuracy
+        return self.test_accuracy if held_out is None else held_out
 
     def metrics(self) -> dict[str, float]:
         """Its numbers by metric name, ``spike_rate.<layer>`` among them, without the epoch."""
-        values = asdict(self)
+        values = {name: value for name, value in asdict(self).items() if value is not None}
         del values["epoch"]
         rates = values.pop("spike_rates")
         return {**values, **{f"spike_rate.{layer}": rate for layer, rate in rates.items()}}
@@ -90,10 +101,15 @@ class TrainingRun:
     ) -> None:
         keep_freed_memory()
         self.config = config
-        self.dataset = dataset.to(device)
         self.history: list[EpochResult] = []
+        self._held_out: tuple[Tensor, Tensor] | None = None
+        selecting = dataset.test_labels
+        if config.validation_fraction:
+            dataset, images, selecting = hold_out(dataset, config.validation_fraction)
+            self._held_out = (images.to(device), selecting.to(device))
+        self.dataset = dataset.to(device)
         self._chance_train = chance_accuracy(dataset.train_labels)
-        self._chance_test = chance_accuracy(dataset.test_labels)
+        self._chance_selecting = chance_accuracy(selecting)
 
         _seed_everything(_derived_seed(config.seed, "weights"))
         shape = {
@@ -111,16 +127,19 @@ class TrainingRun:
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch of the highest test accuracy, the first of equals; None before any."""
+        """The epoch of the highest accuracy, the first of equals; None before any.
+
+        On the held-out training images; on the test set if ``validation_fraction`` is 0.
+        """
         finite = [result for result in self.history if result.is_finite]
-        return max(finite, key=lambda result: result.test_accuracy, default=None)
+        return max(finite, key=lambda result: result.selecting_accuracy, default=None)
 
     @property
     def outcome(self) -> Outcome | None:
         """How the run ended; None while it has epochs to go.
 
         Diverged: a loss is NaN or infinite. Collapsed: the last epochs stayed at chance, on the
-        training set as on the test set.
+        training set as on the images that select the best epoch.
         """
         if not self.history:
             return None
@@ -140,7 +159,7 @@ class TrainingRun:
             yield self.run_epoch()
 
     def run_epoch(self, on_batch: Callable[[int], object] | None = None) -> EpochResult:
-        """Train one epoch, then test.
+        """Train one epoch, then validate and test.
 
         Args:
             on_batch: called after each training batch with the number of its images.
@@ -149,8 +168,11 @@ class TrainingRun:
         epoch = len(self.history) + 1
         train_loss, train_accuracy = self._train(epoch, on_batch)
         train_seconds = time.perf_counter() - started
+        held_out = self._evaluate(*self._held_out) if self._held_out else (None, None)
         with _spike_rates(self.model) as rates:
-            test_loss, test_accuracy = self._test()
+            test_loss, test_accuracy = self._evaluate(
+                self.dataset.test_images, self.dataset.test_labels
+            )
         result = EpochResult(
             epoch=epoch,
             train_loss=train_loss,
@@ -159,6 +181,8 @@ class TrainingRun:
             test_accuracy=test_accuracy,
             images_per_second=len(self.dataset.train_labels) / train_seconds,
             epoch_seconds=time.perf_counter() - started,
+            validation_loss=held_out[0],
+            validation_accuracy=held_out[1],
             spike_rates={layer: float(rate) for layer, rate in rates.items()},
         )
         self.history.append(result)
@@ -180,7 +204,8 @@ class TrainingRun:
         Raises:
             ValueError: the state is that of another configuration.
         """
-        if state["config"] != self.config.given():
+        # Made anew, a configuration that was saved before a key was there has its default.
+        if RunConfig(**state["config"]) != self.config:
             raise ValueError(
                 f"the state is that of {state['config']}, this run is {self.config.given()}"
             )
@@ -214,12 +239,10 @@ class TrainingRun:
         return sums.means()
 
     @torch.no_grad()
-    def _test(self) -> tuple[float, float]:
+    def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         self.model.eval()
-        data, sums = self.dataset, _Sums(self.dataset.test_labels.device)
-        for images_NCHW, labels_N in batches(
-            data.test_images, data.test_labels, self.config.batch_size
-        ):
+        data, sums = self.dataset, _Sums(labels.device)
+        for images_NCHW, labels_N in batches(images, labels, self.config.batch_size):
             logits_NK = self.model(normalize(images_NCHW, data.mean, data.std))
             sums.add(F.cross_entropy(logits_NK, labels_N), logits_NK, labels_N)
         return sums.means()
@@ -227,7 +250,7 @@ class TrainingRun:
     def _is_at_chance(self, result: EpochResult) -> bool:
         return (
             result.train_accuracy <= self._chance_train
-            and result.test_accuracy <= self._chance_test
+            and result.selecting_accuracy <= self._chance_selecting
         )
 
 

@@ -25,7 +25,8 @@ class RecordedTrial:
 
     Args:
         config: its parameters.
-        accuracies: test accuracy by epoch; the best of those that are numbers is its result.
+        accuracies: test accuracy by epoch; the best of those that are numbers is its result, or
+            that of the best epoch by the metric validation_accuracy.
         outcome: the tag of that name; None writes none.
         key: its trial key; None writes none.
         status: MLflow's.
@@ -89,13 +90,14 @@ class Recorder:
             for name, values in by_epoch.items()
             for epoch, value in enumerate(values, 1)
         ]
-        numbers = [value for value in trial.accuracies if not math.isnan(value)]
-        if numbers:
-            best = max(numbers)
-            last = len(trial.accuracies)
+        last = len(trial.accuracies)
+        by = trial.metrics.get("validation_accuracy", trial.accuracies)
+        epochs = [epoch for epoch in range(last) if not math.isnan(trial.accuracies[epoch])]
+        if epochs:
+            best = max(epochs, key=lambda epoch: by[epoch])
             at = START_MS + 1000 * number + last
-            points.append(Metric("best_test_accuracy", best, at, last))
-            points.append(Metric("best_epoch", list(trial.accuracies).index(best) + 1, at, last))
+            points.append(Metric("best_test_accuracy", trial.accuracies[best], at, last))
+            points.append(Metric("best_epoch", best + 1, at, last))
         self.client.log_batch(
             run,
             metrics=points,

@@ -19,7 +19,7 @@ from orchestration.errors import InputError
 from orchestration.spec import SweepSpec
 
 NAN = float("nan")
-SPEC = {
+SPEC: dict[str, Any] = {
     "name": "sweep",
     "dataset": "digits",
     "epochs": 2,
@@ -45,11 +45,13 @@ Opener = Callable[[str], Results]
 class Sweep:
     """A recorded sweep, and one way to its results."""
 
-    def __init__(self, url: str, protocol: str, spec: dict[str, Any] | None = SPEC) -> None:
+    def __init__(
+        self, url: str, protocol: str, spec: dict[str, Any] | None = SPEC, name: str = "sweep"
+    ) -> None:
         self.recorder = Recorder(url)
-        self.url, self.protocol = url, protocol
+        self.url, self.protocol, self.name = url, protocol, name
         text = None if spec is None else SweepSpec.from_dict(spec).to_json()
-        self.experiment, self.parent = self.recorder.sweep("sweep", text)
+        self.experiment, self.parent = self.recorder.sweep(name, text)
 
     def config(self, architecture: str, norm: str, seed: int, **more: Any) -> dict[str, Any]:
         given = SweepSpec.from_dict(SPEC).cells()
@@ -71,8 +73,8 @@ class Sweep:
 
     def results(self) -> Results:
         if self.protocol == "REST":
-            return Results("sweep", tracking_uri=self.url)
-        return Results("sweep", database_url=self.url)
+            return Results(self.name, tracking_uri=self.url)
+        return Results(self.name, database_url=self.url)
 
     def cell(self, architecture: str, norm: str) -> pd.Series:
         table = self.results().best_of_seeds()
@@ -105,7 +107,9 @@ class TestEveryWay:
             "n_expected",
             "n_collapsed",
             "n_diverged",
+            "selected_on",
         ]
+        assert set(table["selected_on"]) == {"the test set"}
         assert list(zip(table["architecture"], table["norm"], strict=True)) == list(ACCURACIES)
         for row, values in zip(table.itertuples(), ACCURACIES.values(), strict=True):
             assert row.best == max(values)
@@ -169,6 +173,7 @@ class TestEveryWay:
             "last_test_accuracy",
             "outcome",
             "run_id",
+            "selected_on",
         ]
         assert seeds["run_id"].tolist() == [third, second, first]
         assert seeds["seed"].tolist() == [9, 42, 123]
@@ -178,12 +183,16 @@ class TestEveryWay:
         assert seeds["outcome"].tolist() == ["diverged", "collapsed", "completed"]
         last = sweep.results().last_epoch()
         assert list(last) == list(sweep.results().best_of_seeds())
+        assert last["selected_on"].isna().all()
         cell = last.iloc[4]
         assert cell[["norm", "best", "best_seed", "mean", "n_seeds"]].tolist() == [
             "bntt", 0.5, 123, 0.375, 2
         ]  # fmt: skip
         expected = sweep.results().expected_best()
-        assert expected.to_numpy().tolist() == [["snn", "bntt", 1, 0.5], ["snn", "bntt", 2, 0.75]]
+        on = "the test set"
+        assert expected.to_numpy().tolist() == [
+            ["snn", "bntt", 1, 0.5, on], ["snn", "bntt", 2, 0.75, on]
+        ]  # fmt: skip
 
     def test_differences_between_norms_are_paired_by_seed(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way)
@@ -200,6 +209,7 @@ class TestEveryWay:
             "t",
             "p",
             "p_holm",
+            "selected_on",
         ]
         pairs = [("batchnorm", "none"), ("homeostatic", "none"), ("homeostatic", "batchnorm")]
         assert list(zip(table["norm"], table["against"], strict=True))[:3] == pairs
@@ -232,6 +242,7 @@ class TestEveryWay:
         assert math.isnan(row["p_holm"])
         (row,) = sweep.results().norm_differences("last_test_accuracy").to_dict("records")
         assert row["difference_pp"] == pytest.approx(50)
+        assert row["selected_on"] is None
         with pytest.raises(InputError, match="best_test_accuracy or last_test_accuracy"):
             sweep.results().norm_differences("train_accuracy")
 
@@ -337,10 +348,49 @@ class TestEveryWay:
             [0.75, 2, 2]
         ]
         assert results.by_seed()["seed"].tolist() == [1, 2]
-        assert results.expected_best().to_numpy().tolist() == [[1, 0.625], [2, 0.75]]
+        expected = results.expected_best()[["n", "expected_best"]]
+        assert expected.to_numpy().tolist() == [[1, 0.625], [2, 0.75]]
         assert results.norm_differences().empty
         sweep.add({"seed": 2, "norm": "none"}, 1.0, key="c")
         assert sweep.results().norm_differences().empty
+
+    def test_held_out_images_selected_the_epoch(self, way: tuple[str, str]) -> None:
+        spec = {**SPEC, "training": {"validation_fraction": 0.125}}
+        sweep = Sweep(*way, spec=spec)
+        config = SweepSpec.from_dict(spec).trials()[0].config.given()
+        held_out = {"validation_accuracy": [0.5, 0.75]}
+        sweep.add(config, 0.9, 0.8, metrics=held_out)
+        # The same in all but that the test set selected: another trial.
+        sweep.add({**config, "validation_fraction": 0.0}, 1.0, 0.8)
+        results, told = sweep.results(), "12.5 % held-out training images"
+        best = results.best_of_seeds()
+        assert best.loc[0, ["best", "n_seeds"]].tolist() == [0.8, 1]
+        assert set(best["selected_on"]) == {told}
+        assert set(results.dependency_gap()["selected_on"]) == {told}
+        assert results.by_seed()[["best_epoch", "selected_on"]].to_numpy().tolist() == [[2, told]]
+        assert results.curves()["validation_accuracy"].dropna().tolist() == [0.5, 0.75]
+        assert set(results.trials()["last_validation_accuracy"].dropna()) == {0.75}
+
+    def test_a_trial_from_before_the_key_held_nothing_out(self, way: tuple[str, str]) -> None:
+        spec = {**SPEC, "grid": [{**SPEC["grid"][0], "validation_fraction": [0, 0.1]}]}
+        for text in (spec, None):
+            sweep = Sweep(*way, spec=text, name=f"sweep {text is None}")
+            config = sweep.config("ann", "none", 42)
+            newer = {**config, "validation_fraction": 0.1}
+            sweep.add({**config, "seed": 9}, 0.75)
+            del config["validation_fraction"]
+            sweep.add(config, 0.5)
+            # Without a key of ours the params alone tell.
+            sweep.add({**config, "seed": 123}, 0.25, key=None)
+            sweep.add(newer, 0.625)
+            best = sweep.results().best_of_seeds()
+            best = best[best["n_seeds"] > 0].set_index("validation_fraction")
+            assert best["n_seeds"].to_dict() == {0.0: 3, 0.1: 1}
+            assert best["best"].to_dict() == {0.0: 0.75, 0.1: 0.625}
+            assert best["selected_on"].to_dict() == {
+                0.0: "the test set", 0.1: "10 % held-out training images"
+            }  # fmt: skip
+            assert sorted(sweep.results().trials()["validation_fraction"]) == [0, 0, 0, 0.1]
 
     def test_a_spec_of_modules_that_are_not_here(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way, spec=None)

@@ -17,7 +17,8 @@ from orchestration.spec import SweepSpec
 
 
 def best(*cells: dict[str, Any]) -> pd.DataFrame:
-    counts = {"n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0}
+    counts: dict[str, Any] = {"n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0}
+    counts["selected_on"] = "the test set"
     return pd.DataFrame([{"architecture": "ann", **cell, **counts} for cell in cells])
 
 
@@ -32,6 +33,7 @@ def test_cells_that_agree_stand_side_by_side() -> None:
     assert list(table) == [
         "architecture", "norm", "best_a", "best_b", "difference_pp", "mean_a", "mean_b",
         "mean_difference_pp", "n_seeds_a", "n_expected_a", "n_seeds_b", "n_expected_b", "note",
+        "selected_on_a", "selected_on_b",
     ]  # fmt: skip
     assert table["norm"].tolist() == ["none", "batchnorm", "homeostatic"]
     assert table["best_a"].tolist()[:2] == [0.5, 0.75]

@@ -28,7 +28,13 @@ SPEC = {
     "training": {"batch_size": 16},
     "grid": [
         {"architecture": "ann", "norm": ["none", "homeostatic"], "width": 2},
-        {"architecture": "snn", "norm": "bntt", "num_steps": 2, "width": 2},
+        {
+            "architecture": "snn",
+            "norm": "bntt",
+            "num_steps": 2,
+            "width": 2,
+            "validation_fraction": 0.25,
+        },
     ],
 }
 
@@ -73,6 +79,18 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     spiking = next(run for run in first.values() if run.data.params["architecture"] == "snn")
     assert 0 <= spiking.data.metrics["spike_rate.conv1"] <= 1
     assert spiking.data.params["num_steps"] == "2"
+    assert spiking.data.params["validation_fraction"] == "0.25"
+    by_epoch = {
+        name: {
+            point.step: point.value
+            for point in client.get_metric_history(spiking.info.run_id, name)
+        }
+        for name in ("validation_accuracy", "validation_loss", "test_accuracy")
+    }
+    assert [list(points) for points in by_epoch.values()] == [[1, 2]] * 3
+    best = max(by_epoch["validation_accuracy"], key=lambda e: by_epoch["validation_accuracy"][e])
+    assert spiking.data.metrics["best_epoch"] == best
+    assert spiking.data.metrics["best_test_accuracy"] == by_epoch["test_accuracy"][best]
     folder = Path(settings.storage) / "driver"
     assert [path.name for path in folder.iterdir()] == ["driver.lock"], "work in progress is left"
 
@@ -87,8 +105,9 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert {run.data.params["seed"] for run in new} == {"3"}
     assert len(new) == 3
 
-    best = Results("driver", tracking_uri=settings.tracking_uri).best_of_seeds()
-    assert best["n_seeds"].tolist() == best["n_expected"].tolist() == [3, 3, 3]
+    table = Results("driver", tracking_uri=settings.tracking_uri).best_of_seeds()
+    assert table["n_seeds"].tolist() == table["n_expected"].tolist() == [3, 3, 3]
+    assert table["selected_on"].tolist()[1:] == ["the test set", "25 % held-out training images"]
 
 
 def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: MlflowClient) -> None:

@@ -93,6 +93,8 @@ def generated_spec(chance: random.Random, name: str) -> specs.SweepSpec:
         grid.append({"architecture": "snn", "norm": ["none", "bntt"], "num_steps": 4})
     if chance.random() < 0.4:
         grid[0]["learning_rate"] = chance.sample([1e-3, 0.1 + 0.2, 0.5, 1.0], 2)
+    if chance.random() < 0.5:
+        grid[-1]["validation_fraction"] = chance.choice([0, 0.1, [0, 0.1], [0.05, 0.1]])
     seeds = chance.sample([0, 1, 42, 123, 2**32 - 1], chance.randint(1, 3))
     given = {"name": name, "dataset": "digits", "epochs": 3, "seeds": seeds, "grid": grid}
     # Not from_dict, which would import the user's own norm; nobody has it here.
@@ -108,6 +110,13 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
     )
     trial.outcome = chance.choice(["completed", "completed", "collapsed", "diverged", None])
     trial.metrics = {"train_loss": [chance.choice([NAN, float("inf"), 0.25])]}
+    if config["validation_fraction"]:
+        trial.metrics |= {
+            name: chance.choices([0.1, 0.5, 0.75], k=len(trial.accuracies))
+            for name in ("validation_accuracy", "validation_loss")
+        }
+    elif chance.random() < 0.5:  # recorded before there was the key
+        trial.config = {k: v for k, v in config.items() if k != "validation_fraction"}
     odd = chance.random()
     if odd < 0.15:
         trial.status = chance.choice([None, "FAILED", "KILLED"])
@@ -119,7 +128,7 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
     elif odd < 0.5:
         trial.tags = {"snn_sweep.role": chance.choice(["Trial", "else"])}
     elif odd < 0.6:
-        trial.config = {**config, "width": 8, "no key of ours": "ünïcode \n%"}
+        trial.config = {**trial.config, "width": 8, "no key of ours": "ünïcode \n%"}
         trial.key = chance.choice([None, "another odd key"])
     return trial
 

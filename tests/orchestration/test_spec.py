@@ -145,6 +145,14 @@ def test_a_key_is_what_it_has_always_been() -> None:
     assert trial_key(config) == "f464f45f9d40bf27"
 
 
+@pytest.mark.parametrize(("key", "value"), [("validation_fraction", 0.1)])
+def test_a_key_that_came_later_counts_only_where_it_differs(key: str, value: Any) -> None:
+    config = RunConfig(architecture="snn", norm="bntt", dataset="digits", seed=42, epochs=8)
+    default = RunConfig.model_fields[key].default
+    assert trial_key(config.model_copy(update={key: default})) == trial_key(config)
+    assert trial_key(config.model_copy(update={key: value})) != trial_key(config)
+
+
 @given(st.randoms())
 def test_keys_do_not_depend_on_the_order_of_keys(order: random.Random) -> None:
     def shuffled(value: Any) -> Any:

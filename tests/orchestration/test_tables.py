@@ -20,7 +20,7 @@ def cell(architecture: str, norm: str, best: float, **more: object) -> dict[str,
     counts = {"n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0}
     spread = {"mean": best - 0.01, "std": 0.01, "ci_low": best - 0.03, "ci_high": best + 0.01}
     head = {"architecture": architecture, "norm": norm, "best": best, "best_seed": 42}
-    return {**head, **spread, **counts, **more}
+    return {**head, **spread, **counts, "selected_on": "the test set", **more}
 
 
 BEST = pd.DataFrame(
@@ -41,6 +41,7 @@ GAP = pd.DataFrame(
         "gap_pp": [8.0, 86.0],
         "ratio": [1.0, 10.75],
         "note": ["", "none: collapsed 3/3"],
+        "selected_on": "the test set",
     }
 )
 
@@ -55,6 +56,7 @@ def test_the_table_fits_a_terminal_and_says_what_a_cell_lacks_in_words() -> None
         "snn      homeostatic   90.00 (42)  89.00 ± 1.00  87.00–91.00  incomplete 2/3",
         "ann      a|b_c:N       33.33 (42)  32.33 ± 1.00  30.33–34.33  3/3",
         "ann      none                   –      – ± 1.00            –  0/3 no results",
+        "Epochs selected on the test set.",
     ]
 
 
@@ -80,7 +82,7 @@ def test_an_interval_is_cut_where_accuracies_end_and_only_in_tables() -> None:
 
 def test_one_seed_has_no_deviation() -> None:
     one = BEST.iloc[[1]].assign(std=NAN, ci_low=NAN, ci_high=NAN, n_seeds=1, n_expected=1)
-    assert render(one, "table").splitlines()[-1].split() == [
+    assert render(one, "table").splitlines()[-2].split() == [
         "snn", "bntt", "86.20", "(42)", "85.20", "–", "1/1"
     ]  # fmt: skip
 
@@ -90,7 +92,7 @@ def test_the_best_is_bold_and_never_a_cell_that_lacks_something() -> None:
     best = table.headings.index("best %")
     assert [row[best].strong for row in table.rows] == [False, True, False, True, False]
     markdown = render(BEST, "markdown")
-    assert [line.count("**") for line in markdown.splitlines()[2:]] == [0, 2, 0, 2, 0]
+    assert [line.count("**") for line in markdown.splitlines()[2:7]] == [0, 2, 0, 2, 0]
     assert "**86.20**" in markdown
     assert "<strong>86.20</strong>" in html(table)
 
@@ -148,6 +150,8 @@ def test_the_dependency_gap() -> None:
         "| snn | 10.00 | 96.00 | – | 86.00<sup>a</sup> | 10.75 |",
         "",
         "<sup>a</sup> none: collapsed 3/3",
+        "",
+        "Epochs selected on the test set.",
     ]
     lines = render(GAP, "table").splitlines()
     assert lines[3].index("8.00") == lines[4].index("6.00")
@@ -160,11 +164,14 @@ def test_differences_between_norms() -> None:
             "architecture": "snn", "norm": "bntt", "against": "none", "difference_pp": [-1.5, NAN],
             "ci_low_pp": [-2.0, NAN], "ci_high_pp": [-1.0, NAN], "n_pairs": [3, 1],
             "t": [9.0, NAN], "p": [0.0001, NAN], "p_holm": [0.0002, NAN],
+            "selected_on": "the test set",
         }
     )  # fmt: skip
     assert render(frame, "markdown").splitlines()[2:] == [
         "| snn | bntt | none | -1.50 | -2.00 to -1.00 | 3 | < 0.001 |",
         "| snn | bntt | none | – | – | 1 | – |",
+        "",
+        "Epochs selected on the test set.",
     ]
 
 
@@ -172,11 +179,37 @@ def test_two_sweeps_side_by_side() -> None:
     sides = {"best_a": 0.9, "best_b": NAN, "difference_pp": NAN}
     means = {"mean_a": 0.8, "mean_b": 0.7, "mean_difference_pp": 10.0}
     note = "a: collapsed 3/3; b: not there"
-    frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note}])
+    remark = "Epochs selected on the test set (A), on 10 % held-out training images (B)."
+    selected = {"selected_on_a": "the test set", "selected_on_b": "10 % held-out training images"}
+    frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note, **selected}])
     assert [line.split() for line in render(frame, "table").splitlines()[2:]] == [
         ["a:", "b", "90.00", "–", "–", "a", "80.00", "70.00", "10.00", "a"],
         ["a", "A:", "collapsed", "3/3;", "B:", "not", "there"],
+        remark.split(),
     ]
+    alike = frame.assign(selected_on_b="the test set")
+    assert render(alike, "table").splitlines()[-1] == "Epochs selected on the test set."
+
+
+def test_every_form_says_what_selected_the_epochs() -> None:
+    held_out = BEST.assign(selected_on="10 % held-out training images")
+    told = "Epochs selected on 10 % held-out training images."
+    assert render(held_out, "table").splitlines()[-1] == told
+    assert render(held_out, "markdown").splitlines()[-2:] == ["", told]
+    assert told.replace("%", r"\%") in render(held_out, "latex")
+    assert f"<p>{told}</p>" in html(shown(held_out))
+    assert {row["selected_on"] for row in json.loads(render(held_out, "json"))} == {
+        "10 % held-out training images"
+    }
+    assert "10 % held-out training images" in render(held_out, "csv")
+
+
+def test_cells_that_differ_in_it_are_told_apart_and_last_epochs_were_not_selected() -> None:
+    both = BEST.assign(selected_on=["the test set"] * 4 + ["5 % held-out training images"])
+    assert render(both, "table").splitlines()[-1] == (
+        "Epochs selected on the test set or 5 % held-out training images."
+    )
+    assert "selected" not in render(BEST.assign(selected_on=None), "table")
 
 
 def test_more_notes_than_letters() -> None:

@@ -31,6 +31,7 @@ def test_what_an_artificial_network_records() -> None:
         "schedule": "cosine",
         "warmup_epochs": 0,
         "augment": False,
+        "validation_fraction": 0.0,
         "width": 64,
         "image_size": 16,
     }
@@ -66,6 +67,7 @@ BAD: dict[str, list[Any]] = {
     "warmup_epochs": [-1, 0.5, True],
     "augment": [1, "yes", "no"],
     "stop_when_collapsed_after": [0, 1.5, True],
+    "validation_fraction": [-0.1, 0.6, 1, float("nan"), "10 %", True],
     "width": [0, 16.0, True],
     "image_size": [7, 16.0, True],
     "num_steps": [0, 2.5, True],
@@ -105,6 +107,8 @@ def test_a_bad_value_is_refused_by_the_name_of_its_key(key: str, value: Any) -> 
         ("image_size", 8, 8),
         ("augment", True, True),
         ("stop_when_collapsed_after", 1, 1),
+        ("validation_fraction", 0, 0.0),
+        ("validation_fraction", "5e-1", 0.5),
     ],
 )
 def test_a_value_at_the_edge_or_as_text_is_accepted(key: str, value: Any, means: Any) -> None:

@@ -71,6 +71,25 @@ def test_prints_what_the_run_measured(capsys: pytest.CaptureFixture[str]) -> Non
     assert last == best + str(run.outcome)
 
 
+def test_says_what_held_out_images_measured_and_that_they_selected(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*TINY, "--validation-fraction", "0.1"]) == 0
+    *epochs, last = capsys.readouterr().out.splitlines()
+    config = RunConfig(
+        architecture="ann", norm="homeostatic", dataset="digits", epochs=2, seed=42, width=2,
+        validation_fraction=0.1,
+    )  # fmt: skip
+    run = TrainingRun(config, load_dataset("digits", Path()))
+    for line, result in zip(epochs, run.epochs(), strict=True):
+        held_out = line.split("held out:")[1].split("test:")[0]
+        loss, accuracy = result.validation_loss, result.validation_accuracy
+        assert f"loss {loss:.4f}, accuracy {accuracy:7.2%}" in held_out
+    assert run.best is not None
+    told = f"test accuracy {run.best.test_accuracy:.2%} in epoch {run.best.epoch}, the best on "
+    assert last == f"{told}held-out training images; completed"
+
+
 def test_every_option_reaches_the_run(called: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     given = RunConfig(
         architecture="snn",
@@ -87,6 +106,7 @@ def test_every_option_reaches_the_run(called: list[Path], monkeypatch: pytest.Mo
         warmup_epochs=1,
         augment=True,
         stop_when_collapsed_after=2,
+        validation_fraction=0.25,
         width=2,
         image_size=9,
         num_steps=3,

@@ -116,11 +116,12 @@ def assert_bit_for_bit(ours: TrainingRun, theirs: TrainingRun) -> None:
 
 
 class TestResume:
+    @pytest.mark.parametrize("held_out", [0.0, 0.25])
     @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
     @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
     @pytest.mark.parametrize("architecture", ["ann", "snn"])
     def test_after_any_epoch_it_goes_on_as_undisturbed(
-        self, data: Dataset, architecture: str, optimizer: str, norm: str
+        self, data: Dataset, architecture: str, optimizer: str, norm: str, held_out: float
     ) -> None:
         keys = config(
             architecture=architecture,
@@ -129,6 +130,7 @@ class TestResume:
             augment=True,
             warmup_epochs=1,
             weight_decay=0.01,
+            validation_fraction=held_out,
         )
         undisturbed = TrainingRun(keys, data)
         states = [through_a_file(undisturbed.state_dict())]
@@ -150,6 +152,18 @@ class TestResume:
         fresh.load_state_dict(through_a_file(run.state_dict()))
         assert fresh.history == run.history
         assert_bit_for_bit(fresh, run)
+
+    def test_from_before_a_key_was_there(self, data: Dataset) -> None:
+        run, fresh = (TrainingRun(config(), data) for _ in range(2))
+        run.run_epoch()
+        state = run.state_dict()
+        del state["config"]["validation_fraction"]
+        for name in ("validation_loss", "validation_accuracy"):
+            del state["history"][0][name]
+        fresh.load_state_dict(state)
+        assert_bit_for_bit(fresh, run)
+        with pytest.raises(ValueError, match="the state is that of"):
+            TrainingRun(config(validation_fraction=0.25), data).load_state_dict(state)
 
     @pytest.mark.parametrize("change", [{"seed": 43}, {"norm": "batchnorm"}, {"epochs": 4}])
     def test_not_with_another_configuration(self, data: Dataset, change: dict[str, Any]) -> None:
