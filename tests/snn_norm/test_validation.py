@@ -20,10 +20,7 @@ from snn_norm.validation import hold_out
 
 
 def shades(root: Path) -> tuple[Tensor, ...]:
-    """A data set of this test: 20 images of class 0 and 40 of class 1, each of a shade of its own.
-
-    The darker half are the training images whose position is even.
-    """
+    """A data set of this test: 20 images of class 0 and 40 of class 1, each of a shade of its own."""
     del root
     labels = torch.arange(60) % 3 > 0
     order = torch.arange(60)
@@ -62,12 +59,11 @@ class TestSplit:
         assert [by_shade[shade] for shade in shade_of(images)] == labels.tolist()
         assert torch.equal(rest.test_images, data.test_images)
 
-    def test_it_is_the_same_every_time_and_not_the_first_images(self, data: Dataset) -> None:
-        torch.manual_seed(1)
-        first = hold_out(data, 0.25)[1]
-        torch.manual_seed(2)
-        assert torch.equal(first, hold_out(data, 0.25)[1])
-        assert shade_of(first) != shade_of(data.train_images[:15])
+    def test_it_is_what_it_has_always_been(self, data: Dataset) -> None:
+        # Another split would make recorded trials others than their keys say.
+        assert shade_of(hold_out(data, 0.25)[1]) == [
+            0, 246, 242, 14, 20, 26, 226, 224, 222, 220, 36, 218, 38, 210, 58
+        ]  # fmt: skip
 
     def test_the_scale_is_that_of_the_images_that_are_left(self, data: Dataset) -> None:
         rest, _, _ = hold_out(data, 0.25)
