@@ -20,7 +20,7 @@ from snn_norm.validation import hold_out
 
 
 def shades(root: Path) -> tuple[Tensor, ...]:
-    """A data set of this test: 20 images of class 0 and 40 of class 1, each of a shade of its own."""
+    """A data set of this test: 20 images of class 0, 40 of class 1, each of its own shade."""
     del root
     labels = torch.arange(60) % 3 > 0
     order = torch.arange(60)
