@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-import torch
 
 import snn_norm
 
@@ -29,6 +28,8 @@ def machine_tags(device: str) -> dict[str, str]:
         Machine (processor, cores, memory, GPU), software (Python, torch, snnTorch, CUDA) and, where
         this package is used from a git checkout, its commit.
     """
+    import torch  # a report needs the names above without it
+
     memory = psutil.virtual_memory().total / 2**30
     parts = [f"{os.cpu_count()} × {_processor()}, {memory:.0f} GiB"]
     software = [f"{name} {version(name)}" for name in ("torch", "snntorch")]

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestration.problems import did_you_mean, shown
+from snn_norm.catalogue import DATASETS, NORMS
 from snn_norm.config import RunConfig
-from snn_norm.data import DATASETS
-from snn_norm.norms import STATIC_NORMS, TEMPORAL_NORMS
 from snn_norm.references import check_call, is_reference, source_digest
 
 __all__ = ["References", "wrong_names"]
-
-_NORMS: dict[str, dict[str, Any]] = {"ann": STATIC_NORMS, "snn": TEMPORAL_NORMS}
 
 
 def wrong_names(values: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the names in a configuration, by key; other types are left unjudged."""
     architecture, norm = values.get("architecture"), values.get("norm")
     found = {
-        "architecture": _unless_known(architecture, _NORMS),
+        "architecture": _unless_known(architecture, NORMS),
         "norm": _wrong_norm(norm, architecture),
         "dataset": _unless_known(values.get("dataset"), DATASETS),
     }
@@ -29,12 +27,12 @@ def wrong_names(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _wrong_norm(name: object, architecture: object) -> str | None:
-    if not isinstance(architecture, str) or architecture not in _NORMS:
+    if not isinstance(architecture, str) or architecture not in NORMS:
         # The user's own network is handed the name and may make of it what it likes: any fits.
-        return _unless_known(name, {**STATIC_NORMS, **TEMPORAL_NORMS})
-    owner = next((other for other, norms in _NORMS.items() if name in norms), None)
+        return _unless_known(name, dict.fromkeys(itertools.chain(*NORMS.values())))
+    owner = next((other for other, norms in NORMS.items() if name in norms), None)
     hint = f", which belongs to architecture {owner}" if owner else None
-    return _unless_known(name, _NORMS[architecture], f" for architecture {architecture}", hint)
+    return _unless_known(name, NORMS[architecture], f" for architecture {architecture}", hint)
 
 
 def _unless_known(

@@ -15,42 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from snn_norm.catalogue import DATASETS
 from snn_norm.references import is_reference
 from snn_norm.sources import DatasetError, load_digits, load_own
 
 __all__ = [
-    "DATASETS",
     "Dataset",
     "DatasetError",
-    "DatasetInfo",
     "batches",
     "channel_statistics",
     "crop_and_flip",
     "load_dataset",
     "normalize",
 ]
-
-
-@dataclasses.dataclass(frozen=True)
-class DatasetInfo:
-    """What is known of a data set before it is loaded.
-
-    Args:
-        image_size: height and width in pixels unless another size is asked for.
-        augment: whether training crops and flips unless told otherwise.
-    """
-
-    image_size: int
-    augment: bool
-
-
-DATASETS: dict[str, DatasetInfo] = {
-    "digits": DatasetInfo(image_size=16, augment=False),
-    "mnist": DatasetInfo(image_size=28, augment=False),
-    "fashion-mnist": DatasetInfo(image_size=28, augment=False),
-    "cifar10": DatasetInfo(image_size=32, augment=True),
-    "cifar100": DatasetInfo(image_size=32, augment=True),
-}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -187,6 +187,24 @@ def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
         assert "93.75" in shown
 
 
+def test_answers_need_neither_torch_nor_ray(small: SweepSpec, tmp_path: Path) -> None:
+    program = """
+import sys
+from orchestration.cli import cli
+name, folder = sys.argv[1:]
+cli(["results", name], standalone_mode=False)
+cli(["report", name, "--output", folder], standalone_mode=False)
+cli(["compare", name, "headline-published"], standalone_mode=False)
+print(sorted({"torch", "ray"} & sys.modules.keys()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, small.name, str(tmp_path / "report")],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
 def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert "3 of 4" in run("list").stdout
     said = run("status", small.name).stdout

@@ -416,8 +416,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "optimiser: adam",
             5,
             "training.optimiser: is not a key here; valid are batch_size, learning_rate, "
-            "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment; "
-            "did you mean 'optimizer'?",
+            "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment, "
+            "validation_fraction; did you mean 'optimizer'?",
         ),
         (
             "num_steps: 10",
@@ -425,8 +425,14 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             10,
             "grid[1].num_step: is not a key here; valid are architecture, norm, dataset, epochs, "
             "batch_size, learning_rate, optimizer, momentum, weight_decay, schedule, "
-            "warmup_epochs, augment, width, image_size, num_steps, beta, threshold, slope; "
-            "did you mean 'num_steps'?",
+            "warmup_epochs, augment, validation_fraction, width, image_size, num_steps, beta, "
+            "threshold, slope; did you mean 'num_steps'?",
+        ),
+        (
+            "optimizer: adam",
+            "validation_fraction: 10",
+            5,
+            "training.validation_fraction: must be at most 0.5, got 10",
         ),
         (
             "optimizer: adam",

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import snn_norm.data
+from snn_norm.catalogue import DATASETS
 from snn_norm.data import (
-    DATASETS,
     Dataset,
     DatasetError,
     batches,

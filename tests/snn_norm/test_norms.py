@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from slow_norms import Array, SlowHomeostaticNorm, renormalized
 from torch import Tensor, nn
 
+from snn_norm.catalogue import NORMS
 from snn_norm.norms import STATIC_NORMS, TEMPORAL_NORMS, HomeostaticNorm, make_norm
 
 SHAPES = [(6, 3), (4, 3, 5), (3, 3, 2, 4)]
@@ -314,6 +315,9 @@ def scaled(num_features: int, num_steps: int | None = None) -> nn.Module:
 
 
 class TestMakeNorm:
+    def test_they_are_those_that_a_configuration_may_name(self) -> None:
+        assert {"ann": tuple(STATIC_NORMS), "snn": tuple(TEMPORAL_NORMS)} == NORMS
+
     def test_every_name_of_an_artificial_network(self) -> None:
         norms = {name: make_norm(name, 5) for name in STATIC_NORMS}
         x = torch.randn(4, 5, 2, 2)
