@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.contract import params_of
-from orchestration.grid import axes_of, later_params, trial_key
+from orchestration.grid import axes_of, later_params, trial_keys
 from orchestration.selection import SELECTED_ON, selected_on
 from orchestration.sources import Records
 from orchestration.spec import SweepSpec
@@ -163,10 +163,10 @@ def spec_cells(spec_json: str) -> SpecCells:
         axes,
         table,
         of_key={
-            trial_key(cell.model_copy(update={"seed": seed})): (number, seed)
+            key: (number, seed)
             for number, cell in enumerate(cells)
             if not own[number]
-            for seed in spec.seeds
+            for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
         },
         of_config={
             tuple(one.get(name) for name in _NAMES): number for number, one in enumerate(given)

@@ -29,6 +29,7 @@ __all__ = [
     "check_size",
     "later_params",
     "trial_key",
+    "trial_keys",
     "trials_of",
 ]
 
@@ -65,14 +66,26 @@ def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> st
         config: the trial's configuration.
         sources: digest of the source of each of the user's own modules it names.
     """
+    return trial_keys(config, [config.seed], sources)[0]
+
+
+def trial_keys(
+    cell: RunConfig, seeds: Iterable[int], sources: Mapping[str, str] | None = None
+) -> list[str]:
+    """The :func:`trial_key` of a cell with each of these seeds; its own seed does not matter."""
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {
         k: v + 0.0 if isinstance(v, float) else v
-        for k, v in config.given().items()
+        for k, v in cell.given().items()
         if k not in _LATER_KEYS or v != _LATER_KEYS[k]
     }
-    text = json.dumps({"config": given, "sources": dict(sources or {})}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    config = {**given, "seed": None}
+    text = json.dumps({"config": config, "sources": dict(sources or {})}, sort_keys=True)
+    # No value is None but this, and in a text the quotes would have backslashes.
+    before, _, after = text.partition('"seed": null')
+    return [
+        hashlib.sha256(f'{before}"seed": {seed}{after}'.encode()).hexdigest()[:16] for seed in seeds
+    ]
 
 
 def later_params() -> dict[str, str]:
@@ -136,9 +149,9 @@ def trials_of(
     for cell in cells:
         sources = references.digests(cell)
         label = _label(cell, axes)
-        for seed in seeds:
+        for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):
             config = cell.model_copy(update={"seed": seed})
-            trials.append(Trial(config, trial_key(config, sources), f"{label} seed {seed}"))
+            trials.append(Trial(config, key, f"{label} seed {seed}"))
     return trials
 
 
