@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -48,10 +49,15 @@ def _name(name: str) -> str:
     return name
 
 
-def _whole_gpus(gpu: float) -> float:
-    if gpu > 1 and gpu != int(gpu):
-        raise ValueError(f"must be a part of one GPU (such as 0.25) or a whole number, got {gpu:g}")
-    return gpu
+def _gpus(gpu: Any) -> float | str:
+    if gpu == "auto":
+        return "auto"
+    is_number = isinstance(gpu, int | float) and not isinstance(gpu, bool) and math.isfinite(gpu)
+    if is_number and (0 <= gpu < 1 or gpu == int(gpu) > 0):
+        return float(gpu)
+    raise ValueError(
+        f"must be a part of one GPU (such as 0.25), a whole number, or auto, got {shown(gpu)}"
+    )
 
 
 def _key_of(*valid: str) -> AfterValidator:
@@ -76,9 +82,8 @@ class Resources(_Section):
     """What one trial reserves while it runs."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
-    gpu: Annotated[float, Field(ge=0), AfterValidator(_whole_gpus)] | Literal["auto"] = Field(
-        0.0,
-        description="GPUs; a fraction lets several trials share one, auto as many as have room",
+    gpu: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = Field(
+        0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
     )
 
 

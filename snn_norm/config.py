@@ -26,6 +26,19 @@ def _number(value: Any) -> Any:
 
 _Number = Annotated[float, BeforeValidator(_number)]
 
+
+def _precision(value: Any) -> Any:
+    """Refuse another precision with more help than a list: users know bf16 by several names."""
+    if value not in ("float32", "bf16"):
+        raise ValueError(
+            "must be float32, or bf16 for convolutions in bfloat16 (its range is float32's, so "
+            f"losses are not scaled; float16 is not offered), got {value!r}"
+        )
+    return value
+
+
+_Precision = Annotated[Literal["float32", "bf16"], BeforeValidator(_precision)]
+
 SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
 """Keys of the spiking network alone, with their defaults."""
 
@@ -59,6 +72,9 @@ class RunConfig(BaseModel):
     )
     warmup_epochs: int = Field(0, ge=0, description="epochs of linear rise before the schedule")
     augment: bool | None = Field(None, description="random crop and flip; default for CIFAR only")
+    precision: _Precision = Field(
+        "float32", description="float32, or bf16: convolutions in bfloat16, all else in float32"
+    )
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"
     )
@@ -145,6 +161,7 @@ TRAINING_KEYS = (
     "schedule",
     "warmup_epochs",
     "augment",
+    "precision",
     "validation_fraction",
 )
 """Keys that shape the training and may stand in a spec's ``training`` section."""

@@ -129,7 +129,8 @@ def _device(name: str) -> torch.device:
 def _in_words(error: Any) -> str:
     """A line for one wrong key; what concerns several keys names them itself."""
     if error["type"] == "value_error":
-        return str(error["ctx"]["error"])
+        reason = str(error["ctx"]["error"])
+        return f"{_flag(error['loc'][0])}: {reason}" if error["loc"] else reason
     key = str(error["loc"][0])
     description = RunConfig.model_fields[key].description
     return f"{_flag(key)}: {error['msg']}, got {error['input']!r} ({description})"

@@ -227,7 +227,7 @@ class TrainingRun:
         ):
             if self.config.augment:
                 images_NCHW = crop_and_flip(images_NCHW, augmentation)
-            logits_NK = self.model(normalize(images_NCHW, data.mean, data.std))
+            logits_NK = self._logits(images_NCHW)
             loss = F.cross_entropy(logits_NK, labels_N)
             self._optimizer.zero_grad()
             loss.backward()
@@ -241,11 +241,19 @@ class TrainingRun:
     @torch.no_grad()
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         self.model.eval()
-        data, sums = self.dataset, _Sums(labels.device)
+        sums = _Sums(labels.device)
         for images_NCHW, labels_N in batches(images, labels, self.config.batch_size):
-            logits_NK = self.model(normalize(images_NCHW, data.mean, data.std))
+            logits_NK = self._logits(images_NCHW)
             sums.add(F.cross_entropy(logits_NK, labels_N), logits_NK, labels_N)
         return sums.means()
+
+    def _logits(self, images_NCHW: Tensor) -> Tensor:
+        """The network's forward pass, in the configured precision; logits in float32 at least."""
+        bf16 = self.config.precision == "bf16"
+        x_NCHW = normalize(images_NCHW, self.dataset.mean, self.dataset.std)
+        with torch.autocast(x_NCHW.device.type, torch.bfloat16, enabled=bf16):
+            logits_NK: Tensor = self.model(x_NCHW)
+        return logits_NK.float() if bf16 else logits_NK
 
     def _is_at_chance(self, result: EpochResult) -> bool:
         return (

@@ -309,6 +309,26 @@ class TestEveryWay:
         assert sweep.cell("ann", "none")[["best", "n_seeds"]].tolist() == [0.5, 1]
         assert sweep.results().trials()["in_spec"].tolist().count(True) == 1
 
+    @pytest.mark.parametrize("spec", [SPEC, None])
+    @pytest.mark.parametrize("key", ["by configuration", None])
+    def test_a_record_older_than_a_key_is_in_the_cell_of_its_default(
+        self, way: tuple[str, str], spec: dict[str, Any] | None, key: str | None
+    ) -> None:
+        sweep = Sweep(*way, spec)
+        old = sweep.config("snn", "bntt", 42)
+        assert old.pop("precision") == "float32"
+        sweep.add(old, 0.9, key=key)
+        sweep.add(sweep.config("snn", "bntt", 123), 0.8)
+        other = sweep.config("snn", "bntt", 9, precision="bf16")
+        sweep.add(other, 0.7)
+        table = sweep.results().best_of_seeds()
+        assert ("precision" in table) == (spec is None)
+        cell = table[table["norm"] == "bntt"].sort_values("best").iloc[-1]
+        assert cell[["best", "best_seed", "n_seeds"]].tolist() == [0.9, 42, 2]
+        trials = sweep.results().trials().set_index("seed")
+        assert trials["precision"].to_dict() == {42: "float32", 123: "float32", 9: "bf16"}
+        assert trials["in_spec"].to_dict() == {42: True, 123: True, 9: spec is None}
+
     def test_a_diverged_trial_is_counted(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way)
         sweep.add(sweep.config("ann", "none", 9), NAN, outcome="diverged")

@@ -145,7 +145,7 @@ def test_a_key_is_what_it_has_always_been() -> None:
     assert trial_key(config) == "f464f45f9d40bf27"
 
 
-@pytest.mark.parametrize(("key", "value"), [("validation_fraction", 0.1)])
+@pytest.mark.parametrize(("key", "value"), [("precision", "bf16"), ("validation_fraction", 0.1)])
 def test_a_key_that_came_later_counts_only_where_it_differs(key: str, value: Any) -> None:
     config = RunConfig(architecture="snn", norm="bntt", dataset="digits", seed=42, epochs=8)
     default = RunConfig.model_fields[key].default
@@ -181,6 +181,7 @@ def test_keys_do_not_depend_on_the_order_of_keys(order: random.Random) -> None:
         {"training": {"weight_decay": 0}},
         {"training": {"weight_decay": -0.0}},
         {"training": {"schedule": "cosine", "batch_size": 128}},
+        {"training": {"precision": "float32"}},
         {"grid": [{"architecture": ["ann"], "norm": ["none"]}]},
         {"grid": [{"architecture": "ann", "norm": "none", "image_size": 16, "augment": False}]},
     ],
@@ -199,6 +200,7 @@ def test_keys_do_not_depend_on_what_does_not_change_the_numbers(changes: dict[st
         {"dataset": "mnist"},
         {"training": {"learning_rate": 0.002}},
         {"training": {"weight_decay": 1e-300}},
+        {"training": {"precision": "bf16"}},
         {"stop_when_collapsed": {"after_epochs": 1}},
     ],
     ids=str,
@@ -252,6 +254,10 @@ def test_changed_code_of_the_user_is_another_trial(users_module: Path) -> None:
         # image_size follows from the data set.
         ([{"architecture": "ann", "norm": "none", "dataset": ["digits", "mnist"]}], ("dataset",)),
         ([{"architecture": "ann", "norm": "none", "width": [16, 16]}], ()),
+        (
+            [{"architecture": "ann", "norm": "none", "precision": ["float32", "bf16"]}],
+            ("precision",),
+        ),
         # Only one of two cells that are alike otherwise has it.
         (
             [
@@ -402,21 +408,21 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epoch: 8",
             3,
             "epoch: is not a key here; valid are name, dataset, epochs, seeds, training, grid, "
-            "resources, retries, stop_when_collapsed; did you mean 'epochs'?",
+            "resources, retries, reuse, stop_when_collapsed; did you mean 'epochs'?",
         ),
         (
             "epochs: 8",
             "epochs: 8\nwidth: 16",
             4,
             "width: is not a key here; valid are name, dataset, epochs, seeds, training, grid, "
-            "resources, retries, stop_when_collapsed; it belongs in an entry of the grid",
+            "resources, retries, reuse, stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (
             "optimizer: adam",
             "optimiser: adam",
             5,
             "training.optimiser: is not a key here; valid are batch_size, learning_rate, "
-            "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment, "
+            "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment, precision, "
             "validation_fraction; did you mean 'optimizer'?",
         ),
         (
@@ -425,8 +431,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             10,
             "grid[1].num_step: is not a key here; valid are architecture, norm, dataset, epochs, "
             "batch_size, learning_rate, optimizer, momentum, weight_decay, schedule, "
-            "warmup_epochs, augment, validation_fraction, width, image_size, num_steps, beta, "
-            "threshold, slope; did you mean 'num_steps'?",
+            "warmup_epochs, augment, precision, validation_fraction, width, image_size, num_steps, "
+            "beta, threshold, slope; did you mean 'num_steps'?",
         ),
         (
             "optimizer: adam",
@@ -439,6 +445,13 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "optimizer: adan",
             5,
             "training.optimizer: must be one of adam, adamw, sgd, got 'adan'; did you mean 'adam'?",
+        ),
+        (
+            "optimizer: adam",
+            "precision: bfloat16",
+            5,
+            "training.precision: must be float32, or bf16 for convolutions in bfloat16 (its range "
+            "is float32's, so losses are not scaled; float16 is not offered), got 'bfloat16'",
         ),
         ("0.001", ".nan", 5, "training.learning_rate: must be a finite number, got nan"),
         ("0.001", "-1", 5, "training.learning_rate: must be greater than 0, got -1"),
@@ -500,7 +513,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epochs: 8\nresources: {gpu: 1.5}",
             4,
-            "resources.gpu: must be a part of one GPU (such as 0.25) or a whole number, got 1.5",
+            "resources.gpu: must be a part of one GPU (such as 0.25), a whole number, or auto, "
+            "got 1.5",
         ),
         (
             "epochs: 8",

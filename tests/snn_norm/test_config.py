@@ -31,6 +31,7 @@ def test_what_an_artificial_network_records() -> None:
         "schedule": "cosine",
         "warmup_epochs": 0,
         "augment": False,
+        "precision": "float32",
         "validation_fraction": 0.0,
         "width": 64,
         "image_size": 16,
@@ -66,6 +67,7 @@ BAD: dict[str, list[Any]] = {
     "schedule": ["step", 0],
     "warmup_epochs": [-1, 0.5, True],
     "augment": [1, "yes", "no"],
+    "precision": ["bfloat16", "fp16", 32, True, ["bf16"]],
     "stop_when_collapsed_after": [0, 1.5, True],
     "validation_fraction": [-0.1, 0.6, 1, float("nan"), "10 %", True],
     "width": [0, 16.0, True],
@@ -115,6 +117,11 @@ def test_a_value_at_the_edge_or_as_text_is_accepted(key: str, value: Any, means:
     got = getattr(config(SNN, **{key: value}), key)
     assert got == means
     assert type(got) is type(means)
+
+
+def test_an_unknown_precision_is_told_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"must be float32, or bf16 for .*, got 'bfloat16'"):
+        config(precision="bfloat16")
 
 
 def test_an_unknown_key_is_refused_by_name() -> None:

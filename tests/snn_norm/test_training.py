@@ -116,12 +116,12 @@ def assert_bit_for_bit(ours: TrainingRun, theirs: TrainingRun) -> None:
 
 
 class TestResume:
-    @pytest.mark.parametrize("held_out", [0.0, 0.25])
+    @pytest.mark.parametrize("changes", [{}, {"validation_fraction": 0.25}, {"precision": "bf16"}])
     @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
     @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
     @pytest.mark.parametrize("architecture", ["ann", "snn"])
     def test_after_any_epoch_it_goes_on_as_undisturbed(
-        self, data: Dataset, architecture: str, optimizer: str, norm: str, held_out: float
+        self, data: Dataset, architecture: str, optimizer: str, norm: str, changes: dict[str, Any]
     ) -> None:
         keys = config(
             architecture=architecture,
@@ -130,7 +130,7 @@ class TestResume:
             augment=True,
             warmup_epochs=1,
             weight_decay=0.01,
-            validation_fraction=held_out,
+            **changes,
         )
         undisturbed = TrainingRun(keys, data)
         states = [through_a_file(undisturbed.state_dict())]
@@ -157,7 +157,7 @@ class TestResume:
         run, fresh = (TrainingRun(config(), data) for _ in range(2))
         run.run_epoch()
         state = run.state_dict()
-        del state["config"]["validation_fraction"]
+        del state["config"]["validation_fraction"], state["config"]["precision"]
         for name in ("validation_loss", "validation_accuracy"):
             del state["history"][0][name]
         fresh.load_state_dict(state)
@@ -173,6 +173,22 @@ class TestResume:
         with pytest.raises(ValueError, match=r"the state is that of .*this run is"):
             other.load_state_dict(run.state_dict())
         assert_bit_for_bit(other, untouched)
+
+
+@pytest.mark.parametrize("architecture", ["ann", "snn"])
+@pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy", "none"])
+def test_bf16_is_near_float32_and_keeps_float32(
+    data: Dataset, architecture: str, norm: str
+) -> None:
+    runs = [
+        TrainingRun(config(architecture=architecture, norm=norm, precision=precision), data)
+        for precision in ("float32", "bf16")
+    ]
+    exact, rounded = (run.run_epoch() for run in runs)
+    assert rounded.train_loss != exact.train_loss
+    assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.15)
+    floating = [v for v in runs[1].model.state_dict().values() if v.is_floating_point()]
+    assert {value.dtype for value in floating} == {torch.float32}
 
 
 class TestSeed:
