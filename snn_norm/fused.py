@@ -11,7 +11,6 @@ step's tensors are used up while they are in the processor's cache.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["Neuron", "Standardization", "fire", "kept_as_bytes"]
+__all__ = ["Neuron", "Standardization", "fire"]
 
 
 class Neuron(NamedTuple):
@@ -73,19 +72,6 @@ def fire(
     )
     assert membrane_N is not None
     return spikes_TN, membrane_N
-
-
-def kept_as_bytes(spikes: Tensor) -> AbstractContextManager[Any]:
-    """While it lasts, what an operation keeps of ``spikes``, 0 or 1, is kept in a byte each."""
-    address, dtype = spikes.data_ptr(), spikes.dtype  # and not the spikes themselves
-
-    def pack(tensor: Tensor) -> Tensor:
-        return tensor.to(torch.int8) if tensor.data_ptr() == address else tensor
-
-    def unpack(tensor: Tensor) -> Tensor:
-        return tensor.to(dtype) if tensor.dtype == torch.int8 else tensor
-
-    return torch.autograd.graph.saved_tensors_hooks(pack, unpack)
 
 
 class _Fire(torch.autograd.Function):

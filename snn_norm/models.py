@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Literal, TypeGuard
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal, TypeGuard
 
 import snntorch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snn_norm.fused import kept_as_bytes
+from snn_norm.kept import KeptSpikes, made_anew
 from snn_norm.neurons import LIF, LeakyReadout, State
 from snn_norm.norms import make_norm
 from snn_norm.references import is_reference, load_reference
@@ -29,6 +30,13 @@ _HIDDEN = 256
 
 _VALUES_AT_ONCE = 7_000_000
 """Values of the first layer in a stretch of time steps: enough to keep the processor busy."""
+
+_STEPS_KEPT = 25
+"""Of more time steps than these, the last are kept whole for the gradient, and of those before
+the convolutions in ``_MADE_ANEW`` are computed a second time."""
+
+_MADE_ANEW = ("conv2", "conv3")
+"""Three fifths of what the convolutions put out, for three eighths of their arithmetic."""
 
 
 class _CNN(nn.Module):
@@ -216,12 +224,17 @@ class SNNCNN(_CNN):
 
     def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
         """The classifier's output (T, N, K) at some time steps, after the first convolution."""
+        early = steps.stop <= self.num_steps - _STEPS_KEPT
         for name, convolution in self.convolutions.items():
+            less_kept: AbstractContextManager[Any] = nullcontext()
             if name != "conv1":
-                # Pooled spikes are a quarter as many, and no longer 0 or 1.
-                with kept_as_bytes(x_TNCHW) if _pooled(name) else nullcontext():
+                spikes = KeptSpikes(x_TNCHW, levels=1 if _pooled(name) else 4)
+                with spikes.as_bytes():
                     x_TNCHW = _each_step(convolution, x_TNCHW)
-            x_TNCHW = self._fire(name, x_TNCHW, steps, states[name])
+                if early and name in _MADE_ANEW:
+                    less_kept = made_anew(x_TNCHW, partial(_again, convolution, spikes))
+            with less_kept:
+                x_TNCHW = self._fire(name, x_TNCHW, steps, states[name])
         spikes_TNF = self.neurons["hidden"](self.hidden(x_TNCHW.flatten(2)), state=states["hidden"])
         outputs_TNK: Tensor = self.classifier(spikes_TNF)
         return outputs_TNK
@@ -269,6 +282,11 @@ def _each_step(layer: Callable[[Tensor], Tensor], x_TNCHW: Tensor) -> Tensor:
     """Apply a layer for images to every image of every time step."""
     y_TNCHW: Tensor = layer(x_TNCHW.flatten(0, 1)).unflatten(0, x_TNCHW.shape[:2])
     return y_TNCHW
+
+
+def _again(convolution: nn.Module, spikes: KeptSpikes) -> Tensor:
+    """What the convolution made of these spikes."""
+    return _each_step(convolution.forward, spikes.again())
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"ann": ANNCNN, "snn": SNNCNN}

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d, models
-from snn_norm.fused import Neuron, fire, kept_as_bytes
+from snn_norm.fused import Neuron, fire
+from snn_norm.kept import KeptSpikes, made_anew
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
 NORMS = [None, BatchNormThroughTime2d, TemporalHomeostaticNorm2d]
@@ -103,6 +104,33 @@ def test_stretches_joined_are_the_whole(norm: type | None) -> None:
     torch.testing.assert_close(gradients(joined, [x, *parameters]), grads)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("norm", ["none", "bntt", "homeostatic"])
+def test_early_steps_are_made_anew_to_the_same_numbers(
+    norm: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
+    torch.manual_seed(0)
+    model = SNNCNN(norm, num_steps=6, slope=2.0, image_size=8, width=3)
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    x = torch.randn(2, 3, 8, 8)
+    results, calls = [], []
+    convolution = model.convolutions["conv2"]
+    forward = convolution.forward
+    monkeypatch.setattr(convolution, "forward", lambda x: (calls.append(len(x)), forward(x))[1])
+    for steps_kept, times in ((25, 3), (2, 5), (0, 6)):
+        monkeypatch.setattr(models, "_STEPS_KEPT", steps_kept)
+        model.load_state_dict(start)
+        calls.clear()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(x)
+        grads = torch.autograd.grad(logits.square().sum(), list(model.parameters()))
+        assert len(calls) == times
+        results.append([tensor.clone() for tensor in (logits, *grads, *model.buffers())])
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("norm", ["none", "bntt", "homeostatic"])
 def test_network_in_stretches_is_the_network_at_once(
     norm: str, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +140,7 @@ def test_network_in_stretches_is_the_network_at_once(
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     start = {key: value.clone() for key, value in model.state_dict().items()}
     results = []
+    monkeypatch.setattr(models, "_STEPS_KEPT", 2)
     for values in (10**9, 2 * 2 * 3 * 8 * 8, 1):  # one stretch, three, five
         monkeypatch.setattr(models, "_VALUES_AT_ONCE", values)
         model.load_state_dict(start)
@@ -136,15 +165,38 @@ def test_without_batch_statistics_they_are_constants() -> None:
     )
 
 
-def test_spikes_are_kept_as_bytes() -> None:
-    x, weight = (sequence(1)[0] > 0).float(), torch.randn(4, C, 3, 3, requires_grad=True)
+@pytest.mark.parametrize("levels", [1, 4])
+def test_spikes_are_kept_as_bytes(levels: int) -> None:
+    x = (sequence(1, size=8)[0] > 0).float()
+    weight = torch.randn(4, C, 3, 3, requires_grad=True)
+    if levels == 4:
+        x = F.avg_pool2d(x, 2)
+        assert set(x.unique().tolist()) >= {0.25, 0.5, 0.75}
     x.requires_grad_()
-    with kept_as_bytes(x):
+    spikes = KeptSpikes(x, levels)
+    with spikes.as_bytes():
         y = F.conv2d(x, weight)
-    assert y.grad_fn._raw_saved_input.data.dtype == torch.int8
-    assert y.grad_fn._raw_saved_weight.data.dtype == torch.float32
+    assert y.grad_fn._raw_saved_input.data[1].dtype == torch.int8
+    assert y.grad_fn._raw_saved_weight.data[1] is weight
+    assert torch.equal(spikes.again(), x)
     expected = F.conv2d(x, weight)
     torch.testing.assert_close(gradients(y, [x, weight]), gradients(expected, [x, weight]))
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_what_can_be_made_anew_is_not_kept(enabled: bool) -> None:
+    x, weight = torch.randn(3, 4), torch.randn(4, 4, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        y = x @ weight
+        with made_anew(y, lambda: x @ weight):
+            z = y.exp2()
+            z = z * y
+    assert z.grad_fn._raw_saved_other.data[1].numel() == 0
+    (grad,) = gradients(z, [weight])
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        y = x @ weight
+        expected = y.exp2() * y
+    assert torch.equal(grad, *gradients(expected, [weight]))
 
 
 @pytest.mark.parametrize("norm", NORMS)
