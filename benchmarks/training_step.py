@@ -6,6 +6,10 @@ Every contender runs in a process of its own, the way its users run it, and take
 in turn with the others, so that a machine that slows down slows down for all of them. Memory is
 the peak over what the process held before the step: resident memory on a CPU, allocated memory on a
 GPU. SpikingJelly is left out where it is not installed.
+
+    python -m benchmarks.training_step --over-time --results over-time.jsonl
+
+measures each number of time steps in turn, and goes on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ from __future__ import annotations
 import argparse
 import ctypes
 import importlib.util
+import json
 import multiprocessing
 import platform
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,10 +32,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm import tqdm
 
 from benchmarks.peers import CONTENDERS, Setting
 
 _WARM_UP_IMAGES = 2
+
+_OVER_TIME = ("snn_norm", "snnTorch loop", "SpikingJelly multi-step")
+"""Whose time and memory are followed over time steps, unless others are named."""
 
 
 def main() -> None:
@@ -48,22 +58,27 @@ def main() -> None:
         help="cpu counts processor time: for a machine shared with others, with --threads 1",
     )  # fmt: skip
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS)
     parser.add_argument(
         "--over-time", type=int, nargs="*", metavar="T",
         help="instead: time and memory at these numbers of time steps (5 10 25 50 100)",
     )  # fmt: skip
+    parser.add_argument(
+        "--results", type=Path, help="file of JSON lines with --over-time, continued if it exists"
+    )
     arguments = vars(parser.parse_args())
-    repeats, names = arguments.pop("repeats"), arguments.pop("only")
+    repeats, results, over_time = (
+        arguments.pop(key) for key in ("repeats", "results", "over_time")
+    )
+    names = arguments.pop("only") or (CONTENDERS if over_time is None else _OVER_TIME)
     if importlib.util.find_spec("spikingjelly") is None:
         names = [name for name in names if not name.startswith("SpikingJelly")]
-    over_time = arguments.pop("over_time")
     setting = Setting(**arguments)
     print(f"{_machine()}; {setting}\n")
     if over_time is None:
         _print_contenders(measure(names, setting, repeats))
     else:
-        _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats)
+        _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats, results)
 
 
 def measure(names: list[str], setting: Setting, repeats: int) -> dict[str, tuple[float, int]]:
@@ -179,13 +194,40 @@ def _print_contenders(results: dict[str, tuple[float, int]]) -> None:
         )
 
 
-def _print_over_time(names: list[str], setting: Setting, steps: list[int], repeats: int) -> None:
+def _print_over_time(
+    names: list[str], setting: Setting, steps: list[int], repeats: int, path: Path | None
+) -> None:
+    """Measure what the file at ``path`` lacks, then print a table and how memory grew."""
+    found = _read(path)
+    for num_steps in tqdm(steps, unit="T", file=sys.stderr):
+        at = setting._replace(num_steps=num_steps)
+        missing = [name for name in names if (name, at) not in found]
+        for name, measured in (measure(missing, at, repeats) if missing else {}).items():
+            found[name, at] = measured
+            if path is not None:
+                with path.open("a") as file:
+                    file.write(json.dumps([name, at, measured]) + "\n")
     print("| T | " + " | ".join(f"{name}, ms | MB" for name in names) + " |")
     print("| ---: |" + " ---: | ---: |" * len(names))
     for num_steps in steps:
-        results = measure(names, setting._replace(num_steps=num_steps), repeats)
-        cells = (f"{seconds * 1e3:.0f} | {peak / 1e6:.0f}" for seconds, peak in results.values())
-        print(f"| {num_steps} | " + " | ".join(cells) + " |", flush=True)
+        results = [found[name, setting._replace(num_steps=num_steps)] for name in names]
+        cells = (f"{seconds * 1e3:.0f} | {peak / 1e6:.0f}" for seconds, peak in results)
+        print(f"| {num_steps} | " + " | ".join(cells) + " |")
+    print()
+    few, many = (25, 100) if {25, 100} <= set(steps) else (min(steps), max(steps))
+    for name in names:
+        grown = [found[name, setting._replace(num_steps=num)][1] for num in (few, many)]
+        linear = many / few
+        print(
+            f"{name}: memory from T = {few} to {many}: {grown[1] / grown[0] / linear:.2f} of linear"
+        )
+
+
+def _read(path: Path | None) -> dict[tuple[str, Setting], tuple[float, int]]:
+    if path is None or not path.exists():
+        return {}
+    rows = map(json.loads, path.open())
+    return {(name, Setting(*setting)): tuple(measured) for name, setting, measured in rows}
 
 
 def _machine() -> str:
