@@ -36,7 +36,7 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.down()
-        self._listener.close()
+        _cut(self._listener)  # which wakes who waits there
 
     def down(self) -> None:
         with self._lock:
@@ -65,15 +65,21 @@ class Proxy:
             except OSError:
                 return  # closed
             with self._lock:
-                if self._down:
+                server = None if self._down else self._reach_target()
+                if server is None:
                     _cut(client)
                     continue
-                server = socket.create_connection(("127.0.0.1", self._target_port))
                 self._open |= {client, server}
             for source, sink, is_reply in ((client, server, False), (server, client, True)):
                 threading.Thread(
                     target=self._forward, args=(source, sink, is_reply), daemon=True
                 ).start()
+
+    def _reach_target(self) -> socket.socket | None:
+        try:
+            return socket.create_connection(("127.0.0.1", self._target_port))
+        except ConnectionRefusedError:
+            return None
 
     def _forward(self, source: socket.socket, sink: socket.socket, is_reply: bool) -> None:
         while True:

@@ -90,7 +90,7 @@ class StruckSweep:
 
     def wait_for_a_moment(self, process: subprocess.Popen[str], *, after: float = 0.0) -> None:
         """Wait for a random moment of the training, after this part of it at the earliest."""
-        moment = max(1, int(self.random.uniform(after, 0.95) * PASSES))
+        moment = max(1, int(self.random.uniform(after, 0.85) * PASSES))
         wait_until(lambda: self.passes >= moment or process.poll() is not None)
         time.sleep(self.random.uniform(0, 0.2))
 
