@@ -29,10 +29,11 @@ from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.differences import norm_differences
 from orchestration.errors import InputError, SpecError
 from orchestration.gap import dependency_gap
+from orchestration.mlflow_database import UnknownSchemaError
 from orchestration.rest_source import RestSource
 from orchestration.selection import SELECTED_ON
 from orchestration.sources import ALL_METRICS, EPOCH_METRICS, SPIKE_RATE, Records, Source
-from orchestration.sql_source import SqlSource, UnknownSchemaError
+from orchestration.sql_source import SqlSource
 from orchestration.statistics import cell_statistics, expected_best
 from services.settings import Settings
 from services.tracking import reading_uri

@@ -1,25 +1,31 @@
 """MLflow's database, read directly: the same records as over REST, in a few queries.
 
-Nobody promises this schema, so only versions that were looked at are read; ``open_source`` goes
-over REST for any other. Nothing is ever written: SQLite is opened read-only, and on Postgres the
-transaction is.
+Versions of it that are not known are not read: the answers then come over REST.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import urllib.parse
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 
 from orchestration.contract import OUTCOME_TAG, ROLE_TAG, SPEC_TAG, TRIAL_KEY_TAG
-from orchestration.errors import InputError
+from orchestration.mlflow_database import (
+    EXPERIMENTS,
+    KNOWN_SCHEMAS,
+    LATEST_METRICS,
+    METRICS,
+    PARAMS,
+    RUNS,
+    TAGS,
+    VERSION,
+    UnknownSchemaError,
+    open_read_only,
+)
 from orchestration.sources import (
     ALL_METRICS,
     METRICS_BY_EPOCH,
@@ -33,81 +39,12 @@ from orchestration.sources import (
 )
 from services.tracking import ServiceError
 
-__all__ = ["KNOWN_SCHEMAS", "SqlSource", "UnknownSchemaError"]
-
-KNOWN_SCHEMAS = frozenset(
-    {
-        "1b5f0d9ad7c1",
-        "e1f2a3b4c5d6",
-        "76601a5f987d",
-        "c3d6457b6d8a",
-        "a5b4c3d2e1f0",
-        "ae8bbe7743c9",
-        "7d34483879f0",
-        "da6fb0208061",
-        "89d3d66ed43f",
-        "b7e4c1a90f23",
-        "a8b9c0d1e2f3",
-        "c1d2e3f4a5b6",
-        "c3d9e7f1a2b4",
-        "6f8d9c3b2a1e",
-        "1971f2d9a75b",
-        "17e22815139b",
-        "b7e2c1a4d9f3",
-        "75868b020152",
-        "dc11669786a5",
-    }
-)
-"""Versions of MLflow's schema, 3.10 to 3.17, whose tables below were looked at and are alike."""
-
-_meta = sa.MetaData()
-_experiments = sa.Table(
-    "experiments",
-    _meta,
-    sa.Column("experiment_id", sa.Integer),
-    sa.Column("name", sa.String),
-    sa.Column("lifecycle_stage", sa.String),
-    sa.Column("workspace", sa.String),
-)
-_runs = sa.Table(
-    "runs",
-    _meta,
-    sa.Column("run_uuid", sa.String),
-    sa.Column("status", sa.String),
-    sa.Column("start_time", sa.BigInteger),
-    sa.Column("end_time", sa.BigInteger),
-    sa.Column("lifecycle_stage", sa.String),
-    sa.Column("experiment_id", sa.Integer),
-)
-
-
-def _values(name: str, *more: sa.Column[Any]) -> sa.Table:
-    """A table of MLflow's that holds a named value a run."""
-    return sa.Table(
-        name, _meta, sa.Column("run_uuid", sa.String), sa.Column("key", sa.String), *more
-    )
-
-
-_params = _values("params", sa.Column("value", sa.String))
-_tags = _values("tags", sa.Column("value", sa.String))
-_latest = _values("latest_metrics", sa.Column("value", sa.Float), sa.Column("is_nan", sa.Boolean))
-_metrics = _values(
-    "metrics",
-    sa.Column("value", sa.Float),
-    sa.Column("is_nan", sa.Boolean),
-    sa.Column("step", sa.BigInteger),
-    sa.Column("timestamp", sa.BigInteger),
-)
-_version = sa.Table("alembic_version", _meta, sa.Column("version_num", sa.String))
+__all__ = ["SqlSource"]
 
 _RunRow = tuple[str, str | None, str | None, int | None, int | None]
 
 _RUN_IDS_A_QUERY = 10_000
 """How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
-
-
-class UnknownSchemaError(Exception):
-    """The database is not one of MLflow's that this module knows."""
 
 
 class SqlSource:
@@ -123,10 +60,10 @@ class SqlSource:
     """
 
     def __init__(self, database_url: str) -> None:
-        self.engine = _read_only_engine(database_url)
+        self.engine = open_read_only(database_url)
         with self._transaction() as connection:
             try:
-                found = set(connection.scalars(sa.select(_version.c.version_num)))
+                found = set(connection.scalars(sa.select(VERSION.c.version_num)))
             except sa.exc.DBAPIError:
                 raise UnknownSchemaError("it has no table alembic_version") from None
         if not found or not found <= KNOWN_SCHEMAS:
@@ -136,7 +73,7 @@ class SqlSource:
         """Raise InputError where there is no such sweep."""
         with self._transaction() as connection:
             experiment = _experiment(connection, sweep)
-            some = sa.exists().where(_runs.c.experiment_id == experiment, *_is_finished())
+            some = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
             if experiment is None or not (
                 _parents(connection, experiment)
                 or connection.scalar(sa.select(some.where(_with_role("trial"))))
@@ -155,10 +92,12 @@ class SqlSource:
                 raise unknown_sweep(sweep, _sweeps(connection))
             rows = _rows(
                 connection,
-                sa.select(_latest.c.run_uuid, _latest.c.key, _number(_latest))
-                .join(_runs, _runs.c.run_uuid == _latest.c.run_uuid)
+                sa.select(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key, _number(LATEST_METRICS))
+                .join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
                 .where(
-                    _runs.c.experiment_id == experiment, *_is_finished(), _named(_latest, metrics)
+                    RUNS.c.experiment_id == experiment,
+                    *_is_finished(),
+                    _named(LATEST_METRICS, metrics),
                 ),
             )
         ids = {run[0] for run in runs}
@@ -181,24 +120,24 @@ class SqlSource:
                 some = run_ids[first : first + _RUN_IDS_A_QUERY]
                 found = connection.execute(
                     sa.select(
-                        _metrics.c.run_uuid,
-                        _metrics.c.key,
-                        _metrics.c.step,
-                        _metrics.c.timestamp,
-                        _number(_metrics),
-                    ).where(_metrics.c.run_uuid.in_(some), _named(_metrics, METRICS_BY_EPOCH))
+                        METRICS.c.run_uuid,
+                        METRICS.c.key,
+                        METRICS.c.step,
+                        METRICS.c.timestamp,
+                        _number(METRICS),
+                    ).where(METRICS.c.run_uuid.in_(some), _named(METRICS, METRICS_BY_EPOCH))
                 )
                 rows.extend(tuple(row) for row in found if is_wanted(row.key, METRICS_BY_EPOCH))
         return point_frame(rows)
 
     def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
         """Of few runs by their ids; of many all of the experiment's at once, which is quicker."""
-        query = sa.select(_params.c.run_uuid, _params.c.key, _params.c.value)
+        query = sa.select(PARAMS.c.run_uuid, PARAMS.c.key, PARAMS.c.value)
         if len(run_ids) > _RUN_IDS_A_QUERY:
-            query = query.join(_runs, _runs.c.run_uuid == _params.c.run_uuid)
-            query = query.where(_runs.c.experiment_id == experiment)
+            query = query.join(RUNS, RUNS.c.run_uuid == PARAMS.c.run_uuid)
+            query = query.where(RUNS.c.experiment_id == experiment)
         else:
-            query = query.where(_params.c.run_uuid.in_(run_ids))
+            query = query.where(PARAMS.c.run_uuid.in_(run_ids))
         wanted = set(run_ids)
         with self._transaction() as connection:
             rows = _rows(connection, query)
@@ -217,45 +156,10 @@ class SqlSource:
             ) from error
 
 
-def _read_only_engine(database_url: str) -> sa.Engine:
-    try:
-        url = sa.make_url(database_url)
-    except sa.exc.ArgumentError:
-        # The text is not shown: it may hold a password.
-        raise InputError(
-            "SNN_SWEEP_DATABASE_URL is not a database URL; "
-            "expected sqlite:////folder/mlflow.db or postgresql://user:password@host/name"
-        ) from None
-    backend = url.get_backend_name()
-    if backend == "postgres":  # the older spelling, which libpq still takes
-        backend = "postgresql"
-    if backend == "postgresql":
-        return sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            poolclass=sa.NullPool,
-            isolation_level="REPEATABLE READ",
-            execution_options={"postgresql_readonly": True},
-        )
-    if backend == "sqlite" and url.database:
-        address = "file:" + urllib.parse.quote(str(Path(url.database).absolute())) + "?mode=ro"
-        engine = sa.create_engine(
-            "sqlite://",
-            poolclass=sa.NullPool,
-            creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
-        )
-        # Left to itself the driver begins no transaction to read in: no snapshot then.
-        sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
-        return engine
-    raise InputError(
-        f"SNN_SWEEP_DATABASE_URL must name SQLite or Postgres, got {backend!r}; "
-        "leave it unset for other databases: answers then go over MLflow's REST API"
-    )
-
-
 def _experiment(connection: sa.Connection, sweep: str) -> int | None:
     found: int | None = connection.scalar(
-        sa.select(_experiments.c.experiment_id).where(
-            _experiments.c.name == sweep, *_visible_experiment()
+        sa.select(EXPERIMENTS.c.experiment_id).where(
+            EXPERIMENTS.c.name == sweep, *_visible_experiment()
         )
     )
     return found
@@ -263,31 +167,29 @@ def _experiment(connection: sa.Connection, sweep: str) -> int | None:
 
 def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
     """What REST shows without naming a workspace: active, in the default one."""
-    return (_experiments.c.lifecycle_stage == "active", _experiments.c.workspace == "default")
+    return (EXPERIMENTS.c.lifecycle_stage == "active", EXPERIMENTS.c.workspace == "default")
 
 
 def _with_role(role: str) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        _tags.c.run_uuid == _runs.c.run_uuid, _tags.c.key == ROLE_TAG, _tags.c.value == role
-    )
+    return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, TAGS.c.value == role)
 
 
 def _parents(
     connection: sa.Connection, experiment: int
 ) -> list[tuple[int | None, str, dict[str, str]]]:
     """The sweep's own runs: (started, run id, tags that hold its spec)."""
-    spec = _tags.alias("spec")
+    spec = TAGS.alias("spec")
     rows = connection.execute(
-        sa.select(_runs.c.run_uuid, _runs.c.start_time, spec.c.key, spec.c.value)
-        .join(_tags, _with_role("sweep"))
+        sa.select(RUNS.c.run_uuid, RUNS.c.start_time, spec.c.key, spec.c.value)
+        .join(TAGS, _with_role("sweep"))
         .outerjoin(
             spec,
             sa.and_(
-                spec.c.run_uuid == _runs.c.run_uuid,
+                spec.c.run_uuid == RUNS.c.run_uuid,
                 spec.c.key.startswith(SPEC_TAG, autoescape=True),
             ),
         )
-        .where(_runs.c.experiment_id == experiment, _runs.c.lifecycle_stage == "active")
+        .where(RUNS.c.experiment_id == experiment, RUNS.c.lifecycle_stage == "active")
     )
     tags: dict[tuple[int | None, str], dict[str, str]] = defaultdict(dict)
     for run_id, started, key, value in rows:
@@ -303,19 +205,19 @@ def _trials(connection: sa.Connection, experiment: int) -> list[_RunRow]:
     A query a tag: to join them all in one is slower, since databases guess wrong how many rows
     two conditions leave that always hold together.
     """
-    where = (_runs.c.experiment_id == experiment, *_is_finished())
+    where = (RUNS.c.experiment_id == experiment, *_is_finished())
 
     def tag(name: str) -> dict[str, str]:
-        query = sa.select(_tags.c.run_uuid, _tags.c.value)
-        query = query.join(_runs, _runs.c.run_uuid == _tags.c.run_uuid)
-        return dict(_rows(connection, query.where(*where, _tags.c.key == name)))
+        query = sa.select(TAGS.c.run_uuid, TAGS.c.value)
+        query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
+        return dict(_rows(connection, query.where(*where, TAGS.c.key == name)))
 
     key, outcome = tag(TRIAL_KEY_TAG), tag(OUTCOME_TAG)
-    times = sa.select(_runs.c.run_uuid, _runs.c.start_time, _runs.c.end_time)
+    times = sa.select(RUNS.c.run_uuid, RUNS.c.start_time, RUNS.c.end_time)
     return [
         (run_id, key.get(run_id), outcome.get(run_id), started, ended)
         for run_id, started, ended in _rows(
-            connection, times.join(_tags, _with_role("trial")).where(*where)
+            connection, times.join(TAGS, _with_role("trial")).where(*where)
         )
     ]
 
@@ -328,7 +230,7 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
 
 
 def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
-    return (_runs.c.lifecycle_stage == "active", _runs.c.status == "FINISHED")
+    return (RUNS.c.lifecycle_stage == "active", RUNS.c.status == "FINISHED")
 
 
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
@@ -346,10 +248,10 @@ def _number(table: sa.Table) -> sa.ColumnElement[float]:
 
 def _sweeps(connection: sa.Connection) -> list[str]:
     rows = connection.scalars(
-        sa.select(_experiments.c.name)
-        .join(_runs, _runs.c.experiment_id == _experiments.c.experiment_id)
-        .join(_tags, _with_role("sweep"))
-        .where(_runs.c.lifecycle_stage == "active", *_visible_experiment())
+        sa.select(EXPERIMENTS.c.name)
+        .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
+        .join(TAGS, _with_role("sweep"))
+        .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
         .distinct()
     )
     return sorted(rows)

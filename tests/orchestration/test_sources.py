@@ -18,9 +18,10 @@ from mlflow import MlflowClient
 from recorded import START_MS, RecordedTrial, Recorder
 
 from orchestration.errors import InputError
+from orchestration.mlflow_database import KNOWN_SCHEMAS, UnknownSchemaError
 from orchestration.rest_source import RestSource
 from orchestration.sources import Source
-from orchestration.sql_source import KNOWN_SCHEMAS, SqlSource, UnknownSchemaError
+from orchestration.sql_source import SqlSource
 from services.tracking import ServiceError
 
 NAN = float("nan")

@@ -1,0 +1,139 @@
+"""MLflow's database as this project sees it: the tables it reads, and a way in that cannot write.
+
+Nobody promises this schema, so only versions that were looked at are known.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from orchestration.errors import InputError
+
+__all__ = [
+    "EXPERIMENTS",
+    "KNOWN_SCHEMAS",
+    "LATEST_METRICS",
+    "METRICS",
+    "PARAMS",
+    "RUNS",
+    "TAGS",
+    "VERSION",
+    "UnknownSchemaError",
+    "open_read_only",
+]
+
+KNOWN_SCHEMAS = frozenset(
+    {
+        "1b5f0d9ad7c1",
+        "e1f2a3b4c5d6",
+        "76601a5f987d",
+        "c3d6457b6d8a",
+        "a5b4c3d2e1f0",
+        "ae8bbe7743c9",
+        "7d34483879f0",
+        "da6fb0208061",
+        "89d3d66ed43f",
+        "b7e4c1a90f23",
+        "a8b9c0d1e2f3",
+        "c1d2e3f4a5b6",
+        "c3d9e7f1a2b4",
+        "6f8d9c3b2a1e",
+        "1971f2d9a75b",
+        "17e22815139b",
+        "b7e2c1a4d9f3",
+        "75868b020152",
+        "dc11669786a5",
+    }
+)
+"""Versions of MLflow's schema, 3.10 to 3.17, whose tables below were looked at and are alike."""
+
+_meta = sa.MetaData()
+EXPERIMENTS = sa.Table(
+    "experiments",
+    _meta,
+    sa.Column("experiment_id", sa.Integer),
+    sa.Column("name", sa.String),
+    sa.Column("lifecycle_stage", sa.String),
+    sa.Column("workspace", sa.String),
+)
+RUNS = sa.Table(
+    "runs",
+    _meta,
+    sa.Column("run_uuid", sa.String),
+    sa.Column("status", sa.String),
+    sa.Column("start_time", sa.BigInteger),
+    sa.Column("end_time", sa.BigInteger),
+    sa.Column("lifecycle_stage", sa.String),
+    sa.Column("experiment_id", sa.Integer),
+)
+
+
+def _values(name: str, *more: sa.Column[Any]) -> sa.Table:
+    """A table of MLflow's that holds a named value a run."""
+    return sa.Table(
+        name, _meta, sa.Column("run_uuid", sa.String), sa.Column("key", sa.String), *more
+    )
+
+
+PARAMS = _values("params", sa.Column("value", sa.String))
+TAGS = _values("tags", sa.Column("value", sa.String))
+LATEST_METRICS = _values(
+    "latest_metrics", sa.Column("value", sa.Float), sa.Column("is_nan", sa.Boolean)
+)
+METRICS = _values(
+    "metrics",
+    sa.Column("value", sa.Float),
+    sa.Column("is_nan", sa.Boolean),
+    sa.Column("step", sa.BigInteger),
+    sa.Column("timestamp", sa.BigInteger),
+)
+VERSION = sa.Table("alembic_version", _meta, sa.Column("version_num", sa.String))
+
+
+class UnknownSchemaError(Exception):
+    """The database is not one of MLflow's that this module knows."""
+
+
+def open_read_only(database_url: str) -> sa.Engine:
+    """Open SQLite or Postgres so that nothing can be written; a transaction reads one snapshot.
+
+    Raises:
+        InputError: the URL cannot be read, or names another kind of database.
+    """
+    try:
+        url = sa.make_url(database_url)
+    except sa.exc.ArgumentError:
+        # The text is not shown: it may hold a password.
+        raise InputError(
+            "SNN_SWEEP_DATABASE_URL is not a database URL; "
+            "expected sqlite:////folder/mlflow.db or postgresql://user:password@host/name"
+        ) from None
+    backend = url.get_backend_name()
+    if backend == "postgres":  # the older spelling, which libpq still takes
+        backend = "postgresql"
+    if backend == "postgresql":
+        return sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            poolclass=sa.NullPool,
+            isolation_level="REPEATABLE READ",
+            execution_options={"postgresql_readonly": True},
+        )
+    if backend == "sqlite" and url.database:
+        address = "file:" + urllib.parse.quote(str(Path(url.database).absolute())) + "?mode=ro"
+        engine = sa.create_engine(
+            "sqlite://",
+            poolclass=sa.NullPool,
+            creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
+        )
+        # Left to itself the driver begins no transaction to read in: no snapshot then.
+        sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
+        return engine
+    raise InputError(
+        f"SNN_SWEEP_DATABASE_URL must name SQLite or Postgres, got {backend!r}; "
+        "leave it unset for other databases: answers then go over MLflow's REST API"
+    )
