@@ -104,7 +104,9 @@ def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[
     curves = {}
     for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
         if run.data.tags["snn_sweep.role"] == "trial":
-            for metric in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+            for metric in run.data.metrics:
+                if not metric.startswith(("train_", "validation_", "test_")):
+                    continue  # a time, or what follows from these
                 history = client.get_metric_history(run.info.run_id, metric)
                 points = sorted((point.step, point.value) for point in history)
                 key = (run.data.params["norm"], run.data.params["seed"], metric)

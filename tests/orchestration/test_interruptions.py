@@ -18,7 +18,7 @@ SPEC = {
     "dataset": "own_code:blobs",
     "epochs": EPOCHS,
     "seeds": [1, 2],
-    "training": {"batch_size": 16, "augment": True},
+    "training": {"batch_size": 16, "augment": True, "validation_fraction": 0.25},
     "grid": [{"architecture": "ann", "norm": ["own_code:SlowNorm", "none"], "width": 2}],
 }
 SLOW = "own_code:SlowNorm"
