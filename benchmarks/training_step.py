@@ -70,7 +70,7 @@ def main() -> None:
     repeats, results, over_time = (
         arguments.pop(key) for key in ("repeats", "results", "over_time")
     )
-    names = arguments.pop("only") or (CONTENDERS if over_time is None else _OVER_TIME)
+    names = arguments.pop("only") or list(CONTENDERS if over_time is None else _OVER_TIME)
     if importlib.util.find_spec("spikingjelly") is None:
         names = [name for name in names if not name.startswith("SpikingJelly")]
     setting = Setting(**arguments)

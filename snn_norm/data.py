@@ -209,9 +209,15 @@ def crop_and_flip(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     """
     count, _, height, width = images_NCHW.shape
     device = images_NCHW.device
-    top_N, left_N = torch.randint(0, 9, (2, count), generator=generator).to(device)
-    mirrored_N = torch.randint(0, 2, (count,), generator=generator).bool().to(device)
+    top_N, left_N = _sent(torch.randint(0, 9, (2, count), generator=generator), device)
+    mirrored_N = _sent(torch.randint(0, 2, (count,), generator=generator).bool(), device)
     padded = F.pad(images_NCHW, (4, 4, 4, 4))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: every possible crop
     crops_NCHW = windows[torch.arange(count, device=device), :, top_N, left_N]
     return torch.where(mirrored_N[:, None, None, None], crops_NCHW.flip(3), crops_NCHW)
+
+
+def _sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device, without waiting for what that is still computing."""
+    pinned = drawn.pin_memory() if device.type == "cuda" else drawn
+    return pinned.to(device, non_blocking=True)

@@ -12,9 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from snn_norm.config import RunConfig
-from snn_norm.data import Dataset, load_dataset, normalize
+from snn_norm.data import Dataset, crop_and_flip, load_dataset, normalize
 from snn_norm.models import SNNCNN
 from snn_norm.training import EpochResult, TrainingRun, chance_accuracy
 
@@ -189,6 +190,39 @@ def test_bf16_is_near_float32_and_keeps_float32(
     assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.15)
     floating = [v for v in runs[1].model.state_dict().values() if v.is_floating_point()]
     assert {value.dtype for value in floating} == {torch.float32}
+
+
+class NoValues(TorchDispatchMode):
+    """Refuses what makes the host wait for a device's value: item(), bool(), float(), nonzero()."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        assert func.overloadpacket not in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+        )
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(
+    ("architecture", "norm"),
+    [("ann", "homeostatic"), ("snn", "none"), ("snn", "bntt"), ("snn", "homeostatic")],
+)
+def test_a_step_waits_for_no_value(
+    data: Dataset, architecture: str, norm: str, precision: str
+) -> None:
+    keys = config(architecture=architecture, norm=norm, precision=precision)
+    model, bf16 = TrainingRun(keys, data).model, precision == "bf16"
+    with NoValues():
+        images = crop_and_flip(data.train_images[:BATCH], torch.Generator().manual_seed(1))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(normalize(images, data.mean, data.std))
+        F.cross_entropy(logits.float(), data.train_labels[:BATCH]).backward()
+    with pytest.raises(AssertionError), NoValues():
+        logits.sum().item()
 
 
 class TestSeed:
