@@ -10,6 +10,10 @@ GPU. SpikingJelly is left out where it is not installed.
     python -m benchmarks.training_step --over-time --results over-time.jsonl
 
 measures each number of time steps in turn, and goes on where it was interrupted.
+
+    python -m benchmarks.training_step --profile --threads 1
+
+shows where the time of one contender's step goes: ours, unless --only names another.
 """
 
 from __future__ import annotations
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument(
         "--results", type=Path, help="file of JSON lines with --over-time, continued if it exists"
     )
+    parser.add_argument("--profile", action="store_true", help="instead: a step by operation")
     arguments = vars(parser.parse_args())
     repeats, results, over_time = (
         arguments.pop(key) for key in ("repeats", "results", "over_time")
@@ -73,9 +78,12 @@ def main() -> None:
     names = arguments.pop("only") or list(CONTENDERS if over_time is None else _OVER_TIME)
     if importlib.util.find_spec("spikingjelly") is None:
         names = [name for name in names if not name.startswith("SpikingJelly")]
+    profiled = arguments.pop("profile")
     setting = Setting(**arguments)
     print(f"{_machine()}; {setting}\n")
-    if over_time is None:
+    if profiled:
+        print(_profile(names[0], setting))
+    elif over_time is None:
         _print_contenders(measure(names, setting, repeats))
     else:
         _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats, results)
@@ -228,6 +236,19 @@ def _read(path: Path | None) -> dict[tuple[str, Setting], tuple[float, int]]:
         return {}
     rows = map(json.loads, path.open())
     return {(name, Setting(*setting)): tuple(measured) for name, setting, measured in rows}
+
+
+def _profile(name: str, setting: Setting) -> str:
+    """The profiler's table of one step: time by operation, the most expensive first."""
+    torch.set_num_threads(setting.threads)
+    contender = CONTENDERS[name](setting)
+    for _ in range(3):
+        _step(contender, setting, setting.batch_size)
+    with torch.profiler.profile(acc_events=True) as profiler:
+        _step(contender, setting, setting.batch_size)
+    on = "cuda" if setting.device.startswith("cuda") else "cpu"
+    table: str = profiler.key_averages().table(sort_by=f"self_{on}_time_total", row_limit=20)
+    return table
 
 
 def _machine() -> str:
