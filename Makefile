@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test faults lint clean
+.PHONY: sweep test faults lint secrets cluster clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
@@ -19,6 +19,12 @@ lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+secrets:  ## the cluster's secrets, each a file; those that are there are kept
+	@$(PYTHON) services/make_secrets.py
+
+cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
+	docker compose up --detach --build --wait
 
 # .venv/EXTRA marks that the package is installed with that extra, as pyproject.toml has it.
 .venv/%: pyproject.toml

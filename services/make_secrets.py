@@ -1,0 +1,51 @@
+"""Makes the secrets of the composed cluster, each a file; never prints one.
+
+    python3 services/make_secrets.py [FOLDER]     # default: secrets, beside docker-compose.yml
+
+Needs Python alone. What is there already is kept: to make one anew, delete its file first.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+
+__all__ = ["NAMES", "make_secrets"]
+
+NAMES = (
+    "mlflow_admin",
+    "mlflow_database",
+    "mlflow_session_key",
+    "postgres",
+    "ray_token",
+    "reader_database",
+    "s3_access_key",
+    "s3_secret_key",
+)
+
+
+def make_secrets(folder: Path) -> list[str]:
+    """Make those that are missing; gives their names.
+
+    The folder is its owner's alone. The files in it are readable by all, since in a container they
+    are read by another user than the one who made them.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    made = []
+    for name in NAMES:
+        path = folder / name
+        if not path.exists():
+            partial = folder / f".{name}.partial"
+            partial.write_text(secrets.token_hex(32), encoding="ascii")
+            partial.chmod(0o444)
+            partial.replace(path)
+            made.append(name)
+    return made
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "secrets"
+    new = make_secrets(where)
+    sys.stdout.write(f"{len(new)} secrets made in {where}, {len(NAMES) - len(new)} kept\n")

@@ -1,0 +1,57 @@
+"""Brings MLflow's tables to this MLflow's version, and lets the reading role see what it needs.
+
+    python -m services.migrate      # MLFLOW_BACKEND_STORE_URI names the database
+
+Run to its end before any MLflow server is started: two servers that migrate at once collide.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import sqlalchemy as sa
+
+__all__ = ["READ_TABLES", "grant_reading", "main"]
+
+READ_TABLES = (
+    "alembic_version",
+    "experiments",
+    "latest_metrics",
+    "metrics",
+    "params",
+    "runs",
+    "tags",
+)
+"""The tables that answers are read from; MLflow has many more."""
+
+
+def main() -> None:
+    """Migrate the tracking tables, then those of MLflow's own users, then grant."""
+    database = os.environ["MLFLOW_BACKEND_STORE_URI"]
+    _run("mlflow", "db", "upgrade", database)
+    if users := os.environ.get("MLFLOW_AUTH_DATABASE_URI"):
+        _run("mlflow.server.auth", "db", "upgrade", "--url", users)
+    grant_reading(database, os.environ.get("READER_ROLE", "reader"))
+
+
+def grant_reading(database: str, role: str) -> None:
+    """Let a role read :data:`READ_TABLES`, and nothing else of the schema."""
+    engine = sa.create_engine(database, poolclass=sa.NullPool)
+    quote = engine.dialect.identifier_preparer.quote
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {quote(role)}"))
+        connection.execute(
+            sa.text(f"GRANT SELECT ON {', '.join(map(quote, READ_TABLES))} TO {quote(role)}")
+        )
+
+
+def _run(module: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
