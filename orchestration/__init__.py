@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from orchestration.analysis import Results
     from orchestration.driver import run_sweep
     from orchestration.spec import SweepSpec
+    from orchestration.submit import submit_sweep
 
-__all__ = ["Results", "SweepSpec", "run_sweep"]
+__all__ = ["Results", "SweepSpec", "run_sweep", "submit_sweep"]
 
 _HOMES = {
     "Results": "orchestration.analysis",
     "SweepSpec": "orchestration.spec",
     "run_sweep": "orchestration.driver",
+    "submit_sweep": "orchestration.submit",
 }
 
 

@@ -6,40 +6,27 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from rich.console import Console
 from rich.table import Table
 
 from orchestration.analysis import Results
-from orchestration.client import connect
+from orchestration.console import err, out, print_results
 from orchestration.contract import TRAINING_PAGES
-from orchestration.errors import InputError, SweepError
-from orchestration.headline import headline
-from orchestration.overview import SweepOverview, all_sweeps, one_sweep
+from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
+from orchestration.events import FileLog, both
+from orchestration.life import COMMANDS
 from orchestration.plan import Plan, estimate_seconds
-from orchestration.progress import duration
-from orchestration.spec import SweepSpec, packaged_specs
-from orchestration.tables import FORMATS, plain, render
+from orchestration.progress import duration, make_watch
+from orchestration.spec import SweepSpec
+from orchestration.tables import FORMATS, render
 from services.settings import Settings, SettingsError
-from services.tracking import (
-    ServiceError,
-    reading_uri,
-    start_server,
-    stop_server,
-)
+from services.tracking import ServiceError, start_server, stop_server
 
 __all__ = ["cli"]
-
-_FAILED, _WRONG_INPUT, _UNREACHABLE, _INTERRUPTED = 1, 2, 3, 130
-
-_out = Console(soft_wrap=True)
-_err = Console(stderr=True, soft_wrap=True)
 
 
 class _Commands(click.Group):
@@ -53,19 +40,19 @@ class _Commands(click.Group):
         except (SweepError, SettingsError, ServiceError, MlflowException) as error:
             if ctx.params["debug"]:
                 raise
-            _err.print(f"snn-sweep: {error}", markup=False, highlight=False, style="red")
+            err.print(f"snn-sweep: {error}", markup=False, highlight=False, style="red")
             ctx.exit(_exit_code(error))
         except KeyboardInterrupt:
             if ctx.params["debug"]:
                 raise
-            _err.print("snn-sweep: interrupted")
-            ctx.exit(_INTERRUPTED)
+            err.print("snn-sweep: interrupted")
+            ctx.exit(INTERRUPTED)
 
 
 def _exit_code(error: Exception) -> int:
     if isinstance(error, SweepError):
         return error.exit_code
-    return _WRONG_INPUT if isinstance(error, SettingsError) else _UNREACHABLE
+    return WRONG_INPUT if isinstance(error, SettingsError) else UNREACHABLE
 
 
 @click.group(cls=_Commands)
@@ -77,6 +64,9 @@ def cli(debug: bool) -> None:
     SPEC is a YAML file, or the name of a packaged spec.
     """
 
+
+for _command in COMMANDS:
+    cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")
 _name = click.argument("name", metavar="NAME")
@@ -115,12 +105,12 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     for one in planned.copy:
         what = f"finished in another sweep: {one.run.outcome}"
         table.add_row(one.trial.label, one.trial.key, what)
-    _out.print(table)
+    out.print(table)
     for warning in planned.warnings:
-        _err.print(f"warning: {warning}", markup=False)
+        err.print(f"warning: {warning}", markup=False)
     slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpu))
     seconds = estimate_seconds(planned, slots)
-    _out.print(
+    out.print(
         f"{spec.name}: {len(planned.run)} to run, {len(planned.resume)} to resume, "
         f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
@@ -133,25 +123,27 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
 def run(spec: str, fresh: bool) -> None:
     """Run SPEC here and print its table; what has finished before is not run again."""
     from orchestration.driver import run_sweep
+    from orchestration.follow import log_path
 
     # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
-    outcome = run_sweep(sweep, fresh=fresh, settings=settings)
-    _print_results(Results(sweep.name))
+    with make_watch(err) as watch, FileLog(log_path(settings, sweep.name)) as log:
+        outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
+    print_results(Results(sweep.name))
     for label, reason in outcome.failures.items():
-        _err.print(f"failed: {label}: {reason}", markup=False, style="red")
+        err.print(f"failed: {label}: {reason}", markup=False, style="red")
     if outcome.interrupted:
-        _err.print(f"stopped; go on with: snn-sweep run {spec}", markup=False)
-        raise SystemExit(_INTERRUPTED)
+        err.print(f"stopped; go on with: snn-sweep run {spec}", markup=False)
+        raise SystemExit(INTERRUPTED)
     if settings.tracking_uri is None:
-        _err.print("browse every run: snn-sweep ui", highlight=False)
+        err.print("browse every run: snn-sweep ui", highlight=False)
     else:
-        _err.print(f"browse every run: {outcome.tracking_uri}", highlight=False)
+        err.print(f"browse every run: {outcome.tracking_uri}", highlight=False)
     if outcome.failures:
-        _err.print("their tracebacks are in their runs, tag snn_sweep.reason")
-        raise SystemExit(_FAILED)
+        err.print("their tracebacks are in their runs, tag snn_sweep.reason")
+        raise SystemExit(FAILED)
 
 
 @cli.command()
@@ -160,17 +152,9 @@ def run(spec: str, fresh: bool) -> None:
 def results(name: str, form: str) -> None:
     """Print the best of seeds of sweep NAME, a row a cell."""
     if form == "table":
-        _print_results(Results(name))
+        print_results(Results(name))
     else:
         click.echo(render(Results(name).best_of_seeds(), form))
-
-
-def _print_results(answers: Results) -> None:
-    best = answers.best_of_seeds()
-    click.echo("Test accuracy, best of seeds (%)")
-    click.echo(render(best, "table"))
-    click.echo("The headline, and the dependency gap: standard norm minus none")
-    click.echo(plain(headline(best, answers.dependency_gap())))
 
 
 @cli.command()
@@ -186,7 +170,7 @@ def report(name: str, output: Path | None) -> None:
     from orchestration.report import write_report
 
     page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
-    _out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
+    out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
 
 
 @cli.command()
@@ -206,96 +190,19 @@ def compare(first: str, second: str, form: str) -> None:
     click.echo(table)
 
 
-@cli.command("list")
-def list_sweeps() -> None:
-    """List the sweeps of the tracking server."""
-    table = Table("sweep", "status", "finished", "started", box=None, pad_edge=False)
-    client = _reading_client()
-    for sweep in all_sweeps(client) if client else []:
-        started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(sweep.name, sweep.status, f"{sweep.finished} of {sweep.expected}", started)
-    if table.row_count:
-        _out.print(table)
-    else:
-        packaged = ", ".join(packaged_specs())
-        _err.print(f"no sweeps yet; begin with: snn-sweep run SPEC (packaged: {packaged})")
-
-
-@cli.command()
-@_name
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON and nothing else.")
-def status(name: str, as_json: bool) -> None:
-    """Say how far sweep NAME has come, and who drives it."""
-    from orchestration.driver import sweep_folder
-    from orchestration.lease import holder
-
-    client = _reading_client()
-    if client is None:
-        raise InputError(f"there is no sweep {name!r}: nothing has been run on this machine yet")
-    sweep = one_sweep(client, name)
-    driver = holder(sweep_folder(Settings.from_environment(), name))
-    if as_json:
-        click.echo(json.dumps(_status_json(sweep, str(driver) if driver else None), indent=2))
-        return
-    _out.print(f"{sweep.name}: {sweep.status}, {sweep.finished} of {sweep.expected} finished")
-    for state, count in sorted(sweep.trials.items()):
-        _out.print(f"  {count} {state}")
-    if driver:
-        _out.print(f"driven by {driver}", markup=False)
-    elif sweep.status == "running":
-        _out.print("nobody drives it from this machine; running its spec again goes on with it")
-
-
-def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
-    return {
-        "name": sweep.name,
-        "status": sweep.status,
-        "started": sweep.started.isoformat(),
-        "finished": sweep.finished,
-        "expected": sweep.expected,
-        "trials": sweep.trials,
-        "driver": driver,
-    }
-
-
-def _reading_client() -> MlflowClient | None:
-    uri = reading_uri(Settings.from_environment())
-    return connect(uri) if uri else None
-
-
-@cli.command()
-@_name
-def stop(name: str) -> None:
-    """Stop sweep NAME as Ctrl-C would: at its last checkpoints, to be gone on with later."""
-    from orchestration.driver import sweep_folder
-    from orchestration.lease import holder
-
-    folder = sweep_folder(Settings.from_environment(), name)
-    driver = holder(folder)
-    if driver is None:
-        raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
-    if not driver.is_here:
-        raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
-    os.kill(driver.pid, signal.SIGINT)
-    with _err.status(f"waiting for {driver} to close its books"):
-        while holder(folder) == driver:
-            time.sleep(0.2)
-    _out.print(f"{name} stopped; running its spec again goes on with it", markup=False)
-
-
 @cli.command()
 @click.option("--database", metavar="URL", help="MLflow's database; default: SQLite in the home.")
 def up(database: str | None) -> None:
     """Start the tracking server on this machine, and keep it."""
     uri = start_server(Settings.from_environment(), database)
-    _out.print(f"tracking server at {uri}", highlight=False)
+    out.print(f"tracking server at {uri}", highlight=False)
 
 
 @cli.command()
 def down() -> None:
     """Stop the tracking server on this machine."""
     stopped = stop_server(Settings.from_environment())
-    _out.print("tracking server stopped" if stopped else "no tracking server was running")
+    out.print("tracking server stopped" if stopped else "no tracking server was running")
 
 
 @cli.command()
@@ -304,6 +211,6 @@ def ui() -> None:
     settings = Settings.from_environment()
     uri = settings.tracking_uri or start_server(settings)
     uri += f"/#/experiments?{TRAINING_PAGES}"
-    _out.print(f"MLflow at {uri}", highlight=False)
+    out.print(f"MLflow at {uri}", highlight=False)
     if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         click.launch(uri)

@@ -14,19 +14,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["InputError", "Problem", "SpecError", "SweepError"]
+__all__ = [
+    "CRASHED",
+    "FAILED",
+    "INTERRUPTED",
+    "UNREACHABLE",
+    "WRONG_INPUT",
+    "InputError",
+    "Problem",
+    "SpecError",
+    "SweepError",
+]
+
+FAILED, WRONG_INPUT, UNREACHABLE, CRASHED, INTERRUPTED = 1, 2, 3, 70, 130
+"""What commands end with. A job on a cluster alone says that it has crashed."""
 
 
 class SweepError(Exception):
     """Base of this package's errors: its text is meant for the user, without a traceback."""
 
-    exit_code = 1
+    exit_code = FAILED
 
 
 class InputError(SweepError):
     """What the user gave is wrong. Nothing was started and nothing was created."""
 
-    exit_code = 2
+    exit_code = WRONG_INPUT
 
 
 @dataclass(frozen=True)

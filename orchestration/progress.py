@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from types import TracebackType
@@ -56,14 +56,20 @@ class _TrialState:
 
 
 class Progress:
-    """Where each trial of a sweep stands."""
+    """Where each trial of a sweep stands.
 
-    def __init__(self) -> None:
+    Args:
+        clock: gives the time in seconds; that of what is shown, which may lie in the past.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.trials: dict[str, _TrialState] = {}
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
 
     def plan(self, plan: Plan) -> None:
         """Take in the trials of a plan."""
+        self._started = self._clock()
         known = {one.trial: one for one in (*plan.resume, *plan.reuse, *plan.copy)}
         for trial in (*plan.run, *known):
             self.trials[trial.label] = state = _new_state(trial)
@@ -117,7 +123,7 @@ class Progress:
             f"{self.count('running')} running",
             f"{self.count('waiting')} waiting",
             f"{self.count('failed')} failed",
-            f"{duration(time.monotonic() - self._started)} elapsed",
+            f"{duration(self._clock() - self._started)} elapsed",
             "time left unknown yet" if left is None else f"about {duration(left)} left",
         ]
         return " · ".join(parts)
@@ -133,9 +139,10 @@ def _new_state(trial: Trial) -> _TrialState:
 class LineWatch:
     """Prints a line an event, for logs and pipes."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
         self._console = console
-        self._progress = Progress()
+        self._clock = clock
+        self._progress = Progress(clock)
 
     def __enter__(self) -> Self:
         return self
@@ -178,17 +185,16 @@ class LineWatch:
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(
-            f"[{time.strftime('%H:%M:%S')}] {text}", markup=False, highlight=False, soft_wrap=True
-        )
+        now = time.strftime("%H:%M:%S", time.localtime(self._clock()))
+        self._console.print(f"[{now}] {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveWatch:
     """Keeps a table up to date on a terminal: a row a cell, its seeds beside each other."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
         self._console = console
-        self._progress = Progress()
+        self._progress = Progress(clock)
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
     def __enter__(self) -> Self:
@@ -271,6 +277,6 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def make_watch(console: Console) -> LineWatch | LiveWatch:
+def make_watch(console: Console, clock: Callable[[], float] = time.time) -> LineWatch | LiveWatch:
     """The watch that suits a console."""
-    return LiveWatch(console) if console.is_terminal else LineWatch(console)
+    return LiveWatch(console, clock) if console.is_terminal else LineWatch(console, clock)

@@ -1,0 +1,24 @@
+"""Where the commands print, and what several of them do."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from orchestration.analysis import Results
+from orchestration.headline import headline
+from orchestration.tables import plain, render
+
+__all__ = ["err", "out", "print_results"]
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def print_results(answers: Results) -> None:
+    """Print a sweep's best of seeds and its headline."""
+    best = answers.best_of_seeds()
+    click.echo("Test accuracy, best of seeds (%)")
+    click.echo(render(best, "table"))
+    click.echo("The headline, and the dependency gap: standard norm minus none")
+    click.echo(plain(headline(best, answers.dependency_gap())))

@@ -1,0 +1,66 @@
+"""A sweep's driver as a job on a Ray cluster: ``python -m orchestration.job``.
+
+The current folder holds the spec and the user's own modules. Events are printed as lines of JSON,
+which ``snn-sweep logs`` and ``submit --wait`` show. Ends with the codes of ``snn-sweep run``, and
+with 3 or more if the sweep is to be taken up again by itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from orchestration.driver import run_sweep, sweep_folder
+from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
+from orchestration.events import RelayWatch
+from orchestration.lease import LeaseTakenError, holder
+from orchestration.spec import SweepSpec
+from orchestration.submission import SPEC_FILE, forget, keep
+from services.settings import Settings
+from services.tracking import ServiceError
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the sweep of the current folder; gives the exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's stop signal
+    watch = RelayWatch(sys.stdout)
+    folder: Path | None = None
+    try:
+        spec = SweepSpec.load(Path(SPEC_FILE))
+        settings = Settings.from_environment()
+        folder = sweep_folder(settings, spec.name)
+        if holder(folder) is None:
+            keep(Path.cwd(), folder)
+        outcome = run_sweep(spec, settings=settings, watch=watch)
+    except LeaseTakenError as error:  # whoever holds it keeps the submission too
+        watch.note(str(error))
+        return FAILED
+    except InputError as error:
+        watch.note(str(error))
+        if folder is not None:
+            forget(folder)
+        return WRONG_INPUT
+    except (ServiceError, MlflowException) as error:
+        watch.note(str(error))
+        return UNREACHABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 - whatever it is, the sweep is to go on
+        watch.note(traceback.format_exc())
+        return CRASHED
+    if outcome.interrupted:
+        # By its user or by the end of the cluster: the keeper knows which, from the job's status.
+        watch.note("stopped; submitting it again goes on with it")
+        return INTERRUPTED
+    forget(folder)
+    return FAILED if outcome.failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

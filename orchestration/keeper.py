@@ -1,0 +1,104 @@
+"""Takes up again the sweeps of a cluster whose driver or head died.
+
+    python -m orchestration.keeper      # RAY_API_SERVER_ADDRESS names the job server
+
+A sweep that was submitted and is not over has its submission kept in the checkpoint store. Where
+nobody holds such a sweep's lease and no job of it is live, it is submitted again. Should two do so
+at once, Ray refuses the second job and the lease the second driver.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from orchestration.errors import UNREACHABLE
+from orchestration.lease import holder
+from orchestration.submission import forget, kept, submit, sweep_of
+from services.jobs import Job, JobExistsError, JobServer
+from services.server import ServiceError
+from services.settings import Settings
+
+__all__ = ["look", "main", "verdict"]
+
+_INTERVAL = 5.0
+_MOST_FAILURES = 6
+_LONGEST_PAUSE = 300.0
+
+
+def verdict(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resubmit"]:
+    """What to do about a sweep that is not over and that nobody drives. Pure.
+
+    Args:
+        jobs: its attempts since the cluster's start, in order; none after the head was lost.
+        now: seconds since the epoch.
+    """
+    if not jobs:
+        return "resubmit"
+    last = jobs[-1]
+    if last.is_live:
+        return "leave"
+    if last.status == "STOPPED":
+        return "forget"
+    # A driver that dies at once must not keep the cluster busy for ever; a tracking server that is
+    # away comes back.
+    failures = sum(job.status == "FAILED" and job.exit_code != UNREACHABLE for job in jobs)
+    pause = min(_INTERVAL * 2.0**failures, _LONGEST_PAUSE)
+    if failures >= _MOST_FAILURES or now < (last.ended or now) + pause:
+        return "leave"
+    return "resubmit"
+
+
+def look(address: str, storage: Path) -> None:
+    """Look once at every sweep in the checkpoint store.
+
+    Raises:
+        ServiceError: the job server cannot be reached.
+    """
+    folders = [path for path in storage.iterdir() if path.is_dir()] if storage.exists() else []
+    waiting = [(path, found) for path in folders if (found := kept(path)) is not None]
+    if not waiting:
+        return
+    server = JobServer(address)
+    jobs = server.jobs()
+    for folder, submitted in waiting:
+        if holder(folder) is not None:
+            continue
+        name = sweep_of(submitted)
+        action = verdict([job for job in jobs if job.sweep == name], time.time())
+        if action == "forget":
+            forget(folder)
+            _say(f"{name}: its user has stopped it")
+        elif action == "resubmit":
+            try:
+                job = submit(server, submitted)
+            except JobExistsError:
+                continue
+            _say(f"{name}: taken up again as {job.id}")
+
+
+def main() -> None:
+    """Look every few seconds, for ever."""
+    settings = Settings.from_environment()
+    trouble = ""
+    while True:
+        try:
+            look(os.environ["RAY_API_SERVER_ADDRESS"], Path(settings.storage))
+            trouble = ""
+        except (ServiceError, OSError) as error:
+            if str(error) != trouble:
+                trouble = str(error)
+                _say(trouble)
+        time.sleep(_INTERVAL)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()
