@@ -22,6 +22,7 @@ from snn_norm.config import RunConfig
 __all__ = ["FileLog", "RelayWatch", "Replay", "both"]
 
 _MARK = '{"snn_sweep":'
+_OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
 _REPORTED = ("epoch", "epoch_seconds", "test_accuracy", "best_test_accuracy", "outcome")
 
 
@@ -98,7 +99,7 @@ class Replay:
         """Tell of one line."""
         event = _event(line)
         if event is None:
-            if line.strip():
+            if line.strip() and not any(phrase in line for phrase in _OF_RAY):
                 watch.note(line)
             return
         self.time = event.pop("time", self.time)

@@ -8,6 +8,7 @@ A job that runs a sweep says so in its metadata, by which it is found again. Wit
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -86,6 +87,8 @@ class JobServer:
                 "RAY_API_SERVER_ADDRESS)"
             )
         self.address = without_password(address)
+        for talkative in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         with self._errors():
             self._client = JobSubmissionClient(address)
 
