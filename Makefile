@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test faults lint secrets cluster clean
+.PHONY: sweep test faults test-cluster lint secrets cluster clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
@@ -14,6 +14,9 @@ faults: .venv/test  ## each fault in 20 rounds: an hour; what they showed is kep
 	mkdir -p build
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
+
+test-cluster: .venv/test  ## the composed cluster: needs Docker, takes about a quarter of an hour
+	$(BIN)/pytest tests/cluster
 
 lint: .venv/test
 	$(BIN)/ruff check

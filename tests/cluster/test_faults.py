@@ -1,0 +1,74 @@
+"""Each part of the cluster is struck while a sweep runs: nothing lost, nothing double."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from conftest import Stack, epochs_of, finish, run, states, wait_until
+from ledger import Ledger, audit
+
+
+def kill_a_worker(stack: Stack) -> None:
+    run("docker", "kill", stack.container("ray-worker"))
+
+
+def cut_a_worker_off(stack: Stack) -> None:
+    container = stack.container("ray-worker")
+    networks = ("snn-sweep-test_ray", "snn-sweep-test_tracking")
+    for network in networks:
+        run("docker", "network", "disconnect", network, container)
+    time.sleep(30)  # longer than it takes to give the worker up
+    for network in networks:
+        run("docker", "network", "connect", network, container)
+
+
+def restart_postgres(stack: Stack) -> None:
+    stack.compose("restart", "postgres")
+
+
+def restart_mlflow(stack: Stack) -> None:
+    stack.compose("restart", "mlflow")
+
+
+def restart_the_head(stack: Stack) -> None:
+    stack.compose("restart", "ray-head")
+
+
+FAULTS = [kill_a_worker, cut_a_worker_off, restart_postgres, restart_mlflow, restart_the_head]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nothing_is_lost_and_nothing_is_double(
+    stack: Stack, fault: Callable[[Stack], None]
+) -> None:
+    spec, path = stack.spec(fault.__name__)
+    following = stack.start("submit", str(path), "--wait")
+    wait_until(lambda: epochs_of(stack.client, spec.name) > 4)
+    fault(stack)
+    _, told = finish(following)
+    assert "4 of 4 done" in told
+    assert audit(stack.client, spec) == Ledger()
+    # For the next fault, all are to be there again.
+    stack.compose("up", "--detach", "--wait")
+    assert states(stack)["ray-worker"] == ["running", "running"]
+
+
+def test_stop_closes_the_books_and_submitting_again_goes_on(stack: Stack) -> None:
+    spec, path = stack.spec("stopped")
+    stack.sweep("submit", str(path))
+    wait_until(lambda: epochs_of(stack.client, spec.name) > 4)
+    _, told = stack.sweep("submit", str(path))
+    assert "stopped is running already, as sweep-stopped-1" in told
+    stack.sweep("stop", "stopped")
+    ledger = audit(stack.client, spec)
+    assert ledger.running == []
+    assert ledger.lost != []
+    status, _ = stack.sweep("status", "stopped")
+    assert "stopped: stopped, " in status
+    assert "sweep-stopped-1 (STOPPED" in status
+    stack.sweep("submit", str(path), "--wait")
+    log, _ = stack.sweep("logs", "stopped")
+    assert "2 to resume" in log
+    assert audit(stack.client, spec) == Ledger()

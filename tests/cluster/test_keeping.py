@@ -1,0 +1,46 @@
+"""What has been recorded stays: over down and up, and out of a backup."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Stack
+
+
+def recorded(stack: Stack) -> dict[str, int]:
+    """How many runs each sweep has."""
+    return {
+        experiment.name: len(stack.client.search_runs([experiment.experiment_id]))
+        for experiment in stack.client.search_experiments()
+    }
+
+
+@pytest.fixture(scope="module")
+def before(stack: Stack) -> dict[str, int]:
+    """What is on record; of one sweep at least."""
+    _, path = stack.spec("kept", epochs=1)
+    stack.sweep("submit", str(path), "--wait")
+    return recorded(stack)
+
+
+def test_down_and_up_keep_every_run(stack: Stack, before: dict[str, int]) -> None:
+    stack.compose("down")
+    stack.compose("up", "--detach", "--wait")
+    assert before["kept"] == 5
+    assert recorded(stack) == before
+    assert "kept  completed  4 of 4" in stack.sweep("list")[0].replace(" " * 3, "  ")
+
+
+def test_a_dump_brings_every_run_back(stack: Stack, before: dict[str, int]) -> None:
+    def postgres(*command: str) -> str:
+        return stack.compose("exec", "--no-TTY", "postgres", *command)
+
+    def rows(database: str) -> str:
+        tables = ("experiments", "runs", "params", "metrics", "tags")
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+        return postgres("psql", "-U", "postgres", "-At", "-d", database, "-c", f"SELECT {counts}")
+
+    postgres("pg_dump", "-U", "postgres", "-Fc", "-f", "/tmp/mlflow.dump", "mlflow")
+    postgres("createdb", "-U", "postgres", "-O", "mlflow", "restored")
+    postgres("pg_restore", "-U", "postgres", "-d", "restored", "/tmp/mlflow.dump")
+    assert rows("restored") == rows("mlflow")
+    assert int(rows("restored").split("|")[1]) == sum(before.values())
