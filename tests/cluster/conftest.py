@@ -48,6 +48,10 @@ class Stack:
     """Settings that a test has changed."""
 
     @property
+    def project(self) -> str:
+        return f"snn-sweep-test-{self.mlflow_port}"
+
+    @property
     def tracking_uri(self) -> str:
         return f"http://127.0.0.1:{self.mlflow_port}"
 
@@ -66,7 +70,7 @@ class Stack:
         """Run ``docker compose``; gives its standard output."""
         environment = {
             **os.environ,
-            "COMPOSE_PROJECT_NAME": "snn-sweep-test",
+            "COMPOSE_PROJECT_NAME": self.project,
             "SECRETS": str(self.folder / "secrets"),
             "MLFLOW_PORT": str(self.mlflow_port),
             "RAY_PORT": str(self.ray_port),

@@ -16,7 +16,7 @@ def kill_a_worker(stack: Stack) -> None:
 
 def cut_a_worker_off(stack: Stack) -> None:
     container = stack.container("ray-worker")
-    networks = ("snn-sweep-test_ray", "snn-sweep-test_tracking")
+    networks = [f"{stack.project}_{name}" for name in ("ray", "tracking")]
     for network in networks:
         run("docker", "network", "disconnect", network, container)
     time.sleep(30)  # longer than it takes to give the worker up

@@ -62,7 +62,7 @@ def test_postgres_is_out_of_a_workers_reach(stack: Stack) -> None:
     stack.compose(*(part.format("mlflow") for part in reach))
     for service in ("ray-worker", "ray-head"):
         for host in (address, "postgres"):
-            with pytest.raises(AssertionError, match="timed out|not known|resolution|unreachable"):
+            with pytest.raises(AssertionError, match=r"timed out|not known|resolution|unreachable"):
                 stack.compose("exec", "--no-TTY", service, "python", "-c", connect, host)
 
 
@@ -79,22 +79,20 @@ def test_published_ports_answer_on_the_loopback_interface_alone(stack: Stack) ->
         for address in others:
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection((address, port), timeout=5)
-    published = run("docker", "ps", "--filter=name=snn-sweep-test", "--format={{.Ports}}")
+    published = run("docker", "ps", f"--filter=name={stack.project}", "--format={{.Ports}}")
     assert published.count("->") == 2, "something else is published"
     assert "0.0.0.0:" not in published
 
 
 def test_the_reading_role_reads_what_answers_need_and_nothing_else(stack: Stack) -> None:
     def as_reader(statement: str, database: str = "mlflow") -> str:
-        password = (
-            "import os; os.environ['PGPASSWORD'] = open('/run/secrets/reader_database').read();"
-        )
-        query = (
-            f"import psycopg; c = psycopg.connect(host='postgres', user='reader', dbname='{database}');"
-            f"print(c.execute({statement!r}).fetchone())"
+        program = (
+            "import psycopg; password = open('/run/secrets/reader_database').read(); "
+            f"database = psycopg.connect(host='postgres', user='reader', dbname='{database}', "
+            f"password=password); print(database.execute({statement!r}).fetchone())"
         )
         return stack.compose(
-            *("run", "--rm", "--no-deps", "--entrypoint=python", "answers", "-c", password + query)
+            *("run", "--rm", "--no-deps", "--entrypoint=python", "answers", "-c", program)
         )
 
     assert "(" in as_reader("SELECT count(*) FROM metrics")
@@ -105,7 +103,7 @@ def test_the_reading_role_reads_what_answers_need_and_nothing_else(stack: Stack)
         ("SELECT 1", "mlflow_auth"),
         ("SELECT 1", "postgres"),
     ):
-        with pytest.raises(AssertionError, match="permission denied|read-only transaction"):
+        with pytest.raises(AssertionError, match=r"permission denied|read-only transaction"):
             as_reader(statement, database)
 
 
