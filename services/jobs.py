@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ _STOPPING = {
     "RAY_JOB_STOP_SIGNAL": "SIGINT",
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
 }
+
+
+_START_SECONDS = 60.0  # a new cluster answers before it can take a job
 
 
 class JobExistsError(Exception):
@@ -87,7 +91,7 @@ class JobServer:
                 "RAY_API_SERVER_ADDRESS)"
             )
         self.address = without_password(address)
-        for talkative in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env"):
+        for talkative in ("ray.dashboard.modules", "ray._private.runtime_env"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         with self._errors():
             self._client = JobSubmissionClient(address)
@@ -107,18 +111,24 @@ class JobServer:
             ServiceError: the job server cannot be reached.
         """
         metadata = {_SWEEP: job.sweep, _SPEC: job.spec, _ATTEMPT: str(job.attempt)}
+        deadline = time.monotonic() + _START_SECONDS
         with self._errors():
-            try:
-                self._client.submit_job(
-                    entrypoint=entrypoint,
-                    submission_id=job.id,
-                    metadata=metadata,
-                    runtime_env={"working_dir": str(folder), "env_vars": _STOPPING},
-                )
-            except RuntimeError as error:
-                if "already exists" not in str(error):
-                    raise
-                raise JobExistsError(job.id) from None
+            while True:
+                try:
+                    self._client.submit_job(
+                        entrypoint=entrypoint,
+                        submission_id=job.id,
+                        metadata=metadata,
+                        runtime_env={"working_dir": str(folder), "env_vars": _STOPPING},
+                    )
+                except RuntimeError as error:
+                    if "already exists" in str(error):
+                        raise JobExistsError(job.id) from None
+                    if "No available agent" not in str(error) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(1)
+                else:
+                    return
 
     def logs(self, job_id: str) -> str:
         """All that a job has printed until now."""
@@ -159,7 +169,7 @@ class JobServer:
         except (OSError, RuntimeError, requests.RequestException, aiohttp.ClientError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ServiceError(
-                f"No job server at {self.address}: {reason[-300:]} Check that the cluster is up "
+                f"The job server at {self.address} fails: {reason[-300:]} Check that the cluster is up "
                 "and its port can be reached from here."
             ) from None
 
