@@ -169,8 +169,8 @@ class JobServer:
         except (OSError, RuntimeError, requests.RequestException, aiohttp.ClientError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ServiceError(
-                f"The job server at {self.address} fails: {reason[-300:]} Check that the cluster is up "
-                "and its port can be reached from here."
+                f"The job server at {self.address} fails: {reason[-300:]} Check that the cluster "
+                "is up and its port can be reached from here."
             ) from None
 
 
