@@ -129,7 +129,8 @@ def run(spec: str, fresh: bool) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
-    with make_watch(err) as watch, FileLog(log_path(settings, sweep.name)) as log:
+    log = FileLog(log_path(settings, sweep.name))
+    with make_watch(err) as watch:
         outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
     print_results(Results(sweep.name))
     for label, reason in outcome.failures.items():

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TextIO, cast
+from typing import Any, TextIO, cast
 
 from orchestration.plan import Matched, Plan, RecordedRun
 from orchestration.progress import Watch
@@ -38,7 +39,7 @@ class RelayWatch:
 
     def planned(self, plan: Plan) -> None:
         """What the sweep is about to do."""
-        known = {"resume": plan.resume, "reuse": plan.reuse}
+        known = {"resume": plan.resume, "reuse": plan.reuse, "copy": plan.copy}
         written = {kind: [_matched(one) for one in ones] for kind, ones in known.items()}
         self._write("planned", plan={"run": [_trial(trial) for trial in plan.run], **written})
 
@@ -65,28 +66,29 @@ class RelayWatch:
 
     def _write(self, event: str, **fields: Any) -> None:
         line = json.dumps({"snn_sweep": event, "time": round(time.time(), 3), **fields})
-        self._out.write(line + "\n")
+        self._put(line + "\n")
+
+    def _put(self, line: str) -> None:
+        self._out.write(line)
         self._out.flush()
 
 
 class FileLog(RelayWatch):
-    """Adds to a file, which is made with the first event: a sweep that is refused leaves none."""
+    """Adds to a file, which is made with the first event: a sweep that is refused leaves none.
+
+    A disk that takes no more makes gaps in the log, and a warning; the sweep goes on.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def _write(self, event: str, **fields: Any) -> None:
-        if not hasattr(self, "_out"):
+    def _put(self, line: str) -> None:
+        try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._out = self._path.open("a", encoding="utf-8")
-        super()._write(event, **fields)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if hasattr(self, "_out"):
-            self._out.close()
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line.encode())
+        except OSError as error:
+            warnings.warn(f"an event is missing in the sweep's log: {error}", stacklevel=4)
 
 
 class Replay:
@@ -173,7 +175,9 @@ def _read_plan(told: Mapping[str, Any]) -> Plan:
         run=tuple(_read_trial(one) for one in told["run"]),
         resume=tuple(_read_matched(one) for one in told["resume"]),
         reuse=tuple(_read_matched(one) for one in told["reuse"]),
+        copy=tuple(_read_matched(one) for one in told.get("copy", ())),
         close=(),
+        replace=(),
         superfluous=(),
         warnings=(),  # they come as notes
     )

@@ -97,10 +97,14 @@ def test_other_lines_are_notes_and_rays_own_are_left_out() -> None:
 
 def test_a_file_is_made_with_the_first_event_and_added_to(tmp_path: Path, plan: Plan) -> None:
     path = tmp_path / "a folder" / "events.jsonl"
-    with FileLog(path):
-        pass
+    FileLog(path)
     assert not path.parent.exists()
     for _ in range(2):
-        with FileLog(path) as log:
-            happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
+        log = FileLog(path)
+        happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
     assert len(path.read_text().splitlines()) == 12
+
+
+def test_a_full_disk_leaves_gaps_in_the_log_and_the_sweep_goes_on(plan: Plan) -> None:
+    with pytest.warns(UserWarning, match="an event is missing.*No space left"):
+        FileLog(Path("/dev/full")).planned(plan)
