@@ -2,7 +2,7 @@
 
     python -m benchmarks.precision --results precision.jsonl
 
-About 5 minutes on one thread.
+About 10 minutes on one thread of a busy machine.
 """
 
 from __future__ import annotations
