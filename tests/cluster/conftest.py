@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import USERS_FOLDER
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
@@ -23,10 +24,7 @@ from orchestration.client import connect
 from services.make_secrets import make_secrets
 
 ROOT = Path(__file__).parents[2]
-USERS_FOLDER = Path(__file__).parent.parent / "orchestration"  # own_code.py lies there
 SLOW = "own_code:SlowNorm"
-
-sys.path.insert(0, str(USERS_FOLDER))  # the ledger
 
 SMALL: dict[str, Any] = {
     "dataset": "own_code:blobs",

@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from commands import USERS_FOLDER, Commands, commands_in, finish, wait_until
 from ledger import Ledger, audit
 from ray.cluster_utils import Cluster
-from test_interruptions import SPEC, Commands, epochs_of, finish, wait_until
+from test_interruptions import SPEC, epochs_of
 
 from orchestration.client import connect
 from orchestration.keeper import look
@@ -61,14 +62,9 @@ def outside(
     tracking_uri: str, tmp_path: Path, job_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Commands]:
     """Commands of a machine that shares nothing with the cluster but the addresses."""
-    monkeypatch.chdir(Path(__file__).parent)
-    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", job_server)
-    commands = Commands(tmp_path, tracking_uri)
-    yield commands
-    for process in commands.started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri, {"RAY_API_SERVER_ADDRESS": job_server}) as commands:
+        yield commands
 
 
 def output(process: subprocess.Popen[str]) -> str:
@@ -78,7 +74,7 @@ def output(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str) -> None:
-    spec, path = outside.spec("submitted", epochs=2)
+    spec, path = outside.spec("submitted", {**SPEC, "epochs": 2})
     told = outside.run("submit", path, "--wait")
     assert "submitted submitted as sweep-submitted-1" in told
     assert "4 trials to run" in told
@@ -99,11 +95,11 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     outside: Commands, tracking_uri: str, home: Path, job_server: str
 ) -> None:
     client = connect(tracking_uri)
-    spec, path = outside.spec("kept", epochs=12)
+    spec, path = outside.spec("kept", {**SPEC, "epochs": 12})
     following = outside.start("submit", path, "--wait")
     wait_until(lambda: epochs_of(client, "kept") > 2)
     assert "kept is running already, as sweep-kept-1" in outside.run("submit", path)
-    _, other = outside.spec("kept", epochs=13)
+    _, other = outside.spec("kept", {**SPEC, "epochs": 13})
     assert "is running with another spec" in outside.run("submit", other, code=1)
 
     driver = holder(home / STORE / "kept")
@@ -124,7 +120,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     assert "sweep-kept-3" not in output(outside.start("list"))
 
     # Ray's stop signal is Ctrl-C: the books are closed, and nobody takes the sweep up.
-    spec, path = outside.spec("kept", epochs=1000)
+    spec, path = outside.spec("kept", {**SPEC, "epochs": 1000})
     outside.run("submit", path)
     wait_until(lambda: epochs_of(client, "kept") > 27)
     assert "kept stopped; submitting its spec again" in output(outside.start("stop", "kept"))
@@ -150,15 +146,15 @@ def test_wrong_input_creates_nothing(outside: Commands, tracking_uri: str, tmp_p
 def test_the_log_of_a_sweep_that_runs_here(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(Path(__file__).parent)
-    commands = Commands(tmp_path, tracking_uri)
-    spec, path = commands.spec("logged", epochs=4)
-    running = commands.start("run", path)
-    log = tmp_path / "home" / STORE / "logged" / "events.jsonl"
-    wait_until(log.exists)
-    followed = output(commands.start("logs", "logged", "-f"))
-    finish(running, 0)
-    assert "4 of 4 done" in followed
-    assert output(commands.start("logs", "logged")) == followed
-    assert "no log of a sweep 'absent'" in commands.run("logs", "absent", code=2)
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri) as commands:
+        spec, path = commands.spec("logged", {**SPEC, "epochs": 4})
+        running = commands.start("run", path)
+        log = tmp_path / "home" / STORE / "logged" / "events.jsonl"
+        wait_until(log.exists)
+        followed = output(commands.start("logs", "logged", "-f"))
+        finish(running, 0)
+        assert "4 of 4 done" in followed
+        assert output(commands.start("logs", "logged")) == followed
+        assert "no log of a sweep 'absent'" in commands.run("logs", "absent", code=2)
     assert audit(connect(tracking_uri), spec) == Ledger()
