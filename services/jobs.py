@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ _STOPPING = {
 }
 
 
+_RAYS_OWN = "RAY_API_SERVER_ADDRESS"
+_TALKATIVE = (
+    "ray._private.runtime_env.packaging",
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+)
 _START_SECONDS = 60.0  # a new cluster answers before it can take a job
 
 
@@ -91,9 +98,9 @@ class JobServer:
                 "RAY_API_SERVER_ADDRESS)"
             )
         self.address = without_password(address)
-        for talkative in ("ray.dashboard.modules", "ray._private.runtime_env"):
+        for talkative in _TALKATIVE:
             logging.getLogger(talkative).setLevel(logging.WARNING)
-        with self._errors():
+        with self._errors(), _ray_asks_for(address):
             self._client = JobSubmissionClient(address)
 
     def jobs(self, sweep: str | None = None) -> list[Job]:
@@ -172,6 +179,19 @@ class JobServer:
                 f"The job server at {self.address} fails: {reason[-300:]} Check that the cluster "
                 "is up and its port can be reached from here."
             ) from None
+
+
+@contextmanager
+def _ray_asks_for(address: str) -> Iterator[None]:
+    """Ray takes an address of the environment before the one that it is given."""
+    before = os.environ.get(_RAYS_OWN)
+    os.environ[_RAYS_OWN] = address
+    try:
+        yield
+    finally:
+        del os.environ[_RAYS_OWN]
+        if before is not None:
+            os.environ[_RAYS_OWN] = before
 
 
 def _job(details: Any) -> Job | None:
