@@ -4,12 +4,14 @@
 # again by hand after a password has been made anew: everything here may be repeated.
 set -eu
 psql --no-psqlrc --quiet -v ON_ERROR_STOP=1 -U postgres -d postgres <<'SQL'
+\set postgres_password `cat /run/secrets/postgres`
 \set owner_password `cat /run/secrets/mlflow_database`
 \set reader_password `cat /run/secrets/reader_database`
 SET password_encryption = 'scram-sha-256';
 SET log_min_error_statement = panic; -- a statement that fails must not be logged with its password
 SELECT 'CREATE ROLE mlflow LOGIN' WHERE to_regrole('mlflow') IS NULL \gexec
 SELECT 'CREATE ROLE reader LOGIN' WHERE to_regrole('reader') IS NULL \gexec
+ALTER ROLE postgres PASSWORD :'postgres_password';
 ALTER ROLE mlflow PASSWORD :'owner_password';
 ALTER ROLE reader PASSWORD :'reader_password' CONNECTION LIMIT 20;
 ALTER ROLE reader SET default_transaction_read_only = on;

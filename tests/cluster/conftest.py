@@ -28,7 +28,7 @@ SLOW = "own_code:SlowNorm"
 
 SMALL: dict[str, Any] = {
     "dataset": "own_code:blobs",
-    "epochs": 30,
+    "epochs": 20,
     "seeds": [1, 2],
     "training": {"batch_size": 16, "augment": True},
     "grid": [{"architecture": "ann", "norm": [SLOW, "none"], "width": 2}],
