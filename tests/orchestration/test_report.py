@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,6 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import DatabaseMaker
 from mlflow import MlflowClient
 from whole_sweep import digests, record_digits
 
@@ -27,7 +27,7 @@ FIGURES = ["accuracy-by-seed", "cost", "dependency-gap", "learning-curves", "spi
 
 @pytest.fixture(scope="module")
 def written(
-    sqlite_database: DatabaseMaker, tmp_path_factory: pytest.TempPathFactory
+    sqlite_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path]:
     """The tracking URI of a sweep of which a trial is missing, and the folder of its report."""
     uri = sqlite_database()
@@ -135,7 +135,9 @@ def test_the_page_is_dark_where_it_should_be(written: tuple[str, Path]) -> None:
     assert not {colour for colour in colours if f"#{colour}" in figures}
 
 
-def test_a_sweep_without_a_finished_trial(sqlite_database: DatabaseMaker, tmp_path: Path) -> None:
+def test_a_sweep_without_a_finished_trial(
+    sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
     uri = sqlite_database()
     record_digits(uri, trials=0)
     page = write_report("digits", tmp_path, tracking_uri=uri).read_text(encoding="utf-8")

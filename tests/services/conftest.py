@@ -4,14 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from homes import settings_in
 
 from services.settings import Settings
 from services.tracking import start_server, stop_server
-
-
-def settings_in(home: Path, **variables: str) -> Settings:
-    """Settings of a home, whatever the environment of the tests says."""
-    return Settings.from_environment({"SNN_SWEEP_HOME": str(home), **variables})
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import settings_in
+from homes import settings_in
 
 from services import cluster
 from services.cluster import local_ray

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import settings_in
+from homes import settings_in
 from mlflow import MlflowClient
 
 from services import server, tracking
