@@ -6,6 +6,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from commands import finish
 from laboratory import PASSES_A_TRIAL, ROUNDS, StruckSweep
@@ -31,8 +32,10 @@ def test_tracking_server_killed_and_started(
     sweep.wait_for_a_moment(process)
     known = server.load(settings.home / "tracking")
     assert known is not None
-    for one in known.living():
+    processes = known.living()
+    for one in processes:
         one.kill()
+    psutil.wait_procs(processes, timeout=30)  # until then the port is taken
     uri = start_server(settings, postgres.url if database == "postgres" else None)
     assert uri == sweep.tracking_uri
     finish(process, 0)
