@@ -21,6 +21,8 @@ from orchestration import SweepSpec
 USERS_FOLDER = Path(__file__).parent / "users"
 """Holds ``own_code``."""
 
+SLOW = "own_code:SlowNorm"
+
 _MAIN = "from orchestration import main; main()"
 
 
@@ -95,6 +97,21 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     with contextlib.suppress(psutil.NoSuchProcess):  # one has ended since: look again
         return [child for child in children if "Trainable" in " ".join(child.cmdline())]
     return []
+
+
+def trials_of(client: MlflowClient, name: str, norm: str) -> list[str]:
+    """The runs of a sweep's trials with this norm."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return []
+    runs = client.search_runs([experiment.experiment_id], f"params.norm = '{norm}'")
+    return [run.info.run_id for run in runs]
+
+
+def epochs_of(client: MlflowClient, name: str) -> int:
+    """How many epochs the slow trials of a sweep have on record, all together."""
+    runs = trials_of(client, name, SLOW)
+    return sum(len(client.get_metric_history(run_id, "train_loss")) for run_id in runs)
 
 
 def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:

@@ -9,14 +9,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from commands import USERS_FOLDER
+from commands import SLOW, USERS_FOLDER
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
@@ -24,7 +24,6 @@ from orchestration.client import connect
 from services.make_secrets import make_secrets
 
 ROOT = Path(__file__).parents[2]
-SLOW = "own_code:SlowNorm"
 
 SMALL: dict[str, Any] = {
     "dataset": "own_code:blobs",
@@ -123,22 +122,6 @@ def finish(process: subprocess.Popen[str], code: int = 0) -> tuple[str, str]:
     out, err = process.communicate(timeout=500)
     assert process.returncode == code, f"{out}\n{err}"
     return out, err
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.3)
-
-
-def epochs_of(client: MlflowClient, name: str) -> int:
-    """How many epochs the slow trials of a sweep have on record, all together."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return 0
-    runs = client.search_runs([experiment.experiment_id], f"params.norm = '{SLOW}'")
-    return sum(len(client.get_metric_history(run.info.run_id, "train_loss")) for run in runs)
 
 
 def _free_port() -> int:

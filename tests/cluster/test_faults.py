@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Stack, epochs_of, finish, run, states, wait_until
+from commands import epochs_of, wait_until
+from conftest import Stack, finish, run, states
 from ledger import Ledger, audit
 
 

@@ -7,7 +7,8 @@ import socket
 import psutil
 import pytest
 import requests
-from conftest import Stack, run, wait_until
+from commands import wait_until
+from conftest import Stack, run
 
 from services.make_secrets import NAMES
 

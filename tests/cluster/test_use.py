@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import USERS_FOLDER, Stack, finish, wait_until
+from commands import USERS_FOLDER, wait_until
+from conftest import Stack, finish
 from ledger import Ledger, audit
 from playwright.sync_api import Page, expect, sync_playwright
 

@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import USERS_FOLDER, Commands, commands_in, finish, numbers, wait_until
+from commands import (
+    SLOW,
+    USERS_FOLDER,
+    Commands,
+    commands_in,
+    epochs_of,
+    finish,
+    numbers,
+    trials_of,
+    wait_until,
+)
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 
@@ -21,7 +31,6 @@ SPEC = {
     "training": {"batch_size": 16, "augment": True, "validation_fraction": 0.25},
     "grid": [{"architecture": "ann", "norm": ["own_code:SlowNorm", "none"], "width": 2}],
 }
-SLOW = "own_code:SlowNorm"
 
 
 @pytest.fixture
@@ -36,20 +45,6 @@ def commands(
 @pytest.fixture
 def client(tracking_uri: str) -> MlflowClient:
     return connect(tracking_uri)
-
-
-def trials_of(client: MlflowClient, name: str, norm: str) -> list[str]:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        return []
-    runs = client.search_runs([experiment.experiment_id], f"params.norm = '{norm}'")
-    return [run.info.run_id for run in runs]
-
-
-def epochs_of(client: MlflowClient, name: str) -> int:
-    """How many epochs the slow trials have on record, all together."""
-    runs = trials_of(client, name, SLOW)
-    return sum(len(client.get_metric_history(run_id, "train_loss")) for run_id in runs)
 
 
 def wait_for_progress(client: MlflowClient, name: str) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from commands import USERS_FOLDER, Commands, commands_in, finish, wait_until
+from commands import USERS_FOLDER, Commands, commands_in, epochs_of, finish, wait_until
 from ledger import Ledger, audit
 from ray.cluster_utils import Cluster
-from test_interruptions import SPEC, epochs_of
+from test_interruptions import SPEC
 
 from orchestration.client import connect
 from orchestration.keeper import look
