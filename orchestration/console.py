@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 from rich.console import Console
 
@@ -11,7 +13,8 @@ from orchestration.tables import plain, render
 
 __all__ = ["err", "out", "print_results"]
 
-out = Console(soft_wrap=True)
+# Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
+out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True, soft_wrap=True)
 
 

@@ -129,9 +129,10 @@ def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: Mlflow
 def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
     settings: Settings, client: MlflowClient
 ) -> None:
-    grid = [SPEC["grid"][1]]
-    run_sweep(SweepSpec.from_dict({**SPEC, "name": "lender", "grid": grid}), settings=settings)
-    content = {**SPEC, "name": "borrower", "seeds": [1, 2, 3], "grid": grid}
+    # Seeds that no other test's sweep has on this server.
+    content = {**SPEC, "name": "lender", "seeds": [91, 92], "grid": [SPEC["grid"][1]]}
+    run_sweep(SweepSpec.from_dict(content), settings=settings)
+    content |= {"name": "borrower", "seeds": [91, 92, 93]}
     assert len(plan_sweep(SweepSpec.from_dict(content), settings=settings).run) == 3
 
     spec = SweepSpec.from_dict({**content, "reuse": "any"})
@@ -141,7 +142,7 @@ def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
     own, copies = [], []
     for run in runs_of(client, "borrower", "trial"):
         (copies if "snn_sweep.copied_from" in run.data.tags else own).append(run)
-    assert {run.data.params["seed"] for run in own} == {"3"}
+    assert {run.data.params["seed"] for run in own} == {"93"}
     (parent,) = runs_of(client, "borrower", "sweep")
     for copy in copies:
         source = client.get_run(copy.data.tags["snn_sweep.copied_from"])

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 
 from orchestration.client import connect
 
-EPOCHS = 16
+EPOCHS = 8
 SPEC = {
     "dataset": "own_code:blobs",
     "epochs": EPOCHS,
