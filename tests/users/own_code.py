@@ -67,28 +67,30 @@ class CountingNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class DivergingNorm(CountingNorm):
+class _LimitedNorm(CountingNorm):
+    """Counts down the steps of its training."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+        self.steps_left = int(os.environ["OWN_CODE_STEPS"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.steps_left -= self.training
+        return super().forward(x)
+
+
+class DivergingNorm(_LimitedNorm):
     """Gives NaN from some step of its training on."""
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
-        self._steps_left = int(os.environ["OWN_CODE_STEPS"])
-
     def forward(self, x: Tensor) -> Tensor:
-        self._steps_left -= self.training
-        return super().forward(x) * (1 if self._steps_left > 0 else math.nan)
+        return super().forward(x) * (1 if self.steps_left > 0 else math.nan)
 
 
-class HungryNorm(CountingNorm):
+class HungryNorm(_LimitedNorm):
     """Runs out of memory at some step of its training, in one process, once in its life."""
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__(num_features)
-        self._steps_left = int(os.environ["OWN_CODE_STEPS"])
-
     def forward(self, x: Tensor) -> Tensor:
-        self._steps_left -= self.training
-        if self._steps_left <= 0 and self._is_first():
+        if self.steps_left <= 1 and self._is_first():
             match os.environ["OWN_CODE_ERROR"]:
                 case "of Python":
                     raise MemoryError
