@@ -10,7 +10,7 @@ sweep: .venv/sweep  ## the digits sweep end to end, and its table
 test: .venv/test lint  ## all tests
 	$(BIN)/pytest
 
-faults: .venv/test  ## each fault in 20 rounds: an hour; what they showed is kept in build/
+faults: .venv/test  ## each fault in 20 rounds: an hour or two; what they showed is kept in build/
 	mkdir -p build
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
