@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import shutil
 import signal
 import threading
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from orchestration.books import SweepBooks
+from orchestration.checks import check_data, check_resources
 from orchestration.client import connect
 from orchestration.errors import InputError, SweepError
 from orchestration.lease import sweep_lease
@@ -34,8 +33,6 @@ from orchestration.tuning import run_tasks
 from services.cluster import local_ray
 from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
-from snn_norm.data import DatasetError, load_dataset
-from snn_norm.references import is_reference
 
 __all__ = ["SweepOutcome", "plan_sweep", "run_sweep", "sweep_folder"]
 
@@ -139,8 +136,8 @@ class _Driver:
         spec, settings = self._spec, self._settings
         if not fresh and (outcome := self._finished_before()):
             return outcome
-        _check_resources(spec, settings)
-        _check_data(spec, settings)
+        check_resources(spec, settings)
+        check_data(spec, settings)
         with sweep_lease(self._folder, spec.name), tracking_server(settings) as uri:
             books = SweepBooks(connect(uri), spec.name, self._folder)
             plan = _plan(spec, books, fresh)
@@ -285,38 +282,6 @@ class _Driver:
             interrupted=interrupted,
             tracking_uri=uri,
         )
-
-
-def _check_resources(spec: SweepSpec, settings: Settings) -> None:
-    """Refuse, on this machine alone, a trial that could never start."""
-    if settings.ray_address is not None:
-        return
-    gpu = spec.resources.gpu
-    for kind, wanted, present in (
-        ("gpu", 1.0 if gpu == "auto" else gpu, torch.cuda.device_count()),
-        ("cpu", spec.resources.cpu, os.cpu_count() or 1),
-    ):
-        if wanted > present:
-            raise InputError(
-                f"resources.{kind}: a trial asks for {wanted:g}, this machine has {present}: "
-                f"lower resources.{kind}, or set RAY_ADDRESS to a cluster that has them"
-            )
-
-
-def _check_data(spec: SweepSpec, settings: Settings) -> None:
-    """Load each data set once, which downloads what is missing, before anything is started."""
-    for name, size in {(cell.dataset, cell.image_size) for cell in spec.cells()}:
-        try:
-            load_dataset(name, settings.data, size)
-        except DatasetError as error:
-            raise InputError(f"dataset: {error}") from error
-        except Exception as error:
-            if not is_reference(name):
-                raise
-            raise InputError(
-                f"dataset: {name} raised {type(error).__name__}: {error} "
-                "(snn-sweep --debug shows where)"
-            ) from error
 
 
 def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:
