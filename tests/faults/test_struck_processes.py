@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
+import psutil
 import pytest
 from commands import wait_until, workers_of
 from laboratory import SLOTS, StruckSweep
@@ -29,6 +31,19 @@ def test_driver_killed(sweep: StruckSweep) -> None:
     sweep.finish(process)
     # Its workers end a moment after it, so the same command may find them still at work.
     sweep.check(most_epochs_again=SLOTS * 2)
+
+
+def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
+    """As when its machine loses power: what is in training stops in the middle of an epoch."""
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    processes = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    sweep.finish(process)
+    sweep.check(most_epochs_again=SLOTS)
 
 
 def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:

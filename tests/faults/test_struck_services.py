@@ -42,7 +42,7 @@ def test_tracking_server_killed_and_started(
     sweep.check(most_epochs_again=0)
 
 
-@pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [20, 60])
+@pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [0, 20, 60])
 def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
     sweep.row.fault += f" for {seconds} s"
     process = sweep.start()
@@ -52,8 +52,9 @@ def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
     passes = sweep.passes
     sweep.proxy.up()
     finish(process, 0)
-    # What was in training meanwhile went on to its last epoch, where it waited for the server.
-    assert passes % PASSES_A_TRIAL == 0
+    if seconds:
+        # What was in training meanwhile went on to its last epoch, where it waited for the server.
+        assert passes % PASSES_A_TRIAL == 0
     sweep.check(most_epochs_again=0)
 
 
