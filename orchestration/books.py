@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
@@ -33,7 +32,8 @@ from orchestration.errors import InputError
 from orchestration.plan import Matched, RecordedRun
 from orchestration.recorder import METRICS_A_BATCH, close_run, deliver
 from orchestration.spec import SweepSpec
-from orchestration.spool import read_spool, spool_path, spooled_run_id
+from orchestration.spool import read_spool, spooled_run_id
+from orchestration.storage import Storage
 
 __all__ = ["SweepBooks"]
 
@@ -53,17 +53,17 @@ class SweepBooks:
     Args:
         client: MLflow's client.
         name: the sweep's name, which is its experiment's.
-        folder: the sweep's own in the checkpoint store, with a folder a trial by its key.
+        storage: the sweep's folder in the checkpoint store, with one a trial by its key.
 
     Raises:
         InputError: the experiment has been deleted in MLflow.
     """
 
     @_insist
-    def __init__(self, client: MlflowClient, name: str, folder: Path) -> None:
+    def __init__(self, client: MlflowClient, name: str, storage: Storage) -> None:
         self._client = client
         self._name = name
-        self._folder = folder
+        self._storage = storage
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise InputError(
@@ -164,7 +164,7 @@ class SweepBooks:
         self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
 
     def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
-        return read_spool(spool_path(self._folder / trial_key))
+        return read_spool(self._storage.folder(trial_key))
 
     def _create_experiment(self) -> str:
         try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import shutil
 import signal
 import threading
 import uuid
@@ -19,7 +17,7 @@ from rich.console import Console
 from orchestration.books import SweepBooks
 from orchestration.checks import check_data, check_resources
 from orchestration.client import connect
-from orchestration.errors import InputError, SweepError
+from orchestration.errors import SweepError
 from orchestration.lease import sweep_lease
 from orchestration.packing import share_gpus
 from orchestration.plan import Plan, RecordedRun, epoch_cost, make_plan
@@ -27,14 +25,15 @@ from orchestration.progress import Watch, make_watch
 from orchestration.recorder import TrialRecord
 from orchestration.report import log_report
 from orchestration.spec import SweepSpec, Trial
-from orchestration.spool import read_spool, spool_path, spooled_run_id
+from orchestration.spool import read_spool, spooled_run_id
+from orchestration.storage import Held, sweep_storage
 from orchestration.trial import TrialTask
 from orchestration.tuning import run_tasks
 from services.cluster import local_ray
 from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
 
-__all__ = ["SweepOutcome", "plan_sweep", "run_sweep", "sweep_folder"]
+__all__ = ["SweepOutcome", "plan_sweep", "run_sweep"]
 
 _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
@@ -65,8 +64,8 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     """
     settings = settings or Settings.from_environment()
     uri = reading_uri(settings)
-    folder = sweep_folder(settings, spec.name)
-    return _plan(spec, SweepBooks(connect(uri), spec.name, folder) if uri else None, fresh)
+    storage = sweep_storage(settings, spec.name)
+    return _plan(spec, SweepBooks(connect(uri), spec.name, storage) if uri else None, fresh)
 
 
 def run_sweep(
@@ -99,17 +98,6 @@ def run_sweep(
         return _Driver(spec, settings, watch).run(fresh=fresh)
 
 
-def sweep_folder(settings: Settings, name: str) -> Path:
-    """The folder in the checkpoint store that holds a sweep's work in progress."""
-    if "://" in settings.storage:
-        raise InputError(
-            f"SNN_SWEEP_STORAGE must be a folder that all nodes see, got {settings.storage}"
-        )
-    # A name of 128 characters may be too long for a file system, which counts bytes.
-    fits = len(name.encode()) <= 255
-    return Path(settings.storage) / (name if fits else hashlib.sha256(name.encode()).hexdigest())
-
-
 def _plan(spec: SweepSpec, books: SweepBooks | None, fresh: bool = False) -> Plan:
     trials = spec.trials()
     recorded = books.recorded() if books else []
@@ -130,7 +118,7 @@ class _Driver:
         self._spec = spec
         self._settings = settings
         self._watch = watch
-        self._folder = sweep_folder(settings, spec.name)
+        self._storage = sweep_storage(settings, spec.name)
 
     def run(self, *, fresh: bool) -> SweepOutcome:
         spec, settings = self._spec, self._settings
@@ -138,8 +126,8 @@ class _Driver:
             return outcome
         check_resources(spec, settings)
         check_data(spec, settings)
-        with sweep_lease(self._folder, spec.name), tracking_server(settings) as uri:
-            books = SweepBooks(connect(uri), spec.name, self._folder)
+        with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
+            books = SweepBooks(connect(uri), spec.name, self._storage)
             plan = _plan(spec, books, fresh)
             self._announce(plan)
             books.open(spec)
@@ -152,11 +140,17 @@ class _Driver:
                     books.replace_trial(replaced)
                 for matched in plan.copy:
                     books.copy_trial(matched)
-                failures, all_ended = self._train(plan, books, uri)
+                failures, all_ended = self._train(plan, books, uri, lease)
                 if all_ended:
                     status = "failed" if failures else "completed"
             finally:
-                books.close(status)
+                if not lease.lost:
+                    books.close(status)
+            if lease.lost:
+                raise SweepError(
+                    f"another process has taken over sweep {spec.name!r}, as this one had given "
+                    f"no sign of life. Follow it with: snn-sweep status {spec.name}"
+                )
             self._log_report(books, uri)
             if status == "completed":
                 self._remove_work_in_progress()
@@ -167,7 +161,7 @@ class _Driver:
         uri = reading_uri(self._settings)
         if uri is None:
             return None
-        books = SweepBooks(connect(uri), self._spec.name, self._folder)
+        books = SweepBooks(connect(uri), self._spec.name, self._storage)
         plan = _plan(self._spec, books)
         if (
             plan.run
@@ -185,7 +179,9 @@ class _Driver:
         for warning in plan.warnings:
             self._watch.note(f"warning: {warning}")
 
-    def _train(self, plan: Plan, books: SweepBooks, uri: str) -> tuple[dict[str, str], bool]:
+    def _train(
+        self, plan: Plan, books: SweepBooks, uri: str, lease: Held
+    ) -> tuple[dict[str, str], bool]:
         """Why trials failed, by key, and whether all came to their end."""
         tasks = self._tasks(plan, books, uri)
         if not tasks:
@@ -196,13 +192,12 @@ class _Driver:
             with local_ray(self._settings), _sigterm_as_ctrl_c():
                 if self._spec.resources.gpu == "auto":
                     tasks = share_gpus(tasks, self._watch)
-                scratch = self._folder / "tune"
-                failures, all_ended = run_tasks(tasks, self._spec.retries, scratch, self._watch)
+                failures, all_ended = run_tasks(tasks, self._spec.retries, self._watch)
         except KeyboardInterrupt:
             self._watch.note("stopping at once")
         finally:
             # Ray has gone, and with it every worker that might still have written.
-            for run in books.recorded():
+            for run in [] if lease.lost else books.recorded():
                 if run.status == "RUNNING" and run.trial_key in failures:
                     books.close_trial(run, "FAILED", failures[run.trial_key])
                 elif run.status == "RUNNING":
@@ -233,7 +228,7 @@ class _Driver:
             )
             task = TrialTask(
                 record=record,
-                folder=self._folder / trial.key,
+                storage=self._storage.folder(trial.key),
                 data=self._settings.data,
                 tracking_uri=uri,
                 cpu=resources.cpu,
@@ -260,15 +255,15 @@ class _Driver:
 
         What has no run yet stays: it was measured while the server was away.
         """
-        path = spool_path(self._folder / trial.key)
-        if spooled_run_id(read_spool(path)) is not None or (replaced and path.exists()):
-            shutil.rmtree(path.parent)
+        storage = self._storage.folder(trial.key)
+        entries = read_spool(storage)
+        if spooled_run_id(entries) is not None or (replaced and entries):
+            storage.delete_all()
 
     def _remove_work_in_progress(self) -> None:
         """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""
-        for path in self._folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
+        for trial in self._storage.folders():
+            trial.delete_all()
 
     def _outcome(
         self, plan: Plan, uri: str, failures: Mapping[str, str], *, interrupted: bool

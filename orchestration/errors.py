@@ -1,6 +1,7 @@
 """What can go wrong with a sweep, as one tree. ``exit_code`` is what a command ends with.
 
     SweepError              1   anything below
+    ├── S3Error             1   the checkpoint store in S3; also an ``OSError``
     └── InputError          2   what the user gave is wrong; nothing was started or created
         └── SpecError       2   a spec; holds each problem with its file, line and field
 

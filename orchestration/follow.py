@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestration.driver import sweep_folder
 from orchestration.errors import FAILED, WRONG_INPUT, InputError
 from orchestration.events import Replay
 from orchestration.lease import holder
 from orchestration.problems import did_you_mean
 from orchestration.progress import LineWatch, Watch
+from orchestration.storage import Storage, sweep_storage
 from services.jobs import Job, JobServer
 from services.server import ServiceError
 from services.settings import Settings
@@ -26,7 +26,7 @@ _PATIENCE = 600.0
 
 def log_path(settings: Settings, name: str) -> Path:
     """Where the events of a sweep that is run from this machine are written."""
-    return sweep_folder(settings, name) / "events.jsonl"
+    return settings.home / "logs" / sweep_storage(settings, name).name / "events.jsonl"
 
 
 def print_local(settings: Settings, name: str, console: Console, *, to_the_end: bool) -> None:
@@ -46,15 +46,15 @@ def print_local(settings: Settings, name: str, console: Console, *, to_the_end: 
         )
     replay = Replay()
     watch = LineWatch(console, lambda: replay.time)
-    for line in _lines(path, to_the_end):
+    for line in _lines(path, sweep_storage(settings, name), to_the_end):
         replay.feed(line, watch)
 
 
-def _lines(path: Path, to_the_end: bool) -> Iterator[str]:
+def _lines(path: Path, storage: Storage, to_the_end: bool) -> Iterator[str]:
     with path.open(encoding="utf-8") as file:
         part = ""
         while True:
-            driven = to_the_end and holder(path.parent) is not None
+            driven = to_the_end and holder(storage) is not None
             while text := file.readline():
                 part += text
                 if part.endswith("\n"):

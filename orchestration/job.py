@@ -14,11 +14,12 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from orchestration.driver import run_sweep, sweep_folder
+from orchestration.driver import run_sweep
 from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
 from orchestration.events import RelayWatch
 from orchestration.lease import LeaseTakenError, holder
 from orchestration.spec import SweepSpec
+from orchestration.storage import Storage, sweep_storage
 from orchestration.submission import SPEC_FILE, forget, keep
 from services.settings import Settings
 from services.tracking import ServiceError
@@ -30,21 +31,21 @@ def main() -> int:
     """Run the sweep of the current folder; gives the exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's stop signal
     watch = RelayWatch(sys.stdout)
-    folder: Path | None = None
+    storage: Storage | None = None
     try:
         spec = SweepSpec.load(Path(SPEC_FILE))
         settings = Settings.from_environment()
-        folder = sweep_folder(settings, spec.name)
-        if holder(folder) is None:
-            keep(Path.cwd(), folder)
+        storage = sweep_storage(settings, spec.name)
+        if holder(storage) is None:
+            keep(Path.cwd(), storage)
         outcome = run_sweep(spec, settings=settings, watch=watch)
     except LeaseTakenError as error:  # whoever holds it keeps the submission too
         watch.note(str(error))
         return FAILED
     except InputError as error:
         watch.note(str(error))
-        if folder is not None:
-            forget(folder)
+        if storage is not None:
+            forget(storage)
         return WRONG_INPUT
     except (ServiceError, MlflowException) as error:
         watch.note(str(error))
@@ -58,7 +59,7 @@ def main() -> int:
         # By its user or by the end of the cluster: the keeper knows which, from the job's status.
         watch.note("stopped; submitting it again goes on with it")
         return INTERRUPTED
-    forget(folder)
+    forget(storage)
     return FAILED if outcome.failures else 0
 
 

@@ -13,11 +13,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from orchestration.errors import UNREACHABLE
 from orchestration.lease import holder
+from orchestration.storage import Storage, open_storage
 from orchestration.submission import forget, kept, submit, sweep_of
 from services.jobs import Job, JobExistsError, JobServer
 from services.server import ServiceError
@@ -53,31 +55,28 @@ def verdict(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resu
     return "resubmit"
 
 
-def look(address: str, storage: Path) -> None:
+def look(address: str, storage: Storage) -> None:
     """Look once at every sweep in the checkpoint store.
 
     Raises:
         ServiceError: the job server cannot be reached.
     """
-    folders = [path for path in storage.iterdir() if path.is_dir()] if storage.exists() else []
-    waiting = [(path, found) for path in folders if (found := kept(path)) is not None]
-    if not waiting:
-        return
-    server = JobServer(address)
-    jobs = server.jobs()
-    for folder, submitted in waiting:
-        if holder(folder) is not None:
-            continue
-        name = sweep_of(submitted)
-        action = verdict([job for job in jobs if job.sweep == name], time.time())
-        if action == "forget":
-            forget(folder)
-            _say(f"{name}: its user has stopped it")
-        elif action == "resubmit":
-            try:
-                job = submit(server, submitted)
-            except JobExistsError:
-                continue
+    for sweep in storage.folders():
+        with kept(sweep) as submitted:
+            if submitted is not None and holder(sweep) is None:
+                _look_at(sweep, submitted, JobServer(address))
+
+
+def _look_at(sweep: Storage, submitted: Path, server: JobServer) -> None:
+    """Act for a sweep that is not over and that nobody drives."""
+    name = sweep_of(submitted)
+    action = verdict(server.jobs(name), time.time())
+    if action == "forget":
+        forget(sweep)
+        _say(f"{name}: its user has stopped it")
+    elif action == "resubmit":
+        with suppress(JobExistsError):
+            job = submit(server, submitted)
             _say(f"{name}: taken up again as {job.id}")
 
 
@@ -87,7 +86,7 @@ def main() -> None:
     trouble = ""
     while True:
         try:
-            look(os.environ["RAY_API_SERVER_ADDRESS"], Path(settings.storage))
+            look(os.environ["RAY_API_SERVER_ADDRESS"], open_storage(settings.storage))
             trouble = ""
         except (ServiceError, OSError) as error:
             if str(error) != trouble:

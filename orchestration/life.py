@@ -158,26 +158,26 @@ def stop(name: str, cluster: str | None) -> None:
 
 
 def _stop_here(name: str) -> None:
-    from orchestration.driver import sweep_folder
     from orchestration.lease import holder
+    from orchestration.storage import sweep_storage
 
-    folder = sweep_folder(Settings.from_environment(), name)
-    driver = holder(folder)
+    storage = sweep_storage(Settings.from_environment(), name)
+    driver = holder(storage)
     if driver is None:
         raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
     if not driver.is_here:
         raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
     os.kill(driver.pid, signal.SIGINT)
     with err.status(f"waiting for {driver} to close its books"):
-        while holder(folder) == driver:
+        while holder(storage) == driver:
             time.sleep(0.2)
 
 
 def _local_driver(name: str) -> str | None:
-    from orchestration.driver import sweep_folder
     from orchestration.lease import holder
+    from orchestration.storage import sweep_storage
 
-    driver = holder(sweep_folder(Settings.from_environment(), name))
+    driver = holder(sweep_storage(Settings.from_environment(), name))
     return str(driver) if driver else None
 
 

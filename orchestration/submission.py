@@ -8,14 +8,19 @@ taken up again should its driver or the cluster's head die. It goes when the swe
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
 import sys
-import uuid
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.storage import Storage
 from services.jobs import Job, JobServer
 
 if TYPE_CHECKING:  # the keeper need not load torch
@@ -35,7 +40,7 @@ __all__ = [
 
 SPEC_FILE = "spec.json"
 
-_KEPT = "submission"
+_KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"
 _OURS = ("orchestration", "services", "snn_norm")
 
@@ -111,21 +116,30 @@ def user_modules(root: Path) -> dict[str, Path]:
     return found
 
 
-def keep(submitted: Path, sweep_folder: Path) -> None:
+def keep(submitted: Path, storage: Storage) -> None:
     """Keep a copy of what was submitted beside the sweep's work in progress."""
-    sweep_folder.mkdir(parents=True, exist_ok=True)
-    partial = sweep_folder / f"submission-{uuid.uuid4().hex}.partial"
-    shutil.copytree(submitted, partial, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.rmtree(sweep_folder / _KEPT, ignore_errors=True)
-    partial.rename(sweep_folder / _KEPT)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(submitted.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc":
+                archive.write(path, path.relative_to(submitted))
+    storage.write(_KEPT, packed.getvalue())
 
 
-def kept(sweep_folder: Path) -> Path | None:
-    """What was submitted of a sweep that is not over; None if there is nothing to take up."""
-    folder = sweep_folder / _KEPT
-    return folder if (folder / SPEC_FILE).exists() else None
+@contextmanager
+def kept(storage: Storage) -> Iterator[Path | None]:
+    """What was submitted of a sweep that is not over, in a folder that goes with the context;
+    None if there is nothing to take up.
+    """
+    packed = storage.read(_KEPT)
+    if packed is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
+        zipfile.ZipFile(io.BytesIO(packed)).extractall(folder)
+        yield Path(folder)
 
 
-def forget(sweep_folder: Path) -> None:
+def forget(storage: Storage) -> None:
     """The sweep is over, or its user has stopped it: nobody is to take it up again."""
-    shutil.rmtree(sweep_folder / _KEPT, ignore_errors=True)
+    storage.delete(_KEPT)

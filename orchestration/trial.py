@@ -25,7 +25,8 @@ from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.machine import machine_tags
 from orchestration.process_state import ProcessState
 from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
-from orchestration.spool import Spool, SupersededError, spool_path
+from orchestration.spool import Spool
+from orchestration.storage import Storage, SupersededError
 from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, load_dataset
 from snn_norm.training import TrainingRun
@@ -66,7 +67,7 @@ class TrialTask:
     """What a worker has to know to run a trial."""
 
     record: TrialRecord
-    folder: Path
+    storage: Storage
     """The trial's own folder in the checkpoint store."""
     data: Path
     tracking_uri: str
@@ -140,10 +141,10 @@ class _Session:
             sys.path.insert(0, task.import_path)
         torch.set_num_threads(task.threads)
         self._task = task
-        self._checkpoints = CheckpointStore(task.folder)
+        self._checkpoints = CheckpointStore(task.storage)
         self._run: TrainingRun | None = None
         with _storage():
-            spool = Spool(spool_path(task.folder), task.driver)
+            spool = Spool(task.storage, task.driver)
             self.recorder = Recorder(
                 connect(task.tracking_uri),
                 task.record,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,14 +28,13 @@ _SETTINGS = {
 
 
 def run_tasks(
-    tasks: Sequence[TrialTask], retries: int, scratch: Path, watch: Watch
+    tasks: Sequence[TrialTask], retries: int, watch: Watch
 ) -> tuple[dict[str, str], bool]:
     """Run every task to its end, or until the user interrupts.
 
     Args:
         tasks: in the order to start them.
         retries: attempts after a fault of the infrastructure.
-        scratch: a folder that all nodes see, for files that Tune needs while it runs.
         watch: told of everything that happens.
 
     Returns:
@@ -46,8 +45,14 @@ def run_tasks(
     # It reports missing the files it was told not to write; what fails is raised, or told below.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     events = _Events(watch)
-    name = uuid.uuid4().hex
-    tuner = tune.Tuner(
+    # Nothing that Tune writes is needed by anybody else, nor after this.
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
+        _tuner(tasks, retries, events, scratch).fit()
+    return events.failures, events.ended == len(tasks)
+
+
+def _tuner(tasks: Sequence[TrialTask], retries: int, events: Callback, scratch: str) -> tune.Tuner:
+    return tune.Tuner(
         tune.with_resources(SweepTrial, _reserved),
         param_space={"task": tune.grid_search(list(tasks))},
         tune_config=tune.TuneConfig(
@@ -56,19 +61,14 @@ def run_tasks(
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(
-            name=name,
-            storage_path=str(scratch),
+            name=uuid.uuid4().hex,
+            storage_path=scratch,
             callbacks=[events],
             failure_config=tune.FailureConfig(max_failures=retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
     )
-    try:
-        tuner.fit()
-    finally:
-        shutil.rmtree(scratch / name, ignore_errors=True)
-    return events.failures, events.ended == len(tasks)
 
 
 def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:

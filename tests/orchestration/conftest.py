@@ -8,13 +8,15 @@ import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
+from s3_server import BUCKET, s3_server
 
+from orchestration.storage import Storage, open_storage
 from services.settings import Settings
 from services.tracking import start_server, stop_server
 
@@ -125,3 +127,21 @@ def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
     yield start_server(settings)
     stop_server(settings)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Mapping[str, str]]:
+    """A server of S3 that this process uses, and what others need in their environment to do so."""
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield environment
+
+
+@pytest.fixture(params=["folder", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """An empty folder of a checkpoint store, of each kind."""
+    if request.param == "folder":
+        return open_storage(str(tmp_path / "store")).folder("a sweep é")
+    request.getfixturevalue("s3")
+    return open_storage(f"s3://{BUCKET}/{next(_numbers)}/").folder("a sweep é")

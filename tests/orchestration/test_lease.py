@@ -10,27 +10,26 @@ from pathlib import Path
 
 import pytest
 
+from orchestration import s3_storage
+from orchestration.errors import SweepError
 from orchestration.lease import Holder, LeaseTakenError, holder, sweep_lease
+from orchestration.storage import Storage, open_storage
 
 _processes = multiprocessing.get_context("spawn")
 
 
-def _hold(folder: Path, held: Event) -> None:
-    with sweep_lease(folder, "digits"):
+def _hold(storage: Storage, held: Event) -> None:
+    s3_storage._SIGN_EVERY = 0.5
+    with sweep_lease(storage, "digits"):
         held.set()
         signal.pause()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "digits é"
-
-
-@pytest.fixture
-def other(folder: Path) -> Iterator[BaseProcess]:
+def other(storage: Storage) -> Iterator[BaseProcess]:
     """Another process that holds the lease."""
     held = _processes.Event()
-    process = _processes.Process(target=_hold, args=(folder, held))
+    process = _processes.Process(target=_hold, args=(storage, held))
     process.start()
     assert held.wait(timeout=60)
     yield process
@@ -39,23 +38,30 @@ def other(folder: Path) -> Iterator[BaseProcess]:
 
 
 def test_a_second_driver_is_refused_and_told_who_is_the_first(
-    folder: Path, other: BaseProcess
+    storage: Storage, other: BaseProcess
 ) -> None:
     refusal = rf"being run by process {other.pid} on .*status"
-    with pytest.raises(LeaseTakenError, match=refusal), sweep_lease(folder, "digits"):
+    with pytest.raises(LeaseTakenError, match=refusal), sweep_lease(storage, "digits"):
         pass
-    assert holder(folder) == Holder(other.pid or 0, os.uname().nodename)
+    assert holder(storage) == Holder(other.pid or 0, os.uname().nodename)
 
 
-def test_a_killed_driver_leaves_no_lease(folder: Path, other: BaseProcess) -> None:
+def test_a_killed_driver_leaves_no_lease(
+    storage: Storage, other: BaseProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_storage, "LEASE_SECONDS", 3.0)
     other.kill()
     other.join()
-    assert holder(folder) is None
-    with sweep_lease(folder, "digits"):
-        assert holder(folder) == Holder(os.getpid(), os.uname().nodename)
-    assert holder(folder) is None
+    with sweep_lease(storage, "digits"):
+        assert holder(storage) == Holder(os.getpid(), os.uname().nodename)
+    assert holder(storage) is None
 
 
-def test_looking_for_the_holder_creates_nothing(folder: Path) -> None:
-    assert holder(folder) is None
-    assert not folder.exists()
+def test_a_store_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    storage = open_storage(str(tmp_path / "file")).folder("digits")
+    with (
+        pytest.raises(SweepError, match=r"checkpoint store .*file.*SNN_SWEEP_STORAGE"),
+        sweep_lease(storage, "digits"),
+    ):
+        pass

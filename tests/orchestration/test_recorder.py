@@ -15,6 +15,7 @@ from proxy import Proxy
 from orchestration.client import connect
 from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
 from orchestration.spool import Spool
+from orchestration.storage import open_storage
 
 MakeRecorder = Callable[..., Recorder]
 CONFIG = {"architecture": "ann", "seed": 42, "learning_rate": 0.001, "augment": False}
@@ -41,7 +42,7 @@ def make_recorder(experiment_id: str, proxy: Proxy, tmp_path: Path) -> Iterator[
     def make(patience: float = 60.0) -> Recorder:
         record = TrialRecord(experiment_id, "parent", "k" * 16, "ann none seed 42", "1", CONFIG)
         client = connect(f"http://127.0.0.1:{proxy.port}")
-        made.append(Recorder(client, record, Spool(tmp_path / "spool.jsonl"), patience))
+        made.append(Recorder(client, record, Spool(open_storage(str(tmp_path))), patience))
         return made[-1]
 
     yield make

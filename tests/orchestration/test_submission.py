@@ -10,6 +10,7 @@ import pytest
 
 from orchestration import SweepSpec
 from orchestration.keeper import verdict
+from orchestration.storage import Storage
 from orchestration.submission import _slug, digest, forget, keep, kept, pack, sweep_of, user_modules
 from services.jobs import Job
 
@@ -65,23 +66,29 @@ def test_this_package_is_not_sent_from_its_own_checkout() -> None:
     assert not {"orchestration", "services", "snn_norm"} & set(user_modules(root))
 
 
-def test_a_submission_is_kept_replaced_and_forgotten(tmp_path: Path) -> None:
-    sent, sweep = tmp_path / "sent", tmp_path / "store" / "sweep"
-    sent.mkdir()
+def test_a_submission_is_kept_replaced_and_forgotten(storage: Storage, tmp_path: Path) -> None:
+    sent = tmp_path / "sent"
+    (sent / "package" / "__pycache__").mkdir(parents=True)
+    (sent / "package" / "__init__.py").touch()
+    (sent / "package" / "__pycache__" / "x.pyc").touch()
     pack(SPEC, sent, {})
-    assert kept(sweep) is None
+    with kept(storage) as folder:
+        assert folder is None
     for name in ("old.py", "new.py"):
         for path in sent.glob("*.py"):
             path.unlink()
         (sent / name).touch()
-        keep(sent, sweep)
-    folder = kept(sweep)
-    assert folder is not None
-    assert sorted(path.name for path in folder.iterdir()) == ["new.py", "spec.json"]
-    assert [path.name for path in sweep.iterdir()] == [folder.name]
-    forget(sweep)
-    assert kept(sweep) is None
-    forget(sweep)
+        keep(sent, storage)
+    with kept(storage) as folder:
+        assert folder is not None
+        files = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+        assert sorted(files) == ["new.py", "package/__init__.py", "spec.json"]
+        assert sweep_of(folder) == "of a user"
+    assert not folder.exists()
+    forget(storage)
+    with kept(storage) as folder:
+        assert folder is None
+    forget(storage)
 
 
 @pytest.mark.parametrize("name", ["a b", "é", "x" * 128, "a%2f", "sweep?#"])

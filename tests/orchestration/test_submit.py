@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from commands import USERS_FOLDER, Commands, commands_in, epochs_of, finish, wait_until
+from commands import (
+    USERS_FOLDER,
+    Commands,
+    commands_in,
+    epochs_of,
+    finish,
+    free_port,
+    wait_until,
+)
 from ledger import Ledger, audit
 from ray.cluster_utils import Cluster
 from test_interruptions import SPEC
@@ -20,14 +27,9 @@ from test_interruptions import SPEC
 from orchestration.client import connect
 from orchestration.keeper import look
 from orchestration.lease import holder
+from orchestration.storage import open_storage
 
 STORE = "storage"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str
 def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     outside: Commands, tracking_uri: str, home: Path, job_server: str
 ) -> None:
-    client = connect(tracking_uri)
+    client, store = connect(tracking_uri), open_storage(str(home / STORE))
     spec, path = outside.spec("kept", {**SPEC, "epochs": 12})
     following = outside.start("submit", path, "--wait")
     wait_until(lambda: epochs_of(client, "kept") > 2)
@@ -102,13 +104,13 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     _, other = outside.spec("kept", {**SPEC, "epochs": 13})
     assert "is running with another spec" in outside.run("submit", other, code=1)
 
-    driver = holder(home / STORE / "kept")
+    driver = holder(store.folder("kept"))
     assert driver is not None
     psutil.Process(driver.pid).kill()
     wait_until(lambda: "sweep-kept-1 (FAILED" in output(outside.start("list")))
 
     def taken_up() -> bool:
-        look(job_server, home / STORE)
+        look(job_server, store)
         return "sweep-kept-2" in output(outside.start("list"))
 
     wait_until(taken_up)
@@ -116,7 +118,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     assert "the driver died" in told
     assert "4 of 4 done" in told
     assert audit(client, spec) == Ledger()
-    look(job_server, home / STORE)
+    look(job_server, store)
     assert "sweep-kept-3" not in output(outside.start("list"))
 
     # Ray's stop signal is Ctrl-C: the books are closed, and nobody takes the sweep up.
@@ -125,7 +127,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     wait_until(lambda: epochs_of(client, "kept") > 27)
     assert "kept stopped; submitting its spec again" in output(outside.start("stop", "kept"))
     assert audit(client, spec).running == []
-    look(job_server, home / STORE)
+    look(job_server, store)
     assert "sweep-kept-3 (STOPPED" in output(outside.start("list"))
     assert "does not run: its last job" in outside.run("stop", "kept", code=2)
 
@@ -150,7 +152,7 @@ def test_the_log_of_a_sweep_that_runs_here(
     with commands_in(tmp_path, tracking_uri) as commands:
         spec, path = commands.spec("logged", {**SPEC, "epochs": 4})
         running = commands.start("run", path)
-        log = tmp_path / "home" / STORE / "logged" / "events.jsonl"
+        log = tmp_path / "home" / "logs" / "logged" / "events.jsonl"
         wait_until(log.exists)
         followed = output(commands.start("logs", "logged", "-f"))
         finish(running, 0)
