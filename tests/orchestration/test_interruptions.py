@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from commands import (
 )
 from ledger import Ledger, audit
 from mlflow import MlflowClient
+from s3_server import BUCKET, client_of
 
 from orchestration.client import connect
 
@@ -83,3 +84,27 @@ def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClie
     assert f"go on with: snn-sweep run {path}" in finish(process, 130)
     statuses = {client.get_run(run).info.status for run in trials_of(client, "stopped", SLOW)}
     assert statuses == {"KILLED"}
+
+
+def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
+    commands: Commands, client: MlflowClient, s3: Mapping[str, str]
+) -> None:
+    commands.environment["SNN_SWEEP_STORAGE"] = f"s3://{BUCKET}/laboratory"
+
+    def kept() -> set[str]:
+        found = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix="laboratory/").get("Contents")
+        return {one["Key"] for one in found or ()}
+
+    spec, path = commands.spec("in-s3", SPEC)
+    process = commands.start("run", path)
+    wait_for_progress(client, "in-s3")
+    wait_for_progress(client, "in-s3")
+    process.kill()
+    process.communicate()
+    assert any("checkpoint" in key for key in kept())
+
+    commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    assert len(trials_of(client, "in-s3", SLOW)) == 2, "a trial did not go on in its own run"
+    assert kept() == {"laboratory/in-s3/driver.lock"}
+    assert not (commands.folder / "home" / "storage").exists()

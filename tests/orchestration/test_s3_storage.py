@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import boto3
@@ -126,16 +127,21 @@ def test_more_than_can_be_listed_at_once_is_deleted(
     assert pages()["KeyCount"] == 0
 
 
-def test_without_boto3_it_is_said_what_to_install() -> None:
+def test_without_boto3_it_is_said_what_to_install(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "sys.modules['boto3'] = None\n"
+        "sys.argv = ['snn-sweep', 'run', 'digits']\n"
         "from orchestration import main\n"
-        "main(['run', 'digits'])\n"
+        "main()\n"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program],
-        env={"SNN_SWEEP_STORAGE": f"s3://{BUCKET}", "PATH": ""},
+        env={
+            "SNN_SWEEP_STORAGE": f"s3://{BUCKET}",
+            "SNN_SWEEP_HOME": str(tmp_path),
+            "PATH": "",
+        },
         capture_output=True,
         text=True,
         check=False,
