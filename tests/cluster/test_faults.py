@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from commands import epochs_of, wait_until
+from commands import SLOW, epochs_of, trials_of, wait_until
 from conftest import Stack, finish, run, states
 from ledger import Ledger, audit
 
@@ -47,6 +47,13 @@ FAULTS = {
 """The faults, and what whoever follows the sweep is told of each."""
 
 
+def last_epoch(stack: Stack, name: str) -> float:
+    """When the last epoch of a sweep's slow trials was measured."""
+    runs = trials_of(stack.client, name, SLOW)
+    histories = [stack.client.get_metric_history(run_id, "train_loss") for run_id in runs]
+    return max(float(point.timestamp) for history in histories for point in history) / 1000
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_nothing_is_lost_and_nothing_is_double(
     stack: Stack, fault: Callable[[Stack], None]
@@ -55,7 +62,9 @@ def test_nothing_is_lost_and_nothing_is_double(
     following = stack.start("submit", str(path), "--wait")
     wait_until(lambda: epochs_of(stack.client, spec.name) > 2)
     fault(stack)
+    struck = time.time()
     _, told = finish(following)
+    assert last_epoch(stack, spec.name) > struck, "all was trained before the fault was over"
     assert FAULTS[fault] in told
     assert "4 of 4 done" in told
     assert audit(stack.client, spec) == Ledger()
