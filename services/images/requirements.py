@@ -17,7 +17,8 @@ def needed(extra: str) -> list[str]:
     found = []
     for requirement in project["optional-dependencies"][extra]:
         if requirement.startswith(f"{project['name']}["):
-            found += needed(requirement.partition("[")[2].rstrip("]"))
+            named = requirement.partition("[")[2].rstrip("]").split(",")
+            found += [needs for other in named for needs in needed(other)]
         else:
             found.append(requirement)
     return found
