@@ -145,6 +145,14 @@ def _why_not() -> str | None:
     return None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_code() -> Iterator[None]:
+    """The user's modules: a spec that names them is checked in this process, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(USERS_FOLDER)
+        yield
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Build and start everything; afterwards everything goes, volumes too."""
