@@ -79,6 +79,11 @@ class Stack:
         """The first container of a service."""
         return self.compose("ps", "--all", "--quiet", service).split()[0]
 
+    def kill_head(self) -> None:
+        """As when its machine loses power; then start it again. (A restart would let it finish.)"""
+        self.compose("kill", "ray-head")
+        self.compose("up", "--detach", "--wait", "ray-head")
+
     def spec(self, name: str, **changes: Any) -> tuple[SweepSpec, Path]:
         """A small sweep with the user's own modules, and its file."""
         path = self.folder / f"{name}.yaml"

@@ -33,8 +33,8 @@ def restart_mlflow(stack: Stack) -> None:
     stack.compose("restart", "mlflow")
 
 
-def restart_the_head(stack: Stack) -> None:
-    stack.compose("restart", "ray-head")
+def kill_the_head(stack: Stack) -> None:
+    stack.kill_head()
 
 
 FAULTS = {
@@ -42,7 +42,7 @@ FAULTS = {
     cut_a_worker_off: "interrupted, will go on",
     restart_postgres: "",
     restart_mlflow: "",
-    restart_the_head: "take the sweep up again",
+    kill_the_head: "take the sweep up again",
 }
 """The faults, and what whoever follows the sweep is told of each."""
 

@@ -61,7 +61,7 @@ def test_the_keeper_takes_a_sweep_up_again_from_s3(stack: Stack, store: Store) -
     kept = store.ask(LIST)
     assert "laboratory/in-s3/submission.zip" in kept
     assert "checkpoint.pt" in kept
-    stack.compose("restart", "ray-head")
+    stack.kill_head()
     _, told = finish(following)
     assert "take the sweep up again" in told
     assert "4 of 4 done" in told

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestration.packing import GpuMemory, gpu_share, memory_of_a_step, share_gpus
 from orchestration.recorder import TrialRecord
+from orchestration.storage import open_storage
 from orchestration.trial import TrialTask
 from services.cluster import local_ray
 from services.settings import Settings
@@ -39,7 +40,7 @@ def task(tmp_path: Path, norm: str, *, gpu: float, seed: int = 1) -> TrialTask:
     }
     return TrialTask(
         record=TrialRecord("1", "parent", "k" * 16, f"ann {norm} seed {seed}", "1", config),
-        folder=tmp_path,
+        storage=open_storage(str(tmp_path)),
         data=tmp_path,
         tracking_uri="http://127.0.0.1:1",
         cpu=1,

@@ -98,6 +98,7 @@ def test_a_holder_that_was_taken_for_dead_is_interrupted(
     first = taken(storage, b"first")
     second = taken(storage, b"second")
     monkeypatch.setattr(s3_storage, "LEASE_SECONDS", 60.0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` would have it ignored
     with pytest.raises(KeyboardInterrupt):
         signal.pause()
     assert first.lost
