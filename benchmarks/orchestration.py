@@ -17,20 +17,17 @@ import argparse
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import requests
-
+from benchmarks.tracking import requests_in, tracking_server
 from benchmarks.trivial import trivial_spec
 from services.cluster import local_ray
 from services.settings import Settings
@@ -67,45 +64,13 @@ def main() -> None:
 
 
 def _in_a_process(name: str, trials: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, _server(Path(folder)) as (uri, log):
+    with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)) as (uri, log):
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.orchestration"]
         command += ["--measure", name, str(trials), uri, str(log)]
         environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
         answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         return answer
-
-
-@contextmanager
-def _server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """A tracking server that writes an access log; its URI and that log."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = folder / "server.log"
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_healthy(uri, process)
-        yield uri, log
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_healthy(uri: str, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
-        try:
-            if requests.get(f"{uri}/health", timeout=5).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    raise RuntimeError(f"the tracking server ended with {process.returncode}")
 
 
 def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
@@ -116,7 +81,7 @@ def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
 
     def timed_report(*arguments: Any) -> None:
         nonlocal report_seconds, sent
-        sent = _requests(log)
+        sent = requests_in(log)
         start = time.perf_counter()
         log_report(*arguments)
         report_seconds = time.perf_counter() - start
@@ -132,10 +97,6 @@ def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
         seconds = time.perf_counter() - start
     assert outcome.failures == {}
     return {"seconds": seconds - report_seconds, "report": report_seconds, "requests": sent}
-
-
-def _requests(log: Path) -> int:
-    return log.read_text().count("/api/2.0/mlflow")
 
 
 def _plain_tune(trials: int, uri: str, log: Path) -> dict[str, float]:
@@ -157,7 +118,7 @@ def _plain_tune(trials: int, uri: str, log: Path) -> dict[str, float]:
         results = tuner.fit()
         seconds = time.perf_counter() - start
     assert results.num_errors == 0
-    return {"seconds": seconds, "requests": _requests(log)}
+    return {"seconds": seconds, "requests": requests_in(log)}
 
 
 def _train(config: Mapping[str, Any]) -> None:

@@ -1,15 +1,16 @@
-"""A data set and trials that take next to no time, so that what is left is bookkeeping."""
+"""Trials that take next to no time, or only wait, so that what is left is bookkeeping."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from orchestration import SweepSpec
 
-__all__ = ["blobs", "trivial_spec"]
+__all__ = ["Sleeping", "blobs", "sleeping_spec", "trivial_spec"]
 
 EPOCHS = 3
 
@@ -22,6 +23,20 @@ def blobs(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ARG001
     return images, labels, images, labels
 
 
+class Sleeping(nn.Module):
+    """Normalizes nothing, and sleeps through each step of the training."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What it is given, later."""
+        if self.training:
+            time.sleep(0.25)
+        return x
+
+
 def trivial_spec(trials: int) -> SweepSpec:
     """A sweep of so many trials, half of them without normalization."""
     return SweepSpec.from_dict(
@@ -31,5 +46,20 @@ def trivial_spec(trials: int) -> SweepSpec:
             "epochs": EPOCHS,
             "seeds": list(range(trials // 2)),
             "grid": [{"architecture": "ann", "norm": ["none", "homeostatic"], "width": 2}],
+        }
+    )
+
+
+def sleeping_spec(trials: int) -> SweepSpec:
+    """A sweep of so many trials that sleep."""
+    return SweepSpec.from_dict(
+        {
+            "name": f"sleeping {trials}",
+            "dataset": "benchmarks.trivial:blobs",
+            "epochs": EPOCHS,
+            "seeds": list(range(trials)),
+            "grid": [
+                {"architecture": "ann", "norm": "benchmarks.trivial:Sleeping", "width": 2},
+            ],
         }
     )

@@ -1,0 +1,112 @@
+"""How a sweep grows: more worker nodes, more trials.
+
+    python -m benchmarks.scale                              # 1, 2, 4 and 8 nodes, 25 trials on each
+    python -m benchmarks.scale --nodes 8 --trials 125       # a thousand
+
+The nodes are Ray's own, each with its processes, all on this machine; each runs one trial at a
+time. A trial sleeps through its training, for 4.5 s, so what it takes beyond that is bookkeeping:
+the driver's, the tracking server's (SQLite) and its own. If nothing gets in the way of anything,
+the time that a trial holds its node is the same with however many nodes. It is taken from the end
+of each node's first trial to that of the last one: before, the nodes start processes, which here
+take processor time from each other. Requests are those in the server's log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.tracking import requests_in, tracking_server
+from benchmarks.trivial import sleeping_spec
+from services.settings import Settings
+
+
+def main() -> None:
+    """Measure, and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--trials", type=int, default=25, help="on each node")
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        nodes, trials, uri, log = arguments.measure
+        print(json.dumps(_measure(int(nodes), int(trials), uri, Path(log))))
+        return
+    packages = ", ".join(f"{name} {version(name)}" for name in ("ray", "mlflow", "torch"))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {packages}\n")
+    print(
+        "| nodes | trials | seconds | a trial on its node | first = 1 | requests a trial |", end=""
+    )
+    print(" driver, processor s a trial | driver, MiB |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    first = 0.0
+    for nodes in arguments.nodes:
+        trials = nodes * arguments.trials
+        row = _in_a_process(nodes, trials)
+        first = first or row["a_trial"]
+        print(
+            f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['a_trial']:.2f} "
+            f"| {row['a_trial'] / first:.2f} | {row['requests'] / trials:.1f} "
+            f"| {row['processor'] / trials:.3f} | {row['memory']:.0f} |",
+            flush=True,
+        )
+
+
+def _in_a_process(nodes: int, trials: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)) as (uri, log):
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.scale"]
+        command += ["--measure", str(nodes), str(trials), uri, str(log)]
+        environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return answer
+
+
+def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
+    from ray.cluster_utils import Cluster
+
+    from orchestration import run_sweep
+    from orchestration.client import connect
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=1)
+        settings = Settings.from_environment(
+            {**os.environ, "MLFLOW_TRACKING_URI": uri, "RAY_ADDRESS": cluster.address}
+        )
+        spec = sleeping_spec(trials)
+        start, used = time.perf_counter(), time.process_time()
+        outcome = run_sweep(spec, settings=settings)
+        seconds, processor = time.perf_counter() - start, time.process_time() - used
+    finally:
+        cluster.shutdown()
+    assert outcome.failures == {}
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(spec.name)
+    assert experiment is not None
+    runs = client.search_runs(
+        [experiment.experiment_id], "params.norm LIKE '%'", max_results=50_000
+    )
+    ends = sorted(run.info.end_time / 1000 for run in runs)
+    assert len(ends) == trials
+    return {
+        "seconds": seconds,
+        "a_trial": (ends[-1] - ends[nodes - 1]) * nodes / (trials - nodes),
+        "requests": requests_in(log),
+        "processor": processor,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+if __name__ == "__main__":
+    main()
