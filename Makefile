@@ -10,7 +10,7 @@ sweep: .venv/sweep  ## the digits sweep end to end, and its table
 test: .venv/test lint  ## all tests, those of a file in one process
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
-faults: .venv/test  ## each fault in 20 rounds: an hour or two; what they showed is kept in build/
+faults: .venv/test  ## each fault in 20 rounds: some four hours on two cores; what they showed is kept in build/
 	mkdir -p build
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
