@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from homes import settings_in
+from ray._private import services
 
 from services import cluster
 from services.cluster import local_ray
@@ -74,7 +75,11 @@ def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
     assert address in str(caught.value)
 
 
-def test_auto_without_a_cluster(tmp_path: Path) -> None:
+def test_auto_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What Ray looks for on the machine would be the Rays of the tests beside this one.
+    services.find_gcs_addresses.cache_clear()
+    monkeypatch.setattr(services, "_find_address_from_flag", lambda _: set())
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda _: None)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     with (
         pytest.raises(ServiceError, match="unset RAY_ADDRESS"),
