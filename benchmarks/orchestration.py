@@ -17,9 +17,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -27,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.tracking import requests_in, tracking_server
+from benchmarks.tracking import measured_apart, requests_in
 from benchmarks.trivial import trivial_spec
 from services.cluster import local_ray
 from services.settings import Settings
@@ -52,7 +49,9 @@ def main() -> None:
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
     for trials in arguments.trials:
         names = [arguments.only] if arguments.only else list(_CONTENDERS)
-        measured = {name: _in_a_process(name, trials) for name in names}
+        measured = {
+            name: measured_apart("benchmarks.orchestration", name, str(trials)) for name in names
+        }
         for name, row in measured.items():
             ratio = row["seconds"] / measured.get("ours", row)["seconds"]
             report = f"{row['report']:.1f}" if "report" in row else ""
@@ -61,16 +60,6 @@ def main() -> None:
                 f"| {ratio:.1f} | {row['requests'] / trials:.1f} | {report} |",
                 flush=True,
             )
-
-
-def _in_a_process(name: str, trials: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)) as (uri, log):
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.orchestration"]
-        command += ["--measure", name, str(trials), uri, str(log)]
-        environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return answer
 
 
 def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:

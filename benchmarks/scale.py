@@ -18,14 +18,11 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.tracking import requests_in, tracking_server
+from benchmarks.tracking import measured_apart, requests_in
 from benchmarks.trivial import sleeping_spec
 from services.settings import Settings
 
@@ -51,7 +48,7 @@ def main() -> None:
     first = 0.0
     for nodes in arguments.nodes:
         trials = nodes * arguments.trials
-        row = _in_a_process(nodes, trials)
+        row = measured_apart("benchmarks.scale", str(nodes), str(trials))
         first = first or row["a_trial"]
         print(
             f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['a_trial']:.2f} "
@@ -59,16 +56,6 @@ def main() -> None:
             f"| {row['processor'] / trials:.3f} | {row['memory']:.0f} |",
             flush=True,
         )
-
-
-def _in_a_process(nodes: int, trials: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder, tracking_server(Path(folder)) as (uri, log):
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.scale"]
-        command += ["--measure", str(nodes), str(trials), uri, str(log)]
-        environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return answer
 
 
 def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:

@@ -1,11 +1,13 @@
-"""A tracking server for benchmarks, on SQLite, that counts what it is asked."""
+"""What benchmarks measure with a process and a tracking server, on SQLite, of its own."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +15,26 @@ from pathlib import Path
 
 import requests
 
-__all__ = ["requests_in", "tracking_server"]
+__all__ = ["measured_apart", "requests_in"]
+
+
+def measured_apart(module: str, *arguments: str) -> dict[str, float]:
+    """What a benchmark measures in a process, a home and on a tracking server of its own.
+
+    The module is given ``--measure``, the arguments, the server's URI and the path of its access
+    log, and prints a JSON object as its last line.
+    """
+    with tempfile.TemporaryDirectory() as folder, _tracking_server(Path(folder)) as (uri, log):
+        command = [sys.executable, "-W", "ignore", "-m", module]
+        command += ["--measure", *arguments, uri, str(log)]
+        environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+        answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return answer
 
 
 @contextmanager
-def tracking_server(folder: Path) -> Iterator[tuple[str, Path]]:
+def _tracking_server(folder: Path) -> Iterator[tuple[str, Path]]:
     """A tracking server that writes an access log; its URI and that log."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
