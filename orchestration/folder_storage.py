@@ -28,11 +28,6 @@ class FolderStorage(Storage):
 
     path: Path
 
-    @classmethod
-    def at(cls, path: str | Path) -> Self:
-        """The store at a path."""
-        return cls(Path(path))
-
     def __str__(self) -> str:
         return str(self.path)
 

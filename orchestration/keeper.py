@@ -62,9 +62,10 @@ def look(address: str, storage: Storage) -> None:
         ServiceError: the job server cannot be reached.
     """
     for sweep in storage.folders():
-        with kept(sweep) as submitted:
-            if submitted is not None and holder(sweep) is None:
-                _look_at(sweep, submitted, JobServer(address))
+        if holder(sweep) is None:  # asked first: what was submitted may be large
+            with kept(sweep) as submitted:
+                if submitted is not None:
+                    _look_at(sweep, submitted, JobServer(address))
 
 
 def _look_at(sweep: Storage, submitted: Path, server: JobServer) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -131,7 +132,7 @@ def open_storage(address: str) -> Storage:
         return S3Storage.at(parts.netloc, parts.path)
     from orchestration.folder_storage import FolderStorage
 
-    return FolderStorage.at(address)
+    return FolderStorage(Path(address))
 
 
 def sweep_storage(settings: Settings, name: str) -> Storage:

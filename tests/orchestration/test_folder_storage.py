@@ -21,9 +21,10 @@ def limited(storage: FolderStorage, limit: int, act: str) -> str:
     """
     program = (
         "import resource, sys\n"
+        "from pathlib import Path\n"
         "from orchestration.folder_storage import FolderStorage\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
-        "storage = FolderStorage.at(sys.argv[1])\n"
+        "storage = FolderStorage(Path(sys.argv[1]))\n"
         f"{act}\n"
     )
     command = [sys.executable, "-c", program, str(storage.path)]
