@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
+from http import HTTPStatus
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -20,7 +21,7 @@ from orchestration.events import RelayWatch
 from orchestration.lease import LeaseTakenError, holder
 from orchestration.spec import SweepSpec
 from orchestration.storage import Storage, sweep_storage
-from orchestration.submission import SPEC_FILE, forget, keep
+from orchestration.submission import KEPT, SPEC_FILE, forget, keep
 from services.settings import Settings
 from services.tracking import ServiceError
 
@@ -38,6 +39,7 @@ def main() -> int:
         storage = sweep_storage(settings, spec.name)
         if holder(storage) is None:
             keep(Path.cwd(), storage)
+            watch.note(KEPT)
         outcome = run_sweep(spec, settings=settings, watch=watch)
     except LeaseTakenError as error:  # whoever holds it keeps the submission too
         watch.note(str(error))
@@ -47,9 +49,14 @@ def main() -> int:
         if storage is not None:
             forget(storage)
         return WRONG_INPUT
-    except (ServiceError, MlflowException) as error:
+    except ServiceError as error:
         watch.note(str(error))
         return UNREACHABLE
+    except MlflowException as error:
+        watch.note(str(error))
+        # What the tracking server forbids, it will not allow in ten seconds.
+        forbidden = error.get_http_status_code() == HTTPStatus.FORBIDDEN
+        return CRASHED if forbidden else UNREACHABLE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - whatever it is, the sweep is to go on

@@ -15,7 +15,7 @@ from orchestration.events import Replay
 from orchestration.follow import follow, newest_job
 from orchestration.progress import make_watch
 from orchestration.spec import SweepSpec
-from orchestration.submission import digest, pack, submit, user_modules
+from orchestration.submission import KEPT, digest, pack, submit, user_modules
 from services.jobs import Job, JobExistsError, JobServer
 from services.server import ServiceError
 from services.settings import SettingsError
@@ -49,7 +49,7 @@ class Submission:
 def submit_sweep(
     spec: SweepSpec, *, cluster: str | None = None, folder: Path | None = None
 ) -> Submission:
-    """Run a sweep on a Ray cluster, as a job; returns when the cluster has taken it.
+    """Run a sweep on a Ray cluster, as a job; returns once it will go on whatever dies there.
 
     What was interrupted goes on. A sweep that runs already is left running.
 
@@ -61,7 +61,7 @@ def submit_sweep(
 
     Raises:
         SpecError: the user's own code cannot be imported here.
-        SweepError: the sweep runs there already, with another spec.
+        SweepError: the sweep runs there already, with another spec; or its job ended at once.
         ServiceError: the job server cannot be reached.
     """
     address = cluster or os.environ.get("RAY_API_SERVER_ADDRESS")
@@ -84,7 +84,29 @@ def submit_sweep(
                     "again: submit it once more"
                 ) from None
             return Submission(spec.name, other.id, address, is_new=False)
+    _wait_until_kept(server, job)
     return Submission(spec.name, job.id, address, is_new=True)
+
+
+def _wait_until_kept(server: JobServer, job: Job) -> None:
+    """Until the job's first act is done, the cluster's head holds it in its memory alone."""
+    try:
+        while True:
+            (now,) = (one for one in server.jobs(job.sweep) if one.id == job.id)
+            if KEPT in server.logs(job.id):
+                return
+            if not now.is_live:
+                break
+            time.sleep(0.3)
+    except (ServiceError, ValueError):  # a head that was started anew knows no job
+        raise ServiceError(
+            f"The cluster at {server.address} died while it took {job.sweep!r}. Submit it again: "
+            "what was taken nevertheless is not taken twice."
+        ) from None
+    raise SweepError(
+        f"{job.id} ended before the sweep had begun ({now.status}: {now.message}). Why, its log "
+        f"tells: snn-sweep logs {job.sweep} --cluster {server.address}"
+    )
 
 
 def _running(server: JobServer, spec: SweepSpec) -> Job | None:

@@ -24,9 +24,10 @@ from ledger import Ledger, audit
 from ray.cluster_utils import Cluster
 from test_interruptions import SPEC
 
+from orchestration import submission
 from orchestration.client import connect
 from orchestration.keeper import look
-from orchestration.lease import holder
+from orchestration.lease import holder, sweep_lease
 from orchestration.storage import open_storage
 
 STORE = "storage"
@@ -123,12 +124,18 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
 
     # Ray's stop signal is Ctrl-C: the books are closed, and nobody takes the sweep up.
     spec, path = outside.spec("kept", {**SPEC, "epochs": 1000})
+    with sweep_lease(store.folder("kept"), "kept"):
+        told = outside.run("submit", path, code=1)
+        assert "sweep-kept-3 ended before the sweep had begun (FAILED" in told
+        assert "is being run by process" in output(outside.start("logs", "kept"))
     outside.run("submit", path)
+    with submission.kept(store.folder("kept")) as submitted:
+        assert submitted is not None, "a head that died now would take it along"
     wait_until(lambda: epochs_of(client, "kept") > 27)
     assert "kept stopped; submitting its spec again" in output(outside.start("stop", "kept"))
     assert audit(client, spec).running == []
     look(job_server, store)
-    assert "sweep-kept-3 (STOPPED" in output(outside.start("list"))
+    assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))
     assert "does not run: its last job" in outside.run("stop", "kept", code=2)
 
 
