@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import inspect
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +67,25 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
 def source_digest(reference: str) -> str:
     """Digest of the source file that defines ``reference``: changed code is another experiment.
 
+    Of a ``functools.partial``, also of the module that names it, which says what it binds.
+
     Raises:
         ValueError: as :func:`load_reference`, or the source cannot be read.
     """
-    target = inspect.unwrap(load_reference(reference))  # a decorator's file is not the user's
-    try:
-        path = inspect.getsourcefile(target)
-    except TypeError as error:
-        raise ValueError(f"{reference!r} is not a class or function written in Python") from error
-    if path is None:
-        raise ValueError(f"the source file of {reference!r} cannot be found")
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+    target = load_reference(reference)
+    sources: list[Any] = [target]
+    if isinstance(target, functools.partial):
+        sources = [sys.modules[reference.partition(":")[0]], target.func]
+    digest = hashlib.sha256()
+    for source in sources:
+        try:
+            # A decorator's file is not the user's.
+            path = inspect.getsourcefile(inspect.unwrap(source))
+        except TypeError as error:
+            raise ValueError(
+                f"{reference!r} is not a class or function written in Python"
+            ) from error
+        if path is None:
+            raise ValueError(f"the source file of {reference!r} cannot be found")
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]

@@ -129,6 +129,18 @@ def test_the_digest_of_a_decorated_function_is_its_own(write_module: WriteModule
     assert source_digest(f"{one}:f") != source_digest(f"{two}:f")
 
 
+def test_the_digest_of_a_partial_is_of_what_it_binds_and_of_what_it_calls(
+    write_module: WriteModule,
+) -> None:
+    one, other = (write_module(f"def f(a, b): return {value}") for value in (1, 2))
+    partial = "from functools import partial\nimport {} as home\nf = partial(home.f, b={})"
+    first = source_digest(f"{write_module(partial.format(one, 1))}:f")
+    assert first != source_digest(f"{write_module(partial.format(one, 2))}:f")
+    assert first != source_digest(f"{write_module(partial.format(other, 1))}:f")
+    assert first != source_digest(f"{one}:f")
+    assert first == source_digest(f"{write_module(partial.format(one, 1))}:f")
+
+
 @pytest.mark.parametrize("reference", ["math:sin", "math:pi"])
 def test_what_has_no_source_has_no_digest(reference: str) -> None:
     with pytest.raises(ValueError, match=f"'{reference}' is not a class or function written in"):
