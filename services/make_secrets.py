@@ -17,6 +17,7 @@ NAMES = (
     "mlflow_admin",
     "mlflow_database",
     "mlflow_session_key",
+    "mlflow_sweeps",
     "postgres",
     "ray_token",
     "reader_database",

@@ -1,4 +1,4 @@
-"""Brings MLflow's tables to this MLflow's version, and lets the reading role see what it needs.
+"""Brings MLflow's tables to this MLflow's version, and sets who may do what with them.
 
     python -m services.migrate      # MLFLOW_BACKEND_STORE_URI names the database
 
@@ -28,12 +28,21 @@ READ_TABLES = (
 
 
 def main() -> None:
-    """Migrate the tracking tables, then those of MLflow's own users, then grant."""
+    """Migrate the tracking tables and let the reading role see them; likewise MLflow's own users.
+
+    Of those, ``MLFLOW_AUTH_DATABASE_URI`` names the database: ``admin`` and the user that sweeps
+    write as, ``MLFLOW_TRACKING_USERNAME``, get the passwords of the environment.
+    """
     database = os.environ["MLFLOW_BACKEND_STORE_URI"]
     _run("mlflow", "db", "upgrade", database)
-    if users := os.environ.get("MLFLOW_AUTH_DATABASE_URI"):
-        _run("mlflow.server.auth", "db", "upgrade", "--url", users)
     grant_reading(database, os.environ.get("READER_ROLE", "reader"))
+    if users := os.environ.get("MLFLOW_AUTH_DATABASE_URI"):
+        from services.users import ADMIN, set_password
+
+        _run("mlflow.server.auth", "db", "upgrade", "--url", users)
+        set_password(users, ADMIN, os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"])
+        name = os.environ["MLFLOW_TRACKING_USERNAME"]
+        set_password(users, name, os.environ["MLFLOW_TRACKING_PASSWORD"])
 
 
 def grant_reading(database: str, role: str) -> None:

