@@ -17,7 +17,6 @@ import gc
 import hashlib
 import json
 import platform
-import resource
 import shutil
 import signal
 import statistics
@@ -36,6 +35,7 @@ import mlflow
 import psutil
 import sqlalchemy as sa
 
+from benchmarks.memory import peak_resident, resident
 from benchmarks.recorded_runs import SWEEP, fill
 from orchestration import Results
 from services import server
@@ -141,16 +141,15 @@ def _answer(way: str, target: str) -> None:
     """In a process of its own: answer once for each line that comes in."""
     ask = _search_runs(target) if way == "search_runs" else _best_of_seeds(way, target)
     gc.collect()
-    before = psutil.Process().memory_info().rss
+    before = resident()
     for _ in sys.stdin:
         start = time.perf_counter()
         answer = ask()
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         text = None if way == "search_runs" else answer.to_csv().encode()
         told = {
             "seconds": seconds,
-            "peak_mb": (peak - before) / 1e6,
+            "peak_mb": (peak_resident() - before) / 1e6,
             "digest": text and hashlib.sha256(text).hexdigest(),
         }
         print(json.dumps(told), flush=True)

@@ -17,11 +17,11 @@ import argparse
 import json
 import os
 import platform
-import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.memory import peak_resident
 from benchmarks.tracking import measured_apart, requests_in
 from benchmarks.trivial import sleeping_spec
 from services.settings import Settings
@@ -91,7 +91,7 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
         "a_trial": (ends[-1] - ends[nodes - 1]) * nodes / (trials - nodes),
         "requests": requests_in(log),
         "processor": processor,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "memory": peak_resident() / 2**20,
     }
 
 

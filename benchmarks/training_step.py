@@ -38,6 +38,7 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
+from benchmarks.memory import peak_resident, reset_peak, resident
 from benchmarks.peers import CONTENDERS, Setting
 
 _WARM_UP_IMAGES = 2
@@ -178,17 +179,10 @@ def _peak_memory(setting: Setting) -> Iterator[list[int]]:
         return
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak of resident memory
-    before = _resident("VmRSS")
+    reset_peak()
+    before = resident()
     yield result
-    result.append(_resident("VmHWM") - before)
-
-
-def _resident(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    found = re.search(rf"{field}:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * 1024
+    result.append(peak_resident() - before)
 
 
 def _print_contenders(results: dict[str, tuple[float, int]]) -> None:
