@@ -111,7 +111,8 @@ class Results:
         """
         trials = self.trials()
         axes = self._read(())[1].axes
-        points = self._source.points(trials["run_id"].tolist())
+        recorded = [name[5:] for name in map(str, trials) if name.startswith("last_")]
+        points = self._source.points(trials["run_id"].tolist(), recorded)
         wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
         spike_rates = sorted(name for name in map(str, wide) if name.startswith(SPIKE_RATE))
         wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)

@@ -25,7 +25,6 @@ from orchestration.problems import did_you_mean
 __all__ = [
     "ALL_METRICS",
     "EPOCH_METRICS",
-    "METRICS_BY_EPOCH",
     "SPIKE_RATE",
     "Records",
     "Source",
@@ -52,9 +51,7 @@ EPOCH_METRICS = (
 SPIKE_RATE = "spike_rate."
 """What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""
 
-METRICS_BY_EPOCH = (*EPOCH_METRICS, SPIKE_RATE)
-
-ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *METRICS_BY_EPOCH)
+ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
 """All that this project records."""
 
 ParamRows = Iterable[tuple[str, str, str]]
@@ -103,8 +100,11 @@ class Source(Protocol):
     def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
         """Give a sweep's finished trials. Raises InputError where there is no such sweep."""
 
-    def points(self, run_ids: Sequence[str]) -> pd.DataFrame:
-        """Give what these runs recorded by epoch: ``run_id``, ``metric``, ``epoch``, ``value``."""
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
+
+        The metrics are named one by one, each layer's spike rate too.
+        """
 
 
 def make_records(

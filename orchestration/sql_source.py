@@ -28,7 +28,6 @@ from orchestration.mlflow_database import (
 )
 from orchestration.sources import (
     ALL_METRICS,
-    METRICS_BY_EPOCH,
     SPIKE_RATE,
     Records,
     is_wanted,
@@ -112,8 +111,8 @@ class SqlSource:
             lambda run_ids: self._param_rows(experiment, run_ids),
         )
 
-    def points(self, run_ids: Sequence[str]) -> pd.DataFrame:
-        """Give what these runs recorded by epoch, all from one snapshot of the database."""
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch, all from one snapshot of the database."""
         rows: list[tuple[str, str, int, int, float]] = []
         with self._transaction() as connection:
             for first in range(0, len(run_ids), _RUN_IDS_A_QUERY):
@@ -125,9 +124,9 @@ class SqlSource:
                         METRICS.c.step,
                         METRICS.c.timestamp,
                         _number(METRICS),
-                    ).where(METRICS.c.run_uuid.in_(some), _named(METRICS, METRICS_BY_EPOCH))
+                    ).where(METRICS.c.run_uuid.in_(some), METRICS.c.key.in_(metrics))
                 )
-                rows.extend(tuple(row) for row in found if is_wanted(row.key, METRICS_BY_EPOCH))
+                rows.extend(tuple(row) for row in found)
         return point_frame(rows)
 
     def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from mlflow import MlflowClient
+from mlflow.utils.rest_utils import http_request
 from recorded import START_MS, RecordedTrial, Recorder
 
 from orchestration.errors import InputError
@@ -107,7 +109,7 @@ class TestEveryWay:
         way.recorder.sweep("sweep", "{}")
         records = way.open().read("sweep")
         assert (len(records.runs), len(records.params()), len(records.metrics)) == (0, 0, 0)
-        assert way.open().points([]).columns.tolist() == ["run_id", "metric", "epoch", "value"]
+        assert way.open().points([], []).columns.tolist() == ["run_id", "metric", "epoch", "value"]
 
     def test_an_unknown_sweep_names_those_that_are_known(self, way: Way) -> None:
         with pytest.raises(InputError, match="nothing has been recorded here yet"):
@@ -144,7 +146,7 @@ class TestEveryWay:
         # The same epoch again, from a client that resent it at another time: the last counts.
         for value, at in ((0.7, 2), (0.6, 3), (0.8, 1)):
             way.recorder.client.log_metric(run, "test_loss", value, timestamp=at, step=1)
-        points = way.open().points([run])
+        points = way.open().points([run], ["train_loss", "test_loss", "test_accuracy"])
         assert points.to_dict("records")[:3] == [
             {"run_id": run, "metric": "test_accuracy", "epoch": 1, "value": 0.1},
             {"run_id": run, "metric": "test_accuracy", "epoch": 2, "value": 0.2},
@@ -152,6 +154,37 @@ class TestEveryWay:
         ]
         assert points["metric"].tolist()[3:] == ["train_loss"]
         assert pd.isna(points["value"].iloc[3])
+
+
+def test_curves_over_rest_are_whole_however_many_points_a_reply_holds(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep("many points", "{}")
+    runs = [
+        recorder.trial(experiment, parent, RecordedTrial({**CONFIG, "seed": seed}, [seed / 10] * 3))
+        for seed in range(5)
+    ]
+    recorder.client.log_metric(runs[2], "test_accuracy", NAN, step=3)
+    every = RestSource(tracking_uri).points(runs, ["test_accuracy", "absent"])
+    assert len(every) == 15
+    for most in (1, 2, 3, 4, 14, 15, 16):
+        source = RestSource(tracking_uri)
+        monkeypatch.setattr(source, "points_a_reply", most)
+        pd.testing.assert_frame_equal(source.points(runs, ["test_accuracy", "absent"]), every)
+    # A server that has no pages, and not what they ask for.
+    asked: list[str] = []
+
+    def unknown(host_creds: Any, endpoint: str, method: str, **arguments: Any) -> Any:
+        if "ajax" in endpoint:
+            asked.append(endpoint)
+            return SimpleNamespace(status_code=404)
+        return http_request(host_creds, endpoint, method, **arguments)
+
+    monkeypatch.setattr("orchestration.rest_source.http_request", unknown)
+    source = RestSource(tracking_uri)
+    pd.testing.assert_frame_equal(source.points(runs, ["test_accuracy", "absent"]), every)
+    assert 0 < len(asked) <= 2
 
 
 @pytest.mark.parametrize("started", ["apart", "at once"])
