@@ -56,7 +56,12 @@ def test_every_switch_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     torch.use_deterministic_algorithms(True)
     torch.set_float32_matmul_precision("medium")
     torch.set_autocast_enabled("cpu", True)
-    torch.backends.cudnn.benchmark = True
+    torch.set_autocast_enabled("cuda", True)
+    cudnn = torch.backends.cudnn
+    of_cudnn = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
+    cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32 = (
+        not value for value in of_cudnn
+    )
     torch.backends.mkldnn.enabled = False
 
     state.restore()
@@ -75,7 +80,8 @@ def test_every_switch_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.is_autocast_enabled("cpu")
-    assert not torch.backends.cudnn.benchmark
+    assert not torch.is_autocast_enabled("cuda")
+    assert of_cudnn == (cudnn.enabled, cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32)
     assert torch.backends.mkldnn.enabled
 
 
