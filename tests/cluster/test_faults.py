@@ -114,4 +114,8 @@ def test_a_worker_that_is_added_takes_trials(stack: Stack) -> None:
 def trains(stack: Stack) -> list[str]:
     """The workers' containers in which a trial is under way."""
     containers = stack.compose("ps", "--quiet", "ray-worker").split()
-    return [one for one in containers if "Trainable" in run("docker", "top", one, "-eo", "args")]
+    return [
+        one
+        for one in containers
+        if "Trainable.train" in run("docker", "top", one, "-eo", "pid,args")
+    ]
