@@ -16,7 +16,7 @@ faults: .venv/test  ## each fault in 20 rounds: some four hours on two cores; wh
 		$(BIN)/pytest tests/faults --timeout 900
 
 test-cluster: .venv/test  ## the composed cluster: needs Docker, takes about a quarter of an hour
-	$(BIN)/pytest tests/cluster
+	$(BIN)/pytest tests/cluster --timeout 600
 
 lint: .venv/test
 	$(BIN)/ruff check

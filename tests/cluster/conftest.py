@@ -43,6 +43,7 @@ class Stack:
     ray_port: int
     changes: dict[str, str] = field(default_factory=dict)
     """Settings that a test has changed."""
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def project(self) -> str:
@@ -92,7 +93,7 @@ class Stack:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start ``snn-sweep`` outside the containers, in the folder of the user's modules."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", "from orchestration import main; main()", *arguments],
             cwd=USERS_FOLDER,
             env={
@@ -109,6 +110,8 @@ class Stack:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def sweep(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         """Run ``snn-sweep`` to its end; gives standard output and standard error."""
@@ -179,6 +182,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             (Path(folder_name) / "cluster.log").write_text(logs)
     finally:
         stack.compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_command_outlives_its_test(stack: Stack) -> Iterator[None]:
+    """Nor spoils another."""
+    yield
+    while stack.started:
+        process = stack.started.pop()
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def states(stack: Stack) -> dict[str, list[str]]:
