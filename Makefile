@@ -15,7 +15,7 @@ faults: .venv/test  ## each fault in 20 rounds: some four hours on two cores; wh
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
 
-test-cluster: .venv/test  ## the composed cluster: needs Docker, takes about a quarter of an hour
+test-cluster: .venv/test  ## the composed cluster: needs Docker, takes half an hour
 	$(BIN)/pytest tests/cluster --timeout 600
 
 lint: .venv/test
