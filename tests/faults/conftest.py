@@ -32,6 +32,8 @@ FIRST_SEED = int(os.environ["SNN_TEST_FAULT_SEED"])
 KEPT_ROWS = os.environ.get("SNN_TEST_FAULT_ROWS")
 DATABASES = ("sqlite", "postgres")
 
+_ENDED = pytest.StashKey[bool]()
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database(name): a fault of this database alone")
@@ -56,8 +58,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[:] = faults
 
 
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Of a round that is broken off by Ctrl-C there is no report, and nothing is kept."""
+    if call.when == "call":
+        item.stash[_ENDED] = True
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if KEPT_ROWS:
+    if KEPT_ROWS and Path(KEPT_ROWS).exists():
         rows = [Row(**json.loads(line)) for line in Path(KEPT_ROWS).read_text().splitlines()]
         terminalreporter.write_line(f"\nall rounds in {KEPT_ROWS}:\n\n{table(rows)}\n")
 
@@ -151,6 +159,6 @@ def sweep(
     uri = request.getfixturevalue(f"{database}_server")
     with struck_sweep(row, tmp_path, uri, undisturbed) as one:
         yield one
-    if KEPT_ROWS:
+    if KEPT_ROWS and _ENDED in request.node.stash:
         with Path(KEPT_ROWS).open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
