@@ -92,16 +92,18 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
     """Until the job's first act is done, the cluster's head holds it in its memory alone."""
     try:
         while True:
-            (now,) = (one for one in server.jobs(job.sweep) if one.id == job.id)
+            now = next((one for one in server.jobs(job.sweep) if one.id == job.id), None)
+            if now is None:
+                raise ServiceError("Its head was started anew.")
             if KEPT in server.logs(job.id):
                 return
             if not now.is_live:
                 break
             time.sleep(0.3)
-    except (ServiceError, ValueError):  # a head that was started anew knows no job
+    except ServiceError as error:
         raise ServiceError(
-            f"The cluster at {server.address} died while it took {job.sweep!r}. Submit it again: "
-            "what was taken nevertheless is not taken twice."
+            f"The cluster was lost while it took {job.sweep!r}: {error} Submit it again; what was "
+            "taken nevertheless is not taken twice."
         ) from None
     raise SweepError(
         f"{job.id} ended before the sweep had begun ({now.status}: {now.message}). Why, its log "
