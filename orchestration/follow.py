@@ -133,9 +133,7 @@ def _is_over(job: Job) -> bool:
 def _ended(server: JobServer, job: Job) -> Job:
     """The job once its end is on record, which is a moment after the end of its log."""
     while True:
-        now = next((one for one in server.jobs(job.sweep) if one.id == job.id), None)
-        if now is None:
-            raise ServiceError(f"the cluster has forgotten {job.id}")
+        now = server.at_present(job)
         if not now.is_live:
             return now
         time.sleep(0.2)

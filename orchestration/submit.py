@@ -92,9 +92,7 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
     """Until the job's first act is done, the cluster's head holds it in its memory alone."""
     try:
         while True:
-            now = next((one for one in server.jobs(job.sweep) if one.id == job.id), None)
-            if now is None:
-                raise ServiceError("Its head was started anew.")
+            now = server.at_present(job)
             if KEPT in server.logs(job.id):
                 return
             if not now.is_live:

@@ -110,6 +110,17 @@ class JobServer:
         jobs = [job for job in found if job is not None and sweep in (None, job.sweep)]
         return sorted(jobs, key=lambda job: (job.sweep, job.attempt))
 
+    def at_present(self, job: Job) -> Job:
+        """A job as it is now.
+
+        Raises:
+            ServiceError: its cluster was started anew, and knows nothing of it.
+        """
+        now = next((one for one in self.jobs(job.sweep) if one.id == job.id), None)
+        if now is None:
+            raise ServiceError(f"The cluster at {self.address} has forgotten {job.id}.")
+        return now
+
     def submit(self, job: Job, entrypoint: str, folder: Path) -> None:
         """Start a job, with a folder that it and its workers find as their current one.
 

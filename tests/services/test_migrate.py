@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,10 @@ class Databases:
 
     tracking: sa.URL
     users: sa.URL
-    engines: dict[sa.URL, sa.Engine] = field(default_factory=dict)
 
     def ask(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of the tracking database."""
-        engine = self.engines.setdefault(
-            self.tracking, sa.create_engine(self.tracking, poolclass=sa.NullPool)
-        )
-        with engine.begin() as connection:
+        with sa.create_engine(self.tracking, poolclass=sa.NullPool).begin() as connection:
             result = connection.execute(sa.text(statement), values)
             return [tuple(row) for row in result] if result.returns_rows else []
 
