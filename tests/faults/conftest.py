@@ -53,9 +53,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Round by round and not fault by fault: who interrupts it has rounds of each."""
     if ROUNDS > 1:
-        faults = [item for item in items if isinstance(item, pytest.Function)]
-        faults.sort(key=lambda fault: fault.callspec.params["fault_seed"])
-        items[:] = faults
+        functions = [item for item in items if isinstance(item, pytest.Function)]
+        rounds = [function for function in functions if "fault_seed" in function.fixturenames]
+        rounds.sort(key=lambda fault: fault.callspec.params["fault_seed"])
+        items[:] = rounds
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
