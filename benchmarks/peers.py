@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from snn_norm import SNNCNN
 from snn_norm.allocator import keep_freed_memory
+from snn_norm.training import choose_engine
 
 __all__ = ["CONTENDERS", "Setting"]
 
@@ -43,10 +45,11 @@ def _network(setting: Setting, **keys: Any) -> SNNCNN:
 class _Ours(nn.Module):
     """This project's step, as training runs it: the allocator's setting is part of it."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, compiled: bool | Literal["auto"] = "auto") -> None:
         super().__init__()
         keep_freed_memory()
         self.network = _network(setting)
+        choose_engine(self.network, compiled, torch.device(setting.device))
         self.device = torch.device(setting.device).type
         self.bf16 = setting.precision == "bf16"
 
@@ -159,6 +162,7 @@ class _Convolutions(nn.Module):
 
 CONTENDERS: dict[str, Callable[[Setting], nn.Module]] = {
     "snn_norm": _Ours,
+    "snn_norm, compiled": partial(_Ours, compiled=True),
     "snnTorch loop": _snntorch,
     "SpikingJelly multi-step": _spikingjelly,
     "SpikingJelly, our allocator": _spikingjelly_tuned,

@@ -35,7 +35,11 @@ __all__ = [
 
 MAX_TRIALS = 10_000
 
-_LATER_KEYS: Mapping[str, Any] = {"precision": "float32", "validation_fraction": 0.0}
+_LATER_KEYS: Mapping[str, Any] = {
+    "precision": "float32",
+    "validation_fraction": 0.0,
+    "compile": "auto",
+}
 """Keys that came after trials had been recorded, each with the value that it then stood for."""
 
 

@@ -12,10 +12,12 @@ import psutil
 
 import snn_norm
 
-__all__ = ["COMMIT_TAG", "MACHINE_TAG", "SOFTWARE_TAG", "machine_tags"]
+__all__ = ["COMMIT_TAG", "ENGINE_TAG", "MACHINE_TAG", "SOFTWARE_TAG", "machine_tags"]
 
 MACHINE_TAG, SOFTWARE_TAG = "snn_sweep.machine", "snn_sweep.software"
 COMMIT_TAG = "snn_sweep.commit"
+ENGINE_TAG = "snn_sweep.engine"
+"""How the spiking layers computed: eager or compiled."""
 
 
 def machine_tags(device: str) -> dict[str, str]:

@@ -82,10 +82,12 @@ class Recorder:
         self._thread = threading.Thread(target=self._send_all, name="recorder", daemon=True)
         self._thread.start()
 
-    def record_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Put an epoch on record, unless it is already."""
+    def record_epoch(
+        self, epoch: int, metrics: Mapping[str, float], tags: Mapping[str, str]
+    ) -> None:
+        """Put an epoch on record, unless it is already; and what is known of the trial by then."""
         if epoch not in self.spool.epochs:
-            self._append({"step": epoch, "metrics": dict(metrics)})
+            self._append({"step": epoch, "metrics": dict(metrics), "tags": dict(tags)})
 
     def end(self, outcome: str, final_metrics: Mapping[str, float]) -> None:
         """Put on record how the trial ended."""
@@ -224,7 +226,9 @@ def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, An
         for entry in entries
         for key, value in entry.get("metrics", {}).items()
     ]
-    tags = [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry]
+    texts = {key: text for entry in entries for key, text in entry.get("tags", {}).items()}
+    tags = [RunTag(key, text) for key, text in texts.items()]
+    tags += [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry]
     while len(metrics) > METRICS_A_BATCH:
         client.log_batch(run_id, metrics=metrics[:METRICS_A_BATCH])
         del metrics[:METRICS_A_BATCH]

@@ -22,7 +22,7 @@ from ray import tune
 from orchestration.checkpoints import CheckpointStore
 from orchestration.client import connect
 from orchestration.contract import BEST_EPOCH, BEST_TEST_ACCURACY
-from orchestration.machine import machine_tags
+from orchestration.machine import ENGINE_TAG, machine_tags
 from orchestration.process_state import ProcessState
 from orchestration.recorder import Recorder, TrackerAwayError, TrialRecord
 from orchestration.spool import Spool
@@ -172,7 +172,8 @@ class _Session:
         if run.outcome is None:
             result = run.run_epoch()
             with _storage():
-                self.recorder.record_epoch(result.epoch, result.metrics())
+                tags = {ENGINE_TAG: run.engine} if run.engine else {}
+                self.recorder.record_epoch(result.epoch, result.metrics(), tags)
                 self._checkpoints.save(run.state_dict())
         if run.outcome is not None:
             best = run.best

@@ -39,6 +39,19 @@ def _precision(value: Any) -> Any:
 
 _Precision = Annotated[Literal["float32", "bf16"], BeforeValidator(_precision)]
 
+
+def _compile(value: Any) -> Any:
+    """Accept the text of the two truth values, as a command line has them."""
+    known = {"auto": "auto", "true": True, "false": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in known:
+        return known[value.lower()]
+    raise ValueError(f"must be auto, true or false, got {value!r}")
+
+
+_Compile = Annotated[Literal["auto"] | bool, BeforeValidator(_compile)]
+
 SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
 """Keys of the spiking network alone, with their defaults."""
 
@@ -74,6 +87,11 @@ class RunConfig(BaseModel):
     augment: bool | None = Field(None, description="random crop and flip; default for CIFAR only")
     precision: _Precision = Field(
         "float32", description="float32, or bf16: convolutions in bfloat16, all else in float32"
+    )
+    compile: _Compile = Field(
+        "auto",
+        description="spiking layers by torch.compile, the same numbers but for rounding: true, "
+        "false, or auto: on a GPU",
     )
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"
@@ -162,6 +180,7 @@ TRAINING_KEYS = (
     "warmup_epochs",
     "augment",
     "precision",
+    "compile",
     "validation_fraction",
 )
 """Keys that shape the training and may stand in a spec's ``training`` section."""

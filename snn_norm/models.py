@@ -29,7 +29,10 @@ __all__ = ["ANNCNN", "ARCHITECTURES", "SNNCNN", "make_model"]
 _HIDDEN = 256
 
 _VALUES_AT_ONCE = 7_000_000
-"""Values of the first layer in a stretch of time steps: enough to keep the processor busy."""
+"""Values of the first layer in a stretch of time steps: enough to keep a processor busy."""
+
+_VALUES_AT_ONCE_GPU = 64_000_000
+"""The same on a GPU, which is busy with little less than several time steps of 128 images."""
 
 _STEPS_KEPT = 25
 """Of more time steps than these, the last are kept whole for the gradient, and of those before
@@ -217,7 +220,8 @@ class SNNCNN(_CNN):
         """The time steps in stretches of about equal length."""
         norm = self.norms["conv1"]
         whole = not (_folds(norm) or isinstance(norm, nn.Identity))  # a user's own is promised it
-        number = 1 if whole else -(-self.num_steps * x_1NCHW.numel() // _VALUES_AT_ONCE)
+        values = _VALUES_AT_ONCE_GPU if x_1NCHW.is_cuda else _VALUES_AT_ONCE
+        number = 1 if whole else -(-self.num_steps * x_1NCHW.numel() // values)
         number = min(number, self.num_steps)
         ends = [self.num_steps * index // number for index in range(number + 1)]
         return [slice(start, stop) for start, stop in itertools.pairwise(ends)]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snn_norm.fused import Neuron, Standardization, fire
+from snn_norm.fused import fire
+from snn_norm.recurrence import Neuron, Standardization
 
 __all__ = ["LIF", "LeakyReadout", "State"]
 
@@ -38,16 +39,26 @@ class LIF(nn.Module):
         beta: decay of the membrane a time step, 0 to 1.
         threshold: θ, the membrane at which a spike is fired.
         slope: k of the surrogate gradient; the larger, the narrower.
+        compiled: compute by ``torch.compile``; the same numbers but for rounding. It needs a
+            compiler, and a minute for the first step; see :func:`snn_norm.kernels.problem`.
 
     Shape:
         Input currents (T, N, …); output spikes, 0 or 1, of the same shape and dtype.
     """
 
-    def __init__(self, beta: float = 0.9, threshold: float = 1.0, slope: float = 25.0) -> None:
+    def __init__(
+        self,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        slope: float = 25.0,
+        *,
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         self.beta = beta
         self.threshold = threshold
         self.slope = slope
+        self.compiled = compiled
 
     def extra_repr(self) -> str:
         """The arguments it was made with."""
@@ -75,6 +86,7 @@ class LIF(nn.Module):
             num_steps=num_steps,
             pool=pool,
             membrane_N=state.membrane,
+            compiled=self.compiled,
         )
         return spikes_TN
 

@@ -20,7 +20,7 @@ from snn_norm.batch_statistics import (
     set_points,
     statistics,
 )
-from snn_norm.fused import Standardization
+from snn_norm.recurrence import Standardization
 
 __all__ = ["BatchNormThroughTime2d", "TemporalHomeostaticNorm2d", "TemporalNorm2d"]
 

@@ -80,6 +80,8 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert 0 <= spiking.data.metrics["spike_rate.conv1"] <= 1
     assert spiking.data.params["num_steps"] == "2"
     assert spiking.data.params["validation_fraction"] == "0.25"
+    engines = {run.data.tags.get("snn_sweep.engine") for run in first.values()}
+    assert (spiking.data.tags["snn_sweep.engine"], engines) == ("eager", {"eager", None})
     by_epoch = {
         name: {
             point.step: point.value

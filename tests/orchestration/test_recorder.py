@@ -60,7 +60,7 @@ def points(client: MlflowClient, run_id: str, metric: str) -> list[tuple[int, fl
 
 def record_epochs(recorder: Recorder, *epochs: int) -> None:
     for epoch in epochs:
-        recorder.record_epoch(epoch, {"test_accuracy": epoch / 10, "train_loss": 1 / epoch})
+        recorder.record_epoch(epoch, {"test_accuracy": epoch / 10, "train_loss": 1 / epoch}, {})
 
 
 def test_a_trial_is_recorded_as_the_contract_says(
@@ -98,7 +98,7 @@ def test_a_loss_that_is_not_a_number_is_recorded_as_such(
     make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
 ) -> None:
     recorder = make_recorder()
-    recorder.record_epoch(1, {"train_loss": math.nan, "test_loss": math.inf})
+    recorder.record_epoch(1, {"train_loss": math.nan, "test_loss": math.inf}, {})
     recorder.end("diverged", {})
     recorder.finish()
     (run,) = runs_of(tracking_uri, experiment_id)
@@ -114,7 +114,7 @@ def test_an_epoch_that_is_trained_again_is_recorded_once(
     record_epochs(first, 1, 2)
     first.close()
     second = make_recorder()
-    second.record_epoch(2, {"test_accuracy": 0.999})
+    second.record_epoch(2, {"test_accuracy": 0.999}, {})
     record_epochs(second, 3)
     second.end("completed", {})
     second.finish()

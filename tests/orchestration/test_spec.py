@@ -145,7 +145,9 @@ def test_a_key_is_what_it_has_always_been() -> None:
     assert trial_key(config) == "f464f45f9d40bf27"
 
 
-@pytest.mark.parametrize(("key", "value"), [("precision", "bf16"), ("validation_fraction", 0.1)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("precision", "bf16"), ("compile", True), ("validation_fraction", 0.1)]
+)
 def test_a_key_that_came_later_counts_only_where_it_differs(key: str, value: Any) -> None:
     config = RunConfig(architecture="snn", norm="bntt", dataset="digits", seed=42, epochs=8)
     default = RunConfig.model_fields[key].default
@@ -423,7 +425,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             5,
             "training.optimiser: is not a key here; valid are batch_size, learning_rate, "
             "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment, precision, "
-            "validation_fraction; did you mean 'optimizer'?",
+            "compile, validation_fraction; did you mean 'optimizer'?",
         ),
         (
             "num_steps: 10",
@@ -431,8 +433,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             10,
             "grid[1].num_step: is not a key here; valid are architecture, norm, dataset, epochs, "
             "batch_size, learning_rate, optimizer, momentum, weight_decay, schedule, "
-            "warmup_epochs, augment, precision, validation_fraction, width, image_size, num_steps, "
-            "beta, threshold, slope; did you mean 'num_steps'?",
+            "warmup_epochs, augment, precision, compile, validation_fraction, width, image_size, "
+            "num_steps, beta, threshold, slope; did you mean 'num_steps'?",
         ),
         (
             "optimizer: adam",

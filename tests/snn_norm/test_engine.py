@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d, models
-from snn_norm.fused import Neuron, fire
+from snn_norm.fused import fire
 from snn_norm.kept import KeptSpikes, made_anew
+from snn_norm.recurrence import Neuron
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
 NORMS = [None, BatchNormThroughTime2d, TemporalHomeostaticNorm2d]

@@ -106,6 +106,7 @@ def test_every_option_reaches_the_run(called: list[Path], monkeypatch: pytest.Mo
         warmup_epochs=1,
         augment=True,
         precision="bf16",
+        compile=False,
         stop_when_collapsed_after=2,
         validation_fraction=0.25,
         width=2,

@@ -158,7 +158,8 @@ class TestResume:
         run, fresh = (TrainingRun(config(), data) for _ in range(2))
         run.run_epoch()
         state = run.state_dict()
-        del state["config"]["validation_fraction"], state["config"]["precision"]
+        for key in ("validation_fraction", "precision", "compile"):
+            del state["config"][key]
         for name in ("validation_loss", "validation_accuracy"):
             del state["history"][0][name]
         fresh.load_state_dict(state)
