@@ -1,9 +1,13 @@
-"""Databases that MLflow made, on SQLite and on a real Postgres, for tests of what reads them."""
+"""Databases that MLflow made, on SQLite and on a real Postgres, for tests of what reads them.
+
+And a module of a user's.
+"""
 
 from __future__ import annotations
 
 import itertools
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -116,3 +120,18 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         return open_storage(str(tmp_path / "store")).folder("a sweep é")
     request.getfixturevalue("s3")
     return open_storage(f"s3://{BUCKET}/{next(_numbers)}/").folder("a sweep é")
+
+
+@pytest.fixture
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module ``users_module`` of a user's."""
+    (tmp_path / "users_module.py").write_text(
+        "def norm(num_features): ...\n"
+        "def temporal_norm(num_features, num_steps): ...\n"
+        "def network(*, norm, in_channels, num_classes, image_size, width=8): ...\n"
+        "def data(root): ...\n"
+        "thing = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_module", raising=False)
+    return tmp_path
