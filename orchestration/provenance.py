@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from orchestration.client import runs_of_role
 from orchestration.contract import TRAINING_PAGES, VERSION_TAG, spec_from_tags
-from orchestration.machine import COMMIT_TAG, MACHINE_TAG, SOFTWARE_TAG
+from orchestration.machine import COMMIT_TAG, ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.spec import SweepSpec
 
 __all__ = ["Provenance", "read_provenance"]
@@ -22,6 +22,7 @@ _FACTS = {
     "commit": COMMIT_TAG,
     "software": SOFTWARE_TAG,
     "machine": MACHINE_TAG,
+    "spiking layers": ENGINE_TAG,
 }
 
 

@@ -80,6 +80,7 @@ def test_the_page_says_in_words_what_is_not_whole(written: tuple[str, Path]) -> 
     assert "<li>spiking CNN, no norm: collapsed 3/3</li>" in page
     assert "<li>spiking CNN, homeostatic: incomplete 2/3</li>" in page
     assert "2 × a &lt;fast&gt; &amp; good processor" in page
+    assert "<dt>spiking layers</dt>" in page
     told = "Epochs selected on the test set."
     assert page.count(f"<p>{told}</p>") == 3  # below the headline, the cells and the differences
     assert page.count(f"{told}</figcaption>") == 2

@@ -51,7 +51,9 @@ def _trial(config: dict[str, object], key: str, goal: float) -> RecordedTrial:
         "images_per_second": [1400.0 for _ in epochs],
         "epoch_seconds": [1.0 for _ in epochs],
     }
+    tags = {"snn_sweep.version": "0.1.0", "snn_sweep.machine": "2 × a <fast> & good processor"}
     if config["architecture"] == "snn":
+        tags["snn_sweep.engine"] = "eager"
         for depth, layer in enumerate(LAYERS):
             rate = 0.0 if collapses and depth > 1 else 0.12 / (1 + depth)
             metrics[f"spike_rate.{layer}"] = [rate for _ in epochs]
@@ -61,7 +63,7 @@ def _trial(config: dict[str, object], key: str, goal: float) -> RecordedTrial:
         "collapsed" if collapses else "completed",
         key=key,
         metrics=metrics,
-        tags={"snn_sweep.version": "0.1.0", "snn_sweep.machine": "2 × a <fast> & good processor"},
+        tags=tags,
     )
 
 
