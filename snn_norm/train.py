@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 2 the input was wrong, 130 interrupted.
     """
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("snn_norm").setLevel(logging.INFO)
     try:
         run = _prepare(vars(_parser().parse_args(arguments)))
     except ValueError as error:

@@ -235,6 +235,14 @@ def test_ctrl_c_ends_with_what_was_reached() -> None:
     assert last.endswith("; interrupted")
 
 
+def test_says_how_spiking_layers_compute() -> None:
+    spiking = ["--architecture", "snn", "--norm", "bntt", "--num-steps", "2"]
+    process = start("-m", "snn_norm.train", *TINY, *spiking)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert err == "spiking layers are eager on cpu\n"
+
+
 def test_a_terminal_gets_a_progress_bar() -> None:
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 100))
