@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-__all__ = ["measured_apart", "requests_in"]
+__all__ = ["free_port", "measured_apart", "requests_in", "tracking_server"]
 
 
 def measured_apart(module: str, *arguments: str) -> dict[str, float]:
@@ -24,7 +24,10 @@ def measured_apart(module: str, *arguments: str) -> dict[str, float]:
     The module is given ``--measure``, the arguments, the server's URI and the path of its access
     log, and prints a JSON object as its last line.
     """
-    with tempfile.TemporaryDirectory() as folder, _tracking_server(Path(folder)) as (uri, log):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tracking_server(Path(folder), free_port()) as (uri, log),
+    ):
         command = [sys.executable, "-W", "ignore", "-m", module]
         command += ["--measure", *arguments, uri, str(log)]
         environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
@@ -33,18 +36,23 @@ def measured_apart(module: str, *arguments: str) -> dict[str, float]:
         return answer
 
 
-@contextmanager
-def _tracking_server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """A tracking server that writes an access log; its URI and that log."""
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def tracking_server(folder: Path, port: int) -> Iterator[tuple[str, Path]]:
+    """A tracking server that keeps its database in a folder, and an access log; URI and log."""
     log = folder / "server.log"
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with log.open("wb") as file:
+    with log.open("ab") as file:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     uri = f"http://127.0.0.1:{port}"
     try:
