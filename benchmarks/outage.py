@@ -88,6 +88,8 @@ def _print(uri: str, gone: float, back: float) -> None:
                 parts["away"].append(point.value)
             elif start > back:
                 parts["after"].append(point.value)
+    if empty := [part for part, values in parts.items() if not values]:
+        raise SystemExit(f"no whole epoch {' and '.join(empty)}: change --after or --seconds")
     usual = statistics.median(parts["before"])
     print("| the tracking server is | epochs | median s an epoch | before = 1 |")
     print("| --- | ---: | ---: | ---: |")
