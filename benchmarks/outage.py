@@ -30,7 +30,7 @@ _SPEC = SweepSpec.from_dict(
     {
         "name": "outage",
         "dataset": "digits",
-        "epochs": 90,  # of about two seconds
+        "epochs": 200,  # of about a second
         "seeds": [0, 1],
         "grid": [{"architecture": "snn", "norm": "bntt", "width": 8, "num_steps": 5}],
     }
