@@ -40,7 +40,7 @@ class LIF(nn.Module):
         threshold: θ, the membrane at which a spike is fired.
         slope: k of the surrogate gradient; the larger, the narrower.
         compiled: compute by ``torch.compile``; the same numbers but for rounding. It needs a
-            compiler, and a minute for the first step; see :func:`snn_norm.kernels.problem`.
+            compiler, and minutes for the first step; see :func:`snn_norm.kernels.problem`.
 
     Shape:
         Input currents (T, N, …); output spikes, 0 or 1, of the same shape and dtype.

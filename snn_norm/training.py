@@ -367,7 +367,7 @@ def choose_engine(
 
 
 def _compiled_by_default(device: torch.device) -> bool:
-    """Not on a processor: most of a step is convolutions there, and compiling takes a minute."""
+    """Not on a processor: most of a step is convolutions there, and compiling takes minutes."""
     return device.type == "cuda"
 
 
