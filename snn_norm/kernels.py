@@ -118,7 +118,8 @@ def _spikes(
     fired = torch.stack([(membrane > neuron.threshold).to(x_TN.dtype) for membrane in membranes])
     if pool:
         fired = F.avg_pool2d(fired.flatten(0, 1).movedim(-1, 1), 2).movedim(1, -1)
-        fired = fired.unflatten(0, (num_steps, -1))
+        # unflatten cannot be compiled where a default device is set.
+        fired = fired.reshape(num_steps, -1, *fired.shape[1:])
     return fired, membranes[-1]
 
 

@@ -89,7 +89,7 @@ def test_compiled_neurons_are_the_eager_ones(
 
 
 def test_a_compiled_network_is_the_eager_one() -> None:
-    """For a second batch size too, and without gradients."""
+    """For a second batch size too, without gradients, and where a default device is set."""
     torch.manual_seed(0)
     model = SNNCNN("homeostatic", num_steps=2, slope=2.0, image_size=8, width=4)
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -100,12 +100,16 @@ def test_a_compiled_network_is_the_eager_one() -> None:
             if isinstance(module, LIF):
                 module.compiled = compiled
         found = []
-        for images in (3, 2):
-            x = torch.linspace(-2, 2, images * 3 * 64).view(images, 3, 8, 8).sin()
-            logits = model(x)
-            found += [logits, *torch.autograd.grad(logits.square().sum(), list(model.parameters()))]
-        with torch.no_grad():
-            found.append(model.eval()(x))
+        with torch.device("cpu"):
+            for images in (3, 2):
+                x = torch.linspace(-2, 2, images * 3 * 64).view(images, 3, 8, 8).sin()
+                logits = model(x)
+                found += [
+                    logits,
+                    *torch.autograd.grad(logits.square().sum(), list(model.parameters())),
+                ]
+            with torch.no_grad():
+                found.append(model.eval()(x))
         model.train()
         results.append([*found, *(value.clone() for value in model.buffers())])
     torch.testing.assert_close(results[1], results[0], rtol=1e-4, atol=1e-4)
