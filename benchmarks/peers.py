@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snn_norm import SNNCNN
 from snn_norm.allocator import keep_freed_memory
-from snn_norm.training import choose_engine
+from snn_norm.engine import choose_engine
 
 __all__ = ["CONTENDERS", "Setting"]
 

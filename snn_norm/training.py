@@ -6,9 +6,7 @@ continued elsewhere goes on as if nothing had happened; on a CPU, bit for bit.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import logging
 import math
 import random
 import time
@@ -22,22 +20,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snn_norm import kernels
 from snn_norm.allocator import keep_freed_memory
 from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, batches, crop_and_flip, normalize
+from snn_norm.engine import choose_engine
 from snn_norm.models import make_model
 from snn_norm.neurons import LIF
 from snn_norm.validation import hold_out
 
-__all__ = ["EpochResult", "Outcome", "TrainingRun", "chance_accuracy", "choose_engine"]
+__all__ = ["EpochResult", "Outcome", "TrainingRun", "chance_accuracy"]
 
 Outcome = Literal["completed", "collapsed", "diverged"]
-
-Engine = Literal["eager", "compiled"]
-"""How spiking layers compute."""
-
-_LOG = logging.getLogger(__name__)
 
 _COLLAPSE_EPOCHS = 3
 """So many last epochs at chance make a run collapsed, where the configuration names no number."""
@@ -328,50 +321,6 @@ def _spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def choose_engine(
-    model: nn.Module, wanted: bool | Literal["auto"], device: torch.device
-) -> Engine | None:
-    """Set how each :class:`LIF` of a network computes, and log it.
-
-    Args:
-        model: a network.
-        wanted: true compiles, false does not, auto compiles on a GPU.
-        device: where it computes.
-
-    Returns:
-        What was chosen; None of a network without such a layer.
-
-    Raises:
-        ValueError: ``wanted`` is true, and nothing can be compiled here.
-    """
-    neurons = [module for module in model.modules() if isinstance(module, LIF)]
-    if not neurons:
-        return None
-    compiled = _compiled_by_default(device) if wanted == "auto" else wanted
-    problem = _compiler_problem(device) if compiled else None
-    if problem is not None:
-        if wanted is True:
-            raise ValueError(
-                f"compile is true, but torch.compile does not work here on {device.type}: "
-                f"{problem}; install what it needs, or set compile to auto"
-            )
-        _LOG.warning("torch.compile does not work here, spiking layers are eager: %s", problem)
-        compiled = False
-    for neuron in neurons:
-        neuron.compiled = compiled
-    engine: Engine = "compiled" if compiled else "eager"
-    _LOG.info("spiking layers are %s on %s", engine, device)
-    return engine
-
-
-def _compiled_by_default(device: torch.device) -> bool:
-    """Not on a processor: most of a step is convolutions there, and compiling takes minutes."""
-    return device.type == "cuda"
-
-
-_compiler_problem = functools.cache(kernels.problem)  # trying it takes seconds
 
 
 def _make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:

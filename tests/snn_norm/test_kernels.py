@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,11 @@ from snn_norm.training import TrainingRun
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
 T, N, C = 3, 2, 3
+
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None or not Path(sysconfig.get_path("include"), "Python.h").exists(),
+    reason="g++ or Python's headers are not installed",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +72,7 @@ def neurons(
     return [spikes, last, *torch.autograd.grad(loss, inputs)]
 
 
+@needs_compiler
 @pytest.mark.parametrize(
     ("norm", "steps", "size", "pool", "dtype"),
     [
@@ -88,6 +96,7 @@ def test_compiled_neurons_are_the_eager_ones(
     torch.testing.assert_close(compiled, eager, rtol=bound, atol=bound)
 
 
+@needs_compiler
 def test_a_compiled_network_is_the_eager_one() -> None:
     """For a second batch size too, without gradients, and where a default device is set."""
     torch.manual_seed(0)
@@ -123,6 +132,7 @@ def run(**keys: Any) -> TrainingRun:
     return TrainingRun(config, load_dataset("digits", Path(), config.image_size))
 
 
+@needs_compiler
 def test_on_a_processor_neurons_are_eager_unless_asked(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "snn_norm")
     for choice, engine in (("auto", "eager"), (False, "eager"), (True, "compiled")):
@@ -156,10 +166,10 @@ def test_without_a_compiler_the_reason_is_told(tmp_path: Path) -> None:
 def test_what_cannot_be_compiled_is_an_error_or_eager(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("snn_norm.training._compiler_problem", lambda _: "no compiler")
+    monkeypatch.setattr("snn_norm.engine._compiler_problem", lambda _: "no compiler")
     with pytest.raises(ValueError, match=r"compile is true, but .* on cpu: no compiler; install"):
         run(compile=True)
-    monkeypatch.setattr("snn_norm.training._compiled_by_default", lambda _: True)
+    monkeypatch.setattr("snn_norm.engine._compiled_by_default", lambda _: True)
     assert run().engine == "eager"
     assert "spiking layers are eager: no compiler" in caplog.text
 
