@@ -10,7 +10,6 @@ Shapes as in :mod:`snn_norm.fused`, but within this module channels come last: (
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_norm.recurrence import Neuron, Standardization
+from snn_norm.recurrence import Neuron, Standardization, stretches
 
 __all__ = ["gradients", "problem", "spikes"]
 
@@ -55,7 +54,7 @@ def spikes(
     parts = []
     for steps in _parts(num_steps):
         part, membrane_N = _kernel(_spikes)(
-            *_at(steps, x_TN, standardization), membrane_N, neuron, len(steps), pool
+            *_at(steps, x_TN, standardization), membrane_N, neuron, _length(steps), pool
         )
         parts.append(part)
     return _channels_second(_joined(parts), 2), _channels_second(membrane_N, 1)
@@ -79,7 +78,7 @@ def gradients(
     befores = [_before(x_TN, membrane_N)]
     for steps in parts[:-1]:
         arguments = _at(steps, x_TN, standardization)
-        befores.append(_kernel(_last_membrane)(*arguments, befores[-1], neuron, len(steps)))
+        befores.append(_kernel(_last_membrane)(*arguments, befores[-1], neuron, _length(steps)))
     grad = torch.zeros_like(befores[0])
     if grad_after_N is not None:
         grad = _channels_last(grad_after_N, 1)
@@ -89,9 +88,9 @@ def gradients(
             *_at(steps, x_TN, standardization),
             befores.pop(),
             neuron,
-            len(steps),
+            _length(steps),
             pool,
-            grad_spikes_TN[steps.start : steps.stop],
+            grad_spikes_TN[steps],
             grad,
         )
         grads.insert(0, tuple(of_part))
@@ -99,7 +98,7 @@ def gradients(
     constant = len(x_TN) < len(grad_spikes_TN)
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
     return (
-        _channels_second(grad_x_TN, 2),
+        _channels_second(grad_x_TN.to(x_TN.dtype), 2),
         _channels_second(grad, 1),
         None if standardization is None else _joined(of_scale),
         None if standardization is None else _joined(of_offset),
@@ -154,8 +153,8 @@ def _gradients(
         grads_TN, grad_scale, grad_offset = _through_standardization(
             grads_TN, x_TN, standardization
         )
-    if len(x_TN) < num_steps:
-        grads_TN = grads_TN.sum(0, keepdim=True)
+    if len(x_TN) == 1:  # perhaps a constant, of which other steps' gradients are still to come
+        return grad, grads_TN.sum(0, keepdim=True), grad_scale, grad_offset
     return grad, grads_TN.to(x_TN.dtype), grad_scale, grad_offset
 
 
@@ -218,11 +217,14 @@ def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, fullgraph=True, options={"max_fusion_size": 4096})
 
 
-def _parts(num_steps: int) -> list[range]:
-    """The steps in parts of about equal length."""
-    number = -(-num_steps // _STEPS_AT_ONCE)
-    ends = [num_steps * index // number for index in range(number + 1)]
-    return [range(start, stop) for start, stop in itertools.pairwise(ends)]
+def _parts(num_steps: int) -> list[slice]:
+    """The steps of one kernel, and of the next."""
+    return stretches(num_steps, -(-num_steps // _STEPS_AT_ONCE))
+
+
+def _length(steps: slice) -> int:
+    length: int = steps.stop - steps.start
+    return length
 
 
 def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
@@ -230,15 +232,14 @@ def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
 
 
 def _at(
-    steps: range, x_TN: Tensor, standardization: Standardization | None
+    steps: slice, x_TN: Tensor, standardization: Standardization | None
 ) -> tuple[Tensor, Standardization | None]:
     """Both at these steps; a constant is the same at each."""
-    part = slice(steps.start, steps.stop)
     if standardization is not None:
         *tensors, of_batch = standardization
-        tensors = [values_TC.detach()[part] for values_TC in tensors]
+        tensors = [values_TC.detach()[steps] for values_TC in tensors]
         standardization = Standardization._make([*tensors, of_batch])
-    return x_TN if len(x_TN) == 1 else x_TN[part], standardization
+    return x_TN if len(x_TN) == 1 else x_TN[steps], standardization
 
 
 def _before(x_TN: Tensor, membrane_N: Tensor | None) -> Tensor:

@@ -7,7 +7,6 @@ fastest.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from snn_norm.kept import KeptSpikes, made_anew
 from snn_norm.neurons import LIF, LeakyReadout, State
 from snn_norm.norms import make_norm
+from snn_norm.recurrence import stretches
 from snn_norm.references import is_reference, load_reference
 from snn_norm.temporal_norms import TemporalNorm2d
 
@@ -32,7 +32,7 @@ _VALUES_AT_ONCE = 7_000_000
 """Values of the first layer in a stretch of time steps: enough to keep a processor busy."""
 
 _VALUES_AT_ONCE_GPU = 64_000_000
-"""The same on a GPU, which is busy with little less than several time steps of 128 images."""
+"""The same on a GPU, for few launches: several time steps of 128 images. Not measured."""
 
 _STEPS_KEPT = 25
 """Of more time steps than these, the last are kept whole for the gradient, and of those before
@@ -222,9 +222,7 @@ class SNNCNN(_CNN):
         whole = not (_folds(norm) or isinstance(norm, nn.Identity))  # a user's own is promised it
         values = _VALUES_AT_ONCE_GPU if x_1NCHW.is_cuda else _VALUES_AT_ONCE
         number = 1 if whole else -(-self.num_steps * x_1NCHW.numel() // values)
-        number = min(number, self.num_steps)
-        ends = [self.num_steps * index // number for index in range(number + 1)]
-        return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
+        return stretches(self.num_steps, min(number, self.num_steps))
 
     def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
         """The classifier's output (T, N, K) at some time steps, after the first convolution."""

@@ -39,26 +39,22 @@ class LIF(nn.Module):
         beta: decay of the membrane a time step, 0 to 1.
         threshold: θ, the membrane at which a spike is fired.
         slope: k of the surrogate gradient; the larger, the narrower.
-        compiled: compute by ``torch.compile``; the same numbers but for rounding. It needs a
-            compiler, and minutes for the first step; see :func:`snn_norm.kernels.problem`.
+
+    Attributes:
+        compiled: whether to compute by ``torch.compile``, the same numbers but for rounding; false
+            at first, and set by :func:`snn_norm.engine.choose_engine`. It needs a compiler, and
+            minutes for the first step.
 
     Shape:
         Input currents (T, N, …); output spikes, 0 or 1, of the same shape and dtype.
     """
 
-    def __init__(
-        self,
-        beta: float = 0.9,
-        threshold: float = 1.0,
-        slope: float = 25.0,
-        *,
-        compiled: bool = False,
-    ) -> None:
+    def __init__(self, beta: float = 0.9, threshold: float = 1.0, slope: float = 25.0) -> None:
         super().__init__()
         self.beta = beta
         self.threshold = threshold
         self.slope = slope
-        self.compiled = compiled
+        self.compiled = False
 
     def extra_repr(self) -> str:
         """The arguments it was made with."""

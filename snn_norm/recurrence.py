@@ -6,13 +6,14 @@ they are in the processor's cache. Shapes as there.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Neuron", "Standardization", "gradients", "spikes"]
+__all__ = ["Neuron", "Standardization", "gradients", "spikes", "stretches"]
 
 
 class Neuron(NamedTuple):
@@ -40,6 +41,12 @@ class Standardization(NamedTuple):
         """The same as weight and bias, (T, C)."""
         weight = self.inverse_deviation * self.scale
         return weight, self.offset - self.mean * weight
+
+
+def stretches(num_steps: int, number: int) -> list[slice]:
+    """The time steps in so many stretches of about equal length."""
+    ends = [num_steps * index // number for index in range(number + 1)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
 
 def spikes(
