@@ -107,7 +107,7 @@ def normalize(
     eps: float,
 ) -> Tensor:
     """Batch normalization of (N, C, …) by the statistics that were taken of it."""
-    y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps)  # type: ignore[no-untyped-call]
+    y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps)  # type: ignore[no-untyped-call, unused-ignore]
     return y
 
 

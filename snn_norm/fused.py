@@ -49,7 +49,7 @@ def fire(
         last), and the membrane of the last step before its reset, in float32 at least.
     """
     arguments = standardization or [None] * 5
-    spikes_TN, membrane_N = _Fire.apply(  # type: ignore[no-untyped-call]
+    spikes_TN, membrane_N = _Fire.apply(  # type: ignore[no-untyped-call, unused-ignore]
         x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, compiled, *arguments
     )
     assert membrane_N is not None
