@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm.allocator import keep_freed_memory
+from snn_norm.captured import CapturedStep, graph_for
 from snn_norm.config import RunConfig
 from snn_norm.data import Dataset, batches, crop_and_flip, normalize
 from snn_norm.engine import choose_engine
@@ -125,6 +126,7 @@ class TrainingRun:
         model = make_model(config.architecture, **{**config.model_arguments(), **shape})
         self.model = model.to(device)
         self.engine = choose_engine(model, config.compile, torch.device(device))
+        self._step = CapturedStep(model, graph_for(config, torch.device(device)))
         self._optimizer = _make_optimizer(config, self.model)
         steps_an_epoch = math.ceil(len(dataset.train_labels) / config.batch_size)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -233,16 +235,21 @@ class TrainingRun:
         ):
             if self.config.augment:
                 images_NCHW = crop_and_flip(images_NCHW, augmentation)
-            logits_NK = self._logits(images_NCHW)
-            loss = F.cross_entropy(logits_NK, labels_N)
-            self._optimizer.zero_grad()
-            loss.backward()
+            loss, logits_NK = self._step(self._gradients, images_NCHW, labels_N)
             self._optimizer.step()
             self._scheduler.step()
             sums.add(loss, logits_NK, labels_N)
             if on_batch is not None:
                 on_batch(len(labels_N))
         return sums.means()
+
+    def _gradients(self, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave a batch's gradients in the parameters; its loss and logits."""
+        self._optimizer.zero_grad()
+        logits_NK = self._logits(images_NCHW)
+        loss = F.cross_entropy(logits_NK, labels_N)
+        loss.backward()
+        return loss.detach(), logits_NK.detach()
 
     @torch.no_grad()
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -277,7 +284,7 @@ class _Sums:
         self._images = 0
 
     def add(self, loss: Tensor, logits_NK: Tensor, labels_N: Tensor) -> None:
-        self._loss += loss.detach() * len(labels_N)
+        self._loss += loss * len(labels_N)
         self._correct += (logits_NK.argmax(1) == labels_N).sum()
         self._images += len(labels_N)
 
