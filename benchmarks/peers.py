@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from snn_norm import SNNCNN
 from snn_norm.allocator import keep_freed_memory
+from snn_norm.captured import CudaGraph
 from snn_norm.engine import choose_engine
 
-__all__ = ["CONTENDERS", "Setting"]
+__all__ = ["CAPTURED", "CONTENDERS", "Setting"]
 
 
 class Setting(NamedTuple):
@@ -45,9 +46,20 @@ def _network(setting: Setting, **keys: Any) -> SNNCNN:
 class _Ours(nn.Module):
     """This project's step, as training runs it: the allocator's setting is part of it."""
 
-    def __init__(self, setting: Setting, *, compiled: bool | Literal["auto"] = "auto") -> None:
+    graph: CudaGraph | None = None
+    """To capture the step in."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        compiled: bool | Literal["auto"] = "auto",
+        captured: bool = False,
+    ) -> None:
         super().__init__()
         keep_freed_memory()
+        if captured:
+            self.graph = CudaGraph(torch.device(setting.device))
         self.network = _network(setting)
         choose_engine(self.network, compiled, torch.device(setting.device))
         self.device = torch.device(setting.device).type
@@ -160,9 +172,13 @@ class _Convolutions(nn.Module):
         return torch.zeros(len(x_NCHW), 10, device=weight.device, requires_grad=True)
 
 
+CAPTURED = "snn_norm, captured"
+"""As training runs it on a GPU: compiled, and captured in a CUDA graph. There alone."""
+
 CONTENDERS: dict[str, Callable[[Setting], nn.Module]] = {
     "snn_norm": _Ours,
     "snn_norm, compiled": partial(_Ours, compiled=True),
+    CAPTURED: partial(_Ours, captured=True),
     "snnTorch loop": _snntorch,
     "SpikingJelly multi-step": _spikingjelly,
     "SpikingJelly, our allocator": _spikingjelly_tuned,

@@ -30,19 +30,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.memory import peak_resident, reset_peak, resident
-from benchmarks.peers import CONTENDERS, Setting
+from benchmarks.peers import CAPTURED, CONTENDERS, Setting
+from snn_norm.captured import CapturedStep, Step
 
 _WARM_UP_IMAGES = (2, 3)
 """Two sizes: what torch.compile makes for the second one serves any."""
+
+_WARM_UP_STEPS = 5
+"""Of the size to be measured, where a step is captured: it is at the fourth."""
 
 _OVER_TIME = ("snn_norm", "snnTorch loop", "SpikingJelly multi-step")
 """Whose time and memory are followed over time steps, unless others are named."""
@@ -80,6 +85,8 @@ def main() -> None:
     names = arguments.pop("only") or list(CONTENDERS if over_time is None else _OVER_TIME)
     if importlib.util.find_spec("spikingjelly") is None:
         names = [name for name in names if not name.startswith("SpikingJelly")]
+    if not arguments["device"].startswith("cuda"):
+        names = [name for name in names if name != CAPTURED]
     profiled = arguments.pop("profile")
     setting = Setting(**arguments)
     print(f"{_machine()}; {setting}\n")
@@ -132,10 +139,7 @@ def _workers(names: list[str], setting: Setting) -> Iterator[dict[str, Callable[
 def _serve(pipe: Any, name: str, setting: Setting) -> None:
     torch.set_num_threads(setting.threads)
     torch.manual_seed(0)
-    contender = CONTENDERS[name](setting)
-    # Whatever is loaded or compiled at first use is not the step's memory.
-    for images in _WARM_UP_IMAGES:
-        _step(contender, setting, images)
+    step = _warmed_up(name, setting)
     pipe.send("ready")
     first = True
     while True:
@@ -145,25 +149,44 @@ def _serve(pipe: Any, name: str, setting: Setting) -> None:
             return
         if first:
             with _peak_memory(setting) as peak:
-                _step(contender, setting, setting.batch_size)
-                _step(contender, setting, setting.batch_size)
+                step()
+                step()
             pipe.send(peak[0])
             first = False
         else:
             clock = time.perf_counter if setting.clock == "wall" else time.process_time
             started = clock()
-            _step(contender, setting, setting.batch_size)
+            step()
             pipe.send(clock() - started)
 
 
-def _step(contender: nn.Module, setting: Setting, images: int) -> None:
+def _warmed_up(name: str, setting: Setting) -> Callable[[], None]:
+    """A contender's step; whatever it loads or compiles at first use is not the step's."""
+    contender = CONTENDERS[name](setting)
+    graph = getattr(contender, "graph", None)
+
+    def gradients(x_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+        contender.zero_grad()
+        logits_NK = contender(x_NCHW)
+        loss = F.cross_entropy(logits_NK, labels_N)
+        loss.backward()
+        return loss.detach(), logits_NK.detach()
+
+    for images in _WARM_UP_IMAGES:
+        _step(CapturedStep(contender, None), gradients, setting, images)
+    captured = CapturedStep(contender, graph)
+    for _ in range(0 if graph is None else _WARM_UP_STEPS):
+        _step(captured, gradients, setting, setting.batch_size)
+    return partial(_step, captured, gradients, setting, setting.batch_size)
+
+
+def _step(captured: CapturedStep, gradients: Step, setting: Setting, images: int) -> None:
     """Forward, loss, backward; the optimizer is the same for all and not measured."""
     generator = torch.Generator().manual_seed(0)
     shape = (images, 3, setting.image_size, setting.image_size)
     x_NCHW = torch.randn(shape, generator=generator).to(setting.device)
     labels_N = torch.arange(images, device=setting.device) % 10
-    contender.zero_grad()
-    F.cross_entropy(contender(x_NCHW), labels_N).backward()
+    captured(gradients, x_NCHW, labels_N)
     if setting.device.startswith("cuda"):
         torch.cuda.synchronize()
 
@@ -237,11 +260,10 @@ def _read(path: Path | None) -> dict[tuple[str, Setting], tuple[float, int]]:
 def _profile(name: str, setting: Setting) -> str:
     """The profiler's table of one step: time by operation, the most expensive first."""
     torch.set_num_threads(setting.threads)
-    contender = CONTENDERS[name](setting)
-    for _ in range(3):
-        _step(contender, setting, setting.batch_size)
+    step = _warmed_up(name, setting)
+    step()
     with torch.profiler.profile(acc_events=True) as profiler:
-        _step(contender, setting, setting.batch_size)
+        step()
     on = "cuda" if setting.device.startswith("cuda") else "cpu"
     table: str = profiler.key_averages().table(sort_by=f"self_{on}_time_total", row_limit=20)
     return table

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from snn_norm.catalogue import NORMS
 from snn_norm.config import RunConfig
 
-__all__ = ["CapturedStep", "Graph", "graph_for"]
+__all__ = ["CapturedStep", "CudaGraph", "Graph", "Step", "graph_for"]
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of images and labels: their loss and logits; it leaves its gradients in the parameters."""
@@ -145,14 +145,15 @@ class _Captured(NamedTuple):
     gradients: list[Tensor | None]
 
 
-class _CudaGraph:
-    """CUDA's own, with a stream of its own."""
+class CudaGraph:
+    """CUDA's own, on a stream of its own, as :class:`Graph` has it."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
         self._graph = torch.cuda.CUDAGraph()
 
     def prepare(self, step: Callable[[], _Result]) -> _Result:
+        """Run a step on the stream on which it will be captured."""
         outside = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(outside)
         with torch.cuda.stream(self._stream):
@@ -161,10 +162,12 @@ class _CudaGraph:
         return result
 
     def capture(self, step: Callable[[], _Result]) -> _Result:
+        """Record a step; its tensors stay where they are, for :meth:`replay` to write to."""
         with torch.cuda.graph(self._graph, stream=self._stream):
             return step()
 
     def replay(self) -> None:
+        """Run what was recorded, on the current stream."""
         self._graph.replay()
 
 
@@ -176,7 +179,7 @@ def graph_for(config: RunConfig, device: torch.device) -> Graph | None:
     """
     ours = config.norm in NORMS.get(config.architecture, ())
     captured = device.type == "cuda" and config.compile is not False and ours
-    return _CudaGraph(device) if captured else None
+    return CudaGraph(device) if captured else None
 
 
 def _difference(expected: list[Tensor | None], found: list[Tensor | None]) -> float:

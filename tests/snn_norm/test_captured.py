@@ -236,7 +236,7 @@ def test_a_graph_of_other_numbers_is_not_used(caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_graph_is_for_networks_of_ours_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captured, "_CudaGraph", lambda device: f"a graph on {device}")
+    monkeypatch.setattr(captured, "CudaGraph", lambda device: f"a graph on {device}")
     gpu = torch.device("cuda", 0)
     assert graph_for(config(), gpu) == "a graph on cuda:0"
     assert graph_for(config(compile=True), gpu) == "a graph on cuda:0"
