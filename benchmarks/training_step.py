@@ -41,13 +41,10 @@ from tqdm import tqdm
 
 from benchmarks.memory import peak_resident, reset_peak, resident
 from benchmarks.peers import CAPTURED, CONTENDERS, Setting
-from snn_norm.captured import CapturedStep, Step
+from snn_norm.captured import STEPS_TO_CAPTURE, CapturedStep, Step
 
 _WARM_UP_IMAGES = (2, 3)
 """Two sizes: what torch.compile makes for the second one serves any."""
-
-_WARM_UP_STEPS = 5
-"""Of the size to be measured, where a step is captured: it is at the fourth."""
 
 _OVER_TIME = ("snn_norm", "snnTorch loop", "SpikingJelly multi-step")
 """Whose time and memory are followed over time steps, unless others are named."""
@@ -175,7 +172,7 @@ def _warmed_up(name: str, setting: Setting) -> Callable[[], None]:
     for images in _WARM_UP_IMAGES:
         _step(CapturedStep(contender, None), gradients, setting, images)
     captured = CapturedStep(contender, graph)
-    for _ in range(0 if graph is None else _WARM_UP_STEPS):
+    for _ in range(0 if graph is None else STEPS_TO_CAPTURE):
         _step(captured, gradients, setting, setting.batch_size)
     return partial(_step, captured, gradients, setting, setting.batch_size)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from snn_norm.catalogue import NORMS
 from snn_norm.config import RunConfig
 
-__all__ = ["CapturedStep", "CudaGraph", "Graph", "Step", "graph_for"]
+__all__ = ["STEPS_TO_CAPTURE", "CapturedStep", "CudaGraph", "Graph", "Step", "graph_for"]
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of images and labels: their loss and logits; it leaves its gradients in the parameters."""
@@ -30,8 +30,9 @@ _Result = TypeVar("_Result")
 
 _LOG = logging.getLogger(__name__)
 
-_STEPS_BEFORE = 3
-"""Steps, of the size to be captured, in which libraries choose and compile their kernels."""
+STEPS_TO_CAPTURE = 4
+"""Batches of one size, of which the last is captured; at those before it, libraries choose and
+compile their kernels."""
 
 _TOLERANCE = 0.01
 """How far a graph's numbers may be from those of the same step without it, as a share of their
@@ -68,7 +69,7 @@ class CapturedStep:
         self._buffers = list(model.buffers())
         self._graph = graph
         self._shape: torch.Size | None = None
-        self._steps_before = _STEPS_BEFORE
+        self._steps_before = STEPS_TO_CAPTURE - 1
         self._captured: _Captured | None = None
 
     def __call__(self, step: Step, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,12 +9,13 @@ from commands import USERS_FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.packing import GpuMemory, gpu_share, memory_of_a_step, share_gpus
+from orchestration.packing import GpuMemory, gpu_share, memory_of_a_trial, share_gpus
 from orchestration.recorder import TrialRecord
 from orchestration.storage import open_storage
 from orchestration.trial import TrialTask
 from services.cluster import local_ray
 from services.settings import Settings
+from snn_norm import ANNCNN
 
 GIB = 2**30
 
@@ -29,8 +30,9 @@ class Notes:
         self.texts.append(text)
 
 
-def task(tmp_path: Path, norm: str, *, gpu: float, seed: int = 1) -> TrialTask:
+def task(tmp_path: Path, norm: str, *, gpu: float, seed: int = 1, **keys: Any) -> TrialTask:
     config = {
+        **keys,
         "architecture": "ann",
         "norm": norm,
         "dataset": "own_code:blobs",
@@ -64,15 +66,41 @@ def test_as_many_as_have_room(needed: int, at_a_time: int) -> None:
     assert int(1 / gpu_share(GpuMemory(needed * GIB, 80 * GIB))) == at_a_time
 
 
-def test_one_step_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a CPU; what CUDA would say is a fake that knows these three questions."""
-    monkeypatch.syspath_prepend(USERS_FOLDER)
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CUDA would say, of which these three questions are asked."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (60 * GIB, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 19 * GIB)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 21 * GIB)
-    assert memory_of_a_step(task(tmp_path, "none", gpu=0)) == GpuMemory(22 * GIB, 80 * GIB)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_a_few_batches_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU."""
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    assert memory_of_a_trial(task(tmp_path, "none", gpu=0)) == GpuMemory(22 * GIB, 80 * GIB)
     with pytest.warns(UserWarning, match="no step could be trained: The size of tensor a"):
-        assert memory_of_a_step(task(tmp_path, "own_code:BrokenNorm", gpu=0)) is None
+        assert memory_of_a_trial(task(tmp_path, "own_code:BrokenNorm", gpu=0)) is None
+
+
+@pytest.mark.usefixtures("cuda")
+def test_batches_of_each_size_and_room_for_the_whole_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of 64 images are held out, which leaves ten batches of three and one of two."""
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    seen: list[int] = []
+
+    def watched(model: ANNCNN, x_NCHW: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x_NCHW))
+        return forward(model, x_NCHW)
+
+    forward = ANNCNN.forward
+    monkeypatch.setattr(ANNCNN, "forward", watched)
+    keys = {"batch_size": 3, "validation_fraction": 0.5}
+    found = memory_of_a_trial(task(tmp_path, "none", gpu=0, **keys))
+    assert seen == [3, 3, 3, 3, 3, 2, 3]
+    assert found == GpuMemory(22 * GIB + (64 + 32 - 17 - 3) * 64, 80 * GIB)
 
 
 def test_what_cannot_be_measured_has_a_gpu_to_itself(tmp_path: Path) -> None:
