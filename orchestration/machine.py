@@ -38,6 +38,8 @@ def machine_tags(device: str) -> dict[str, str]:
     if torch.device(device).type == "cuda":
         parts.append(torch.cuda.get_device_name(device))
         software.append(f"CUDA {torch.version.cuda}")
+        if torch.backends.cudnn.allow_tf32 and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+            software.append("float32 convolutions in TF32")
     tags = {
         MACHINE_TAG: "; ".join(parts),
         SOFTWARE_TAG: ", ".join([f"Python {platform.python_version()}", *software]),

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 import snn_norm
 from orchestration import machine
@@ -33,6 +34,17 @@ def test_machine_and_software_without_the_machines_name() -> None:
     assert tags[MACHINE_TAG].endswith(" GiB")
     assert tags[SOFTWARE_TAG].startswith(f"Python {platform.python_version()}, torch ")
     assert socket.gethostname() not in "".join(tags.values())
+
+
+def test_a_gpu_is_named_and_whether_its_float32_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's name is all that is asked of it."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device}")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    tags = machine_tags("cuda")
+    assert tags[MACHINE_TAG].endswith(" GiB; the GPU cuda")
+    assert tags[SOFTWARE_TAG].endswith(", CUDA 13.0, float32 convolutions in TF32")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    assert machine_tags("cuda")[SOFTWARE_TAG].endswith(", CUDA 13.0")
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
