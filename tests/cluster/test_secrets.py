@@ -61,6 +61,7 @@ def test_new_secrets_let_in_and_old_ones_do_not(stack: Stack) -> None:
     finally:
         del stack.changes["MLFLOW_APP"]
         stack.compose("up", "--detach", "--wait", "mlflow")
-    wait_until(lambda: "completed" in stack.sweep("status", spec.name)[0])
+    done = f"{spec.name}: completed, "  # all of it, not one of its trials
+    wait_until(lambda: done in stack.sweep("status", spec.name)[0], timeout=300)
     assert re.search("[1-4] to resume", stack.sweep("logs", spec.name)[0])
     assert audit(stack.client, spec) == Ledger()
