@@ -30,10 +30,14 @@ then for any."""
 
 
 def problem(device: torch.device) -> str | None:
-    """Why nothing can be compiled for the device; None where it can."""
-    x_TN = torch.zeros(2, 1, 16, device=device)
+    """Why nothing can be compiled for the device; None where a layer of two time steps can."""
+    x_TNCHW = torch.zeros(2, 1, 1, 4, 4, device=device)
+    ones_TC = torch.ones(2, 1, device=device)
+    neuron = Neuron(0.9, 1.0, 25.0)
+    standardization = Standardization(ones_TC, ones_TC, ones_TC, ones_TC, of_batch=True)
     try:
-        spikes(x_TN, None, Neuron(0.9, 1.0, 25.0), 2, pool=False, standardization=None)
+        spikes_TNCHW, _ = spikes(x_TNCHW, None, neuron, 2, True, standardization)
+        gradients(x_TNCHW, None, spikes_TNCHW, None, neuron, True, standardization)
     except Exception as error:  # noqa: BLE001 - whichever the compiler has, or its absence
         first_paragraph = str(error).partition("\n\n")[0]
         return f"{type(error).__name__}: {' '.join(first_paragraph.split())}"
@@ -184,12 +188,12 @@ def _through_standardization(
     grads_TNHWC: Tensor, x_TNHWC: Tensor, standardization: Standardization
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x at each step, of scale and of offset."""
-    mean, inverse_deviation, scale, _ = standardization[:4]
+    mean, inverse_deviation = standardization.mean, standardization.inverse_deviation
     dims = (1, 2, 3)
     grad_offset = grads_TNHWC.sum(dims)
     grad_scale = (grads_TNHWC * x_TNHWC).sum(dims) - mean * grad_offset
     grad_scale = grad_scale * inverse_deviation
-    weight = (inverse_deviation * scale)[:, None, None, None]
+    weight = (inverse_deviation * standardization.scale)[:, None, None, None]
     if not standardization.of_batch:
         return grads_TNHWC * weight, grad_scale, grad_offset
     # weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), as a map of x and a map of grad.
@@ -212,7 +216,8 @@ def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
 def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     # Few kernels come of one call: processes that compile side by side would outlive it in vain.
     torch._inductor.config.compile_threads = 1
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _KERNELS)
+    # What is recompile_limit since torch 2.7; both know this name.
+    torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _KERNELS)
     # Else the steps of one kernel become several.
     return torch.compile(function, fullgraph=True, options={"max_fusion_size": 4096})
 

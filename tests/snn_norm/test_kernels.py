@@ -169,6 +169,17 @@ def test_without_a_compiler_the_reason_is_told(tmp_path: Path) -> None:
     assert "No working C++ compiler found" in told.stdout
 
 
+def test_what_only_the_gradient_lacks_is_told_before_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gradients(*_: Any) -> None:
+        raise NotImplementedError("no gradient\nhere\n\nand its trace")
+
+    monkeypatch.setattr(kernels, "spikes", lambda x_TN, *_: (x_TN, None))
+    monkeypatch.setattr(kernels, "gradients", gradients)
+    assert kernels.problem(torch.device("cpu")) == "NotImplementedError: no gradient here"
+
+
 def test_what_cannot_be_compiled_is_an_error_or_eager(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
