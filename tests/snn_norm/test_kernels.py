@@ -1,6 +1,6 @@
 """Compiled neurons against eager ones: real kernels of this machine's C++ compiler.
 
-Under ``test_triton.py`` some of them run with Triton's kernels, which need no C++ compiler.
+Under ``test_triton.py`` the first of them runs with Triton's kernels, which need no C++ compiler.
 """
 
 from __future__ import annotations
