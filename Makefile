@@ -7,8 +7,8 @@ BIN := .venv/bin
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
 
-test: .venv/test lint  ## all tests, those of a file in one process; many wait, so three on two cores
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+test: .venv/test lint  ## all tests, those of a file in one process; many wait, so four on two cores
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/test  ## each fault in 20 rounds: some four hours on two cores; what they showed is kept in build/
 	mkdir -p build

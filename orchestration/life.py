@@ -70,7 +70,7 @@ def list_sweeps(cluster: str | None) -> None:
     jobs = _newest_jobs(cluster)
     for sweep in all_sweeps(client) if client else []:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
-        row = [sweep.name, sweep.status, f"{sweep.finished} of {sweep.expected}", started]
+        row = [sweep.name, sweep.status, sweep.progress, started]
         table.add_row(*row, *([jobs.pop(sweep.name, "")] if cluster else []))
     for name, job in jobs.items():  # not in MLflow yet, or MLflow was not named
         table.add_row(name, "", "", "", job)
@@ -100,7 +100,9 @@ def status(name: str, cluster: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_status_json(sweep, driver), indent=2))
         return
-    out.print(f"{sweep.name}: {sweep.status}, {sweep.finished} of {sweep.expected} finished")
+    out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
+    if sweep.expected is None:
+        out.print("how many it wants is not known: its spec cannot be read by this version")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
     if driver:

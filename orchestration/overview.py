@@ -17,7 +17,7 @@ from orchestration.contract import (
     STATUS_TAG,
     spec_from_tags,
 )
-from orchestration.errors import InputError
+from orchestration.errors import InputError, SpecError
 from orchestration.problems import did_you_mean
 from orchestration.spec import SweepSpec
 
@@ -34,13 +34,19 @@ class SweepOverview:
     started: datetime
     trials: dict[str, int]
     """How many trials of the experiment are in which state: MLflow's, or their outcome."""
-    expected: int
-    """How many trials its spec wants."""
+    expected: int | None
+    """How many trials its spec wants, or without one, there are; None where the spec is none that
+    this version can read."""
 
     @property
     def finished(self) -> int:
         """How many trials have their result."""
         return sum(self.trials.get(state, 0) for state in ("completed", "collapsed", "diverged"))
+
+    @property
+    def progress(self) -> str:
+        """How many of how many are finished."""
+        return f"{self.finished} of {'?' if self.expected is None else self.expected}"
 
 
 def all_sweeps(client: MlflowClient) -> list[SweepOverview]:
@@ -74,12 +80,19 @@ def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
         else run.info.status.lower()
         for run in runs
     )
-    text = spec_from_tags(tags)
-    spec = SweepSpec.from_json(text) if text else None
     return SweepOverview(
         name=tags[NAME_TAG],
         status=tags[STATUS_TAG],
         started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
         trials={str(state): count for state, count in states.items()},
-        expected=len(spec.cells()) * len(spec.seeds) if spec else sum(states.values()),
+        expected=_wanted(text) if (text := spec_from_tags(tags)) else sum(states.values()),
     )
+
+
+def _wanted(spec_json: str) -> int | None:
+    """How many trials a spec wants. One sweep that cannot say is no reason to hide the others."""
+    try:
+        spec = SweepSpec.from_json(spec_json)
+    except SpecError:
+        return None
+    return len(spec.cells()) * len(spec.seeds)

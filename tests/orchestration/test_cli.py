@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +213,20 @@ def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert "3 completed" in said
     status = json.loads(run("status", small.name, "--json").stdout)
     assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
+
+
+def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
+    small: SweepSpec, tracking_uri: str
+) -> None:
+    """As a spec may have a key of a later version."""
+    Recorder(tracking_uri).sweep("of a later version", '{"name": "of a later version", "key": 1}')
+    listed = run("list")
+    assert listed.exit_code == 0, listed.output
+    assert re.search("of a later version +completed +0 of [?] ", listed.stdout)
+    assert f"{small.name}: completed, 3 of 4 finished" in run("status", small.name).stdout
+    said = run("status", "of a later version").stdout
+    assert "its spec cannot be read by this version" in said
+    assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
 
 
 @pytest.mark.usefixtures("small")
