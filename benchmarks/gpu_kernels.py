@@ -1,6 +1,5 @@
 """What torch.compile makes of the spiking layers for a GPU: launches, registers, spills.
 
-    pip install triton                                       # where torch has come without it
     python -m benchmarks.gpu_kernels --capability 90         # no GPU is needed
 
 A normalized layer fires over as many time steps as one kernel takes, and passes a gradient back,
