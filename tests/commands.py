@@ -18,6 +18,8 @@ import yaml
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
+from snn_norm.data import load_dataset
+from snn_norm.training import TrainingRun
 
 USERS_FOLDER = Path(__file__).parent / "users"
 """Holds ``own_code``."""
@@ -121,16 +123,37 @@ def epochs_of(client: MlflowClient, name: str) -> int:
     return sum(len(client.get_metric_history(run_id, "train_loss")) for run_id in runs)
 
 
-def numbers(client: MlflowClient, name: str) -> dict[tuple[str, str, str], list[float]]:
-    """The curves that must not depend on what happened to a sweep, by (norm, seed, metric)."""
+Numbers = dict[tuple[str, str, str], list[float]]
+"""Curves by norm, seed and metric."""
+
+_MEASURED = ("train_", "validation_", "test_")
+"""How the metrics begin that are no times, and do not follow from others."""
+
+
+def undisturbed_numbers(spec: SweepSpec) -> Numbers:
+    """What :func:`numbers` must be: each trial's curves as the library alone trains it, here."""
+    curves: Numbers = {}
+    for trial in spec.trials():
+        config = trial.config
+        dataset = load_dataset(config.dataset, Path(), config.image_size)
+        for result in TrainingRun(config, dataset).epochs():
+            for metric, value in result.metrics().items():
+                if metric.startswith(_MEASURED):
+                    key = (config.norm, str(config.seed), metric)
+                    curves.setdefault(key, []).append(value)
+    return curves
+
+
+def numbers(client: MlflowClient, name: str) -> Numbers:
+    """The curves that must not depend on what happened to a sweep."""
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
     curves = {}
     for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
         if run.data.tags["snn_sweep.role"] == "trial":
             for metric in run.data.metrics:
-                if not metric.startswith(("train_", "validation_", "test_")):
-                    continue  # a time, or what follows from these
+                if not metric.startswith(_MEASURED):
+                    continue
                 history = client.get_metric_history(run.info.run_id, metric)
                 points = sorted((point.step, point.value) for point in history)
                 key = (run.data.params["norm"], run.data.params["seed"], metric)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import USERS_FOLDER, numbers
-from laboratory import ROUNDS, SPEC, Numbers, Row, StruckSweep, struck_sweep, table
+from commands import USERS_FOLDER, Numbers, undisturbed_numbers
+from laboratory import PASSES, ROUNDS, SPEC, Row, StruckSweep, struck_sweep, table
 
-from orchestration.client import connect
+from orchestration import SweepSpec
 from services.settings import Settings
 from services.tracking import start_server, stop_server
 
@@ -133,17 +133,15 @@ def _own_code_can_be_imported() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(sqlite_server: str, tmp_path_factory: pytest.TempPathFactory) -> Numbers:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
     """The numbers of a sweep that nothing happens to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    row = Row("undisturbed", "sqlite", seed=0)
-    with struck_sweep(row, folder, sqlite_server, {}) as quiet:
-        quiet.finish(quiet.start())
-        assert not row.second_command
-        quiet.undisturbed = numbers(connect(sqlite_server), quiet.name)
-        quiet.check(most_epochs_again=0)
-        assert len(quiet.undisturbed) == 4 * len(SPEC["seeds"])
-        return quiet.undisturbed
+    count = tmp_path_factory.mktemp("undisturbed") / "passes"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OWN_CODE_COUNT", str(count))
+        found = undisturbed_numbers(SweepSpec.from_dict({"name": "undisturbed", **SPEC}))
+    assert count.stat().st_size == PASSES
+    assert len(found) == 4 * len(SPEC["seeds"])
+    return found
 
 
 @pytest.fixture

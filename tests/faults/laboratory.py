@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from commands import Commands, commands_in, numbers, wait_until
+from commands import Commands, Numbers, commands_in, numbers, wait_until
 from ledger import Ledger, audit
 from proxy import Proxy
 
@@ -37,8 +37,6 @@ PASSES = SEEDS * PASSES_A_TRIAL
 
 ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 """Of each fault."""
-
-Numbers = Mapping[tuple[str, str, str], list[float]]
 
 
 @dataclass

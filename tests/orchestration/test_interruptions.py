@@ -16,6 +16,7 @@ from commands import (
     finish,
     numbers,
     trials_of,
+    undisturbed_numbers,
     wait_until,
 )
 from ledger import Ledger, audit
@@ -57,10 +58,6 @@ def wait_for_progress(client: MlflowClient, name: str) -> None:
 def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     commands: Commands, client: MlflowClient
 ) -> None:
-    undisturbed, undisturbed_path = commands.spec("undisturbed", SPEC)
-    commands.run("run", undisturbed_path)
-    assert audit(client, undisturbed) == Ledger()
-
     spec, path = commands.spec("struck", SPEC)
     process = commands.start("run", path)
     wait_for_progress(client, "struck")
@@ -73,7 +70,7 @@ def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     commands.run("run", path)
     assert audit(client, spec) == Ledger()
     assert len(trials_of(client, "struck", SLOW)) == 2, "a trial did not go on in its own run"
-    assert numbers(client, "struck") == numbers(client, "undisturbed")
+    assert numbers(client, "struck") == undisturbed_numbers(spec)
 
 
 def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
