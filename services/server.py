@@ -17,8 +17,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -117,9 +119,9 @@ def load(folder: Path) -> Server | None:
 
 def save(folder: Path, server: Server) -> None:
     """Write ``server.json`` in one step: a reader sees the old one or the new one."""
-    partial = folder / "server.json.partial"
-    partial.write_text(json.dumps(asdict(server)), encoding="utf-8")
-    partial.replace(folder / "server.json")
+    written = folder / "server.json.partial"
+    written.write_text(json.dumps(asdict(server)), encoding="utf-8")
+    written.replace(folder / "server.json")
 
 
 def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) -> Server:
@@ -134,13 +136,13 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
     Raises:
         ServiceError: it ended, or it does not answer within two minutes; with its log's end.
     """
-    wanted = port or _PREFERRED_PORT
+    wanted, log = port or _PREFERRED_PORT, folder / "server.log"
     for _ in range(3):  # somebody may take a port between our look and the server's
-        log_start = _size(folder / "server.log")
+        last_lines = partial(_tail, log, _size(log), database)
         server = _spawn(folder, database, _free_port(wanted), kept)
         save(folder, server)
         try:
-            problem = _wait_until_healthy(server)
+            problem = _wait_until_healthy(server, last_lines)
             if not problem:
                 server = Server(**{**asdict(server), "processes": _family(server.pid)})
                 save(folder, server)
@@ -149,12 +151,11 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
             stop(folder, server)
             raise
         stop(folder, server)
-        tail = _tail(folder / "server.log", log_start, database)
-        if "address already in use" not in tail:
+        if not _port_was_taken(last_lines()):
             break
         wanted = 0
     raise ServiceError(
-        f"The tracking server {problem}. The end of {folder / 'server.log'}:\n\n{tail}\n\n"
+        f"The tracking server {problem}. The end of {log}:\n\n{last_lines()}\n\n"
         "Put right what it names and give the command again, or set MLFLOW_TRACKING_URI to a "
         "server that runs."
     )
@@ -215,10 +216,13 @@ def _environment(database: str) -> dict[str, str]:
     return own | ours | tuning
 
 
-def _wait_until_healthy(server: Server) -> str:
+def _wait_until_healthy(server: Server, last_lines: Callable[[], str]) -> str:
     """Empty when the server answers, otherwise what happened."""
     deadline = time.monotonic() + _START_SECONDS
     while server.living():
+        # Of two processes on Postgres the parent lives on, and starts both again for ever.
+        if _port_was_taken(last_lines()):
+            return "found its port taken"
         # The port may belong to somebody else's server, which answers just as well.
         if server.answers() and _listens(server):
             return ""
@@ -226,6 +230,11 @@ def _wait_until_healthy(server: Server) -> str:
             return f"did not answer within {_START_SECONDS:.0f} s"
         time.sleep(0.1)
     return "ended while it was starting"
+
+
+def _port_was_taken(log: str) -> bool:
+    """Whether the server says so: uvicorn in lower case, Python with a capital."""
+    return "address already in use" in log.lower()
 
 
 def _listens(server: Server) -> bool:

@@ -184,6 +184,38 @@ def test_a_taken_port_is_passed_over() -> None:
     assert server._free_port(port) == port
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "ERROR:    [Errno 98] error while attempting to bind on address: address already in use",
+        "    sock.listen(self._backlog)\nOSError: [Errno 98] Address already in use",
+    ],
+)
+def test_a_server_whose_port_was_taken_is_given_up_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, log: str
+) -> None:
+    """As two that start at once may both bind a port, and only one of them listen."""
+    folder = settings.home / "tracking"
+    folder.mkdir(parents=True)
+    spawned: list[int] = []
+
+    def spawn(folder: Path, database: str, port: int, kept: bool) -> server.Server:
+        spawned.append(port)
+        if len(spawned) > 1:
+            return real(folder, database, port, kept)
+        (folder / "server.log").write_text(log)
+        process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+        server._children.append(process)
+        return server.Server(process.pid, server._family(process.pid), port, kept, "")
+
+    real = server._spawn
+    monkeypatch.setattr(server, "_spawn", spawn)
+    started = server.launch(folder, server.DEFAULT_DATABASE, kept=False)
+    assert started.port == spawned[1] != spawned[0]
+    assert MlflowClient(started.uri).search_experiments()
+    server.stop(folder, started)
+
+
 def test_another_programs_server_is_not_taken_for_ours(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
