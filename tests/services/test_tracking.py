@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ import psutil
 import pytest
 from homes import settings_in
 from mlflow import MlflowClient
+from web import web_server
 
 from services import server, tracking
 from services.settings import Settings, SettingsError
@@ -178,121 +177,6 @@ def test_a_killed_server_is_replaced_on_its_port(settings: Settings) -> None:
     assert not stop_server(settings)
 
 
-def test_a_taken_port_is_passed_over() -> None:
-    with _web_server(200) as port:
-        assert server._free_port(port) != port
-    assert server._free_port(port) == port
-
-
-@pytest.mark.parametrize(
-    "log",
-    [
-        "ERROR:    [Errno 98] error while attempting to bind on address: address already in use",
-        "    sock.listen(self._backlog)\nOSError: [Errno 98] Address already in use",
-    ],
-)
-def test_a_server_whose_port_was_taken_is_given_up_at_once(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, log: str
-) -> None:
-    """As two that start at once may both bind a port, and only one of them listen."""
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    spawned: list[int] = []
-
-    def spawn(folder: Path, database: str, port: int, kept: bool) -> server.Server:
-        spawned.append(port)
-        if len(spawned) > 1:
-            return real(folder, database, port, kept)
-        (folder / "server.log").write_text(log)
-        process = subprocess.Popen(["sleep", "60"], start_new_session=True)
-        server._children.append(process)
-        return server.Server(process.pid, server._family(process.pid), port, kept, "")
-
-    real = server._spawn
-    monkeypatch.setattr(server, "_spawn", spawn)
-    started = server.launch(folder, server.DEFAULT_DATABASE, kept=False)
-    assert started.port == spawned[1] != spawned[0]
-    assert MlflowClient(started.uri).search_experiments()
-    server.stop(folder, started)
-
-
-def test_another_programs_server_is_not_taken_for_ours(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    with _web_server(200) as port:
-        ports = iter([port, 0])  # taken between the look and the server's own try
-        free = server._free_port
-        monkeypatch.setattr(
-            server, "_free_port", lambda wanted: next(ports, None) or free(wanted and 0)
-        )
-        started = server.launch(folder, server.DEFAULT_DATABASE, kept=False)
-        assert started.port != port
-        assert MlflowClient(started.uri).search_experiments()
-        server.stop(folder, started)
-
-
-def test_a_recycled_pid_is_not_killed(settings: Settings) -> None:
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
-        try:
-            created = psutil.Process(stranger.pid).create_time() - 3600
-            record = server.Server(stranger.pid, ((stranger.pid, created),), 1, True, "")
-            server.save(folder, record)
-            assert find_server(settings) is None
-            assert not stop_server(settings)
-            assert stranger.poll() is None
-        finally:
-            stranger.kill()
-    assert server.load(folder) is None
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "\x00"])
-def test_a_broken_record_counts_as_none(settings: Settings, text: str) -> None:
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    (folder / "server.json").write_text(text)
-    assert find_server(settings) is None
-    assert not stop_server(settings)
-
-
-def test_a_server_that_ends_at_once_shows_its_log(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # In Python's place a program that tells what a stranger can see of it, and ends.
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    program = tmp_path / "python"
-    program.write_text('#!/bin/sh\necho "$@" > args\necho "no $MLFLOW_BACKEND_STORE_URI"\nexit 1\n')
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
-    with pytest.raises(ServiceError) as caught:
-        server.launch(folder, "postgresql+psycopg://u:s3cr%40t@h/db", kept=True)
-    message = str(caught.value)
-    assert "no postgresql+psycopg://u:***@h/db" in message
-    assert "server.log" in message
-    assert "s3cr" not in message + (folder / "args").read_text()
-    assert not (folder / "server.json").exists()
-
-
-def test_the_record_holds_nothing_of_the_database(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = settings.home / "tracking"
-    folder.mkdir(parents=True)
-    seen = []
-    monkeypatch.setattr(server, "save", lambda _, record: seen.append(record))
-    monkeypatch.setattr(sys, "executable", "/bin/true")
-    with pytest.raises(ServiceError):
-        server.launch(folder, "postgresql+psycopg://user:s3cret@host/db", kept=True)
-    assert seen
-    assert not any(word in repr(seen) for word in ("s3cret", "user", "host"))
-    assert seen[0].serves("postgresql+psycopg://user:changed@host/db")
-    assert not seen[0].serves("postgresql+psycopg://user:s3cret@host/other")
-
-
 # What cannot be reached
 
 
@@ -310,7 +194,7 @@ def test_an_unreachable_server_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [401, 404, 302])
 def test_any_answer_below_500_is_a_server(tmp_path: Path, status: int) -> None:
-    with _web_server(status) as port:
+    with web_server(status) as port:
         uri = f"http://127.0.0.1:{port}/mlflow"
         settings = settings_in(tmp_path / "home", MLFLOW_TRACKING_URI=uri)
         with tracking_server(settings) as used:
@@ -322,7 +206,7 @@ def test_a_gateway_without_a_server_is_none(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(tracking.time, "sleep", waits.append)
-    with _web_server(503) as port:
+    with web_server(503) as port:
         uri = f"http://127.0.0.1:{port}"
         settings = settings_in(tmp_path / "home", MLFLOW_TRACKING_URI=uri)
         with pytest.raises(ServiceError, match="503"):
@@ -386,30 +270,6 @@ def test_reading_through_the_database_file_leaves_no_traces(
 def test_the_public_names_are_sorted() -> None:
     assert tracking.__all__ == sorted(tracking.__all__)
     assert server.__all__ == sorted(server.__all__)
-
-
-@contextmanager
-def _web_server(status: int) -> Iterator[int]:
-    """A web server that answers everything alike; gives its port."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Location", "http://127.0.0.1:1/login")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
-        thread = threading.Thread(target=web.serve_forever)
-        thread.start()
-        try:
-            yield web.server_port
-        finally:
-            web.shutdown()
-            thread.join()
 
 
 def _closed_port() -> int:
