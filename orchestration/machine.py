@@ -38,7 +38,9 @@ def machine_tags(device: str) -> dict[str, str]:
     if torch.device(device).type == "cuda":
         parts.append(torch.cuda.get_device_name(device))
         software.append(f"CUDA {torch.version.cuda}")
-        if torch.backends.cudnn.allow_tf32 and os.environ.get("NVIDIA_TF32_OVERRIDE") != "0":
+        has_tf32 = torch.cuda.get_device_capability(device) >= (8, 0)
+        forbidden = os.environ.get("NVIDIA_TF32_OVERRIDE") == "0"
+        if has_tf32 and torch.backends.cudnn.allow_tf32 and not forbidden:
             software.append("float32 convolutions in TF32")
     tags = {
         MACHINE_TAG: "; ".join(parts),

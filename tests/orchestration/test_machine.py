@@ -37,13 +37,17 @@ def test_machine_and_software_without_the_machines_name() -> None:
 
 
 def test_a_gpu_is_named_and_whether_its_float32_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU's name is all that is asked of it."""
+    """A GPU's name is all that is asked of it, and its generation."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU {device}")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     tags = machine_tags("cuda")
     assert tags[MACHINE_TAG].endswith(" GiB; the GPU cuda")
     assert tags[SOFTWARE_TAG].endswith(", CUDA 13.0, float32 convolutions in TF32")
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    with monkeypatch.context() as patch:
+        patch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+        assert machine_tags("cuda")[SOFTWARE_TAG].endswith(", CUDA 13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
     assert machine_tags("cuda")[SOFTWARE_TAG].endswith(", CUDA 13.0")
 
 
