@@ -79,10 +79,13 @@ def main() -> None:
     repeats, results, over_time = (
         arguments.pop(key) for key in ("repeats", "results", "over_time")
     )
-    names = arguments.pop("only") or list(CONTENDERS if over_time is None else _OVER_TIME)
+    only, on_gpu = arguments.pop("only"), arguments["device"].startswith("cuda")
+    if only and CAPTURED in only and not on_gpu:
+        parser.error(f"{CAPTURED!r} is for --device cuda")
+    names = only or list(CONTENDERS if over_time is None else _OVER_TIME)
     if importlib.util.find_spec("spikingjelly") is None:
         names = [name for name in names if not name.startswith("SpikingJelly")]
-    if not arguments["device"].startswith("cuda"):
+    if not on_gpu:
         names = [name for name in names if name != CAPTURED]
     profiled = arguments.pop("profile")
     setting = Setting(**arguments)
