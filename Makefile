@@ -22,6 +22,7 @@ lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 secrets:  ## the cluster's secrets, each a file; those that are there are kept
 	@$(PYTHON) services/make_secrets.py

@@ -19,8 +19,8 @@ import torch
 from tqdm import tqdm
 
 from snn_norm.config import RunConfig
-from snn_norm.data import load_dataset
-from snn_norm.training import TrainingRun
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.run import TrainingRun
 
 SEEDS = (42, 123, 456)
 

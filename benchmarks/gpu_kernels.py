@@ -28,9 +28,10 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from benchmarks.without_gpu import write_triton
-from snn_norm import BatchNormThroughTime2d, kernels
-from snn_norm.fused import fire
-from snn_norm.recurrence import Neuron
+from snn_norm import BatchNormThroughTime2d
+from snn_norm.neurons import kernels
+from snn_norm.neurons.fused import fire
+from snn_norm.neurons.recurrence import Neuron
 
 _LAYERS = [(dtype, pool) for dtype in ("float32", "bfloat16") for pool in (False, True)]
 

@@ -63,7 +63,8 @@ def main() -> None:
 
 
 def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
-    from orchestration import driver, run_sweep
+    from orchestration import run_sweep
+    from orchestration.execution import driver
 
     settings = Settings.from_environment({**os.environ, "MLFLOW_TRACKING_URI": uri})
     report_seconds, sent = 0.0, 0
@@ -114,8 +115,8 @@ def _train(config: Mapping[str, Any]) -> None:
     from ray import tune
 
     from snn_norm.config import RunConfig
-    from snn_norm.data import load_dataset
-    from snn_norm.training import TrainingRun
+    from snn_norm.data.dataset import load_dataset
+    from snn_norm.training.run import TrainingRun
 
     run_config = RunConfig(**config["given"])
     dataset = load_dataset(run_config.dataset, Path(), run_config.image_size)

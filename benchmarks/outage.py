@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.tracking import free_port, tracking_server
 from orchestration import Results, SweepSpec, run_sweep
-from orchestration.client import connect
+from orchestration.record.client import connect
 from services.cluster import local_ray
 from services.settings import Settings
 

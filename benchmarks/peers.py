@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm import SNNCNN
-from snn_norm.allocator import keep_freed_memory
-from snn_norm.captured import CudaGraph
-from snn_norm.engine import choose_engine
+from snn_norm.neurons.engine import choose_engine
+from snn_norm.training.allocator import keep_freed_memory
+from snn_norm.training.cuda_graph import CudaGraph
 
 __all__ = ["CAPTURED", "CONTENDERS", "Setting"]
 

@@ -62,7 +62,7 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
     from ray.cluster_utils import Cluster
 
     from orchestration import run_sweep
-    from orchestration.client import connect
+    from orchestration.record.client import connect
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:

@@ -41,7 +41,7 @@ from tqdm import tqdm
 
 from benchmarks.memory import peak_resident, reset_peak, resident
 from benchmarks.peers import CAPTURED, CONTENDERS, Setting
-from snn_norm.captured import STEPS_TO_CAPTURE, CapturedStep, Step
+from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE, CapturedStep, Step
 
 _WARM_UP_IMAGES = (2, 3)
 """Two sizes: what torch.compile makes for the second one serves any."""

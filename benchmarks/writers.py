@@ -18,7 +18,7 @@ import time
 
 from mlflow.entities import Metric
 
-from orchestration.client import connect
+from orchestration.record.client import connect
 
 _NAMES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "images_per_second")
 _METRICS = (*_NAMES, "epoch_seconds", *(f"spike_rate.layer{layer}" for layer in range(7)))

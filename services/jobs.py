@@ -121,7 +121,7 @@ class JobServer:
             raise ServiceError(f"The cluster at {self.address} has forgotten {job.id}.")
         return now
 
-    def submit(self, job: Job, entrypoint: str, folder: Path) -> None:
+    def start(self, job: Job, entrypoint: str, folder: Path) -> None:
         """Start a job, with a folder that it and its workers find as their current one.
 
         Raises:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from snn_norm.norms import HomeostaticNorm
+from snn_norm.norms.static import HomeostaticNorm
 
 __all__ = ["Comparison", "FeatureMaps", "compare", "main"]
 

@@ -15,10 +15,10 @@ import torch
 from tqdm import tqdm
 
 from snn_norm.config import MODEL_KEYS, RunConfig
-from snn_norm.data import load_dataset
-from snn_norm.models import make_model
+from snn_norm.data.dataset import load_dataset
+from snn_norm.networks.cnn import make_model
 from snn_norm.references import check_call, is_reference
-from snn_norm.training import EpochResult, TrainingRun
+from snn_norm.training.run import EpochResult, TrainingRun
 
 __all__ = ["main"]
 

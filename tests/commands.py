@@ -18,8 +18,8 @@ import yaml
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
-from snn_norm.data import load_dataset
-from snn_norm.training import TrainingRun
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.run import TrainingRun
 
 USERS_FOLDER = Path(__file__).parent / "users"
 """Holds ``own_code``."""

@@ -20,7 +20,7 @@ from commands import SLOW, USERS_FOLDER
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
-from orchestration.client import connect
+from orchestration.record.client import connect
 from services.make_secrets import make_secrets
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from commands import Commands, Numbers, commands_in, numbers, wait_until
 from ledger import Ledger, audit
 from proxy import Proxy
 
-from orchestration.client import connect
+from orchestration.record.client import connect
 
 NORM = "own_code:CountingNorm"
 EPOCHS, SEEDS, SLOTS = 6, 3, 2

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from laboratory import NORM, PASSES_AN_EPOCH, SEEDS, SLOTS, SPEC, StruckSweep
 
-from orchestration.client import connect
+from orchestration.record.client import connect
 
 
 def test_out_of_memory(sweep: StruckSweep) -> None:

@@ -16,7 +16,8 @@ import pytest
 import sqlalchemy as sa
 from s3_server import BUCKET, s3_server
 
-from orchestration.storage import Storage, open_storage
+from orchestration.store.base import Storage
+from orchestration.store.open import open_storage
 from services.settings import Settings
 from services.tracking import start_server, stop_server
 

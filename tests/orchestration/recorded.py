@@ -12,7 +12,8 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from orchestration import spec as specs
+from orchestration.sweep.trial import trial_key
+from snn_norm.config import RunConfig
 
 START_MS = 1_700_000_000_000
 
@@ -77,7 +78,7 @@ class Recorder:
         if parent is not None:
             tags["mlflow.parentRunId"] = parent
         if trial.key == "by configuration":
-            tags["snn_sweep.trial_key"] = specs.trial_key(specs.RunConfig(**trial.config))
+            tags["snn_sweep.trial_key"] = trial_key(RunConfig(**trial.config))
         elif trial.key is not None:
             tags["snn_sweep.trial_key"] = trial.key
         if trial.outcome is not None:

@@ -33,3 +33,13 @@ def spec(**changes: Any) -> dict[str, Any]:
 def entry(**changes: Any) -> dict[str, Any]:
     """A spec with one entry in its grid."""
     return spec(grid=[{"architecture": "ann", "norm": "none"} | changes])
+
+
+SLOW_SPEC: dict[str, Any] = {
+    "dataset": "own_code:blobs",
+    "epochs": 8,
+    "seeds": [1, 2],
+    "training": {"batch_size": 16, "augment": True, "validation_fraction": 0.25},
+    "grid": [{"architecture": "ann", "norm": ["own_code:SlowNorm", "none"], "width": 2}],
+}
+"""Of trials that take long enough to be struck."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from recorded import RecordedTrial, Recorder
 
-from orchestration.spec import SweepSpec
+from orchestration.sweep.spec import SweepSpec
 
 GOALS = {
     ("ann", "none"): 0.955,

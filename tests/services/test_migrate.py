@@ -15,7 +15,7 @@ import alembic.command
 import pytest
 import sqlalchemy as sa
 
-from orchestration.mlflow_database import KNOWN_SCHEMAS
+from orchestration.reading.sql_schema import KNOWN_SCHEMAS
 from services.migrate import READ_TABLES
 
 with warnings.catch_warnings():

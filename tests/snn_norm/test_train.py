@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from snn_norm.config import RunConfig
-from snn_norm.data import load_dataset
+from snn_norm.data.dataset import load_dataset
 from snn_norm.train import main
-from snn_norm.training import TrainingRun
+from snn_norm.training.run import TrainingRun
 
 TINY = ["--architecture", "ann", "--norm", "homeostatic", "--dataset", "digits"]
 TINY += ["--epochs", "2", "--seed", "42", "--width", "2"]

@@ -1,0 +1,71 @@
+"""A sweep's driver as a job on a Ray cluster: ``python -m orchestration.job``.
+
+The current folder holds the spec and the user's own modules. Events are printed as lines of JSON,
+which ``snn-sweep logs`` and ``submit --wait`` show. Ends with the codes of ``snn-sweep run``, and
+with 3 or more if the sweep is to be taken up again by itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from http import HTTPStatus
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from orchestration.cluster.bundle import KEPT, SPEC_FILE, forget, keep
+from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
+from orchestration.execution.driver import run_sweep
+from orchestration.progress.event_log import RelayWatch
+from orchestration.store.base import Storage
+from orchestration.store.lease import LeaseTakenError, holder
+from orchestration.store.open import sweep_storage
+from orchestration.sweep.spec import SweepSpec
+from services.settings import Settings
+from services.tracking import ServiceError
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Run the sweep of the current folder; gives the exit code."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's stop signal
+    watch = RelayWatch(sys.stdout)
+    storage: Storage | None = None
+    try:
+        spec = SweepSpec.load(Path(SPEC_FILE))
+        settings = Settings.from_environment()
+        storage = sweep_storage(settings, spec.name)
+        if holder(storage) is None:
+            keep(Path.cwd(), storage)
+            watch.note(KEPT)
+        outcome = run_sweep(spec, settings=settings, watch=watch)
+    except LeaseTakenError as error:  # whoever holds it keeps the submission too
+        watch.note(str(error))
+        return FAILED
+    except InputError as error:
+        watch.note(str(error))
+        if storage is not None:
+            forget(storage)
+        return WRONG_INPUT
+    except ServiceError as error:
+        watch.note(str(error))
+        return UNREACHABLE
+    except MlflowException as error:
+        watch.note(str(error))
+        # What the tracking server forbids, it will not allow in ten seconds.
+        forbidden = error.get_http_status_code() == HTTPStatus.FORBIDDEN
+        return CRASHED if forbidden else UNREACHABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001 - whatever it is, the sweep is to go on
+        watch.note(traceback.format_exc())
+        return CRASHED
+    if outcome.interrupted:
+        # By its user or by the end of the cluster: the keeper knows which, from the job's status.
+        watch.note("stopped; submitting it again goes on with it")
+        return INTERRUPTED
+    forget(storage)
+    return FAILED if outcome.failures else 0

@@ -1,0 +1,1 @@
+"""Running a sweep here: the driver, Ray Tune, and the worker that trains a trial."""

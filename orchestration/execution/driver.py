@@ -1,0 +1,302 @@
+"""Runs a sweep: plan, Ray Tune, books closed. One live driver a sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from rich.console import Console
+
+from orchestration.errors import SweepError
+from orchestration.execution.gpu_share import share_gpus
+from orchestration.execution.preflight import check_data, check_resources
+from orchestration.execution.tune import run_tasks
+from orchestration.execution.worker import TrialTask
+from orchestration.progress.display import make_watch
+from orchestration.progress.watch import Watch
+from orchestration.record.client import connect
+from orchestration.record.spool import read_spool, spooled_run_id
+from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.record.trial_recorder import TrialRecord
+from orchestration.report.write import log_report
+from orchestration.store.base import Held
+from orchestration.store.lease import sweep_lease
+from orchestration.store.open import sweep_storage
+from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.trial import Trial
+from services.cluster import local_ray
+from services.settings import Settings
+from services.tracking import reading_uri, tracking_server
+
+__all__ = ["SweepOutcome", "plan_sweep", "run_sweep"]
+
+_PATIENCE = 15 * 60.0
+"""Seconds that the end of a trial waits for a tracking server that is away."""
+
+_STOPPED = "the sweep was stopped; running its spec again goes on with this run"
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOutcome:
+    """How a sweep ended."""
+
+    name: str
+    reused: int
+    """Trials that had their result from before."""
+    failures: dict[str, str]
+    """Why each failed trial did, by its label."""
+    interrupted: bool
+    """Whether the user stopped it before its end."""
+    tracking_uri: str
+
+
+def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
+    """What :func:`run_sweep` would do. Starts and creates nothing.
+
+    Raises:
+        SpecError: the user's own code cannot be imported.
+        ServiceError: the tracking server that the user names cannot be reached.
+    """
+    settings = settings or Settings.from_environment()
+    uri = reading_uri(settings)
+    storage = sweep_storage(settings, spec.name)
+    return _plan(spec, SweepBooks(connect(uri), spec.name, storage) if uri else None, fresh)
+
+
+def run_sweep(
+    spec: SweepSpec,
+    *,
+    fresh: bool = False,
+    settings: Settings | None = None,
+    watch: Watch | None = None,
+) -> SweepOutcome:
+    """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
+
+    Trials that have finished before are reused, interrupted ones go on where they were. Ctrl-C or
+    SIGTERM stops at the last epoch's checkpoints; a second one stops at once.
+
+    Args:
+        spec: what is wanted.
+        fresh: run every trial anew; runs that there are stay in MLflow, but count no longer.
+        settings: default: from the environment.
+        watch: told of what happens; default: a live table or lines on standard error.
+
+    Raises:
+        InputError: the spec asks for what is not there (a data set, a GPU); nothing was started.
+        LeaseTakenError: another process is running this sweep.
+        ServiceError: the tracking server or Ray cannot be reached.
+    """
+    settings = settings or Settings.from_environment()
+    if watch is not None:
+        return _Driver(spec, settings, watch).run(fresh=fresh)
+    with make_watch(Console(stderr=True)) as watch:
+        return _Driver(spec, settings, watch).run(fresh=fresh)
+
+
+def _plan(spec: SweepSpec, books: SweepBooks | None, fresh: bool = False) -> Plan:
+    trials = spec.trials()
+    recorded = books.recorded() if books else []
+    elsewhere: list[RecordedRun] = []
+    if books and spec.reuse == "any" and not fresh:
+        missing = {trial.key for trial in trials}
+        missing -= {run.trial_key for run in recorded if run.finished}
+        elsewhere = books.finished_elsewhere(missing) if missing else []
+    return make_plan(
+        trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
+    )
+
+
+class _Driver:
+    """One run of a sweep."""
+
+    def __init__(self, spec: SweepSpec, settings: Settings, watch: Watch) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._watch = watch
+        self._storage = sweep_storage(settings, spec.name)
+
+    def run(self, *, fresh: bool) -> SweepOutcome:
+        spec, settings = self._spec, self._settings
+        if not fresh and (outcome := self._finished_before()):
+            return outcome
+        check_resources(spec, settings)
+        check_data(spec, settings)
+        with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
+            books = SweepBooks(connect(uri), spec.name, self._storage)
+            plan = _plan(spec, books, fresh)
+            self._announce(plan)
+            books.open(spec)
+            failures: dict[str, str] = {}
+            status = "stopped"
+            try:
+                for closing in plan.close:
+                    books.close_trial(closing.run, "KILLED", closing.reason)
+                for replaced in plan.replace:
+                    books.replace_trial(replaced)
+                for matched in plan.copy:
+                    books.copy_trial(matched)
+                failures, all_ended = self._train(plan, books, uri, lease)
+                if all_ended:
+                    status = "failed" if failures else "completed"
+            finally:
+                if not lease.lost:
+                    books.close(status)
+            if lease.lost:
+                raise SweepError(
+                    f"another process has taken over sweep {spec.name!r}, as this one had given "
+                    f"no sign of life. Follow it with: snn-sweep status {spec.name}"
+                )
+            self._log_report(books, uri)
+            if status == "completed":
+                self._remove_work_in_progress()
+        return self._outcome(plan, uri, failures, interrupted=status == "stopped")
+
+    def _finished_before(self) -> SweepOutcome | None:
+        """The outcome of a sweep that is complete: its user need not wait for a server."""
+        uri = reading_uri(self._settings)
+        if uri is None:
+            return None
+        books = SweepBooks(connect(uri), self._spec.name, self._storage)
+        plan = _plan(self._spec, books)
+        if (
+            plan.run
+            or plan.resume
+            or plan.copy
+            or plan.close
+            or not books.are_closed_for(self._spec)
+        ):
+            return None
+        self._announce(plan)
+        return self._outcome(plan, uri, {}, interrupted=False)
+
+    def _announce(self, plan: Plan) -> None:
+        self._watch.planned(plan)
+        for warning in plan.warnings:
+            self._watch.note(f"warning: {warning}")
+
+    def _train(
+        self, plan: Plan, books: SweepBooks, uri: str, lease: Held
+    ) -> tuple[dict[str, str], bool]:
+        """Why trials failed, by key, and whether all came to their end."""
+        tasks = self._tasks(plan, books, uri)
+        if not tasks:
+            return {}, True
+        failures: dict[str, str] = {}
+        all_ended = False
+        try:
+            with local_ray(self._settings), _sigterm_as_ctrl_c():
+                if self._spec.resources.gpu == "auto":
+                    tasks = share_gpus(tasks, self._watch)
+                failures, all_ended = run_tasks(tasks, self._spec.retries, self._watch)
+        except KeyboardInterrupt:
+            self._watch.note("stopping at once")
+        finally:
+            # Ray has gone, and with it every worker that might still have written.
+            for run in [] if lease.lost else books.recorded():
+                if run.status == "RUNNING" and run.trial_key in failures:
+                    books.close_trial(run, "FAILED", failures[run.trial_key])
+                elif run.status == "RUNNING":
+                    books.close_trial(run, "KILLED", _STOPPED)
+        return failures, all_ended
+
+    def _tasks(self, plan: Plan, books: SweepBooks, uri: str) -> list[TrialTask]:
+        """The plan's trials for the workers, those that take the longest first."""
+        assert books.experiment_id is not None
+        assert books.parent_run_id is not None
+        resources = self._spec.resources
+        wanted: list[tuple[Trial, RecordedRun | None]] = [
+            *((trial, None) for trial in plan.run),
+            *((one.trial, one.run) for one in plan.resume),
+        ]
+        for trial in plan.run:
+            self._forget_other_runs(trial, replaced=bool(plan.replace))
+        tasks, driver = [], uuid.uuid4().hex
+        for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
+            record = TrialRecord(
+                experiment_id=books.experiment_id,
+                parent_run_id=books.parent_run_id,
+                trial_key=trial.key,
+                label=trial.label,
+                version=version("snn-norm"),
+                config=trial.config.given(),
+                run_id=interrupted.run_id if interrupted else None,
+            )
+            task = TrialTask(
+                record=record,
+                storage=self._storage.folder(trial.key),
+                data=self._settings.data,
+                tracking_uri=uri,
+                cpu=resources.cpu,
+                gpu=1.0 if resources.gpu == "auto" else resources.gpu,
+                import_path=str(Path.cwd()),
+                patience=_PATIENCE,
+                driver=driver,
+            )
+            tasks.append(task)
+        return tasks
+
+    def _log_report(self, books: SweepBooks, uri: str) -> None:
+        """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
+        assert books.parent_run_id is not None
+        try:
+            log_report(connect(uri), self._spec.name, books.parent_run_id)
+        except (MlflowException, OSError, SweepError) as error:
+            self._watch.note(
+                f"no report was written: {error}; try: snn-sweep report {self._spec.name}"
+            )
+
+    def _forget_other_runs(self, trial: Trial, *, replaced: bool) -> None:
+        """Remove work in progress of a run that this server has not, or that counts no longer.
+
+        What has no run yet stays: it was measured while the server was away.
+        """
+        storage = self._storage.folder(trial.key)
+        entries = read_spool(storage)
+        if spooled_run_id(entries) is not None or (replaced and entries):
+            storage.delete_all()
+
+    def _remove_work_in_progress(self) -> None:
+        """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""
+        for trial in self._storage.folders():
+            trial.delete_all()
+
+    def _outcome(
+        self, plan: Plan, uri: str, failures: Mapping[str, str], *, interrupted: bool
+    ) -> SweepOutcome:
+        labels = {trial.key: trial.label for trial in plan.run}
+        labels |= {one.trial.key: one.trial.label for one in plan.resume}
+        return SweepOutcome(
+            name=self._spec.name,
+            reused=len(plan.reuse) + len(plan.copy),
+            failures={labels[key]: reason for key, reason in failures.items()},
+            interrupted=interrupted,
+            tracking_uri=uri,
+        )
+
+
+def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:
+    """How long what is left of a trial takes, in no unit."""
+    trial, interrupted = wanted
+    epochs = trial.config.epochs - (interrupted.epochs_done if interrupted else 0)
+    return epochs * epoch_cost(trial.config)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Stop on SIGTERM as on Ctrl-C, for which Tune has a handler; signals reach main alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,1 @@
+"""Reading MLflow back, over its REST API or its database: records, and nothing decided of them."""

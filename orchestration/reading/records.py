@@ -1,0 +1,187 @@
+"""Two ways to what was recorded: MLflow's REST API, which always works, and SQL, which is fast.
+
+Both give the same ``Records`` to the last bit: a sweep's finished trials and its spec, as MLflow
+holds them, and nothing decided about them yet. ``orchestration.results.cells`` and
+``orchestration.results.statistics`` decide.
+
+    Source
+    ├── RestSource      orchestration.reading.rest: a tracking server, or one of MLflow's own stores
+    └── SqlSource       orchestration.reading.sql: MLflow's database, read-only
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from_tags
+from orchestration.sweep.problems import did_you_mean
+
+__all__ = [
+    "ALL_METRICS",
+    "EPOCH_METRICS",
+    "SPIKE_RATE",
+    "Records",
+    "Source",
+    "is_wanted",
+    "make_records",
+    "newest_spec",
+    "point_frame",
+    "unknown_sweep",
+]
+
+EPOCH_METRICS = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "images_per_second",
+    "epoch_seconds",
+)
+"""Recorded once an epoch, those of validation only where training images are held out for it; with
+``spike_rate.<layer>`` besides for spiking networks."""
+
+SPIKE_RATE = "spike_rate."
+"""What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""
+
+ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
+"""All that this project records."""
+
+ParamRows = Iterable[tuple[str, str, str]]
+"""(run id, name, text) in any order."""
+
+
+def is_wanted(name: str, wanted: Collection[str]) -> bool:
+    """Whether a metric is among those wanted, of which ``spike_rate.`` means every layer's."""
+    return name in wanted or (name.startswith(SPIKE_RATE) and SPIKE_RATE in wanted)
+
+
+@dataclass(frozen=True)
+class Records:
+    """A sweep as MLflow holds it. The frames share one index, the run ids in order.
+
+    Args:
+        runs: a finished trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
+            ``finished`` (milliseconds since 1970; missing where MLflow has none).
+        metrics: a column a metric that was asked for and is there, its last value.
+        spec: the canonical JSON of the sweep's spec; None where it has none.
+        param_rows: gives the parameters of the runs of these ids. They are most of what there is
+            to read, and few answers need them all.
+    """
+
+    runs: pd.DataFrame
+    metrics: pd.DataFrame
+    spec: str | None
+    param_rows: Callable[[Sequence[str]], ParamRows]
+
+    def params(self, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Give a column a parameter, as text; None where a run has none of that name.
+
+        Args:
+            run_ids: whose; they are the index, in this order. None is all of them.
+        """
+        wanted = self.runs.index.tolist() if run_ids is None else list(run_ids)
+        return _wide(self.param_rows(wanted), wanted)
+
+
+class Source(Protocol):
+    """One way to the records. Whatever the way, the answers are equal."""
+
+    def check(self, sweep: str) -> None:
+        """Raise InputError where there is no such sweep; reads next to nothing."""
+
+    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+        """Give a sweep's finished trials. Raises InputError where there is no such sweep."""
+
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
+
+        The metrics are named one by one, each layer's spike rate too.
+        """
+
+
+def make_records(
+    runs: Iterable[tuple[str, str | None, str | None, int | None, int | None]],
+    metrics: Iterable[tuple[str, str, float | None]],
+    spec: str | None,
+    param_rows: Callable[[Sequence[str]], ParamRows],
+) -> Records:
+    """Build Records from rows in any order.
+
+    Args:
+        runs: (run id, trial key, outcome, started, finished).
+        metrics: (run id, name, value).
+        spec: the canonical JSON of the sweep's spec.
+        param_rows: as of Records.
+    """
+    # By run id, of which a page read twice gives two.
+    rows = sorted({row[0]: row for row in runs}.values(), key=lambda row: row[0])
+    ids = [row[0] for row in rows]
+    frame = pd.DataFrame(
+        {
+            "trial_key": pd.Series([row[1] for row in rows], dtype=object),
+            "outcome": pd.Series([row[2] for row in rows], dtype=object),
+            "started": pd.array([row[3] for row in rows], dtype="Int64"),
+            "finished": pd.array([row[4] for row in rows], dtype="Int64"),
+        }
+    ).set_axis(_index(ids))
+    return Records(frame, _wide(metrics, ids, "float64"), spec, param_rows)
+
+
+def _wide(
+    rows: Iterable[tuple[str, str, Any]], run_ids: Sequence[str], dtype: str = "object"
+) -> pd.DataFrame:
+    columns: dict[str, dict[str, Any]] = defaultdict(dict)
+    for run_id, name, value in rows:
+        columns[name][run_id] = value
+    return pd.DataFrame(
+        {
+            name: pd.Series([columns[name].get(run_id) for run_id in run_ids], dtype=dtype)
+            for name in sorted(columns)
+        },
+        index=pd.RangeIndex(len(run_ids)),
+    ).set_axis(_index(run_ids))
+
+
+def _index(run_ids: Sequence[str]) -> pd.Index[Any]:
+    return pd.Index(list(run_ids), dtype="object", name="run_id")
+
+
+def point_frame(rows: Iterable[tuple[str, str, int, int, float | None]]) -> pd.DataFrame:
+    """Give one value to each (run, metric, epoch) from (run, metric, epoch, timestamp, value).
+
+    Of several, the last recorded counts, as in MLflow's own ``latest_metrics``; of several in one
+    millisecond the largest, and a number before NaN.
+    """
+    frame = pd.DataFrame(rows, columns=["run_id", "metric", "epoch", "timestamp", "value"])
+    frame = frame.astype({"value": "float64"}).sort_values(
+        ["run_id", "metric", "epoch", "timestamp", "value"], na_position="first"
+    )
+    frame = frame.drop_duplicates(["run_id", "metric", "epoch"], keep="last")
+    return frame.drop(columns="timestamp").reset_index(drop=True)
+
+
+def newest_spec(parents: Iterable[tuple[int | None, str, Mapping[str, str]]]) -> str | None:
+    """Give the spec of the sweep's run that was started last: (started, run id, tags)."""
+    ordered = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
+    specs = [spec for _, _, tags in ordered if (spec := spec_from_tags(tags)) is not None]
+    return specs[-1] if specs else None
+
+
+def unknown_sweep(name: str, known: Sequence[str]) -> InputError:
+    """The error for a sweep that is not there: which ones are, and the nearest."""
+    if not known:
+        return InputError(
+            f"no sweep is named {name!r}: nothing has been recorded here yet. "
+            "Start one with `snn-sweep run SPEC`, or name another tracking server with "
+            "MLFLOW_TRACKING_URI"
+        )
+    listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+    return InputError(f"no sweep is named {name!r}; known are {listed}{did_you_mean(name, known)}")

@@ -1,0 +1,256 @@
+"""MLflow's database, read directly: the same records as over REST, in a few queries.
+
+Versions of it that are not known are not read: the answers then come over REST.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from orchestration.reading.records import (
+    ALL_METRICS,
+    SPIKE_RATE,
+    Records,
+    is_wanted,
+    make_records,
+    newest_spec,
+    point_frame,
+    unknown_sweep,
+)
+from orchestration.reading.sql_schema import (
+    EXPERIMENTS,
+    KNOWN_SCHEMAS,
+    LATEST_METRICS,
+    METRICS,
+    PARAMS,
+    RUNS,
+    TAGS,
+    VERSION,
+    UnknownSchemaError,
+    open_read_only,
+)
+from orchestration.record.names import OUTCOME_TAG, ROLE_TAG, SPEC_TAG, TRIAL_KEY_TAG
+from services.tracking import ServiceError
+
+__all__ = ["SqlSource"]
+
+_RunRow = tuple[str, str | None, str | None, int | None, int | None]
+
+_RUN_IDS_A_QUERY = 10_000
+"""How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
+
+
+class SqlSource:
+    """Reads MLflow's database on SQLite or Postgres.
+
+    Args:
+        database_url: ``sqlite:////folder/mlflow.db`` or ``postgresql://user:password@host/name``.
+
+    Raises:
+        InputError: the URL cannot be read, or names another kind of database.
+        ServiceError: the database cannot be reached.
+        UnknownSchemaError: its tables are not those of an MLflow version that was looked at.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.engine = open_read_only(database_url)
+        with self._transaction() as connection:
+            try:
+                found = set(connection.scalars(sa.select(VERSION.c.version_num)))
+            except sa.exc.DBAPIError:
+                raise UnknownSchemaError("it has no table alembic_version") from None
+        if not found or not found <= KNOWN_SCHEMAS:
+            raise UnknownSchemaError(f"its schema version is {', '.join(sorted(found)) or 'empty'}")
+
+    def check(self, sweep: str) -> None:
+        """Raise InputError where there is no such sweep."""
+        with self._transaction() as connection:
+            experiment = _experiment(connection, sweep)
+            some = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
+            if experiment is None or not (
+                _parents(connection, experiment)
+                or connection.scalar(sa.select(some.where(_with_role("trial"))))
+            ):
+                raise unknown_sweep(sweep, _sweeps(connection))
+
+    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+        """Give a sweep's finished trials, but for their parameters all from one snapshot."""
+        with self._transaction() as connection:
+            experiment = _experiment(connection, sweep)
+            if experiment is None:
+                raise unknown_sweep(sweep, _sweeps(connection))
+            parents = _parents(connection, experiment)
+            runs = _trials(connection, experiment)
+            if not parents and not runs:
+                raise unknown_sweep(sweep, _sweeps(connection))
+            rows = _rows(
+                connection,
+                sa.select(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key, _number(LATEST_METRICS))
+                .join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
+                .where(
+                    RUNS.c.experiment_id == experiment,
+                    *_is_finished(),
+                    _named(LATEST_METRICS, metrics),
+                ),
+            )
+        ids = {run[0] for run in runs}
+        return make_records(
+            runs,
+            (
+                (run_id, name, value)
+                for run_id, name, value in rows
+                if run_id in ids and is_wanted(name, metrics)
+            ),
+            newest_spec(parents),
+            lambda run_ids: self._param_rows(experiment, run_ids),
+        )
+
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch, all from one snapshot of the database."""
+        rows: list[tuple[str, str, int, int, float]] = []
+        with self._transaction() as connection:
+            for first in range(0, len(run_ids), _RUN_IDS_A_QUERY):
+                some = run_ids[first : first + _RUN_IDS_A_QUERY]
+                found = connection.execute(
+                    sa.select(
+                        METRICS.c.run_uuid,
+                        METRICS.c.key,
+                        METRICS.c.step,
+                        METRICS.c.timestamp,
+                        _number(METRICS),
+                    ).where(METRICS.c.run_uuid.in_(some), METRICS.c.key.in_(metrics))
+                )
+                rows.extend(tuple(row) for row in found)
+        return point_frame(rows)
+
+    def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Of few runs by their ids; of many all of the experiment's at once, which is quicker."""
+        query = sa.select(PARAMS.c.run_uuid, PARAMS.c.key, PARAMS.c.value)
+        if len(run_ids) > _RUN_IDS_A_QUERY:
+            query = query.join(RUNS, RUNS.c.run_uuid == PARAMS.c.run_uuid)
+            query = query.where(RUNS.c.experiment_id == experiment)
+        else:
+            query = query.where(PARAMS.c.run_uuid.in_(run_ids))
+        wanted = set(run_ids)
+        with self._transaction() as connection:
+            rows = _rows(connection, query)
+        return [(run_id, name, text) for run_id, name, text in rows if run_id in wanted]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        try:
+            with self.engine.connect() as connection, connection.begin():
+                yield connection
+        except sa.exc.OperationalError as error:
+            shown = self.engine.url.render_as_string(hide_password=True)
+            raise ServiceError(
+                f"MLflow's database at {shown} cannot be read ({error.orig}). Check "
+                "SNN_SWEEP_DATABASE_URL, or unset it: answers then go over MLflow's REST API"
+            ) from error
+
+
+def _experiment(connection: sa.Connection, sweep: str) -> int | None:
+    found: int | None = connection.scalar(
+        sa.select(EXPERIMENTS.c.experiment_id).where(
+            EXPERIMENTS.c.name == sweep, *_visible_experiment()
+        )
+    )
+    return found
+
+
+def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
+    """What REST shows without naming a workspace: active, in the default one."""
+    return (EXPERIMENTS.c.lifecycle_stage == "active", EXPERIMENTS.c.workspace == "default")
+
+
+def _with_role(role: str) -> sa.ColumnElement[bool]:
+    return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, TAGS.c.value == role)
+
+
+def _parents(
+    connection: sa.Connection, experiment: int
+) -> list[tuple[int | None, str, dict[str, str]]]:
+    """The sweep's own runs: (started, run id, tags that hold its spec)."""
+    spec = TAGS.alias("spec")
+    rows = connection.execute(
+        sa.select(RUNS.c.run_uuid, RUNS.c.start_time, spec.c.key, spec.c.value)
+        .join(TAGS, _with_role("sweep"))
+        .outerjoin(
+            spec,
+            sa.and_(
+                spec.c.run_uuid == RUNS.c.run_uuid,
+                spec.c.key.startswith(SPEC_TAG, autoescape=True),
+            ),
+        )
+        .where(RUNS.c.experiment_id == experiment, RUNS.c.lifecycle_stage == "active")
+    )
+    tags: dict[tuple[int | None, str], dict[str, str]] = defaultdict(dict)
+    for run_id, started, key, value in rows:
+        found = tags[started, run_id]
+        if key is not None:
+            found[key] = value
+    return [(started, run_id, found) for (started, run_id), found in tags.items()]
+
+
+def _trials(connection: sa.Connection, experiment: int) -> list[_RunRow]:
+    """A finished trial a row: run id, trial key, outcome, start and end.
+
+    A query a tag: to join them all in one is slower, since databases guess wrong how many rows
+    two conditions leave that always hold together.
+    """
+    where = (RUNS.c.experiment_id == experiment, *_is_finished())
+
+    def tag(name: str) -> dict[str, str]:
+        query = sa.select(TAGS.c.run_uuid, TAGS.c.value)
+        query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
+        return dict(_rows(connection, query.where(*where, TAGS.c.key == name)))
+
+    key, outcome = tag(TRIAL_KEY_TAG), tag(OUTCOME_TAG)
+    times = sa.select(RUNS.c.run_uuid, RUNS.c.start_time, RUNS.c.end_time)
+    return [
+        (run_id, key.get(run_id), outcome.get(run_id), started, ended)
+        for run_id, started, ended in _rows(
+            connection, times.join(TAGS, _with_role("trial")).where(*where)
+        )
+    ]
+
+
+def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
+    """All rows as the driver gives them: SQLAlchemy's take twice the time."""
+    cursor = connection.execute(query).cursor
+    assert cursor is not None
+    return cursor.fetchall()
+
+
+def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
+    return (RUNS.c.lifecycle_stage == "active", RUNS.c.status == "FINISHED")
+
+
+def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a metric may be one of these; ``is_wanted`` decides, where letters' case counts."""
+    one_of = table.c.key.in_([name for name in names if name != SPIKE_RATE])
+    if SPIKE_RATE not in names:
+        return one_of
+    return sa.or_(one_of, table.c.key.startswith(SPIKE_RATE, autoescape=True))
+
+
+def _number(table: sa.Table) -> sa.ColumnElement[float]:
+    """MLflow stores NaN as 0 with a flag."""
+    return sa.case((table.c.is_nan, sa.null()), else_=table.c.value).label("number")
+
+
+def _sweeps(connection: sa.Connection) -> list[str]:
+    rows = connection.scalars(
+        sa.select(EXPERIMENTS.c.name)
+        .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
+        .join(TAGS, _with_role("sweep"))
+        .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
+        .distinct()
+    )
+    return sorted(rows)

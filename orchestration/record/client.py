@@ -1,0 +1,46 @@
+"""MLflow's client, set up so that a server which is away is noticed soon and asked again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from orchestration.record.names import ROLE_TAG
+
+__all__ = ["connect", "runs_of_role"]
+
+_SETTINGS = {
+    # MLflow's client sends a request again whose reply was lost, run creation among them, which
+    # makes a ghost run. Whoever calls it here looks first and then tries again.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds, not 120
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run, among our own output
+}
+
+
+def connect(tracking_uri: str) -> MlflowClient:
+    """A client of the tracking server that makes each request once."""
+    os.environ.update(_SETTINGS)
+    return MlflowClient(tracking_uri)
+
+
+def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:
+    """The runs of experiments that are a sweep's or a trial's, the earliest started first."""
+    if not experiment_ids:
+        return
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            list(experiment_ids),
+            f"tags.`{ROLE_TAG}` = '{role}'",
+            max_results=1000,
+            order_by=["attributes.start_time ASC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

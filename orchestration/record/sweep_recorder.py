@@ -1,0 +1,210 @@
+"""A sweep's experiment and runs in MLflow, as its driver keeps them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from statistics import fmean
+from typing import Any, cast
+
+import stamina
+from mlflow import MlflowClient
+from mlflow.entities import Param, Run
+from mlflow.exceptions import MlflowException
+
+from orchestration.errors import InputError
+from orchestration.record.client import runs_of_role
+from orchestration.record.names import (
+    COPIED_TAG,
+    EXPERIMENT_TAGS,
+    NAME_TAG,
+    OUTCOME_TAG,
+    PARENT_TAG,
+    REASON_TAG,
+    REPLACED_ROLE,
+    ROLE_TAG,
+    STATUS_TAG,
+    TRIAL_KEY_TAG,
+    VERSION_TAG,
+    spec_from_tags,
+    spec_tags,
+)
+from orchestration.record.spool import read_spool, spooled_run_id
+from orchestration.record.trial_recorder import METRICS_A_BATCH, close_run, deliver
+from orchestration.store.base import Storage
+from orchestration.sweep.plan import Matched, RecordedRun
+from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["SweepBooks"]
+
+_MOST_EXPERIMENTS = 10_000  # looked through for finished trials
+_SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+
+# Each decorated call may be made again: it looks before it creates.
+_insist = stamina.retry(on=MlflowException, attempts=10, timeout=60.0, wait_max=10.0)
+
+
+class SweepBooks:
+    """The books of one sweep. Reading creates nothing.
+
+    A server that does not answer is asked again for up to a minute.
+
+    Args:
+        client: MLflow's client.
+        name: the sweep's name, which is its experiment's.
+        storage: the sweep's folder in the checkpoint store, with one a trial by its key.
+
+    Raises:
+        InputError: the experiment has been deleted in MLflow.
+    """
+
+    @_insist
+    def __init__(self, client: MlflowClient, name: str, storage: Storage) -> None:
+        self._client = client
+        self._name = name
+        self._storage = storage
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None and experiment.lifecycle_stage == "deleted":
+            raise InputError(
+                f"the experiment {name!r} has been deleted in MLflow: restore it there, "
+                "or give the sweep another name"
+            )
+        self.experiment_id: str | None = experiment.experiment_id if experiment else None
+        self.parent_run_id: str | None = None
+
+    @_insist
+    def open(self, spec: SweepSpec) -> None:
+        """Make what is missing of experiment and parent run, and mark the sweep as running."""
+        if self.experiment_id is None:
+            self.experiment_id = self._create_experiment()
+        tags = {
+            ROLE_TAG: "sweep",
+            NAME_TAG: self._name,
+            STATUS_TAG: "running",
+            **spec_tags(spec.to_json()),
+        }
+        if parents := self._runs("sweep"):
+            self.parent_run_id = parents[0].info.run_id
+            self._client.update_run(self.parent_run_id, status="RUNNING")
+            for key, value in tags.items():
+                self._client.set_tag(self.parent_run_id, key, value)
+        else:
+            run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
+            self.parent_run_id = run.info.run_id
+
+    @_insist
+    def close(self, status: str) -> None:
+        """Mark the sweep as completed, failed or stopped."""
+        assert self.parent_run_id is not None
+        self._client.set_tag(self.parent_run_id, STATUS_TAG, status)
+        self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
+
+    def are_closed_for(self, spec: SweepSpec) -> bool:
+        """Whether the sweep is recorded as completed, with this very spec."""
+        parents = self._runs("sweep")
+        return bool(parents) and (
+            parents[0].data.tags.get(STATUS_TAG) == "completed"
+            and spec_from_tags(parents[0].data.tags) == spec.to_json()
+        )
+
+    @_insist
+    def recorded(self) -> list[RecordedRun]:
+        """The runs of all trials, the earliest started first."""
+        return [self._recorded(run) for run in self._runs("trial")]
+
+    @_insist
+    def close_trial(self, run: RecordedRun, status: str, reason: str) -> None:
+        """End a run without a writer, once all that its trial's spool holds has arrived."""
+        entries = self._spooled(run.trial_key)
+        if spooled_run_id(entries) == run.run_id:
+            deliver(self._client, run.run_id, entries)
+        close_run(self._client, run.run_id, status, reason)
+
+    @_insist
+    def finished_elsewhere(self, trial_keys: Collection[str]) -> list[RecordedRun]:
+        """Finished runs of these trials in other sweeps, the earliest started first."""
+        experiments = self._client.search_experiments(max_results=_MOST_EXPERIMENTS)
+        others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
+        runs = map(_recorded, runs_of_role(self._client, others, "trial"))
+        return [run for run in runs if run.finished and run.trial_key in trial_keys]
+
+    @_insist
+    def copy_trial(self, matched: Matched) -> None:
+        """Make a finished run of another sweep one of this sweep as well, in all that it says."""
+        assert self.experiment_id is not None
+        assert self.parent_run_id is not None
+        source = self._client.get_run(matched.run.run_id)
+        tags = {k: v for k, v in source.data.tags.items() if k.startswith("snn_sweep.")}
+        outcome = tags.pop(OUTCOME_TAG)
+        tags |= {PARENT_TAG: self.parent_run_id, COPIED_TAG: source.info.run_id}
+        begun = [
+            run for run in self._runs("trial") if tags[COPIED_TAG] == run.data.tags.get(COPIED_TAG)
+        ]
+        run = (
+            begun[0]
+            if begun
+            else self._client.create_run(
+                self.experiment_id, source.info.start_time, tags, run_name=matched.trial.label
+            )
+        )
+        run_id = run.info.run_id
+        self._client.log_batch(run_id, params=[Param(*one) for one in source.data.params.items()])
+        for key in source.data.metrics:
+            history = self._client.get_metric_history(source.info.run_id, key)
+            for first in range(0, len(history), METRICS_A_BATCH):
+                self._client.log_batch(run_id, metrics=history[first : first + METRICS_A_BATCH])
+        self._client.set_tag(run_id, OUTCOME_TAG, outcome)
+        self._client.set_terminated(run_id, "FINISHED", source.info.end_time)
+
+    @_insist
+    def replace_trial(self, run: RecordedRun) -> None:
+        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow."""
+        self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was made anew (--fresh)")
+        self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
+
+    def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
+        return read_spool(self._storage.folder(trial_key))
+
+    def _create_experiment(self) -> str:
+        try:
+            return str(self._client.create_experiment(self._name, tags=EXPERIMENT_TAGS))
+        except MlflowException:
+            # It may be there all the same: the reply was lost, or somebody else was quicker.
+            experiment = self._client.get_experiment_by_name(self._name)
+            if experiment is None:
+                raise
+            return str(experiment.experiment_id)
+
+    def _runs(self, role: str) -> list[Run]:
+        if self.experiment_id is None:
+            return []
+        return list(runs_of_role(self._client, [self.experiment_id], role))
+
+    def _recorded(self, run: Run) -> RecordedRun:
+        recorded = _recorded(run)
+        if recorded.finished:
+            return recorded
+        history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
+        spooled = self._spooled(recorded.trial_key)
+        return dataclasses.replace(
+            recorded,
+            epochs_done=max((point.step for point in history), default=0),
+            epoch_seconds=fmean(point.value for point in history) if history else None,
+            resumable=spooled_run_id(spooled) == run.info.run_id,
+        )
+
+
+def _recorded(run: Run) -> RecordedRun:
+    """What the run alone says; of a finished one, a look at its last epoch is enough."""
+    tags = run.data.tags
+    return RecordedRun(
+        run_id=run.info.run_id,
+        trial_key=tags.get(TRIAL_KEY_TAG, ""),
+        status=cast("Any", run.info.status),
+        outcome=tags.get(OUTCOME_TAG),
+        epochs_done=0,
+        epoch_seconds=run.data.metrics.get("epoch_seconds"),
+        version=tags.get(VERSION_TAG),
+        resumable=False,
+    )

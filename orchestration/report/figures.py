@@ -1,0 +1,302 @@
+"""The figures of a report, from a sweep's answers. Accuracies are in percent here."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from orchestration.reading.records import SPIKE_RATE
+from orchestration.report.data import Answers
+from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.headline import headline_cells
+from orchestration.report.table import lacks_of
+from orchestration.results.selection import SELECTED_ON, remark
+from snn_norm.norms.table import label_of
+
+__all__ = ["draw"]
+
+_MOST_PANELS, _MOST_ROWS = 24, 60
+
+
+def draw(answers: Answers) -> Iterator[Picture]:
+    """Give the figures that this sweep has numbers for. Call in ``drawing.style``."""
+    if answers.trials.empty:
+        return
+    if answers.gap[["none", "standard", "homeostatic"]].notna().any(axis=None):
+        yield _dependency_gap(answers)
+    yield _accuracy_by_seed(answers)
+    if not answers.curves.empty:
+        yield _learning_curves(answers)
+        if any(_layers(answers)):
+            yield _spike_rates(answers)
+        yield _cost(answers)
+
+
+def _dependency_gap(answers: Answers) -> Picture:
+    gap, lacks = answers.gap.iloc[:_MOST_ROWS], lacks_of(answers.best)
+    figure = Figure(figsize=(7, 0.75 + 0.62 * len(gap)))
+    axes = figure.subplots()
+    places = headline_cells(answers.best, gap)
+    labels = []
+    for row, (numbers, cells) in enumerate(zip(gap.to_dict("records"), places, strict=True)):
+        none, standard = 100 * numbers["none"], 100 * numbers["standard"]
+        axes.plot([none, standard], [row, row], color="#dddddd", linewidth=5, zorder=1)
+        if not math.isnan(numbers["gap_pp"]):
+            middle = (none + standard) / 2
+            axes.annotate(
+                f"gap {numbers['gap_pp']:.2f} pp", (min(middle, 92), row), (0, 7),
+                textcoords="offset points", ha="center",
+            )  # fmt: skip
+        for column in ("standard", "homeostatic", "none"):
+            cell = cells[column]
+            if cell is not None:
+                look = _look(answers, cell)
+                _dot(axes, 100 * numbers[column], row, look, whole=not lacks[cell], size=7)
+        cell = next(cell for cell in cells.values() if cell is not None)
+        labels.append(answers.setting(cell))
+    _rows(axes, labels)
+    axes.set_xlabel("test accuracy, best of seeds (%)")
+    axes.set_xlim(-2, 102)
+    lacking = "o hollow: incomplete, collapsed or diverged" if any(lacks) else ""
+    _legend(figure, answers, lines=False, lacking=lacking)
+    caption = (
+        "Best of seeds of each network without a norm, with its standard norm and with the "
+        "homeostatic one. The grey bar is the dependency gap: standard norm less no norm. "
+    ) + remark(answers.gap[SELECTED_ON])
+    caption += _left_out(len(answers.gap))
+    return Picture("dependency-gap", "Dependency gap", caption, figure)
+
+
+def _accuracy_by_seed(answers: Answers) -> Picture:
+    cells = list(range(len(answers.best)))[:_MOST_ROWS]
+    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
+    panels = figure.subplots(ncols=2, sharey=True)
+    for axes in panels:
+        for cell in cells:
+            _seeds(axes, answers, cell)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("test accuracy, best epoch (%)")
+    panels[0].set_xlim(-2, 102)
+    panels[0].set_xticks([0, 25, 50, 75, 100])
+    panels[0].set_title("all", fontsize="medium")
+    learned = answers.trials.loc[answers.trials["outcome"] == "completed", "best_test_accuracy"]
+    if learned.notna().any():
+        panels[1].set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
+    panels[1].set_title("those that learned, closer", fontsize="medium")
+    _rows(panels[0], [answers.label(cell) for cell in cells])
+    lacking = "o hollow: collapsed or diverged" if _any_lacking(answers) else ""
+    _legend(figure, answers, lines=False, lacking=lacking)
+    caption = (
+        "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval, "
+        "cut at 0 and 100 %. "
+    ) + remark(answers.best[SELECTED_ON])
+    title = "Accuracy by seed"
+    return Picture("accuracy-by-seed", title, caption + _left_out(len(answers.best)), figure)
+
+
+def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
+    row, look = answers.best.iloc[cell], _look(answers, cell)
+    if not math.isnan(row["ci_low"]):
+        ends = [100 * max(row["ci_low"], 0), 100 * min(row["ci_high"], 1)]
+        axes.plot(ends, [cell, cell], color=look.color, linewidth=1, alpha=0.7)
+    axes.plot([100 * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
+    trials = answers.trials[answers.trials["cell"] == cell]
+    heights = cell + (np.linspace(-0.2, 0.2, len(trials)) if len(trials) > 1 else np.zeros(1))
+    for height, accuracy, outcome in zip(
+        heights, trials["best_test_accuracy"], trials["outcome"], strict=False
+    ):
+        whole = outcome == "completed"
+        _dot(axes, 100 * accuracy, height, look, whole=whole, size=4.5)
+
+
+def _learning_curves(answers: Answers) -> Picture:
+    settings: dict[str, list[int]] = {}
+    for cell in sorted(set(answers.curves["cell"])):
+        settings.setdefault(answers.setting(cell), []).append(cell)
+    figure, panels = _panels(list(settings), "epoch", "test accuracy (%)")
+    for axes, cells in zip(panels, settings.values(), strict=False):
+        for cell in cells:
+            _curve(axes, answers, cell)
+        axes.set_ylim(-2, 102)
+    lacking = "x collapsed or diverged seed" if _any_lacking(answers) else ""
+    _legend(figure, answers, lines=True, lacking=lacking)
+    caption = (
+        "The line is the mean over seeds, for as long as all of them ran; the shade reaches from "
+        "the lowest to the highest seed. A cross ends a seed that collapsed or diverged."
+    )
+    left_out = _left_out(len(settings), _MOST_PANELS)
+    return Picture("learning-curves", "Learning curves", caption + left_out, figure)
+
+
+def _curve(axes: Axes, answers: Answers, cell: int) -> None:
+    look = _look(answers, cell)
+    curves = answers.curves[answers.curves["cell"] == cell]
+    by_seed = 100 * curves.pivot(index="epoch", columns="run_id", values="test_accuracy")
+    epochs = by_seed.index.to_numpy()
+    axes.fill_between(
+        epochs, by_seed.min(axis=1), by_seed.max(axis=1), color=look.color, alpha=0.18, linewidth=0
+    )
+    everyone = by_seed.dropna()
+    axes.plot(
+        everyone.index, everyone.mean(axis=1),
+        color=look.color, linestyle=look.line, marker=look.marker,
+        markevery=max(1, len(epochs) // 8), markersize=4,
+    )  # fmt: skip
+    outcomes = answers.trials.set_index("run_id")["outcome"]
+    for run_id in map(str, by_seed):
+        measured = by_seed[run_id].dropna()
+        if outcomes[run_id] != "completed" and len(measured):
+            axes.plot(measured.index[-1], measured.iloc[-1], "x", color=look.color, markersize=8)
+
+
+def _spike_rates(answers: Answers) -> Picture:
+    layers = _layers(answers)
+    means = answers.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
+    cells = list(dict.fromkeys(means.index.get_level_values("cell")))
+    figure, panels = _panels([answers.label(cell) for cell in cells], "epoch", "spikes a step")
+    shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))  # seen on white and on black
+    looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
+    for axes, cell in zip(panels, cells, strict=False):
+        for layer, shade, marker in looks:
+            rates = means.loc[cell, layer]
+            axes.plot(rates.index, rates, color=shade, marker=marker, markersize=4)
+        axes.set_ylim(bottom=0)
+    handles = [
+        Line2D([], [], color=shade, marker=marker, markersize=4, label=layer[len(SPIKE_RATE) :])
+        for layer, shade, marker in looks
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
+    caption = (
+        "Spikes a neuron and time step on the test set, by layer, mean over seeds. "
+        "A layer at zero is silent."
+    )
+    left_out = _left_out(len(cells), _MOST_PANELS)
+    return Picture("spike-rates", "Spike rates by layer", caption + left_out, figure)
+
+
+def _layers(answers: Answers) -> list[str]:
+    return [name for name in map(str, answers.curves) if name.startswith(SPIKE_RATE)]
+
+
+def _cost(answers: Answers) -> Picture:
+    cells = list(range(len(answers.best)))[:_MOST_ROWS]
+    by_cell = answers.curves.groupby("cell")
+    seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
+    speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
+    unit, seconds_each = _unit(np.nanmax(seconds, initial=0))
+    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
+    left, right = figure.subplots(ncols=2, sharey=True)
+    for axes, values, label, form in (
+        (left, seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}"),
+        (right, speeds, "training images a second (median)", "{:,.0f}"),
+    ):
+        for cell, value in zip(cells, values, strict=True):
+            if math.isnan(value):
+                continue
+            look = _look(answers, cell)
+            axes.barh(cell, value, 0.6, color=look.color, alpha=0.75)
+            axes.annotate(form.format(value), (value, cell), (3, 0),
+                          textcoords="offset points", va="center", fontsize="small")  # fmt: skip
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.18)
+        axes.set_xlim(left=0)
+    _rows(left, [answers.label(cell) for cell in cells])
+    caption = f"{_time_taken(answers)} of training in all; a trial is counted from its first epoch."
+    return Picture("cost", "Cost", caption + _left_out(len(answers.best)), figure)
+
+
+def _time_taken(answers: Answers) -> str:
+    """What the sweep's finished trials took, in words."""
+    seconds = float(answers.curves["epoch_seconds"].sum())
+    unit, seconds_each = _unit(seconds)
+    return f"{seconds / seconds_each:.1f} {unit}"
+
+
+def _unit(seconds: float) -> tuple[str, int]:
+    """The unit that this much time is told in, and its length in seconds."""
+    units = (("hours", 3600), ("minutes", 60))
+    return next((one for one in units if seconds >= one[1]), ("seconds", 1))
+
+
+def _any_lacking(answers: Answers) -> bool:
+    return bool((answers.trials["outcome"] != "completed").any())
+
+
+def _look(answers: Answers, cell: int) -> Look:
+    return look_of(answers.norm(cell), list(dict.fromkeys(answers.best["norm"])))
+
+
+def _panels(titles: Sequence[str], xlabel: str, ylabel: str) -> tuple[Figure, list[Axes]]:
+    """A panel a title, at most three beside each other."""
+    count = min(len(titles), _MOST_PANELS)
+    columns = min(count, 3)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(7 if columns > 1 else 4.6, 0.5 + (2.1 if columns > 2 else 2.6) * rows))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = list(grid.flat)
+    for axes in panels[count:]:
+        axes.remove()
+    for number, (axes, title) in enumerate(zip(panels, titles, strict=False)):
+        axes.set_title(title, fontsize="small" if columns > 2 else "medium", wrap=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if number % columns == 0:
+            axes.set_ylabel(ylabel)
+        if number + columns >= count:
+            axes.set_xlabel(xlabel)
+            axes.tick_params(labelbottom=True)
+    return figure, panels[:count]
+
+
+def _rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Name the rows of a figure, the first on top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
+def _dot(
+    axes: Axes, accuracy: float, height: float, look: Look, *, whole: bool, size: float
+) -> None:
+    """A marker, hollow where something is lacking."""
+    axes.plot(
+        accuracy, height, look.marker, color=look.color, markersize=size, zorder=3,
+        markerfacecolor=look.color if whole else "#ffffff",
+    )  # fmt: skip
+
+
+def _legend(figure: Figure, answers: Answers, *, lines: bool, lacking: str = "") -> None:
+    """Name the norms below the figure; norms that look alike (BatchNorm, BNTT) in one entry."""
+    norms = list(dict.fromkeys(answers.best["norm"]))
+    names: dict[Look, list[str]] = {}
+    for norm in norms:
+        names.setdefault(look_of(norm, norms), []).append(label_of(norm))
+    handles = [
+        Line2D(
+            [], [], color=look.color, linestyle=look.line if lines else "none",
+            marker=look.marker, label=", ".join(alike),
+        )
+        for look, alike in names.items()
+    ]  # fmt: skip
+    if lacking:
+        marker, _, label = lacking.partition(" ")
+        handles.append(
+            Line2D([], [], color="#222222", linestyle="none", marker=marker,
+                   markerfacecolor="#ffffff", label=label)
+        )  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+
+
+def _left_out(count: int, most: int = _MOST_ROWS) -> str:
+    return f" The first {most} of {count} are drawn." if count > most else ""

@@ -1,0 +1,264 @@
+"""Frames of answers → tables for people: texts in percent, whatever form they are written in. Pure.
+
+Accuracies are fractions of 1 in the frames and percent here. The ends of an interval are cut at
+0 and 100 %, where an accuracy ends; the frames keep them as computed. What a cell lacks is said in
+words, and a cell that lacks something never stands out as the best.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from orchestration.results.selection import SELECTED_ON, remark, remark_of_two
+from orchestration.results.statistics import shortfall
+
+__all__ = [
+    "Table",
+    "TableCell",
+    "axis_columns",
+    "decimal",
+    "lacks_of",
+    "letter",
+    "merged",
+    "percent",
+    "table_of",
+]
+
+NO_NUMBER = "–"
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """What stands in one place of a table.
+
+    Args:
+        text: a number or words; "–" where there is no number.
+        after: what follows a number without being aligned with it, such as its unit.
+        mark: the letter of a note below the table.
+        strong: whether it stands out as the best of its kind.
+        href: where it leads to on a page.
+    """
+
+    text: str
+    after: str = ""
+    mark: str = ""
+    strong: bool = False
+    href: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for people.
+
+    Args:
+        headings: one a column.
+        rows: as many cells each.
+        numeric: by column, whether it holds numbers, to be aligned at their decimal point.
+        notes: below the table, each after the letter that marks its cells.
+        remark: below them, a sentence on all of it.
+    """
+
+    headings: list[str]
+    rows: list[list[TableCell]]
+    numeric: list[bool]
+    notes: tuple[str, ...] = ()
+    remark: str = ""
+
+
+def table_of(frame: pd.DataFrame) -> Table:
+    """Lay out a frame that ``Results`` or ``compare`` gave: best of seeds, or any other."""
+    if "gap_pp" in frame:
+        return _gap(frame)
+    if "p_holm" in frame:
+        return _differences(frame)
+    if "mean_difference_pp" in frame:
+        return _comparison(frame)
+    if "best_seed" in frame:
+        return _best(frame)
+    return _any(frame)
+
+
+def axis_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that tell the rows of best of seeds, or of the dependency gap, apart."""
+    first = "none" if "gap_pp" in frame else "best"
+    return [str(name) for name in frame.columns[: frame.columns.get_loc(first)]]
+
+
+def lacks_of(best: pd.DataFrame) -> list[str]:
+    """What each cell lacks, in words; empty where it lacks nothing."""
+    names = ["n_seeds", "n_expected", "n_collapsed", "n_diverged"]
+    counts = best[names].astype(int).itertuples(index=False)
+    return [shortfall(*row) for row in counts]
+
+
+def merged(best: pd.DataFrame) -> Table:
+    """Lay out best of seeds in few columns, for a terminal's 80: best (seed), mean ± std."""
+    axes = axis_columns(best)
+    rows = []
+    for cell, lack in zip(best.to_dict("records"), lacks_of(best), strict=True):
+        top, mean, std = percent(cell["best"]), percent(cell["mean"]), percent(cell["std"])
+        seeds = f"{cell['n_seeds']}/{cell['n_expected']}"
+        rows.append(
+            [
+                *(as_text(cell[axis]) for axis in axes),
+                top if top == NO_NUMBER else f"{top} ({cell['best_seed']})",
+                mean if std == NO_NUMBER else f"{mean} ± {std}",
+                interval(cell["ci_low"], cell["ci_high"]),
+                # "collapsed 3/3" and "incomplete 2/3" say how many seeds there are.
+                lack if seeds in lack.replace(",", "").split() else f"{seeds} {lack}".strip(),
+            ]
+        )
+    headings = [*axes, "best (seed)", "mean ± std", "95 % CI", "seeds"]
+    numeric = [*(_is_numeric(best[axis]) for axis in axes), True, True, True, False]
+    told = remark(best[SELECTED_ON])
+    return Table(
+        headings, [[TableCell(text) for text in row] for row in rows], numeric, remark=told
+    )
+
+
+def _best(frame: pd.DataFrame) -> Table:
+    axes = axis_columns(frame)
+    headings = [*axes, "best %", "best seed", "mean %", "std", "95 % CI", "seeds", "note"]
+    lacks = lacks_of(frame)
+    winners = _winners(frame, axes, lacks)
+    rows = []
+    for number, cell in enumerate(frame.to_dict("records")):
+        rows.append(
+            [
+                *(TableCell(as_text(cell[axis])) for axis in axes),
+                TableCell(percent(cell["best"]), strong=number in winners),
+                TableCell(as_text(cell["best_seed"])),
+                TableCell(percent(cell["mean"])),
+                TableCell(percent(cell["std"])),
+                TableCell(interval(cell["ci_low"], cell["ci_high"])),
+                TableCell(f"{cell['n_seeds']}/{cell['n_expected']}"),
+                TableCell(lacks[number]),
+            ]
+        )
+    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
+    if not any(lacks):
+        headings, rows, numeric = headings[:-1], [row[:-1] for row in rows], numeric[:-1]
+    return Table(headings, rows, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str]) -> set[int]:
+    """The rows of the best norm in each setting."""
+    whole = frame.assign(row=range(len(frame)))[[not lack for lack in lacks]]
+    setting = [axis for axis in axes if axis != "norm"]
+    if whole.empty or not setting:
+        return set()
+    groups = whole.groupby(setting, dropna=False, sort=False)
+    return set(whole["row"][whole["best"] == groups["best"].transform("max")])
+
+
+def _gap(frame: pd.DataFrame) -> Table:
+    axes = axis_columns(frame)
+    headings = [*axes, "no norm %", "standard %", "homeostatic %", "gap pp", "gap / ann's"]
+    notes = [note for note in dict.fromkeys(frame["note"]) if note]
+    rows = [
+        [
+            *(TableCell(as_text(row[axis])) for axis in axes),
+            *(TableCell(percent(row[norm])) for norm in ("none", "standard", "homeostatic")),
+            TableCell(
+                decimal(row["gap_pp"]), mark=letter(notes.index(row["note"])) if row["note"] else ""
+            ),
+            TableCell(decimal(row["ratio"])),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 5]
+    return Table(headings, rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
+
+
+def _differences(frame: pd.DataFrame) -> Table:
+    setting = [str(name) for name in frame.columns[: frame.columns.get_loc("norm")]]
+    headings = [*setting, "norm", "against", "difference pp", "95 % CI pp", "pairs", "p (Holm)"]
+    rows = []
+    for row in frame.to_dict("records"):
+        low, high, p = row["ci_low_pp"], row["ci_high_pp"], row["p_holm"]
+        rows.append(
+            [
+                *(as_text(row[name]) for name in (*setting, "norm", "against")),
+                decimal(row["difference_pp"]),
+                NO_NUMBER if math.isnan(low) else f"{low:.2f} to {high:.2f}",
+                str(row["n_pairs"]),
+                "< 0.001" if p < 0.001 else NO_NUMBER if math.isnan(p) else f"{p:.3f}",
+            ]
+        )
+    numeric = [*(_is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
+    cells = [list(map(TableCell, row)) for row in rows]
+    return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _comparison(frame: pd.DataFrame) -> Table:
+    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("best_a")]]
+    headings = [*axes, "best A %", "best B %", "A - B pp", "mean A %", "mean B %", "A - B pp"]
+    notes = [note for note in dict.fromkeys(frame["note"]) if note]
+    rows = []
+    for row in frame.to_dict("records"):
+        mark = letter(notes.index(row["note"])) if row["note"] else ""
+        line = [TableCell(as_text(row[axis])) for axis in axes]
+        for value, difference in (("best", "difference_pp"), ("mean", "mean_difference_pp")):
+            line += [TableCell(percent(row[f"{value}_{side}"])) for side in "ab"]
+            line.append(TableCell(decimal(row[difference]), mark=mark))
+        rows.append(line)
+    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6]
+    # Capitals for the sides: small letters mark the notes.
+    notes = [re.sub(r"\b[ab]: ", lambda side: side[0].upper(), note) for note in notes]
+    told = remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))
+    return Table(headings, rows, numeric, tuple(notes), told)
+
+
+def _any(frame: pd.DataFrame) -> Table:
+    def text(name: str, value: Any) -> str:
+        return percent(value) if name.endswith("accuracy") else as_text(value)
+
+    names = [str(name) for name in frame]
+    headings = [f"{name} %" if name.endswith("accuracy") else name for name in names]
+    rows = [
+        [TableCell(text(k, v)) for k, v in zip(names, row, strict=True)]
+        for row in frame.itertuples(index=False)
+    ]
+    return Table(headings, rows, [_is_numeric(frame[name]) for name in names])
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def interval(low: float, high: float) -> str:
+    """An interval of accuracies in percent, cut at 0 and 100 %."""
+    if math.isnan(low):
+        return NO_NUMBER
+    return f"{percent(max(low, 0.0))}–{percent(min(high, 1.0))}"
+
+
+def letter(number: int) -> str:
+    """The mark of the note with this number: a to z, then aa, ab and so on."""
+    rest, last = divmod(number, 26)
+    return (letter(rest - 1) if rest else "") + chr(ord("a") + last)
+
+
+def percent(fraction: float) -> str:
+    """A fraction of 1 in percent, with two decimals and no sign."""
+    return decimal(100 * fraction)
+
+
+def decimal(number: float) -> str:
+    """A number with two decimals; "–" where there is none."""
+    return NO_NUMBER if math.isnan(number) else f"{number:.2f}"
+
+
+def as_text(value: Any) -> str:
+    """Any value as it is shown, times to the second."""
+    if pd.isna(value):
+        return NO_NUMBER
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{value:g}" if isinstance(value, float) else str(value)

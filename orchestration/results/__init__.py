@@ -1,0 +1,1 @@
+"""Numbers from records: cells, statistics, the effects of norms, two sweeps compared."""

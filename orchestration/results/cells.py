@@ -1,0 +1,268 @@
+"""Which recorded trial belongs to which cell of the grid. Pure.
+
+A cell is a configuration without its seed. A trial is in a cell if its key is one that the spec
+wants, as for the plan of a sweep. Where that cannot be told, by its configuration: the user's own
+modules are part of a key, and a spec is answered on machines that lack them. An experiment
+without a spec gets the cells that its trials have.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from orchestration.reading.records import Records
+from orchestration.record.names import params_of
+from orchestration.results.selection import SELECTED_ON, selected_on
+from orchestration.sweep.grid import axes_of
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.trial import LATER_KEYS, trial_keys
+from snn_norm.config import RunConfig
+from snn_norm.references import is_reference
+
+__all__ = [
+    "Cells",
+    "SpecCells",
+    "assign_cells",
+    "params_of_runs",
+    "spec_cells",
+    "typed",
+    "without_doubles",
+]
+
+_Text = tuple[str | None, ...]
+
+_KEY = re.compile("[0-9a-f]{16}")
+
+_NAMES = sorted(set(RunConfig.model_fields) - {"seed"})
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of a sweep, and the trials in them.
+
+    Args:
+        axes: names of the columns that tell cells apart.
+        table: a cell a row, index its number: a column an axis, ``n_expected`` (seeds), and
+            ``selected_on`` as ``orchestration.results.selection`` words it.
+        of_trial: the number of each trial's cell by run id; missing where it is in none.
+        seeds: the seed of each trial that is in a cell, by run id.
+    """
+
+    axes: list[str]
+    table: pd.DataFrame
+    of_trial: pd.Series
+    seeds: pd.Series
+
+
+@dataclass(frozen=True)
+class SpecCells:
+    """A spec's cells, numbered in its order, and how to know their trials.
+
+    Args:
+        axes, table: as of Cells.
+        of_key: cell and seed by a trial's key, where no user's own module is part of it.
+        of_config: cell by the texts of a configuration's ``_NAMES``.
+        seeds: seed by its text.
+        own: whether some of the cells name a module of the user's own.
+    """
+
+    axes: list[str]
+    table: pd.DataFrame
+    of_key: dict[str, tuple[int, int]]
+    of_config: dict[_Text, int]
+    seeds: dict[str, int]
+    own: bool
+
+
+def _value(text: str) -> Any:
+    """Read a parameter back: a number or a truth value where it is one, else its text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, float):
+        return value if math.isfinite(value) else text
+    return value if isinstance(value, int) and abs(value) < 2**63 else text
+
+
+def typed(texts: pd.Series) -> pd.Series:
+    """Give a column of parameters the type that all its values have; text where they differ.
+
+    Integers and truth values with some missing get pandas' nullable types.
+    """
+    present = texts.dropna()
+    values = {text: _value(text) for text in present.unique()}
+    kinds = {type(value) for value in values.values()}
+    missing = len(present) < len(texts)
+    if kinds == {bool}:
+        return texts.map(values).astype("boolean" if missing else "bool")
+    if kinds == {int}:
+        return texts.map(values).astype("Int64" if missing else "int64")
+    if kinds and kinds <= {int, float}:
+        return texts.map(values).astype("float64")
+    return texts.astype("str")
+
+
+def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Give what ``records.params`` does, and of a run from before a key was there what it meant."""
+    params = records.params(run_ids)
+    for name, text in params_of(LATER_KEYS).items():
+        params[name] = params[name].where(params[name].notna(), text) if name in params else text
+    return params.sort_index(axis="columns")
+
+
+def without_doubles(records: Records) -> Records:
+    """Keep one run a trial, the one that finished first: an old client may have run one twice.
+
+    A run without a key is the trial that has its configuration.
+    """
+    runs = records.runs
+    trial = runs["trial_key"]
+    if trial.isna().any():
+        params = params_of_runs(records)
+        config = params.groupby(list(params.columns), dropna=False).ngroup()
+        known = trial.fillna(trial.groupby(config).transform("first"))
+        runs = runs.assign(trial_key=known.astype(object).where(known.notna(), None))
+        trial = known.fillna("configuration " + config.astype("str"))
+    if trial.is_unique:
+        return replace(records, runs=runs)
+    # The index is sorted by run id, which thus decides between equal times.
+    order = runs.assign(trial=trial).sort_values(
+        ["finished", "started"], na_position="last", kind="stable"
+    )
+    kept = order.drop_duplicates("trial").index.sort_values()
+    return replace(records, runs=runs.loc[kept], metrics=records.metrics.loc[kept])
+
+
+@lru_cache(maxsize=16)
+def spec_cells(spec_json: str) -> SpecCells:
+    """Expand a spec's grid; kept, since a notebook asks for the same sweep again and again.
+
+    Raises:
+        SpecError: it is not a valid spec.
+    """
+    spec = SweepSpec.from_json(spec_json)
+    cells = spec.cells()
+    axes = list(axes_of(spec.grid, cells))
+    given = [params_of(cell.given()) for cell in cells]
+    own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
+    table = pd.DataFrame(
+        {axis: typed(pd.Series([one.get(axis) for one in given], dtype="str")) for axis in axes},
+        index=pd.RangeIndex(len(cells)),
+    )
+    table["n_expected"] = len(spec.seeds)
+    table[SELECTED_ON] = _selected_on(one["validation_fraction"] for one in given)
+    return SpecCells(
+        axes,
+        table,
+        of_key={
+            key: (number, seed)
+            for number, cell in enumerate(cells)
+            if not own[number]
+            for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
+        },
+        of_config={
+            tuple(one.get(name) for name in _NAMES): number for number, one in enumerate(given)
+        },
+        seeds={str(seed): seed for seed in spec.seeds},
+        own=any(own),
+    )
+
+
+def assign_cells(records: Records, spec: SpecCells | None) -> Cells:
+    """Put each recorded trial in its cell.
+
+    Of several trials of one configuration one alone is in a cell: that whose key the spec wants;
+    where a user's module, whose code may have changed between them, is part of the key, the newest.
+    """
+    return _from_trials(records) if spec is None else _from_spec(records, spec)
+
+
+def _from_spec(records: Records, spec: SpecCells) -> Cells:
+    runs = records.runs
+    found = [spec.of_key.get(key) for key in runs["trial_key"]]
+    unknown = [
+        run_id
+        for run_id, key, place in zip(runs.index, runs["trial_key"], found, strict=True)
+        if place is None and (spec.own or not _is_key(key))
+    ]
+    if unknown:
+        taken = set(found)
+        by_config = _by_config(params_of_runs(records, unknown), spec)
+        others = {run_id: place for run_id, place in by_config.items() if place not in taken}
+        newest = _newest(runs.loc[list(others)], others)
+        found = [newest.get(run_id, at) for run_id, at in zip(runs.index, found, strict=True)]
+    cell, seed = (
+        zip(*(place or (None, None) for place in found), strict=True) if found else ([], [])
+    )
+    return Cells(
+        spec.axes,
+        spec.table,
+        pd.Series(cell, runs.index, dtype="Int64"),
+        pd.Series(seed, runs.index, dtype="Int64"),
+    )
+
+
+def _is_key(text: str | None) -> bool:
+    """Whether it says for sure which trial it is. A run without may come from another program."""
+    return text is not None and _KEY.fullmatch(text) is not None
+
+
+def _by_config(params: pd.DataFrame, spec: SpecCells) -> dict[str, tuple[int, int]]:
+    columns = [_texts(params, name) for name in (*_NAMES, "seed")]
+    found = {}
+    for run_id, *config, seed in zip(params.index, *columns, strict=True):
+        cell = spec.of_config.get(tuple(config))
+        if cell is not None and seed in spec.seeds:
+            found[run_id] = (cell, spec.seeds[seed])
+    return found
+
+
+def _newest(runs: pd.DataFrame, places: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Of the runs in one place the one that finished last."""
+    ordered = runs.sort_values(["finished", "trial_key"], na_position="first", kind="stable")
+    last = {places[run_id]: run_id for run_id in ordered.index}
+    return {run_id: place for place, run_id in last.items()}
+
+
+def _from_trials(records: Records) -> Cells:
+    """Cells of an experiment without a spec: as many as differ, each expecting every seed."""
+    params = params_of_runs(records)
+    texts = _texts(params, "seed")
+    seeds = typed(pd.Series(texts, params.index, dtype="str"))
+    params = params.drop(columns="seed", errors="ignore")
+    varying = [str(name) for name in params if params[name].nunique(dropna=False) > 1]
+    # Architecture and norm tell a cell what it is, also where they do not vary.
+    leading = [name for name in ("architecture", "norm") if name in params]
+    axes = leading + [name for name in varying if name not in leading]
+    values = pd.DataFrame({name: typed(params[name]) for name in axes}, index=params.index)
+    number = pd.Series(0, params.index, dtype="Int64")
+    if axes:
+        number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
+    first = number.drop_duplicates().sort_values()
+    table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
+    table["n_expected"] = seeds.nunique(dropna=False)
+    # Where it varies it is an axis, so that all trials of a cell have the first one's.
+    table[SELECTED_ON] = _selected_on(params.loc[first.index, "validation_fraction"])
+    places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
+    counted = number.index.isin(list(_newest(records.runs, places)))
+    return Cells(axes, table, number.where(counted), seeds)
+
+
+def _selected_on(fractions: Iterable[str]) -> list[str]:
+    return [selected_on(fraction) for fraction in fractions]
+
+
+def _texts(params: pd.DataFrame, name: str) -> list[str | None]:
+    if name not in params:
+        return [None] * len(params)
+    column = params[name]
+    return column.where(column.notna(), None).tolist()

@@ -1,0 +1,69 @@
+"""One live driver a sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestration.errors import SweepError
+from orchestration.store.base import Held, Storage
+
+__all__ = ["Holder", "LeaseTakenError", "holder", "sweep_lease"]
+
+_LOCK = "driver.lock"
+
+
+class LeaseTakenError(SweepError):
+    """Another process drives this sweep."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that drives a sweep."""
+
+    pid: int
+    host: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.host == socket.gethostname()
+
+
+@contextmanager
+def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
+    """Hold the lease of the sweep ``name``, whose folder in the store is given, for the context.
+
+    Raises:
+        LeaseTakenError: another process holds it.
+        SweepError: the store cannot be used.
+    """
+    lock = storage.lock(_LOCK)
+    try:
+        held = lock.take(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        if held is None:
+            raise LeaseTakenError(
+                f"sweep {name!r} is being run by {holder(storage) or 'another process'}; nothing "
+                f"was started. Follow it with: snn-sweep status {name}"
+            )
+    except OSError as error:
+        raise SweepError(
+            f"the checkpoint store cannot be used: {error}; SNN_SWEEP_STORAGE names it"
+        ) from error
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def holder(storage: Storage) -> Holder | None:
+    """Who drives the sweep whose folder in the store is given; None if nobody does."""
+    owner = storage.lock(_LOCK).owner()
+    return Holder(**json.loads(owner)) if owner is not None else None

@@ -1,0 +1,159 @@
+"""Turns a spec's grid into the configurations of its trials, and checks each of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from orchestration.sweep.problems import Problems, in_words
+from orchestration.sweep.trial import Trial, trial_keys
+from orchestration.sweep.user_code import References, wrong_names
+from orchestration.sweep.yaml_file import FieldPath
+from snn_norm.config import RunConfig
+
+__all__ = ["MAX_TRIALS", "Entry", "Given", "axes_of", "cells_of", "check_size", "trials_of"]
+
+MAX_TRIALS = 10_000
+
+Entry = Mapping[str, Sequence[Any]]
+"""An entry of a grid: the values of each of its keys, which are crossed."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value and where it stands in the spec."""
+
+    value: Any
+    path: FieldPath
+
+
+def check_size(entries: Sequence[Entry], n_seeds: int, problems: Problems) -> None:
+    """Count the trials without making them.
+
+    Raises:
+        SpecError: there are more than :data:`MAX_TRIALS`.
+    """
+    combinations = sum(math.prod(map(len, entry.values())) for entry in entries)
+    count = combinations * n_seeds
+    if count > MAX_TRIALS:
+        problems.add(
+            ("grid",),
+            f"may make at most {MAX_TRIALS:,} trials, got {count:,} "
+            f"({combinations:,} combinations of {n_seeds:,} seeds): "
+            "split it into several sweeps",
+        )
+        problems.raise_any()
+
+
+def cells_of(
+    entries: Sequence[Entry],
+    common: Mapping[str, Given],
+    seed: int,
+    problems: Problems,
+    references: References | None = None,
+) -> list[RunConfig]:
+    """Each combination of the grid once, in the spec's order.
+
+    Args:
+        entries: the grid, of a checked size.
+        common: what the rest of the spec gives, by key.
+        seed: the first.
+        problems: where to note what is wrong.
+        references: imports and checks the user's own code; None leaves that unchecked.
+
+    Raises:
+        SpecError: a combination is not a valid configuration.
+    """
+    cells: dict[RunConfig, None] = {}
+    for number, given in _combinations(entries, common):
+        values = {key: one.value for key, one in given.items()}
+        cell, wrong = _configured(values, seed)
+        if cell is not None and references is not None and not wrong:
+            wrong = references.wrong(cell)
+        for key, message in wrong.items():
+            missing_from: FieldPath = (
+                (key,) if key in ("dataset", "epochs") else ("grid", number, key)
+            )
+            problems.add(given[key].path if key in given else missing_from, message)
+        if cell is not None:
+            cells[cell] = None
+    problems.raise_any()
+    return list(cells)
+
+
+def trials_of(
+    cells: Iterable[RunConfig], seeds: Sequence[int], axes: Sequence[str], references: References
+) -> list[Trial]:
+    """Each of the checked cells with each seed, cell by cell."""
+    trials = []
+    for cell in cells:
+        sources = references.digests(cell)
+        label = _label(cell, axes)
+        for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):
+            config = cell.model_copy(update={"seed": seed})
+            trials.append(Trial(config, key, f"{label} seed {seed}"))
+    return trials
+
+
+def axes_of(entries: Sequence[Entry], cells: Sequence[RunConfig]) -> tuple[str, ...]:
+    """The keys that tell the cells apart: architecture and norm always, then what else varies.
+
+    A key varies if the cells that have it have more than one value of it (``num_steps`` given once
+    for the spiking network alone does not), or if cells would look alike without it.
+    """
+    rows = [cell.given() for cell in cells]
+    axes = ["architecture", "norm"]
+    in_grid = {key for entry in entries for key in entry}
+    candidates = [key for key in RunConfig.model_fields if key in in_grid and key not in axes]
+    for key in candidates:
+        if len({row[key] for row in rows if key in row}) > 1:
+            axes.append(key)
+    for key in candidates:
+        alike: dict[tuple[Any, ...], set[Any]] = {}
+        for row in rows:
+            alike.setdefault(tuple(row.get(axis) for axis in axes), set()).add(row.get(key))
+        if any(len(values) > 1 for values in alike.values()):
+            axes.append(key)
+    return tuple(axes)
+
+
+def _combinations(
+    entries: Sequence[Entry], common: Mapping[str, Given]
+) -> Iterator[tuple[int, dict[str, Given]]]:
+    """Each combination of each entry, over what the rest of the spec gives."""
+    for number, entry in enumerate(entries):
+        axes = [
+            [Given(value, ("grid", number, key, place)) for place, value in enumerate(values)]
+            for key, values in entry.items()
+        ]
+        for combination in itertools.product(*axes):
+            yield number, dict(common) | dict(zip(entry, combination, strict=True))
+
+
+def _configured(values: dict[str, Any], seed: int) -> tuple[RunConfig | None, dict[str, str]]:
+    """The configuration, if it is one; and what is wrong with it, by key."""
+    wrong = wrong_names(values)
+    try:
+        return RunConfig(**values, seed=seed), wrong
+    except pydantic.ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            if error["loc"]:
+                key = str(error["loc"][0])
+                description = RunConfig.model_fields[key].description
+                wrong[key] = in_words(error, description)
+            else:
+                # A rule over several keys: its message begins with the key that breaks it.
+                message = in_words(error)
+                wrong[message.partition(" ")[0]] = message
+        return None, wrong
+
+
+def _label(cell: RunConfig, axes: Sequence[str]) -> str:
+    given = cell.given()
+    others = (f"{key}={given[key]}" for key in axes[2:] if key in given)
+    return " ".join([cell.architecture, cell.norm, *others])

@@ -1,0 +1,267 @@
+"""A sweep's spec: what a YAML file may say, and the trials it stands for. Pure: starts nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+
+from orchestration.errors import InputError, SpecError
+from orchestration.sweep.grid import Given, axes_of, cells_of, check_size, trials_of
+from orchestration.sweep.problems import Problems, described, did_you_mean, in_words
+from orchestration.sweep.trial import Trial
+from orchestration.sweep.user_code import References
+from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
+from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
+
+__all__ = ["GRID_KEYS", "Resources", "SweepSpec", "packaged_specs"]
+
+GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
+"""Keys of a grid entry; a list of values makes an axis of any of them."""
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError(f"must be a single value, got {described(value)}")
+
+
+def _listed(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _name(name: str) -> str:
+    rules = {
+        "be 1 to 128 characters long": 1 <= len(name) <= 128,
+        "hold printable characters alone": name.isprintable(),
+        "not hold / or \\": not set(name) & set("/\\"),
+        "not be . or hold ..": name != "." and ".." not in name,
+        "not begin or end with a space": name == name.strip(),
+    }
+    broken = [rule for rule, kept in rules.items() if not kept]
+    if broken:
+        raise ValueError(f"must {broken[0]}, got {described(name)}")
+    return name
+
+
+def _gpus(gpu: Any) -> float | str:
+    if gpu == "auto":
+        return "auto"
+    is_number = isinstance(gpu, int | float) and not isinstance(gpu, bool) and math.isfinite(gpu)
+    if is_number and (0 <= gpu < 1 or gpu == int(gpu) > 0):
+        return float(gpu)
+    raise ValueError(
+        f"must be a part of one GPU (such as 0.25), a whole number, or auto, got {described(gpu)}"
+    )
+
+
+def _key_of(*valid: str) -> AfterValidator:
+    def check(key: str) -> str:
+        if key not in valid:
+            raise ValueError(_unknown_key(key, valid))
+        return key
+
+    return AfterValidator(check)
+
+
+_Scalar = Annotated[str | int | float | bool, PlainValidator(_single)]
+_Values = Annotated[tuple[_Scalar, ...], BeforeValidator(_listed), Field(min_length=1)]
+_Seed = Annotated[int, RunConfig.model_fields["seed"]]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Resources(_Section):
+    """What one trial reserves while it runs."""
+
+    cpu: float = Field(1.0, gt=0, description="processor cores")
+    gpu: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = Field(
+        0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
+    )
+
+
+class CollapseRule(_Section):
+    """When to stop a network that stays at chance."""
+
+    after_epochs: int = Field(description="epochs at chance without progress")
+
+
+class SweepSpec(_Section):
+    """A sweep: which trials are wanted, and what each may use.
+
+    Made by :meth:`load`, :meth:`from_dict` or :meth:`from_json`, which check all of it, so that a
+    spec in hand is a valid one.
+    """
+
+    name: Annotated[str, AfterValidator(_name)] = Field(description="the MLflow experiment's name")
+    dataset: _Scalar | None = Field(None, description="for entries of the grid that name none")
+    epochs: _Scalar | None = Field(None, description="for entries of the grid that give none")
+    seeds: Annotated[tuple[_Seed, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="a list of whole numbers, each of which trains every network once"
+    )
+    training: dict[Annotated[str, _key_of(*TRAINING_KEYS)], _Scalar] = Field({})
+    grid: tuple[dict[Annotated[str, _key_of(*GRID_KEYS)], _Values], ...] = Field(
+        strict=False,
+        min_length=1,
+        description="a list of entries such as {architecture: snn, norm: [none, bntt]}",
+    )
+    resources: Resources = Resources()
+    retries: int = Field(3, ge=0, description="attempts after a fault of the infrastructure")
+    reuse: Literal["sweep", "any"] = Field(
+        "sweep", description="whose finished trials count: this sweep's, or any on the server"
+    )
+    stop_when_collapsed: CollapseRule | None = None
+
+    @classmethod
+    def load(cls, source: str | Path) -> Self:
+        """Read and check a YAML file, or a packaged spec such as ``digits`` by its name.
+
+        Raises:
+            SpecError: with each problem's file, line and field.
+            InputError: there is no such file.
+        """
+        packaged = packaged_specs()
+        path, name = Path(source), str(source)
+        if source in packaged:
+            path, name = packaged[name], f"{name}.yaml"
+        try:
+            given = read_yaml(path, name)
+        except FileNotFoundError:
+            raise InputError(
+                f"{name}: there is no such file, nor a packaged spec of that name "
+                f"({', '.join(packaged)}){did_you_mean(name, packaged)}"
+            ) from None
+        return cls._checked(given, References())
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Check a spec given as plain data.
+
+        Raises:
+            SpecError: with each problem's field.
+        """
+        return cls._checked(Document(dict(data)), References())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """A spec from what :meth:`to_json` gave; the user's own code need not be at hand.
+
+        Raises:
+            SpecError: the text is not a spec's.
+        """
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SpecError.of(f"is not JSON: {error}") from None
+        return cls._checked(Document(data), None)
+
+    def to_json(self) -> str:
+        """The spec as one line of JSON: equal specs give equal text."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+    def cells(self) -> list[RunConfig]:
+        """Each combination of the grid once, with the first seed; imports no user's code."""
+        return self._cells(self._problems())
+
+    def axes(self) -> tuple[str, ...]:
+        """The keys that tell cells apart, and head the columns of tables: architecture, norm, …"""
+        return axes_of(self.grid, self.cells())
+
+    def trials(self) -> list[Trial]:
+        """Every trial once: cell by cell in the grid's order, and within a cell seed by seed.
+
+        Raises:
+            SpecError: the user's own code cannot be imported.
+        """
+        references = References()
+        cells = self._cells(self._problems(), references)
+        return trials_of(cells, self.seeds, axes_of(self.grid, cells), references)
+
+    def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
+        return cells_of(self.grid, self._common(), self.seeds[0], problems, references)
+
+    def _common(self) -> dict[str, Given]:
+        """What holds of every entry of the grid that does not say otherwise."""
+        common = {key: Given(value, ("training", key)) for key, value in self.training.items()}
+        if self.dataset is not None:
+            common["dataset"] = Given(self.dataset, ("dataset",))
+        if self.epochs is not None:
+            common["epochs"] = Given(self.epochs, ("epochs",))
+        if (rule := self.stop_when_collapsed) is not None:
+            path = ("stop_when_collapsed", "after_epochs")
+            common["stop_when_collapsed_after"] = Given(rule.after_epochs, path)
+        return common
+
+    def _problems(self) -> Problems:
+        return Problems(Document(self.model_dump(mode="json")))
+
+    @classmethod
+    def _checked(cls, source: Document, references: References | None) -> Self:
+        problems = Problems(source)
+        try:
+            spec = cls.model_validate(source.data)
+        except pydantic.ValidationError as invalid:
+            _note_shape(invalid, problems)
+            raise problems.error() from None
+        _note_double_seeds(spec.seeds, problems)
+        check_size(spec.grid, len(spec.seeds), problems)
+        spec._cells(problems, references)
+        return spec
+
+
+def packaged_specs() -> dict[str, Path]:
+    """The specs that come with the package, by name."""
+    folder = Path(str(resources.files("orchestration"))) / "specs"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+_SECTION_KEYS: dict[FieldPath, tuple[str, ...]] = {
+    (): tuple(SweepSpec.model_fields),
+    ("resources",): tuple(Resources.model_fields),
+    ("stop_when_collapsed",): tuple(CollapseRule.model_fields),
+}
+_PLACES = {
+    "at the top of the spec": tuple(SweepSpec.model_fields),
+    "in training, or in an entry of the grid": TRAINING_KEYS,
+    "in an entry of the grid": GRID_KEYS,
+}
+
+
+def _unknown_key(key: str, valid: tuple[str, ...]) -> str:
+    hint = did_you_mean(key, valid)
+    place = next((place for place, keys in _PLACES.items() if key in keys), None)
+    if place and not hint:
+        hint = f"; it belongs {place}"
+    return f"is not a key here; valid are {', '.join(valid)}{hint}"
+
+
+def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
+    for error in invalid.errors(include_url=False):
+        path = tuple(part for part in error["loc"] if part != "[key]")
+        key = path[-1] if path else None
+        if error["type"] == "extra_forbidden":
+            message = _unknown_key(str(key), _SECTION_KEYS[path[:-1]])
+        elif error["type"] == "missing" and len(path) == 1:
+            message = in_words(error, SweepSpec.model_fields[str(key)].description)
+        else:
+            message = in_words(error)
+        if path == ("name",) and error["type"] == "string_type":
+            message += "; put it in quotes"
+        problems.add(path, message)
+
+
+def _note_double_seeds(seeds: tuple[int, ...], problems: Problems) -> None:
+    seen: set[int] = set()
+    for place, seed in enumerate(seeds):
+        if seed in seen:
+            problems.add(("seeds", place), f"must be given once each, got {seed} again")
+        seen.add(seed)

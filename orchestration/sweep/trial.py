@@ -1,0 +1,69 @@
+"""One training run that a sweep wants, and the key that stands for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snn_norm.config import RunConfig
+
+__all__ = ["LATER_KEYS", "Trial", "trial_key", "trial_keys"]
+
+LATER_KEYS: Mapping[str, Any] = {
+    "precision": "float32",
+    "validation_fraction": 0.0,
+    "compile": "auto",
+}
+"""Keys that came after trials had been recorded, each with the value that it then stood for."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run that a sweep wants.
+
+    Args:
+        config: everything that decides its numbers.
+        key: 16 hexadecimal digits that stand for that, the same in every sweep that wants it.
+        label: what tells it apart in this sweep, such as ``snn bntt seed 42``.
+    """
+
+    config: RunConfig
+    key: str
+    label: str
+
+    @property
+    def cell(self) -> tuple[tuple[str, Any], ...]:
+        """The configuration without its seed; ``dict(trial.cell)`` gives it by key."""
+        return tuple((key, value) for key, value in self.config.given().items() if key != "seed")
+
+
+def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> str:
+    """Hash of everything that decides a trial's numbers, and of nothing else.
+
+    Args:
+        config: the trial's configuration.
+        sources: digest of the source of each of the user's own modules it names.
+    """
+    return trial_keys(config, [config.seed], sources)[0]
+
+
+def trial_keys(
+    cell: RunConfig, seeds: Iterable[int], sources: Mapping[str, str] | None = None
+) -> list[str]:
+    """The :func:`trial_key` of a cell with each of these seeds; its own seed does not matter."""
+    # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
+    given = {
+        k: v + 0.0 if isinstance(v, float) else v
+        for k, v in cell.given().items()
+        if k not in LATER_KEYS or v != LATER_KEYS[k]
+    }
+    config = {**given, "seed": None}
+    text = json.dumps({"config": config, "sources": dict(sources or {})}, sort_keys=True)
+    # No value is None but this, and in a text the quotes would have backslashes.
+    before, _, after = text.partition('"seed": null')
+    return [
+        hashlib.sha256(f'{before}"seed": {seed}{after}'.encode()).hexdigest()[:16] for seed in seeds
+    ]

@@ -1,0 +1,106 @@
+"""Checks the names a spec gives: architectures, norms, data sets, and the user's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.sweep.problems import described, did_you_mean
+from snn_norm.config import RunConfig
+from snn_norm.data.table import DATASETS
+from snn_norm.norms.table import ARCHITECTURES, NORMS, norms_of
+from snn_norm.references import check_call, is_reference, source_digest
+
+__all__ = ["References", "wrong_names"]
+
+
+def wrong_names(values: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with the names in a configuration, by key; other types are left unjudged."""
+    architecture, norm = values.get("architecture"), values.get("norm")
+    found = {
+        "architecture": _unless_known(architecture, ARCHITECTURES),
+        "norm": _wrong_norm(norm, architecture),
+        "dataset": _unless_known(values.get("dataset"), DATASETS),
+    }
+    return {key: message for key, message in found.items() if message}
+
+
+def _wrong_norm(name: object, architecture: object) -> str | None:
+    if architecture not in ARCHITECTURES:
+        # The user's own network is handed the name and may make of it what it likes: any fits.
+        return _unless_known(name, NORMS)
+    assert isinstance(architecture, str)
+    owners = ", ".join(NORMS[name].layers) if isinstance(name, str) and name in NORMS else ""
+    hint = f", which belongs to architecture {owners}" if owners else None
+    return _unless_known(name, norms_of(architecture), f" for architecture {architecture}", hint)
+
+
+def _unless_known(
+    name: object, known: Iterable[str], scope: str = "", hint: str | None = None
+) -> str | None:
+    valid = list(known)
+    if not isinstance(name, str) or name in valid or is_reference(name):
+        return None
+    hint = did_you_mean(name, valid) if hint is None else hint
+    return (
+        f"must be one of {', '.join(valid)}{scope}, or package.module:name for your own, "
+        f"got {described(name)}{hint}"
+    )
+
+
+class References:
+    """The user's own code that trials name, imported and looked at once each."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, str] = {}
+        self._wrong: dict[tuple[Any, ...], str | None] = {}
+
+    def digests(self, config: RunConfig) -> dict[str, str]:
+        """The digest of the source of each of the user's modules that a checked trial names."""
+        named = [config.architecture, config.norm, config.dataset]
+        for name in filter(is_reference, named):
+            if name not in self._digests:
+                self._digests[name] = source_digest(name)
+        return {name: self._digests[name] for name in named if name in self._digests}
+
+    def wrong(self, config: RunConfig) -> dict[str, str]:
+        """What is wrong with this trial's own code, by the key that names it."""
+        found = {}
+        for key, (form, args, kwargs) in _calls(config).items():
+            name = getattr(config, key)
+            call = (name, *args, *kwargs.items())
+            if call not in self._wrong:
+                self._wrong[call] = _wrong_call(name, form, args, kwargs)
+            if message := self._wrong[call]:
+                found[key] = message
+        return found
+
+
+_Call = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+def _calls(config: RunConfig) -> dict[str, _Call]:
+    """How training will call the user's own code: its form in words, and arguments like those."""
+    calls: dict[str, _Call] = {}
+    if is_reference(config.dataset):
+        calls["dataset"] = ("a data set is called with (root)", (Path("data"),), {})
+    if is_reference(config.norm) and config.architecture == "ann":
+        calls["norm"] = ("a norm of architecture ann is called with (num_features)", (64,), {})
+    if is_reference(config.norm) and config.architecture == "snn":
+        form = "a norm of architecture snn is called with (num_features, num_steps)"
+        calls["norm"] = (form, (64, config.num_steps), {})
+    if is_reference(config.architecture):
+        keys = {"in_channels": 3, "num_classes": 10, "image_size": 32} | config.model_arguments()
+        form = "an architecture is called with its keys by name"
+        calls["architecture"] = (form, (), keys)
+    return calls
+
+
+def _wrong_call(name: str, form: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    try:
+        check_call(name, *args, **kwargs)
+        source_digest(name)
+    except (OSError, ValueError) as error:
+        return f"{form}: {error}"
+    return None

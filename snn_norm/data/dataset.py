@@ -1,0 +1,223 @@
+"""Data sets as whole tensors, which lie on the training device once and are augmented there.
+
+Images stay uint8 until a batch is normalized: a quarter of the memory, and no worker processes.
+
+Shapes: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_norm.data.local import DatasetError, load_digits, load_own
+from snn_norm.data.table import DATASETS
+from snn_norm.references import is_reference
+
+__all__ = [
+    "Dataset",
+    "DatasetError",
+    "batches",
+    "channel_statistics",
+    "crop_and_flip",
+    "load_dataset",
+    "normalize",
+]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A whole data set.
+
+    Args:
+        name: a key of ``DATASETS``, or ``package.module:function``.
+        train_images: uint8 (N, C, H, W), H = W.
+        train_labels: int64 (N,), from 0.
+        test_images: as the training images.
+        test_labels: as the training labels.
+        num_classes: the largest label of both halves, plus one.
+        mean: float32 (C,), of the training images scaled to 0..1.
+        std: float32 (C,), of the same; at least one grey level, so that a constant channel
+            can be divided by it.
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+    num_classes: int
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        return self.train_images.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image, in pixels."""
+        return self.train_images.shape[2]
+
+    def to(self, device: torch.device | str) -> Dataset:
+        """The same data set with its tensors on ``device``."""
+        return dataclasses.replace(
+            self,
+            train_images=self.train_images.to(device),
+            train_labels=self.train_labels.to(device),
+            test_images=self.test_images.to(device),
+            test_labels=self.test_labels.to(device),
+            mean=self.mean.to(device),
+            std=self.std.to(device),
+        )
+
+
+def load_dataset(name: str, root: Path, image_size: int | None = None) -> Dataset:
+    """Load a data set, downloading it into ``root`` where that is needed.
+
+    The test split is fixed: the official one; for ``digits``, see
+    :func:`snn_norm.data.local.load_digits`.
+
+    Args:
+        name: a key of ``DATASETS``, or the user's own ``package.module:function``, called as
+            ``f(root)``, which returns training images, training labels, test images and
+            test labels.
+        root: the folder of all data sets.
+        image_size: height and width in pixels to resize to (bilinear, antialiased). Default: the
+            data set's size in ``DATASETS``; a user's own images stay as they are.
+
+    Raises:
+        DatasetError: the name is unknown, the data set is not there and cannot be downloaded,
+            or the user's function returns something else than a data set.
+    """
+    if image_size is not None and image_size < 1:
+        raise DatasetError(f"image_size must be at least 1 pixel, got {image_size}")
+    if name == "digits":
+        tensors = load_digits()
+    elif name in DATASETS:
+        from snn_norm.data.downloads import load_downloaded  # imports torchvision
+
+        tensors = load_downloaded(name, root)
+    elif is_reference(name):
+        tensors = load_own(name, root)
+    else:
+        raise DatasetError(
+            f"the data set must be one of {', '.join(DATASETS)}, or package.module:function, "
+            f"got {name!r}"
+        )
+    train_images, train_labels, test_images, test_labels = tensors
+    if image_size is None and name in DATASETS:
+        image_size = DATASETS[name].image_size
+    if image_size is not None:
+        train_images = _resize(train_images, image_size)
+        test_images = _resize(test_images, image_size)
+    mean, std = channel_statistics(train_images)
+    return Dataset(
+        name=name,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        num_classes=int(torch.maximum(train_labels.max(), test_labels.max())) + 1,
+        mean=mean,
+        std=std,
+    )
+
+
+def _resize(images_NCHW: Tensor, size: int) -> Tensor:
+    """Resize uint8 images, a part at a time: as floats they take four times the memory."""
+    if images_NCHW.shape[2:] == (size, size):
+        return images_NCHW
+    resized = [
+        F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+        .round()
+        .to(torch.uint8)
+        for part in torch.split(images_NCHW, 1024)
+    ]
+    return torch.cat(resized)
+
+
+def channel_statistics(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation by channel of uint8 images scaled to 0..1; on the CPU.
+
+    The deviation is at least one grey level, so that a constant channel can be divided by it.
+    Counting the 256 grey levels is exact, and needs no copy of the images as floats.
+    """
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    counts = [torch.bincount(c_NHW.flatten(), minlength=256) for c_NHW in images_NCHW.unbind(1)]
+    shares = torch.stack(counts).cpu().double() / counts[0].sum().item()
+    mean = shares @ levels
+    std = (shares * (levels - mean[:, None]).square()).sum(1).sqrt().clamp(min=1 / 255)
+    return mean.float(), std.float()
+
+
+def batches(
+    images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go once through a data set, on the device where it lies. The last batch may be short.
+
+    Args:
+        images: (N, ...).
+        labels: (N,).
+        batch_size: images in a batch.
+        generator: on the CPU, for one order on every device; None keeps the given order.
+
+    Yields:
+        Images and labels of a batch.
+    """
+    if len(images) != len(labels):
+        raise ValueError(f"each image needs a label, got {len(labels)} for {len(images)} images")
+    if generator is None:
+        parts = (torch.split(tensor, batch_size) for tensor in (images, labels))
+        yield from zip(*parts, strict=True)
+        return
+    order = torch.randperm(len(images), generator=generator).to(images.device)
+    for chosen in torch.split(order, batch_size):
+        yield images[chosen], labels[chosen]
+
+
+def normalize(images_NCHW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Scale uint8 images to 0..1, then by channel to mean 0 and standard deviation 1.
+
+    Args:
+        images_NCHW: uint8 (N, C, H, W).
+        mean: float32 (C,).
+        std: float32 (C,).
+
+    Returns:
+        float32 (N, C, H, W).
+    """
+    images_NCHW = images_NCHW.float().div_(255)
+    return images_NCHW.sub_(mean[:, None, None]).div_(std[:, None, None])
+
+
+def crop_and_flip(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to 4 pixels each way over black, and mirror it with even odds.
+
+    Args:
+        images_NCHW: (N, C, H, W), of any dtype, on any device.
+        generator: on the CPU, so that a run has the same numbers on every device.
+
+    Returns:
+        As ``images_NCHW``.
+    """
+    count, _, height, width = images_NCHW.shape
+    device = images_NCHW.device
+    top_N, left_N = _sent(torch.randint(0, 9, (2, count), generator=generator), device)
+    mirrored_N = _sent(torch.randint(0, 2, (count,), generator=generator).bool(), device)
+    padded = F.pad(images_NCHW, (4, 4, 4, 4))
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: every possible crop
+    crops_NCHW = windows[torch.arange(count, device=device), :, top_N, left_N]
+    return torch.where(mirrored_N[:, None, None, None], crops_NCHW.flip(3), crops_NCHW)
+
+
+def _sent(drawn: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on the device, without waiting for what that is still computing."""
+    pinned = drawn.pin_memory() if device.type == "cuda" else drawn
+    return pinned.to(device, non_blocking=True)

@@ -1,0 +1,185 @@
+"""The data sets that torchvision knows where to download: MNIST, Fashion-MNIST, CIFAR-10 and -100.
+
+Every file is held against torchvision's md5 each time it is read, so that neither a download nor
+an extraction that broke off is ever taken for good. torchvision itself checks MNIST's files only
+while it downloads them, so MNIST is read here from its checked archives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import gzip
+import http.client
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity, download_and_extract_archive, download_url
+
+from snn_norm.data.local import DatasetError, Tensors
+
+__all__ = ["load_downloaded"]
+
+_STALLED_AFTER = 60.0
+"""Seconds without a byte after which a download has failed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Archive:
+    """A file to download, and where it belongs."""
+
+    folder: Path
+    name: str
+    md5: str
+    urls: list[str]
+
+    def fetch(self) -> None:
+        """Download the file from the first URL that has it, unless it is there already.
+
+        Raises:
+            OSError | RuntimeError | http.client.HTTPException: no URL had it; the last one's error.
+        """
+        get = download_and_extract_archive if self.name.endswith(".tar.gz") else download_url
+        for position, url in enumerate(self.urls, start=1):
+            try:
+                get(url, self.folder, filename=self.name, md5=self.md5)
+            except (OSError, RuntimeError, http.client.HTTPException):
+                if position == len(self.urls):
+                    raise
+            else:
+                return
+
+
+class _Cifar:
+    """CIFAR-10 or CIFAR-100: one archive, unpacked into pickled batches."""
+
+    def __init__(self, source: Any, root: Path) -> None:
+        self.source = source
+        self.root = root
+        self.folder = root / source.base_folder
+        meta = (source.meta["filename"], source.meta["md5"])
+        self.files = [*source.train_list, *source.test_list, meta]
+        self.archives = [_Archive(root, source.filename, source.tgz_md5, [source.url])]
+
+    def read(self) -> Tensors:
+        train, test = (self.source(self.root, train=train) for train in (True, False))
+        return (*self._tensors(train), *self._tensors(test))
+
+    @staticmethod
+    def _tensors(half: Any) -> tuple[Tensor, Tensor]:
+        images_NHWC = torch.from_numpy(half.data)
+        return images_NHWC.permute(0, 3, 1, 2).contiguous(), torch.tensor(half.targets)
+
+
+class _Mnist:
+    """MNIST or Fashion-MNIST: four gzipped IDX files."""
+
+    def __init__(self, source: Any, root: Path) -> None:
+        self.folder = root / source.__name__ / "raw"
+        self.files = source.resources
+        self.archives = [
+            _Archive(self.folder, name, md5, [mirror + name for mirror in source.mirrors])
+            for name, md5 in source.resources
+        ]
+
+    def read(self) -> Tensors:
+        train_images, train_labels, test_images, test_labels = (
+            self._idx(self.folder / name) for name, _ in self.files
+        )
+        return (
+            train_images.unsqueeze(1),
+            train_labels.long(),
+            test_images.unsqueeze(1),
+            test_labels.long(),
+        )
+
+    @staticmethod
+    def _idx(path: Path) -> Tensor:
+        """Read an IDX file of bytes: two zeros, the type 8, the number of sizes, sizes, data."""
+        with gzip.open(path) as stream:
+            content = bytearray(stream.read())
+        dimensions = content[3]
+        shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
+        return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
+
+
+def load_downloaded(name: str, root: Path) -> Tensors:
+    """Read a data set from ``root``, after downloading what is missing or damaged there.
+
+    Args:
+        name: mnist, fashion-mnist, cifar10 or cifar100.
+        root: the folder of all data sets, laid out as torchvision does. Files that are there and
+            intact are never written to, so it may be read-only.
+
+    Raises:
+        DatasetError: the files are missing or damaged and cannot be downloaded.
+    """
+    data_set = _open(name, root)
+    if _faults(data_set):
+        try:
+            with _only_one_process(root / f".{name}.lock"), _socket_timeout(_STALLED_AFTER):
+                if _faults(data_set):
+                    for archive in data_set.archives:
+                        archive.fetch()
+        except (OSError, RuntimeError, http.client.HTTPException) as error:
+            raise DatasetError(_advice(name, data_set, error)) from error
+    return data_set.read()
+
+
+def _open(name: str, root: Path) -> _Cifar | _Mnist:
+    """The data set of this name, not yet read."""
+    if name in (cifar := {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}):
+        return _Cifar(cifar[name], root)
+    mnist = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
+    return _Mnist(mnist[name], root)
+
+
+def _faults(data_set: _Cifar | _Mnist) -> list[str]:
+    """What is wrong with the data set's files, a line a file."""
+    paths = [(data_set.folder / name, md5) for name, md5 in data_set.files]
+    return [
+        f"{path.name} is {'damaged' if path.exists() else 'missing'}"
+        for path, md5 in paths
+        if not check_integrity(path, md5)
+    ]
+
+
+def _advice(name: str, data_set: _Cifar | _Mnist, error: Exception) -> str:
+    """What to tell a user whose data set can be neither read nor downloaded."""
+    files = "\n".join(
+        f"    {archive.urls[0]}  to  {archive.folder}" for archive in data_set.archives
+    )
+    return (
+        f"data set {name!r} cannot be read from {data_set.folder} "
+        f"({'; '.join(_faults(data_set))}), nor downloaded ({type(error).__name__}: {error}).\n"
+        "Download on a machine that has a network, and copy:\n"
+        f"{files}\n"
+        "or set SNN_SWEEP_DATA to a folder that holds the data set already"
+    )
+
+
+@contextlib.contextmanager
+def _only_one_process(lock: Path) -> Iterator[None]:
+    """Let the trials of a sweep that start together wait until one of them has downloaded."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file gives the lock back
+        yield
+
+
+@contextlib.contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Limit how long a connection may be silent; torchvision has no parameter for it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,1 @@
+"""The networks that norms and neurons are compared in."""

@@ -1,0 +1,64 @@
+"""Whether a network's spiking layers are compiled: chosen once, where training starts."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Literal
+
+import torch
+from torch import nn
+
+from snn_norm.neurons import kernels
+from snn_norm.neurons.layers import LIF
+
+__all__ = ["Engine", "choose_engine"]
+
+Engine = Literal["eager", "compiled"]
+"""How spiking layers compute: by :mod:`snn_norm.neurons.recurrence` or by ``kernels`` beside it."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def choose_engine(
+    model: nn.Module, wanted: bool | Literal["auto"], device: torch.device
+) -> Engine | None:
+    """Set how each :class:`LIF` of a network computes, and log it.
+
+    Args:
+        model: a network.
+        wanted: true compiles, false does not, auto compiles on a GPU.
+        device: where it computes.
+
+    Returns:
+        What was chosen; None of a network without such a layer.
+
+    Raises:
+        ValueError: ``wanted`` is true, and nothing can be compiled here.
+    """
+    neurons = [module for module in model.modules() if isinstance(module, LIF)]
+    if not neurons:
+        return None
+    compiled = _compiled_by_default(device) if wanted == "auto" else wanted
+    problem = _compiler_problem(device) if compiled else None
+    if problem is not None:
+        if wanted is True:
+            raise ValueError(
+                f"compile is true, but torch.compile does not work here on {device.type}: "
+                f"{problem}; install what it needs, or set compile to auto"
+            )
+        _LOG.warning("torch.compile does not work here, spiking layers are eager: %s", problem)
+        compiled = False
+    for neuron in neurons:
+        neuron.compiled = compiled
+    engine: Engine = "compiled" if compiled else "eager"
+    _LOG.info("spiking layers are %s on %s", engine, device)
+    return engine
+
+
+def _compiled_by_default(device: torch.device) -> bool:
+    """Not on a processor: most of a step is convolutions there, and compiling takes minutes."""
+    return device.type == "cuda"
+
+
+_compiler_problem = functools.cache(kernels.problem)  # trying it takes seconds

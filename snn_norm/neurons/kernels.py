@@ -1,0 +1,265 @@
+"""Leaky integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
+
+The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding. The
+membranes of the few steps live in registers, so that only currents, spikes and gradients travel to
+and from memory. Nothing is written in place here, which a compiler would first have to undo.
+
+Shapes as in :mod:`snn_norm.neurons.fused`, but channels come last here: (T, N, H, W, C).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snn_norm.neurons.recurrence import Neuron, Standardization, stretches
+
+__all__ = ["gradients", "problem", "spikes"]
+
+_STEPS_AT_ONCE = 8
+"""At most. They save most of what more would save, and compile in seconds."""
+
+_KERNELS = 64
+"""Of one function at most: for each kind of layer and number of steps, first for its own sizes,
+then for any."""
+
+
+def problem(device: torch.device) -> str | None:
+    """Why nothing can be compiled for the device; None where a layer of two time steps can."""
+    x_TNCHW = torch.zeros(2, 1, 1, 4, 4, device=device)
+    ones_TC = torch.ones(2, 1, device=device)
+    neuron = Neuron(0.9, 1.0, 25.0)
+    standardization = Standardization(ones_TC, ones_TC, ones_TC, ones_TC, of_batch=True)
+    try:
+        spikes_TNCHW, _ = spikes(x_TNCHW, None, neuron, 2, True, standardization)
+        gradients(x_TNCHW, None, spikes_TNCHW, None, neuron, True, standardization)
+    except Exception as error:  # noqa: BLE001 - whichever the compiler has, or its absence
+        first_paragraph = str(error).partition("\n\n")[0]
+        return f"{type(error).__name__}: {' '.join(first_paragraph.split())}"
+    return None
+
+
+def spikes(
+    x_TN: Tensor,
+    membrane_N: Tensor | None,
+    neuron: Neuron,
+    num_steps: int,
+    pool: bool,
+    standardization: Standardization | None,
+) -> tuple[Tensor, Tensor]:
+    """Spikes of all steps, and the last membrane."""
+    x_TN = _channels_last(x_TN, 2)
+    membrane_N = _before(x_TN, membrane_N)
+    parts = []
+    for steps in _parts(num_steps):
+        part, membrane_N = _kernel(_spikes)(
+            *_at(steps, x_TN, standardization), membrane_N, neuron, _length(steps), pool
+        )
+        parts.append(part)
+    return _channels_second(_joined(parts), 2), _channels_second(membrane_N, 1)
+
+
+def gradients(
+    x_TN: Tensor,
+    membrane_N: Tensor | None,
+    grad_spikes_TN: Tensor,
+    grad_after_N: Tensor | None,
+    neuron: Neuron,
+    pool: bool,
+    standardization: Standardization | None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Gradients of x, of the membrane before the first step, of scale and of offset.
+
+    ``grad_after_N`` is that of the last membrane; None for zero.
+    """
+    x_TN, grad_spikes_TN = _channels_last(x_TN, 2), _channels_last(grad_spikes_TN, 2)
+    parts = _parts(len(grad_spikes_TN))
+    befores = [_before(x_TN, membrane_N)]
+    for steps in parts[:-1]:
+        arguments = _at(steps, x_TN, standardization)
+        befores.append(_kernel(_last_membrane)(*arguments, befores[-1], neuron, _length(steps)))
+    grad = torch.zeros_like(befores[0])
+    if grad_after_N is not None:
+        grad = _channels_last(grad_after_N, 1)
+    grads: list[tuple[Tensor, ...]] = []
+    for steps in reversed(parts):
+        grad, *of_part = _kernel(_gradients)(
+            *_at(steps, x_TN, standardization),
+            befores.pop(),
+            neuron,
+            _length(steps),
+            pool,
+            grad_spikes_TN[steps],
+            grad,
+        )
+        grads.insert(0, tuple(of_part))
+    of_x, of_scale, of_offset = zip(*grads, strict=True)
+    constant = len(x_TN) < len(grad_spikes_TN)
+    grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
+    return (
+        _channels_second(grad_x_TN.to(x_TN.dtype), 2),
+        _channels_second(grad, 1),
+        None if standardization is None else _joined(of_scale),
+        None if standardization is None else _joined(of_offset),
+    )
+
+
+def _spikes(
+    x_TN: Tensor,
+    standardization: Standardization | None,
+    membrane_N: Tensor,
+    neuron: Neuron,
+    num_steps: int,
+    pool: bool,
+) -> tuple[Tensor, Tensor]:
+    membranes = _membranes(x_TN, standardization, membrane_N, neuron, num_steps)
+    fired = torch.stack([(membrane > neuron.threshold).to(x_TN.dtype) for membrane in membranes])
+    if pool:
+        fired = F.avg_pool2d(fired.flatten(0, 1).movedim(-1, 1), 2).movedim(1, -1)
+        # unflatten cannot be compiled where a default device is set.
+        fired = fired.reshape(num_steps, -1, *fired.shape[1:])
+    return fired, membranes[-1]
+
+
+def _last_membrane(*arguments: Any) -> Tensor:
+    return _membranes(*arguments)[-1]
+
+
+def _gradients(
+    x_TN: Tensor,
+    standardization: Standardization | None,
+    membrane_N: Tensor,
+    neuron: Neuron,
+    num_steps: int,
+    pool: bool,
+    grad_spikes_TN: Tensor,
+    grad: Tensor,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    membranes = _membranes(x_TN, standardization, membrane_N, neuron, num_steps)
+    grads = []
+    for t in reversed(range(num_steps)):
+        grad_spikes = grad_spikes_TN[t].to(grad.dtype)
+        if pool:
+            grad_spikes = _spread(grad_spikes, *membrane_N.shape[1:3])
+        # The fast sigmoid's slope is 1 / (1 + k·|v - threshold|)².
+        distance = (membranes[t] - neuron.threshold).abs()
+        grad = torch.addcdiv(grad, grad_spikes, (1 + neuron.slope * distance).square())
+        grads.append(grad)
+        grad = grad * neuron.beta
+    grads_TN = torch.stack(grads[::-1])
+    grad_scale = grad_offset = None
+    if standardization is not None:
+        grads_TN, grad_scale, grad_offset = _through_standardization(
+            grads_TN, x_TN, standardization
+        )
+    if len(x_TN) == 1:  # perhaps a constant, of which other steps' gradients are still to come
+        return grad, grads_TN.sum(0, keepdim=True), grad_scale, grad_offset
+    return grad, grads_TN.to(x_TN.dtype), grad_scale, grad_offset
+
+
+def _membranes(
+    x_TN: Tensor,
+    standardization: Standardization | None,
+    membrane: Tensor,
+    neuron: Neuron,
+    num_steps: int,
+) -> list[Tensor]:
+    """The membranes of all steps, before their resets."""
+    membranes = []
+    for t in range(num_steps):
+        reset = (membrane > neuron.threshold).to(membrane.dtype) * neuron.threshold
+        x = x_TN[t % len(x_TN)].to(membrane.dtype)
+        if standardization is None:
+            membrane = neuron.beta * membrane + x - reset
+        else:
+            weight_TC, bias_TC = standardization.affine_map()
+            membrane = torch.add(bias_TC[t], membrane, alpha=neuron.beta)
+            membrane = torch.addcmul(membrane, x, weight_TC[t]) - reset
+        membranes.append(membrane)
+    return membranes
+
+
+def _through_standardization(
+    grads_TNHWC: Tensor, x_TNHWC: Tensor, standardization: Standardization
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x at each step, of scale and of offset."""
+    mean, inverse_deviation = standardization.mean, standardization.inverse_deviation
+    dims = (1, 2, 3)
+    grad_offset = grads_TNHWC.sum(dims)
+    grad_scale = (grads_TNHWC * x_TNHWC).sum(dims) - mean * grad_offset
+    grad_scale = grad_scale * inverse_deviation
+    weight = (inverse_deviation * standardization.scale)[:, None, None, None]
+    if not standardization.of_batch:
+        return grads_TNHWC * weight, grad_scale, grad_offset
+    # weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), as a map of x and a map of grad.
+    values = x_TNHWC[0, ..., 0].numel()
+    of_x = grad_scale * inverse_deviation / -values
+    constant = grad_offset / -values - of_x * mean
+    of_x, constant = (values_TC[:, None, None, None] for values_TC in (of_x, constant))
+    return (constant + x_TNHWC * of_x + grads_TNHWC) * weight, grad_scale, grad_offset
+
+
+def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
+    """The gradient of an average over 2x2 squares; zero where an odd size leaves a rim."""
+    images, rows, columns, channels = grad_NHWC.shape
+    squares = (grad_NHWC / 4)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
+    spread = squares.reshape(images, 2 * rows, 2 * columns, channels)
+    return F.pad(spread, (0, 0, 0, width - 2 * columns, 0, height - 2 * rows))
+
+
+@functools.cache
+def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    # Few kernels come of one call: processes that compile side by side would outlive it in vain.
+    torch._inductor.config.compile_threads = 1
+    # What is recompile_limit since torch 2.7; both know this name.
+    torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _KERNELS)
+    # Else the steps of one kernel become several.
+    return torch.compile(function, fullgraph=True, options={"max_fusion_size": 4096})
+
+
+def _parts(num_steps: int) -> list[slice]:
+    """The steps of one kernel, and of the next."""
+    return stretches(num_steps, -(-num_steps // _STEPS_AT_ONCE))
+
+
+def _length(steps: slice) -> int:
+    length: int = steps.stop - steps.start
+    return length
+
+
+def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _at(
+    steps: slice, x_TN: Tensor, standardization: Standardization | None
+) -> tuple[Tensor, Standardization | None]:
+    """Both at these steps; a constant is the same at each."""
+    if standardization is not None:
+        *tensors, of_batch = standardization
+        tensors = [values_TC.detach()[steps] for values_TC in tensors]
+        standardization = Standardization._make([*tensors, of_batch])
+    return x_TN if len(x_TN) == 1 else x_TN[steps], standardization
+
+
+def _before(x_TN: Tensor, membrane_N: Tensor | None) -> Tensor:
+    """The membrane before the first step."""
+    if membrane_N is not None:
+        return _channels_last(membrane_N, 1)
+    return torch.zeros_like(x_TN[0], dtype=torch.promote_types(x_TN.dtype, torch.float32))
+
+
+def _channels_last(tensor: Tensor, leading: int) -> Tensor:
+    """Of images behind so many dimensions, (…, H, W, C); all else as it is."""
+    tensor = tensor.detach()  # what has a history, the compiler looks into
+    return (tensor.movedim(leading, -1) if tensor.dim() == leading + 3 else tensor).contiguous()
+
+
+def _channels_second(tensor: Tensor, leading: int) -> Tensor:
+    """The reverse of :func:`_channels_last`."""
+    return tensor.movedim(-1, leading) if tensor.dim() == leading + 3 else tensor

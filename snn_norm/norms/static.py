@@ -1,0 +1,100 @@
+"""The homeostatic normalization layer of an artificial network.
+
+Shapes: N images, C channels, T time steps, L length, H height, W width; ``x_TNCHW`` names them in
+order. Statistics are taken over all dimensions but the channel.
+
+The homeostatic layers differ from the published ones in three ways, derived and measured in
+``docs/theory.md``: the gradient sees the batch statistics (Batch Renormalization's gradient,
+https://arxiv.org/abs/1702.03275, without its clipping), the moving variance is that of the mixture
+of all batches seen, and the first batches count fully, so that no statistic starts from a guess.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
+
+from snn_norm.norms.batch_statistics import (
+    check_enough_values,
+    check_momentum,
+    next_rate,
+    normalize,
+    set_points,
+    statistics,
+)
+
+__all__ = ["HomeostaticNorm"]
+
+
+class HomeostaticNorm(_NormBase):
+    r"""Normalize each channel by its moving statistics, in training as in evaluation.
+
+    .. math::
+        \mu \leftarrow \mu + \alpha (m - \mu), \qquad
+        \sigma^2 \leftarrow (1 - \alpha) \sigma^2 + \alpha s^2 + \alpha (1 - \alpha) (m - \mu)^2,
+        \qquad y = \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} \, w + b
+
+    with the batch's mean :math:`m` and biased variance :math:`s^2`, and
+    :math:`\alpha = \max(\text{momentum}, 1/n)` on the n-th batch. The gradient is that of batch
+    normalization, scaled to the moving deviation: both statistics are set-points that a change of
+    ``x`` must not be able to buy itself out of. In evaluation, with momentum 1, and on the first
+    batch, output and gradient equal those of ``torch.nn.BatchNorm1d`` and ``BatchNorm2d``, whose
+    ``state_dict`` it loads and gives.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the moving statistics, 0 to 1; None for the
+            cumulative average over all batches, which 0 gives too. Default: 0.1
+        affine: learn a weight (set-point of the deviation) and a bias (of the mean) a channel.
+        device: where the parameters and statistics lie.
+        dtype: of the parameters and statistics.
+
+    Shape:
+        Input (N, C), (N, C, L) or (N, C, H, W), with more than one value a channel in training;
+        output the same.
+
+    Raises:
+        ValueError: momentum outside 0 to 1, another shape, or one value a channel in training.
+
+    Example:
+        >>> norm = HomeostaticNorm(64)
+        >>> norm(torch.randn(8, 64, 16, 16)).shape
+        torch.Size([8, 64, 16, 16])
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        check_momentum(momentum)
+        super().__init__(num_features, eps, momentum, affine, True, device=device, dtype=dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize ``x``, (N, C), (N, C, L) or (N, C, H, W); in training, learn its statistics."""
+        if x.dim() not in (2, 3, 4) or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"input must be (N, C), (N, C, L) or (N, C, H, W) with C = {self.num_features}, "
+                f"got {tuple(x.shape)}"
+            )
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        assert mean is not None
+        assert var is not None
+        assert count is not None
+        if not self.training:
+            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
+        check_enough_values(x)
+        batch_mean, batch_var = statistics(x, mean.dtype)
+        rate = next_rate(count, self.momentum, mean.dtype)
+        scale, offset = set_points(
+            batch_mean, batch_var, mean, var, self.weight, self.bias, rate, self.eps
+        )
+        return normalize(x, batch_mean, batch_var, scale, offset, self.eps)

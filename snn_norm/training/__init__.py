@@ -1,0 +1,1 @@
+"""One training run: epochs out, state in and out."""

@@ -1,0 +1,365 @@
+"""One training run: epochs out, state in and out. It knows nothing of sweeps.
+
+All that is random derives from the seed and the epoch, so a run that is saved after any epoch and
+continued elsewhere goes on as if nothing had happened; on a CPU, bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
+from snn_norm.data.hold_out import hold_out
+from snn_norm.networks.cnn import make_model
+from snn_norm.neurons.engine import choose_engine
+from snn_norm.neurons.layers import LIF
+from snn_norm.training.allocator import keep_freed_memory
+from snn_norm.training.cuda_graph import CapturedStep, graph_for
+
+__all__ = ["EpochResult", "Outcome", "TrainingRun", "chance_accuracy"]
+
+Outcome = Literal["completed", "collapsed", "diverged"]
+
+_COLLAPSE_EPOCHS = 3
+"""So many last epochs at chance make a run collapsed, where the configuration names no number."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch measured: losses in nats an image, accuracies and spike rates as fractions."""
+
+    epoch: int
+    """Its number, from 1."""
+    train_loss: float
+    train_accuracy: float
+    """Over the epoch's own training batches, as the weights changed."""
+    test_loss: float
+    test_accuracy: float
+    images_per_second: float
+    """Training images; the test set is not counted."""
+    epoch_seconds: float
+    """Training, validation and test together."""
+    validation_loss: float | None = None
+    """On the held-out training images; None without any."""
+    validation_accuracy: float | None = None
+    spike_rates: dict[str, float] = field(default_factory=dict)
+    """Spikes a neuron and time step on the test set, by layer; empty without spiking layers."""
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no loss is NaN or infinite."""
+        losses = (self.train_loss, self.validation_loss, self.test_loss)
+        return all(math.isfinite(loss) for loss in losses if loss is not None)
+
+    @property
+    def selecting_accuracy(self) -> float:
+        """What selects the best epoch: on held-out images; without any, on the test set."""
+        held_out = self.validation_accuracy
+        return self.test_accuracy if held_out is None else held_out
+
+    def metrics(self) -> dict[str, float]:
+        """Its numbers by metric name, ``spike_rate.<layer>`` among them, without the epoch."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        del values["epoch"]
+        rates = values.pop("spike_rates")
+        return {**values, **{f"spike_rate.{layer}": rate for layer, rate in rates.items()}}
+
+
+class TrainingRun:
+    """A network in training.
+
+    Args:
+        config: everything that decides its numbers.
+        dataset: the data set that ``config`` names, with images of the size that it names.
+        device: where to train.
+
+    Attributes:
+        engine: how the network's spiking layers compute; None where it has none.
+
+    Raises:
+        ValueError: network and norm do not fit, or ``compile`` is true where nothing can be
+            compiled.
+
+    Example:
+        >>> config = RunConfig(
+        ...     architecture="snn", norm="homeostatic", dataset="digits", seed=42, epochs=8
+        ... )
+        >>> run = TrainingRun(config, load_dataset("digits", Path("data")))
+        >>> for result in run.epochs():
+        ...     print(result.epoch, result.test_accuracy)
+    """
+
+    def __init__(
+        self, config: RunConfig, dataset: Dataset, *, device: torch.device | str = "cpu"
+    ) -> None:
+        keep_freed_memory()
+        self.config = config
+        self.history: list[EpochResult] = []
+        self._held_out: tuple[Tensor, Tensor] | None = None
+        selecting = dataset.test_labels
+        if config.validation_fraction:
+            dataset, images, selecting = hold_out(dataset, config.validation_fraction)
+            self._held_out = (images.to(device), selecting.to(device))
+        self.dataset = dataset.to(device)
+        self._chance_train = chance_accuracy(dataset.train_labels)
+        self._chance_selecting = chance_accuracy(selecting)
+
+        _seed_everything(_derived_seed(config.seed, "weights"))
+        shape = {
+            "in_channels": dataset.in_channels,
+            "num_classes": dataset.num_classes,
+            "image_size": dataset.image_size,
+        }
+        model = make_model(config.architecture, **{**config.model_arguments(), **shape})
+        self.model = model.to(device)
+        self.engine = choose_engine(model, config.compile, torch.device(device))
+        self._step = CapturedStep(model, graph_for(config, torch.device(device)))
+        self._optimizer = _make_optimizer(config, self.model)
+        steps_an_epoch = math.ceil(len(dataset.train_labels) / config.batch_size)
+        self._scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, lambda step: _learning_rate_factor(config, step, steps_an_epoch)
+        )
+
+    @property
+    def best(self) -> EpochResult | None:
+        """The epoch of the highest accuracy, the first of equals; None before any.
+
+        On the held-out training images; on the test set if ``validation_fraction`` is 0.
+        """
+        finite = [result for result in self.history if result.is_finite]
+        return max(finite, key=lambda result: result.selecting_accuracy, default=None)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; None while it has epochs to go.
+
+        Diverged: a loss is NaN or infinite. Collapsed: the last epochs stayed at chance, on the
+        training set as on the images that select the best epoch.
+        """
+        if not self.history:
+            return None
+        if not self.history[-1].is_finite:
+            return "diverged"
+        stop_after = self.config.stop_when_collapsed_after
+        finished = len(self.history) >= self.config.epochs
+        window = min(stop_after or _COLLAPSE_EPOCHS, self.config.epochs)
+        may_end = finished or (stop_after is not None and len(self.history) >= window)
+        if may_end and all(self._is_at_chance(result) for result in self.history[-window:]):
+            return "collapsed"
+        return "completed" if finished else None
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Run the epochs that are left, up to the outcome."""
+        while self.outcome is None:
+            yield self.run_epoch()
+
+    def run_epoch(self, on_batch: Callable[[int], object] | None = None) -> EpochResult:
+        """Train one epoch, then validate and test.
+
+        Args:
+            on_batch: called after each training batch with the number of its images.
+        """
+        started = time.perf_counter()
+        epoch = len(self.history) + 1
+        train_loss, train_accuracy = self._train(epoch, on_batch)
+        train_seconds = time.perf_counter() - started
+        held_out = self._evaluate(*self._held_out) if self._held_out else (None, None)
+        with _spike_rates(self.model) as rates:
+            test_loss, test_accuracy = self._evaluate(
+                self.dataset.test_images, self.dataset.test_labels
+            )
+        result = EpochResult(
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            test_loss=test_loss,
+            test_accuracy=test_accuracy,
+            images_per_second=len(self.dataset.train_labels) / train_seconds,
+            epoch_seconds=time.perf_counter() - started,
+            validation_loss=held_out[0],
+            validation_accuracy=held_out[1],
+            spike_rates={layer: float(rate) for layer, rate in rates.items()},
+        )
+        self.history.append(result)
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a later process needs to go on, as tensors and plain values."""
+        return {
+            "config": self.config.given(),
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "history": [asdict(result) for result in self.history],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            ValueError: the state is that of another configuration.
+        """
+        # Made anew, a configuration that was saved before a key was there has its default.
+        if RunConfig(**state["config"]) != self.config:
+            raise ValueError(
+                f"the state is that of {state['config']}, this run is {self.config.given()}"
+            )
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self.history = [EpochResult(**result) for result in state["history"]]
+
+    def _train(self, epoch: int, on_batch: Callable[[int], object] | None) -> tuple[float, float]:
+        _seed_everything(_derived_seed(self.config.seed, f"epoch {epoch}"))
+        order, augmentation = (
+            torch.Generator().manual_seed(_derived_seed(self.config.seed, f"{use} {epoch}"))
+            for use in ("order", "augmentation")
+        )
+        self.model.train()
+        data, sums = self.dataset, _Sums(self.dataset.train_labels.device)
+        for images_NCHW, labels_N in batches(
+            data.train_images, data.train_labels, self.config.batch_size, order
+        ):
+            if self.config.augment:
+                images_NCHW = crop_and_flip(images_NCHW, augmentation)
+            loss, logits_NK = self._step(self._gradients, images_NCHW, labels_N)
+            self._optimizer.step()
+            self._scheduler.step()
+            sums.add(loss, logits_NK, labels_N)
+            if on_batch is not None:
+                on_batch(len(labels_N))
+        return sums.means()
+
+    def _gradients(self, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave a batch's gradients in the parameters; its loss and logits."""
+        self._optimizer.zero_grad()
+        logits_NK = self._logits(images_NCHW)
+        loss = F.cross_entropy(logits_NK, labels_N)
+        loss.backward()
+        return loss.detach(), logits_NK.detach()
+
+    @torch.no_grad()
+    def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
+        self.model.eval()
+        sums = _Sums(labels.device)
+        for images_NCHW, labels_N in batches(images, labels, self.config.batch_size):
+            logits_NK = self._logits(images_NCHW)
+            sums.add(F.cross_entropy(logits_NK, labels_N), logits_NK, labels_N)
+        return sums.means()
+
+    def _logits(self, images_NCHW: Tensor) -> Tensor:
+        """The network's forward pass, in the configured precision; logits in float32 at least."""
+        bf16 = self.config.precision == "bf16"
+        x_NCHW = normalize(images_NCHW, self.dataset.mean, self.dataset.std)
+        with torch.autocast(x_NCHW.device.type, torch.bfloat16, enabled=bf16):
+            logits_NK: Tensor = self.model(x_NCHW)
+        return logits_NK.float() if bf16 else logits_NK
+
+    def _is_at_chance(self, result: EpochResult) -> bool:
+        return (
+            result.train_accuracy <= self._chance_train
+            and result.selecting_accuracy <= self._chance_selecting
+        )
+
+
+class _Sums:
+    """Loss and accuracy over batches, summed on the device: one synchronisation an epoch."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device, dtype=torch.long)
+        self._images = 0
+
+    def add(self, loss: Tensor, logits_NK: Tensor, labels_N: Tensor) -> None:
+        self._loss += loss * len(labels_N)
+        self._correct += (logits_NK.argmax(1) == labels_N).sum()
+        self._images += len(labels_N)
+
+    def means(self) -> tuple[float, float]:
+        return float(self._loss) / self._images, float(self._correct) / self._images
+
+
+def chance_accuracy(labels_N: Tensor) -> float:
+    """The highest accuracy, a fraction, that a network which has learned nothing may show.
+
+    The share of the largest class, plus three standard deviations of a binomial proportion.
+    """
+    images = len(labels_N)
+    share = int(labels_N.bincount().max()) / images
+    return share + 3 * math.sqrt(share * (1 - share) / images)
+
+
+@contextmanager
+def _spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect, while the context lasts, the mean output of each :class:`LIF` by its layer."""
+    rates: dict[str, Tensor] = {}
+    batches_seen: dict[str, int] = {}
+
+    def record(layer: str, spikes_TN: Tensor) -> None:
+        # A mean of means, each weighted by the images and time steps that it is over.
+        images = spikes_TN.shape[:2].numel()
+        seen = batches_seen.get(layer, 0) + images
+        mean = spikes_TN.mean(dtype=torch.float32)
+        rates[layer] = rates[layer].lerp(mean, images / seen) if layer in rates else mean
+        batches_seen[layer] = seen
+
+    layers = {module: name for name, module in model.named_modules() if isinstance(module, LIF)}
+    hooks = [
+        module.register_forward_hook(
+            lambda module, _inputs, spikes: record(layers[module].rpartition(".")[2], spikes)
+        )
+        for module in layers
+    ]
+    try:
+        yield rates
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    parameters, rate, decay = model.parameters(), config.learning_rate, config.weight_decay
+    match config.optimizer:
+        case "sgd":
+            assert config.momentum is not None
+            return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(parameters, rate, weight_decay=decay)
+        case "adam":
+            return torch.optim.Adam(parameters, rate, weight_decay=decay)
+
+
+def _learning_rate_factor(config: RunConfig, step: int, steps_an_epoch: int) -> float:
+    """The fraction of the peak learning rate for the step after so many steps."""
+    warmup = config.warmup_epochs * steps_an_epoch
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.schedule == "constant":
+        return 1.0
+    progress = (step - warmup) / (config.epochs * steps_an_epoch - warmup)
+    return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+
+
+def _derived_seed(seed: int, use: str) -> int:
+    """A seed of 32 bits for one use, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {use}".encode()).digest()[:4], "big")
+
+
+def _seed_everything(seed: int) -> None:
+    """Seed every generator that a user's own network or norm may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

@@ -1,0 +1,256 @@
+"""The command line as a user meets it: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from recorded import RecordedTrial, Recorder
+
+from orchestration import Results, SweepSpec
+from orchestration.cli.main import cli
+
+SPEC = """\
+name: small
+dataset: digits
+epochs: 2
+seeds: [1, 2]
+grid:
+  - {architecture: ann, norm: [none, batchnorm], width: 2}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home, and a current folder with a spec."""
+    for name in ("MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL", "SNN_SWEEP_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "an empty home é"
+    monkeypatch.setenv("SNN_SWEEP_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SPEC)
+    return home
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def test_plan_says_what_would_run_and_creates_nothing(home: Path) -> None:
+    result = run("plan", "small.yaml")
+    assert result.exit_code == 0, result.output
+    assert "ann batchnorm seed 2" in result.stdout
+    assert "small: 4 to run, 0 to resume, 0 finished before" in result.stdout
+    assert not home.exists()
+
+
+def test_plan_as_json_prints_nothing_else(home: Path) -> None:
+    result = run("plan", "small.yaml", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["name"] == "small"
+    assert [trial["label"] for trial in plan["run"]] == [
+        "ann none seed 1",
+        "ann none seed 2",
+        "ann batchnorm seed 1",
+        "ann batchnorm seed 2",
+    ]
+    assert plan["reuse"] == plan["resume"] == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("norm: [none, batchnorn]", "wrong.yaml:6: grid[0].norm[1]: must be one of none, batchn"),
+        ("epochs: 0", "wrong.yaml:3: epochs: "),
+        ("seeds: [1, 1]", "wrong.yaml:4: seeds[1]: must be given once each, got 1 again"),
+        ("name: a/b", "wrong.yaml:1: name: must not hold / or \\"),
+        ("dataset: nobody.has:this", "wrong.yaml:2: dataset: "),
+        ("colour: red", "wrong.yaml:7: colour: is not a key here; valid are name, dataset"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_file_line_and_field_and_creates_nothing(
+    home: Path, command: str, change: str, message: str
+) -> None:
+    key = change.partition(":")[0]
+    lines = SPEC.splitlines()
+    if key == "norm":
+        lines[5] = f"  - {{architecture: ann, {change}, width: 2}}"
+    elif any(line.startswith(f"{key}:") for line in lines):
+        lines = [change if line.startswith(f"{key}:") else line for line in lines]
+    else:
+        lines.append(change)
+    Path("wrong.yaml").write_text("\n".join(lines))
+    result = run(command, "wrong.yaml")
+    assert result.exit_code == 2
+    assert f"snn-sweep: {message}" in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+    assert not home.exists()
+
+
+def test_debug_shows_the_traceback(home: Path) -> None:
+    program = "from orchestration import main; main()"
+    command = [sys.executable, "-c", program, "--debug", "plan", "absent.yaml"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+    assert "InputError: absent.yaml: there is no such file" in ended.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("results", "small"), ("status", "small"), ("results", "small", "--format", "json")],
+)
+def test_an_unknown_sweep_is_an_error_of_the_input(home: Path, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("snn-sweep: ")
+    assert "run" in result.stderr, "it does not say what to do"
+    assert result.stdout == ""
+    assert not home.exists()
+
+
+def test_before_the_first_sweep_list_says_how_to_begin(home: Path) -> None:
+    result = run("list")
+    assert result.exit_code == 0
+    assert "snn-sweep run SPEC (packaged: digits, headline)" in result.stderr
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("arguments", [("results", "small"), ("run", "small.yaml"), ("list",)])
+def test_a_server_that_does_not_answer_ends_with_3(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@127.0.0.1:9")
+    result = run(*arguments)
+    assert result.exit_code == 3
+    assert "MLFLOW_TRACKING_URI" in result.stderr
+    assert "secret" not in result.output
+    assert not home.exists()
+
+
+def test_a_wrong_variable_ends_with_2(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgres://x")
+    result = run("plan", "small.yaml")
+    assert result.exit_code == 2
+    assert "MLFLOW_TRACKING_URI" in result.stderr
+    assert not home.exists()
+
+
+def test_stop_without_a_driver_says_so(home: Path) -> None:
+    result = run("stop", "small")
+    assert result.exit_code == 2
+    assert "nobody runs sweep 'small'" in result.stderr
+    assert not home.exists()
+
+
+def test_down_without_a_server_says_so(home: Path) -> None:
+    result = run("down")
+    assert (result.exit_code, result.stdout) == (0, "no tracking server was running\n")
+    assert not home.exists()
+
+
+@pytest.fixture
+def small(tracking_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
+    """A sweep on a real server, which the settings name: one of its four trials is missing."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    spec = SweepSpec.from_dict({**yaml.safe_load(SPEC), "name": f"small {home}".replace("/", "-")})
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    accuracies = [(0.5, 0.75), (0.5, 0.25), (0.875, 0.9375)]
+    for trial, values in zip(spec.trials(), accuracies, strict=False):
+        recorder.trial(experiment, parent, RecordedTrial(trial.config.given(), values))
+    return spec
+
+
+def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
+    frame = Results(small.name).best_of_seeds()
+    assert frame["best"].tolist() == [0.75, 0.9375]
+    rows = json.loads(run("results", small.name, "--format", "json").stdout)
+    assert [row["best"] for row in rows] == frame["best"].tolist()
+    assert [row["n_seeds"] for row in rows] == [2, 1]
+    table = pd.read_csv(io.StringIO(run("results", small.name, "--format", "csv").stdout))
+    assert table["best"].tolist() == frame["best"].tolist()
+    for form in ("table", "markdown", "latex"):
+        shown = run("results", small.name, "--format", form).stdout
+        assert "75.00" in shown
+        assert "93.75" in shown
+
+
+def test_answers_need_neither_torch_nor_ray(small: SweepSpec, tmp_path: Path) -> None:
+    program = """
+import sys
+from orchestration.cli.main import cli
+name, folder = sys.argv[1:]
+cli(["results", name], standalone_mode=False)
+cli(["report", name, "--output", folder], standalone_mode=False)
+cli(["compare", name, "headline-published"], standalone_mode=False)
+print(sorted({"torch", "ray"} & sys.modules.keys()))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program, small.name, str(tmp_path / "report")],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
+    assert "3 of 4" in run("list").stdout
+    said = run("status", small.name).stdout
+    assert f"{small.name}: completed, 3 of 4 finished" in said
+    assert "3 completed" in said
+    status = json.loads(run("status", small.name, "--json").stdout)
+    assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
+
+
+def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
+    small: SweepSpec, tracking_uri: str
+) -> None:
+    """As a spec may have a key of a later version."""
+    Recorder(tracking_uri).sweep("of a later version", '{"name": "of a later version", "key": 1}')
+    listed = run("list")
+    assert listed.exit_code == 0, listed.output
+    assert re.search("of a later version +completed +0 of [?] ", listed.stdout)
+    assert f"{small.name}: completed, 3 of 4 finished" in run("status", small.name).stdout
+    said = run("status", "of a later version").stdout
+    assert "its spec cannot be read by this version" in said
+    assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
+
+
+@pytest.mark.usefixtures("small")
+def test_ui_names_the_page_of_the_users_own_server(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for display in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(display, raising=False)
+    result = run("ui")
+    assert result.stdout.startswith(f"MLflow at {tracking_uri}/#/experiments")
+
+
+def test_a_name_that_is_nearly_right_is_helped(small: SweepSpec) -> None:
+    result = run("results", small.name[:-1])
+    assert result.exit_code == 2
+    assert f"did you mean {small.name!r}" in result.stderr
+
+
+def test_without_its_packages_the_command_says_which_extra_to_install() -> None:
+    program = "import sys; sys.modules['click'] = None; from orchestration import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "list"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("snn-sweep needs click, which is not installed")
+    assert "pip install 'snn-norm[sweep]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

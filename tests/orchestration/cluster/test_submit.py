@@ -1,0 +1,169 @@
+"""Sweeps submitted to a real Ray cluster on this machine, through its job server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from commands import (
+    USERS_FOLDER,
+    Commands,
+    commands_in,
+    epochs_of,
+    finish,
+    free_port,
+    wait_until,
+)
+from ledger import Ledger, audit
+from ray.cluster_utils import Cluster
+from specs import SLOW_SPEC
+
+from orchestration.cluster import bundle as submission
+from orchestration.cluster.keeper import look
+from orchestration.record.client import connect
+from orchestration.store.lease import holder, sweep_lease
+from orchestration.store.open import open_storage
+
+STORE = "storage"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def job_server(tracking_uri: str, home: Path) -> Iterator[str]:
+    """A cluster whose nodes know the tracking server; gives its job server's address."""
+    port = free_port()
+    known = {
+        "SNN_SWEEP_HOME": str(home),
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+        # A job's python is the one that `ray start` finds.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in known.items():
+            environment.setenv(name, value)
+        # An agent's usual port may be another Ray's on this machine.
+        ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
+        options = {"num_cpus": 2, "include_dashboard": True, **ports}
+        cluster = Cluster(initialize_head=True, head_node_args=options)
+    yield f"http://127.0.0.1:{port}"
+    cluster.shutdown()
+
+
+@pytest.fixture
+def outside(
+    tracking_uri: str, tmp_path: Path, job_server: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Commands]:
+    """Commands of a machine that shares nothing with the cluster but the addresses."""
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri, {"RAY_API_SERVER_ADDRESS": job_server}) as commands:
+        yield commands
+
+
+def output(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, f"{out}\n{err}"
+    return out
+
+
+def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str) -> None:
+    spec, path = outside.spec("submitted", {**SLOW_SPEC, "epochs": 2})
+    told = outside.run("submit", path, "--wait")
+    assert "submitted submitted as sweep-submitted-1" in told
+    assert "4 trials to run" in told
+    assert "ann own_code:SlowNorm seed 1: epoch 2 of 2" in told
+    assert audit(connect(tracking_uri), spec) == Ledger()
+    assert "submitted: completed, 4 of 4 finished" in output(outside.start("status", "submitted"))
+    assert "sweep-submitted-1 (SUCCEEDED" in output(outside.start("list"))
+    log = output(outside.start("logs", "submitted"))
+    assert "4 of 4 done" in log
+    assert "job_manager" not in log
+    # All is there: the second attempt has nothing to do.
+    told = outside.run("submit", path, "--wait")
+    assert "as sweep-submitted-2" in told
+    assert "0 trials to run, 0 to resume, 4 finished before" in told
+
+
+def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
+    outside: Commands, tracking_uri: str, home: Path, job_server: str
+) -> None:
+    client, store = connect(tracking_uri), open_storage(str(home / STORE))
+    spec, path = outside.spec("kept", {**SLOW_SPEC, "epochs": 12})
+    following = outside.start("submit", path, "--wait")
+    wait_until(lambda: epochs_of(client, "kept") > 2)
+    assert "kept is running already, as sweep-kept-1" in outside.run("submit", path)
+    _, other = outside.spec("kept", {**SLOW_SPEC, "epochs": 13})
+    assert "is running with another spec" in outside.run("submit", other, code=1)
+
+    driver = holder(store.folder("kept"))
+    assert driver is not None
+    psutil.Process(driver.pid).kill()
+    wait_until(lambda: "sweep-kept-1 (FAILED" in output(outside.start("list")))
+
+    def taken_up() -> bool:
+        look(job_server, store)
+        return "sweep-kept-2" in output(outside.start("list"))
+
+    wait_until(taken_up)
+    told = finish(following, 0)
+    assert "the driver died" in told
+    assert "4 of 4 done" in told
+    assert audit(client, spec) == Ledger()
+    look(job_server, store)
+    assert "sweep-kept-3" not in output(outside.start("list"))
+
+    # Ray's stop signal is Ctrl-C: the books are closed, and nobody takes the sweep up.
+    spec, path = outside.spec("kept", {**SLOW_SPEC, "epochs": 1000})
+    with sweep_lease(store.folder("kept"), "kept"):
+        told = outside.run("submit", path, code=1)
+        assert "sweep-kept-3 ended before the sweep had begun (FAILED" in told
+        assert "is being run by process" in output(outside.start("logs", "kept"))
+    outside.run("submit", path)
+    with submission.kept(store.folder("kept")) as submitted:
+        assert submitted is not None, "a head that died now would take it along"
+    wait_until(lambda: epochs_of(client, "kept") > 27)
+    assert "kept stopped; submitting its spec again" in output(outside.start("stop", "kept"))
+    assert audit(client, spec).running == []
+    look(job_server, store)
+    assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))
+    assert "does not run: its last job" in outside.run("stop", "kept", code=2)
+
+
+def test_wrong_input_creates_nothing(outside: Commands, tracking_uri: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump({"name": "wrong", **SLOW_SPEC, "epochs": 0}))
+    assert "epochs" in outside.run("submit", str(path), code=2)
+    assert "no cluster" not in outside.run("submit", str(path), code=2)
+    told = outside.run("submit", "digits", "--cluster", "ray://127.0.0.1:10001", code=2)
+    assert "Valid: http://host:8265" in told
+    told = outside.run("submit", "digits", "--cluster", f"http://127.0.0.1:{free_port()}", code=3)
+    assert "The job server at http://127.0.0.1:" in told
+    assert "knows no job of a sweep 'absent'" in outside.run("logs", "absent", code=2)
+    assert connect(tracking_uri).get_experiment_by_name("wrong") is None
+
+
+def test_the_log_of_a_sweep_that_runs_here(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri) as commands:
+        spec, path = commands.spec("logged", {**SLOW_SPEC, "epochs": 4})
+        running = commands.start("run", path)
+        log = tmp_path / "home" / "logs" / "logged" / "events.jsonl"
+        wait_until(log.exists)
+        followed = output(commands.start("logs", "logged", "-f"))
+        finish(running, 0)
+        assert "4 of 4 done" in followed
+        assert output(commands.start("logs", "logged")) == followed
+        assert "no log of a sweep 'absent'" in commands.run("logs", "absent", code=2)
+    assert audit(connect(tracking_uri), spec) == Ledger()

@@ -1,0 +1,238 @@
+"""Whole sweeps with a real local Ray and a real tracking server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import USERS_FOLDER
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from ray.cluster_utils import Cluster
+
+from orchestration import Results, SweepSpec, run_sweep
+from orchestration.errors import InputError
+from orchestration.execution.driver import plan_sweep
+from orchestration.record.client import connect
+from services.settings import Settings
+
+SPEC = {
+    "name": "driver",
+    "dataset": "own_code:blobs",
+    "epochs": 2,
+    "seeds": [1, 2],
+    "training": {"batch_size": 16},
+    "grid": [
+        {"architecture": "ann", "norm": ["none", "homeostatic"], "width": 2},
+        {
+            "architecture": "snn",
+            "norm": "bntt",
+            "num_steps": 2,
+            "width": 2,
+            "validation_fraction": 0.25,
+        },
+    ],
+}
+
+
+@pytest.fixture
+def settings(tracking_uri: str, tmp_path: Path) -> Settings:
+    home = tmp_path / "a home é"
+    return Settings.from_environment(
+        {"SNN_SWEEP_HOME": str(home), "MLFLOW_TRACKING_URI": tracking_uri}
+    )
+
+
+@pytest.fixture
+def client(tracking_uri: str) -> MlflowClient:
+    return connect(tracking_uri)
+
+
+@pytest.fixture(autouse=True)
+def _own_code_is_in_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(USERS_FOLDER)
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+
+
+def runs_of(client: MlflowClient, name: str, role: str) -> list[Run]:
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], f"tags.`snn_sweep.role` = '{role}'"))
+
+
+def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -> None:
+    spec = SweepSpec.from_dict(SPEC)
+    assert len(plan_sweep(spec, settings=settings).run) == 6
+
+    outcome = run_sweep(spec, settings=settings)
+    assert (outcome.failures, outcome.interrupted, outcome.reused) == ({}, False, 0)
+    assert audit(client, spec) == Ledger()
+    (parent,) = runs_of(client, "driver", "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["snn_sweep.status"] == "completed"
+    first = {run.info.run_id: run for run in runs_of(client, "driver", "trial")}
+    assert {run.data.tags["mlflow.parentRunId"] for run in first.values()} == {parent.info.run_id}
+    spiking = next(run for run in first.values() if run.data.params["architecture"] == "snn")
+    assert 0 <= spiking.data.metrics["spike_rate.conv1"] <= 1
+    assert spiking.data.params["num_steps"] == "2"
+    assert spiking.data.params["validation_fraction"] == "0.25"
+    engines = {run.data.tags.get("snn_sweep.engine") for run in first.values()}
+    assert (spiking.data.tags["snn_sweep.engine"], engines) == ("eager", {"eager", None})
+    by_epoch = {
+        name: {
+            point.step: point.value
+            for point in client.get_metric_history(spiking.info.run_id, name)
+        }
+        for name in ("validation_accuracy", "validation_loss", "test_accuracy")
+    }
+    assert [list(points) for points in by_epoch.values()] == [[1, 2]] * 3
+    best = max(by_epoch["validation_accuracy"], key=lambda e: by_epoch["validation_accuracy"][e])
+    assert spiking.data.metrics["best_epoch"] == best
+    assert spiking.data.metrics["best_test_accuracy"] == by_epoch["test_accuracy"][best]
+    folder = Path(settings.storage) / "driver"
+    assert [path.name for path in folder.iterdir()] == ["driver.lock"], "work in progress is left"
+
+    again = run_sweep(spec, settings=settings)
+    assert again.reused == 6
+    assert {run.info.run_id for run in runs_of(client, "driver", "trial")} == set(first)
+
+    grown = SweepSpec.from_dict({**SPEC, "seeds": [1, 2, 3]})
+    assert run_sweep(grown, settings=settings).reused == 6
+    assert audit(client, grown) == Ledger()
+    new = [run for run in runs_of(client, "driver", "trial") if run.info.run_id not in first]
+    assert {run.data.params["seed"] for run in new} == {"3"}
+    assert len(new) == 3
+
+    table = Results("driver", tracking_uri=settings.tracking_uri).best_of_seeds()
+    assert table["n_seeds"].tolist() == table["n_expected"].tolist() == [3, 3, 3]
+    assert table["selected_on"].tolist()[1:] == ["the test set", "25 % held-out training images"]
+
+
+def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: MlflowClient) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "fresh", "grid": [SPEC["grid"][1]]})
+    run_sweep(spec, settings=settings)
+    before = {run.info.run_id for run in runs_of(client, "fresh", "trial")}
+    assert run_sweep(spec, fresh=True, settings=settings).reused == 0
+    assert audit(client, spec) == Ledger()
+    after = {run.info.run_id for run in runs_of(client, "fresh", "trial")}
+    assert len(after) == 2
+    assert not after & before
+    replaced = runs_of(client, "fresh", "replaced")
+    assert {run.info.run_id for run in replaced} == before
+    assert all("--fresh" in run.data.tags["snn_sweep.reason"] for run in replaced)
+    assert all(run.info.status == "FINISHED" for run in replaced)
+    assert len(Results("fresh", tracking_uri=settings.tracking_uri).trials()) == 2
+
+
+def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
+    settings: Settings, client: MlflowClient
+) -> None:
+    # Seeds that no other test's sweep has on this server.
+    content = {**SPEC, "name": "lender", "seeds": [91, 92], "grid": [SPEC["grid"][1]]}
+    run_sweep(SweepSpec.from_dict(content), settings=settings)
+    content |= {"name": "borrower", "seeds": [91, 92, 93]}
+    assert len(plan_sweep(SweepSpec.from_dict(content), settings=settings).run) == 3
+
+    spec = SweepSpec.from_dict({**content, "reuse": "any"})
+    assert len(plan_sweep(spec, settings=settings).copy) == 2
+    assert run_sweep(spec, settings=settings).reused == 2
+    assert audit(client, spec) == Ledger()
+    own, copies = [], []
+    for run in runs_of(client, "borrower", "trial"):
+        (copies if "snn_sweep.copied_from" in run.data.tags else own).append(run)
+    assert {run.data.params["seed"] for run in own} == {"93"}
+    (parent,) = runs_of(client, "borrower", "sweep")
+    for copy in copies:
+        source = client.get_run(copy.data.tags["snn_sweep.copied_from"])
+        assert copy.data.params == source.data.params
+        assert copy.data.metrics == source.data.metrics
+        assert copy.info.start_time == source.info.start_time
+        assert copy.info.end_time == source.info.end_time
+        assert copy.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert copy.data.tags["snn_sweep.machine"] == source.data.tags["snn_sweep.machine"]
+        histories = [
+            client.get_metric_history(one.info.run_id, "train_loss") for one in (copy, source)
+        ]
+        assert [vars(m) for m in histories[0]] == [vars(m) for m in histories[1]]
+    results = Results("borrower", tracking_uri=settings.tracking_uri)
+    assert results.best_of_seeds()["n_seeds"].tolist() == [3]
+    assert run_sweep(spec, settings=settings).reused == 3
+
+
+def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
+    settings: Settings, client: MlflowClient
+) -> None:
+    spec = SweepSpec.from_dict(
+        {
+            **SPEC,
+            "name": "broken",
+            "seeds": [1],
+            "grid": [{"architecture": "ann", "norm": ["own_code:BrokenNorm", "none"], "width": 2}],
+        }
+    )
+    outcome = run_sweep(spec, settings=settings)
+    assert list(outcome.failures) == ["ann own_code:BrokenNorm seed 1"]
+    (reason,) = outcome.failures.values()
+    assert reason.startswith("RuntimeError: The size of tensor a")
+    runs = {run.data.params["norm"]: run for run in runs_of(client, "broken", "trial")}
+    assert runs["none"].info.status == "FINISHED"
+    assert runs["own_code:BrokenNorm"].info.status == "FAILED"
+    trace = runs["own_code:BrokenNorm"].data.tags["snn_sweep.reason"]
+    assert "Traceback" in trace
+    assert "own_code.py" in trace
+    (parent,) = runs_of(client, "broken", "sweep")
+    assert parent.info.status == "FAILED"
+
+
+def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
+    settings: Settings, client: MlflowClient, tmp_path: Path
+) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "on a cluster", "seeds": [1]})
+    path = tmp_path / "cluster.yaml"
+    path.write_text(spec.to_json())
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        # In a process of its own: Ray keeps the way of signing in of a process's first session.
+        subprocess.run(
+            [sys.executable, "-c", "from orchestration import main; main()", "run", str(path)],
+            env={
+                **os.environ,
+                "RAY_ADDRESS": cluster.address,
+                "SNN_SWEEP_HOME": str(settings.home),
+                "MLFLOW_TRACKING_URI": str(settings.tracking_uri),
+            },
+            check=True,
+        )
+        assert audit(client, spec) == Ledger()
+        assert "raylet" in {name for name, _ in cluster.head_node.live_processes()}
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
+        ({"dataset": "own_code:wrong_labels"}, r"dataset: .*own_code:wrong_labels"),
+        ({"dataset": "own_code:no_files"}, r"own_code:no_files raised FileNotFoundError: .*absent"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_creates_nothing(
+    change: dict[str, object], message: str, settings: Settings, client: MlflowClient
+) -> None:
+    spec = SweepSpec.from_dict({**SPEC, "name": "refused", **change})
+    with pytest.raises(InputError, match=message):
+        run_sweep(spec, settings=settings)
+    assert client.get_experiment_by_name("refused") is None
+    assert not settings.home.exists()
+
+
+def test_a_deleted_experiment_is_not_written_to(settings: Settings, client: MlflowClient) -> None:
+    client.delete_experiment(client.create_experiment("deleted"))
+    spec = SweepSpec.from_dict({**SPEC, "name": "deleted"})
+    with pytest.raises(InputError, match="has been deleted in MLflow: restore it"):
+        plan_sweep(spec, settings=settings)

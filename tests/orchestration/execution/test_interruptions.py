@@ -1,0 +1,101 @@
+"""Sweeps that are struck in the middle, by the command line as users run it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from commands import (
+    SLOW,
+    USERS_FOLDER,
+    Commands,
+    commands_in,
+    epochs_of,
+    finish,
+    numbers,
+    trials_of,
+    undisturbed_numbers,
+    wait_until,
+)
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+from s3_server import BUCKET, client_of
+from specs import SLOW_SPEC
+
+from orchestration.record.client import connect
+
+EPOCHS = SLOW_SPEC["epochs"]
+
+
+@pytest.fixture
+def commands(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Commands]:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri) as commands:
+        yield commands
+
+
+@pytest.fixture
+def client(tracking_uri: str) -> MlflowClient:
+    return connect(tracking_uri)
+
+
+def wait_for_progress(client: MlflowClient, name: str) -> None:
+    """Wait until a slow trial has one epoch more on record than now."""
+    before = epochs_of(client, name)
+    wait_until(lambda: epochs_of(client, name) > before)
+
+
+def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
+    commands: Commands, client: MlflowClient
+) -> None:
+    spec, path = commands.spec("struck", SLOW_SPEC)
+    process = commands.start("run", path)
+    wait_for_progress(client, "struck")
+    process.send_signal(signal.SIGINT)
+    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    assert audit(client, spec).running == []
+    (run_id, *_) = trials_of(client, "struck", SLOW)
+    assert client.get_run(run_id).info.status == "KILLED"
+
+    commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    assert len(trials_of(client, "struck", SLOW)) == 2, "a trial did not go on in its own run"
+    assert numbers(client, "struck") == undisturbed_numbers(spec)
+
+
+def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
+    _, path = commands.spec("stopped", {**SLOW_SPEC, "epochs": 1000})  # it would not end by itself
+    process = commands.start("run", path)
+    wait_for_progress(client, "stopped")
+    commands.run("stop", "stopped")
+    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    statuses = {client.get_run(run).info.status for run in trials_of(client, "stopped", SLOW)}
+    assert statuses == {"KILLED"}
+
+
+def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
+    commands: Commands, client: MlflowClient, s3: Mapping[str, str]
+) -> None:
+    commands.environment["SNN_SWEEP_STORAGE"] = f"s3://{BUCKET}/laboratory"
+
+    def kept() -> set[str]:
+        found = client_of(s3).list_objects_v2(Bucket=BUCKET, Prefix="laboratory/").get("Contents")
+        return {one["Key"] for one in found or ()}
+
+    spec, path = commands.spec("in-s3", SLOW_SPEC)
+    process = commands.start("run", path)
+    wait_for_progress(client, "in-s3")
+    wait_for_progress(client, "in-s3")
+    process.kill()
+    process.communicate()
+    assert any("checkpoint" in key for key in kept())
+
+    commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    assert len(trials_of(client, "in-s3", SLOW)) == 2, "a trial did not go on in its own run"
+    assert kept() == {"laboratory/in-s3/driver.lock"}
+    assert not (commands.folder / "home" / "storage").exists()

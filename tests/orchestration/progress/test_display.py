@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestration import SweepSpec
+from orchestration.progress.display import LineWatch, LiveWatch, make_watch
+from orchestration.progress.state import Progress, duration
+from orchestration.sweep.plan import RecordedRun, make_plan
+
+SPEC = SweepSpec.from_dict(
+    {
+        "name": "small",
+        "dataset": "digits",
+        "epochs": 4,
+        "seeds": [1, 2],
+        "grid": [{"architecture": "ann", "norm": ["none", "batchnorm"]}],
+    }
+)
+NONE_1, NONE_2, BATCHNORM_1, BATCHNORM_2 = SPEC.trials()
+
+
+def report(epoch: int, best: float, outcome: str | None = None) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "epoch_seconds": 10.0,
+        "test_accuracy": best,
+        "best_test_accuracy": best,
+        "outcome": outcome,
+    }
+
+
+@pytest.fixture
+def plan() -> Any:
+    """One trial has finished before, one has done an epoch, two are new."""
+    finished = RecordedRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
+    begun = RecordedRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
+    return make_plan(SPEC.trials(), [finished, begun], version="1")
+
+
+def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
+    progress = Progress()
+    progress.plan(plan)
+    assert (progress.done, progress.count("waiting")) == (1, 3)
+    # 5 s an epoch, as recorded of the same architecture: 3 + 4 + 4 epochs, one at a time.
+    assert progress.seconds_left() == pytest.approx(55)
+    for trial in (BATCHNORM_1, BATCHNORM_2):
+        progress.report(trial.label, report(1, 0.5))
+    assert progress.count("running") == 2
+    # Two at a time now; the cell's own 10 s count for its 3 + 3 epochs.
+    assert progress.seconds_left() == pytest.approx((3 * 5 + 6 * 10) / 2)
+    progress.report(BATCHNORM_1.label, report(4, 0.9, "completed"))
+    assert (progress.done, progress.count("running")) == (2, 1)
+
+
+def test_time_left_is_unknown_before_the_first_epoch() -> None:
+    progress = Progress()
+    progress.plan(make_plan(SPEC.trials(), [], version="1"))
+    assert progress.seconds_left() is None
+    assert "time left unknown yet" in progress.summary()
+
+
+def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
+    text = io.StringIO()
+    watch = make_watch(Console(file=text))
+    assert isinstance(watch, LineWatch)
+    with watch:
+        watch.planned(plan)
+        watch.started(BATCHNORM_1.label)
+        watch.epoch(BATCHNORM_1.label, report(4, 0.875, "completed"))
+        watch.retried(NONE_2.label, "WorkerCrashedError: it died")
+        watch.failed(BATCHNORM_2.label, "[bold]ValueError: no markup[/bold]")
+    lines = [line.partition("] ")[2] for line in text.getvalue().splitlines()]
+    assert lines[:4] == [
+        "2 trials to run, 1 to resume, 1 finished before",
+        "ann batchnorm seed 1: started",
+        "ann batchnorm seed 1: epoch 4 of 4, test accuracy 87.50%, 10.0 s",
+        "ann batchnorm seed 1: completed, best 87.50%",
+    ]
+    assert lines[4].startswith("2 of 4 done · 0 running · 2 waiting · 0 failed · ")
+    assert lines[5] == "ann none seed 2: interrupted, will go on: WorkerCrashedError: it died"
+    assert lines[6] == "ann batchnorm seed 2: failed: [bold]ValueError: no markup[/bold]"
+
+
+def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
+    text = io.StringIO()
+    watch = make_watch(Console(file=text, force_terminal=True, width=100, height=20))
+    assert isinstance(watch, LiveWatch)
+    with watch:
+        watch.planned(plan)
+        watch.started(BATCHNORM_1.label)
+        watch.epoch(BATCHNORM_1.label, report(2, 0.875))
+        watch.failed(BATCHNORM_2.label, "ValueError: a mistake")
+    shown = text.getvalue()
+    assert "ann batchnorm seed 2: failed: ValueError: a mistake" in shown
+    final = shown[shown.rindex("best so far") :]
+    assert "1: running" not in final, "a running trial shows its epoch"
+    for piece in ("ann none", "1: reused", "2: waiting", "1: 2/4 87.50%", "2: failed", "87.50%"):
+        assert piece in final
+
+
+def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
+    spec = SweepSpec.from_dict(
+        {
+            "name": "many",
+            "dataset": "digits",
+            "epochs": 1,
+            "seeds": [1],
+            "grid": [{"architecture": "ann", "norm": "none", "width": list(range(1, 41))}],
+        }
+    )
+    text = io.StringIO()
+    watch = LiveWatch(Console(file=text, force_terminal=True, width=100, height=12))
+    with watch:
+        watch.planned(make_plan(spec.trials(), [], version="1"))
+        watch.started(spec.trials()[-1].label)
+    final = text.getvalue()
+    final = final[final.rindex("best so far") :]
+    assert "… 32 more" in final
+    assert spec.trials()[-1].label.rpartition(" seed ")[0] in final
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestration import SweepSpec
+from orchestration.progress.display import LineWatch
+from orchestration.progress.event_log import FileLog, RelayWatch, Replay, both
+from orchestration.progress.watch import Watch
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+
+SPEC = SweepSpec.from_dict(
+    {
+        "name": "small",
+        "dataset": "digits",
+        "epochs": 4,
+        "seeds": [1, 2],
+        "grid": [{"architecture": "ann", "norm": ["none", "batchnorm"]}],
+    }
+)
+NONE_1, NONE_2, *_ = SPEC.trials()
+FINISHED = RecordedRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
+BEGUN = RecordedRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(SPEC.trials(), [FINISHED, BEGUN], version="1")
+
+
+def happen(watch: Watch, plan: Plan) -> None:
+    """One of each event, with what Tune adds to a report."""
+    label = NONE_2.label
+    report: dict[str, Any] = {
+        "epoch": 2,
+        "epoch_seconds": 1.5,
+        "test_accuracy": 0.5,
+        "best_test_accuracy": 0.75,
+        "outcome": None,
+        "config": {"task": object()},
+    }
+    watch.planned(plan)
+    watch.note("a note\nof two lines")
+    watch.started(label)
+    watch.epoch(label, report)
+    watch.retried(label, "a worker died")
+    watch.failed(label, "é")
+
+
+def shown(happening: Any) -> str:
+    """What a person reads, without the times."""
+    text = io.StringIO()
+    happening(LineWatch(Console(file=text, width=200)))
+    return "\n".join(line.partition("] ")[2] or line for line in text.getvalue().splitlines())
+
+
+def test_another_watch_is_told_the_same(plan: Plan) -> None:
+    written = io.StringIO()
+    happen(RelayWatch(written), plan)
+    assert len(written.getvalue().splitlines()) == 6
+
+    def replayed(watch: LineWatch) -> None:
+        replay = Replay()
+        for line in written.getvalue().splitlines():
+            replay.feed(line, watch)
+
+    assert shown(replayed) == shown(lambda watch: happen(watch, plan))
+    assert "1 finished before" in shown(replayed)
+
+
+def test_times_are_those_of_the_events(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    RelayWatch(written).planned(plan)
+    monkeypatch.setattr("time.time", lambda: 2_000_000.0)
+    replay = Replay()
+    replay.feed(written.getvalue(), LineWatch(Console(file=io.StringIO()), lambda: replay.time))
+    assert replay.time == 1_000_000.0
+
+
+def test_other_lines_are_notes_and_rays_own_are_left_out() -> None:
+    def replayed(watch: LineWatch) -> None:
+        for line in (
+            "2026-11-24 18:42:46,835 INFO job_manager.py:581 -- Runtime env is setting up.",
+            "Running entrypoint for job sweep-small-1: exec python",
+            "",
+            "UserWarning: odd",
+            '{"snn_sweep": "started", "la',  # cut short
+        ):
+            Replay().feed(line, watch)
+
+    assert shown(replayed) == 'UserWarning: odd\n{"snn_sweep": "started", "la'
+
+
+def test_a_file_is_made_with_the_first_event_and_added_to(tmp_path: Path, plan: Plan) -> None:
+    path = tmp_path / "a folder" / "events.jsonl"
+    FileLog(path)
+    assert not path.parent.exists()
+    for _ in range(2):
+        log = FileLog(path)
+        happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
+    assert len(path.read_text().splitlines()) == 12
+
+
+def test_a_full_disk_leaves_gaps_in_the_log_and_the_sweep_goes_on(plan: Plan) -> None:
+    with pytest.warns(UserWarning, match="an event is missing.*No space left"):
+        FileLog(Path("/dev/full")).planned(plan)

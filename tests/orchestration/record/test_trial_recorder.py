@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from proxy import Proxy
+
+from orchestration.record.client import connect
+from orchestration.record.spool import Spool
+from orchestration.record.trial_recorder import Recorder, TrackerAwayError, TrialRecord
+from orchestration.store.open import open_storage
+
+MakeRecorder = Callable[..., Recorder]
+CONFIG = {"architecture": "ann", "seed": 42, "learning_rate": 0.001, "augment": False}
+
+
+@pytest.fixture
+def proxy(tracking_uri: str) -> Iterator[Proxy]:
+    port = urlsplit(tracking_uri).port
+    assert port is not None
+    with Proxy(port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def experiment_id(tracking_uri: str) -> str:
+    return str(connect(tracking_uri).create_experiment(f"recorder {uuid.uuid4()}"))
+
+
+@pytest.fixture
+def make_recorder(experiment_id: str, proxy: Proxy, tmp_path: Path) -> Iterator[MakeRecorder]:
+    """Makes recorders of one trial, all on the same spool, that reach MLflow by the proxy."""
+    made: list[Recorder] = []
+
+    def make(patience: float = 60.0) -> Recorder:
+        record = TrialRecord(experiment_id, "parent", "k" * 16, "ann none seed 42", "1", CONFIG)
+        client = connect(f"http://127.0.0.1:{proxy.port}")
+        made.append(Recorder(client, record, Spool(open_storage(str(tmp_path))), patience))
+        return made[-1]
+
+    yield make
+    for recorder in made:
+        recorder.close()
+
+
+def runs_of(tracking_uri: str, experiment_id: str) -> list[Run]:
+    return list(connect(tracking_uri).search_runs([experiment_id]))
+
+
+def points(client: MlflowClient, run_id: str, metric: str) -> list[tuple[int, float]]:
+    return sorted((m.step, m.value) for m in client.get_metric_history(run_id, metric))
+
+
+def record_epochs(recorder: Recorder, *epochs: int) -> None:
+    for epoch in epochs:
+        recorder.record_epoch(epoch, {"test_accuracy": epoch / 10, "train_loss": 1 / epoch}, {})
+
+
+def test_a_trial_is_recorded_as_the_contract_says(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    record_epochs(recorder, 1, 2, 3)
+    recorder.end("completed", {"best_test_accuracy": 0.3, "best_epoch": 3})
+    recorder.finish()
+
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "ann none seed 42"
+    assert run.data.params == {
+        "architecture": "ann",
+        "seed": "42",
+        "learning_rate": "0.001",
+        "augment": "false",
+    }
+    ours = {k: v for k, v in run.data.tags.items() if k.startswith(("snn_", "mlflow.parent"))}
+    assert ours == {
+        "mlflow.parentRunId": "parent",
+        "snn_sweep.role": "trial",
+        "snn_sweep.trial_key": "k" * 16,
+        "snn_sweep.version": "1",
+        "snn_sweep.outcome": "completed",
+    }
+    assert run.data.metrics["best_test_accuracy"] == 0.3
+    assert run.data.metrics["best_epoch"] == 3
+    client = connect(tracking_uri)
+    assert points(client, run.info.run_id, "test_accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_a_loss_that_is_not_a_number_is_recorded_as_such(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    recorder.record_epoch(1, {"train_loss": math.nan, "test_loss": math.inf}, {})
+    recorder.end("diverged", {})
+    recorder.finish()
+    (run,) = runs_of(tracking_uri, experiment_id)
+    (point,) = connect(tracking_uri).get_metric_history(run.info.run_id, "train_loss")
+    assert math.isnan(point.value)
+    assert run.data.tags["snn_sweep.outcome"] == "diverged"
+
+
+def test_an_epoch_that_is_trained_again_is_recorded_once(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    first = make_recorder()
+    record_epochs(first, 1, 2)
+    first.close()
+    second = make_recorder()
+    second.record_epoch(2, {"test_accuracy": 0.999}, {})
+    record_epochs(second, 3)
+    second.end("completed", {})
+    second.finish()
+
+    (run,) = runs_of(tracking_uri, experiment_id)
+    client = connect(tracking_uri)
+    assert points(client, run.info.run_id, "test_accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_a_server_that_is_away_holds_nothing_up_and_gets_everything_later(
+    make_recorder: MakeRecorder, proxy: Proxy, tracking_uri: str, experiment_id: str
+) -> None:
+    proxy.down()
+    recorder = make_recorder()
+    started = time.monotonic()
+    record_epochs(recorder, 1, 2)
+    assert time.monotonic() - started < 1
+    proxy.up()
+    record_epochs(recorder, 3)
+    recorder.end("completed", {})
+    recorder.finish()
+
+    (run,) = runs_of(tracking_uri, experiment_id)
+    client = connect(tracking_uri)
+    assert points(client, run.info.run_id, "test_accuracy") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+@pytest.mark.parametrize("replies", [1, 2, 3, 4])
+def test_a_lost_reply_leaves_nothing_double(
+    replies: int,
+    make_recorder: MakeRecorder,
+    proxy: Proxy,
+    tracking_uri: str,
+    experiment_id: str,
+) -> None:
+    proxy.lose_replies(replies)  # of the run's creation, its params, …, whichever come first
+    recorder = make_recorder()
+    record_epochs(recorder, 1, 2)
+    recorder.end("completed", {"best_test_accuracy": 0.2})
+    recorder.finish()
+    assert proxy.replies_left_to_lose == 0
+
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.info.status == "FINISHED"
+    client = connect(tracking_uri)
+    assert points(client, run.info.run_id, "test_accuracy") == [(1, 0.1), (2, 0.2)]
+    assert points(client, run.info.run_id, "best_test_accuracy") == [(0, 0.2)]
+
+
+def test_an_end_that_nobody_takes_gives_up_in_time_and_keeps_the_records(
+    make_recorder: MakeRecorder, proxy: Proxy, tracking_uri: str, experiment_id: str
+) -> None:
+    proxy.down()
+    recorder = make_recorder(patience=0.5)
+    record_epochs(recorder, 1)
+    recorder.end("completed", {})
+    with pytest.raises(TrackerAwayError, match=r"did not answer for 0 s|did not answer for 1 s"):
+        recorder.finish()
+    recorder.close()
+
+    proxy.up()
+    again = make_recorder()
+    assert again.spool.ending is not None
+    again.finish()
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["snn_sweep.outcome"] == "completed"
+
+
+def test_a_failure_is_closed_with_its_reason(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    record_epochs(recorder, 1)
+    recorder.fail("Traceback …\nValueError: a norm's own mistake")
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["snn_sweep.reason"].endswith("ValueError: a norm's own mistake")
+    assert run.data.metrics["test_accuracy"] == 0.1
+
+
+def test_a_very_long_reason_keeps_its_end(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    recorder.fail("x" * 50_000 + "ValueError: at the end")
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.data.tags["snn_sweep.reason"].endswith("ValueError: at the end")
+
+
+def test_a_resumed_run_says_that_it_was(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    recorder.fail("a worker's end")
+    recorder.close()
+    again = make_recorder()
+    record_epochs(again, 1)
+    again.end("completed", {})
+    again.finish()
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.info.status == "FINISHED"
+    assert "a worker's end" not in run.data.tags["snn_sweep.reason"]

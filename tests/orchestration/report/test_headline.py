@@ -1,0 +1,68 @@
+"""The published layout, and the marks of cells that are not whole."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from orchestration.report.formats import markdown, plain
+from orchestration.report.headline import headline, headline_cells
+from orchestration.results.dependency_gap import dependency_gap
+
+PUBLISHED = {
+    ("ann", "none"): 0.8878,
+    ("ann", "batchnorm"): 0.9227,
+    ("ann", "homeostatic"): 0.9251,
+    ("snn", "none"): 0.1,
+    ("snn", "bntt"): 0.8620,
+    ("snn", "homeostatic"): 0.7869,
+}
+
+
+def cells(**more: object) -> pd.DataFrame:
+    rows = [
+        {
+            "architecture": architecture, "norm": norm, "best": best, "best_seed": 42,
+            "mean": best, "std": 0.01, "ci_low": best - 0.01, "ci_high": best + 0.01,
+            "n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0,
+            "selected_on": "the test set",
+        }
+        for (architecture, norm), best in PUBLISHED.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows).assign(**more)
+
+
+def test_the_published_table_with_a_gap_for_each_network() -> None:
+    best = cells()
+    text = markdown(headline(best, dependency_gap(best, ["architecture", "norm"])))
+    assert text.replace("\N{NO-BREAK SPACE}", " ").splitlines() == [
+        "| network | no norm | standard norm | homeostatic | dependency gap |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| artificial CNN | 88.78 % | 92.27 % (BatchNorm) | 92.51 % | 3.49 pp |",
+        "| spiking CNN | 10.00 % | 86.20 % (BNTT) | 78.69 % | 76.20 pp |",
+        "",
+        "Epochs selected on the test set.",
+    ]
+
+
+def test_what_a_cell_lacks_marks_its_number_and_the_gap_it_is_in() -> None:
+    best = cells(n_collapsed=[0, 0, 0, 3, 0, 0], n_seeds=[3, 3, 3, 3, 3, 2])
+    table = headline(best, dependency_gap(best, ["architecture", "norm"]))
+    assert [cell.mark for cell in table.rows[0]] == ["", "", "", "", ""]
+    assert [cell.mark for cell in table.rows[1]] == ["", "a", "", "b", "a"]
+    assert table.notes == ("collapsed 3/3", "incomplete 2/3")
+    assert plain(table).splitlines()[-3:-1] == ["a collapsed 3/3", "b incomplete 2/3"]
+
+
+def test_a_cell_that_is_not_there_and_further_axes() -> None:
+    best = cells().iloc[[0, 3, 4]].assign(slope=[float("nan"), 5.0, 25.0]).reset_index(drop=True)
+    axes = ["architecture", "norm", "slope"]
+    best = best[[*axes, *(name for name in best if name not in axes)]]
+    gap = dependency_gap(best, axes)
+    assert headline_cells(best, gap) == [
+        {"none": 0, "standard": None, "homeostatic": None},
+        {"none": 1, "standard": None, "homeostatic": None},
+        {"none": None, "standard": 2, "homeostatic": None},
+    ]
+    lines = plain(headline(best, gap)).splitlines()
+    assert lines[2].split() == ["artificial", "CNN", "–", "88.78", "%", "–", "–", "–"]
+    assert lines[4].split() == ["spiking", "CNN", "25", "–", "86.20", "%", "(BNTT)", "–", "–"]

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.sweep.spec import SweepSpec, packaged_specs
+
+CELLS = [
+    ("ann", "none"),
+    ("ann", "batchnorm"),
+    ("ann", "homeostatic"),
+    ("snn", "none"),
+    ("snn", "bntt"),
+    ("snn", "homeostatic"),
+]
+
+
+def test_the_packaged_specs_are_known() -> None:
+    assert list(packaged_specs()) == ["digits", "headline"]
+
+
+@pytest.mark.parametrize("name", packaged_specs())
+def test_a_packaged_spec_is_the_headline_s_six_cells_of_three_seeds(name: str) -> None:
+    spec = SweepSpec.load(name)
+    assert spec.name == name
+    assert spec.axes() == ("architecture", "norm")
+    assert [(cell.architecture, cell.norm) for cell in spec.cells()] == CELLS
+    assert spec.seeds == (42, 123, 456)
+    assert len(spec.trials()) == 18
+    assert {cell.num_steps for cell in spec.cells()[:3]} == {None}
+
+
+def test_digits_is_small() -> None:
+    for cell in SweepSpec.load("digits").cells():
+        assert (cell.dataset, cell.epochs, cell.width) == ("digits", 8, 16)
+        assert cell.num_steps in (None, 10)
+
+
+def test_headline_is_as_published() -> None:
+    for cell in SweepSpec.load("headline").cells():
+        assert (cell.dataset, cell.epochs, cell.width, cell.augment) == ("cifar10", 30, 64, True)
+        if cell.architecture == "snn":
+            assert (cell.num_steps, cell.beta, cell.slope) == (25, 0.9, 25)
+
+
+@pytest.mark.parametrize("name", packaged_specs())
+def test_a_copy_of_a_packaged_spec_is_the_same_spec(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "meine Kopie.yaml"
+    copy.write_bytes(packaged_specs()[name].read_bytes())
+    assert SweepSpec.load(copy) == SweepSpec.load(str(copy)) == SweepSpec.load(name)
+
+
+def test_a_packaged_name_goes_before_a_file_that_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    assert SweepSpec.load("digits").name == "digits"

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import snn_norm.data.dataset
+from snn_norm.data.dataset import (
+    Dataset,
+    DatasetError,
+    batches,
+    crop_and_flip,
+    load_dataset,
+    normalize,
+)
+from snn_norm.data.table import DATASETS
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def random_images(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=seeded(seed))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return load_dataset("digits", Path("/nowhere"))
+
+
+class TestDigits:
+    def test_facts(self, digits: Dataset) -> None:
+        assert digits.train_images.shape == (1437, 1, 16, 16)
+        assert digits.test_images.shape == (360, 1, 16, 16)
+        assert digits.train_labels.shape == (1437,)
+        assert digits.test_labels.shape == (360,)
+        assert digits.train_images.dtype == digits.test_images.dtype == torch.uint8
+        assert digits.train_labels.dtype == digits.test_labels.dtype == torch.int64
+        assert (digits.num_classes, digits.in_channels, digits.image_size) == (10, 1, 16)
+        assert (int(digits.train_images.min()), int(digits.train_images.max())) == (0, 255)
+
+    def test_each_class_has_its_share_in_the_test(self, digits: Dataset) -> None:
+        test = digits.test_labels.bincount(minlength=10)
+        whole = test + digits.train_labels.bincount(minlength=10)
+        assert (test - whole * 0.2).abs().max() < 1
+
+    def test_the_split_never_changes(self, digits: Dataset) -> None:
+        """A digest, so that another scikit-learn with another split does not go unnoticed."""
+        content = digits.train_labels.numpy().tobytes() + digits.test_labels.numpy().tobytes()
+        assert hashlib.sha256(content).hexdigest()[:16] == "7994555514f84aea"
+        torch.manual_seed(5)
+        again = load_dataset("digits", Path("/nowhere"))
+        assert torch.equal(again.train_images, digits.train_images)
+        assert torch.equal(again.test_images, digits.test_images)
+
+    def test_no_image_is_in_both_halves(self, digits: Dataset) -> None:
+        train, test = (
+            {image.numpy().tobytes() for image in images}
+            for images in (digits.train_images, digits.test_images)
+        )
+        assert not train & test
+
+    def test_at_its_own_size_the_pixels_are_the_scanned_ones(self) -> None:
+        from sklearn.datasets import load_digits
+
+        digits = load_dataset("digits", Path("/nowhere"), image_size=8)
+        got = torch.cat([digits.train_images, digits.test_images]).flatten(1)
+        scanned = torch.from_numpy(load_digits().data) * 255 / 16
+        assert torch.equal(got.unique(dim=0), scanned.round().to(torch.uint8).unique(dim=0))
+
+    @pytest.mark.parametrize("size", [8, 16, 20])
+    def test_image_size(self, size: int) -> None:
+        digits = load_dataset("digits", Path("/nowhere"), image_size=size)
+        assert digits.train_images.shape == (1437, 1, size, size)
+        assert digits.test_images.shape == (360, 1, size, size)
+        assert digits.image_size == size
+
+    @pytest.mark.parametrize("size", [0, -8])
+    def test_an_impossible_size_is_refused(self, size: int) -> None:
+        with pytest.raises(DatasetError, match=f"at least 1 pixel, got {size}"):
+            load_dataset("digits", Path("/nowhere"), image_size=size)
+
+    def test_statistics_are_those_of_the_training_images(self, digits: Dataset) -> None:
+        scaled = digits.train_images.double() / 255
+        assert torch.equal(digits.mean, scaled.mean((0, 2, 3)).float())
+        assert torch.equal(digits.std, scaled.std((0, 2, 3), correction=0).float())
+
+    def test_moving_to_a_device_moves_every_tensor(self, digits: Dataset) -> None:
+        moved = digits.to("meta")
+        tensors = [value for value in vars(moved).values() if isinstance(value, Tensor)]
+        assert len(tensors) == 6
+        assert all(tensor.device.type == "meta" for tensor in tensors)
+        assert (moved.name, moved.num_classes) == ("digits", 10)
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"digits, mnist, .*module:function, got 'imagenet'"):
+        load_dataset("imagenet", tmp_path)
+
+
+def test_importing_is_cheap() -> None:
+    code = (
+        "import sys, snn_norm.data.dataset; print({'torchvision', 'sklearn'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_public_names_are_sorted() -> None:
+    assert list(DATASETS) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
+    assert snn_norm.data.dataset.__all__ == sorted(snn_norm.data.dataset.__all__)
+
+
+class TestOwn:
+    """A data set by ``package.module:function``."""
+
+    count = itertools.count()
+
+    GOOD = """
+import torch
+def images(root):
+    train = torch.arange(6 * 2 * 8 * 8).reshape(6, 2, 8, 8).remainder(251).to(torch.uint8)
+    return train, torch.tensor([0, 1, 2, 0, 1, 2]), train[:3] + 1, torch.tensor([0, 4, 2])
+"""
+
+    @pytest.fixture
+    def own(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+        """Write a module whose ``images`` is the good one but for the lines given."""
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def write(lines: str = "") -> str:
+            module = f"own_data_{next(self.count)}"
+            (tmp_path / f"{module}.py").write_text(f"{self.GOOD}\ngood = images\n{lines}")
+            return f"{module}:images"
+
+        return write
+
+    def test_what_the_function_returns_is_the_data_set(self, own: Callable[..., str]) -> None:
+        name = own()
+        got = load_dataset(name, Path("/nowhere"))
+        expected = torch.arange(6 * 2 * 8 * 8).reshape(6, 2, 8, 8).remainder(251)
+        assert torch.equal(got.train_images, expected.to(torch.uint8))
+        assert got.test_labels.tolist() == [0, 4, 2]
+        assert (got.name, got.in_channels, got.image_size) == (name, 2, 8)
+        assert got.num_classes == 5  # the largest label is in the test half
+
+    def test_images_are_resized_when_a_size_is_asked_for(self, own: Callable[..., str]) -> None:
+        got = load_dataset(own(), Path("/nowhere"), image_size=5)
+        assert got.train_images.shape == (6, 2, 5, 5)
+        assert got.test_images.shape == (3, 2, 5, 5)
+
+    def test_the_function_gets_the_folder(self, own: Callable[..., str], tmp_path: Path) -> None:
+        root = tmp_path / "données d'été"
+        root.mkdir()
+        (root / "labels.txt").write_text("7 0 0 0 0 0")
+        name = own("""
+def images(root):
+    labels = [int(n) for n in (root / "labels.txt").read_text().split()]
+    return good(root)[0], torch.tensor(labels), *good(root)[2:]
+""")
+        assert load_dataset(name, root).train_labels.tolist() == [7, 0, 0, 0, 0, 0]
+
+    def test_what_the_function_raises_comes_through(self, own: Callable[..., str]) -> None:
+        name = own("def images(root):\n    return good({}['key'])")
+        with pytest.raises(KeyError, match="key") as caught:
+            load_dataset(name, Path("/nowhere"))
+        assert caught.traceback[-1].name == "images"
+
+    @pytest.mark.parametrize(
+        ("reference", "message"),
+        [
+            ("no_such_module_here:images", "cannot import 'no_such_module_here'"),
+            ("math:images", "module 'math' has no 'images'"),
+            ("math:pi", "'math:pi' cannot be called"),
+            ("shutil:copyfileobj", "'shutil:copyfileobj' must take .*missing a required argument"),
+        ],
+    )
+    def test_a_bad_reference(self, reference: str, message: str) -> None:
+        with pytest.raises(DatasetError, match=f"^data set '{reference}': .*{message}"):
+            load_dataset(reference, Path("/nowhere"))
+
+    @pytest.mark.parametrize(
+        ("changed", "message"),
+        [
+            ("None", "must return four tensors (train_images, train_labels, test_images, "
+             "test_labels), got a NoneType"),
+            ("a", "must return four tensors (train_images, train_labels, test_images, "
+             "test_labels), got a Tensor"),
+            ("a, b, c", "must return four tensors (train_images, train_labels, test_images, "
+             "test_labels), got a tuple of 3"),
+            ("[a, b, c, d, 10]", "must return four tensors (train_images, train_labels, "
+             "test_images, test_labels), got a list of 5"),
+            ("a.numpy(), b, c, d", "train_images must be a torch.Tensor, got a numpy.ndarray"),
+            ("a, b, c, [0, 4, 2]", "test_labels must be a torch.Tensor, got a builtins.list"),
+            ("a / 255, b, c, d", "train_images must be torch.uint8 of shape (N, C, H, W), "
+             "got torch.float32 of shape (6, 2, 8, 8)"),
+            ("a, b, c[:, 0], d", "test_images must be torch.uint8 of shape (N, C, H, W), "
+             "got torch.uint8 of shape (3, 8, 8)"),
+            ("a[..., 1:], b, c, d", "train_images must be square (H = W), got torch.uint8 of "
+             "shape (6, 2, 8, 7): crop, pad or resize them in the function"),
+            ("a, b.int(), c, d", "train_labels must be torch.int64 of shape (N,), "
+             "got torch.int32 of shape (6,)"),
+            ("a, b, c, d[:, None]", "test_labels must be torch.int64 of shape (N,), "
+             "got torch.int64 of shape (3, 1)"),
+            ("a[:0], b[:0], c, d", "train_images must not be empty, got torch.uint8 of shape "
+             "(0, 2, 8, 8)"),
+            ("a, b, c, d[:0]", "test_labels must not be empty, got torch.int64 of shape (0,)"),
+            ("a, b - 1, c, d", "train_labels must number the classes from 0, got the label -1"),
+            ("a[1:], b, c, d", "train_labels must have one label for each of the 5 train_images, "
+             "got 6"),
+            ("a, b, c, d[1:]", "test_labels must have one label for each of the 3 test_images, "
+             "got 2"),
+            ("a, b, c[:, :1], d", "test_images must have the (C, H, W) of train_images, "
+             "(2, 8, 8), got (1, 8, 8)"),
+            ("a, b, c[..., 1:, 1:], d", "test_images must have the (C, H, W) of train_images, "
+             "(2, 8, 8), got (2, 7, 7)"),
+        ],
+    )  # fmt: skip
+    def test_a_mistake_is_told(self, own: Callable[..., str], changed: str, message: str) -> None:
+        name = own(f"def images(root):\n    a, b, c, d = good(root)\n    return {changed}")
+        with pytest.raises(DatasetError) as caught:
+            load_dataset(name, Path("/nowhere"))
+        assert re.fullmatch(f"data set '{name}':? {re.escape(message)}", str(caught.value))
+
+    def test_a_constant_channel_can_be_normalized(self, own: Callable[..., str]) -> None:
+        got = load_dataset(
+            own("def images(root):\n    a, *rest = good(root)\n    return a.fill_(7), *rest"),
+            Path("/nowhere"),
+        )
+        assert torch.equal(got.std, torch.full((2,), 1 / 255))
+        normalized = normalize(got.train_images, got.mean, got.std)
+        assert normalized.abs().max() < 1e-4
+
+
+class TestResize:
+    def test_more_images_than_a_part_keep_their_order(self) -> None:
+        images = random_images(2500, 1, 4, 4)
+        whole = F.interpolate(images.float(), (6, 6), mode="bilinear", antialias=True).round()
+        assert torch.equal(snn_norm.data.dataset._resize(images, 6), whole.to(torch.uint8))
+
+    def test_shrinking_averages_over_all_pixels(self) -> None:
+        stripes = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+        stripes[..., ::4] = 252  # without antialiasing, whole stripes fall between the samples
+        small = snn_norm.data.dataset._resize(stripes, 8)
+        assert (small[..., 1:-1].int() - 63).abs().max() <= 20
+
+    def test_growing_is_plain_bilinear(self) -> None:
+        images = random_images(3, 3, 8, 8)
+        plain = F.interpolate(images.float(), (20, 20), mode="bilinear")
+        assert (snn_norm.data.dataset._resize(images, 20) - plain).abs().max() < 0.5001
+
+
+class TestBatches:
+    @given(n=st.integers(1, 40), size=st.integers(1, 45), seed=st.none() | st.integers(0, 2**40))
+    def test_they_part_the_data_set(self, n: int, size: int, seed: int | None) -> None:
+        images = torch.arange(n).reshape(n, 1, 1, 1)
+        generator = None if seed is None else seeded(seed)
+        got = list(batches(images, 10 * torch.arange(n), size, generator))
+        assert [len(part) for part, _ in got] == [size] * (n // size) + [n % size] * (n % size > 0)
+        assert all(torch.equal(10 * part.flatten(), labels) for part, labels in got)
+        order = torch.cat([part for part, _ in got]).flatten().tolist()
+        assert sorted(order) == list(range(n))
+        if generator is None:
+            assert order == list(range(n))
+
+    def test_a_seed_gives_an_order_of_its_own(self) -> None:
+        numbers = torch.arange(1000)
+
+        def order(seed: int) -> list[int]:
+            parts = batches(numbers, numbers, 64, seeded(seed))
+            return torch.cat([part for part, _ in parts]).tolist()
+
+        assert order(1) == order(1)
+        assert order(1) != order(2)
+        assert order(1) != numbers.tolist()
+
+    def test_the_next_epoch_has_another_order(self) -> None:
+        numbers, generator = torch.arange(1000), seeded(0)
+        first, second = (next(batches(numbers, numbers, 64, generator))[0] for _ in range(2))
+        assert not torch.equal(first, second)
+
+    def test_images_without_labels_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="each image needs a label, got 4 for 5 images"):
+            next(batches(torch.zeros(5, 1, 8, 8), torch.zeros(4), 2))
+
+
+class TestNormalize:
+    def test_training_images_get_mean_0_and_deviation_1(self, digits: Dataset) -> None:
+        normalized = normalize(digits.train_images, digits.mean, digits.std)
+        assert normalized.dtype == torch.float32
+        assert abs(normalized.mean().item()) < 1e-5
+        assert abs(normalized.std(correction=0).item() - 1) < 1e-5
+
+    def test_each_channel_has_its_own(self) -> None:
+        images = torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(1, 3, 1, 1)
+        mean, std = torch.tensor([0.5, 0.2, 0.0]), torch.tensor([0.5, 1.0, 0.25])
+        got = normalize(images, mean, std).flatten()
+        assert got.tolist() == pytest.approx([-1, 0, 4], abs=1e-7)
+        assert images.flatten().tolist() == [0, 51, 255]
+
+
+class TestCropAndFlip:
+    @given(n=st.integers(1, 5), channels=st.integers(1, 3), size=st.integers(1, 12),
+           seed=st.integers(0, 2**40))  # fmt: skip
+    @settings(deadline=None)
+    def test_each_is_a_window_of_the_padded_image(
+        self, n: int, channels: int, size: int, seed: int
+    ) -> None:
+        images = random_images(n, channels, size, size, seed=seed)
+        got = crop_and_flip(images, seeded(seed))
+        assert (got.shape, got.dtype) == (images.shape, torch.uint8)
+        padded = F.pad(images, (4, 4, 4, 4))
+        for image, around in zip(got, padded, strict=True):
+            windows = [
+                around[:, top : top + size, left : left + size]
+                for top in range(9)
+                for left in range(9)
+            ]
+            assert any(torch.equal(image, w) or torch.equal(image, w.flip(2)) for w in windows)
+
+    def test_every_shift_and_both_sides_are_equally_likely(self) -> None:
+        """One bright pixel left of the middle tells shift and side of each image."""
+        n = 40_000
+        images = torch.zeros(n, 1, 32, 32, dtype=torch.uint8)
+        images[:, :, 16, 10] = 255
+        got = crop_and_flip(images, seeded(0))
+        where = got.flatten(1).int().argmax(1)
+        rows, columns = where // 32, where % 32
+        mirrored = columns > 15
+        down = rows - 16 + 4
+        right = torch.where(mirrored, 31 - columns, columns) - 10 + 4
+        counts = ((down * 9 + right) * 2 + mirrored).bincount(minlength=162)
+        assert len(counts) == 162
+        expected = n / 162
+        chi_square = ((counts - expected).square() / expected).sum()
+        assert chi_square < 161 + 5 * (2 * 161) ** 0.5
+
+    def test_a_seed_gives_a_result_of_its_own(self) -> None:
+        images = random_images(50, 3, 8, 8)
+        assert torch.equal(crop_and_flip(images, seeded(1)), crop_and_flip(images, seeded(1)))
+        assert not torch.equal(crop_and_flip(images, seeded(1)), crop_and_flip(images, seeded(2)))
+
+    def test_height_and_width_may_differ(self) -> None:
+        assert crop_and_flip(random_images(5, 3, 6, 9), seeded(0)).shape == (5, 3, 6, 9)
+
+    def test_the_images_given_stay_as_they_are(self) -> None:
+        images = random_images(20, 3, 8, 8)
+        crop_and_flip(images, seeded(0)).fill_(0)
+        assert torch.equal(images, random_images(20, 3, 8, 8))

@@ -1,0 +1,534 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset, crop_and_flip, load_dataset, normalize
+from snn_norm.networks.cnn import SNNCNN
+from snn_norm.training.run import EpochResult, TrainingRun, chance_accuracy
+
+TRAIN, TEST, BATCH = 44, 13, 8
+
+
+def stripes(root: Path) -> tuple[Tensor, ...]:
+    """A data set of this test: noisy images whose label is the half that is bright."""
+    del root
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.arange(TRAIN + TEST) % 2
+    images = torch.randint(0, 120, (TRAIN + TEST, 1, 8, 8), generator=generator)
+    images[labels == 0, :, :4] += 100
+    images[labels == 1, :, 4:] += 100
+    images = images.to(torch.uint8)
+    return images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:]
+
+
+class Noisy(nn.Module):
+    """A user's norm that draws from every global generator."""
+
+    def __init__(self, num_features: int, num_steps: int | None = None) -> None:
+        super().__init__()
+        del num_steps
+        self.weight = nn.Parameter(torch.ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        noise = torch.randn(()) + np.random.randn() + random.gauss(0, 1)
+        return x * (1 + 0.1 * noise) * self.weight[:, None, None]
+
+
+class Fading(nn.Module):
+    """A user's network that learns, until it has seen so many training batches: then, nothing."""
+
+    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, **_: Any) -> None:
+        super().__init__()
+        self.classifier = nn.Linear(in_channels * image_size**2, num_classes)
+        self.register_buffer("batches_left", torch.tensor(self.lasts * math.ceil(TRAIN / BATCH)))
+
+    lasts = 2
+    """Epochs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(x.flatten(1))
+        alive = self.batches_left > 0
+        if self.training:
+            self.batches_left -= 1
+        return logits * alive
+
+
+class NeverLearning(Fading):
+    lasts = 0
+
+
+def config(**changes: Any) -> RunConfig:
+    keys: dict[str, Any] = {
+        "architecture": "ann",
+        "norm": "homeostatic",
+        "dataset": f"{__name__}:stripes",
+        "epochs": 3,
+        "seed": 42,
+        "batch_size": BATCH,
+        "learning_rate": 0.01,
+    }
+    if changes.get("architecture", "ann") in ("ann", "snn"):
+        keys["width"] = 2
+    if changes.get("architecture") == "snn":
+        keys |= {"width": 4, "num_steps": 4}
+    return RunConfig(**{**keys, **changes})
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_dataset(f"{__name__}:stripes", Path())
+
+
+def numbers(run: TrainingRun) -> list[EpochResult]:
+    """What it measured, without the times."""
+    untimed = {"images_per_second": 0.0, "epoch_seconds": 0.0}
+    return [dataclasses.replace(result, **untimed) for result in run.history]
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    loaded: dict[str, Any] = torch.load(file, weights_only=True)
+    return loaded
+
+
+def assert_bit_for_bit(ours: TrainingRun, theirs: TrainingRun) -> None:
+    assert numbers(ours) == numbers(theirs)
+    for part in ("model", "optimizer", "scheduler"):
+        torch.testing.assert_close(
+            ours.state_dict()[part], theirs.state_dict()[part], rtol=0, atol=0
+        )
+
+
+class TestResume:
+    @pytest.mark.parametrize("changes", [{}, {"validation_fraction": 0.25}, {"precision": "bf16"}])
+    @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
+    @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+    @pytest.mark.parametrize("architecture", ["ann", "snn"])
+    def test_after_any_epoch_it_goes_on_as_undisturbed(
+        self, data: Dataset, architecture: str, optimizer: str, norm: str, changes: dict[str, Any]
+    ) -> None:
+        keys = config(
+            architecture=architecture,
+            optimizer=optimizer,
+            norm=norm,
+            augment=True,
+            warmup_epochs=1,
+            weight_decay=0.01,
+            **changes,
+        )
+        undisturbed = TrainingRun(keys, data)
+        states = [through_a_file(undisturbed.state_dict())]
+        for _ in undisturbed.epochs():
+            states.append(through_a_file(undisturbed.state_dict()))
+        assert len(states) == 4
+        for epoch, state in enumerate(states):
+            resumed = TrainingRun(keys, data)
+            resumed.load_state_dict(state)
+            assert len(resumed.history) == epoch
+            torch.rand(3), np.random.rand(3), random.random()
+            for _ in resumed.epochs():
+                pass
+            assert_bit_for_bit(resumed, undisturbed)
+
+    def test_a_loaded_state_is_what_was_saved(self, data: Dataset) -> None:
+        run, fresh = (TrainingRun(config(), data) for _ in range(2))
+        run.run_epoch()
+        fresh.load_state_dict(through_a_file(run.state_dict()))
+        assert fresh.history == run.history
+        assert_bit_for_bit(fresh, run)
+
+    def test_from_before_a_key_was_there(self, data: Dataset) -> None:
+        run, fresh = (TrainingRun(config(), data) for _ in range(2))
+        run.run_epoch()
+        state = run.state_dict()
+        for key in ("validation_fraction", "precision", "compile"):
+            del state["config"][key]
+        for name in ("validation_loss", "validation_accuracy"):
+            del state["history"][0][name]
+        fresh.load_state_dict(state)
+        assert_bit_for_bit(fresh, run)
+        with pytest.raises(ValueError, match="the state is that of"):
+            TrainingRun(config(validation_fraction=0.25), data).load_state_dict(state)
+
+    @pytest.mark.parametrize("change", [{"seed": 43}, {"norm": "batchnorm"}, {"epochs": 4}])
+    def test_not_with_another_configuration(self, data: Dataset, change: dict[str, Any]) -> None:
+        run, other = TrainingRun(config(), data), TrainingRun(config(**change), data)
+        run.run_epoch()
+        untouched = TrainingRun(config(**change), data)
+        with pytest.raises(ValueError, match=r"the state is that of .*this run is"):
+            other.load_state_dict(run.state_dict())
+        assert_bit_for_bit(other, untouched)
+
+
+@pytest.mark.parametrize("architecture", ["ann", "snn"])
+@pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy", "none"])
+def test_bf16_is_near_float32_and_keeps_float32(
+    data: Dataset, architecture: str, norm: str
+) -> None:
+    runs = [
+        TrainingRun(config(architecture=architecture, norm=norm, precision=precision), data)
+        for precision in ("float32", "bf16")
+    ]
+    exact, rounded = (run.run_epoch() for run in runs)
+    assert rounded.train_loss != exact.train_loss
+    assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.15)
+    floating = [v for v in runs[1].model.state_dict().values() if v.is_floating_point()]
+    assert {value.dtype for value in floating} == {torch.float32}
+
+
+class NoValues(TorchDispatchMode):
+    """Refuses what makes the host wait for a device's value: item(), bool(), float(), nonzero()."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        assert func.overloadpacket not in (
+            torch.ops.aten._local_scalar_dense,
+            torch.ops.aten.nonzero,
+        )
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize(
+    ("architecture", "norm"),
+    [("ann", "homeostatic"), ("snn", "none"), ("snn", "bntt"), ("snn", "homeostatic")],
+)
+def test_a_step_waits_for_no_value(
+    data: Dataset, architecture: str, norm: str, precision: str
+) -> None:
+    keys = config(architecture=architecture, norm=norm, precision=precision)
+    model, bf16 = TrainingRun(keys, data).model, precision == "bf16"
+    with NoValues():
+        images = crop_and_flip(data.train_images[:BATCH], torch.Generator().manual_seed(1))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(normalize(images, data.mean, data.std))
+        F.cross_entropy(logits.float(), data.train_labels[:BATCH]).backward()
+    with pytest.raises(AssertionError), NoValues():
+        logits.sum().item()
+
+
+class TestSeed:
+    @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
+    def test_the_same_gives_the_same(self, data: Dataset, norm: str) -> None:
+        first = TrainingRun(config(norm=norm, augment=True), data)
+        list(first.epochs())
+        # A run between the two, with another seed, must leave no trace.
+        between = TrainingRun(config(norm=norm, augment=True, seed=7), data)
+        list(between.epochs())
+        second = TrainingRun(config(norm=norm, augment=True), data)
+        list(second.epochs())
+        assert_bit_for_bit(first, second)
+        assert numbers(between) != numbers(first)
+
+    def test_decides_the_initial_weights(self, data: Dataset) -> None:
+        weights = [
+            TrainingRun(config(seed=seed), data).model.state_dict()["classifier.weight"]
+            for seed in (1, 1, 2)
+        ]
+        assert torch.equal(weights[0], weights[1])
+        assert not torch.equal(weights[0], weights[2])
+
+    def test_each_epoch_draws_anew(self, data: Dataset) -> None:
+        drawn: list[Tensor] = []
+        run = TrainingRun(config(learning_rate=1e-30, augment=True), data)
+        run.model.register_forward_pre_hook(lambda *hooked: drawn.append(hooked[1][0]))
+        sums = []
+        for _ in range(2):
+            drawn.clear()
+            run.run_epoch()
+            sums.append(torch.cat(drawn[: math.ceil(TRAIN / BATCH)]).sum((1, 2, 3)))
+        assert not torch.equal(*sums)  # another order
+        assert not torch.allclose(*(s.sort().values for s in sums))  # other crops
+
+
+class TestMeasurements:
+    def test_test_accuracy_and_loss_are_the_networks(self, data: Dataset) -> None:
+        run = TrainingRun(config(), data)
+        result = run.run_epoch()
+        with torch.no_grad():
+            logits = run.model.eval()(normalize(data.test_images, data.mean, data.std))
+        expected = (logits.argmax(1) == data.test_labels).float().mean().item()
+        assert result.test_accuracy == pytest.approx(expected)
+        loss = F.cross_entropy(logits, data.test_labels).item()
+        assert result.test_loss == pytest.approx(loss, rel=1e-5)
+
+    def test_training_numbers_are_those_of_its_batches(self, data: Dataset) -> None:
+        run = TrainingRun(config(), data)
+        logits: list[Tensor] = []
+        run.model.register_forward_hook(lambda *hooked: logits.append(hooked[2].detach()))
+        order: list[Tensor] = []
+        run.model.register_forward_pre_hook(lambda *hooked: order.append(hooked[1][0]))
+        result = run.run_epoch()
+        count = math.ceil(TRAIN / BATCH)
+        images = normalize(data.train_images, data.mean, data.std)
+        seen = torch.cat(order[:count])
+        index = (seen[:, None] == images).flatten(2).all(2).int().argmax(1)
+        assert sorted(index.tolist()) == list(range(TRAIN))
+        labels = data.train_labels[index]
+        loss = F.cross_entropy(torch.cat(logits[:count]), labels).item()
+        assert result.train_loss == pytest.approx(loss, rel=1e-5)
+        hits = (torch.cat(logits[:count]).argmax(1) == labels).float().mean().item()
+        assert result.train_accuracy == pytest.approx(hits)
+
+    def test_it_learns_and_says_so(self, data: Dataset) -> None:
+        run = TrainingRun(config(epochs=10), data)
+        results = list(run.epochs())
+        assert [result.epoch for result in results] == list(range(1, 11))
+        assert run.outcome == "completed"
+        assert run.best is not None
+        assert run.best.test_accuracy > 0.9
+
+    def test_every_image_is_reported_once(self, data: Dataset) -> None:
+        counts: list[int] = []
+        TrainingRun(config(), data).run_epoch(counts.append)
+        assert counts == [8, 8, 8, 8, 8, 4]
+
+    @pytest.mark.parametrize("norm", ["bntt", "homeostatic", "none"])
+    def test_spike_rates_are_snntorchs(self, data: Dataset, norm: str) -> None:
+        run = TrainingRun(config(architecture="snn", norm=norm), data)
+        result = run.run_epoch()
+        slow = SNNCNN(
+            norm,
+            num_steps=4,
+            neuron="snntorch",
+            in_channels=1,
+            num_classes=2,
+            image_size=8,
+            width=4,
+        )
+        slow.load_state_dict(run.model.state_dict(), strict=False)
+        spikes: dict[str, list[Tensor]] = {layer: [] for layer in slow.neurons}
+        for layer, neuron in slow.neurons.items():
+            neuron.register_forward_hook(
+                lambda *hooked, layer=layer: spikes[layer].append(hooked[2])
+            )
+        with torch.no_grad():
+            slow.eval()(normalize(data.test_images, data.mean, data.std))
+        expected = {layer: torch.stack(steps).mean().item() for layer, steps in spikes.items()}
+        assert list(result.spike_rates) == [f"conv{n}" for n in range(1, 7)] + ["hidden"]
+        assert result.spike_rates == pytest.approx(expected, abs=1e-3)
+        assert result.spike_rates["conv1"] > 0
+        assert result.metrics()["spike_rate.hidden"] == result.spike_rates["hidden"]
+
+    def test_metrics_of_an_artificial_network(self, data: Dataset) -> None:
+        result = TrainingRun(config(), data).run_epoch()
+        assert result.metrics().keys() == {
+            "train_loss",
+            "train_accuracy",
+            "test_loss",
+            "test_accuracy",
+            "images_per_second",
+            "epoch_seconds",
+        }
+        assert 0 < TRAIN / result.images_per_second < result.epoch_seconds
+
+
+class TestOutcome:
+    def test_a_spiking_network_without_norm_collapses_on_digits(self) -> None:
+        keys = config(
+            architecture="snn",
+            norm="none",
+            dataset="digits",
+            epochs=6,
+            batch_size=64,
+            learning_rate=1e-3,
+            stop_when_collapsed_after=3,
+        )
+        run = TrainingRun(keys, load_dataset("digits", Path(), image_size=16))
+        assert [result.epoch for result in run.epochs()] == [1, 2, 3]
+        assert run.outcome == "collapsed"
+
+    @pytest.mark.parametrize("norm", ["batchnorm", "none"])
+    def test_numbers_beyond_range_diverge(self, data: Dataset, norm: str) -> None:
+        run = TrainingRun(config(learning_rate=1e30, norm=norm, epochs=5), data)
+        results = list(run.epochs())
+        assert len(results) < 5
+        assert run.outcome == "diverged"
+        assert not math.isfinite(results[-1].train_loss) or not math.isfinite(results[-1].test_loss)
+        assert run.best is None or run.best.is_finite
+
+    @pytest.mark.parametrize(
+        ("network", "stop_after", "epochs"),
+        [
+            ("NeverLearning", 2, 2),
+            ("NeverLearning", None, 6),
+            ("Fading", 2, 4),
+            ("Fading", None, 6),
+        ],
+    )
+    def test_collapsed_from_the_start_or_later(
+        self, data: Dataset, network: str, stop_after: int | None, epochs: int
+    ) -> None:
+        keys = config(
+            architecture=f"{__name__}:{network}", stop_when_collapsed_after=stop_after, epochs=6
+        )
+        run = TrainingRun(keys, data)
+        assert len(list(run.epochs())) == epochs
+        assert run.outcome == "collapsed"
+        assert run.best is not None
+        if network == "Fading":
+            assert run.best.test_accuracy > 0.8
+            assert run.best.epoch <= 2
+
+    @pytest.mark.parametrize(
+        ("accuracies", "epochs", "stop_after", "outcome"),
+        [
+            ([], 3, None, None),
+            ([0.5, 0.5], 3, None, None),
+            ([0.5, 0.5, 0.5], 3, None, "collapsed"),
+            ([0.5, 0.5, 0.5], 4, None, None),
+            ([0.5, 0.5, 0.99], 3, None, "completed"),
+            ([0.99, 0.5, 0.5], 3, None, "completed"),
+            ([0.99, 0.5, 0.5, 0.5], 4, None, "collapsed"),
+            ([0.5], 1, None, "collapsed"),
+            ([0.99], 1, None, "completed"),
+            ([0.5], 4, 2, None),
+            ([0.5, 0.5], 4, 2, "collapsed"),
+            ([0.5, 0.99, 0.5], 4, 2, None),
+            ([0.5, 0.5], 2, 5, "collapsed"),
+            ([0.99, math.nan], 4, None, "diverged"),
+            ([math.nan], 1, None, "diverged"),
+        ],
+    )
+    def test_by_the_history(
+        self,
+        data: Dataset,
+        accuracies: list[float],
+        epochs: int,
+        stop_after: int | None,
+        outcome: str | None,
+    ) -> None:
+        run = TrainingRun(config(epochs=epochs, stop_when_collapsed_after=stop_after), data)
+        run.history = [measured(n, a, a) for n, a in enumerate(accuracies, start=1)]
+        assert run.outcome == outcome
+
+    def test_at_chance_on_both_sets_or_not_at_all(self, data: Dataset) -> None:
+        run = TrainingRun(config(), data)
+        run.history = [measured(n, 0.99, 0.5) for n in (1, 2, 3)]
+        assert run.outcome == "completed"
+        run.history = [measured(n, 0.5, 0.99) for n in (1, 2, 3)]
+        assert run.outcome == "completed"
+
+    def test_best_is_the_first_of_the_finite_ones(self, data: Dataset) -> None:
+        run = TrainingRun(config(), data)
+        assert run.best is None
+        run.history = [measured(n, a, a) for n, a in enumerate([0.7, 0.9, 0.9, 0.8], start=1)]
+        run.history.append(dataclasses.replace(measured(5, 1, 1), test_loss=math.inf))
+        run.history.append(dataclasses.replace(measured(6, 1, 1), train_loss=math.nan))
+        assert run.best == run.history[1]
+
+
+def measured(epoch: int, train: float, test: float) -> EpochResult:
+    """An epoch of these accuracies; NaN stands for a loss of NaN and an accuracy of chance."""
+    loss = math.nan if math.isnan(test) else 1.0
+    train, test = (0.5 if math.isnan(accuracy) else accuracy for accuracy in (train, test))
+    return EpochResult(epoch, loss, train, loss, test, 1.0, 1.0)
+
+
+class TestChance:
+    def test_is_the_largest_class_and_three_deviations(self) -> None:
+        labels = torch.tensor([0] * 60 + [1] * 40)
+        assert chance_accuracy(labels) == pytest.approx(0.6 + 3 * math.sqrt(0.6 * 0.4 / 100))
+
+    def test_guessing_seldom_exceeds_it(self) -> None:
+        labels = torch.randint(0, 10, (1000,), generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(1)
+        guesses = torch.randint(0, 10, (500, 1000), generator=generator)
+        accuracies = (guesses == labels).double().mean(1)
+        assert (accuracies > chance_accuracy(labels)).double().mean() < 0.01
+        assert chance_accuracy(labels) < 0.16
+
+
+class TestOptimizer:
+    STEPS = math.ceil(TRAIN / BATCH)
+
+    def rates(self, data: Dataset, **keys: Any) -> list[float]:
+        """The learning rate of each training step, and the one that would come next."""
+        run = TrainingRun(config(learning_rate=0.5, **keys), data)
+
+        def rate(_: int = 0) -> None:
+            found.append(run.state_dict()["optimizer"]["param_groups"][0]["lr"])
+
+        found: list[float] = []
+        rate()
+        for _ in range(run.config.epochs):
+            run.run_epoch(rate)
+        return found
+
+    def test_constant(self, data: Dataset) -> None:
+        assert set(self.rates(data, schedule="constant")) == {0.5}
+
+    def test_cosine_ends_at_zero(self, data: Dataset) -> None:
+        rates = self.rates(data, schedule="cosine")
+        total = 3 * self.STEPS
+        expected = [0.25 * (1 + math.cos(math.pi * step / total)) for step in range(total + 1)]
+        assert rates == pytest.approx(expected)
+        assert rates[0] == 0.5
+        assert rates[-1] == pytest.approx(0, abs=1e-12)
+
+    @pytest.mark.parametrize("schedule", ["constant", "cosine"])
+    def test_warm_up_rises_to_the_peak(self, data: Dataset, schedule: str) -> None:
+        rates = self.rates(data, schedule=schedule, warmup_epochs=2)
+        warm = 2 * self.STEPS
+        assert rates[:warm] == sorted(rates[:warm])
+        assert rates[warm] == pytest.approx(0.5)
+        assert max(rates) == pytest.approx(0.5)
+        assert rates[warm // 2] == pytest.approx(0.25, rel=0.2)
+        assert rates[-1] == pytest.approx(0 if schedule == "cosine" else 0.5, abs=1e-12)
+
+    @pytest.mark.parametrize(
+        ("keys", "group"),
+        [
+            ({"optimizer": "sgd"}, {"momentum": 0.9, "weight_decay": 0.0}),
+            ({"optimizer": "sgd", "momentum": 0.5, "weight_decay": 0.1}, {"momentum": 0.5}),
+            ({"optimizer": "adam", "weight_decay": 0.1}, {"weight_decay": 0.1}),
+            ({"optimizer": "adamw", "weight_decay": 0.1}, {"weight_decay": 0.1}),
+        ],
+    )
+    def test_its_settings(
+        self, data: Dataset, keys: dict[str, Any], group: dict[str, float]
+    ) -> None:
+        found = TrainingRun(config(**keys), data).state_dict()["optimizer"]["param_groups"]
+        assert len(found) == 1
+        assert group.items() <= found[0].items()
+
+    def test_decay_is_decoupled_with_adamw_alone(self, data: Dataset) -> None:
+        norms = {}
+        for optimizer in ("adam", "adamw"):
+            keys = config(optimizer=optimizer, weight_decay=50.0, epochs=1)
+            run = TrainingRun(keys, data)
+            run.run_epoch()
+            norms[optimizer] = run.model.get_parameter("hidden.weight").norm().item()
+        assert norms["adamw"] < 0.5 * norms["adam"]
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"norm": "bntt"}, "got 'bntt'"),
+        ({"architecture": "cnn"}, "got 'cnn'"),
+        ({"norm": "no_such_module:norm"}, "cannot import 'no_such_module'"),
+    ],
+)
+def test_a_network_that_cannot_be_built(data: Dataset, change: dict[str, str], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        TrainingRun(config(**change), data)
