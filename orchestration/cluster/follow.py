@@ -15,10 +15,10 @@ from orchestration.progress.watch import Watch
 from orchestration.store.base import Storage
 from orchestration.store.lease import holder
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.problems import did_you_mean
 from services.jobs import Job, JobServer
 from services.server import ServiceError
 from services.settings import Settings
+from snn_norm.wording import did_you_mean
 
 __all__ = ["follow", "log_path", "newest_job", "print_local", "print_remote"]
 

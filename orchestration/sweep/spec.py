@@ -14,11 +14,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.grid import Given, axes_of, cells_of, check_size, trials_of
-from orchestration.sweep.problems import Problems, described, did_you_mean, in_words
+from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
+from snn_norm.wording import described, did_you_mean, in_words
 
 __all__ = ["GRID_KEYS", "Resources", "SweepSpec", "packaged_specs"]
 

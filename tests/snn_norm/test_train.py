@@ -151,7 +151,13 @@ def test_help_names_every_key_and_its_default(capsys: pytest.CaptureFixture[str]
     [
         (["--learning-rate", "nan"], ["--learning-rate"]),
         (["--seed", "1.5", "--width", "0", "--optimizer", "rms"], ["--seed", "--width", "--optim"]),
-        (["--epochs", "0", "--batch-size", "many"], ["--epochs", "--batch-size"]),
+        (
+            ["--epochs", "0", "--batch-size", "many"],
+            [
+                "--epochs: must be at least 1, got",
+                "--batch-size: must be a whole number, got 'many'",
+            ],
+        ),
         (["--num-steps", "5"], ["num_steps belongs to the spiking network"]),
         (["--precision", "fp16"], ["--precision: must be float32, or bf16 for"]),
         (["--norm", "bntt"], ["got 'bntt'"]),
