@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import ray
 
-from services.server import ServiceError
+from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
 __all__ = ["local_ray"]

@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # the keeper need not load torch
     from orchestration.sweep.spec import SweepSpec
 
 __all__ = [
-    "KEPT",
     "SPEC_FILE",
     "digest",
     "forget",
@@ -40,9 +39,6 @@ __all__ = [
 ]
 
 SPEC_FILE = "spec.json"
-KEPT = "kept: should its driver or the head of the cluster die, the sweep goes on by itself"
-"""What a job tells once its submission lies in the checkpoint store."""
-
 _KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"
 _OURS = ("orchestration", "services", "snn_norm")

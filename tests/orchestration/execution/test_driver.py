@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
-from orchestration.execution.driver import plan_sweep
+from orchestration.execution.planning import plan_sweep
 from orchestration.record.client import connect
 from services.settings import Settings
 
