@@ -32,6 +32,15 @@ def remembering(root: Path) -> tuple[torch.Tensor, ...]:
     return images, labels, images, labels
 
 
+def broken(root: Path) -> tuple[torch.Tensor, ...]:
+    raise KeyError(root.name)
+
+
+def leaving(root: Path) -> tuple[torch.Tensor, ...]:
+    del root
+    sys.exit(3)
+
+
 @pytest.fixture
 def called() -> list[Path]:
     roots.clear()
@@ -167,6 +176,8 @@ def test_help_names_every_key_and_its_default(capsys: pytest.CaptureFixture[str]
         (["--architecture", f"{__name__}:remembering"], ["must take (norm="]),
         (["--dataset", "imagenet"], ["got 'imagenet'"]),
         (["--dataset", f"{__name__}:roots"], ["data set"]),
+        (["--dataset", f"{__name__}:broken"], ["could not be loaded: KeyError: 'data'"]),
+        (["--dataset", f"{__name__}:leaving"], ["could not be loaded: SystemExit: 3"]),
         (["--device", "nonsense"], ["--device: 'nonsense' cannot be used here"]),
     ],
     ids=lambda value: " ".join(value),
