@@ -11,11 +11,11 @@ import stamina
 from orchestration.errors import FAILED, WRONG_INPUT, InputError
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Note, Watch
-from orchestration.sweep.problems import did_you_mean
 from services.errors import ServiceError
 from services.jobs import Job, JobServer
 from services.settings import Settings
 from services.tracking import reading_uri
+from snn_norm.wording import did_you_mean
 
 __all__ = ["There"]
 

@@ -89,7 +89,8 @@ def read_archive(path: Path) -> SweepArchive:
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
     spec = sweep["spec"]
-    return SweepArchive(sweep["name"], None if spec is None else json.dumps(spec, separators=(",", ":")), found)
+    text = None if spec is None else json.dumps(spec, separators=(",", ":"))
+    return SweepArchive(sweep["name"], text, found)
 
 
 def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
