@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.store.base import Storage
 from services.jobs import Job, JobServer
+from snn_norm.imports import OUR_PACKAGES
 
 if TYPE_CHECKING:  # the keeper need not load torch
     from orchestration.sweep.spec import SweepSpec
@@ -41,7 +42,6 @@ __all__ = [
 SPEC_FILE = "spec.json"
 _KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"
-_OURS = ("orchestration", "services", "snn_norm")
 
 
 def send(server: JobServer, folder: Path) -> Job:
@@ -103,7 +103,7 @@ def user_modules(root: Path) -> dict[str, Path]:
     """
     found = {}
     for name, module in list(sys.modules.items()):
-        if "." in name or name in _OURS:
+        if "." in name or name in OUR_PACKAGES:
             continue
         # A package without an __init__.py has no file, but folders.
         file = getattr(module, "__file__", None)
