@@ -101,7 +101,7 @@ def source_digest(reference: str) -> str:
 def _is_defined(target: Any, naming: ModuleType) -> bool:
     """Whether a module's source defines the object, be it this one or one that it imports."""
     home = sys.modules.get(getattr(target, "__module__", ""))
-    defined = getattr(home, getattr(target, "__name__", ""), None)
+    defined: Any = getattr(home, getattr(target, "__name__", ""), None)
     return home is naming or inspect.unwrap(defined) is inspect.unwrap(target)
 
 

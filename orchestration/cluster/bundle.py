@@ -74,8 +74,9 @@ def sweep_of(folder: Path) -> str:
 
 
 def digest(spec_json: str) -> str:
-    """Tells a spec from any other."""
-    return hashlib.sha256(spec_json.encode()).hexdigest()[:16]
+    """Tells a spec from any other; the order of keys does not count."""
+    text = json.dumps(json.loads(spec_json), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:

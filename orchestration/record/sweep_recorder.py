@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Collection
 from statistics import fmean
 from typing import Any, cast
@@ -102,11 +103,10 @@ class SweepBooks:
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed, with this very spec."""
-        parents = self._runs("sweep")
-        return bool(parents) and (
-            parents[0].data.tags.get(STATUS_TAG) == "completed"
-            and spec_from_tags(parents[0].data.tags) == spec.to_json()
-        )
+        tags = parents[0].data.tags if (parents := self._runs("sweep")) else {}
+        if tags.get(STATUS_TAG) != "completed":
+            return False
+        return bool(json.loads(spec_from_tags(tags) or "null") == json.loads(spec.to_json()))
 
     @_insist
     def recorded(self) -> list[RecordedRun]:

@@ -165,9 +165,11 @@ class SweepSpec(_Section):
         return cls._checked(Document(data), None)
 
     def to_json(self) -> str:
-        """The spec as one line of JSON: equal specs give equal text."""
-        data = self.model_dump(mode="json", exclude_none=True)
-        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+        """The spec as one line of JSON; an entry's keys keep the order in which they are crossed.
+
+        Equal specs give equal data, but not equal text: the order of keys makes no other spec.
+        """
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
 
     def cells(self) -> list[RunConfig]:
         """Each combination of the grid once, with the first seed; imports no user's code."""
