@@ -106,6 +106,7 @@ class TrainingRun:
     def __init__(
         self, config: RunConfig, dataset: Dataset, *, device: torch.device | str = "cpu"
     ) -> None:
+        dataset.check_fits(config.architecture, config.num_steps)
         keep_freed_memory()
         self.config = config
         self.history: list[EpochResult] = []
