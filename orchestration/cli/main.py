@@ -86,12 +86,17 @@ _fresh = click.option(
 @_spec
 @_fresh
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else.")
-def plan(spec: str, fresh: bool, as_json: bool) -> None:
+@click.option("--data", is_flag=True, help="Load each data set too, as run does first.")
+def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     """Check SPEC and say what would run; start nothing."""
     from orchestration.execution.planning import plan_sweep
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
+    if data:
+        from orchestration.execution.preflight import check_data
+
+        check_data(sweep, Settings.from_environment())
     planned = plan_sweep(sweep, fresh=fresh)
     if as_json:
         click.echo(json.dumps({"name": sweep.name, **planned.to_dict()}, indent=2))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError
 from orchestration.store.base import Storage
-from orchestration.store.lease import holder
+from orchestration.store.lease import Holder, holder
 from orchestration.store.open import sweep_storage
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -45,7 +45,7 @@ class Here:
 
     def drivers(self, names: Sequence[str]) -> dict[str, str]:
         """Who drives which of these sweeps."""
-        found = {name: holder(self._storage(name)) for name in names}
+        found = {name: _driver(self._storage(name)) for name in names}
         return {name: str(driver) for name, driver in found.items() if driver}
 
     def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:
@@ -76,24 +76,37 @@ class Here:
             InputError: nobody drives it, or somebody on another machine.
         """
         storage = self._storage(name)
-        driver = holder(storage)
+        driver = _driver(storage)
         if driver is None:
             raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
         if not driver.is_here:
             raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
         os.kill(driver.pid, signal.SIGINT)
-        while holder(storage) == driver:
+        while _driver(storage) == driver:
             time.sleep(_LOOK_SECONDS)
 
     def _storage(self, name: str) -> Storage:
         return sweep_storage(self._settings, name)
 
 
+def _driver(storage: Storage) -> Holder | None:
+    """Who drives a sweep. In S3 a lease outlives its holder by a while, but not here."""
+    driver = holder(storage)
+    if driver is not None and driver.is_here:
+        try:
+            os.kill(driver.pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:  # somebody else's, which lives
+            pass
+    return driver
+
+
 def _lines(path: Path, storage: Storage, to_the_end: bool) -> Iterator[str]:
     with path.open(encoding="utf-8") as file:
         part = ""
         while True:
-            driven = to_the_end and holder(storage) is not None
+            driven = to_the_end and _driver(storage) is not None
             while text := file.readline():
                 part += text
                 if part.endswith("\n"):

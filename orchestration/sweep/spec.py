@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+)
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.grid import Given, axes_of, cells_of, check_size, trials_of
@@ -120,6 +128,7 @@ class SweepSpec(_Section):
         "sweep", description="whose finished trials count: this sweep's, or any on the server"
     )
     stop_when_collapsed: CollapseRule | None = None
+    _source: Document = PrivateAttr(Document())
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
@@ -173,7 +182,7 @@ class SweepSpec(_Section):
 
     def cells(self) -> list[RunConfig]:
         """Each combination of the grid once, with the first seed; imports no user's code."""
-        return self._cells(self._problems())
+        return self._cells(self.problems())
 
     def axes(self) -> tuple[str, ...]:
         """The keys that tell cells apart, and head the columns of tables: architecture, norm, …"""
@@ -186,7 +195,7 @@ class SweepSpec(_Section):
             SpecError: the user's own code cannot be imported.
         """
         references = References()
-        cells = self._cells(self._problems(), references)
+        cells = self._cells(self.problems(), references)
         return trials_of(cells, self.seeds, axes_of(self.grid, cells), references)
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
@@ -204,8 +213,9 @@ class SweepSpec(_Section):
             common["stop_when_collapsed_after"] = Given(rule.after_epochs, path)
         return common
 
-    def _problems(self) -> Problems:
-        return Problems(Document(self.model_dump(mode="json")))
+    def problems(self) -> Problems:
+        """Collects what is found wrong with the spec later, with its file and lines."""
+        return Problems(self._source)
 
     @classmethod
     def _checked(cls, source: Document, references: References | None) -> Self:
@@ -215,6 +225,7 @@ class SweepSpec(_Section):
         except pydantic.ValidationError as invalid:
             _note_shape(invalid, problems)
             raise problems.error() from None
+        spec._source = source
         _note_double_seeds(spec.seeds, problems)
         check_size(spec.grid, len(spec.seeds), problems)
         spec._cells(problems, references)

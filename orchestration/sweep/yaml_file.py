@@ -43,15 +43,17 @@ FieldPath = tuple[str | int, ...]
 class Document:
     """A spec as it was given: plain data, its name for messages, and its lines.
 
+    All compare equal, as specs do that say the same in other words.
+
     Args:
         data: mappings, lists and scalars.
         name: the file as the user named it; None for data given from Python.
         lines: the line, from 1, of each value.
     """
 
-    data: Any
-    name: str | None = None
-    lines: Mapping[FieldPath, int] = field(default_factory=dict)
+    data: Any = field(default=None, compare=False)
+    name: str | None = field(default=None, compare=False)
+    lines: Mapping[FieldPath, int] = field(default_factory=dict, compare=False)
 
     def line(self, path: FieldPath) -> int | None:
         """The line of the value at ``path``, or of the nearest thing around it."""

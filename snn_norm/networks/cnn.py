@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
 from snn_norm.neurons.layers import LIF, LeakyReadout, State
 from snn_norm.neurons.recurrence import stretches
-from snn_norm.norms.make import make_norm
+from snn_norm.norms.make import check_own, make_norm
 from snn_norm.norms.temporal import TemporalNorm2d
 from snn_norm.references import is_reference, load_reference
 
@@ -308,12 +308,10 @@ def make_model(architecture: str, **keys: object) -> nn.Module:
     if architecture in ARCHITECTURES:
         return ARCHITECTURES[architecture](**keys)
     if is_reference(architecture):
-        model = load_reference(architecture)(**keys)
-        if not isinstance(model, nn.Module):
-            raise ValueError(
-                f"architecture {architecture!r} must make a torch.nn.Module, "
-                f"got a {type(model).__name__}"
-            )
+        model: nn.Module = load_reference(architecture)(**keys)
+        check_own(architecture, model)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise ValueError(f"{architecture} has no parameters to train")
         return model
     raise ValueError(
         f"architecture must be one of {', '.join(ARCHITECTURES)}, or package.module:name, "
