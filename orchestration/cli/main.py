@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.cli import archives, sweeps
 from orchestration.cli.console import err, out, print_results
-from orchestration.cli.sweeps import COMMANDS
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from orchestration.report.forms import FORMATS
 from services.errors import ServiceError
@@ -70,7 +70,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in COMMANDS:
+for _command in (*sweeps.COMMANDS, *archives.COMMANDS):
     cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")

@@ -31,11 +31,13 @@ class SweepArchive:
 
     Args:
         name: the sweep's.
+        status: completed, failed or stopped, as its last driver left it.
         spec: the JSON of its spec; None where none was recorded.
         trials: its finished trials, the earliest started first.
     """
 
     name: str
+    status: str
     spec: str | None
     trials: tuple[FinishedTrial, ...]
 
@@ -49,6 +51,7 @@ def write_archive(archive: SweepArchive, path: Path) -> None:
     head = {
         "snn_sweep_archive": _VERSION,
         "name": archive.name,
+        "status": archive.status,
         "spec": None if archive.spec is None else json.loads(archive.spec),
     }
     lines = [head, *map(_trial_line, archive.trials)]
@@ -90,7 +93,7 @@ def read_archive(path: Path) -> SweepArchive:
         raise InputError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
     spec = sweep["spec"]
     text = None if spec is None else json.dumps(spec, separators=(",", ":"))
-    return SweepArchive(sweep["name"], text, found)
+    return SweepArchive(sweep["name"], sweep["status"], text, found)
 
 
 def _trial_line(trial: FinishedTrial) -> dict[str, Any]:

@@ -73,9 +73,8 @@ def write_finished(
     trial: FinishedTrial,
     experiment_id: str,
     parent_run_id: str,
-    begun: Mapping[str, str],
-) -> str:
-    """Write a trial as a run of a sweep, in all that it says; give the run's id.
+) -> None:
+    """Write a trial as a run of a sweep, in all that it says.
 
     May be repeated after an error: it goes on with the run that it had begun.
 
@@ -84,19 +83,21 @@ def write_finished(
         trial: what to write.
         experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
-        begun: runs of the sweep by the run that they are a copy of.
     """
     tags: dict[str, Any] = {**trial.tags, PARENT_TAG: parent_run_id, COPIED_TAG: trial.run_id}
     # Last of all: a run that says how its trial ended, says all.
     outcome = tags.pop(OUTCOME_TAG)
-    run_id = begun.get(trial.run_id)
-    if run_id is None:
-        run = client.create_run(experiment_id, trial.started, tags, run_name=trial.label)
-        run_id = str(run.info.run_id)
+    copies = f"tags.`{COPIED_TAG}` = '{trial.run_id}'"
+    begun = client.search_runs([experiment_id], copies, max_results=1)
+    run = (
+        begun[0]
+        if begun
+        else client.create_run(experiment_id, trial.started, tags, run_name=trial.label)
+    )
+    run_id = run.info.run_id
     client.log_batch(run_id, params=[Param(*one) for one in trial.params.items()])
     metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]
     for first in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
     client.set_tag(run_id, OUTCOME_TAG, outcome)
     client.set_terminated(run_id, "FINISHED", trial.ended)
-    return run_id
