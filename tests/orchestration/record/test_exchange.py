@@ -23,7 +23,6 @@ from orchestration.store.lease import LeaseTakenError, sweep_lease
 from orchestration.store.open import open_storage
 from orchestration.sweep.plan import make_plan
 
-
 DAMAGED = b"""{"snn_sweep_archive": 1, "name": "x", "status": "completed", "spec": null}
 {"tags": {}}
 """
