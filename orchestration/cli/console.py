@@ -7,10 +7,16 @@ import sys
 import click
 from rich.console import Console
 
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # which ends the command, where Rich would end the process
+
+
 __all__ = ["err", "out", "print_results"]
 
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
-out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True, soft_wrap=True)
 
 

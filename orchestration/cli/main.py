@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["cli"]
 
+PIPE_CLOSED = 128 + signal.SIGPIPE
+"""What a shell makes of a program that could not write any more."""
+
 # Each command imports what it needs: --help and a mistake in a spec are answered at once.
 
 
@@ -34,7 +37,11 @@ class _Commands(click.Group):
         # The user's own modules lie in the folder that the command is started from.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string, as Python itself puts there
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:  # its reader has enough, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(PIPE_CLOSED)
         except Exception as error:
             code = _exit_code(error)
             if code is None or ctx.params["debug"]:
@@ -46,6 +53,7 @@ class _Commands(click.Group):
                 raise
             err.print("snn-sweep: interrupted")
             ctx.exit(INTERRUPTED)
+        return result
 
 
 def _exit_code(error: Exception) -> int | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -151,7 +153,9 @@ def test_before_the_first_sweep_list_says_how_to_begin(home: Path) -> None:
     assert not home.exists()
 
 
-@pytest.mark.parametrize("arguments", [("results", "small"), ("run", "small.yaml"), ("list",)])
+@pytest.mark.parametrize(
+    "arguments", [("results", "small"), ("run", "small.yaml"), ("list",), ("ui",)]
+)
 def test_a_server_that_does_not_answer_ends_with_3(
     home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
@@ -211,24 +215,6 @@ def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
         assert "93.75" in shown
 
 
-def test_answers_need_neither_torch_nor_ray(small: SweepSpec, tmp_path: Path) -> None:
-    program = """
-import sys
-from orchestration.cli.main import cli
-name, folder = sys.argv[1:]
-cli(["results", name], standalone_mode=False)
-cli(["report", name, "--output", folder], standalone_mode=False)
-cli(["compare", name, "headline-published"], standalone_mode=False)
-print(sorted({"torch", "ray"} & sys.modules.keys()))
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", program, small.name, str(tmp_path / "report")],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.splitlines()[-1] == "[]"
-
-
 def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert "3 of 4" in run("list").stdout
     said = run("status", small.name).stdout
@@ -250,6 +236,79 @@ def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
     said = run("status", "of a later version").stdout
     assert "its spec cannot be read by this version" in said
     assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
+
+
+@pytest.mark.parametrize("command", ["results", "list"])
+def test_a_reader_that_has_enough_is_no_error(small: SweepSpec, command: str) -> None:
+    program = "from orchestration import main; main()"
+    arguments = [command, small.name] if command == "results" else [command]
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    os.close(read)
+    _, told = process.communicate()
+    assert (process.returncode, told) == (141, "")
+
+
+HEAVY = ("torch", "ray", "mlflow", "pandas", "scipy", "matplotlib", "sqlalchemy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "heavy"),
+    [
+        (["--help"], 0, []),
+        (["--version"], 0, []),
+        (["plan", "wrong.yaml"], 2, []),
+        (["run", "wrong.yaml"], 2, []),
+        (["submit", "wrong.yaml"], 2, []),
+        (["plan", "small.yaml"], 0, []),
+        (["list"], 0, []),
+        (["down"], 0, []),
+    ],
+)
+def test_a_command_loads_what_it_needs(
+    home: Path, arguments: list[str], code: int, heavy: list[str]
+) -> None:
+    Path("wrong.yaml").write_text(SPEC.replace("epochs: 2", "epochs: 0"))
+    assert loaded_by(arguments, code) == heavy
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["list"],
+        ["status", "small"],
+        ["results", "small"],
+        ["compare", "small", "headline-published"],
+    ],
+)
+def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(
+    small: SweepSpec, arguments: list[str]
+) -> None:
+    arguments = [small.name if one == "small" else one for one in arguments]
+    assert not {"torch", "ray", "matplotlib"} & set(loaded_by(arguments, 0))
+
+
+def test_a_report_loads_neither_torch_nor_ray(small: SweepSpec) -> None:
+    assert not {"torch", "ray"} & set(loaded_by(["report", small.name, "--output", "report"], 0))
+
+
+def loaded_by(arguments: list[str], code: int) -> list[str]:
+    """Which heavy packages a command loads that ends with this code."""
+    program = (
+        "import atexit, sys\n"
+        f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n"
+        "from orchestration import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == code, ended.stderr
+    found: list[str] = ast.literal_eval(ended.stdout.splitlines()[-1])
+    return found
 
 
 @pytest.mark.usefixtures("small")
