@@ -105,8 +105,10 @@ def database_url(url: str, name: str) -> str:
         return f"sqlite://{rest}"
     parts = _split(url)
     if known is None or known == "sqlite" or parts is None or not parts.path.strip("/"):
+        # What has not even that form may be anything, a password too.
+        shown = repr(without_password(url)) if separator else "a text without ://"
         raise SettingsError(
-            f"{name} is no database URL that can be used: {without_password(url)!r}. Valid: "
+            f"{name} is no database URL that can be used: {shown}. Valid: "
             "postgresql://user:password@host:5432/database (characters such as @ and / in the "
             "password written as %40 and %2F) or sqlite:////absolute/path/mlflow.db"
         )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
+
+import stamina
 
 from services import server
 from services.errors import ServiceError
@@ -199,6 +200,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
+@stamina.retry(on=ServiceError, attempts=3, wait_initial=1.0, wait_jitter=0.0)
 def check_reachable(uri: str) -> None:
     """Ask the user's own server for an answer; one that asks for a login has given it.
 
@@ -208,16 +210,12 @@ def check_reachable(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.hostname in ("localhost", "127.0.0.1"):
         _reach_loopback_directly()
-    for attempt in range(3):
-        time.sleep(attempt)  # 0, 1, 2 s
-        problem = _problem_with(uri)
-        if problem is None:
-            return
-    raise ServiceError(
-        f"No tracking server at {without_password(uri)} (MLFLOW_TRACKING_URI): {problem}. Check "
-        "that it runs and can be reached from here, or unset MLFLOW_TRACKING_URI to have one "
-        "started on this machine."
-    )
+    if problem := _problem_with(uri):
+        raise ServiceError(
+            f"No tracking server at {without_password(uri)} (MLFLOW_TRACKING_URI): {problem}. "
+            "Check that it runs and can be reached from here, or unset MLFLOW_TRACKING_URI to "
+            "have one started on this machine."
+        )
 
 
 def _problem_with(uri: str) -> str | None:

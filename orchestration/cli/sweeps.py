@@ -75,11 +75,12 @@ def list_sweeps(place: Place) -> None:
     """List the sweeps of the tracking server, and of a cluster."""
     from rich.table import Table
 
-    from orchestration.reading.overview import all_sweeps
-    from orchestration.record.client import connect
+    sweeps: list[SweepOverview] = []
+    if uri := place.reading_uri():
+        from orchestration.reading.overview import all_sweeps
+        from orchestration.record.client import connect
 
-    uri = place.reading_uri()
-    sweeps = all_sweeps(connect(uri)) if uri else []
+        sweeps = all_sweeps(connect(uri))
     drivers = place.drivers([sweep.name for sweep in sweeps if sweep.status == "running"])
     table = Table("sweep", "status", "finished", "started", "driven by", box=None, pad_edge=False)
     for sweep in sweeps:

@@ -191,8 +191,7 @@ class _Driver:
             *((trial, None) for trial in plan.run),
             *((one.trial, one.run) for one in plan.resume),
         ]
-        for trial in plan.run:
-            self._forget_other_runs(trial, replaced=bool(plan.replace))
+        self._forget_other_runs(plan)
         tasks, driver = [], uuid.uuid4().hex
         for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
             record = TrialRecord(
@@ -220,6 +219,7 @@ class _Driver:
 
     def _log_report(self, books: SweepBooks, uri: str) -> None:
         """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
+        self._watch(Note("all trials have ended; the report is being written"))
         assert books.parent_run_id is not None
         try:
             log_report(connect(uri), self._spec.name, books.parent_run_id)
@@ -227,15 +227,17 @@ class _Driver:
             again = f"snn-sweep report {self._spec.name}"
             self._watch(Note(f"no report was written: {error}; try: {again}"))
 
-    def _forget_other_runs(self, trial: Trial, *, replaced: bool) -> None:
-        """Remove work in progress of a run that this server has not, or that counts no longer.
+    def _forget_other_runs(self, plan: Plan) -> None:
+        """Remove work in progress of runs that this server has not, or that count no longer.
 
         What has no run yet stays: it was measured while the server was away.
         """
-        storage = self._storage.folder(trial.key)
-        entries = read_spool(storage)
-        if spooled_run_id(entries) is not None or (replaced and entries):
-            storage.delete_all()
+        new = {trial.key for trial in plan.run}
+        for storage in self._storage.folders():
+            if storage.name in new:
+                entries = read_spool(storage)
+                if spooled_run_id(entries) is not None or (plan.replace and entries):
+                    storage.delete_all()
 
     def _remove_work_in_progress(self) -> None:
         """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from orchestration.errors import InputError
+from services.errors import ServiceError
+from services.settings import database_url
 
 __all__ = [
     "EXPERIMENTS",
@@ -99,41 +100,36 @@ class UnknownSchemaError(Exception):
     """The database is not one of MLflow's that this module knows."""
 
 
-def open_read_only(database_url: str) -> sa.Engine:
+def open_read_only(given: str) -> sa.Engine:
     """Open SQLite or Postgres so that nothing can be written; a transaction reads one snapshot.
 
+    Args:
+        given: the database's URL.
+
     Raises:
-        InputError: the URL cannot be read, or names another kind of database.
+        SettingsError: it is no URL, or names another kind of database.
+        ServiceError: there is no such SQLite file.
     """
-    try:
-        url = sa.make_url(database_url)
-    except sa.exc.ArgumentError:
-        # The text is not shown: it may hold a password.
-        raise InputError(
-            "SNN_SWEEP_DATABASE_URL is not a database URL; "
-            "expected sqlite:////folder/mlflow.db or postgresql://user:password@host/name"
-        ) from None
-    backend = url.get_backend_name()
-    if backend == "postgres":  # the older spelling, which libpq still takes
-        backend = "postgresql"
-    if backend == "postgresql":
+    url = sa.make_url(database_url(given, "SNN_SWEEP_DATABASE_URL"))
+    if url.get_backend_name() == "postgresql":
         return sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
+            url,
             poolclass=sa.NullPool,
             isolation_level="REPEATABLE READ",
             execution_options={"postgresql_readonly": True},
         )
-    if backend == "sqlite" and url.database:
-        address = "file:" + urllib.parse.quote(str(Path(url.database).absolute())) + "?mode=ro"
-        engine = sa.create_engine(
-            "sqlite://",
-            poolclass=sa.NullPool,
-            creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
+    path = Path(str(url.database))
+    if not path.is_file():
+        raise ServiceError(
+            f"There is no database {str(path)!r} (SNN_SWEEP_DATABASE_URL). Name the file that the "
+            "tracking server writes, or unset it: answers then go over MLflow's REST API"
         )
-        # Left to itself the driver begins no transaction to read in: no snapshot then.
-        sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
-        return engine
-    raise InputError(
-        f"SNN_SWEEP_DATABASE_URL must name SQLite or Postgres, got {backend!r}; "
-        "leave it unset for other databases: answers then go over MLflow's REST API"
+    address = "file:" + urllib.parse.quote(str(path)) + "?mode=ro"
+    engine = sa.create_engine(
+        "sqlite://",
+        poolclass=sa.NullPool,
+        creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
     )
+    # Left to itself the driver begins no transaction to read in: no snapshot then.
+    sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
+    return engine

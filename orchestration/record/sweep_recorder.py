@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection
-from statistics import fmean
 from typing import Any, cast
 
 import stamina
@@ -188,14 +187,12 @@ class SweepBooks:
         recorded = _recorded(run)
         if recorded.finished:
             return recorded
-        history = self._client.get_metric_history(run.info.run_id, "epoch_seconds")
+        # Its work in progress tells as much as the server, which would be asked run by run.
         spooled = self._spooled(recorded.trial_key)
-        return dataclasses.replace(
-            recorded,
-            epochs_done=max((point.step for point in history), default=0),
-            epoch_seconds=fmean(point.value for point in history) if history else None,
-            resumable=spooled_run_id(spooled) == run.info.run_id,
-        )
+        if spooled_run_id(spooled) != run.info.run_id:
+            return recorded
+        epochs = [entry["step"] for entry in spooled if "step" in entry]
+        return dataclasses.replace(recorded, epochs_done=max(epochs, default=0), resumable=True)
 
 
 def _recorded(run: Run) -> RecordedRun:

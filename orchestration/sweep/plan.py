@@ -37,7 +37,7 @@ class RecordedRun:
         status: MLflow's.
         outcome: completed, collapsed or diverged; None until it has finished.
         epochs_done: the last epoch recorded, 0 before the first.
-        epoch_seconds: mean over its epochs; None before the first.
+        epoch_seconds: of its last epoch in the record; None before the first.
         version: of this package, when the run was started.
         resumable: whether its work in progress, checkpoint and records, is at hand.
     """

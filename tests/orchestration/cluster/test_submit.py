@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +22,19 @@ from commands import (
     wait_until,
 )
 from ledger import Ledger, audit
+from proxy import Proxy
 from ray.cluster_utils import Cluster
 from specs import SLOW_SPEC
 
 from orchestration.cluster import bundle as submission
 from orchestration.cluster.keeper import look
+from orchestration.cluster.there import There
+from orchestration.progress.event_log import Replay
+from orchestration.progress.events import Event, Note
 from orchestration.record.client import connect
 from orchestration.store.lease import holder, sweep_lease
 from orchestration.store.open import open_storage
+from services.jobs import Job, JobServer
 
 STORE = "storage"
 
@@ -138,6 +144,45 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     look(job_server, store)
     assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))
     assert "does not run: its last job" in outside.run("stop", "kept", code=2)
+
+
+_TELLS = """\
+import sys, time
+from orchestration.progress.event_log import StreamLog
+from orchestration.progress.events import Note
+for number in range(30):
+    StreamLog(sys.stdout)(Note(str(number)))
+    time.sleep(0.3)
+print("its last words", end="")
+"""
+
+
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated")  # by aiohttp, which Ray's client uses
+def test_who_follows_a_sweep_goes_on_when_the_head_was_away(
+    job_server: str, tmp_path: Path
+) -> None:
+    job = Job(
+        id="sweep-told-1", sweep="told", spec="", attempt=1, status="PENDING",
+        started=None, ended=None, exit_code=None, message="",
+    )  # fmt: skip
+    (tmp_path / "tells.py").write_text(_TELLS)
+    JobServer(job_server).start(job, f"{sys.executable} tells.py", tmp_path)
+    told: list[str] = []
+    with Proxy(int(job_server.rpartition(":")[2])) as proxy:
+
+        def watch(event: Event) -> None:
+            assert isinstance(event, Note)
+            told.append(event.text)
+            if event.text == "3":
+                proxy.down()
+                threading.Timer(2.0, proxy.up).start()
+
+        there = There(f"http://127.0.0.1:{proxy.port}")
+        last = there.follow("told", Replay(), watch)
+    assert (last.status, last.exit_code) == ("SUCCEEDED", 0)
+    away = told.index("the cluster does not answer; waiting for it")
+    assert told[:away] + told[away + 1 :] == [*map(str, range(30)), "its last words"]
+    assert away > 2
 
 
 def test_wrong_input_creates_nothing(outside: Commands, tracking_uri: str, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from orchestration.reading.records import Source
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.sql_schema import KNOWN_SCHEMAS, UnknownSchemaError
+from services.settings import SettingsError
 from services.tracking import ServiceError
 
 NAN = float("nan")
@@ -315,7 +316,7 @@ class TestSqlSource:
             connection.execute(sa.text("DELETE FROM experiments"))
 
     def test_a_database_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
-        with pytest.raises(ServiceError, match="cannot be read"):
+        with pytest.raises(ServiceError, match=f"no database '{tmp_path / 'none.db'}'"):
             SqlSource(f"sqlite:///{tmp_path / 'none.db'}")
         assert list(tmp_path.iterdir()) == []
 
@@ -327,6 +328,6 @@ class TestSqlSource:
 
     def test_other_databases_are_refused(self) -> None:
         for url in ("mysql://me:secret@host/mlflow", "nonsense secret", "sqlite://"):
-            with pytest.raises(InputError, match="SNN_SWEEP_DATABASE_URL") as error:
+            with pytest.raises(SettingsError, match="SNN_SWEEP_DATABASE_URL") as error:
                 SqlSource(url)
             assert "secret" not in str(error.value)
