@@ -13,7 +13,7 @@ import click
 from mlflow.exceptions import MlflowException
 from rich.table import Table
 
-from orchestration.cli.console import err, out, print_results
+from orchestration.cli.console import err, out, print_results, terminal_width
 from orchestration.cli.sweeps import COMMANDS
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from orchestration.progress.display import make_watch
@@ -186,7 +186,7 @@ def compare(first: str, second: str, form: str) -> None:
     """
     from orchestration.results.comparison import compare_sweeps
 
-    table = render(compare_sweeps(first, second), form)
+    table = render(compare_sweeps(first, second), form, terminal_width())
     if form == "table":
         click.echo(f"Test accuracy, best of seeds and mean: A is {first}, B is {second}")
     click.echo(table)

@@ -103,6 +103,8 @@ def status(name: str, cluster: str | None, as_json: bool) -> None:
     out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
     if sweep.expected is None:
         out.print("how many it wants is not known: its spec cannot be read by this version")
+    if sweep.status == "incomplete":
+        out.print(f"{sweep.missing} missing: deleted in MLflow; running its spec makes them anew")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
     if driver:

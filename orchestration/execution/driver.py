@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from orchestration.errors import SweepError
@@ -248,9 +247,10 @@ class _Driver:
         assert books.parent_run_id is not None
         try:
             log_report(connect(uri), self._spec.name, books.parent_run_id)
-        except (MlflowException, OSError, SweepError) as error:
+        except Exception as error:  # noqa: BLE001 - the trials have ended, whatever it is
             self._watch.note(
-                f"no report was written: {error}; try: snn-sweep report {self._spec.name}"
+                f"no report was written: {type(error).__name__}: {error}; "
+                f"try: snn-sweep report {self._spec.name}"
             )
 
     def _forget_other_runs(self, trial: Trial, *, replaced: bool) -> None:
