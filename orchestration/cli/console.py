@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import click
@@ -13,22 +14,34 @@ class _Console(Console):
         raise BrokenPipeError  # which ends the command, where Rich would end the process
 
 
-__all__ = ["err", "out", "print_results"]
+__all__ = ["err", "out", "print_results", "terminal_width"]
 
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
 out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True, soft_wrap=True)
 
 
+def terminal_width() -> int:
+    """Columns that a table may take: the terminal's, at most 80."""
+    return min(80, shutil.get_terminal_size().columns)
+
+
 def print_results(name: str) -> None:
-    """Print a sweep's best of seeds and its headline."""
+    """Print a sweep's best of seeds, its headline, and what each norm adds if there are more."""
+    from orchestration.record.names import BEST_TEST_ACCURACY
     from orchestration.report.formats import plain, render
     from orchestration.report.headline import headline
+    from orchestration.report.table import has_more_norms
     from orchestration.results.results import Results
 
-    answers = Results(name)
-    best = answers.best_of_seeds()
+    snapshot, width = Results(name).snapshot([BEST_TEST_ACCURACY]), terminal_width()
+    best = snapshot.best_of_seeds()
     click.echo("Test accuracy, best of seeds (%)")
-    click.echo(render(best, "table"))
-    click.echo("The headline, and the dependency gap: standard norm minus none")
-    click.echo(plain(headline(best, answers.dependency_gap())))
+    click.echo(render(best, "table", width))
+    if (table := headline(best)).rows:
+        click.echo("The headline, and the dependency gap: standard norm minus none")
+        click.echo(plain(table, width))
+    gaps = snapshot.dependency_gap(by_norm=True)
+    if has_more_norms(gaps):
+        click.echo("What each norm adds: norm minus none")
+        click.echo(render(gaps, "table", width))

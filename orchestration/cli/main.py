@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestration.cli import archives, sweeps
-from orchestration.cli.console import err, out, print_results
+from orchestration.cli.console import err, out, print_results, terminal_width
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from orchestration.report.forms import FORMATS
 from services.errors import ServiceError
@@ -218,7 +218,7 @@ def compare(first: str, second: str, form: str) -> None:
     from orchestration.report.formats import render
     from orchestration.results.comparison import compare_sweeps
 
-    table = render(compare_sweeps(first, second), form)
+    table = render(compare_sweeps(first, second), form, terminal_width())
     if form == "table":
         click.echo(f"Test accuracy, best of seeds and mean: A is {first}, B is {second}")
     click.echo(table)

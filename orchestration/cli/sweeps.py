@@ -77,10 +77,10 @@ def list_sweeps(place: Place) -> None:
 
     sweeps: list[SweepOverview] = []
     if uri := place.reading_uri():
+        from orchestration.reading.open import open_source
         from orchestration.reading.overview import all_sweeps
-        from orchestration.record.client import connect
 
-        sweeps = all_sweeps(connect(uri))
+        sweeps = all_sweeps(open_source(uri))
     drivers = place.drivers([sweep.name for sweep in sweeps if sweep.status == "running"])
     table = Table("sweep", "status", "finished", "started", "driven by", box=None, pad_edge=False)
     for sweep in sweeps:
@@ -104,13 +104,13 @@ def list_sweeps(place: Place) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON and nothing else.")
 def status(name: str, place: Place, as_json: bool) -> None:
     """Say how far sweep NAME has come, and who drives it."""
+    from orchestration.reading.open import open_source
     from orchestration.reading.overview import one_sweep
-    from orchestration.record.client import connect
 
     uri = place.reading_uri()
     if uri is None:
         raise InputError(f"there is no sweep {name!r} to be read: {place.unrecorded}")
-    sweep = one_sweep(connect(uri), name)
+    sweep = one_sweep(open_source(uri), name)
     driver = place.drivers([name]).get(name)
     if as_json:
         click.echo(json.dumps(_status_json(sweep, driver), indent=2))
@@ -118,6 +118,8 @@ def status(name: str, place: Place, as_json: bool) -> None:
     out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
     if sweep.expected is None:
         out.print("how many it wants is not known: its spec cannot be read by this version")
+    if sweep.status == "incomplete":
+        out.print(f"{sweep.missing} missing: deleted in MLflow; running its spec makes them anew")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
     if driver:

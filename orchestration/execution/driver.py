@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
 from rich.console import Console
 
 from orchestration.errors import SweepError
@@ -223,9 +222,10 @@ class _Driver:
         assert books.parent_run_id is not None
         try:
             log_report(connect(uri), self._spec.name, books.parent_run_id)
-        except (MlflowException, OSError, SweepError) as error:
+        except Exception as error:  # noqa: BLE001 - the trials have ended, whatever it is
+            what = f"{type(error).__name__}: {error}"
             again = f"snn-sweep report {self._spec.name}"
-            self._watch(Note(f"no report was written: {error}; try: {again}"))
+            self._watch(Note(f"no report was written: {what}; try: {again}"))
 
     def _forget_other_runs(self, plan: Plan) -> None:
         """Remove work in progress of runs that this server has not, or that count no longer.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-
-from orchestration.errors import InputError, SpecError
-from orchestration.record.client import runs_of_role
+from orchestration.errors import SpecError
+from orchestration.reading.records import Source, SweepRun
 from orchestration.record.names import (
     NAME_TAG,
     OUTCOME_TAG,
@@ -18,8 +15,8 @@ from orchestration.record.names import (
     STATUS_TAG,
     spec_from_tags,
 )
+from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
-from snn_norm.wording import did_you_mean
 
 __all__ = ["SweepOverview", "all_sweeps", "one_sweep"]
 
@@ -29,8 +26,11 @@ class SweepOverview:
     """How far a sweep has come."""
 
     name: str
+    recorded_as: str
+    """Its name when it was begun; another where its experiment was renamed in MLflow since."""
     status: str
-    """running, completed, failed or stopped, as its last driver wrote it."""
+    """running, completed, failed or stopped, as its last driver wrote it; incomplete where it was
+    completed and runs have been deleted since."""
     started: datetime
     trials: dict[str, int]
     """How many trials of the experiment are in which state: MLflow's, or their outcome."""
@@ -44,49 +44,56 @@ class SweepOverview:
         return sum(self.trials.get(state, 0) for state in ("completed", "collapsed", "diverged"))
 
     @property
+    def missing(self) -> int:
+        """How many trials have no result, as far as that is known."""
+        return max((self.expected or 0) - self.finished, 0)
+
+    @property
     def progress(self) -> str:
         """How many of how many are finished."""
         return f"{self.finished} of {'?' if self.expected is None else self.expected}"
 
 
-def all_sweeps(client: MlflowClient) -> list[SweepOverview]:
-    """Every sweep of a tracking server, the last started first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    parents = client.search_runs(
-        experiments, f"tags.`{ROLE_TAG}` = 'sweep'", order_by=["attributes.start_time DESC"]
-    )
-    return [_overview(client, parent) for parent in parents]
+def all_sweeps(source: Source) -> list[SweepOverview]:
+    """Every sweep, the last started first."""
+    parents: list[SweepRun] = []
+    trials: dict[str, Counter[str]] = defaultdict(Counter)
+    for run in source.sweep_runs():
+        if run.tags[ROLE_TAG] == "sweep":
+            parents.append(run)
+        else:
+            outcome = run.tags.get(OUTCOME_TAG, "finished")
+            state = outcome if run.status == "FINISHED" else run.status.lower()
+            trials[run.experiment][state] += 1
+    parents.sort(key=lambda run: run.started, reverse=True)
+    return [_overview(parent, trials[parent.experiment]) for parent in parents]
 
 
-def one_sweep(client: MlflowClient, name: str) -> SweepOverview:
+def one_sweep(source: Source, name: str) -> SweepOverview:
     """The sweep of this name.
 
     Raises:
         InputError: there is none; the message lists those that are.
     """
-    sweeps = {sweep.name: sweep for sweep in all_sweeps(client)}
+    sweeps = {sweep.name: sweep for sweep in all_sweeps(source)}
     if name not in sweeps:
-        known = f"known are {', '.join(sweeps)}" if sweeps else "there are none yet"
-        raise InputError(f"there is no sweep {name!r}; {known}{did_you_mean(name, sweeps)}")
+        raise unknown_sweep(name, {now: sweep.recorded_as for now, sweep in sweeps.items()})
     return sweeps[name]
 
 
-def _overview(client: MlflowClient, parent: Run) -> SweepOverview:
-    tags = parent.data.tags
-    runs = runs_of_role(client, [parent.info.experiment_id], "trial")
-    states = Counter(
-        run.data.tags.get(OUTCOME_TAG, "finished")
-        if run.info.status == "FINISHED"
-        else run.info.status.lower()
-        for run in runs
+def _overview(parent: SweepRun, states: Counter[str]) -> SweepOverview:
+    text = spec_from_tags(parent.tags)
+    overview = SweepOverview(
+        name=parent.experiment,
+        recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
+        status=parent.tags[STATUS_TAG],
+        started=datetime.fromtimestamp(parent.started / 1000, UTC),
+        trials=dict(states),
+        expected=_wanted(text) if text else states.total(),
     )
-    return SweepOverview(
-        name=tags[NAME_TAG],
-        status=tags[STATUS_TAG],
-        started=datetime.fromtimestamp(parent.info.start_time / 1000, UTC),
-        trials={str(state): count for state, count in states.items()},
-        expected=_wanted(text) if (text := spec_from_tags(tags)) else sum(states.values()),
-    )
+    if overview.status == "completed" and overview.missing:
+        return replace(overview, status="incomplete")
+    return overview
 
 
 def _wanted(spec_json: str) -> int | None:

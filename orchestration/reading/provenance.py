@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from mlflow import MlflowClient
-
-from orchestration.record.client import runs_of_role
+from orchestration.reading.records import Records
 from orchestration.record.machine import COMMIT_TAG, ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
-from orchestration.record.names import TRAINING_PAGES, VERSION_TAG, spec_from_tags
+from orchestration.record.names import TRAINING_PAGES, VERSION_TAG
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["Provenance", "read_provenance"]
+__all__ = ["Provenance", "provenance_of"]
 
 _FACTS = {
     "snn-norm": VERSION_TAG,
@@ -67,35 +65,27 @@ class Provenance:
         return f"{self.server}/#/{page}{separator}{TRAINING_PAGES}" if self.server else ""
 
 
-def read_provenance(client: MlflowClient, name: str, run_ids: Iterable[str]) -> Provenance:
-    """Read what a sweep's runs say of themselves.
+def provenance_of(
+    records: Records, tracking_uri: str | None, run_ids: Collection[str]
+) -> Provenance:
+    """Give what a sweep's runs say of themselves.
 
     Args:
-        client: MLflow's client.
-        name: the sweep's name, which is that of its experiment.
+        records: the sweep's.
+        tracking_uri: where people may look at its runs, if anywhere.
         run_ids: the trials whose tags count.
     """
-    experiment = client.get_experiment_by_name(name)
-    assert experiment is not None, "the answers were read from it"
-    parents = list(runs_of_role(client, [experiment.experiment_id], "sweep"))
     wanted = set(run_ids)
-    trials = [
-        run
-        for run in runs_of_role(client, [experiment.experiment_id], "trial")
-        if run.info.run_id in wanted
-    ]
-    spec = spec_from_tags(parents[0].data.tags) if parents else None
-    facts = {}
-    for fact, tag in _FACTS.items():
-        values = Counter(run.data.tags[tag] for run in trials if tag in run.data.tags)
-        if values:
-            facts[fact] = dict(sorted(values.items()))
+    said: dict[str, Counter[str]] = {tag: Counter() for tag in _FACTS.values()}
+    for run_id, tag, value in records.tag_rows(list(said)):
+        if run_id in wanted:
+            said[tag][value] += 1
     return Provenance(
-        server=_server(client.tracking_uri),
-        experiment_id=experiment.experiment_id,
-        parent_run_id=parents[0].info.run_id if parents else None,
-        spec=_yaml(spec) if spec else "",
-        facts=facts,
+        server=_server(tracking_uri or ""),
+        experiment_id=records.experiment_id,
+        parent_run_id=records.parent_run_id,
+        spec=_yaml(records.spec) if records.spec else "",
+        facts={fact: dict(sorted(said[tag].items())) for fact, tag in _FACTS.items() if said[tag]},
     )
 
 

@@ -14,25 +14,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
-from orchestration.errors import InputError
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from_tags
-from snn_norm.wording import did_you_mean
 
 __all__ = [
     "ALL_METRICS",
     "EPOCH_METRICS",
     "SPIKE_RATE",
+    "Parent",
     "Records",
     "Source",
+    "SweepRun",
     "is_wanted",
     "make_records",
-    "newest_spec",
     "point_frame",
-    "unknown_sweep",
 ]
 
 EPOCH_METRICS = (
@@ -54,8 +52,11 @@ SPIKE_RATE = "spike_rate."
 ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
 """All that this project records."""
 
-ParamRows = Iterable[tuple[str, str, str]]
+TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
+
+Parent = tuple[int | None, str, Mapping[str, str]]
+"""A sweep's own run: when it was started, its id, and the tags that hold its spec."""
 
 
 def is_wanted(name: str, wanted: Collection[str]) -> bool:
@@ -71,15 +72,21 @@ class Records:
         runs: a finished trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
             ``finished`` (milliseconds since 1970; missing where MLflow has none).
         metrics: a column a metric that was asked for and is there, its last value.
-        spec: the canonical JSON of the sweep's spec; None where it has none.
+        experiment_id: MLflow's.
+        parent_run_id: the sweep's own run, the one started first; None where it has none.
+        spec: the canonical JSON of the newest spec; None where there is none.
         param_rows: gives the parameters of the runs of these ids. They are most of what there is
             to read, and few answers need them all.
+        tag_rows: gives these tags of the trials, perhaps of further runs too.
     """
 
     runs: pd.DataFrame
     metrics: pd.DataFrame
+    experiment_id: str
+    parent_run_id: str | None
     spec: str | None
-    param_rows: Callable[[Sequence[str]], ParamRows]
+    param_rows: Callable[[Sequence[str]], TextRows]
+    tag_rows: Callable[[Collection[str]], TextRows]
 
     def params(self, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Give a column a parameter, as text; None where a run has none of that name.
@@ -91,8 +98,23 @@ class Records:
         return _wide(self.param_rows(wanted), wanted)
 
 
+class SweepRun(NamedTuple):
+    """A sweep's own run, or one of a trial of it, whatever its status."""
+
+    experiment: str
+    """The name of its experiment, and so of its sweep."""
+    status: str
+    started: int
+    """Milliseconds since 1970."""
+    tags: Mapping[str, str]
+    """Those that are this project's."""
+
+
 class Source(Protocol):
     """One way to the records. Whatever the way, the answers are equal."""
+
+    def sweep_runs(self) -> Iterable[SweepRun]:
+        """Give the runs of all sweeps and their trials, in no order."""
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep; reads next to nothing."""
@@ -110,19 +132,18 @@ class Source(Protocol):
 def make_records(
     runs: Iterable[tuple[str, str | None, str | None, int | None, int | None]],
     metrics: Iterable[tuple[str, str, float | None]],
-    spec: str | None,
-    param_rows: Callable[[Sequence[str]], ParamRows],
+    parents: Iterable[Parent],
+    **more: Any,
 ) -> Records:
     """Build Records from rows in any order.
 
     Args:
         runs: (run id, trial key, outcome, started, finished).
         metrics: (run id, name, value).
-        spec: the canonical JSON of the sweep's spec.
-        param_rows: as of Records.
+        parents: the sweep's own runs.
+        more: experiment_id, param_rows and tag_rows, as of Records.
     """
-    # By run id, of which a page read twice gives two.
-    rows = sorted({row[0]: row for row in runs}.values(), key=lambda row: row[0])
+    rows = sorted(runs, key=lambda row: row[0])
     ids = [row[0] for row in rows]
     frame = pd.DataFrame(
         {
@@ -132,7 +153,15 @@ def make_records(
             "finished": pd.array([row[4] for row in rows], dtype="Int64"),
         }
     ).set_axis(_index(ids))
-    return Records(frame, _wide(metrics, ids, "float64"), spec, param_rows)
+    own = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
+    specs = [spec for _, _, tags in own if (spec := spec_from_tags(tags)) is not None]
+    return Records(
+        frame,
+        _wide(metrics, ids, "float64"),
+        parent_run_id=own[0][1] if own else None,
+        spec=specs[-1] if specs else None,
+        **more,
+    )
 
 
 def _wide(
@@ -166,22 +195,3 @@ def point_frame(rows: Iterable[tuple[str, str, int, int, float | None]]) -> pd.D
     )
     frame = frame.drop_duplicates(["run_id", "metric", "epoch"], keep="last")
     return frame.drop(columns="timestamp").reset_index(drop=True)
-
-
-def newest_spec(parents: Iterable[tuple[int | None, str, Mapping[str, str]]]) -> str | None:
-    """Give the spec of the sweep's run that was started last: (started, run id, tags)."""
-    ordered = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
-    specs = [spec for _, _, tags in ordered if (spec := spec_from_tags(tags)) is not None]
-    return specs[-1] if specs else None
-
-
-def unknown_sweep(name: str, known: Sequence[str]) -> InputError:
-    """The error for a sweep that is not there: which ones are, and the nearest."""
-    if not known:
-        return InputError(
-            f"no sweep is named {name!r}: nothing has been recorded here yet. "
-            "Start one with `snn-sweep run SPEC`, or name another tracking server with "
-            "MLFLOW_TRACKING_URI"
-        )
-    listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
-    return InputError(f"no sweep is named {name!r}; known are {listed}{did_you_mean(name, known)}")

@@ -1,13 +1,10 @@
 """A sweep's records over MLflow's REST API, with as few and as light requests as it allows.
 
-MLflow's server takes most of the time, and answers a request in one process. So a long sweep is
-read from both ends, by two requests at a time until they meet; and the replies are taken as the
-JSON that they are, of which MLflow's client would make objects first.
+Replies are taken as the JSON that they are, of which MLflow's client would make objects first.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -23,19 +20,22 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 from orchestration.reading.records import (
     ALL_METRICS,
     Records,
+    SweepRun,
     is_wanted,
     make_records,
-    newest_spec,
     point_frame,
-    unknown_sweep,
 )
+from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.names import OUTCOME_TAG, ROLE_TAG, TRIAL_KEY_TAG
+from orchestration.record.unknown_sweep import unknown_sweep
 
 __all__ = ["RestSource"]
 
 _PARENT = f"tags.`{ROLE_TAG}` = 'sweep'"
 _FINISHED = "attributes.status = 'FINISHED'"
 _FINISHED_TRIAL = f"{_FINISHED} AND tags.`{ROLE_TAG}` = 'trial'"
+# The one started first at first: one created meanwhile shifts no page.
+_ORDER = ["attributes.start_time ASC"]
 _SEARCH = "/api/2.0/mlflow/runs/search"
 _HISTORIES = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 _RUNS_A_REQUEST = 100  # MLflow's limit
@@ -46,18 +46,11 @@ _Point = tuple[str, str, int, int, float]
 
 class _FoundRun(NamedTuple):
     run_id: str
-    experiment_id: str
     started: int | None
     finished: int | None
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
-
-
-class _Page(NamedTuple):
-    runs: list[_FoundRun]
-    token: str | None
-    """Asks for the next page; None after the last."""
 
 
 class RestSource:
@@ -67,9 +60,7 @@ class RestSource:
         tracking_uri: such as ``http://127.0.0.1:5000`` or ``sqlite:////home/me/mlflow.db``.
     """
 
-    pages = (1000, 250, 500)
-    """Runs in the first request, in the next one from either end, and in those after it: small
-    ones waste less where the ends meet, where up to a page is read twice."""
+    runs_a_page = 1000
 
     points_a_reply = 10_000
     """Points of a metric in one reply; MLflow's own limit is 25,000."""
@@ -78,23 +69,34 @@ class RestSource:
         self.client = MlflowClient(tracking_uri)
         self._uri = tracking_uri
         self._bulk = tracking_uri.startswith(("http://", "https://"))
-        self._find = self._over_http if self._bulk else self._in_store
+        self._page = self._over_http if self._bulk else self._in_store
+
+    def sweep_runs(self) -> Iterator[SweepRun]:
+        """Give the runs of all sweeps and their trials."""
+        found = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
+        names = {experiment.experiment_id: experiment.name for experiment in found}
+        for role in ("sweep", "trial"):
+            for run in runs_of_role(self.client, list(names), role):
+                info = run.info
+                name = names[info.experiment_id]
+                yield SweepRun(name, info.status, info.start_time, run.data.tags)
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep."""
-        where = [self._experiment(sweep)]
-        if not any(self._find(where, condition, 1) for condition in (_PARENT, _FINISHED_TRIAL)):
-            raise unknown_sweep(sweep, self._sweeps())
+        experiment = self._experiment(sweep)
+        if not any(self._page(experiment, one, 1)[0] for one in (_PARENT, _FINISHED_TRIAL)):
+            raise unknown_sweep(sweep, sweep_names(self.client))
 
     def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
         """Give a sweep's finished trials."""
-        where = [self._experiment(sweep)]
-        parents = list(self._from_one_end(where, _PARENT))
-        # Which are trials is looked up here: to ask for a tag makes every page slower.
-        finished = self._from_both_ends(where, _FINISHED)
+        experiment = self._experiment(sweep)
+        parents = list(self._runs(experiment, _PARENT))
+        # Which are trials is looked up here: to ask for a tag makes every page slower. By run id,
+        # of which a page that another run shifted repeats some.
+        finished = self._runs(experiment, _FINISHED)
         trials = {run.run_id: run for run in finished if run.tags.get(ROLE_TAG) == "trial"}
         if not parents and not trials:
-            raise unknown_sweep(sweep, self._sweeps())
+            raise unknown_sweep(sweep, sweep_names(self.client))
         return make_records(
             (
                 (
@@ -112,9 +114,16 @@ class RestSource:
                 for name, value in run.metrics.items()
                 if is_wanted(name, metrics)
             ),
-            newest_spec((run.started, run.run_id, run.tags) for run in parents),
-            lambda run_ids: (
+            [(run.started, run.run_id, run.tags) for run in parents],
+            experiment_id=experiment,
+            param_rows=lambda run_ids: (
                 (run_id, *param) for run_id in run_ids for param in trials[run_id].params.items()
+            ),
+            tag_rows=lambda names: (
+                (run.run_id, name, run.tags[name])
+                for run in trials.values()
+                for name in names
+                if name in run.tags
             ),
         )
 
@@ -146,121 +155,64 @@ class RestSource:
 
     def _bulk_history(self, run_ids: Sequence[str], metric: str) -> list[_Point] | None:
         """None where the server does not know the request, which is no part of MLflow's API."""
-        response = http_request(
-            get_default_host_creds(self._uri),
-            _HISTORIES,
-            "GET",
-            extra_headers={"Connection": "close"},
-            params={
-                "run_id": list(run_ids), "metric_key": metric, "max_results": self.points_a_reply
-            },
-        )  # fmt: skip
-        if response.status_code == HTTPStatus.NOT_FOUND:
+        wanted = {"run_id": run_ids, "metric_key": metric, "max_results": self.points_a_reply}
+        # A connection that is kept stays with one process of the server, and several may well stay
+        # with the same; of new ones, an idle process takes each.
+        headers = {"Connection": "close"}
+        reply = self._ask(_HISTORIES, "GET", params=wanted, extra_headers=headers)
+        if reply is None:
             self._bulk = False
             return None
-        if response.status_code != HTTPStatus.OK:
-            verify_rest_response(response, _HISTORIES)  # raises MLflow's error for it
         return [
             (point["run_id"], metric, point["step"], point["timestamp"], float(point["value"]))
-            for point in response.json()["metrics"]
+            for point in reply["metrics"]
         ]
 
     def _experiment(self, sweep: str) -> str:
         experiment = self.client.get_experiment_by_name(sweep)
         if experiment is None or experiment.lifecycle_stage != "active":
-            raise unknown_sweep(sweep, self._sweeps())
+            raise unknown_sweep(sweep, sweep_names(self.client))
         return str(experiment.experiment_id)
 
-    def _sweeps(self) -> list[str]:
-        names: dict[str, str] = {}
+    def _runs(self, experiment: str, condition: str) -> Iterator[_FoundRun]:
         token = None
         while True:
-            found = self.client.search_experiments(ViewType.ACTIVE_ONLY, page_token=token)
-            names.update((experiment.experiment_id, experiment.name) for experiment in found)
-            token = found.token
+            runs, token = self._page(experiment, condition, self.runs_a_page, token)
+            yield from runs
             if not token:
-                break
-        parents = self._from_one_end(list(names), _PARENT) if names else ()
-        return sorted({names[run.experiment_id] for run in parents})
-
-    def _from_one_end(self, where: list[str], condition: str) -> Iterator[_FoundRun]:
-        """Every run, the one started first at first: one created meanwhile shifts no page."""
-        token = None
-        while True:
-            page = self._find(where, condition, self.pages[0], "ASC", token)
-            yield from page.runs
-            token = page.token
-            if token is None:
                 return
 
-    def _from_both_ends(self, where: list[str], condition: str) -> list[_FoundRun]:
-        """Every run, perhaps some twice."""
-        first_size, next_size, later_size = self.pages
-        first = self._find(where, condition, first_size, "ASC")
-        if first.token is None:
-            return first.runs
-        found = list(first.runs)
-        # All runs that started before the one time, or after the other, have been found.
-        reached = {"ASC": _edge(first), "DESC": math.inf}
-
-        def read(order: str, token: str | None, end: float) -> None:
-            size = next_size
-            while reached["ASC"] <= reached["DESC"]:
-                page = self._find(where, condition, size, order, token)
-                found.extend(page.runs)
-                if page.token is None:
-                    reached[order] = end
-                    return
-                reached[order] = _edge(page)
-                token, size = page.token, later_size
-
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            readers = [
-                pool.submit(read, "ASC", first.token, math.inf),
-                pool.submit(read, "DESC", None, -math.inf),
-            ]
-            for reader in readers:
-                reader.result()
-        return found
-
     def _over_http(
-        self, where: list[str], condition: str, most: int, order: str = "ASC",
-        token: str | None = None,
-    ) -> _Page:  # fmt: skip
+        self, experiment: str, condition: str, most: int, token: str | None = None
+    ) -> tuple[list[_FoundRun], str | None]:
         body = {
-            "experiment_ids": where,
+            "experiment_ids": [experiment],
             "filter": condition,
             "run_view_type": "ACTIVE_ONLY",
             "max_results": most,
-            "order_by": [f"attributes.start_time {order}"],
+            "order_by": _ORDER,
             "page_token": token,
         }
-        response = http_request(
-            get_default_host_creds(self._uri),
-            _SEARCH,
-            "POST",
-            # A connection that is kept stays with one process of the server, and two may well
-            # stay with the same; of new ones, the idle process takes each.
-            extra_headers={"Connection": "close"},
-            json=body,
-        )
-        if response.status_code != 200:
-            verify_rest_response(response, _SEARCH)  # raises MLflow's error for it
-        reply = response.json()
-        return _Page([_of_json(run) for run in reply.get("runs", ())], reply.get("next_page_token"))
+        reply = self._ask(_SEARCH, "POST", json=body) or {}
+        return [_of_json(run) for run in reply.get("runs", ())], reply.get("next_page_token")
 
     def _in_store(
-        self, where: list[str], condition: str, most: int, order: str = "ASC",
-        token: str | None = None,
-    ) -> _Page:  # fmt: skip
+        self, experiment: str, condition: str, most: int, token: str | None = None
+    ) -> tuple[list[_FoundRun], str | None]:
         page = self.client.search_runs(
-            where, condition, ViewType.ACTIVE_ONLY, most, [f"attributes.start_time {order}"], token
+            [experiment], condition, ViewType.ACTIVE_ONLY, most, _ORDER, token
         )
-        return _Page([_of_entity(run) for run in page], page.token or None)
+        return [_of_entity(run) for run in page], page.token
 
-
-def _edge(page: _Page) -> int:
-    return page.runs[-1].started or 0
+    def _ask(self, path: str, method: str, **arguments: Any) -> dict[str, Any] | None:
+        """The reply; None where the server has no such path."""
+        response = http_request(get_default_host_creds(self._uri), path, method, **arguments)
+        if response.status_code == HTTPStatus.NOT_FOUND and path == _HISTORIES:
+            return None
+        if response.status_code != HTTPStatus.OK:
+            verify_rest_response(response, path)  # raises MLflow's error for it
+        reply: dict[str, Any] = response.json()
+        return reply
 
 
 def _of_json(run: dict[str, Any]) -> _FoundRun:
@@ -271,7 +223,6 @@ def _of_json(run: dict[str, Any]) -> _FoundRun:
     )
     return _FoundRun(
         info["run_id"],
-        info["experiment_id"],
         int(info["start_time"]) if "start_time" in info else None,
         int(info["end_time"]) if "end_time" in info else None,
         tags,
@@ -283,6 +234,5 @@ def _of_json(run: dict[str, Any]) -> _FoundRun:
 def _of_entity(run: Run) -> _FoundRun:
     info, data = run.info, run.data
     return _FoundRun(
-        info.run_id, info.experiment_id, info.start_time, info.end_time,
-        data.tags, data.params, data.metrics,
-    )  # fmt: skip
+        info.run_id, info.start_time, info.end_time, data.tags, data.params, data.metrics
+    )

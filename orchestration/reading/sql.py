@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from orchestration.reading.records import (
     ALL_METRICS,
     SPIKE_RATE,
+    Parent,
     Records,
+    SweepRun,
     is_wanted,
     make_records,
-    newest_spec,
     point_frame,
-    unknown_sweep,
 )
 from orchestration.reading.sql_schema import (
     EXPERIMENTS,
@@ -35,7 +35,15 @@ from orchestration.reading.sql_schema import (
     UnknownSchemaError,
     open_read_only,
 )
-from orchestration.record.names import OUTCOME_TAG, ROLE_TAG, SPEC_TAG, TRIAL_KEY_TAG
+from orchestration.record.names import (
+    NAME_TAG,
+    OUTCOME_TAG,
+    ROLE_TAG,
+    SPEC_TAG,
+    STATUS_TAG,
+    TRIAL_KEY_TAG,
+)
+from orchestration.record.unknown_sweep import unknown_sweep
 from services.tracking import ServiceError
 
 __all__ = ["SqlSource"]
@@ -67,6 +75,32 @@ class SqlSource:
                 raise UnknownSchemaError("it has no table alembic_version") from None
         if not found or not found <= KNOWN_SCHEMAS:
             raise UnknownSchemaError(f"its schema version is {', '.join(sorted(found)) or 'empty'}")
+
+    def sweep_runs(self) -> list[SweepRun]:
+        """Give the runs of all sweeps and their trials."""
+        role = TAGS.alias("role")
+        query = (
+            sa.select(
+                *(EXPERIMENTS.c.name, RUNS.c.run_uuid, RUNS.c.status, RUNS.c.start_time),
+                *(TAGS.c.key, TAGS.c.value),
+            )
+            .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
+            .join(role, (role.c.run_uuid == RUNS.c.run_uuid) & (role.c.key == ROLE_TAG))
+            .join(TAGS, TAGS.c.run_uuid == RUNS.c.run_uuid)
+            .where(
+                RUNS.c.lifecycle_stage == "active",
+                *_visible_experiment(),
+                role.c.value.in_(("sweep", "trial")),
+                TAGS.c.key.in_((ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG))
+                | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
+            )
+        )
+        runs: dict[str, SweepRun] = {}
+        with self._transaction() as connection:
+            for name, run_id, status, started, key, value in _rows(connection, query):
+                run = runs.setdefault(run_id, SweepRun(name, status, started, {}))
+                runs[run_id] = run._replace(tags={**run.tags, key: value})
+        return list(runs.values())
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep."""
@@ -107,8 +141,10 @@ class SqlSource:
                 for run_id, name, value in rows
                 if run_id in ids and is_wanted(name, metrics)
             ),
-            newest_spec(parents),
-            lambda run_ids: self._param_rows(experiment, run_ids),
+            parents,
+            experiment_id=str(experiment),
+            param_rows=lambda run_ids: self._param_rows(experiment, run_ids),
+            tag_rows=lambda names: self._tag_rows(experiment, names),
         )
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
@@ -142,6 +178,15 @@ class SqlSource:
             rows = _rows(connection, query)
         return [(run_id, name, text) for run_id, name, text in rows if run_id in wanted]
 
+    def _tag_rows(self, experiment: int, names: Collection[str]) -> Sequence[tuple[str, str, str]]:
+        query = sa.select(TAGS.c.run_uuid, TAGS.c.key, TAGS.c.value)
+        query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
+        with self._transaction() as connection:
+            return _rows(
+                connection,
+                query.where(RUNS.c.experiment_id == experiment, TAGS.c.key.in_(names)),
+            )
+
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
         try:
@@ -173,10 +218,7 @@ def _with_role(role: str) -> sa.ColumnElement[bool]:
     return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, TAGS.c.value == role)
 
 
-def _parents(
-    connection: sa.Connection, experiment: int
-) -> list[tuple[int | None, str, dict[str, str]]]:
-    """The sweep's own runs: (started, run id, tags that hold its spec)."""
+def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
     spec = TAGS.alias("spec")
     rows = connection.execute(
         sa.select(RUNS.c.run_uuid, RUNS.c.start_time, spec.c.key, spec.c.value)
@@ -245,12 +287,16 @@ def _number(table: sa.Table) -> sa.ColumnElement[float]:
     return sa.case((table.c.is_nan, sa.null()), else_=table.c.value).label("number")
 
 
-def _sweeps(connection: sa.Connection) -> list[str]:
-    rows = connection.scalars(
-        sa.select(EXPERIMENTS.c.name)
+def _sweeps(connection: sa.Connection) -> dict[str, str]:
+    """The names of all sweeps, with those they were recorded under."""
+    recorded = TAGS.alias("recorded")
+    query = (
+        sa.select(EXPERIMENTS.c.name, sa.func.coalesce(recorded.c.value, EXPERIMENTS.c.name))
         .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
         .join(TAGS, _with_role("sweep"))
+        .outerjoin(
+            recorded, (recorded.c.run_uuid == RUNS.c.run_uuid) & (recorded.c.key == NAME_TAG)
+        )
         .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
-        .distinct()
     )
-    return sorted(rows)
+    return dict(_rows(connection, query))

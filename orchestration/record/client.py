@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from orchestration.record.names import ROLE_TAG
+from orchestration.record.names import NAME_TAG, ROLE_TAG
 
-__all__ = ["connect", "runs_of_role"]
+__all__ = ["MOST_EXPERIMENTS", "connect", "runs_of_role", "sweep_names"]
+
+MOST_EXPERIMENTS = 10_000
+"""So many are looked through."""
 
 _SETTINGS = {
     # MLflow's client sends a request again whose reply was lost, run creation among them, which
@@ -44,3 +47,17 @@ def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str)
         token = page.token
         if not token:
             return
+
+
+def sweep_names(client: MlflowClient) -> dict[str, str]:
+    """The names of all sweeps, which are their experiments', with those they were recorded under.
+
+    The two differ where an experiment was renamed in MLflow.
+    """
+    experiments = client.search_experiments(max_results=MOST_EXPERIMENTS)
+    names = {experiment.experiment_id: experiment.name for experiment in experiments}
+    found = {}
+    for run in runs_of_role(client, list(names), "sweep"):
+        name = names[run.info.experiment_id]
+        found[name] = run.data.tags.get(NAME_TAG, name)
+    return found

@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError
-from orchestration.record.client import runs_of_role
+from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.names import (
     EXPERIMENT_TAGS,
@@ -31,13 +31,13 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import close_run, deliver
+from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["SweepBooks"]
 
-_MOST_EXPERIMENTS = 10_000  # looked through for finished trials
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -56,7 +56,7 @@ class SweepBooks:
         storage: the sweep's folder in the checkpoint store, with one a trial by its key.
 
     Raises:
-        InputError: the experiment has been deleted in MLflow.
+        InputError: the experiment has been deleted in MLflow, or renamed.
     """
 
     @_insist
@@ -70,6 +70,8 @@ class SweepBooks:
                 f"the experiment {name!r} has been deleted in MLflow: restore it there, "
                 "or give the sweep another name"
             )
+        if experiment is None and (renamed := renamed_sweep(name, sweep_names(client))):
+            raise InputError(renamed)
         self.experiment_id: str | None = experiment.experiment_id if experiment else None
         self.parent_run_id: str | None = None
 
@@ -141,7 +143,7 @@ class SweepBooks:
     @_insist
     def finished_elsewhere(self, trial_keys: Collection[str]) -> list[RecordedRun]:
         """Finished runs of these trials in other sweeps, the earliest started first."""
-        experiments = self._client.search_experiments(max_results=_MOST_EXPERIMENTS)
+        experiments = self._client.search_experiments(max_results=MOST_EXPERIMENTS)
         others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
         runs = map(_recorded, runs_of_role(self._client, others, "trial"))
         return [run for run in runs if run.finished and run.trial_key in trial_keys]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from orchestration.record.names import BEST_TEST_ACCURACY
+from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.report.headline import NETWORKS
-from orchestration.report.table import as_text, axis_columns
-from orchestration.results.dependency_gap import dependency_gap
-from orchestration.results.norm_differences import norm_differences
+from orchestration.report.table import as_text, lacks_of
+from orchestration.results.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
+from orchestration.results.snapshot import LAST_TEST_ACCURACY
 from snn_norm.norms.table import label_of
 
 __all__ = ["Answers", "read_answers"]
@@ -25,37 +23,45 @@ class Answers:
 
     Args:
         name: the sweep's.
+        axes: what tells cells apart.
         best: best of seeds, a row a cell; the index numbers the cells.
-        gap: the dependency gap.
+        lacks: what each cell lacks, in words.
+        gap: the dependency gap, a row a setting.
+        norm_gaps: the same, a row each norm.
         last: as ``best``, of the last epoch.
-        expected: what a best of n seeds is worth, by cell and n.
+        expected: what a best of n seeds is worth, by ``cell`` and n.
         differences: between norms, paired by seed.
         trials: finished trials, with the number of their ``cell``, in order of cell and seed.
         curves: a row a (trial, epoch), with the number of its ``cell``, in the same order.
+        provenance: where all of it comes from.
     """
 
     name: str
+    axes: list[str]
     best: pd.DataFrame
+    lacks: list[str]
     gap: pd.DataFrame
+    norm_gaps: pd.DataFrame
     last: pd.DataFrame
     expected: pd.DataFrame
     differences: pd.DataFrame
     trials: pd.DataFrame
     curves: pd.DataFrame
+    provenance: Provenance
 
     @property
-    def axes(self) -> list[str]:
-        """What tells cells apart."""
-        return axis_columns(self.best)
+    def norms(self) -> list[str]:
+        """All norms of the sweep, in order."""
+        return list(dict.fromkeys(map(as_text, self.best["norm"])))
 
     def norm(self, cell: int) -> str:
         """A cell's norm."""
-        return str(self.best["norm"].iloc[cell])
+        return as_text(self.best["norm"].iloc[cell])
 
     def setting(self, cell: int) -> str:
         """A cell's network and further axes, in words: everything but its norm."""
         row = self.best.iloc[cell]
-        network = NETWORKS.get(row["architecture"], row["architecture"])
+        network = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
         others = [axis for axis in self.axes if axis not in ("architecture", "norm")]
         given = [f"{axis} {as_text(row[axis])}" for axis in others if not pd.isna(row[axis])]
         return ", ".join([network, *given])
@@ -65,39 +71,28 @@ class Answers:
         return f"{self.setting(cell)}, {label_of(self.norm(cell))}"
 
 
-def read_answers(results: Results) -> Answers:
-    """Read a sweep, and find each trial's cell."""
-    best, trials = results.best_of_seeds(), results.trials()
-    axes = axis_columns(best)
-    numbers = {_key(row, axes): number for number, row in enumerate(best.to_dict("records"))}
-    trials = trials[trials["in_spec"]].reset_index(drop=True)
-    cells = [numbers[_key(row, axes)] for row in trials.to_dict("records")]
-    trials = trials.assign(cell=pd.Series(cells, trials.index, dtype="int64"))
+def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
+    """Read a sweep.
+
+    Args:
+        results: the sweep's.
+        tracking_uri: where people may look at its runs, if anywhere.
+    """
+    snapshot = results.snapshot()
+    trials, best, axes = snapshot.trials(), snapshot.best_of_seeds(), snapshot.cells.axes
+    trials = trials[trials["in_spec"]].astype({"cell": "int64"})
     trials = trials.sort_values("cell", kind="stable", ignore_index=True)
-    curves = results.curves().merge(trials[["run_id", "cell"]], on="run_id")
-    curves = curves.sort_values("cell", kind="stable", ignore_index=True)
     return Answers(
         name=results.name,
+        axes=axes,
         best=best,
+        lacks=lacks_of(best),
         gap=dependency_gap(best, axes),
-        last=results.last_epoch(),
-        expected=results.expected_best(),
-        differences=norm_differences(results.by_seed(), axes, BEST_TEST_ACCURACY),
+        norm_gaps=norm_gaps(best, axes),
+        last=snapshot.best_of_seeds(LAST_TEST_ACCURACY),
+        expected=snapshot.expected_best(),
+        differences=snapshot.norm_differences(),
         trials=trials,
-        curves=curves,
+        curves=snapshot.curves(trials),
+        provenance=provenance_of(snapshot.records, tracking_uri, trials["run_id"]),
     )
-
-
-def _key(row: Mapping[Hashable, Any], axes: list[str]) -> tuple[Any, ...]:
-    """A cell's values, alike for 10, 10.0 and "10": frames may type a column differently."""
-    return tuple(_plain(row.get(axis)) for axis in axes)
-
-
-def _plain(value: Any) -> Any:
-    if pd.isna(value):
-        return None
-    text = str(value).lower()
-    try:
-        return float(text)
-    except ValueError:
-        return text

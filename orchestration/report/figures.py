@@ -16,62 +16,66 @@ from matplotlib.ticker import MaxNLocator
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
 from orchestration.report.figure_style import Look, Picture, look_of
-from orchestration.report.headline import headline_cells
-from orchestration.report.table import lacks_of
-from orchestration.results.selection import SELECTED_ON, remark
+from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.results.norm_effects import settings_of
 from snn_norm.norms.table import label_of
 
-__all__ = ["draw"]
+__all__ = ["FIGURES", "draw"]
+
+FIGURES = ("dependency-gap", "accuracy-by-seed", "learning-curves", "spike-rates", "cost")
 
 _MOST_PANELS, _MOST_ROWS = 24, 60
+_MANY_LINES = 5
+"""Beyond so many in a panel, lines are thinner and the range of the seeds is left out."""
+
+_HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 
 
 def draw(answers: Answers) -> Iterator[Picture]:
-    """Give the figures that this sweep has numbers for. Call in ``drawing.style``."""
-    if answers.trials.empty:
-        return
-    if answers.gap[["none", "standard", "homeostatic"]].notna().any(axis=None):
-        yield _dependency_gap(answers)
-    yield _accuracy_by_seed(answers)
-    if not answers.curves.empty:
+    """Give the figures that this sweep has numbers for. Call in ``figure_style.style``."""
+    if answers.best["best"].notna().any():
+        if answers.norm_gaps["gap_pp"].notna().any():
+            yield _dependency_gap(answers)
+        yield _accuracy_by_seed(answers)
+    if answers.curves["test_accuracy"].notna().any():
         yield _learning_curves(answers)
-        if any(_layers(answers)):
-            yield _spike_rates(answers)
+    if answers.curves[_layers(answers)].notna().any(axis=None):
+        yield _spike_rates(answers)
+    if answers.curves["epoch_seconds"].notna().any():
         yield _cost(answers)
 
 
 def _dependency_gap(answers: Answers) -> Picture:
-    gap, lacks = answers.gap.iloc[:_MOST_ROWS], lacks_of(answers.best)
-    figure = Figure(figsize=(7, 0.75 + 0.62 * len(gap)))
+    """A row each norm: what it adds to none."""
+    measured = answers.norm_gaps[answers.norm_gaps["gap_pp"].notna()]
+    gaps = measured.iloc[:_MOST_ROWS]
+    without = {
+        number: setting.numbers["none"]
+        for setting in settings_of(answers.best, answers.axes)
+        for number in setting.numbers.values()
+        if "none" in setting.numbers
+    }
+    figure = Figure(figsize=(7, 1 + 0.3 * len(gaps)))
     axes = figure.subplots()
-    places = headline_cells(answers.best, gap)
-    labels = []
-    for row, (numbers, cells) in enumerate(zip(gap.to_dict("records"), places, strict=True)):
-        none, standard = 100 * numbers["none"], 100 * numbers["standard"]
-        axes.plot([none, standard], [row, row], color="#dddddd", linewidth=5, zorder=1)
-        if not math.isnan(numbers["gap_pp"]):
-            middle = (none + standard) / 2
-            axes.annotate(
-                f"gap {numbers['gap_pp']:.2f} pp", (min(middle, 92), row), (0, 7),
-                textcoords="offset points", ha="center",
-            )  # fmt: skip
-        for column in ("standard", "homeostatic", "none"):
-            cell = cells[column]
-            if cell is not None:
-                look = _look(answers, cell)
-                _dot(axes, 100 * numbers[column], row, look, whole=not lacks[cell], size=7)
-        cell = next(cell for cell in cells.values() if cell is not None)
-        labels.append(answers.setting(cell))
-    _rows(axes, labels)
+    for row, (cell, gap) in enumerate(zip(gaps.index, gaps.to_dict("records"), strict=True)):
+        none, accuracy = 100 * gap["none"], 100 * gap["accuracy"]
+        axes.plot([none, accuracy], [row, row], color="#dddddd", linewidth=5, zorder=1)
+        _dot(axes, answers, without[cell], none, row)
+        _dot(axes, answers, cell, accuracy, row)
+        standard = " (standard)" if gap["is_standard"] else ""
+        axes.annotate(
+            f"{gap['gap_pp']:+.2f} pp{standard}", (1.01, row),
+            xycoords=("axes fraction", "data"), va="center",
+        )  # fmt: skip
+    _rows(axes, [answers.label(cell) for cell in gaps.index])
     axes.set_xlabel("test accuracy, best of seeds (%)")
     axes.set_xlim(-2, 102)
-    lacking = "o hollow: incomplete, collapsed or diverged" if any(lacks) else ""
-    _legend(figure, answers, lines=False, lacking=lacking)
+    _legend(figure, answers, lines=False, lacking=_HOLLOW if any(answers.lacks) else None)
     caption = (
-        "Best of seeds of each network without a norm, with its standard norm and with the "
-        "homeostatic one. The grey bar is the dependency gap: standard norm less no norm. "
-    ) + remark(answers.gap[SELECTED_ON])
-    caption += _left_out(len(answers.gap))
+        "Best of seeds with each norm, and of the same network without one. The grey bar is what "
+        "the norm adds; that of the standard norm is the dependency gap. "
+    ) + remark(gaps[SELECTED_ON])
+    caption += _left_out(len(measured))
     return Picture("dependency-gap", "Dependency gap", caption, figure)
 
 
@@ -93,7 +97,7 @@ def _accuracy_by_seed(answers: Answers) -> Picture:
         panels[1].set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
     panels[1].set_title("those that learned, closer", fontsize="medium")
     _rows(panels[0], [answers.label(cell) for cell in cells])
-    lacking = "o hollow: collapsed or diverged" if _any_lacking(answers) else ""
+    lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
         "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval, "
@@ -111,45 +115,49 @@ def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
     axes.plot([100 * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
     trials = answers.trials[answers.trials["cell"] == cell]
     heights = cell + (np.linspace(-0.2, 0.2, len(trials)) if len(trials) > 1 else np.zeros(1))
-    for height, accuracy, outcome in zip(
-        heights, trials["best_test_accuracy"], trials["outcome"], strict=False
-    ):
-        whole = outcome == "completed"
-        _dot(axes, 100 * accuracy, height, look, whole=whole, size=4.5)
+    heights = heights[: len(trials)]
+    whole = trials["outcome"] == "completed"
+    for part, face in ((whole, look.color), (~whole, "#ffffff")):
+        axes.plot(
+            100 * trials["best_test_accuracy"][part], heights[part.to_numpy()], look.marker,
+            color=look.color, markersize=4.5, zorder=3, markerfacecolor=face,
+        )  # fmt: skip
 
 
 def _learning_curves(answers: Answers) -> Picture:
     settings: dict[str, list[int]] = {}
     for cell in sorted(set(answers.curves["cell"])):
         settings.setdefault(answers.setting(cell), []).append(cell)
-    figure, panels = _panels(list(settings), "epoch", "test accuracy (%)")
+    crowded = max(map(len, settings.values())) > _MANY_LINES
+    figure, panels = _panels(list(settings), "epoch", "test accuracy (%)", tall=crowded)
     for axes, cells in zip(panels, settings.values(), strict=False):
         for cell in cells:
-            _curve(axes, answers, cell)
+            _curve(axes, answers, cell, crowded=crowded)
         axes.set_ylim(-2, 102)
-    lacking = "x collapsed or diverged seed" if _any_lacking(answers) else ""
+    lacking = ("x", "collapsed or diverged seed") if _any_lacking(answers) else None
     _legend(figure, answers, lines=True, lacking=lacking)
     caption = (
-        "The line is the mean over seeds, for as long as all of them ran; the shade reaches from "
-        "the lowest to the highest seed. A cross ends a seed that collapsed or diverged."
+        "The line is the mean over seeds, for as long as all of them ran; the shade, where a panel "
+        "has room for it, reaches from the lowest to the highest seed. A cross ends a seed that "
+        "collapsed or diverged."
     )
     left_out = _left_out(len(settings), _MOST_PANELS)
     return Picture("learning-curves", "Learning curves", caption + left_out, figure)
 
 
-def _curve(axes: Axes, answers: Answers, cell: int) -> None:
+def _curve(axes: Axes, answers: Answers, cell: int, *, crowded: bool) -> None:
     look = _look(answers, cell)
     curves = answers.curves[answers.curves["cell"] == cell]
     by_seed = 100 * curves.pivot(index="epoch", columns="run_id", values="test_accuracy")
     epochs = by_seed.index.to_numpy()
-    axes.fill_between(
-        epochs, by_seed.min(axis=1), by_seed.max(axis=1), color=look.color, alpha=0.18, linewidth=0
-    )
+    if not crowded:
+        low, high = by_seed.min(axis=1), by_seed.max(axis=1)
+        axes.fill_between(epochs, low, high, color=look.color, alpha=0.18, linewidth=0)
     everyone = by_seed.dropna()
     axes.plot(
         everyone.index, everyone.mean(axis=1),
         color=look.color, linestyle=look.line, marker=look.marker,
-        markevery=max(1, len(epochs) // 8), markersize=4,
+        markevery=max(1, len(epochs) // 8), markersize=4, linewidth=1 if crowded else 1.6,
     )  # fmt: skip
     outcomes = answers.trials.set_index("run_id")["outcome"]
     for run_id in map(str, by_seed):
@@ -169,7 +177,8 @@ def _spike_rates(answers: Answers) -> Picture:
         for layer, shade, marker in looks:
             rates = means.loc[cell, layer]
             axes.plot(rates.index, rates, color=shade, marker=marker, markersize=4)
-        axes.set_ylim(bottom=0)
+    highest = float(np.nanmax(means.loc[cells[: len(panels)]].to_numpy()))
+    panels[0].set_ylim(0, 1.05 * highest or 1)
     handles = [
         Line2D([], [], color=shade, marker=marker, markersize=4, label=layer[len(SPIKE_RATE) :])
         for layer, shade, marker in looks
@@ -192,7 +201,7 @@ def _cost(answers: Answers) -> Picture:
     by_cell = answers.curves.groupby("cell")
     seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
     speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
-    unit, seconds_each = _unit(np.nanmax(seconds, initial=0))
+    unit, seconds_each = _unit(float(np.nan_to_num(seconds).max(initial=0)))
     figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
     left, right = figure.subplots(ncols=2, sharey=True)
     for axes, values, label, form in (
@@ -212,15 +221,13 @@ def _cost(answers: Answers) -> Picture:
         axes.margins(x=0.18)
         axes.set_xlim(left=0)
     _rows(left, [answers.label(cell) for cell in cells])
-    caption = f"{_time_taken(answers)} of training in all; a trial is counted from its first epoch."
+    total = float(answers.curves["epoch_seconds"].sum())
+    unit, seconds_each = _unit(total)
+    caption = (
+        f"{total / seconds_each:.1f} {unit} of training in all; a trial is counted from its first "
+        "epoch."
+    )
     return Picture("cost", "Cost", caption + _left_out(len(answers.best)), figure)
-
-
-def _time_taken(answers: Answers) -> str:
-    """What the sweep's finished trials took, in words."""
-    seconds = float(answers.curves["epoch_seconds"].sum())
-    unit, seconds_each = _unit(seconds)
-    return f"{seconds / seconds_each:.1f} {unit}"
 
 
 def _unit(seconds: float) -> tuple[str, int]:
@@ -234,15 +241,18 @@ def _any_lacking(answers: Answers) -> bool:
 
 
 def _look(answers: Answers, cell: int) -> Look:
-    return look_of(answers.norm(cell), list(dict.fromkeys(answers.best["norm"])))
+    return look_of(answers.norm(cell), answers.norms)
 
 
-def _panels(titles: Sequence[str], xlabel: str, ylabel: str) -> tuple[Figure, list[Axes]]:
+def _panels(
+    titles: Sequence[str], xlabel: str, ylabel: str, *, tall: bool = False
+) -> tuple[Figure, list[Axes]]:
     """A panel a title, at most three beside each other."""
     count = min(len(titles), _MOST_PANELS)
     columns = min(count, 3)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(7 if columns > 1 else 4.6, 0.5 + (2.1 if columns > 2 else 2.6) * rows))
+    height = 3.8 if tall else 2.1 if columns > 2 else 2.6
+    figure = Figure(figsize=(7 if columns > 1 else 4.6, 0.5 + height * rows))
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = list(grid.flat)
     for axes in panels[count:]:
@@ -266,22 +276,27 @@ def _rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _dot(
-    axes: Axes, accuracy: float, height: float, look: Look, *, whole: bool, size: float
-) -> None:
-    """A marker, hollow where something is lacking."""
+def _dot(axes: Axes, answers: Answers, cell: int, accuracy: float, height: float) -> None:
+    """A cell's marker, hollow where it lacks something."""
+    look = _look(answers, cell)
     axes.plot(
-        accuracy, height, look.marker, color=look.color, markersize=size, zorder=3,
-        markerfacecolor=look.color if whole else "#ffffff",
+        accuracy, height, look.marker, color=look.color, markersize=7, zorder=3,
+        markerfacecolor="#ffffff" if answers.lacks[cell] else look.color,
     )  # fmt: skip
 
 
-def _legend(figure: Figure, answers: Answers, *, lines: bool, lacking: str = "") -> None:
-    """Name the norms below the figure; norms that look alike (BatchNorm, BNTT) in one entry."""
-    norms = list(dict.fromkeys(answers.best["norm"]))
+def _legend(
+    figure: Figure, answers: Answers, *, lines: bool, lacking: tuple[str, str] | None
+) -> None:
+    """Name the norms below the figure, those that look alike (BatchNorm, BNTT) in one entry.
+
+    Args:
+        lines: whether they have lines.
+        lacking: the marker of what is not whole, and what it means; None where all is.
+    """
     names: dict[Look, list[str]] = {}
-    for norm in norms:
-        names.setdefault(look_of(norm, norms), []).append(label_of(norm))
+    for norm in answers.norms:
+        names.setdefault(look_of(norm, answers.norms), []).append(label_of(norm))
     handles = [
         Line2D(
             [], [], color=look.color, linestyle=look.line if lines else "none",
@@ -290,12 +305,13 @@ def _legend(figure: Figure, answers: Answers, *, lines: bool, lacking: str = "")
         for look, alike in names.items()
     ]  # fmt: skip
     if lacking:
-        marker, _, label = lacking.partition(" ")
+        marker, label = lacking
         handles.append(
             Line2D([], [], color="#222222", linestyle="none", marker=marker,
                    markerfacecolor="#ffffff", label=label)
         )  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
 def _left_out(count: int, most: int = _MOST_ROWS) -> str:

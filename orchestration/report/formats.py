@@ -20,24 +20,27 @@ from rich.console import Console
 from orchestration.errors import InputError
 from orchestration.report.forms import FORMATS, Format
 from orchestration.report.table import Table, TableCell, letter, merged, table_of
+from orchestration.results.columns import plain as plain_value
 
 __all__ = ["FORMATS", "Format", "html", "latex", "markdown", "plain", "render"]
 
 _COLUMNS = 80
 
 
-def render(frame: pd.DataFrame, form: str) -> str:
+def render(frame: pd.DataFrame, form: str, width: int = _COLUMNS) -> str:
     """Write a frame that ``Results`` gave in one of FORMATS, without a final newline.
 
     Args:
         frame: best of seeds, dependency gap, trials or curves.
         form: table, json, csv, latex or markdown.
+        width: of the terminal that a table is for.
 
     Raises:
         InputError: the form is another.
     """
+    if form == "table":
+        return plain(merged(frame) if "best_seed" in frame else table_of(frame), width)
     writers: dict[str, Callable[[pd.DataFrame], str]] = {
-        "table": lambda frame: plain(merged(frame) if "best_seed" in frame else table_of(frame)),
         "json": _json,
         "csv": _csv,
         "latex": lambda frame: latex(table_of(frame)),
@@ -49,35 +52,49 @@ def render(frame: pd.DataFrame, form: str) -> str:
 
 
 def _json(frame: pd.DataFrame) -> str:
-    rows = [{str(k): _plain_value(v) for k, v in row.items()} for row in frame.to_dict("records")]
+    def value(one: Any) -> Any:
+        return one.isoformat() if isinstance(one, pd.Timestamp) else plain_value(one)
+
+    rows = [{str(k): value(v) for k, v in row.items()} for row in frame.to_dict("records")]
     return json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def _plain_value(value: Any) -> Any:
-    if pd.isna(value):
-        return None
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    return value.item() if hasattr(value, "item") else value
 
 
 def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, lineterminator="\n").removesuffix("\n")
 
 
-def plain(table: Table) -> str:
-    """Write a table in 80 columns; in more where its numbers and longest words need more."""
+def plain(table: Table, width: int = _COLUMNS) -> str:
+    """Write a table for a terminal of so many columns, in more where its words need more.
+
+    In a terminal of fewer than 80 that is too narrow, a row becomes a block of lines.
+    """
     console = Console(file=io.StringIO(), width=10_000, color_system=None)
     for gap in (1, 0):
         grid = _grid(table, gap)
         needed = console.measure(grid).minimum
-        if needed <= _COLUMNS:
+        if needed <= width:
             break
-    with console.capture() as written:
-        console.print(grid, width=max(needed, _COLUMNS))
-    lines = [line.rstrip() for line in written.get().splitlines()]
+    if needed > width < _COLUMNS:
+        lines = _blocks(table)
+    else:
+        with console.capture() as written:
+            console.print(grid, width=max(needed, width))
+        lines = [line.rstrip() for line in written.get().splitlines()]
     notes = [f"{mark} {note}" for mark, note in _lettered(table.notes)]
     return "\n".join([*lines, *notes, *filter(None, [table.remark])])
+
+
+def _blocks(table: Table) -> list[str]:
+    """A row's leading words on a line, and a line for each of its other cells."""
+    title = list(map(bool, table.numeric)).index(True) if any(table.numeric) else 1
+    room = max(map(len, table.headings[title:]), default=0)
+    lines = []
+    for row in table.rows:
+        texts = [f"{cell.text}{cell.after} {cell.mark}".rstrip() for cell in row]
+        lines.append(", ".join(text for text in texts[:title] if text))
+        rest = zip(table.headings[title:], texts[title:], strict=True)
+        lines += [f"  {heading.ljust(room)}  {text}".rstrip() for heading, text in rest]
+    return lines
 
 
 def _grid(table: Table, gap: int) -> rich.table.Table:
@@ -151,19 +168,19 @@ def html(table: Table) -> Markup:
             )
         if one.mark:
             text += Markup("<sup>{}</sup>").format(one.mark)
-        kind = Markup(' class="number"') if table.numeric[column] else ""
-        if column == 0:
-            return Markup('<th scope="row"{}>{}</th>').format(kind, text)
-        return Markup("<td{}>{}</td>").format(kind, text)
+        return place("td" if column else 'th scope="row"', text, column)
 
-    def heading(text: str, column: int) -> Markup:
+    def place(element: str, text: Markup | str, column: int) -> Markup:
+        name = element.partition(" ")[0]
         kind = Markup(' class="number"') if table.numeric[column] else ""
-        return Markup('<th scope="col"{}>{}</th>').format(kind, text)
+        return Markup("<{}{}>{}</{}>").format(Markup(element), kind, text, name)
 
     def row(cells: Sequence[Markup]) -> Markup:
         return Markup("<tr>{}</tr>\n").format(Markup("").join(cells))
 
-    head = row([heading(text, column) for column, text in enumerate(table.headings)])
+    head = row(
+        [place('th scope="col"', text, column) for column, text in enumerate(table.headings)]
+    )
     body = [row([cell(one, column) for column, one in enumerate(cells)]) for cells in table.rows]
     notes = [
         Markup("<p><sup>{}</sup> {}</p>\n").format(mark, note)

@@ -6,98 +6,70 @@ whose cell lacks something carries the letter of a note that says what.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
+import math
+from collections.abc import Callable
 
 import pandas as pd
 
 from orchestration.report.table import (
+    NO_NUMBER,
     Table,
     TableCell,
     as_text,
-    axis_columns,
     decimal,
-    lacks_of,
+    is_numeric,
     letter,
     percent,
 )
-from orchestration.results.selection import SELECTED_ON, remark
-from snn_norm.norms.table import label_of, standard_norm
+from orchestration.results.columns import SELECTED_ON, axis_columns, remark, shortfall
+from orchestration.results.norm_effects import settings_of
+from snn_norm.norms.table import label_of
 
-__all__ = ["NETWORKS", "headline", "headline_cells"]
+__all__ = ["NETWORKS", "headline"]
 
 NETWORKS = {"ann": "artificial CNN", "snn": "spiking CNN"}
 
-_COLUMNS = ("none", "standard", "homeostatic")
 
-
-def headline_cells(best: pd.DataFrame, gap: pd.DataFrame) -> list[dict[str, int | None]]:
-    """Which row of best of seeds each number of the headline comes from.
+def headline(best: pd.DataFrame, url: Callable[[int], str] = lambda _: "") -> Table:
+    """Lay out the headline; a setting without a number is left out.
 
     Args:
         best: best of seeds.
-        gap: the dependency gap of the same sweep.
-
-    Returns:
-        For each row of ``gap``, by column (none, standard, homeostatic), the number of a row of
-        ``best``; None where the sweep has no such cell.
+        url: where the number of a cell, a row of ``best``, leads to.
     """
-    keys = axis_columns(gap)
-    rows: dict[tuple[Any, ...], dict[str, int]] = {}
-    for number, cell in enumerate(best.to_dict("records")):
-        rows.setdefault(_setting(cell, keys), {})[cell["norm"]] = number
-    found = []
-    for row in gap.to_dict("records"):
-        norms = rows.get(_setting(row, keys), {})
-        standard = standard_norm(row["architecture"], norms)
-        found.append(
-            {
-                "none": norms.get("none"),
-                "standard": norms.get(standard or ""),
-                "homeostatic": norms.get("homeostatic"),
-            }
-        )
-    return found
-
-
-def _setting(row: Mapping[Hashable, Any], keys: list[str]) -> tuple[Any, ...]:
-    return tuple(None if pd.isna(row[key]) else row[key] for key in keys)
-
-
-def headline(best: pd.DataFrame, gap: pd.DataFrame) -> Table:
-    """Lay out the headline.
-
-    Args:
-        best: best of seeds.
-        gap: the dependency gap of the same sweep.
-    """
-    axes = axis_columns(gap)[1:]
-    lacks = lacks_of(best)
+    axes = [axis for axis in axis_columns(best) if axis not in ("architecture", "norm")]
     notes: list[str] = []
-
-    def mark(*cells: int | None) -> str:
-        """The letters of the notes for what these cells lack."""
-        lacking = [lacks[cell] for cell in cells if cell is not None and lacks[cell]]
-        notes.extend(lack for lack in dict.fromkeys(lacking) if lack not in notes)
-        return ",".join(sorted({letter(notes.index(lack)) for lack in lacking}))
-
+    selected = []
     rows = []
-    for row, cells in zip(gap.to_dict("records"), headline_cells(best, gap), strict=True):
-        line = [TableCell(NETWORKS.get(row["architecture"], row["architecture"]))]
-        line += [TableCell(as_text(row[axis])) for axis in axes]
-        for column in _COLUMNS:
-            number, cell = percent(row[column]), cells[column]
-            after = "\N{NO-BREAK SPACE}%" if cell is not None and not pd.isna(row[column]) else ""
-            if column == "standard" and after and cell is not None:
-                norm = best["norm"].iloc[cell]
+    for setting in settings_of(best, axis_columns(best)):
+        norms = setting.columns
+        if all(math.isnan(setting.best(norm)) for norm in norms.values()):
+            continue
+        cells = {norm: setting.cells[norm] for norm in norms.values() if norm in setting.cells}
+        lacks = {norm: shortfall(cell) for norm, cell in cells.items()}
+        notes += [lack for lack in dict.fromkeys(lacks.values()) if lack and lack not in notes]
+        marks = {norm: letter(notes.index(lack)) if lack else "" for norm, lack in lacks.items()}
+        architecture = setting.values["architecture"]
+        line = [TableCell(NETWORKS.get(architecture, as_text(architecture)))]
+        line += [TableCell(as_text(setting.values[axis])) for axis in axes]
+        for column, norm in norms.items():
+            number = percent(setting.best(norm))
+            if norm is None or norm not in cells:
+                line.append(TableCell(number))
+                continue
+            after = "" if number == NO_NUMBER else "\N{NO-BREAK SPACE}%"
+            if column == "standard" and after:
                 after += f"\N{NO-BREAK SPACE}({label_of(norm)})"
-            line.append(TableCell(number, after, mark(cell)))
-        if pd.isna(row["gap_pp"]):
-            line.append(TableCell(decimal(row["gap_pp"])))
+            line.append(TableCell(number, after, marks[norm], href=url(setting.numbers[norm])))
+        gap = decimal(setting.gap(setting.standard))
+        if gap == NO_NUMBER:
+            line.append(TableCell(gap))
         else:
-            lacking = mark(cells["none"], cells["standard"])
-            line.append(TableCell(decimal(row["gap_pp"]), "\N{NO-BREAK SPACE}pp", lacking))
+            lacking = {marks[norm] for norm in (norms["none"], norms["standard"]) if norm}
+            mark = ",".join(sorted(filter(None, lacking)))
+            line.append(TableCell(gap, "\N{NO-BREAK SPACE}pp", mark))
+        selected += [cell[SELECTED_ON] for cell in cells.values()]
         rows.append(line)
     headings = ["network", *axes, "no norm", "standard norm", "homeostatic", "dependency gap"]
-    numeric = [False, *([True] * len(axes)), True, True, True, True]
-    return Table(headings, rows, numeric, tuple(notes), remark(gap[SELECTED_ON]))
+    numeric = [False, *(is_numeric(best[axis]) for axis in axes), True, True, True, True]
+    return Table(headings, rows, numeric, tuple(notes), remark(selected))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -10,14 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
-from orchestration.reading.provenance import Provenance
 from orchestration.report.data import Answers
 from orchestration.report.figure_style import Picture, inline_svg
 from orchestration.report.formats import html
-from orchestration.report.headline import NETWORKS, headline, headline_cells
-from orchestration.report.table import Table, axis_columns, decimal, lacks_of, percent, table_of
+from orchestration.report.headline import headline
+from orchestration.report.table import Table, decimal, has_more_norms, percent, table_of
 
 __all__ = ["page"]
 
@@ -26,29 +23,31 @@ _MOST_OPEN = 40
 """Trials beyond which their table is folded away."""
 
 
-def page(
-    answers: Answers, provenance: Provenance | None, pictures: Sequence[tuple[Picture, str]]
-) -> str:
+def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
     """Write the page.
 
     Args:
-        answers: the sweep's numbers.
-        provenance: where they come from; None where MLflow could not be asked.
+        answers: the sweep's numbers, and where they come from.
         pictures: each with its SVG.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    lacks = lacks_of(answers.best)
+    lacks = enumerate(answers.lacks)
+    tables = {
+        "headline": headline(answers.best, lambda cell: _best_url(answers, cell)),
+        "norms": _linked_norms(answers) if has_more_norms(answers.norm_gaps) else None,
+        "cells": _linked_cells(answers),
+        "choice": _choice(answers),
+        "differences": table_of(answers.differences),
+        "trials": _trials(answers),
+    }
     return (
         template.render(
             name=answers.name,
             summary=_summary(answers),
-            headline=html(_linked_headline(answers, provenance)),
-            ratio=_ratio(answers.gap),
-            lacking=[f"{answers.label(cell)}: {lack}" for cell, lack in enumerate(lacks) if lack],
-            cells=html(_linked_cells(answers, provenance)),
-            choice=html(_aligned(_choice(answers))),
-            differences=html(table_of(answers.differences)) if len(answers.differences) else "",
+            ratio=_ratio(answers),
+            lacking=[f"{answers.label(cell)}: {lack}" for cell, lack in lacks if lack],
+            **{name: html(table) if table and table.rows else "" for name, table in tables.items()},
             pictures=[
                 {
                     "name": picture.name,
@@ -58,9 +57,8 @@ def page(
                 }
                 for picture, svg in pictures
             ],
-            trials=_trials(answers, provenance),
             trials_open=len(answers.trials) <= _MOST_OPEN,
-            provenance=provenance,
+            provenance=answers.provenance,
             version=version("snn-norm"),
         )
         + "\n"
@@ -82,70 +80,62 @@ def _summary(answers: Answers) -> str:
     return f"{told}. {', '.join(parts)}." if told else f"{', '.join(parts)}."
 
 
-def _ratio(gap: pd.DataFrame) -> str:
+def _ratio(answers: Answers) -> str:
     """How much more a spiking network depends on its norm, in a sentence; empty if not known."""
-    if len(gap) != 2 or set(gap["architecture"]) != set(NETWORKS):
+    gap = answers.gap
+    known = gap[(gap["architecture"] == "snn") & gap["ratio"].notna()] if len(gap) else gap
+    if len(known) != 1:
         return ""
-    ratio = float(gap.loc[gap["architecture"] == "snn", "ratio"].iloc[0])
-    if math.isnan(ratio):
-        return ""
-    text = f"The spiking network's gap is {ratio:.1f} times the artificial one's."
-    return (
-        f"{text} Not every seed has finished."
-        if any("incomplete" in note for note in gap["note"])
-        else text
-    )
+    text = f"The spiking network's gap is {known['ratio'].iloc[0]:.1f} times the artificial one's."
+    best = answers.best
+    incomplete = (best["n_seeds"] > 0) & (best["n_seeds"] < best["n_expected"])
+    return f"{text} Not every seed has finished." if incomplete.any() else text
 
 
-def _linked_headline(answers: Answers, provenance: Provenance | None) -> Table:
-    table = headline(answers.best, answers.gap)
-    first = len(axis_columns(answers.gap))
-    for row, cells in enumerate(headline_cells(answers.best, answers.gap)):
-        for column, cell in enumerate(cells.values()):
-            if cell is not None:
-                _link(table, row, first + column, _best_url(answers, provenance, cell))
+def _linked_norms(answers: Answers) -> Table:
+    table = table_of(answers.norm_gaps)
+    for row, cell in enumerate(answers.norm_gaps.index):
+        _link(table, row, table.headings.index("norm %"), _best_url(answers, cell))
     return table
 
 
-def _linked_cells(answers: Answers, provenance: Provenance | None) -> Table:
+def _linked_cells(answers: Answers) -> Table:
     table = table_of(answers.best)
     columns = {name: table.headings.index(name) for name in ("best %", "mean %", "seeds")}
     for cell in range(len(answers.best)):
-        _link(table, cell, columns["best %"], _best_url(answers, provenance, cell))
+        _link(table, cell, columns["best %"], _best_url(answers, cell))
         runs = answers.trials.loc[answers.trials["cell"] == cell, "run_id"]
-        url = provenance.runs_url(runs) if provenance and len(runs) else ""
+        url = answers.provenance.runs_url(runs) if len(runs) else ""
         _link(table, cell, columns["mean %"], url)
         _link(table, cell, columns["seeds"], url)
     return table
 
 
-def _choice(answers: Answers) -> pd.DataFrame:
+def _choice(answers: Answers) -> Table:
     """What choosing an epoch and a seed by their test accuracy adds, cell by cell."""
     table = answers.best[answers.axes].copy()
     table["last epoch %"] = answers.last["mean"].map(percent)
     table["best epoch %"] = answers.best["mean"].map(percent)
-    for n in sorted(set(answers.expected["n"])):
-        of_n = answers.expected[answers.expected["n"] == n]
-        by_cell = answers.best[answers.axes].merge(of_n, on=answers.axes, how="left")
-        if n > 1:
-            table[f"best of {n} %"] = by_cell["expected_best"].map(percent)
-    return table
+    by_n = answers.expected.pivot(index="cell", columns="n", values="expected_best")
+    for n in [n for n in by_n if n != 1]:
+        table[f"best of {n} %"] = by_n[n].reindex(table.index).map(percent)
+    return _aligned(table, [str(name) for name in table if name not in answers.axes])
 
 
 def _link(table: Table, row: int, column: int, url: str) -> None:
     table.rows[row][column] = replace(table.rows[row][column], href=url)
 
 
-def _best_url(answers: Answers, provenance: Provenance | None, cell: int) -> str:
+def _best_url(answers: Answers, cell: int) -> str:
     """The page of the run that a cell's best is from."""
     trials, seed = answers.trials, answers.best["best_seed"].iloc[cell]
-    if provenance is None or pd.isna(seed):
+    if pd.isna(seed):
         return ""
     of_cell = trials[trials["cell"] == cell]
-    return provenance.run_url(of_cell.loc[of_cell["seed"] == seed, "run_id"].iloc[0])
+    return answers.provenance.run_url(of_cell.loc[of_cell["seed"] == seed, "run_id"].iloc[0])
 
 
-def _trials(answers: Answers, provenance: Provenance | None) -> Markup:
+def _trials(answers: Answers) -> Table:
     trials = answers.trials
     seconds = answers.curves.groupby("run_id")["epoch_seconds"].sum()
     named = [name for name in (*answers.axes, "seed", "outcome") if name in trials]
@@ -157,17 +147,14 @@ def _trials(answers: Answers, provenance: Provenance | None) -> Markup:
         "minutes": (trials["run_id"].map(seconds).astype(float) / 60).map(decimal),
         "run": trials["run_id"],
     }
-    table = _aligned(pd.DataFrame(columns))
+    table = _aligned(pd.DataFrame(columns), ["best %", "last %", "minutes"])
     for row, run_id in enumerate(trials["run_id"]):
-        _link(table, row, len(table.headings) - 1, provenance.run_url(run_id) if provenance else "")
-    return html(table)
+        _link(table, row, len(table.headings) - 1, answers.provenance.run_url(run_id))
+    return table
 
 
-def _aligned(frame: pd.DataFrame) -> Table:
-    """A frame of texts whose columns of numbers, by their names, are aligned as such."""
+def _aligned(frame: pd.DataFrame, columns: Sequence[str]) -> Table:
+    """A frame's table with these columns of texts aligned as numbers."""
     table = table_of(frame)
-    numeric = [
-        is_number or heading.endswith("%") or heading == "minutes"
-        for heading, is_number in zip(table.headings, table.numeric, strict=True)
-    ]
+    numeric = [number or name in columns for name, number in zip(frame, table.numeric, strict=True)]
     return replace(table, numeric=numeric)

@@ -8,21 +8,29 @@ words, and a cell that lacks something never stands out as the best.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from orchestration.results.selection import SELECTED_ON, remark, remark_of_two
-from orchestration.results.statistics import shortfall
+from orchestration.results.cells import CONDITIONS
+from orchestration.results.columns import (
+    COUNTS,
+    SELECTED_ON,
+    axis_columns,
+    remark,
+    remark_of_two,
+    shortfall,
+)
 
 __all__ = [
     "Table",
     "TableCell",
-    "axis_columns",
+    "as_text",
     "decimal",
+    "has_more_norms",
+    "is_numeric",
     "lacks_of",
     "letter",
     "merged",
@@ -73,6 +81,8 @@ class Table:
 
 def table_of(frame: pd.DataFrame) -> Table:
     """Lay out a frame that ``Results`` or ``compare`` gave: best of seeds, or any other."""
+    if "is_standard" in frame:
+        return _norm_gaps(frame)
     if "gap_pp" in frame:
         return _gap(frame)
     if "p_holm" in frame:
@@ -84,17 +94,9 @@ def table_of(frame: pd.DataFrame) -> Table:
     return _any(frame)
 
 
-def axis_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that tell the rows of best of seeds, or of the dependency gap, apart."""
-    first = "none" if "gap_pp" in frame else "best"
-    return [str(name) for name in frame.columns[: frame.columns.get_loc(first)]]
-
-
 def lacks_of(best: pd.DataFrame) -> list[str]:
     """What each cell lacks, in words; empty where it lacks nothing."""
-    names = ["n_seeds", "n_expected", "n_collapsed", "n_diverged"]
-    counts = best[names].astype(int).itertuples(index=False)
-    return [shortfall(*row) for row in counts]
+    return [shortfall(cell) for cell in best.to_dict("records")]
 
 
 def merged(best: pd.DataFrame) -> Table:
@@ -103,19 +105,20 @@ def merged(best: pd.DataFrame) -> Table:
     rows = []
     for cell, lack in zip(best.to_dict("records"), lacks_of(best), strict=True):
         top, mean, std = percent(cell["best"]), percent(cell["mean"]), percent(cell["std"])
-        seeds = f"{cell['n_seeds']}/{cell['n_expected']}"
+        n_seeds, n_expected, *others = (int(cell[name]) for name in COUNTS)
+        # "collapsed 3/3" and "incomplete 2/3" say how many seeds there are.
+        says_seeds = n_seeds > 0 and (n_seeds < n_expected or n_seeds in others)
         rows.append(
             [
                 *(as_text(cell[axis]) for axis in axes),
                 top if top == NO_NUMBER else f"{top} ({cell['best_seed']})",
                 mean if std == NO_NUMBER else f"{mean} ± {std}",
                 interval(cell["ci_low"], cell["ci_high"]),
-                # "collapsed 3/3" and "incomplete 2/3" say how many seeds there are.
-                lack if seeds in lack.replace(",", "").split() else f"{seeds} {lack}".strip(),
+                lack if lack and says_seeds else f"{n_seeds}/{n_expected} {lack}".strip(),
             ]
         )
     headings = [*axes, "best (seed)", "mean ± std", "95 % CI", "seeds"]
-    numeric = [*(_is_numeric(best[axis]) for axis in axes), True, True, True, False]
+    numeric = [*(is_numeric(best[axis]) for axis in axes), True, True, True, False]
     told = remark(best[SELECTED_ON])
     return Table(
         headings, [[TableCell(text) for text in row] for row in rows], numeric, remark=told
@@ -141,7 +144,7 @@ def _best(frame: pd.DataFrame) -> Table:
                 TableCell(lacks[number]),
             ]
         )
-    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
     if not any(lacks):
         headings, rows, numeric = headings[:-1], [row[:-1] for row in rows], numeric[:-1]
     return Table(headings, rows, numeric, remark=remark(frame[SELECTED_ON]))
@@ -158,13 +161,29 @@ def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str]) -> set[
 
 
 def _gap(frame: pd.DataFrame) -> Table:
+    headings = ["no norm %", "standard %", "homeostatic %", "gap pp", "gap / ann's"]
+    return _of_gaps(frame, ("none", "standard", "homeostatic"), headings)
+
+
+def has_more_norms(norm_gaps: pd.DataFrame) -> bool:
+    """Whether a sweep has norms that the headline has no column for."""
+    shown = norm_gaps["is_standard"] | (norm_gaps["norm"] == "homeostatic")
+    return bool(norm_gaps["gap_pp"][~shown].notna().any())
+
+
+def _norm_gaps(frame: pd.DataFrame) -> Table:
+    norms = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
+    headings = ["no norm %", "norm %", "gap pp", "gap / ann's"]
+    return _of_gaps(frame.assign(norm=norms), ("none", "accuracy"), headings)
+
+
+def _of_gaps(frame: pd.DataFrame, accuracies: Sequence[str], headings: list[str]) -> Table:
     axes = axis_columns(frame)
-    headings = [*axes, "no norm %", "standard %", "homeostatic %", "gap pp", "gap / ann's"]
     notes = [note for note in dict.fromkeys(frame["note"]) if note]
     rows = [
         [
             *(TableCell(as_text(row[axis])) for axis in axes),
-            *(TableCell(percent(row[norm])) for norm in ("none", "standard", "homeostatic")),
+            *(TableCell(percent(row[name])) for name in accuracies),
             TableCell(
                 decimal(row["gap_pp"]), mark=letter(notes.index(row["note"])) if row["note"] else ""
             ),
@@ -172,8 +191,8 @@ def _gap(frame: pd.DataFrame) -> Table:
         ]
         for row in frame.to_dict("records")
     ]
-    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 5]
-    return Table(headings, rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * len(headings)]
+    return Table([*axes, *headings], rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
 
 
 def _differences(frame: pd.DataFrame) -> Table:
@@ -191,13 +210,13 @@ def _differences(frame: pd.DataFrame) -> Table:
                 "< 0.001" if p < 0.001 else NO_NUMBER if math.isnan(p) else f"{p:.3f}",
             ]
         )
-    numeric = [*(_is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
+    numeric = [*(is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
     cells = [list(map(TableCell, row)) for row in rows]
     return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
 
 
 def _comparison(frame: pd.DataFrame) -> Table:
-    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("best_a")]]
+    axes = axis_columns(frame)
     headings = [*axes, "best A %", "best B %", "A - B pp", "mean A %", "mean B %", "A - B pp"]
     notes = [note for note in dict.fromkeys(frame["note"]) if note]
     rows = []
@@ -208,11 +227,13 @@ def _comparison(frame: pd.DataFrame) -> Table:
             line += [TableCell(percent(row[f"{value}_{side}"])) for side in "ab"]
             line.append(TableCell(decimal(row[difference]), mark=mark))
         rows.append(line)
-    numeric = [*(_is_numeric(frame[axis]) for axis in axes), *[True] * 6]
-    # Capitals for the sides: small letters mark the notes.
-    notes = [re.sub(r"\b[ab]: ", lambda side: side[0].upper(), note) for note in notes]
-    told = remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))
-    return Table(headings, rows, numeric, tuple(notes), told)
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6]
+    told = [remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))]
+    for name, words in zip(CONDITIONS, ("data sets", "numbers of epochs"), strict=True):
+        a, b = (" or ".join(map(str, frame[f"{name}_{side}"].dropna().unique())) for side in "ab")
+        if a and b and a != b:
+            told.append(f"Not the same {words}: {a} (A), {b} (B).")
+    return Table(headings, rows, numeric, tuple(notes), " ".join(filter(None, told)))
 
 
 def _any(frame: pd.DataFrame) -> Table:
@@ -225,10 +246,11 @@ def _any(frame: pd.DataFrame) -> Table:
         [TableCell(text(k, v)) for k, v in zip(names, row, strict=True)]
         for row in frame.itertuples(index=False)
     ]
-    return Table(headings, rows, [_is_numeric(frame[name]) for name in names])
+    return Table(headings, rows, [is_numeric(frame[name]) for name in names])
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def is_numeric(column: pd.Series) -> bool:
+    """Whether a column holds numbers, which tables align."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 

@@ -9,15 +9,14 @@ import pandas as pd
 from mlflow import MlflowClient
 
 from orchestration.errors import InputError
-from orchestration.reading.provenance import read_provenance
-from orchestration.record.client import connect
 from orchestration.report.data import Answers, read_answers
-from orchestration.report.figure_style import Picture, save, style
-from orchestration.report.figures import draw
+from orchestration.report.figure_style import FORMATS, Picture, save, style
+from orchestration.report.figures import FIGURES, draw
 from orchestration.report.formats import html, latex, markdown, render
-from orchestration.report.headline import headline, headline_cells
+from orchestration.report.headline import headline
 from orchestration.report.page import page
-from orchestration.report.table import Table, table_of
+from orchestration.report.table import table_of
+from orchestration.results.norm_effects import settings_of
 from orchestration.results.results import Results
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -34,12 +33,12 @@ def write_report(
     tracking_uri: str | None = None,
     database_url: str | None = None,
 ) -> Path:
-    """Write the report of a sweep into a folder, over what an earlier one left there.
+    """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap``, ``norm_differences`` as .tex, .md, .html and .csv; ``last_epoch``,
-    ``expected_best``, ``trials``, ``curves`` as .csv) and the figures (``figures/*.pdf``, .svg,
-    .png), those for which there are numbers.
+    ``dependency_gap``, ``norm_gaps``, ``norm_differences`` as .tex, .md, .html and .csv;
+    ``last_epoch``, ``expected_best``, ``trials``, ``curves`` as .csv) and the figures
+    (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 
     Args:
         name: the sweep's.
@@ -54,15 +53,14 @@ def write_report(
         InputError: there is no such sweep, or the folder cannot be written.
         ServiceError: the server or the database cannot be reached.
     """
-    answers = read_answers(Results(name, tracking_uri=tracking_uri, database_url=database_url))
     uri = tracking_uri or reading_uri(Settings.from_environment())
-    provenance = read_provenance(connect(uri), name, answers.trials["run_id"]) if uri else None
+    answers = read_answers(Results(name, tracking_uri=tracking_uri, database_url=database_url), uri)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        _remove_earlier(folder)
         _write_tables(answers, folder)
-        pictures = _write_figures(answers, folder / "figures")
         path = folder / "report.html"
-        _write(path, page(answers, provenance, pictures))
+        _write(path, page(answers, _write_figures(answers, folder / "figures")))
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {str(folder)!r}: {error.strerror}; "
@@ -84,46 +82,52 @@ def log_report(client: MlflowClient, name: str, parent_run_id: str) -> None:
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 
+_FOR_PEOPLE = ("headline", "best_of_seeds", "dependency_gap", "norm_gaps", "norm_differences")
+_FRAMES = (*_FOR_PEOPLE, "last_epoch", "expected_best", "trials", "curves")
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove what another sweep's report may have left that this one does not write."""
+    names = [f"{name}.{form}" for name in _FOR_PEOPLE for form in ("tex", "md", "html")]
+    names += [f"{name}.csv" for name in _FRAMES]
+    names += [f"figures/{name}.{form}" for name in FIGURES for form in FORMATS]
+    for name in ("report.html", *names):
+        (folder / name).unlink(missing_ok=True)
+
+
 def _write_tables(answers: Answers, folder: Path) -> None:
-    tables = {
-        "headline": headline(answers.best, answers.gap),
-        "best_of_seeds": table_of(answers.best),
-        "dependency_gap": table_of(answers.gap),
-        "norm_differences": table_of(answers.differences),
-    }
-    for name, table in tables.items():
-        _write_for_people(table, folder / name)
-    frames = {
-        "headline": _with_standard_norm(answers),
-        "best_of_seeds": answers.best,
-        "dependency_gap": answers.gap,
-        "norm_differences": answers.differences,
-        "last_epoch": answers.last,
-        "expected_best": answers.expected,
-        "trials": answers.trials,
-        "curves": answers.curves,
-    }
-    for name, frame in frames.items():
-        _write(folder / f"{name}.csv", render(frame.drop(columns="cell", errors="ignore"), "csv"))
+    frames = (
+        _with_standard_norm(answers),
+        answers.best,
+        answers.gap,
+        answers.norm_gaps,
+        answers.differences,
+        answers.last,
+        answers.expected,
+        answers.trials,
+        answers.curves,
+    )
+    for name, frame in zip(_FRAMES, frames, strict=True):
+        path = folder / name
+        if name in _FOR_PEOPLE:
+            table = headline(answers.best) if name == "headline" else table_of(frame)
+            _write(path.with_suffix(".tex"), latex(table))
+            _write(path.with_suffix(".md"), markdown(table))
+            _write(path.with_suffix(".html"), html(table))
+        shown = frame.drop(columns="cell", errors="ignore")
+        _write(path.with_suffix(".csv"), render(shown, "csv"))
 
 
 def _with_standard_norm(answers: Answers) -> pd.DataFrame:
-    cells = [row["standard"] for row in headline_cells(answers.best, answers.gap)]
-    norms = [None if cell is None else answers.norm(cell) for cell in cells]
+    settings = settings_of(answers.best, answers.axes)
+    norms = [one.standard if one.standard in one.cells else None for one in settings]
     frame = answers.gap.copy()
     frame.insert(list(frame).index("standard") + 1, "standard_norm", norms)
     return frame
 
 
-def _write_for_people(table: Table, path: Path) -> None:
-    _write(path.with_suffix(".tex"), latex(table))
-    _write(path.with_suffix(".md"), markdown(table))
-    _write(path.with_suffix(".html"), html(table))
-
-
 def _write_figures(answers: Answers, folder: Path) -> list[tuple[Picture, str]]:
     """Write each figure in three formats; give it with its SVG."""
-    folder.mkdir(exist_ok=True)
     pictures = []
     with style():
         for picture in draw(answers):

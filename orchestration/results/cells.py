@@ -20,7 +20,7 @@ import pandas as pd
 
 from orchestration.reading.records import Records
 from orchestration.record.names import params_of
-from orchestration.results.selection import SELECTED_ON, selected_on
+from orchestration.results.columns import SELECTED_ON, selected_on
 from orchestration.sweep.grid import axes_of
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.trial import LATER_KEYS, trial_keys
@@ -28,6 +28,7 @@ from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
 __all__ = [
+    "CONDITIONS",
     "Cells",
     "SpecCells",
     "assign_cells",
@@ -43,6 +44,9 @@ _KEY = re.compile("[0-9a-f]{16}")
 
 _NAMES = sorted(set(RunConfig.model_fields) - {"seed"})
 
+CONDITIONS = ("dataset", "epochs")
+"""What two sweeps must share for their accuracies to be comparable at all."""
+
 
 @dataclass(frozen=True)
 class Cells:
@@ -51,13 +55,15 @@ class Cells:
     Args:
         axes: names of the columns that tell cells apart.
         table: a cell a row, index its number: a column an axis, ``n_expected`` (seeds), and
-            ``selected_on`` as ``orchestration.results.selection`` words it.
+            ``selected_on`` as ``orchestration.results.columns`` words it.
+        conditions: a cell a row: ``dataset`` and ``epochs``, missing where not recorded.
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
     """
 
     axes: list[str]
     table: pd.DataFrame
+    conditions: pd.DataFrame
     of_trial: pd.Series
     seeds: pd.Series
 
@@ -67,7 +73,7 @@ class SpecCells:
     """A spec's cells, numbered in its order, and how to know their trials.
 
     Args:
-        axes, table: as of Cells.
+        axes, table, conditions: as of Cells.
         of_key: cell and seed by a trial's key, where no user's own module is part of it.
         of_config: cell by the texts of a configuration's ``_NAMES``.
         seeds: seed by its text.
@@ -76,6 +82,7 @@ class SpecCells:
 
     axes: list[str]
     table: pd.DataFrame
+    conditions: pd.DataFrame
     of_key: dict[str, tuple[int, int]]
     of_config: dict[_Text, int]
     seeds: dict[str, int]
@@ -98,17 +105,33 @@ def typed(texts: pd.Series) -> pd.Series:
 
     Integers and truth values with some missing get pandas' nullable types.
     """
-    present = texts.dropna()
-    values = {text: _value(text) for text in present.unique()}
-    kinds = {type(value) for value in values.values()}
-    missing = len(present) < len(texts)
+    values = {text: _value(text) for text in texts.dropna().unique()}
+    dtype = _dtype([*values.values(), *([None] if texts.isna().any() else [])])
+    return texts.astype("str") if dtype == "str" else texts.map(values).astype(dtype)
+
+
+def _dtype(values: Iterable[Any]) -> Any:
+    """The type of a column of these; None is missing."""
+    kinds = {type(value) for value in values}
+    missing = type(None) in kinds
+    kinds -= {type(None)}
     if kinds == {bool}:
-        return texts.map(values).astype("boolean" if missing else "bool")
+        return "boolean" if missing else "bool"
     if kinds == {int}:
-        return texts.map(values).astype("Int64" if missing else "int64")
-    if kinds and kinds <= {int, float}:
-        return texts.map(values).astype("float64")
-    return texts.astype("str")
+        return "Int64" if missing else "int64"
+    return "float64" if kinds and kinds <= {int, float} else "str"
+
+
+def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFrame:
+    """A spec's values, a column each: of their own type, or as MLflow's text where it differs."""
+    texts = [params_of(row) for row in rows]
+    columns = {}
+    for name in names:
+        dtype = _dtype(values := [row.get(name) for row in rows])
+        if dtype == "str":
+            values = [text.get(name) for text in texts]
+        columns[name] = pd.Series(values, dtype=dtype)
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
 
 
 def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
@@ -152,17 +175,14 @@ def spec_cells(spec_json: str) -> SpecCells:
     spec = SweepSpec.from_json(spec_json)
     cells = spec.cells()
     axes = list(axes_of(spec.grid, cells))
-    given = [params_of(cell.given()) for cell in cells]
+    given = [cell.given() for cell in cells]
     own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
-    table = pd.DataFrame(
-        {axis: typed(pd.Series([one.get(axis) for one in given], dtype="str")) for axis in axes},
-        index=pd.RangeIndex(len(cells)),
-    )
-    table["n_expected"] = len(spec.seeds)
-    table[SELECTED_ON] = _selected_on(one["validation_fraction"] for one in given)
+    table = _columns(given, axes).assign(n_expected=len(spec.seeds))
+    table[SELECTED_ON] = [selected_on(one["validation_fraction"]) for one in given]
     return SpecCells(
         axes,
         table,
+        _columns(given, CONDITIONS),
         of_key={
             key: (number, seed)
             for number, cell in enumerate(cells)
@@ -170,7 +190,8 @@ def spec_cells(spec_json: str) -> SpecCells:
             for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
         },
         of_config={
-            tuple(one.get(name) for name in _NAMES): number for number, one in enumerate(given)
+            tuple(one.get(name) for name in _NAMES): number
+            for number, one in enumerate(map(params_of, given))
         },
         seeds={str(seed): seed for seed in spec.seeds},
         own=any(own),
@@ -206,6 +227,7 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
     return Cells(
         spec.axes,
         spec.table,
+        spec.conditions,
         pd.Series(cell, runs.index, dtype="Int64"),
         pd.Series(seed, runs.index, dtype="Int64"),
     )
@@ -240,25 +262,22 @@ def _from_trials(records: Records) -> Cells:
     seeds = typed(pd.Series(texts, params.index, dtype="str"))
     params = params.drop(columns="seed", errors="ignore")
     varying = [str(name) for name in params if params[name].nunique(dropna=False) > 1]
-    # Architecture and norm tell a cell what it is, also where they do not vary.
-    leading = [name for name in ("architecture", "norm") if name in params]
-    axes = leading + [name for name in varying if name not in leading]
+    # Architecture and norm tell a cell what it is, also where they do not vary or are missing.
+    axes = list(dict.fromkeys(["architecture", "norm", *varying]))
+    params = params.reindex(columns=list(dict.fromkeys([*params, *axes])))
     values = pd.DataFrame({name: typed(params[name]) for name in axes}, index=params.index)
-    number = pd.Series(0, params.index, dtype="Int64")
-    if axes:
-        number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
+    number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
     first = number.drop_duplicates().sort_values()
     table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
     table["n_expected"] = seeds.nunique(dropna=False)
-    # Where it varies it is an axis, so that all trials of a cell have the first one's.
-    table[SELECTED_ON] = _selected_on(params.loc[first.index, "validation_fraction"])
+    # Where one of these varies it is an axis, so that all trials of a cell have the first one's.
+    firsts = params.loc[first.index].reindex(columns=["validation_fraction", *CONDITIONS])
+    firsts = firsts.set_axis(table.index)
+    table[SELECTED_ON] = list(map(selected_on, firsts.pop("validation_fraction")))
+    conditions = pd.DataFrame({name: typed(firsts[name]) for name in firsts})
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
-    return Cells(axes, table, number.where(counted), seeds)
-
-
-def _selected_on(fractions: Iterable[str]) -> list[str]:
-    return [selected_on(fraction) for fraction in fractions]
+    return Cells(axes, table, conditions, number.where(counted), seeds)
 
 
 def _texts(params: pd.DataFrame, name: str) -> list[str | None]:

@@ -6,14 +6,18 @@ test set, then the best seed. Nothing but that best was published: no mean, and 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from orchestration.results.selection import SELECTED_ON, TEST_SET
+from orchestration.results.columns import SELECTED_ON, TEST_SET
 
-__all__ = ["HEADLINE_PUBLISHED", "published_headline"]
+__all__ = ["HEADLINE_PUBLISHED", "PUBLISHED_CONDITIONS", "published_headline"]
 
 HEADLINE_PUBLISHED = "headline-published"
 """What the reference is called wherever a sweep's name may stand to compare with."""
+
+PUBLISHED_CONDITIONS: dict[str, Any] = {"dataset": "cifar10", "epochs": 30}
 
 _SEEDS = 3
 _CHANCE = 0.1

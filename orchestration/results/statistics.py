@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import scipy.stats
+from scipy import special
 
 __all__ = [
     "cell_statistics",
     "expected_best",
     "holm",
     "paired_differences",
-    "shortfall",
     "t_interval",
 ]
 
@@ -42,7 +41,7 @@ def t_interval(
     """
     enough = n > 1
     freedom = np.where(enough, n - 1, 1)
-    half = scipy.stats.t.ppf((1 + confidence) / 2, freedom) * std / np.sqrt(np.maximum(n, 1))
+    half = special.stdtrit(freedom, (1 + confidence) / 2) * std / np.sqrt(np.maximum(n, 1))
     half = np.where(enough, half, np.nan)
     return mean - half, mean + half
 
@@ -113,7 +112,7 @@ def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
     std = float(differences.std(ddof=1)) if n > 1 else math.nan
     low, high = t_interval(np.array(mean), np.array(std), np.array(n))
     t = mean / (std / math.sqrt(n)) if n > 1 and std > _NO_SPREAD else math.nan
-    p = 2 * float(scipy.stats.t.sf(abs(t), n - 1)) if n > 1 else math.nan
+    p = 2 * float(special.stdtr(n - 1, -abs(t))) if n > 1 else math.nan
     return {"difference": mean, "ci_low": float(low), "ci_high": float(high), "t": t, "p": p}
 
 
@@ -130,20 +129,3 @@ def holm(p_values: Floats) -> Floats:
     factors = np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
     return adjusted
-
-
-def shortfall(n_seeds: int, n_expected: int, n_collapsed: int, n_diverged: int) -> str:
-    """Say in words what a cell lacks; empty where every seed finished, learned and stayed finite.
-
-    Only a cell without a shortfall may be called the best of its kind.
-    """
-    lacks = []
-    if n_seeds == 0:
-        lacks.append("no results")
-    elif n_seeds < n_expected:
-        lacks.append(f"incomplete {n_seeds}/{n_expected}")
-    if n_collapsed:
-        lacks.append(f"collapsed {n_collapsed}/{n_seeds}")
-    if n_diverged:
-        lacks.append(f"diverged {n_diverged}/{n_seeds}")
-    return ", ".join(lacks)

@@ -60,6 +60,20 @@ def test_the_table_fits_a_terminal_and_says_what_a_cell_lacks_in_words() -> None
     ]
 
 
+def test_a_narrow_terminal_gets_what_fits_it() -> None:
+    lines = render(BEST, "table", 40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[5:10] == [
+        "snn, bntt",
+        "  best (seed)  86.20 (42)",
+        "  mean ± std   85.20 ± 1.00",
+        "  95 % CI      83.20–87.20",
+        "  seeds        3/3",
+    ]
+    narrow = BEST[["architecture", "norm"]]
+    assert render(narrow, "table", 40).splitlines()[1:] == render(narrow, "table").splitlines()[1:]
+
+
 def test_with_a_further_axis_it_still_fits_and_nothing_is_cut() -> None:
     wider = BEST.assign(n_collapsed=[3, 0, 1, 0, 0])
     wider.insert(2, "num_steps", pd.Series([10, 10, 10, None, None], dtype="Int64"))
@@ -160,6 +174,22 @@ def test_the_dependency_gap() -> None:
     assert lines[5] == "a none: collapsed 3/3"
 
 
+def test_what_each_norm_adds_with_the_standard_one_marked() -> None:
+    frame = pd.DataFrame(
+        {
+            "architecture": "snn", "norm": ["bntt", "own"], "none": 0.1, "accuracy": [0.96, NAN],
+            "gap_pp": [86.0, NAN], "is_standard": [True, False], "ratio": [10.75, NAN],
+            "note": ["none: collapsed 3/3", ""], "selected_on": "the test set",
+        }
+    )  # fmt: skip
+    assert render(frame, "markdown").splitlines()[:4] == [
+        "| architecture | norm | no norm % | norm % | gap pp | gap / ann's |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| snn | bntt (standard) | 10.00 | 96.00 | 86.00<sup>a</sup> | 10.75 |",
+        "| snn | own | 10.00 | – | – | – |",
+    ]
+
+
 def test_differences_between_norms() -> None:
     frame = pd.DataFrame(
         {
@@ -180,10 +210,11 @@ def test_differences_between_norms() -> None:
 def test_two_sweeps_side_by_side() -> None:
     sides = {"best_a": 0.9, "best_b": NAN, "difference_pp": NAN}
     means = {"mean_a": 0.8, "mean_b": 0.7, "mean_difference_pp": 10.0}
-    note = "a: collapsed 3/3; b: not there"
+    note = "A: collapsed 3/3; B: not there"
     remark = "Epochs selected on the test set (A), on 10 % held-out training images (B)."
     selected = {"selected_on_a": "the test set", "selected_on_b": "10 % held-out training images"}
-    frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note, **selected}])
+    same = {"dataset_a": "digits", "dataset_b": "digits", "epochs_a": 8, "epochs_b": 8}
+    frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note, **selected, **same}])
     assert [line.split() for line in render(frame, "table").splitlines()[2:]] == [
         ["a:", "b", "90.00", "–", "–", "a", "80.00", "70.00", "10.00", "a"],
         ["a", "A:", "collapsed", "3/3;", "B:", "not", "there"],
@@ -191,6 +222,11 @@ def test_two_sweeps_side_by_side() -> None:
     ]
     alike = frame.assign(selected_on_b="the test set")
     assert render(alike, "table").splitlines()[-1] == "Epochs selected on the test set."
+    other = alike.assign(dataset_b="cifar10", epochs_b=30)
+    assert render(other, "table").splitlines()[-1] == (
+        "Epochs selected on the test set. Not the same data sets: digits (A), cifar10 (B). "
+        "Not the same numbers of epochs: 8 (A), 30 (B)."
+    )
 
 
 def test_every_form_says_what_selected_the_epochs() -> None:

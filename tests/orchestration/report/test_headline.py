@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestration.report.formats import markdown, plain
-from orchestration.report.headline import headline, headline_cells
-from orchestration.results.dependency_gap import dependency_gap
+from orchestration.report.formats import html, markdown, plain
+from orchestration.report.headline import headline
 
 PUBLISHED = {
     ("ann", "none"): 0.8878,
@@ -33,7 +32,7 @@ def cells(**more: object) -> pd.DataFrame:
 
 def test_the_published_table_with_a_gap_for_each_network() -> None:
     best = cells()
-    text = markdown(headline(best, dependency_gap(best, ["architecture", "norm"])))
+    text = markdown(headline(best))
     assert text.replace("\N{NO-BREAK SPACE}", " ").splitlines() == [
         "| network | no norm | standard norm | homeostatic | dependency gap |",
         "| --- | ---: | ---: | ---: | ---: |",
@@ -46,7 +45,7 @@ def test_the_published_table_with_a_gap_for_each_network() -> None:
 
 def test_what_a_cell_lacks_marks_its_number_and_the_gap_it_is_in() -> None:
     best = cells(n_collapsed=[0, 0, 0, 3, 0, 0], n_seeds=[3, 3, 3, 3, 3, 2])
-    table = headline(best, dependency_gap(best, ["architecture", "norm"]))
+    table = headline(best)
     assert [cell.mark for cell in table.rows[0]] == ["", "", "", "", ""]
     assert [cell.mark for cell in table.rows[1]] == ["", "a", "", "b", "a"]
     assert table.notes == ("collapsed 3/3", "incomplete 2/3")
@@ -57,12 +56,26 @@ def test_a_cell_that_is_not_there_and_further_axes() -> None:
     best = cells().iloc[[0, 3, 4]].assign(slope=[float("nan"), 5.0, 25.0]).reset_index(drop=True)
     axes = ["architecture", "norm", "slope"]
     best = best[[*axes, *(name for name in best if name not in axes)]]
-    gap = dependency_gap(best, axes)
-    assert headline_cells(best, gap) == [
-        {"none": 0, "standard": None, "homeostatic": None},
-        {"none": 1, "standard": None, "homeostatic": None},
-        {"none": None, "standard": 2, "homeostatic": None},
-    ]
-    lines = plain(headline(best, gap)).splitlines()
+    table = headline(best, lambda cell: f"#{cell}")
+    assert [[cell.href for cell in row[2:5]] for row in table.rows] == [
+        ["#0", "", ""], ["#1", "", ""], ["", "#2", ""]
+    ]  # fmt: skip
+    lines = plain(table).splitlines()
     assert lines[2].split() == ["artificial", "CNN", "–", "88.78", "%", "–", "–", "–"]
     assert lines[4].split() == ["spiking", "CNN", "25", "–", "86.20", "%", "(BNTT)", "–", "–"]
+
+
+def test_a_setting_without_a_number_is_left_out() -> None:
+    best = cells(norm=["none", "own:A", "own:B", "own:A", "own:B", "own:C"])
+    assert [row[0].text for row in headline(best).rows] == ["artificial CNN"]
+    assert headline(cells(best=float("nan"))).rows == []
+
+
+def test_text_axes_are_on_the_left_in_every_form() -> None:
+    best = cells()
+    best.insert(2, "optimizer", "adam")
+    best.insert(3, "width", 16)
+    table = headline(best)
+    assert table.numeric[:4] == [False, False, True, True]
+    assert '<th scope="col">optimizer</th><th scope="col" class="number">width</th>' in html(table)
+    assert "<td>adam</td>" in html(table)

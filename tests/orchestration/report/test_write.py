@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,13 +15,17 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from recorded import RecordedTrial, Recorder
 from whole_sweep import digests, record_digits
 
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
+from orchestration.sweep.spec import SweepSpec
 
+NAN = float("nan")
+PEOPLES = ("best_of_seeds", "dependency_gap", "headline", "norm_differences", "norm_gaps")
 FIGURES = ["accuracy-by-seed", "cost", "dependency-gap", "learning-curves", "spike-rates"]
 
 
@@ -33,10 +37,7 @@ def written(
     uri = sqlite_database()
     record_digits(uri, trials=17)
     folder = tmp_path_factory.mktemp("report é")
-    started = time.monotonic()
     write_report("digits", folder, tracking_uri=uri)
-    # Ten seconds is what it may take; this is the bound for a machine that does much else.
-    assert time.monotonic() - started < 60
     return uri, folder
 
 
@@ -45,11 +46,7 @@ def test_the_files(written: tuple[str, Path]) -> None:
         [
             "report.html",
             *(f"{table}.csv" for table in ("curves", "expected_best", "last_epoch", "trials")),
-            *(
-                f"{table}.{form}"
-                for table in ("best_of_seeds", "dependency_gap", "headline", "norm_differences")
-                for form in ("csv", "html", "md", "tex")
-            ),
+            *(f"{table}.{form}" for table in PEOPLES for form in ("csv", "html", "md", "tex")),
             *(f"figures/{name}.{form}" for name in FIGURES for form in ("pdf", "png", "svg")),
         ]
     )
@@ -126,16 +123,6 @@ def test_the_page_needs_nothing_from_outside_and_holds_together(written: tuple[s
     assert {reference[1:] for reference in used} <= set(page.ids)
 
 
-def test_the_page_is_dark_where_it_should_be(written: tuple[str, Path]) -> None:
-    """No colour of the style's is left in its figures: the page has its own for each."""
-    text = (written[1] / "report.html").read_text(encoding="utf-8")
-    style = Path("orchestration/figures.mplstyle").read_text()
-    colours = set(re.findall(r"\b[0-9a-f]{6}\b", style))
-    assert len(colours) >= 10
-    figures = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
-    assert not {colour for colour in colours if f"#{colour}" in figures}
-
-
 def test_a_sweep_without_a_finished_trial(
     sqlite_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -144,6 +131,85 @@ def test_a_sweep_without_a_finished_trial(
     page = write_report("digits", tmp_path, tracking_uri=uri).read_text(encoding="utf-8")
     assert "0 of 18 trials have finished" in page
     assert "<svg" not in page
+
+
+GRIDS: dict[str, tuple[list[dict[str, object]], list[float], str]] = {
+    "own ones": ([{"architecture": "my:Net", "norm": ["my:A", "my:B"]}], [0.5], "completed"),
+    "nothing standard": ([{"architecture": "ann", "norm": ["none", "my:A"]}], [0.5], "completed"),
+    "one cell": ([{"architecture": "snn", "norm": "bntt"}], [0.5], "completed"),
+    "all collapsed": ([{"architecture": "snn", "norm": ["none", "bntt"]}], [0.1], "collapsed"),
+    "no number at all": ([{"architecture": "snn", "norm": ["none", "bntt"]}], [], "diverged"),
+    "not a number": ([{"architecture": "snn", "norm": ["none", "bntt"]}], [NAN], "diverged"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", GRIDS)
+def test_any_sweep_has_a_report_of_the_numbers_that_it_has(
+    kind: str, sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    grid, accuracies, outcome = GRIDS[kind]
+    given = {"name": kind, "dataset": "digits", "epochs": 1, "seeds": [1], "grid": grid}
+    spec = SweepSpec.from_json(json.dumps(given))
+    recorder = Recorder(uri := sqlite_database())
+    experiment, parent = recorder.sweep(kind, spec.to_json())
+    # One a trial's own measurements, all of them missing where its accuracy is.
+    metrics = dict.fromkeys(("epoch_seconds", "spike_rate.conv1"), accuracies)
+    for cell in spec.cells():
+        config = {**cell.given(), "seed": 1}
+        trial = RecordedTrial(config, accuracies, outcome, metrics=metrics)
+        recorder.trial(experiment, parent, trial)
+    page = write_report(kind, tmp_path, tracking_uri=uri).read_text(encoding="utf-8")
+    figures = {path.stem for path in (tmp_path / "figures").iterdir()}
+    measured = set(FIGURES) if outcome != "diverged" else set()
+    if kind in ("own ones", "one cell"):
+        measured.remove("dependency-gap")
+        assert ('id="headline"' in page) == (kind == "one cell")
+    assert figures == measured
+
+
+def test_trials_of_another_program_have_a_report(
+    sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    recorder = Recorder(uri := sqlite_database())
+    experiment, _ = recorder.sweep("foreign")
+    recorder.trial(experiment, None, RecordedTrial({"seed": 1}, [0.5], key="a"))
+    page = write_report("foreign", tmp_path, tracking_uri=uri).read_text(encoding="utf-8")
+    assert "1 of 1 trials have finished" in page
+
+
+def test_norms_beyond_the_headlines_have_a_table_of_their_own(
+    sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    grid = [{"architecture": "ann", "norm": ["none", "batchnorm", "my:A"]}]
+    given = {"name": "s", "dataset": "digits", "epochs": 1, "seeds": [1], "grid": grid}
+    spec = SweepSpec.from_json(json.dumps(given))
+    recorder = Recorder(uri := sqlite_database())
+    experiment, parent = recorder.sweep("s", spec.to_json())
+    for cell, accuracy in zip(spec.cells(), [0.5, 0.75, 0.625], strict=True):
+        config = {**cell.given(), "seed": 1}
+        recorder.trial(experiment, parent, RecordedTrial(config, [accuracy]))
+    write_report("s", tmp_path, tracking_uri=uri)
+    gaps = pd.read_csv(tmp_path / "norm_gaps.csv")
+    assert gaps[["norm", "none", "accuracy", "gap_pp", "is_standard"]].to_numpy().tolist() == [
+        ["batchnorm", 0.5, 0.75, 25.0, True],
+        ["my:A", 0.5, 0.625, 12.5, False],
+    ]
+    assert gaps["ratio"].isna().tolist() == [False, True]
+    assert "batchnorm (standard)" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(
+    written: tuple[str, Path], sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    shutil.copytree(written[1], folder)
+    (folder / "mine.csv").touch()
+    (folder / "figures" / "mine.pdf").touch()
+    record_digits(uri := sqlite_database(), trials=0)
+    write_report("digits", folder, tracking_uri=uri)
+    left = sorted(path.name for path in (folder / "figures").iterdir())
+    assert left == ["mine.pdf"]
+    assert (folder / "mine.csv").exists()
 
 
 def test_a_name_that_is_not_a_sweep_writes_nothing(
@@ -186,6 +252,7 @@ def test_the_commands(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.Mon
     lines = done.output.splitlines()
     assert lines[0].endswith("A is by command, B is headline-published")
     assert lines[4].split()[:4] == ["ann", "none", "95.52", "88.78"]
+    assert "Not the same data sets: digits (A), cifar10 (B)." in lines[-1]
     done = CliRunner().invoke(cli, ["compare", "by command", "headline"])
     assert done.exit_code == 2
     assert "no sweep is named 'headline'" in done.output

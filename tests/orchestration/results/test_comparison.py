@@ -18,7 +18,7 @@ from orchestration.sweep.spec import SweepSpec
 
 def best(*cells: dict[str, Any]) -> pd.DataFrame:
     counts: dict[str, Any] = {"n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0}
-    counts["selected_on"] = "the test set"
+    counts |= {"selected_on": "the test set", "dataset": "digits", "epochs": 8}
     return pd.DataFrame([{"architecture": "ann", **cell, **counts} for cell in cells])
 
 
@@ -33,7 +33,7 @@ def test_cells_that_agree_stand_side_by_side() -> None:
     assert list(table) == [
         "architecture", "norm", "best_a", "best_b", "difference_pp", "mean_a", "mean_b",
         "mean_difference_pp", "n_seeds_a", "n_expected_a", "n_seeds_b", "n_expected_b", "note",
-        "selected_on_a", "selected_on_b",
+        "selected_on_a", "selected_on_b", "dataset_a", "dataset_b", "epochs_a", "epochs_b",
     ]  # fmt: skip
     assert table["norm"].tolist() == ["none", "batchnorm", "homeostatic"]
     assert table["best_a"].tolist()[:2] == [0.5, 0.75]
@@ -41,7 +41,7 @@ def test_cells_that_agree_stand_side_by_side() -> None:
     assert table["difference_pp"].isna().tolist() == [True, False, True]
     assert table.loc[1, ["difference_pp", "mean_difference_pp"]].tolist() == [25.0, 25.0]
     assert table["n_seeds_b"].tolist() == [pd.NA, 3, 3]
-    assert table["note"].tolist() == ["b: not there", "", "a: not there"]
+    assert table["note"].tolist() == ["B: not there", "", "A: not there"]
 
 
 def test_an_axis_of_one_sweep_alone_tells_its_cells_apart() -> None:
@@ -67,7 +67,7 @@ def test_numbers_agree_however_they_are_written() -> None:
 def test_an_incomplete_cell_says_so() -> None:
     first = best(cell("none", 0.5))
     first["n_seeds"] = 2
-    assert compare(first, first)["note"].tolist() == ["a: incomplete 2/3; b: incomplete 2/3"]
+    assert compare(first, first)["note"].tolist() == ["A: incomplete 2/3; B: incomplete 2/3"]
 
 
 def test_the_published_headline() -> None:
@@ -98,7 +98,7 @@ def test_a_sweep_against_the_published_headline(sqlite_database: Callable[[], st
     table = compare_sweeps("headline", "headline-published", database_url=url)
     assert table["best_b"].tolist() == [0.8878, 0.9227, 0.9251, 0.1, 0.862, 0.7869]
     assert table["difference_pp"].tolist()[:2] == pytest.approx([87.5 - 88.78, 87.5 - 92.27])
-    assert table["note"].tolist()[2] == "a: no results"
-    assert table["note"].tolist()[3] == "b: collapsed 3/3"
+    assert table["note"].tolist()[2] == "A: no results"
+    assert table["note"].tolist()[3] == "B: collapsed 3/3"
     with pytest.raises(InputError, match="no sweep is named 'headlin'"):
         compare_sweeps("headlin", "headline-published", database_url=url)

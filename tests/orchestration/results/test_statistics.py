@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from orchestration.results.columns import COUNTS, shortfall
 from orchestration.results.statistics import (
     cell_statistics,
     expected_best,
     holm,
     paired_differences,
-    shortfall,
     t_interval,
 )
 
@@ -99,7 +99,7 @@ def test_a_t_interval_holds_the_mean_as_often_as_it_says() -> None:
     ],
 )
 def test_what_a_cell_lacks_in_words(counts: tuple[int, int, int, int], words: str) -> None:
-    assert shortfall(*counts) == words
+    assert shortfall(dict(zip(COUNTS, counts, strict=True))) == words
 
 
 class TestExpectedBest:

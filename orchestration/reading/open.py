@@ -1,0 +1,49 @@
+"""Which way to the records: SQL where a database is named or no server runs, else REST."""
+
+from __future__ import annotations
+
+import warnings
+
+from orchestration.errors import InputError
+from orchestration.reading.records import Source
+from orchestration.reading.sql import SqlSource
+from orchestration.reading.sql_schema import UnknownSchemaError
+from services.settings import Settings
+from services.tracking import reading_uri
+
+__all__ = ["open_source"]
+
+
+def open_source(tracking_uri: str | None = None, database_url: str | None = None) -> Source:
+    """The records of a tracking server or a database; default: those that the settings name.
+
+    Raises:
+        InputError: nothing is named, and nothing has been recorded on this machine.
+        ServiceError: it cannot be reached.
+    """
+    settings = Settings.from_environment()
+    if database_url is None and tracking_uri is None:
+        database_url = settings.database_url
+    uri = tracking_uri
+    if uri is None and database_url is None:
+        uri = reading_uri(settings)
+    if uri is not None and uri.startswith("sqlite:"):  # the home's, which no server has open
+        database_url = database_url or uri
+    if database_url is not None:
+        try:
+            return SqlSource(database_url)
+        except UnknownSchemaError as error:
+            warnings.warn(
+                f"MLflow's database is read over its REST API, which is slower: {error}, "
+                "which this version does not know",
+                stacklevel=3,
+            )
+    uri = uri or reading_uri(settings)
+    if uri is None:
+        raise InputError(
+            "nothing has been recorded on this machine yet: start a sweep with "
+            "`snn-sweep run SPEC`, or name a tracking server with MLFLOW_TRACKING_URI"
+        )
+    from orchestration.reading.rest import RestSource  # MLflow, which SQL does without
+
+    return RestSource(uri)

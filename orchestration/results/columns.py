@@ -1,0 +1,95 @@
+"""What several tables share: the columns that tell cells apart, counts, and what selected epochs.
+
+Pure. A best epoch that the test set selected flatters, so every table of best epochs says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+__all__ = [
+    "COUNTS",
+    "SELECTED_ON",
+    "TEST_SET",
+    "axis_columns",
+    "plain",
+    "remark",
+    "remark_of_two",
+    "selected_on",
+    "shortfall",
+]
+
+COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
+"""A cell's: seeds finished, wanted, and of those finished at chance and no longer finite."""
+
+SELECTED_ON = "selected_on"
+"""The column that says which images selected the best epochs, in words; missing where no epoch was
+selected, as in a table of last epochs."""
+
+TEST_SET = "the test set"
+
+
+def axis_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that tell the rows of best of seeds, or of a dependency gap, apart."""
+    ends = ("best", "none", "best_a")
+    first = next(number for number, name in enumerate(frame) if name in ends)
+    return [str(name) for name in frame.columns[:first]]
+
+
+def plain(value: Any) -> Any:
+    """A value of a frame as Python's own; None where it is missing."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value
+
+
+def shortfall(cell: Mapping[Any, Any]) -> str:
+    """Say in words what a cell lacks; empty where every seed finished, learned and stayed finite.
+
+    Only a cell without a shortfall may be called the best of its kind.
+
+    Args:
+        cell: a row of best of seeds.
+    """
+    n_seeds, n_expected, n_collapsed, n_diverged = (int(cell[name]) for name in COUNTS)
+    lacks = []
+    if n_seeds == 0:
+        lacks.append("no results")
+    elif n_seeds < n_expected:
+        lacks.append(f"incomplete {n_seeds}/{n_expected}")
+    if n_collapsed:
+        lacks.append(f"collapsed {n_collapsed}/{n_seeds}")
+    if n_diverged:
+        lacks.append(f"diverged {n_diverged}/{n_seeds}")
+    return ", ".join(lacks)
+
+
+def selected_on(validation_fraction: float | str) -> str:
+    """Say what a trial's ``validation_fraction``, a text if MLflow's, selects epochs on."""
+    try:
+        fraction = float(validation_fraction)
+    except ValueError:  # another program's
+        return f"validation_fraction {validation_fraction}"
+    return f"{100 * fraction:g} % held-out training images" if fraction else TEST_SET
+
+
+def remark(selected: Iterable[str | None]) -> str:
+    """A sentence for below a table whose rows have these ``selected_on``; empty without any."""
+    words = _words(selected)
+    return f"Epochs selected on {words}." if words else ""
+
+
+def remark_of_two(a: Iterable[str | None], b: Iterable[str | None]) -> str:
+    """As :func:`remark`, of a table that sets two sweeps side by side."""
+    sides = {"A": _words(a), "B": _words(b)}
+    if sides["A"] == sides["B"]:
+        return remark([sides["A"]])
+    return remark([", on ".join(f"{words} ({side})" for side, words in sides.items() if words)])
+
+
+def _words(selected: Iterable[str | None]) -> str:
+    # Where cells differ, validation_fraction is one of the columns that tell them apart.
+    return " or ".join(dict.fromkeys(one for one in selected if not pd.isna(one) and one))

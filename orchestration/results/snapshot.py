@@ -1,0 +1,152 @@
+"""One read of a sweep, and every table that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.reading.records import EPOCH_METRICS, SPIKE_RATE, Records
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.results.cells import Cells, params_of_runs, typed
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
+from orchestration.results.statistics import cell_statistics, expected_best
+
+__all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot"]
+
+LAST_TEST_ACCURACY = "last_test_accuracy"
+"""The test accuracy of a trial's last epoch, as a column."""
+
+METRIC_OF = {
+    BEST_TEST_ACCURACY: BEST_TEST_ACCURACY,
+    BEST_EPOCH: BEST_EPOCH,
+    LAST_TEST_ACCURACY: "test_accuracy",
+}
+"""Which metric's last value a column of the trials in cells holds."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sweep's finished trials in their cells, as they were read at one time.
+
+    Tables are as ``Results`` describes them; those with a row a trial have the number of its
+    ``cell`` besides, which is a row of best of seeds.
+
+    Args:
+        records: the sweep's, with the metrics that the tables asked for need.
+        cells: of its grid, and which trial is in which.
+        points: gives metrics of runs by epoch, as of ``Source``; curves alone ask for them.
+    """
+
+    records: Records
+    cells: Cells
+    points: Callable[[Sequence[str], Collection[str]], pd.DataFrame]
+
+    def trials(self) -> pd.DataFrame:
+        """A row a finished trial; ``cell`` is missing where the spec does not want it."""
+        records, runs, params = self.records, self.records.runs, params_of_runs(self.records)
+        table = pd.DataFrame(
+            {
+                "run_id": runs.index.astype("str"),
+                "trial_key": runs["trial_key"].astype("str"),
+                "outcome": runs["outcome"].astype("str"),
+                "in_spec": self.cells.of_trial.notna(),
+            }
+        ).rename_axis(index=None)
+        for name in params:
+            table[name] = typed(params[name])
+        table[BEST_TEST_ACCURACY] = self._metric(BEST_TEST_ACCURACY)
+        table[BEST_EPOCH] = self._metric(BEST_EPOCH).astype("Int64")
+        spike_rates = [name for name in map(str, records.metrics) if name.startswith(SPIKE_RATE)]
+        for name in (*EPOCH_METRICS, *spike_rates):
+            table[f"last_{name}"] = self._metric(name)
+        for name in ("started", "finished"):
+            table[name] = pd.to_datetime(runs[name], unit="ms", utc=True)
+        table["cell"] = self.cells.of_trial
+        order = [name for name in (*self.cells.axes, "seed") if name in table]
+        return table.sort_values([*order, "run_id"], na_position="first").reset_index(drop=True)
+
+    def curves(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """A row a (trial, epoch) of these of the ``trials()``."""
+        recorded = [
+            name
+            for name in map(str, self.records.metrics)
+            if name in EPOCH_METRICS or name.startswith(SPIKE_RATE)
+        ]
+        points = self.points(trials["run_id"].tolist(), recorded)
+        wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
+        spike_rates = sorted(name for name in map(str, wide) if name.startswith(SPIKE_RATE))
+        wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)
+        named = [name for name in (*self.cells.axes, "seed") if name in trials]
+        identity = trials[["run_id", "trial_key", "in_spec", *named, "cell"]]
+        curves = identity.assign(order=range(len(identity))).merge(
+            wide.reset_index().astype({"run_id": "str", "epoch": "int64"}), on="run_id"
+        )
+        return curves.sort_values(["order", "epoch"]).drop(columns="order").reset_index(drop=True)
+
+    def best_of_seeds(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
+        """A row a cell; of the last epoch if that is the accuracy."""
+        trials, of_cells = self._trials_in_cells(accuracy), self.cells.table
+        found = cell_statistics(trials.rename(columns={accuracy: "accuracy"}))
+        table = of_cells[self.cells.axes].join(found)
+        counts = ["n_seeds", "n_collapsed", "n_diverged"]
+        table[counts] = table[counts].fillna(0).astype("int64")
+        table.insert(list(table).index("n_seeds") + 1, "n_expected", of_cells["n_expected"])
+        table[SELECTED_ON] = of_cells[SELECTED_ON] if accuracy == BEST_TEST_ACCURACY else None
+        return table.reset_index(drop=True)
+
+    def by_seed(self) -> pd.DataFrame:
+        """A row a trial that counts."""
+        trials = self._trials_in_cells(*METRIC_OF)
+        trials[BEST_EPOCH] = trials[BEST_EPOCH].astype("Int64")
+        of_cell = self.cells.table[[*self.cells.axes, SELECTED_ON]]
+        table = trials.sort_values(["cell", "seed"]).join(of_cell, on="cell")
+        table = table.reset_index(names="run_id").astype({"run_id": "str", "outcome": "str"})
+        names = ["seed", *METRIC_OF, "outcome", "run_id", SELECTED_ON, "cell"]
+        return table[[*self.cells.axes, *names]]
+
+    def expected_best(self) -> pd.DataFrame:
+        """A row a cell and n."""
+        found = []
+        for number, group in self.by_seed().groupby("cell"):
+            cell = self.cells.table.loc[number].to_dict()
+            known = group[BEST_TEST_ACCURACY].dropna().tolist()
+            for n in range(1, len(known) + 1):
+                value = expected_best(known, n)
+                found.append({**cell, "n": n, "expected_best": value, "cell": number})
+        columns = [*self.cells.axes, "n", "expected_best", SELECTED_ON, "cell"]
+        return pd.DataFrame(found, columns=columns)
+
+    def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
+        """A row a pair of norms in a setting."""
+        valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
+        if accuracy not in valid:
+            raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
+        seeds = self.by_seed()
+        if accuracy == LAST_TEST_ACCURACY:
+            seeds[SELECTED_ON] = None
+        return norm_differences(seeds, self.cells.axes, accuracy)
+
+    def dependency_gap(self, *, by_norm: bool = False) -> pd.DataFrame:
+        """A row a setting, or a row a norm in it."""
+        table = (norm_gaps if by_norm else dependency_gap)(self.best_of_seeds(), self.cells.axes)
+        return table.reset_index(drop=True)
+
+    def _trials_in_cells(self, *columns: str) -> pd.DataFrame:
+        trials = pd.DataFrame(
+            {
+                "cell": self.cells.of_trial,
+                "seed": self.cells.seeds,
+                **{column: self._metric(METRIC_OF[column]) for column in columns},
+                "outcome": self.records.runs["outcome"],
+            }
+        )
+        return trials[trials["cell"].notna()].astype({"cell": "int64"})
+
+    def _metric(self, name: str) -> pd.Series:
+        if name in self.records.metrics:
+            return self.records.metrics[name]
+        return pd.Series(float("nan"), self.records.runs.index)
