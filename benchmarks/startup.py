@@ -19,7 +19,7 @@ from pathlib import Path
 from services.settings import Settings
 from services.tracking import tracking_server
 
-_ROUNDS = 5
+_ROUNDS = 3
 _MAIN = "from orchestration import main; main()"
 _SPEC = """\
 name: small

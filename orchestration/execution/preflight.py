@@ -48,25 +48,14 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
     for cell in spec.cells():
         cells.setdefault(cell.dataset, []).append(cell)
     for name, of_it in cells.items():
-        loaded = _loaded(name, settings)
-        if isinstance(loaded, str):
-            problems.add(_place(spec, name), loaded)
-        else:
-            for message in filter(None, (_too_small(cell, loaded) for cell in of_it)):
-                problems.add(_place(spec, name), message)
+        try:
+            dataset = load_dataset(name, settings.data)
+        except DatasetError as error:
+            problems.add(_place(spec, name), str(error))
+            continue
+        for message in filter(None, (_too_small(cell, dataset) for cell in of_it)):
+            problems.add(_place(spec, name), message)
     problems.raise_any()
-
-
-def _loaded(name: str, settings: Settings) -> Dataset | str:
-    """The data set, or what is wrong with it."""
-    try:
-        return load_dataset(name, settings.data)
-    except DatasetError as error:
-        return str(error)
-    except (Exception, SystemExit) as error:
-        if not is_reference(name):
-            raise
-        return f"{name} raised {type(error).__name__}: {error} (snn-sweep --debug shows where)"
 
 
 def _too_small(cell: RunConfig, dataset: Dataset) -> str | None:

@@ -116,7 +116,7 @@ def test_plan_with_data_names_all_that_cannot_be_loaded(
     result = run("plan", "wrong.yaml", "--data")
     assert (result.exit_code, result.stdout) == (2, "")
     first, second, third = result.stderr.splitlines()
-    assert "wrong.yaml:2: dataset: own_code:exits raised SystemExit: 3" in first
+    assert "wrong.yaml:2: dataset: data set own_code:exits raised SystemExit: 3" in first
     assert second.startswith("wrong.yaml:7: grid[1].dataset[1]: images must be at least 8x8 for")
     assert second.endswith("to have them resized: image_size: 8")
     assert third.startswith("wrong.yaml:9: grid[3].dataset: ")
@@ -218,7 +218,7 @@ def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
 def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert "3 of 4" in run("list").stdout
     said = run("status", small.name).stdout
-    assert f"{small.name}: completed, 3 of 4 finished" in said
+    assert f"{small.name}: incomplete, 3 of 4 finished" in said
     assert "3 completed" in said
     status = json.loads(run("status", small.name, "--json").stdout)
     assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
@@ -232,7 +232,7 @@ def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
     listed = run("list")
     assert listed.exit_code == 0, listed.output
     assert re.search("of a later version +completed +0 of [?] ", listed.stdout)
-    assert f"{small.name}: completed, 3 of 4 finished" in run("status", small.name).stdout
+    assert f"{small.name}: incomplete, 3 of 4 finished" in run("status", small.name).stdout
     said = run("status", "of a later version").stdout
     assert "its spec cannot be read by this version" in said
     assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
