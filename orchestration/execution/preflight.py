@@ -41,32 +41,23 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
     """Load each data set once, which downloads what is missing, before anything is started.
 
     Raises:
-        SpecError: with all that cannot be loaded, or is too small for a network.
+        SpecError: with all that cannot be loaded, or does not fit a network.
     """
     problems = spec.problems()
     cells: dict[str, list[RunConfig]] = {}
     for cell in spec.cells():
         cells.setdefault(cell.dataset, []).append(cell)
     for name, of_it in cells.items():
-        loaded = _loaded(name, settings)
-        if isinstance(loaded, str):
-            problems.add(_place(spec, name), loaded)
+        try:
+            loaded = load_dataset(name, settings.data)
+            for cell in of_it:
+                loaded.check_fits(cell.architecture, cell.num_steps)
+        except DatasetError as error:
+            problems.add(_place(spec, name), str(error))
         else:
             for message in filter(None, (_too_small(cell, loaded) for cell in of_it)):
                 problems.add(_place(spec, name), message)
     problems.raise_any()
-
-
-def _loaded(name: str, settings: Settings) -> Dataset | str:
-    """The data set, or what is wrong with it."""
-    try:
-        return load_dataset(name, settings.data)
-    except DatasetError as error:
-        return str(error)
-    except (Exception, SystemExit) as error:
-        if not is_reference(name):
-            raise
-        return f"{name} raised {type(error).__name__}: {error} (snn-sweep --debug shows where)"
 
 
 def _too_small(cell: RunConfig, dataset: Dataset) -> str | None:

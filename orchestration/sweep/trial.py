@@ -35,9 +35,9 @@ class Trial:
     label: str
 
     @property
-    def cell(self) -> tuple[tuple[str, Any], ...]:
-        """The configuration without its seed; ``dict(trial.cell)`` gives it by key."""
-        return tuple((key, value) for key, value in self.config.given().items() if key != "seed")
+    def cell(self) -> RunConfig:
+        """The configuration with seed 0: one for all trials that differ in their seed alone."""
+        return self.config.model_copy(update={"seed": 0})
 
 
 def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> str:

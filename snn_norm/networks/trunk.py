@@ -40,7 +40,10 @@ class TrunkNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if image_size < 8:
-            raise ValueError(f"image_size must be at least 8 (three 2x2 pools), got {image_size}")
+            raise ValueError(
+                f"image_size must be at least 8 (three 2x2 pools), got {image_size}: "
+                "a data set is resized to the image_size that is set"
+            )
         self.trunk = trunk
         self.convolutions = nn.ModuleDict()
         self.norms = nn.ModuleDict()
