@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snn_norm.neurons import kernels, recurrence
-from snn_norm.neurons.recurrence import Neuron, Standardization
+from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.standardization import Standardization
 
 __all__ = ["fire"]
 
@@ -48,7 +49,7 @@ def fire(
         Spikes, in the dtype of ``x_TN`` and its memory order (compiled, images are always channels
         last), and the membrane of the last step before its reset, in float32 at least.
     """
-    arguments = standardization or [None] * 5
+    arguments = standardization or [None] * 6
     spikes_TN, membrane_N = _Fire.apply(  # type: ignore[no-untyped-call, unused-ignore]
         x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, compiled, *arguments
     )
@@ -71,11 +72,11 @@ class _Fire(torch.autograd.Function):
         *arguments: Any,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        *tensors, ctx.of_batch = arguments
-        ctx.save_for_backward(x_TN, membrane_N, *tensors)
+        ctx.save_for_backward(x_TN, membrane_N, *arguments[:4])
+        ctx.flags = arguments[4:]
         ctx.neuron, ctx.pool = neuron, pool
         ctx.engine = kernels if compiled else recurrence
-        standardization = _standardization(tensors, ctx.of_batch)
+        standardization = _standardization(arguments[:4], ctx.flags)
         spikes: tuple[Tensor, Tensor] = ctx.engine.spikes(
             x_TN, membrane_N, neuron, num_steps, pool, standardization
         )
@@ -87,16 +88,16 @@ class _Fire(torch.autograd.Function):
         ctx: Any, grad_spikes_TN: Tensor, grad_after_N: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         x_TN, membrane_N, *tensors = ctx.saved_tensors
-        standardization = _standardization(tensors, ctx.of_batch)
+        standardization = _standardization(tensors, ctx.flags)
         grad_x, grad_before, grad_scale, grad_offset = ctx.engine.gradients(
             x_TN, membrane_N, grad_spikes_TN, grad_after_N, ctx.neuron, ctx.pool, standardization
         )
         if membrane_N is None:
             grad_before = None
-        return grad_x, grad_before, *[None] * 6, grad_scale, grad_offset, None
+        return grad_x, grad_before, *[None] * 6, grad_scale, grad_offset, None, None
 
 
 def _standardization(
-    tensors: Sequence[Tensor | None], of_batch: bool | None
+    tensors: Sequence[Tensor | None], flags: Sequence[bool | None]
 ) -> Standardization | None:
-    return None if of_batch is None else Standardization._make([*tensors, of_batch])
+    return None if flags[0] is None else Standardization._make([*tensors, *flags])

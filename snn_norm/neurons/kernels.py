@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_norm.neurons.recurrence import Neuron, Standardization, stretches
+from snn_norm.neurons.recurrence import Neuron, stretches
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.neurons.surrogates import add_gradient_
 
 __all__ = ["gradients", "problem", "spikes"]
 
@@ -99,13 +101,22 @@ def gradients(
         )
         grads.insert(0, tuple(of_part))
     of_x, of_scale, of_offset = zip(*grads, strict=True)
+    grad_scale = grad_offset = None
+    if standardization is not None:
+        grad_scale, grad_offset = _joined(of_scale), _joined(of_offset)
+        if standardization.of_batch and standardization.over_time:
+            maps = standardization.detach().input_map(grad_scale, grad_offset, _values(x_TN))
+            of_x = tuple(
+                _kernel(_to_input)(_at(steps, x_TN, None)[0], begun, *maps)
+                for steps, begun in zip(parts, of_x, strict=True)
+            )
     constant = len(x_TN) < len(grad_spikes_TN)
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
     return (
         _channels_second(grad_x_TN.to(x_TN.dtype), 2),
         _channels_second(grad, 1),
-        None if standardization is None else _joined(of_scale),
-        None if standardization is None else _joined(of_offset),
+        grad_scale,
+        grad_offset,
     )
 
 
@@ -141,25 +152,54 @@ def _gradients(
     grad: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     membranes = _membranes(x_TN, standardization, membrane_N, neuron, num_steps)
-    grads = []
+    grads, grad = [], grad.clone()
     for t in reversed(range(num_steps)):
         grad_spikes = grad_spikes_TN[t].to(grad.dtype)
         if pool:
             grad_spikes = _spread(grad_spikes, *membrane_N.shape[1:3])
-        # The fast sigmoid's slope is 1 / (1 + k·|v - threshold|)².
-        distance = (membranes[t] - neuron.threshold).abs()
-        grad = torch.addcdiv(grad, grad_spikes, (1 + neuron.slope * distance).square())
+        add_gradient_(grad, grad_spikes, membranes[t] - neuron.threshold, neuron.slope)
         grads.append(grad)
         grad = grad * neuron.beta
     grads_TN = torch.stack(grads[::-1])
-    grad_scale = grad_offset = None
-    if standardization is not None:
-        grads_TN, grad_scale, grad_offset = _through_standardization(
-            grads_TN, x_TN, standardization
-        )
-    if len(x_TN) == 1:  # perhaps a constant, of which other steps' gradients are still to come
-        return grad, grads_TN.sum(0, keepdim=True), grad_scale, grad_offset
-    return grad, grads_TN.to(x_TN.dtype), grad_scale, grad_offset
+    if standardization is None:
+        return grad, _of_each_step(grads_TN, x_TN), None, None
+    dims = (1, 2, 3)
+    grad_offset = grads_TN.sum(dims)
+    grad_scale = standardization.grad_scale((grads_TN * x_TN).sum(dims), grad_offset)
+    if not standardization.of_batch:
+        weight, _ = standardization.affine_map()
+        grads_TN = grads_TN * _per_image(weight)
+    elif standardization.over_time:  # the rest needs the gradients of all steps
+        return grad, grads_TN * _per_image(standardization.scale), grad_scale, grad_offset
+    else:
+        maps = standardization.input_map(grad_scale, grad_offset, _values(x_TN))
+        return grad, _to_input(x_TN, grads_TN, *maps), grad_scale, grad_offset
+    return grad, _of_each_step(grads_TN, x_TN), grad_scale, grad_offset
+
+
+def _to_input(
+    x_TNHWC: Tensor, grads_TNHWC: Tensor, constant: Tensor, of_x: Tensor, weight: Tensor
+) -> Tensor:
+    """Gradient of x by :meth:`Standardization.input_map`."""
+    constant, of_x, weight = map(_per_image, (constant, of_x, weight))
+    return _of_each_step((constant + x_TNHWC * of_x + grads_TNHWC) * weight, x_TNHWC)
+
+
+def _of_each_step(grads_TN: Tensor, x_TN: Tensor) -> Tensor:
+    """The gradients, in the dtype of x; or their sum, of what may be a constant."""
+    if len(x_TN) == 1:  # whose other steps' gradients are perhaps still to come
+        return grads_TN.sum(0, keepdim=True)
+    return grads_TN.to(x_TN.dtype)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """(T, C) for (T, N, H, W, C); (C,) as it is."""
+    return values if values.dim() == 1 else values[:, None, None, None]
+
+
+def _values(x_TNHWC: Tensor) -> int:
+    """How many values a step and channel has."""
+    return x_TNHWC[0, ..., 0].numel()
 
 
 def _membranes(
@@ -182,26 +222,6 @@ def _membranes(
             membrane = torch.addcmul(membrane, x, weight_TC[t]) - reset
         membranes.append(membrane)
     return membranes
-
-
-def _through_standardization(
-    grads_TNHWC: Tensor, x_TNHWC: Tensor, standardization: Standardization
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x at each step, of scale and of offset."""
-    mean, inverse_deviation = standardization.mean, standardization.inverse_deviation
-    dims = (1, 2, 3)
-    grad_offset = grads_TNHWC.sum(dims)
-    grad_scale = (grads_TNHWC * x_TNHWC).sum(dims) - mean * grad_offset
-    grad_scale = grad_scale * inverse_deviation
-    weight = (inverse_deviation * standardization.scale)[:, None, None, None]
-    if not standardization.of_batch:
-        return grads_TNHWC * weight, grad_scale, grad_offset
-    # weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), as a map of x and a map of grad.
-    values = x_TNHWC[0, ..., 0].numel()
-    of_x = grad_scale * inverse_deviation / -values
-    constant = grad_offset / -values - of_x * mean
-    of_x, constant = (values_TC[:, None, None, None] for values_TC in (of_x, constant))
-    return (constant + x_TNHWC * of_x + grads_TNHWC) * weight, grad_scale, grad_offset
 
 
 def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
@@ -241,9 +261,7 @@ def _at(
 ) -> tuple[Tensor, Standardization | None]:
     """Both at these steps; a constant is the same at each."""
     if standardization is not None:
-        *tensors, of_batch = standardization
-        tensors = [values_TC.detach()[steps] for values_TC in tensors]
-        standardization = Standardization._make([*tensors, of_batch])
+        standardization = standardization.detach().at(steps)
     return x_TN if len(x_TN) == 1 else x_TN[steps], standardization
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.neurons.fused import fire
-from snn_norm.neurons.recurrence import Neuron, Standardization
+from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.standardization import Standardization
 
 __all__ = ["LIF", "LeakyReadout", "State"]
 
