@@ -1,6 +1,7 @@
-"""Leaky integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
+"""Integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
 
-The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding. The
+The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding; but not
+norms on the membrane, whose statistics would have to be known before the next step begins. The
 membranes of the few steps live in registers, so that only currents, spikes and gradients travel to
 and from memory. Nothing is written in place here, which a compiler would first have to undo.
 
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_norm.neurons.recurrence import Neuron, stretches
+from snn_norm.neurons.recurrence import Gradients, Neuron, stretches
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.surrogates import add_gradient_
 
@@ -74,8 +75,8 @@ def gradients(
     neuron: Neuron,
     pool: bool,
     standardization: Standardization | None,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of x, of the membrane before the first step, of scale and of offset.
+) -> Gradients:
+    """Gradients of all that spikes and the last membrane come from.
 
     ``grad_after_N`` is that of the last membrane; None for zero.
     """
@@ -100,7 +101,7 @@ def gradients(
             grad,
         )
         grads.insert(0, tuple(of_part))
-    of_x, of_scale, of_offset = zip(*grads, strict=True)
+    of_x, of_beta, of_scale, of_offset = zip(*grads, strict=True)
     grad_scale = grad_offset = None
     if standardization is not None:
         grad_scale, grad_offset = _joined(of_scale), _joined(of_offset)
@@ -112,9 +113,10 @@ def gradients(
             )
     constant = len(x_TN) < len(grad_spikes_TN)
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
-    return (
+    return Gradients(
         _channels_second(grad_x_TN.to(x_TN.dtype), 2),
         _channels_second(grad, 1),
+        None if of_beta[0] is None else functools.reduce(torch.add, of_beta),
         grad_scale,
         grad_offset,
     )
@@ -150,31 +152,37 @@ def _gradients(
     pool: bool,
     grad_spikes_TN: Tensor,
     grad: Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
     membranes = _membranes(x_TN, standardization, membrane_N, neuron, num_steps)
-    grads, grad = [], grad.clone()
+    befores, grads, grad = [membrane_N, *membranes], [], grad.clone()
+    products = torch.zeros_like(grad)
     for t in reversed(range(num_steps)):
         grad_spikes = grad_spikes_TN[t].to(grad.dtype)
         if pool:
             grad_spikes = _spread(grad_spikes, *membrane_N.shape[1:3])
-        add_gradient_(grad, grad_spikes, membranes[t] - neuron.threshold, neuron.slope)
+        above = membranes[t] - neuron.threshold
+        add_gradient_(grad, grad_spikes, above, neuron.surrogate, neuron.slope)
         grads.append(grad)
+        if neuron.reset == "zero":
+            grad = torch.where(befores[t] > neuron.threshold, 0.0, grad)
+        products = products + grad * befores[t]
         grad = grad * neuron.beta
+    grad_beta = products.sum() if isinstance(neuron.beta, Tensor) else None
     grads_TN = torch.stack(grads[::-1])
     if standardization is None:
-        return grad, _of_each_step(grads_TN, x_TN), None, None
+        return grad, _of_each_step(grads_TN, x_TN), grad_beta, None, None
     dims = (1, 2, 3)
     grad_offset = grads_TN.sum(dims)
     grad_scale = standardization.grad_scale((grads_TN * x_TN).sum(dims), grad_offset)
     if not standardization.of_batch:
         weight, _ = standardization.affine_map()
-        grads_TN = grads_TN * _per_image(weight)
+        grads_TN = _of_each_step(grads_TN * _per_image(weight), x_TN)
     elif standardization.over_time:  # the rest needs the gradients of all steps
-        return grad, grads_TN * _per_image(standardization.scale), grad_scale, grad_offset
+        grads_TN = grads_TN * _per_image(standardization.scale)
     else:
         maps = standardization.input_map(grad_scale, grad_offset, _values(x_TN))
-        return grad, _to_input(x_TN, grads_TN, *maps), grad_scale, grad_offset
-    return grad, _of_each_step(grads_TN, x_TN), grad_scale, grad_offset
+        grads_TN = _to_input(x_TN, grads_TN, *maps)
+    return grad, grads_TN, grad_beta, grad_scale, grad_offset
 
 
 def _to_input(
@@ -212,14 +220,17 @@ def _membranes(
     """The membranes of all steps, before their resets."""
     membranes = []
     for t in range(num_steps):
-        reset = (membrane > neuron.threshold).to(membrane.dtype) * neuron.threshold
+        fired = membrane > neuron.threshold
+        if neuron.reset == "zero":
+            membrane = torch.where(fired, 0.0, membrane)
         x = x_TN[t % len(x_TN)].to(membrane.dtype)
         if standardization is None:
-            membrane = neuron.beta * membrane + x - reset
+            membrane = neuron.beta * membrane + x
         else:
             weight_TC, bias_TC = standardization.affine_map()
-            membrane = torch.add(bias_TC[t], membrane, alpha=neuron.beta)
-            membrane = torch.addcmul(membrane, x, weight_TC[t]) - reset
+            membrane = torch.addcmul(neuron.beta * membrane + bias_TC[t], x, weight_TC[t])
+        if neuron.reset == "subtract":
+            membrane = membrane - fired.to(membrane.dtype) * neuron.threshold
         membranes.append(membrane)
     return membranes
 

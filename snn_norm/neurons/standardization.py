@@ -6,13 +6,13 @@ step's (C,) too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["GradientInPlace", "Standardization"]
+__all__ = ["GradientInPlace", "Standardization", "per_image"]
 
 
 class Standardization(NamedTuple):
@@ -31,6 +31,12 @@ class Standardization(NamedTuple):
     of_batch: bool
     over_time: bool = False
 
+    @staticmethod
+    def joined(parts: Sequence[Standardization]) -> Standardization:
+        """One after the other along the steps."""
+        tensors = map(torch.cat, zip(*(part[:4] for part in parts), strict=True))
+        return Standardization._make([*tensors, *parts[0][4:]])
+
     def at(self, steps: int | slice) -> Standardization:
         """The same at one step, (C,), or at some."""
         return self._map(lambda values_TC: values_TC[steps])
@@ -46,6 +52,11 @@ class Standardization(NamedTuple):
         """The same as weight and bias, (T, C)."""
         weight = self.inverse_deviation * self.scale
         return weight, self.offset - self.mean * weight
+
+    def apply(self, x_NCHW: Tensor, out: Tensor) -> Tensor:
+        """Write y of one step into ``out``, which may be x."""
+        weight, bias = self.affine_map()
+        return torch.addcmul(per_image(bias), x_NCHW, per_image(weight), out=out)
 
     def grad_scale(self, products: Tensor, grad_offset: Tensor) -> Tensor:
         """The scale's gradient, from Σ grad · x and that of the offset, which is Σ grad."""
@@ -92,32 +103,32 @@ class GradientInPlace:
         self.scale = torch.empty_like(standardization.scale)
         self.offset = torch.empty_like(standardization.offset)
         self.waits = standardization.of_batch and standardization.over_time
-        self._standardization = standardization
+        self.standardization = standardization
 
     def step(self, t: int, grad_NCHW: Tensor, x_NCHW: Tensor, out: Tensor) -> None:
         """From the gradient of y, write that of x into ``out``; if it ``waits``, its beginning."""
-        row, dims = self._standardization.at(t), (0, 2, 3)
+        row, dims = self.standardization.at(t), (0, 2, 3)
         grad_offset = grad_NCHW.sum(dims)
         grad_scale = row.grad_scale(torch.mul(grad_NCHW, x_NCHW, out=out).sum(dims), grad_offset)
         self.scale[t], self.offset[t] = grad_scale, grad_offset
         if self.waits:
-            torch.mul(grad_NCHW, _per_image(row.scale), out=out)
+            torch.mul(grad_NCHW, per_image(row.scale), out=out)
         elif not row.of_batch:
-            torch.mul(grad_NCHW, _per_image(row.inverse_deviation * row.scale), out=out)
+            torch.mul(grad_NCHW, per_image(row.inverse_deviation * row.scale), out=out)
         else:
             values = x_NCHW.numel() // x_NCHW.shape[1]
-            constant, of_x, weight = map(_per_image, row.input_map(grad_scale, grad_offset, values))
+            constant, of_x, weight = map(per_image, row.input_map(grad_scale, grad_offset, values))
             torch.addcmul(constant, x_NCHW, of_x, out=out).add_(grad_NCHW).mul_(weight)
 
     def finish_(self, begun_NCHW: Tensor, x_NCHW: Tensor) -> None:
         """Make what was begun at a step the gradient of x, once all steps have been taken in."""
         values = x_NCHW.numel() // x_NCHW.shape[1]
         constant, of_x, weight = map(
-            _per_image, self._standardization.input_map(self.scale, self.offset, values)
+            per_image, self.standardization.input_map(self.scale, self.offset, values)
         )
         begun_NCHW.addcmul_(x_NCHW, of_x).add_(constant).mul_(weight)
 
 
-def _per_image(values_C: Tensor) -> Tensor:
-    """For each channel of (N, C, H, W)."""
-    return values_C[:, None, None]
+def per_image(values_C: Tensor) -> Tensor:
+    """(…, C) for (…, N, C, H, W)."""
+    return values_C[..., None, None]
