@@ -28,6 +28,10 @@ from snn_norm.neurons.standardization import Standardization
 from snn_norm.training.run import TrainingRun
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
+LEARNED = Neuron(torch.tensor(0.8), 0.6, 1.5, "atan", "zero")
+RECTANGLE = Neuron(0.8, 0.6, 0.5, "rectangle")
+SIGMOID = Neuron(1.0, 0.6, 2.0, "sigmoid", "zero")
+TRIANGLE = LEARNED._replace(surrogate="triangle", reset="subtract")
 T, N, C = 3, 2, 3
 
 needs_compiler = pytest.mark.skipif(
@@ -62,6 +66,7 @@ class OverTime(nn.Module):
 
 def neurons(
     norm: type[nn.Module] | None,
+    neuron: Neuron,
     *,
     steps: int,
     size: int,
@@ -75,6 +80,9 @@ def neurons(
     x = torch.randn(steps, N, size, size, C).add(0.3).movedim(-1, 2).to(dtype)
     membrane = torch.randn(N, size, size, C, dtype=full).movedim(-1, 1)
     inputs = [x.requires_grad_(), membrane.requires_grad_()]
+    if isinstance(neuron.beta, Tensor):
+        neuron = neuron._replace(beta=neuron.beta.to(full).requires_grad_())
+        inputs.append(neuron.beta)
     standardization = None
     if norm is not None:
         layer = norm(C, T, dtype=full)
@@ -83,7 +91,7 @@ def neurons(
         standardization = layer.standardization(x, slice(0, T))
     spikes, last = fire(
         x,
-        NEURON,
+        neuron,
         standardization,
         num_steps=T,
         pool=pool,
@@ -97,20 +105,25 @@ def neurons(
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("norm", "steps", "size", "pool", "dtype"),
+    ("norm", "neuron", "steps", "size", "pool", "dtype"),
     [
-        (None, T, 4, False, torch.float64),
-        (BatchNormThroughTime2d, T, 5, True, torch.float64),
-        (TemporalHomeostaticNorm2d, 1, 4, False, torch.float64),
-        (TemporalHomeostaticNorm2d, T, 4, True, torch.bfloat16),
-        (OverTime, T, 4, False, torch.float64),
+        (None, NEURON, T, 4, False, torch.float64),
+        (BatchNormThroughTime2d, LEARNED, T, 5, True, torch.float64),
+        (TemporalHomeostaticNorm2d, RECTANGLE, 1, 4, False, torch.float64),
+        (TemporalHomeostaticNorm2d, SIGMOID, T, 4, True, torch.bfloat16),
+        (OverTime, TRIANGLE, T, 4, False, torch.float64),
     ],
 )
 def test_compiled_neurons_are_the_eager_ones(
-    norm: type[nn.Module] | None, steps: int, size: int, pool: bool, dtype: torch.dtype
+    norm: type[nn.Module] | None,
+    neuron: Neuron,
+    steps: int,
+    size: int,
+    pool: bool,
+    dtype: torch.dtype,
 ) -> None:
     eager, compiled = (
-        neurons(norm, steps=steps, size=size, pool=pool, dtype=dtype, compiled=choice)
+        neurons(norm, neuron, steps=steps, size=size, pool=pool, dtype=dtype, compiled=choice)
         for choice in (False, True)
     )
     assert 0.1 < eager[0].mean() < 0.9
