@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from orchestration.execution.driver import run_sweep
     from orchestration.results.results import Results
     from orchestration.sweep.spec import SweepSpec
+
+# Whoever tries something again tells of it in words of its own.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 __all__ = ["Results", "SweepSpec", "run_sweep", "submit_sweep"]
 

@@ -8,9 +8,11 @@ Modules of the current folder can be imported in Ray's workers, as Ray adds it t
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +21,7 @@ from urllib.parse import urlsplit
 
 import ray
 
-from services.server import ServiceError
+from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
 __all__ = ["local_ray"]
@@ -74,7 +76,25 @@ def _init(**options: Any) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks, and reports home
     # Ray 2.60 leaves the GPUs visible to a trial that asked for none; gpu: 0 means none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-    ray.init(logging_level="error", log_to_driver=False, **options)
+    with _sessions_of_their_own():
+        ray.init(logging_level="error", log_to_driver=False, **options)
+
+
+@contextmanager
+def _sessions_of_their_own() -> Iterator[None]:
+    """Start processes where a signal to this one's group does not reach them.
+
+    ``timeout``, a shell and batch systems send SIGTERM to the whole group. Ray would be gone then
+    before a driver could stop its trials; Ray itself ends with the process that has started it.
+    """
+    plain = subprocess.Popen.__init__
+    subprocess.Popen.__init__ = functools.partialmethod(  # type: ignore[assignment, method-assign]
+        plain, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = plain  # type: ignore[method-assign]
 
 
 def _connect(address: str) -> None:

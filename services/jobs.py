@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import requests
+import stamina
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from services.server import ServiceError
+from services.errors import ServiceError
 from services.settings import SettingsError, without_password
 
 __all__ = ["Job", "JobExistsError", "JobServer"]
@@ -43,7 +43,7 @@ _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
 )
-_START_SECONDS = 60.0  # a new cluster answers before it can take a job
+_START_SECONDS = 60.0
 
 
 class JobExistsError(Exception):
@@ -129,44 +129,40 @@ class JobServer:
             ServiceError: the job server cannot be reached.
         """
         metadata = {_SWEEP: job.sweep, _SPEC: job.spec, _ATTEMPT: str(job.attempt)}
-        deadline = time.monotonic() + _START_SECONDS
+        submit = stamina.retry(on=_is_starting, attempts=None, timeout=_START_SECONDS)(
+            self._client.submit_job
+        )
         with self._errors():
-            while True:
-                try:
-                    self._client.submit_job(
-                        entrypoint=entrypoint,
-                        submission_id=job.id,
-                        metadata=metadata,
-                        runtime_env={"working_dir": str(folder), "env_vars": _STOPPING},
-                    )
-                except RuntimeError as error:
-                    if "already exists" in str(error):
-                        raise JobExistsError(job.id) from None
-                    if "No available agent" not in str(error) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(1)
-                else:
-                    return
+            try:
+                submit(
+                    entrypoint=entrypoint,
+                    submission_id=job.id,
+                    metadata=metadata,
+                    runtime_env={"working_dir": str(folder), "env_vars": _STOPPING},
+                )
+            except RuntimeError as error:
+                if "already exists" in str(error):
+                    raise JobExistsError(job.id) from None
+                raise
 
     def logs(self, job_id: str) -> str:
         """All that a job has printed until now."""
         with self._errors():
             return str(self._client.get_job_logs(job_id))
 
-    def follow(self, job_id: str) -> Iterator[str]:
-        """What a job prints, from its start to its end, line by line."""
+    def follow(self, job_id: str, skip: int = 0) -> Iterator[str]:
+        """What a job prints, to its end, a whole line at a time, but for the first ``skip``."""
         with self._errors(), asyncio.Runner() as runner:
             chunks = self._client.tail_job_logs(job_id)
-            rest = ""
+            rest, seen = "", 0
 
             async def more() -> str | None:
                 return await anext(chunks, None)
 
             while (chunk := runner.run(more())) is not None:
                 *lines, rest = (rest + chunk).split("\n")
-                yield from lines
-            if rest:
-                yield rest
+                yield from lines[max(0, skip - seen) :]
+                seen += len(lines)
 
     def stop(self, job_id: str) -> None:
         """Ask a job to stop, as Ctrl-C would; returns before it has."""
@@ -190,6 +186,11 @@ class JobServer:
                 f"The job server at {self.address} fails: {reason[-300:]} Check that the cluster "
                 "is up and its port can be reached from here."
             ) from None
+
+
+def _is_starting(error: Exception) -> bool:
+    """Whether a new cluster answers already, but cannot take a job yet."""
+    return "No available agent" in str(error)
 
 
 @contextmanager

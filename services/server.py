@@ -22,23 +22,27 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import psutil
-import requests
-
+from services.errors import ServiceError
 from services.settings import without_password
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = [
     "DEFAULT_DATABASE",
     "Server",
-    "ServiceError",
     "launch",
     "load",
     "save",
     "stop",
     "without_secrets",
 ]
+
+# psutil, requests and, in ``tracking``, SQLAlchemy are loaded where they are used: most commands
+# find no server to ask.
 
 DEFAULT_DATABASE = "sqlite:///mlflow.db"
 """Relative to the server's folder, so that no character of the folder's name can hurt."""
@@ -48,10 +52,6 @@ _PREFERRED_PORT = 5000  # MLflow's own
 _START_SECONDS = 120.0  # about 5 on an idle machine; a new PostgreSQL schema takes longer
 _STOP_SECONDS = 10.0
 _CLOCK_SECONDS = 2.0  # two readings of a process's creation time differ by rounding
-
-
-class ServiceError(Exception):
-    """A service cannot be reached or started; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ class Server:
 
     def living(self) -> list[psutil.Process]:
         """Its processes that still run; none when their pids belong to other programs now."""
+        import psutil
+
         living = []
         for pid, created in self.processes:
             with suppress(psutil.Error):
@@ -90,6 +92,8 @@ class Server:
 
     def answers(self, timeout: float = 5.0) -> bool:
         """Whether it answers an HTTP request within the timeout, in seconds."""
+        import requests
+
         with requests.Session() as session:
             session.trust_env = False  # a proxy of the environment cannot reach our loopback
             try:
@@ -238,6 +242,8 @@ def _port_was_taken(log: str) -> bool:
 
 
 def _listens(server: Server) -> bool:
+    import psutil
+
     for pid, _ in _family(server.pid):
         with suppress(psutil.Error):
             for connection in psutil.Process(pid).net_connections("tcp4"):
@@ -249,6 +255,8 @@ def _listens(server: Server) -> bool:
 
 def _family(pid: int) -> tuple[tuple[int, float], ...]:
     """Pid and time of creation of a process and of all below it."""
+    import psutil
+
     family = []
     with suppress(psutil.Error):
         process = psutil.Process(pid)

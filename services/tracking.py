@@ -25,16 +25,14 @@ from typing import TextIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
-import requests
-import sqlalchemy
-
 from services import server
-from services.server import ServiceError
+from services.errors import ServiceError
 from services.settings import Settings, SettingsError, without_password
 from services.settings import database_url as checked_database_url
 
 __all__ = [
     "ServiceError",
+    "check_reachable",
     "find_server",
     "reading_uri",
     "start_server",
@@ -55,7 +53,7 @@ def tracking_server(settings: Settings) -> Iterator[str]:
         SettingsError: the home cannot be written.
     """
     if settings.tracking_uri is not None:
-        _check_reachable(settings.tracking_uri)
+        check_reachable(settings.tracking_uri)
         yield settings.tracking_uri
         return
     folder = _made(_folder(settings))
@@ -134,11 +132,13 @@ def reading_uri(settings: Settings) -> str | None:
         ServiceError: the user's server cannot be reached.
     """
     if settings.tracking_uri is not None:
-        _check_reachable(settings.tracking_uri)
+        check_reachable(settings.tracking_uri)
         return settings.tracking_uri
     uri = find_server(settings)
     file = _folder(settings) / "mlflow.db"
     if uri is None and file.exists():
+        import sqlalchemy
+
         url = sqlalchemy.URL.create("sqlite", database=str(file))
         uri = url.render_as_string(hide_password=False)
     return uri
@@ -199,8 +199,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _check_reachable(uri: str) -> None:
-    """Any answer below 500 will do: a server may ask for a login even on /health."""
+def check_reachable(uri: str) -> None:
+    """Ask the user's own server for an answer; one that asks for a login has given it.
+
+    Raises:
+        ServiceError: it does not answer, or with an error of its own.
+    """
     parts = urlsplit(uri)
     if parts.hostname in ("localhost", "127.0.0.1"):
         _reach_loopback_directly()
@@ -218,6 +222,8 @@ def _check_reachable(uri: str) -> None:
 
 def _problem_with(uri: str) -> str | None:
     """What keeps MLflow from reaching the server, asked with the library and settings it uses."""
+    import requests
+
     untrusted = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     verify = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not untrusted
     try:
@@ -239,6 +245,8 @@ def _check_database(url: str) -> None:
 
     A SQLite file that is not there yet is not made here.
     """
+    import sqlalchemy
+
     is_file = url.startswith("sqlite")
     engine = sqlalchemy.create_engine(url, connect_args={} if is_file else {"connect_timeout": 10})
     try:

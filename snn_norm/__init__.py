@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from snn_norm.lazy import lazily
 
 if TYPE_CHECKING:
-    from snn_norm.networks.cnn import ANNCNN, SNNCNN
+    from snn_norm.networks.cnn import ANNCNN
+    from snn_norm.networks.spiking import SNNCNN
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
@@ -30,7 +31,7 @@ __getattr__ = lazily(
     {
         "ANNCNN": "snn_norm.networks.cnn",
         "LIF": "snn_norm.neurons.layers",
-        "SNNCNN": "snn_norm.networks.cnn",
+        "SNNCNN": "snn_norm.networks.spiking",
         "BatchNormThroughTime2d": "snn_norm.norms.temporal",
         "HomeostaticNorm": "snn_norm.norms.static",
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",

@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=_positive, default=32, help="images; default 32")
     parser.add_argument("--channels", type=_positive, default=64, help="default 64")
     parser.add_argument("--size", type=_positive, default=16, help="height and width; default 16")
-    parser.add_argument("--seed", type=int, default=42, help="default 42")
+    parser.add_argument("--seed", type=_seed, default=42, help="default 42")
     options = parser.parse_args(arguments)
     if options.batch_size * options.size**2 == 1:
         parser.error("a batch needs more than one value a channel: raise --batch-size or --size")
@@ -149,6 +149,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"must be 0 to {2**32 - 1}, got {value}")
     return value
 
 

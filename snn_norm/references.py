@@ -1,15 +1,20 @@
-"""Names of a user's own code: ``package.module:name`` to the object it stands for."""
+"""Names in a configuration: ``package.module:name`` to the object it stands for, unknown ones."""
 
 from __future__ import annotations
 
+import difflib
 import functools
 import hashlib
 import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+from snn_norm.imports import is_users_own, reached_files
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -64,28 +69,58 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
         ) from error
 
 
-def source_digest(reference: str) -> str:
-    """Digest of the source file that defines ``reference``: changed code is another experiment.
+def not_among(known: Iterable[str], got: object) -> str:
+    """What to say of a name that is not a known one: those, and the nearest of them."""
+    names = list(known)
+    near = difflib.get_close_matches(str(got)[:80].lower(), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"must be one of {', '.join(names)}, got {got!r}{hint}"
 
-    Of a ``functools.partial``, also of the module that names it, which says what it binds.
+
+def source_digest(reference: str) -> str:
+    """Digest of the code that ``reference`` stands for: changed code is another experiment.
+
+    Of the file that defines the object, and of the user's own files that this imports, as
+    :func:`~snn_norm.imports.reached_files` sees them. Where the object was made rather than
+    defined (a ``functools.partial``, what a function returned), the module that names it counts
+    as well.
 
     Raises:
         ValueError: as :func:`load_reference`, or the source cannot be read.
     """
     target = load_reference(reference)
-    sources: list[Any] = [target]
+    naming = sys.modules[reference.partition(":")[0]]
     if isinstance(target, functools.partial):
-        sources = [sys.modules[reference.partition(":")[0]], target.func]
+        counted: list[Any] = [naming, target.func]
+    elif _is_defined(target, naming):
+        counted = [target]
+    else:
+        counted = [target, naming]
     digest = hashlib.sha256()
-    for source in sources:
-        try:
-            # A decorator's file is not the user's.
-            path = inspect.getsourcefile(inspect.unwrap(source))
-        except TypeError as error:
-            raise ValueError(
-                f"{reference!r} is not a class or function written in Python"
-            ) from error
-        if path is None:
-            raise ValueError(f"the source file of {reference!r} cannot be found")
-        digest.update(Path(path).read_bytes())
+    reached: dict[str, Path] = {}
+    for source in counted:
+        path = _source_file(source, reference)
+        digest.update(path.read_bytes())
+        if is_users_own(path):
+            reached |= reached_files(path, getattr(source, "__module__", naming.__name__))
+    for name, path in sorted(reached.items()):
+        digest.update(f"\0{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _is_defined(target: Any, naming: ModuleType) -> bool:
+    """Whether a module's source defines the object, be it this one or one that it imports."""
+    home = sys.modules.get(getattr(target, "__module__", ""))
+    defined: Any = getattr(home, getattr(target, "__name__", ""), None)
+    return home is naming or inspect.unwrap(defined) is inspect.unwrap(target)
+
+
+def _source_file(source: Any, reference: str) -> Path:
+    try:
+        # A decorator's file is not the user's.
+        path = inspect.getsourcefile(inspect.unwrap(source))
+    except TypeError as error:
+        raise ValueError(f"{reference!r} is not a class or function written in Python") from error
+    if path is None:
+        raise ValueError(f"the source file of {reference!r} cannot be found")
+    return Path(path)

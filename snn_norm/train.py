@@ -6,19 +6,22 @@ import argparse
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import torch
+from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from snn_norm.config import MODEL_KEYS, RunConfig
-from snn_norm.data.dataset import load_dataset
+from snn_norm.data.dataset import Dataset, DatasetError, load_dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import check_call, is_reference
 from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.wording import in_words
 
 __all__ = ["main"]
 
@@ -113,10 +116,23 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
     try:
         config = RunConfig.model_validate(options, strict=False)
     except pydantic.ValidationError as invalid:
-        raise ValueError("\n".join(_in_words(error) for error in invalid.errors())) from invalid
+        raise ValueError("\n".join(_wrong_key(error) for error in invalid.errors())) from invalid
     _check_network(config)
-    dataset = load_dataset(config.dataset, folder, config.image_size)
-    return TrainingRun(config, dataset, device=device)
+    return TrainingRun(config, _load_dataset(config, folder), device=device)
+
+
+def _load_dataset(config: RunConfig, folder: Path) -> Dataset:
+    """Load it; whatever a user's function raises, or its call of ``sys.exit``, is wrong input."""
+    try:
+        return load_dataset(config.dataset, folder, config.image_size)
+    except DatasetError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ValueError(
+            f"--dataset: {config.dataset!r} could not be loaded: {type(error).__name__}: {error} "
+            f"({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def _device(name: str) -> torch.device:
@@ -129,14 +145,12 @@ def _device(name: str) -> torch.device:
         raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error
 
 
-def _in_words(error: Any) -> str:
+def _wrong_key(error: ErrorDetails) -> str:
     """A line for one wrong key; what concerns several keys names them itself."""
-    if error["type"] == "value_error":
-        reason = str(error["ctx"]["error"])
-        return f"{_flag(error['loc'][0])}: {reason}" if error["loc"] else reason
+    if not error["loc"]:
+        return in_words(error)
     key = str(error["loc"][0])
-    description = RunConfig.model_fields[key].description
-    return f"{_flag(key)}: {error['msg']}, got {error['input']!r} ({description})"
+    return f"{_flag(key)}: {in_words(error)} ({RunConfig.model_fields[key].description})"
 
 
 def _check_network(config: RunConfig) -> None:

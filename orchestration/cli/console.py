@@ -7,10 +7,6 @@ import sys
 import click
 from rich.console import Console
 
-from orchestration.report.formats import plain, render
-from orchestration.report.headline import headline
-from orchestration.results.results import Results
-
 __all__ = ["err", "out", "print_results"]
 
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
@@ -18,8 +14,13 @@ out = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = Console(stderr=True, soft_wrap=True)
 
 
-def print_results(answers: Results) -> None:
+def print_results(name: str) -> None:
     """Print a sweep's best of seeds and its headline."""
+    from orchestration.report.formats import plain, render
+    from orchestration.report.headline import headline
+    from orchestration.results.results import Results
+
+    answers = Results(name)
     best = answers.best_of_seeds()
     click.echo("Test accuracy, best of seeds (%)")
     click.echo(render(best, "table"))

@@ -7,27 +7,24 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from mlflow.exceptions import MlflowException
-from rich.table import Table
 
+from orchestration.cli import archives, sweeps
 from orchestration.cli.console import err, out, print_results
-from orchestration.cli.sweeps import COMMANDS
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
-from orchestration.progress.display import make_watch
-from orchestration.progress.event_log import FileLog, both
-from orchestration.progress.state import duration
-from orchestration.record.names import TRAINING_PAGES
-from orchestration.report.formats import FORMATS, render
-from orchestration.results.results import Results
-from orchestration.sweep.plan import Plan, estimate_seconds
-from orchestration.sweep.spec import SweepSpec
+from orchestration.report.forms import FORMATS
+from services.errors import ServiceError
 from services.settings import Settings, SettingsError
-from services.tracking import ServiceError, start_server, stop_server
+
+if TYPE_CHECKING:
+    from orchestration.sweep.plan import Plan
+    from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["cli"]
+
+# Each command imports what it needs: --help and a mistake in a spec are answered at once.
 
 
 class _Commands(click.Group):
@@ -38,11 +35,12 @@ class _Commands(click.Group):
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string, as Python itself puts there
         try:
             return super().invoke(ctx)
-        except (SweepError, SettingsError, ServiceError, MlflowException) as error:
-            if ctx.params["debug"]:
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None or ctx.params["debug"]:
                 raise
             err.print(f"snn-sweep: {error}", markup=False, highlight=False, style="red")
-            ctx.exit(_exit_code(error))
+            ctx.exit(code)
         except KeyboardInterrupt:
             if ctx.params["debug"]:
                 raise
@@ -50,10 +48,16 @@ class _Commands(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-def _exit_code(error: Exception) -> int:
+def _exit_code(error: Exception) -> int | None:
+    """What an error ends a command with; None for one that is a mistake of ours."""
     if isinstance(error, SweepError):
         return error.exit_code
-    return WRONG_INPUT if isinstance(error, SettingsError) else UNREACHABLE
+    if isinstance(error, SettingsError):
+        return WRONG_INPUT
+    mlflow = sys.modules.get("mlflow.exceptions")  # who has not loaded it cannot have raised its
+    if isinstance(error, ServiceError) or (mlflow and isinstance(error, mlflow.MlflowException)):
+        return UNREACHABLE
+    return None
 
 
 @click.group(cls=_Commands)
@@ -66,7 +70,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in COMMANDS:
+for _command in (*sweeps.COMMANDS, *archives.COMMANDS):
     cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")
@@ -82,11 +86,17 @@ _fresh = click.option(
 @_spec
 @_fresh
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else.")
-def plan(spec: str, fresh: bool, as_json: bool) -> None:
+@click.option("--data", is_flag=True, help="Load each data set too, as run does first.")
+def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     """Check SPEC and say what would run; start nothing."""
-    from orchestration.execution.driver import plan_sweep
+    from orchestration.execution.planning import plan_sweep
+    from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
+    if data:
+        from orchestration.execution.preflight import check_data
+
+        check_data(sweep, Settings.from_environment())
     planned = plan_sweep(sweep, fresh=fresh)
     if as_json:
         click.echo(json.dumps({"name": sweep.name, **planned.to_dict()}, indent=2))
@@ -95,6 +105,11 @@ def plan(spec: str, fresh: bool, as_json: bool) -> None:
 
 
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:
+    from rich.table import Table
+
+    from orchestration.progress.state import duration
+    from orchestration.sweep.plan import estimate_seconds
+
     table = Table("trial", "key", "what happens", box=None, pad_edge=False)
     for trial in planned.run:
         table.add_row(trial.label, trial.key, "runs")
@@ -123,17 +138,22 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
 @_fresh
 def run(spec: str, fresh: bool) -> None:
     """Run SPEC here and print its table; what has finished before is not run again."""
-    from orchestration.cluster.follow import log_path
-    from orchestration.execution.driver import run_sweep
+    from orchestration.sweep.spec import SweepSpec
 
     # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
+    from orchestration.execution.driver import run_sweep
+    from orchestration.execution.here import log_path
+    from orchestration.progress.display import make_watch
+    from orchestration.progress.event_log import FileLog
+    from orchestration.progress.events import both
+
     log = FileLog(log_path(settings, sweep.name))
     with make_watch(err) as watch:
         outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
-    print_results(Results(sweep.name))
+    print_results(sweep.name)
     for label, reason in outcome.failures.items():
         err.print(f"failed: {label}: {reason}", markup=False, style="red")
     if outcome.interrupted:
@@ -154,8 +174,11 @@ def run(spec: str, fresh: bool) -> None:
 def results(name: str, form: str) -> None:
     """Print the best of seeds of sweep NAME, a row a cell."""
     if form == "table":
-        print_results(Results(name))
+        print_results(name)
     else:
+        from orchestration.report.formats import render
+        from orchestration.results.results import Results
+
         click.echo(render(Results(name).best_of_seeds(), form))
 
 
@@ -184,6 +207,7 @@ def compare(first: str, second: str, form: str) -> None:
 
     Either may be headline-published: the headline as it was published.
     """
+    from orchestration.report.formats import render
     from orchestration.results.comparison import compare_sweeps
 
     table = render(compare_sweeps(first, second), form)
@@ -196,6 +220,8 @@ def compare(first: str, second: str, form: str) -> None:
 @click.option("--database", metavar="URL", help="MLflow's database; default: SQLite in the home.")
 def up(database: str | None) -> None:
     """Start the tracking server on this machine, and keep it."""
+    from services.tracking import start_server
+
     uri = start_server(Settings.from_environment(), database)
     out.print(f"tracking server at {uri}", highlight=False)
 
@@ -203,6 +229,8 @@ def up(database: str | None) -> None:
 @cli.command()
 def down() -> None:
     """Stop the tracking server on this machine."""
+    from services.tracking import stop_server
+
     stopped = stop_server(Settings.from_environment())
     out.print("tracking server stopped" if stopped else "no tracking server was running")
 
@@ -210,7 +238,12 @@ def down() -> None:
 @cli.command()
 def ui() -> None:
     """Open MLflow's pages in a browser, starting the tracking server if need be."""
+    from orchestration.record.names import TRAINING_PAGES
+    from services.tracking import check_reachable, start_server
+
     settings = Settings.from_environment()
+    if settings.tracking_uri:
+        check_reachable(settings.tracking_uri)
     uri = settings.tracking_uri or start_server(settings)
     uri += f"/#/experiments?{TRAINING_PAGES}"
     out.print(f"MLflow at {uri}", highlight=False)

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 
 from orchestration.store.base import Storage
 from services.jobs import Job, JobServer
+from snn_norm.imports import OUR_PACKAGES
 
 if TYPE_CHECKING:  # the keeper need not load torch
     from orchestration.sweep.spec import SweepSpec
 
 __all__ = [
-    "KEPT",
     "SPEC_FILE",
     "digest",
     "forget",
@@ -40,12 +40,8 @@ __all__ = [
 ]
 
 SPEC_FILE = "spec.json"
-KEPT = "kept: should its driver or the head of the cluster die, the sweep goes on by itself"
-"""What a job tells once its submission lies in the checkpoint store."""
-
 _KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"
-_OURS = ("orchestration", "services", "snn_norm")
 
 
 def send(server: JobServer, folder: Path) -> Job:
@@ -78,8 +74,9 @@ def sweep_of(folder: Path) -> str:
 
 
 def digest(spec_json: str) -> str:
-    """Tells a spec from any other."""
-    return hashlib.sha256(spec_json.encode()).hexdigest()[:16]
+    """Tells a spec from any other; the order of keys does not count."""
+    text = json.dumps(json.loads(spec_json), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:
@@ -107,7 +104,7 @@ def user_modules(root: Path) -> dict[str, Path]:
     """
     found = {}
     for name, module in list(sys.modules.items()):
-        if "." in name or name in _OURS:
+        if "." in name or name in OUR_PACKAGES:
             continue
         # A package without an __init__.py has no file, but folders.
         file = getattr(module, "__file__", None)

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from orchestration.cluster.bundle import KEPT, SPEC_FILE, forget, keep
+from orchestration.cluster.bundle import SPEC_FILE, forget, keep
 from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
 from orchestration.execution.driver import run_sweep
-from orchestration.progress.event_log import RelayWatch
+from orchestration.progress.event_log import StreamLog
+from orchestration.progress.events import Kept, Note
 from orchestration.store.base import Storage
 from orchestration.store.lease import LeaseTakenError, holder
 from orchestration.store.open import sweep_storage
@@ -32,7 +33,7 @@ __all__ = ["main"]
 def main() -> int:
     """Run the sweep of the current folder; gives the exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's stop signal
-    watch = RelayWatch(sys.stdout)
+    watch = StreamLog(sys.stdout)
     storage: Storage | None = None
     try:
         spec = SweepSpec.load(Path(SPEC_FILE))
@@ -40,32 +41,32 @@ def main() -> int:
         storage = sweep_storage(settings, spec.name)
         if holder(storage) is None:
             keep(Path.cwd(), storage)
-            watch.note(KEPT)
+            watch(Kept())
         outcome = run_sweep(spec, settings=settings, watch=watch)
     except LeaseTakenError as error:  # whoever holds it keeps the submission too
-        watch.note(str(error))
+        watch(Note(str(error)))
         return FAILED
     except InputError as error:
-        watch.note(str(error))
+        watch(Note(str(error)))
         if storage is not None:
             forget(storage)
         return WRONG_INPUT
     except ServiceError as error:
-        watch.note(str(error))
+        watch(Note(str(error)))
         return UNREACHABLE
     except MlflowException as error:
-        watch.note(str(error))
+        watch(Note(str(error)))
         # What the tracking server forbids, it will not allow in ten seconds.
         forbidden = error.get_http_status_code() == HTTPStatus.FORBIDDEN
         return CRASHED if forbidden else UNREACHABLE
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception:  # noqa: BLE001 - whatever it is, the sweep is to go on
-        watch.note(traceback.format_exc())
+        watch(Note(traceback.format_exc()))
         return CRASHED
     if outcome.interrupted:
         # By its user or by the end of the cluster: the keeper knows which, from the job's status.
-        watch.note("stopped; submitting it again goes on with it")
+        watch(Note("stopped; submitting it again goes on with it"))
         return INTERRUPTED
     forget(storage)
     return FAILED if outcome.failures else 0

@@ -22,8 +22,8 @@ from orchestration.errors import UNREACHABLE
 from orchestration.store.base import Storage
 from orchestration.store.lease import holder
 from orchestration.store.open import open_storage
+from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
-from services.server import ServiceError
 from services.settings import Settings
 
 __all__ = ["look", "main", "verdict"]

@@ -10,17 +10,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestration.cluster.bundle import KEPT, digest, pack, send, user_modules
-from orchestration.cluster.follow import follow, newest_job
-from orchestration.errors import InputError, SweepError
+from orchestration.cluster.bundle import digest, pack, send, user_modules
+from orchestration.cluster.there import There
+from orchestration.errors import SweepError
 from orchestration.progress.display import make_watch
-from orchestration.progress.event_log import Replay
+from orchestration.progress.event_log import Replay, read_event
+from orchestration.progress.events import Kept
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
-from services.server import ServiceError
 from services.settings import SettingsError
 
-__all__ = ["Submission", "stop_job", "submit_sweep"]
+__all__ = ["Submission", "submit_sweep"]
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,9 @@ class Submission:
         Returns:
             The exit code of its driver, that of ``snn-sweep run``; None if it was killed.
         """
-        server = JobServer(self.cluster)
         replay = Replay()
         with make_watch(Console(stderr=True), lambda: replay.time) as watch:
-            return follow(server, self.name, replay, watch).exit_code
+            return There(self.cluster).follow(self.name, replay, watch).exit_code
 
 
 def submit_sweep(
@@ -93,7 +93,7 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
     try:
         while True:
             now = server.at_present(job)
-            if KEPT in server.logs(job.id):
+            if any(isinstance(read_event(line), Kept) for line in server.logs(job.id).split("\n")):
                 return
             if not now.is_live:
                 break
@@ -117,17 +117,3 @@ def _running(server: JobServer, spec: SweepSpec) -> Job | None:
             f"end, or stop it first: snn-sweep stop {spec.name} --cluster {server.address}"
         )
     return live[-1] if live else None
-
-
-def stop_job(server: JobServer, name: str) -> None:
-    """Stop a sweep as Ctrl-C would, and wait until its books are closed.
-
-    Raises:
-        InputError: it does not run.
-    """
-    job = newest_job(server, name)
-    if not job.is_live:
-        raise InputError(f"sweep {name!r} does not run: its last job, {job.id}, is {job.status}")
-    server.stop(job.id)
-    while newest_job(server, name).is_live:
-        time.sleep(0.5)

@@ -16,11 +16,12 @@ from rich.console import Console
 
 from orchestration.errors import SweepError
 from orchestration.execution.gpu_share import share_gpus
+from orchestration.execution.planning import plan_with
 from orchestration.execution.preflight import check_data, check_resources
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker import TrialTask
 from orchestration.progress.display import make_watch
-from orchestration.progress.watch import Watch
+from orchestration.progress.events import Note, Planned, Watch
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepBooks
@@ -29,14 +30,14 @@ from orchestration.report.write import log_report
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
+from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.trial import Trial
 from services.cluster import local_ray
 from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
 
-__all__ = ["SweepOutcome", "plan_sweep", "run_sweep"]
+__all__ = ["SweepOutcome", "run_sweep"]
 
 _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
@@ -56,19 +57,6 @@ class SweepOutcome:
     interrupted: bool
     """Whether the user stopped it before its end."""
     tracking_uri: str
-
-
-def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
-    """What :func:`run_sweep` would do. Starts and creates nothing.
-
-    Raises:
-        SpecError: the user's own code cannot be imported.
-        ServiceError: the tracking server that the user names cannot be reached.
-    """
-    settings = settings or Settings.from_environment()
-    uri = reading_uri(settings)
-    storage = sweep_storage(settings, spec.name)
-    return _plan(spec, SweepBooks(connect(uri), spec.name, storage) if uri else None, fresh)
 
 
 def run_sweep(
@@ -101,19 +89,6 @@ def run_sweep(
         return _Driver(spec, settings, watch).run(fresh=fresh)
 
 
-def _plan(spec: SweepSpec, books: SweepBooks | None, fresh: bool = False) -> Plan:
-    trials = spec.trials()
-    recorded = books.recorded() if books else []
-    elsewhere: list[RecordedRun] = []
-    if books and spec.reuse == "any" and not fresh:
-        missing = {trial.key for trial in trials}
-        missing -= {run.trial_key for run in recorded if run.finished}
-        elsewhere = books.finished_elsewhere(missing) if missing else []
-    return make_plan(
-        trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
-    )
-
-
 class _Driver:
     """One run of a sweep."""
 
@@ -131,7 +106,7 @@ class _Driver:
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
             books = SweepBooks(connect(uri), spec.name, self._storage)
-            plan = _plan(spec, books, fresh)
+            plan = plan_with(books, spec, fresh=fresh)
             self._announce(plan)
             books.open(spec)
             failures: dict[str, str] = {}
@@ -165,7 +140,7 @@ class _Driver:
         if uri is None:
             return None
         books = SweepBooks(connect(uri), self._spec.name, self._storage)
-        plan = _plan(self._spec, books)
+        plan = plan_with(books, self._spec)
         if (
             plan.run
             or plan.resume
@@ -178,9 +153,9 @@ class _Driver:
         return self._outcome(plan, uri, {}, interrupted=False)
 
     def _announce(self, plan: Plan) -> None:
-        self._watch.planned(plan)
+        self._watch(Planned(plan))
         for warning in plan.warnings:
-            self._watch.note(f"warning: {warning}")
+            self._watch(Note(f"warning: {warning}"))
 
     def _train(
         self, plan: Plan, books: SweepBooks, uri: str, lease: Held
@@ -197,7 +172,7 @@ class _Driver:
                     tasks = share_gpus(tasks, self._watch)
                 failures, all_ended = run_tasks(tasks, self._spec.retries, self._watch)
         except KeyboardInterrupt:
-            self._watch.note("stopping at once")
+            self._watch(Note("stopping at once"))
         finally:
             # Ray has gone, and with it every worker that might still have written.
             for run in [] if lease.lost else books.recorded():
@@ -249,9 +224,8 @@ class _Driver:
         try:
             log_report(connect(uri), self._spec.name, books.parent_run_id)
         except (MlflowException, OSError, SweepError) as error:
-            self._watch.note(
-                f"no report was written: {error}; try: snn-sweep report {self._spec.name}"
-            )
+            again = f"snn-sweep report {self._spec.name}"
+            self._watch(Note(f"no report was written: {error}; try: {again}"))
 
     def _forget_other_runs(self, trial: Trial, *, replaced: bool) -> None:
         """Remove work in progress of a run that this server has not, or that counts no longer.

@@ -15,7 +15,7 @@ import ray
 import torch
 
 from orchestration.execution.worker import TrialTask
-from orchestration.progress.watch import Watch
+from orchestration.progress.events import Note, Watch
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.data.hold_out import hold_out
@@ -58,19 +58,19 @@ def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> list[TrialTask]:
     """
     measure = ray.remote(num_gpus=1, num_cpus=0)(memory_of_a_trial)
     cells = {_cell(task): task for task in tasks}
-    watch.note(f"measuring what a trial takes of a GPU, in {len(cells)} networks")
+    watch(Note(f"measuring what a trial takes of a GPU, in {len(cells)} networks"))
     measured = ray.get([measure.remote(task) for task in cells.values()])
     shares = {}
     for (cell, task), memory in zip(cells.items(), measured, strict=True):
         shares[cell] = gpu_share(memory) if memory else 1.0
         label = task.record.label.rpartition(" seed ")[0]
-        if memory is None:
-            watch.note(f"{label}: could not be measured, so a GPU to itself")
-        else:
-            watch.note(
-                f"{label}: {memory.needed / 2**30:.2f} of {memory.total / 2**30:.0f} GiB, "
-                f"{int(1 / shares[cell])} at a time on a GPU"
-            )
+        found = (
+            f"{memory.needed / 2**30:.2f} of {memory.total / 2**30:.0f} GiB, "
+            f"{int(1 / shares[cell])} at a time on a GPU"
+            if memory
+            else "could not be measured, so a GPU to itself"
+        )
+        watch(Note(f"{label}: {found}"))
     return [replace(task, gpu=shares[_cell(task)]) for task in tasks]
 
 

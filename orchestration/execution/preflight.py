@@ -8,11 +8,17 @@ import torch
 
 from orchestration.errors import InputError
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.yaml_file import FieldPath
 from services.settings import Settings
-from snn_norm.data.dataset import DatasetError, load_dataset
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset, DatasetError, load_dataset
+from snn_norm.networks.cnn import make_model
 from snn_norm.references import is_reference
 
 __all__ = ["check_data", "check_resources"]
+
+_LARGEST = 64
+"""Pixels; some network of ours takes any image that is as large."""
 
 
 def check_resources(spec: SweepSpec, settings: Settings) -> None:
@@ -32,16 +38,62 @@ def check_resources(spec: SweepSpec, settings: Settings) -> None:
 
 
 def check_data(spec: SweepSpec, settings: Settings) -> None:
-    """Load each data set once, which downloads what is missing, before anything is started."""
-    for name, size in {(cell.dataset, cell.image_size) for cell in spec.cells()}:
-        try:
-            load_dataset(name, settings.data, size)
-        except DatasetError as error:
-            raise InputError(f"dataset: {error}") from error
-        except Exception as error:
-            if not is_reference(name):
-                raise
-            raise InputError(
-                f"dataset: {name} raised {type(error).__name__}: {error} "
-                "(snn-sweep --debug shows where)"
-            ) from error
+    """Load each data set once, which downloads what is missing, before anything is started.
+
+    Raises:
+        SpecError: with all that cannot be loaded, or is too small for a network.
+    """
+    problems = spec.problems()
+    cells: dict[str, list[RunConfig]] = {}
+    for cell in spec.cells():
+        cells.setdefault(cell.dataset, []).append(cell)
+    for name, of_it in cells.items():
+        loaded = _loaded(name, settings)
+        if isinstance(loaded, str):
+            problems.add(_place(spec, name), loaded)
+        else:
+            for message in filter(None, (_too_small(cell, loaded) for cell in of_it)):
+                problems.add(_place(spec, name), message)
+    problems.raise_any()
+
+
+def _loaded(name: str, settings: Settings) -> Dataset | str:
+    """The data set, or what is wrong with it."""
+    try:
+        return load_dataset(name, settings.data)
+    except DatasetError as error:
+        return str(error)
+    except (Exception, SystemExit) as error:
+        if not is_reference(name):
+            raise
+        return f"{name} raised {type(error).__name__}: {error} (snn-sweep --debug shows where)"
+
+
+def _too_small(cell: RunConfig, dataset: Dataset) -> str | None:
+    """What is wrong with images that a packaged network cannot take; a user's own says itself."""
+    size = dataset.image_size
+    if cell.image_size is not None or is_reference(cell.architecture) or _takes(cell, size):
+        return None
+    enough = next((n for n in range(size + 1, _LARGEST) if _takes(cell, n)), _LARGEST)
+    return (
+        f"images must be at least {enough}x{enough} for architecture {cell.architecture}, "
+        f"{cell.dataset} has {size}x{size}; to have them resized: image_size: {enough}"
+    )
+
+
+def _takes(cell: RunConfig, size: int) -> bool:
+    keys = cell.model_arguments() | {"in_channels": 1, "num_classes": 2, "image_size": size}
+    try:
+        with torch.device("meta"):
+            make_model(cell.architecture, **keys | {"norm": "none"})
+    except ValueError:
+        return False
+    return True
+
+
+def _place(spec: SweepSpec, name: str) -> FieldPath:
+    """Where a spec names a data set."""
+    for number, entry in enumerate(spec.grid):
+        if name in (named := entry.get("dataset", ())):
+            return ("grid", number, "dataset", named.index(name))
+    return ("dataset",)

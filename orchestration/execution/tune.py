@@ -14,7 +14,7 @@ from ray import cloudpickle, tune
 from ray.tune import Callback
 
 from orchestration.execution.worker import SweepTrial, TrialTask
-from orchestration.progress.watch import Watch
+from orchestration.progress.events import EpochDone, Failed, Retried, Started, Watch
 
 __all__ = ["run_tasks"]
 
@@ -89,16 +89,16 @@ class _Events(Callback):
         return {}
 
     def on_trial_start(self, trial: Any, **_: Any) -> None:
-        self._watch.started(_label(trial))
+        self._watch(Started(_label(trial)))
 
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         if "failure" in result:
             self._fail(trial, result["failure"])
         else:
-            self._watch.epoch(_label(trial), result)
+            self._watch(EpochDone(_label(trial), result))
 
     def on_trial_recover(self, trial: Any, **_: Any) -> None:
-        self._watch.retried(_label(trial), _error(trial))
+        self._watch(Retried(_label(trial), _error(trial)))
 
     def on_trial_complete(self, **_: Any) -> None:
         self.ended += 1
@@ -109,7 +109,7 @@ class _Events(Callback):
 
     def _fail(self, trial: Any, reason: str) -> None:
         self.failures[trial.config["task"].record.trial_key] = reason
-        self._watch.failed(_label(trial), reason)
+        self._watch(Failed(_label(trial), reason))
 
 
 def _label(trial: Any) -> str:

@@ -48,7 +48,7 @@ _INFRASTRUCTURE = (
 )
 
 
-def _is_infrastructure(error: Exception) -> bool:
+def _is_infrastructure(error: BaseException) -> bool:
     # Torch has no class of its own for a CPU whose memory is exhausted.
     return isinstance(error, _INFRASTRUCTURE) or "DefaultCPUAllocator" in str(error)
 
@@ -117,7 +117,7 @@ class SweepTrial(tune.Trainable):
             if self._session is None:
                 self._session = _Session(self._task)
             return self._session.step()
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a user's code may call sys.exit
             if self._session is None or _is_infrastructure(error):
                 time.sleep(_pause(self._session))
                 raise

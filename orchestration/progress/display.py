@@ -12,8 +12,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.progress.events import (
+    EpochDone,
+    Event,
+    Failed,
+    Kept,
+    Note,
+    Planned,
+    Retried,
+    Started,
+)
 from orchestration.progress.state import Progress, TrialState
-from orchestration.sweep.plan import Plan
 
 __all__ = ["LineWatch", "LiveWatch", "make_watch"]
 
@@ -32,20 +41,25 @@ class LineWatch:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def planned(self, plan: Plan) -> None:
-        self._progress.plan(plan)
-        self._print(
-            f"{len(plan.run)} trials to run, {len(plan.resume)} to resume, "
-            f"{len(plan.reuse)} finished before"
-            + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
-        )
+    def __call__(self, event: Event) -> None:
+        """Print one event."""
+        self._progress.take(event)
+        match event:
+            case Planned(plan):
+                self._print(
+                    f"{len(plan.run)} trials to run, {len(plan.resume)} to resume, "
+                    f"{len(plan.reuse)} finished before"
+                    + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
+                )
+            case Started(label):
+                self._print(f"{label}: started")
+            case EpochDone(label, report):
+                self._print_epoch(label, report)
+            case _:
+                self._print(_in_words(event))
 
-    def started(self, label: str) -> None:
-        self._progress.trials[label].state = "running"
-        self._print(f"{label}: started")
-
-    def epoch(self, label: str, report: Mapping[str, Any]) -> None:
-        trial = self._progress.report(label, report)
+    def _print_epoch(self, label: str, report: Mapping[str, Any]) -> None:
+        trial = self._progress.trials[label]
         if "epoch" in report:
             self._print(
                 f"{label}: epoch {trial.epoch} of {trial.epochs}, "
@@ -54,17 +68,6 @@ class LineWatch:
         if report["outcome"] is not None:
             self._print(f"{label}: {trial.state}, best {_percent(trial.best)}")
             self._print(self._progress.summary())
-
-    def retried(self, label: str, reason: str) -> None:
-        self._progress.trials[label].state = "waiting"
-        self._print(f"{label}: interrupted, will go on: {reason}")
-
-    def failed(self, label: str, reason: str) -> None:
-        self._progress.trials[label].state = "failed"
-        self._print(f"{label}: failed: {reason}")
-
-    def note(self, text: str) -> None:
-        self._print(text)
 
     def _print(self, text: str) -> None:
         now = time.strftime("%H:%M:%S", time.localtime(self._clock()))
@@ -91,25 +94,11 @@ class LiveWatch:
     ) -> None:
         self._live.stop()
 
-    def planned(self, plan: Plan) -> None:
-        self._progress.plan(plan)
-
-    def started(self, label: str) -> None:
-        self._progress.trials[label].state = "running"
-
-    def epoch(self, label: str, report: Mapping[str, Any]) -> None:
-        self._progress.report(label, report)
-
-    def retried(self, label: str, reason: str) -> None:
-        self._progress.trials[label].state = "waiting"
-        self.note(f"{label}: interrupted, will go on: {reason}")
-
-    def failed(self, label: str, reason: str) -> None:
-        self._progress.trials[label].state = "failed"
-        self.note(f"{label}: failed: {reason}")
-
-    def note(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False)
+    def __call__(self, event: Event) -> None:
+        """Show one event: in the table, or above it."""
+        self._progress.take(event)
+        if isinstance(event, Retried | Failed | Kept | Note):
+            self._console.print(_in_words(event), markup=False, highlight=False)
 
     def _render(self) -> Group:
         cells: dict[str, list[TrialState]] = {}
@@ -145,6 +134,18 @@ def _seed(trial: TrialState) -> Text:
     state = f"{trial.epoch}/{trial.epochs}" if trial.state == "running" else trial.state
     best = "" if trial.best is None else f" {_percent(trial.best)}"
     return Text(f"{trial.seed}: {state}{best}", style=_STYLES[trial.state])
+
+
+def _in_words(event: Retried | Failed | Kept | Note) -> str:
+    match event:
+        case Retried(label, reason):
+            return f"{label}: interrupted, will go on: {reason}"
+        case Failed(label, reason):
+            return f"{label}: failed: {reason}"
+        case Kept():
+            return "kept: should its driver or the cluster's head die, the sweep goes on by itself"
+        case Note(text):
+            return text
 
 
 def _percent(accuracy: float | None) -> str:

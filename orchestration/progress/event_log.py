@@ -1,7 +1,7 @@
 """What happens in a sweep, as lines of JSON: written where it runs, shown anywhere else.
 
-    RelayWatch(file)            writes a line an event
-    Replay(watch).feed(line)    tells another watch of it, later or on another machine
+    StreamLog(file)             writes a line an event
+    Replay().feed(line, watch)  tells another watch of it, later or on another machine
 
 Lines that are no events (a warning, a traceback) are notes.
 """
@@ -11,23 +11,40 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO
 
-from orchestration.progress.watch import Watch
-from orchestration.sweep.plan import Matched, Plan, RecordedRun
-from orchestration.sweep.trial import Trial
-from snn_norm.config import RunConfig
+from orchestration.progress.events import (
+    EpochDone,
+    Event,
+    Failed,
+    Kept,
+    Note,
+    Planned,
+    Retried,
+    Started,
+    Watch,
+)
+from orchestration.sweep.plan import Plan
 
-__all__ = ["FileLog", "RelayWatch", "Replay", "both"]
+__all__ = ["FileLog", "Replay", "StreamLog", "read_event"]
 
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
 _REPORTED = ("epoch", "epoch_seconds", "test_accuracy", "best_test_accuracy", "outcome")
+_KINDS: dict[str, type[Event]] = {
+    "planned": Planned,
+    "started": Started,
+    "epoch": EpochDone,
+    "retried": Retried,
+    "failed": Failed,
+    "kept": Kept,
+    "note": Note,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
-class RelayWatch:
+class StreamLog:
     """Writes a line of JSON an event.
 
     Args:
@@ -37,43 +54,13 @@ class RelayWatch:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def planned(self, plan: Plan) -> None:
-        """What the sweep is about to do."""
-        known = {"resume": plan.resume, "reuse": plan.reuse, "copy": plan.copy}
-        written = {kind: [_matched(one) for one in ones] for kind, ones in known.items()}
-        self._write("planned", plan={"run": [_trial(trial) for trial in plan.run], **written})
-
-    def started(self, label: str) -> None:
-        """A trial has a worker."""
-        self._write("started", label=label)
-
-    def epoch(self, label: str, report: Mapping[str, Any]) -> None:
-        """A trial has done an epoch."""
-        told = {key: report[key] for key in _REPORTED if key in report}
-        self._write("epoch", label=label, report=told)
-
-    def retried(self, label: str, reason: str) -> None:
-        """A trial will be tried again."""
-        self._write("retried", label=label, reason=reason)
-
-    def failed(self, label: str, reason: str) -> None:
-        """A trial has failed for good."""
-        self._write("failed", label=label, reason=reason)
-
-    def note(self, text: str) -> None:
-        """Something else that the user should know."""
-        self._write("note", text=text)
-
-    def _write(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"snn_sweep": event, "time": round(time.time(), 3), **fields})
-        self._put(line + "\n")
-
-    def _put(self, line: str) -> None:
-        self._out.write(line)
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        self._out.write(_line(event))
         self._out.flush()
 
 
-class FileLog(RelayWatch):
+class FileLog:
     """Adds to a file, which is made with the first event: a sweep that is refused leaves none.
 
     A disk that takes no more makes gaps in the log, and a warning; the sweep goes on.
@@ -82,13 +69,14 @@ class FileLog(RelayWatch):
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def _put(self, line: str) -> None:
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab", buffering=0) as file:
-                file.write(line.encode())
+                file.write(_line(event).encode())
         except OSError as error:
-            warnings.warn(f"an event is missing in the sweep's log: {error}", stacklevel=4)
+            warnings.warn(f"an event is missing in the sweep's log: {error}", stacklevel=2)
 
 
 class Replay:
@@ -99,85 +87,37 @@ class Replay:
 
     def feed(self, line: str, watch: Watch) -> None:
         """Tell of one line."""
-        event = _event(line)
-        if event is None:
-            if line.strip() and not any(phrase in line for phrase in _OF_RAY):
-                watch.note(line)
-            return
-        self.time = event.pop("time", self.time)
-        kind = event.pop("snn_sweep")
-        if kind == "planned":
-            event["plan"] = _read_plan(event["plan"])
-        getattr(watch, kind)(**event)
+        if found := _read(line):
+            self.time, event = found
+            watch(event)
+        elif line.strip() and not any(phrase in line for phrase in _OF_RAY):
+            watch(Note(line))
 
 
-def _event(line: str) -> dict[str, Any] | None:
+def read_event(line: str) -> Event | None:
+    """The event that a line tells of; None for any other line, or one cut short by a crash."""
+    found = _read(line)
+    return found and found[1]
+
+
+def _line(event: Event) -> str:
+    fields: dict[str, Any] = dict(vars(event))
+    if isinstance(event, Planned):
+        fields["plan"] = event.plan.to_dict()
+    elif isinstance(event, EpochDone):
+        fields["report"] = {key: event.report[key] for key in _REPORTED if key in event.report}
+    head = {"snn_sweep": _NAMES[type(event)], "time": round(time.time(), 3)}
+    return json.dumps({**head, **fields}) + "\n"
+
+
+def _read(line: str) -> tuple[float, Event] | None:
     if not line.startswith(_MARK):
         return None
     try:
-        return cast("dict[str, Any]", json.loads(line))
-    except ValueError:  # cut short by a crash
+        fields = json.loads(line)
+    except ValueError:
         return None
-
-
-class _Both:
-    def __init__(self, *watches: Watch) -> None:
-        self._watches = watches
-
-    def __getattr__(self, event: str) -> Any:
-        def tell(*arguments: Any) -> None:
-            for watch in self._watches:
-                getattr(watch, event)(*arguments)
-
-        return tell
-
-
-def both(one: Watch, other: Watch) -> Watch:
-    """A watch that tells two."""
-    return cast("Watch", _Both(one, other))
-
-
-def _trial(trial: Trial) -> dict[str, Any]:
-    return {"key": trial.key, "label": trial.label, "config": trial.config.given()}
-
-
-def _matched(one: Matched) -> dict[str, Any]:
-    run = one.run
-    return {
-        **_trial(one.trial),
-        "run_id": run.run_id,
-        "outcome": run.outcome,
-        "epochs_done": run.epochs_done,
-        "epoch_seconds": run.epoch_seconds,
-    }
-
-
-def _read_trial(told: Mapping[str, Any]) -> Trial:
-    return Trial(RunConfig(**told["config"]), told["key"], told["label"])
-
-
-def _read_matched(told: Mapping[str, Any]) -> Matched:
-    run = RecordedRun(
-        run_id=told["run_id"],
-        trial_key=told["key"],
-        status="RUNNING" if told["outcome"] is None else "FINISHED",
-        outcome=told["outcome"],
-        epochs_done=told["epochs_done"],
-        epoch_seconds=told["epoch_seconds"],
-        version=None,
-        resumable=True,
-    )
-    return Matched(_read_trial(told), run)
-
-
-def _read_plan(told: Mapping[str, Any]) -> Plan:
-    return Plan(
-        run=tuple(_read_trial(one) for one in told["run"]),
-        resume=tuple(_read_matched(one) for one in told["resume"]),
-        reuse=tuple(_read_matched(one) for one in told["reuse"]),
-        copy=tuple(_read_matched(one) for one in told.get("copy", ())),
-        close=(),
-        replace=(),
-        superfluous=(),
-        warnings=(),  # they come as notes
-    )
+    kind, at = fields.pop("snn_sweep"), fields.pop("time")
+    if kind == "planned":
+        fields["plan"] = Plan.from_dict(fields["plan"])
+    return at, _KINDS[kind](**fields)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from orchestration.progress.events import EpochDone, Event, Failed, Planned, Retried, Started
 from orchestration.sweep.plan import Plan, epoch_cost
 from orchestration.sweep.trial import Trial
 
@@ -41,8 +42,21 @@ class Progress:
         self._clock = clock
         self._started = clock()
 
-    def plan(self, plan: Plan) -> None:
-        """Take in the trials of a plan."""
+    def take(self, event: Event) -> None:
+        """Take in what has happened."""
+        match event:
+            case Planned(plan):
+                self._plan(plan)
+            case EpochDone(label, report):
+                self._report(self.trials[label], report)
+            case Started(label):
+                self.trials[label].state = "running"
+            case Retried(label):
+                self.trials[label].state = "waiting"
+            case Failed(label):
+                self.trials[label].state = "failed"
+
+    def _plan(self, plan: Plan) -> None:
         self._started = self._clock()
         known = {one.trial: one for one in (*plan.resume, *plan.reuse, *plan.copy)}
         for trial in (*plan.run, *known):
@@ -53,15 +67,12 @@ class Progress:
         for reused in (*plan.reuse, *plan.copy):
             self.trials[reused.trial.label].state = "reused"
 
-    def report(self, label: str, report: Mapping[str, Any]) -> TrialState:
-        """Take in what a trial reports after an epoch."""
-        state = self.trials[label]
+    def _report(self, state: TrialState, report: Mapping[str, Any]) -> None:
         state.state = report["outcome"] or "running"
         if "epoch" in report:
             state.epoch = report["epoch"]
             state.best = report["best_test_accuracy"]
             state.seconds = report["epoch_seconds"]
-        return state
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states."""

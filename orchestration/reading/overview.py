@@ -18,8 +18,8 @@ from orchestration.record.names import (
     STATUS_TAG,
     spec_from_tags,
 )
-from orchestration.sweep.problems import did_you_mean
 from orchestration.sweep.spec import SweepSpec
+from snn_norm.wording import did_you_mean
 
 __all__ = ["SweepOverview", "all_sweeps", "one_sweep"]
 

@@ -20,7 +20,7 @@ import pandas as pd
 
 from orchestration.errors import InputError
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from_tags
-from orchestration.sweep.problems import did_you_mean
+from snn_norm.wording import did_you_mean
 
 __all__ = [
     "ALL_METRICS",

@@ -14,6 +14,7 @@ __all__ = [
     "BEST_TEST_ACCURACY",
     "COPIED_TAG",
     "EXPERIMENT_TAGS",
+    "IMPORTING",
     "LONGEST_TAG",
     "NAME_TAG",
     "OUTCOME_TAG",
@@ -42,6 +43,9 @@ REASON_TAG = "snn_sweep.reason"
 VERSION_TAG = "snn_sweep.version"
 COPIED_TAG = "snn_sweep.copied_from"
 """The run of another sweep that a run is a copy of."""
+
+IMPORTING = "importing"
+"""The status of a sweep until all trials of its archive have arrived."""
 
 REPLACED_ROLE = "replaced"
 """Of a trial's run that another, made anew, stands for."""

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Collection
 from statistics import fmean
 from typing import Any, cast
 
 import stamina
 from mlflow import MlflowClient
-from mlflow.entities import Param, Run
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError
 from orchestration.record.client import runs_of_role
+from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.names import (
-    COPIED_TAG,
     EXPERIMENT_TAGS,
+    IMPORTING,
     NAME_TAG,
     OUTCOME_TAG,
-    PARENT_TAG,
     REASON_TAG,
     REPLACED_ROLE,
     ROLE_TAG,
@@ -30,7 +31,7 @@ from orchestration.record.names import (
     spec_tags,
 )
 from orchestration.record.spool import read_spool, spooled_run_id
-from orchestration.record.trial_recorder import METRICS_A_BATCH, close_run, deliver
+from orchestration.record.trial_recorder import close_run, deliver
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
@@ -94,6 +95,24 @@ class SweepBooks:
             self.parent_run_id = run.info.run_id
 
     @_insist
+    def open_for_import(self, spec_json: str | None) -> bool:
+        """Make what is missing of experiment and parent run, and leave alone what is there.
+
+        Returns:
+            Whether the sweep was not there, or its import was cut short.
+        """
+        if self.experiment_id is None:
+            self.experiment_id = self._create_experiment()
+        if parents := self._runs("sweep"):
+            self.parent_run_id = parents[0].info.run_id
+            return bool(parents[0].data.tags.get(STATUS_TAG) == IMPORTING)
+        tags = {ROLE_TAG: "sweep", NAME_TAG: self._name, STATUS_TAG: IMPORTING}
+        tags |= spec_tags(spec_json) if spec_json else {}
+        run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
+        self.parent_run_id = run.info.run_id
+        return True
+
+    @_insist
     def close(self, status: str) -> None:
         """Mark the sweep as completed, failed or stopped."""
         assert self.parent_run_id is not None
@@ -102,11 +121,10 @@ class SweepBooks:
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed, with this very spec."""
-        parents = self._runs("sweep")
-        return bool(parents) and (
-            parents[0].data.tags.get(STATUS_TAG) == "completed"
-            and spec_from_tags(parents[0].data.tags) == spec.to_json()
-        )
+        tags = parents[0].data.tags if (parents := self._runs("sweep")) else {}
+        if tags.get(STATUS_TAG) != "completed":
+            return False
+        return bool(json.loads(spec_from_tags(tags) or "null") == json.loads(spec.to_json()))
 
     @_insist
     def recorded(self) -> list[RecordedRun]:
@@ -132,30 +150,15 @@ class SweepBooks:
     @_insist
     def copy_trial(self, matched: Matched) -> None:
         """Make a finished run of another sweep one of this sweep as well, in all that it says."""
+        trial = read_finished(self._client, self._client.get_run(matched.run.run_id))
+        self.add_finished(dataclasses.replace(trial, label=matched.trial.label))
+
+    @_insist
+    def add_finished(self, trial: FinishedTrial) -> None:
+        """Write a finished trial as a run of this sweep; one that was begun is gone on with."""
         assert self.experiment_id is not None
         assert self.parent_run_id is not None
-        source = self._client.get_run(matched.run.run_id)
-        tags = {k: v for k, v in source.data.tags.items() if k.startswith("snn_sweep.")}
-        outcome = tags.pop(OUTCOME_TAG)
-        tags |= {PARENT_TAG: self.parent_run_id, COPIED_TAG: source.info.run_id}
-        begun = [
-            run for run in self._runs("trial") if tags[COPIED_TAG] == run.data.tags.get(COPIED_TAG)
-        ]
-        run = (
-            begun[0]
-            if begun
-            else self._client.create_run(
-                self.experiment_id, source.info.start_time, tags, run_name=matched.trial.label
-            )
-        )
-        run_id = run.info.run_id
-        self._client.log_batch(run_id, params=[Param(*one) for one in source.data.params.items()])
-        for key in source.data.metrics:
-            history = self._client.get_metric_history(source.info.run_id, key)
-            for first in range(0, len(history), METRICS_A_BATCH):
-                self._client.log_batch(run_id, metrics=history[first : first + METRICS_A_BATCH])
-        self._client.set_tag(run_id, OUTCOME_TAG, outcome)
-        self._client.set_terminated(run_id, "FINISHED", source.info.end_time)
+        write_finished(self._client, trial, self.experiment_id, self.parent_run_id)
 
     @_insist
     def replace_trial(self, run: RecordedRun) -> None:

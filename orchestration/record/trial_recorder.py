@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import stamina
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
@@ -195,28 +196,20 @@ class Recorder:
         with self._wake:
             while (sent := self._sent) < len(self.spool.entries):
                 if not self._wake.wait_for(lambda: self._sent > sent, timeout=self.patience):
-                    raise TrackerAwayError(
-                        f"MLflow did not answer for {self.patience:.0f} s: {self._trouble}"
-                    ) from self._trouble
+                    raise self._away(self._trouble) from self._trouble
 
     def _insist(self, call: Callable[[str], object]) -> None:
         """Make an idempotent call that must arrive, again and again within ``patience``."""
         run_id = self.spool.run_id
         assert run_id is not None, "all has arrived, so the run is open"
-        deadline = time.monotonic() + self.patience
-        pause = 0.1
-        while True:
-            try:
-                call(run_id)
-            except Exception as error:
-                if time.monotonic() > deadline:
-                    raise TrackerAwayError(
-                        f"MLflow did not answer for {self.patience:.0f} s: {error}"
-                    ) from error
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
-            else:
-                return
+        insist = stamina.RetryingCaller(attempts=None, timeout=self.patience)
+        try:
+            insist(Exception, call, run_id)
+        except Exception as error:
+            raise self._away(error) from error
+
+    def _away(self, error: Exception | None) -> TrackerAwayError:
+        return TrackerAwayError(f"MLflow did not answer for {self.patience:.0f} s: {error}")
 
 
 def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 import rich.table
@@ -18,12 +18,10 @@ from rich import box
 from rich.console import Console
 
 from orchestration.errors import InputError
+from orchestration.report.forms import FORMATS, Format
 from orchestration.report.table import Table, TableCell, letter, merged, table_of
 
 __all__ = ["FORMATS", "Format", "html", "latex", "markdown", "plain", "render"]
-
-Format = Literal["table", "json", "csv", "latex", "markdown"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 _COLUMNS = 80
 

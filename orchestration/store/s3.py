@@ -21,6 +21,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
+import stamina
+
 from orchestration.errors import InputError, SweepError
 from orchestration.store.base import Held, Journal, Lock, Storage, SupersededError
 
@@ -41,7 +43,15 @@ _SIGN_EVERY = 5.0
 
 _ABSENT = {"404", "NoSuchKey"}
 _OTHER_THERE = {"412", "PreconditionFailed"}
-_AT_THE_SAME_TIME = {"409", "ConditionalRequestConflict"}
+
+
+def _at_the_same_time(error: Exception) -> bool:
+    """Whether S3 asks to write again, as another did so at this moment."""
+    conflicts = {"409", "ConditionalRequestConflict"}
+    return isinstance(error, ClientError) and _code(error) in conflicts
+
+
+_insist = stamina.RetryingCaller(wait_jitter=0.1)
 
 
 @functools.cache
@@ -119,20 +129,22 @@ class _Object:
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         with _os_errors(self):
-            while True:
-                try:
-                    put = self._client.put_object(
-                        Bucket=self.bucket, Key=self.key, Body=data, **condition
-                    )
-                except ClientError as error:
-                    if _code(error) in _AT_THE_SAME_TIME:
-                        continue
-                    if _code(error) not in _OTHER_THERE | _ABSENT:
-                        raise
-                    # A reply that was lost was asked for again, and its own write stood in the way.
-                    now = self.read()
-                    return now.etag if now and now.data == data else None
-                return str(put["ETag"])
+            try:
+                put = _insist(
+                    _at_the_same_time,
+                    self._client.put_object,
+                    Bucket=self.bucket,
+                    Key=self.key,
+                    Body=data,
+                    **condition,
+                )
+            except ClientError as error:
+                if _code(error) not in _OTHER_THERE | _ABSENT:
+                    raise
+                # A reply that was lost was asked for again, and its own write stood in the way.
+                now = self.read()
+                return now.etag if now and now.data == data else None
+            return str(put["ETag"])
 
 
 def _code(error: ClientError) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pydantic
 
-from orchestration.sweep.problems import Problems, in_words
+from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial, trial_keys
 from orchestration.sweep.user_code import References, wrong_names
 from orchestration.sweep.yaml_file import FieldPath
 from snn_norm.config import RunConfig
+from snn_norm.wording import in_words
 
 __all__ = ["MAX_TRIALS", "Entry", "Given", "axes_of", "cells_of", "check_size", "trials_of"]
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from orchestration.sweep.trial import Trial
 from snn_norm.config import RunConfig
@@ -101,23 +101,28 @@ class Plan:
         """The plan as plain data, for JSON."""
         return {
             "run": [_trial(trial) for trial in self.run],
-            "resume": [
-                _trial(one.trial) | {"run_id": one.run.run_id, "epochs_done": one.run.epochs_done}
-                for one in self.resume
-            ],
-            "reuse": [
-                _trial(one.trial) | {"run_id": one.run.run_id, "outcome": one.run.outcome}
-                for one in self.reuse
-            ],
-            "copy": [
-                _trial(one.trial) | {"run_id": one.run.run_id, "outcome": one.run.outcome}
-                for one in self.copy
-            ],
+            "resume": [_matched(one) for one in self.resume],
+            "reuse": [_matched(one) for one in self.reuse],
+            "copy": [_matched(one) for one in self.copy],
             "close": [{"run_id": one.run.run_id, "reason": one.reason} for one in self.close],
             "replace": [asdict(run) for run in self.replace],
             "superfluous": [asdict(run) for run in self.superfluous],
             "warnings": list(self.warnings),
         }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """The trials of a plan and their runs, from what :meth:`to_dict` gave."""
+        return cls(
+            run=tuple(map(_read_trial, told["run"])),
+            resume=tuple(map(_read_matched, told["resume"])),
+            reuse=tuple(map(_read_matched, told["reuse"])),
+            copy=tuple(map(_read_matched, told.get("copy", ()))),
+            close=(),
+            replace=(),
+            superfluous=(),
+            warnings=(),
+        )
 
 
 def make_plan(
@@ -218,7 +223,31 @@ def epoch_cost(config: RunConfig) -> float:
 
 
 def _trial(trial: Trial) -> dict[str, Any]:
-    return {"trial_key": trial.key, "label": trial.label, "config": trial.config.given()}
+    # The key has one name in `plan --json` and another in logs of events, which share this.
+    keys = {"trial_key": trial.key, "key": trial.key}
+    return {**keys, "label": trial.label, "config": trial.config.given()}
+
+
+_OF_A_RUN = ("run_id", "outcome", "epochs_done", "epoch_seconds")
+
+
+def _matched(one: Matched) -> dict[str, Any]:
+    return _trial(one.trial) | {name: getattr(one.run, name) for name in _OF_A_RUN}
+
+
+def _read_trial(told: Mapping[str, Any]) -> Trial:
+    return Trial(RunConfig(**told["config"]), told["key"], told["label"])
+
+
+def _read_matched(told: Mapping[str, Any]) -> Matched:
+    run = RecordedRun(
+        trial_key=told["key"],
+        status="FINISHED" if told["outcome"] else "RUNNING",
+        version=None,
+        resumable=True,
+        **{name: told[name] for name in _OF_A_RUN},
+    )
+    return Matched(_read_trial(told), run)
 
 
 def _open(runs: Iterable[RecordedRun], reason: str) -> list[Closing]:

@@ -1,17 +1,13 @@
-"""Collects what is wrong with a spec, in words: the rule, what was got, what is valid."""
+"""Collects what is wrong with a spec: each problem with its file, line and field."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
-
-from pydantic_core import ErrorDetails
 
 from orchestration.errors import Problem, SpecError
 from orchestration.sweep.yaml_file import Document, FieldPath
 
-__all__ = ["Problems", "described", "did_you_mean"]
+__all__ = ["Problems"]
 
 _MOST_SHOWN = 10
 
@@ -46,77 +42,6 @@ class Problems:
         """
         if self._found:
             raise self.error()
-
-
-def did_you_mean(got: object, valid: Iterable[str]) -> str:
-    """The end of a message about a name that is not valid: the nearest one that is, if any."""
-    near = difflib.get_close_matches(str(got)[:80].lower(), list(valid), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def described(value: object) -> str:
-    """A value that was got, as a user of YAML knows it."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list | tuple):
-        return "a list" if value else "an empty list"
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of more digits than Python turns into text
-        return "a number of thousands of digits"
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def in_words(error: ErrorDetails, description: str | None = None) -> str:
-    """What pydantic found wrong with one value, in our words.
-
-    Args:
-        error: one of ``ValidationError.errors()``.
-        description: what the field is, for when it is missing.
-    """
-    context = error.get("ctx", {})
-    got = described(error["input"])
-    match error["type"]:
-        case "missing":
-            return f"is missing: {description}" if description else "is missing"
-        case "value_error":
-            return str(context["error"])
-        case "literal_error":
-            valid = _literals(context["expected"])
-            hint = did_you_mean(error["input"], valid)
-            return f"must be one of {', '.join(valid)}, got {got}{hint}"
-        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
-            symbol = {"greater_than": "gt", "less_than": "lt"}.get(kind, kind[0] + "e")
-            bound = context[symbol]
-            bound = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
-            return f"must be {_BOUNDS[symbol]} {bound}, got {got}"
-        case "too_short":
-            return f"must hold at least one value, got {got}"
-        case kind:
-            return f"must be {_KINDS.get(kind, 'valid: ' + error['msg'])}, got {got}"
-
-
-_BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-
-_KINDS = {
-    "bool_type": "true or false",
-    "dict_type": "a mapping of keys to values",
-    "finite_number": "a finite number",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "model_type": "a mapping of keys to values",
-    "string_type": "text",
-    "tuple_type": "a list",
-}
-
-
-def _literals(expected: str) -> list[str]:
-    """The values of ``'adam', 'adamw' or 'sgd'``, as pydantic writes a Literal's."""
-    return [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]
 
 
 def _field_name(data: Any, path: FieldPath) -> str | None:

@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+)
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.grid import Given, axes_of, cells_of, check_size, trials_of
-from orchestration.sweep.problems import Problems, described, did_you_mean, in_words
+from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
+from snn_norm.wording import described, did_you_mean, in_words
 
 __all__ = ["GRID_KEYS", "Resources", "SweepSpec", "packaged_specs"]
 
@@ -119,6 +128,7 @@ class SweepSpec(_Section):
         "sweep", description="whose finished trials count: this sweep's, or any on the server"
     )
     stop_when_collapsed: CollapseRule | None = None
+    _source: Document = PrivateAttr(Document())
 
     @classmethod
     def load(cls, source: str | Path) -> Self:
@@ -164,13 +174,15 @@ class SweepSpec(_Section):
         return cls._checked(Document(data), None)
 
     def to_json(self) -> str:
-        """The spec as one line of JSON: equal specs give equal text."""
-        data = self.model_dump(mode="json", exclude_none=True)
-        return json.dumps(data, sort_keys=True, separators=(",", ":"))
+        """The spec as one line of JSON; an entry's keys keep the order in which they are crossed.
+
+        Equal specs give equal data, but not equal text: the order of keys makes no other spec.
+        """
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
 
     def cells(self) -> list[RunConfig]:
         """Each combination of the grid once, with the first seed; imports no user's code."""
-        return self._cells(self._problems())
+        return self._cells(self.problems())
 
     def axes(self) -> tuple[str, ...]:
         """The keys that tell cells apart, and head the columns of tables: architecture, norm, …"""
@@ -183,7 +195,7 @@ class SweepSpec(_Section):
             SpecError: the user's own code cannot be imported.
         """
         references = References()
-        cells = self._cells(self._problems(), references)
+        cells = self._cells(self.problems(), references)
         return trials_of(cells, self.seeds, axes_of(self.grid, cells), references)
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
@@ -201,8 +213,9 @@ class SweepSpec(_Section):
             common["stop_when_collapsed_after"] = Given(rule.after_epochs, path)
         return common
 
-    def _problems(self) -> Problems:
-        return Problems(Document(self.model_dump(mode="json")))
+    def problems(self) -> Problems:
+        """Collects what is found wrong with the spec later, with its file and lines."""
+        return Problems(self._source)
 
     @classmethod
     def _checked(cls, source: Document, references: References | None) -> Self:
@@ -212,6 +225,7 @@ class SweepSpec(_Section):
         except pydantic.ValidationError as invalid:
             _note_shape(invalid, problems)
             raise problems.error() from None
+        spec._source = source
         _note_double_seeds(spec.seeds, problems)
         check_size(spec.grid, len(spec.seeds), problems)
         spec._cells(problems, references)

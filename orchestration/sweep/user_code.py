@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestration.sweep.problems import described, did_you_mean
 from snn_norm.config import RunConfig
 from snn_norm.data.table import DATASETS
 from snn_norm.norms.table import ARCHITECTURES, NORMS, norms_of
 from snn_norm.references import check_call, is_reference, source_digest
+from snn_norm.wording import described, did_you_mean
 
 __all__ = ["References", "wrong_names"]
 

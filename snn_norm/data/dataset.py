@@ -2,7 +2,8 @@
 
 Images stay uint8 until a batch is normalized: a quarter of the memory, and no worker processes.
 
-Shapes: N images, C channels, H height, W width.
+Shapes: N images, T time steps, C channels, H height, W width. Where a sample is a sequence, such
+as event frames, images are (N, T, C, H, W).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Dataset:
 
     Args:
         name: a key of ``DATASETS``, or ``package.module:function``.
-        train_images: uint8 (N, C, H, W), H = W.
+        train_images: uint8 (N, C, H, W), or (N, T, C, H, W) for sequences; H = W.
         train_labels: int64 (N,), from 0.
         test_images: as the training images.
         test_labels: as the training labels.
@@ -58,12 +59,38 @@ class Dataset:
     @property
     def in_channels(self) -> int:
         """Channels of an image."""
-        return self.train_images.shape[1]
+        return self.train_images.shape[-3]
 
     @property
     def image_size(self) -> int:
         """Height and width of an image, in pixels."""
-        return self.train_images.shape[2]
+        return self.train_images.shape[-1]
+
+    @property
+    def num_steps(self) -> int | None:
+        """Time steps T of a sequence; None where a sample is a single image."""
+        return self.train_images.shape[1] if self.train_images.dim() == 5 else None
+
+    def check_fits(self, architecture: str, num_steps: int | None) -> None:
+        """Check that a network of these keys takes the data set's samples.
+
+        Args:
+            architecture: ann, snn, or the user's own, which is trusted with any.
+            num_steps: time steps; None where the key does not apply.
+
+        Raises:
+            DatasetError: they are sequences, and the network is artificial or of other T.
+        """
+        if self.num_steps is None:
+            return
+        what = f"data set {self.name!r} gives sequences of {self.num_steps} time steps"
+        if architecture == "ann":
+            raise DatasetError(
+                f"{what}, which architecture ann does not take: set architecture: snn, "
+                "or let the function return images (N, C, H, W)"
+            )
+        if num_steps not in (None, self.num_steps):
+            raise DatasetError(f"{what}, got num_steps {num_steps}: set it to {self.num_steps}")
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data set with its tensors on ``device``."""
@@ -130,27 +157,27 @@ def load_dataset(name: str, root: Path, image_size: int | None = None) -> Datase
     )
 
 
-def _resize(images_NCHW: Tensor, size: int) -> Tensor:
+def _resize(images: Tensor, size: int) -> Tensor:
     """Resize uint8 images, a part at a time: as floats they take four times the memory."""
-    if images_NCHW.shape[2:] == (size, size):
-        return images_NCHW
+    if images.shape[-2:] == (size, size):
+        return images
     resized = [
-        F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True)
+        F.interpolate(part_NCHW.float(), (size, size), mode="bilinear", antialias=True)
         .round()
         .to(torch.uint8)
-        for part in torch.split(images_NCHW, 1024)
+        for part_NCHW in torch.split(images.flatten(0, -4), 1024)
     ]
-    return torch.cat(resized)
+    return torch.cat(resized).view(*images.shape[:-2], size, size)
 
 
-def channel_statistics(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation by channel of uint8 images scaled to 0..1; on the CPU.
 
     The deviation is at least one grey level, so that a constant channel can be divided by it.
     Counting the 256 grey levels is exact, and needs no copy of the images as floats.
     """
     levels = torch.arange(256, dtype=torch.float64) / 255
-    counts = [torch.bincount(c_NHW.flatten(), minlength=256) for c_NHW in images_NCHW.unbind(1)]
+    counts = [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(-3)]
     shares = torch.stack(counts).cpu().double() / counts[0].sum().item()
     mean = shares @ levels
     std = (shares * (levels - mean[:, None]).square()).sum(1).sqrt().clamp(min=1 / 255)
@@ -182,39 +209,41 @@ def batches(
         yield images[chosen], labels[chosen]
 
 
-def normalize(images_NCHW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Scale uint8 images to 0..1, then by channel to mean 0 and standard deviation 1.
 
     Args:
-        images_NCHW: uint8 (N, C, H, W).
+        images: uint8 (N, C, H, W) or (N, T, C, H, W).
         mean: float32 (C,).
         std: float32 (C,).
 
     Returns:
-        float32 (N, C, H, W).
+        float32, of the same shape.
     """
-    images_NCHW = images_NCHW.float().div_(255)
-    return images_NCHW.sub_(mean[:, None, None]).div_(std[:, None, None])
+    scaled = images.float().div_(255)
+    return scaled.sub_(mean[:, None, None]).div_(std[:, None, None])
 
 
-def crop_and_flip(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
+def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Shift each image by up to 4 pixels each way over black, and mirror it with even odds.
 
+    All time steps of a sequence alike.
+
     Args:
-        images_NCHW: (N, C, H, W), of any dtype, on any device.
+        images: (N, C, H, W) or (N, T, C, H, W), of any dtype, on any device.
         generator: on the CPU, so that a run has the same numbers on every device.
 
     Returns:
-        As ``images_NCHW``.
+        As ``images``.
     """
-    count, _, height, width = images_NCHW.shape
-    device = images_NCHW.device
+    count, device = len(images), images.device
+    height, width = images.shape[-2:]
     top_N, left_N = _sent(torch.randint(0, 9, (2, count), generator=generator), device)
     mirrored_N = _sent(torch.randint(0, 2, (count,), generator=generator).bool(), device)
-    padded = F.pad(images_NCHW, (4, 4, 4, 4))
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view: every possible crop
-    crops_NCHW = windows[torch.arange(count, device=device), :, top_N, left_N]
-    return torch.where(mirrored_N[:, None, None, None], crops_NCHW.flip(3), crops_NCHW)
+    padded = F.pad(images, (4, 4, 4, 4))
+    windows = padded.unfold(-2, height, 1).unfold(-2, width, 1)  # a view: every possible crop
+    crops = windows[torch.arange(count, device=device), ..., top_N, left_N, :, :]
+    return torch.where(mirrored_N.view(-1, *[1] * (images.dim() - 1)), crops.flip(-1), crops)
 
 
 def _sent(drawn: Tensor, device: torch.device) -> Tensor:

@@ -31,7 +31,8 @@ def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor
         fraction: of its training images, above 0 and below 1; rounded up to whole images.
 
     Returns:
-        The data set without them; their images, uint8 (N, C, H, W); their labels, int64 (N,).
+        The data set without them; their images, uint8 (N, C, H, W) or (N, T, C, H, W); their
+        labels, int64 (N,).
         All keep the order they had.
 
     Raises:

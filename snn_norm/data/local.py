@@ -5,18 +5,23 @@ The data sets that must be downloaded are in :mod:`snn_norm.data.downloads`.
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
+from snn_norm.imports import is_users_own
 from snn_norm.references import check_call, load_reference
 
 __all__ = ["DatasetError", "Tensors", "load_digits", "load_own"]
 
 Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """Training images, training labels, test images, test labels."""
+
+_MOST_CLASSES = 100_000
+"""A classifier of more would be a mistake in the labels sooner than a data set."""
 
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -46,17 +51,22 @@ def load_digits() -> Tensors:
 def load_own(name: str, root: Path) -> Tensors:
     """Call the user's ``package.module:function`` with ``root`` and check what it returns.
 
-    What the function itself raises comes through as it is.
-
     Raises:
-        DatasetError: there is no such function, or it returns something else than
-            uint8 (N, C, H, W) images with H = W and int64 (N,) labels from 0, twice.
+        DatasetError: there is no such function, it raises (which is the cause) or ends the
+            process, or it returns something else than uint8 (N, C, H, W) images, or
+            (N, T, C, H, W) sequences, with H = W and int64 (N,) labels from 0, twice.
     """
     try:
         check_call(name, root)
     except ValueError as error:
         raise DatasetError(f"data set {name!r}: {error}") from error
-    returned = load_reference(name)(root)
+    try:
+        returned = load_reference(name)(root)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise  # the machine's fault, after which a sweep tries again
+    except (Exception, SystemExit) as error:
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise DatasetError(f"data set {name} raised {said}{_place(error)}") from error
     if not isinstance(returned, (tuple, list)) or len(returned) != len(_PARTS):
         got = type(returned).__name__
         if isinstance(returned, (tuple, list)):
@@ -72,6 +82,14 @@ def load_own(name: str, root: Path) -> Tensors:
     return train_images, train_labels, test_images, test_labels
 
 
+def _place(error: BaseException) -> str:
+    """The line of the user's own code that raised."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    files = [(Path(frame.filename), frame.lineno) for frame in frames]
+    own = [(path, line) for path, line in files if path.is_file() and is_users_own(path)]
+    return f" ({own[-1][0].name}, line {own[-1][1]})" if own else ""
+
+
 def _check_tensor(name: str, part: str, value: object) -> None:
     """Check type, dtype, shape and range of one of the four, by itself."""
     where = f"data set {name!r}: {part}"
@@ -80,9 +98,12 @@ def _check_tensor(name: str, part: str, value: object) -> None:
         raise DatasetError(f"{where} must be a torch.Tensor, got a {kind}")
     got = f"got {value.dtype} of shape {tuple(value.shape)}"
     if part.endswith("images"):
-        if value.dtype != torch.uint8 or value.dim() != 4:
-            raise DatasetError(f"{where} must be torch.uint8 of shape (N, C, H, W), {got}")
-        if value.shape[2] != value.shape[3]:
+        if value.dtype != torch.uint8 or value.dim() not in (4, 5):
+            raise DatasetError(
+                f"{where} must be torch.uint8 of shape (N, C, H, W), "
+                f"or (N, T, C, H, W) for sequences, {got}"
+            )
+        if value.shape[-2] != value.shape[-1]:
             raise DatasetError(
                 f"{where} must be square (H = W), {got}: crop, pad or resize them in the function"
             )
@@ -90,8 +111,13 @@ def _check_tensor(name: str, part: str, value: object) -> None:
         raise DatasetError(f"{where} must be torch.int64 of shape (N,), {got}")
     if value.numel() == 0:
         raise DatasetError(f"{where} must not be empty, {got}")
-    if part.endswith("labels") and (least := int(value.min())) < 0:
-        raise DatasetError(f"{where} must number the classes from 0, got the label {least}")
+    if part.endswith("labels"):
+        for label in (int(value.min()), int(value.max())):
+            if not 0 <= label < _MOST_CLASSES:
+                raise DatasetError(
+                    f"{where} must number the classes from 0, at most {_MOST_CLASSES:,} of them, "
+                    f"got the label {label}"
+                )
 
 
 def _check_together(name: str, parts: dict[str, Tensor]) -> None:
@@ -106,6 +132,6 @@ def _check_together(name: str, parts: dict[str, Tensor]) -> None:
     train, test = (tuple(parts[f"{half}_images"].shape[1:]) for half in ("train", "test"))
     if train != test:
         raise DatasetError(
-            f"data set {name!r}: test_images must have the (C, H, W) of train_images, {train}, "
-            f"got {test}"
+            f"data set {name!r}: test_images must have the shape of train_images but for N, "
+            f"{train}, got {test}"
         )

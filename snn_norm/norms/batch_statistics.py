@@ -5,17 +5,18 @@ Shapes: N images, C channels, T time steps; statistics are (C,) or, a step and c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from snn_norm.norms.recomputation import Passes, recomputing
 
 __all__ = [
+    "Moving",
     "check_enough_values",
     "check_momentum",
-    "next_rate",
     "normalize",
     "set_points",
     "statistics",
@@ -36,11 +37,36 @@ def check_enough_values(x: Tensor) -> None:
         )
 
 
-def next_rate(num_batches_tracked: Tensor, momentum: float | None, dtype: torch.dtype) -> Tensor:
-    """Count one more batch, and give its weight: max(momentum, 1/n), without a host sync."""
-    num_batches_tracked += 1
-    rate = num_batches_tracked.to(dtype).reciprocal()
-    return rate if momentum is None else rate.clamp(min=momentum)
+class Moving(NamedTuple):
+    """Moving statistics: mean and variance, (C,) or (T, C), and the number of batches, () or (T,).
+
+    Each is moved in place. ``momentum`` weighs the newest batch; None weighs all alike.
+    """
+
+    mean: Tensor
+    var: Tensor
+    num_batches_tracked: Tensor
+    momentum: float | None
+
+    def newest_share(self) -> Tensor:
+        """Count one more batch; 1/n, shaped to go with the statistics, without a host sync."""
+        self.num_batches_tracked.add_(1)
+        share = self.num_batches_tracked.to(self.mean.dtype).reciprocal()
+        return share[:, None] if share.dim() else share
+
+    def follow(self, batch_mean: Tensor, batch_var: Tensor, values: int) -> None:
+        """Move towards a batch as ``torch.nn.BatchNorm2d`` does; not when it is computed again.
+
+        Args:
+            batch_mean, batch_var: mean and biased variance, of ``values`` values each.
+        """
+        if recomputing():
+            return
+        share = self.newest_share()
+        # Steps called one by one may have seen different numbers of batches.
+        rate = share if self.momentum is None else torch.full_like(share, self.momentum)
+        self.mean.lerp_(batch_mean, rate)
+        self.var.lerp_(batch_var * (values / (values - 1)), rate)
 
 
 @torch.no_grad()
@@ -53,20 +79,30 @@ def statistics(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def set_points(
     batch_mean: Tensor,
     batch_var: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
+    moving: Moving,
     weight: Tensor | None,
     bias: Tensor | None,
-    rate: Tensor,
     eps: float,
+    passes: Passes,
+    key: object = None,
 ) -> tuple[Tensor, Tensor]:
     """Take a batch into the moving statistics; scale and offset of x̂ that normalize by these.
 
     With x̂ = (x - m)/s, the homeostatic output (x - μ)/σ is x̂·r + d, where r = s/σ and
     d = (m - μ)/σ. Holding r and d constant gives the gradient (1/σ)·[g - mean(g) - x̂·mean(g·x̂)],
     so batch normalization does all the work, with r and d folded into its affine map.
+
+    Args:
+        passes: where the layer remembers r and d, for a pass that is computed again.
+        key: which of the layer's statistics ``moving`` are.
     """
-    r, d = _move(batch_mean, batch_var, running_mean, running_var, rate, eps)
+    if recomputing():
+        r, d = passes.again(key, (batch_mean, batch_var))
+    else:
+        share = moving.newest_share()
+        rate = share if moving.momentum is None else share.clamp(min=moving.momentum)
+        r, d = _move(batch_mean, batch_var, moving.mean, moving.var, rate, eps)
+        passes.remember(key, (batch_mean, batch_var), (r, d))
     scale = r if weight is None else r * weight
     offset = d if weight is None else d * weight
     return scale, offset if bias is None else offset + bias
@@ -84,6 +120,11 @@ def _move(
     eps: float,
 ) -> tuple[Tensor, Tensor]:
     """Move the statistics towards a batch's; r and d of :func:`set_points`."""
+    if torch._C._current_graph_task_id() != -1:
+        raise RuntimeError(
+            "a checkpointed pass is computed again, and a compiled layer cannot give what it gave "
+            "the first time; do not compile it, or leave the normalization out of the checkpoint"
+        )
     shift = batch_mean - running_mean
     running_mean += rate * shift
     running_var.lerp_(batch_var, rate)
@@ -124,17 +165,22 @@ class _BatchNormalization(torch.autograd.Function):
         offset: Tensor | None,
         eps: float,
     ) -> Tensor:
-        ctx.save_for_backward(x, mean, var, scale)
+        ctx.save_for_backward(x, mean, var, scale, offset)
         ctx.eps = eps
         return F.batch_norm(x, mean, var, scale, offset, eps=eps)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, var, scale = ctx.saved_tensors
-        inverse_deviation = (var + ctx.eps).rsqrt()
+        x, mean, var, scale, offset = ctx.saved_tensors
         needed = [ctx.needs_input_grad[index] for index in (0, 3, 4)]
-        grad_x, grad_scale, grad_offset = torch.ops.aten.native_batch_norm_backward(
-            grad, x, scale, None, None, mean, inverse_deviation, True, ctx.eps, needed
-        )
+        if torch.is_grad_enabled():  # A gradient of this gradient is wanted, which PyTorch knows.
+            y = F.batch_norm(x, None, None, scale, offset, training=True, eps=ctx.eps)
+            inputs = [v for v, need in zip((x, scale, offset), needed, strict=True) if need]
+            grads = iter(torch.autograd.grad(y, inputs, grad, create_graph=True))
+            grad_x, grad_scale, grad_offset = (next(grads) if need else None for need in needed)
+        else:
+            inverse_deviation = (var + ctx.eps).rsqrt()
+            grad_x, grad_scale, grad_offset = torch.ops.aten.native_batch_norm_backward(
+                grad, x, scale, None, None, mean, inverse_deviation, True, ctx.eps, needed
+            )
         return grad_x, None, None, grad_scale, grad_offset, None

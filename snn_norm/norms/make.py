@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from snn_norm.norms.table import NORMS, norms_of
 from snn_norm.references import is_reference, load_reference
 
-__all__ = ["make_norm"]
+__all__ = ["check_own", "make_norm"]
 
 
 def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.Module:
@@ -32,4 +32,30 @@ def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.
         )
     layer = load_reference(NORMS[name].layers[architecture] if name in known else name)
     norm: nn.Module = layer(num_features) if num_steps is None else layer(num_features, num_steps)
+    if name not in known:
+        check_own(name, norm)
     return norm
+
+
+def check_own(name: str, made: object) -> None:
+    """Say which of the user's own layers or networks does not do its part, now or at work.
+
+    Args:
+        name: such as ``package.module:name``.
+        made: what it has made; must be a module that gives a tensor.
+
+    Raises:
+        ValueError: it is no module.
+    """
+
+    def check(_module: nn.Module, _inputs: object, output: object) -> None:
+        if not isinstance(output, Tensor):
+            raise TypeError(f"{name} returned {_of_type(output)}; it must return a tensor")
+
+    if not isinstance(made, nn.Module):
+        raise ValueError(f"{name} must make a torch.nn.Module, got {_of_type(made)}")
+    made.register_forward_hook(check)
+
+
+def _of_type(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

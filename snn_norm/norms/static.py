@@ -14,21 +14,22 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from snn_norm.norms.batch_statistics import (
+    Moving,
     check_enough_values,
     check_momentum,
-    next_rate,
     normalize,
     set_points,
     statistics,
 )
+from snn_norm.norms.recomputation import Passes
 
 __all__ = ["HomeostaticNorm"]
 
 
-class HomeostaticNorm(_NormBase):
+class HomeostaticNorm(_BatchNorm):
     r"""Normalize each channel by its moving statistics, in training as in evaluation.
 
     .. math::
@@ -77,6 +78,7 @@ class HomeostaticNorm(_NormBase):
     ) -> None:
         check_momentum(momentum)
         super().__init__(num_features, eps, momentum, affine, True, device=device, dtype=dtype)
+        self._passes = Passes()
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``x``, (N, C), (N, C, L) or (N, C, H, W); in training, learn its statistics."""
@@ -93,8 +95,8 @@ class HomeostaticNorm(_NormBase):
             return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
         check_enough_values(x)
         batch_mean, batch_var = statistics(x, mean.dtype)
-        rate = next_rate(count, self.momentum, mean.dtype)
+        moving = Moving(mean, var, count, self.momentum)
         scale, offset = set_points(
-            batch_mean, batch_var, mean, var, self.weight, self.bias, rate, self.eps
+            batch_mean, batch_var, moving, self.weight, self.bias, self.eps, self._passes
         )
         return normalize(x, batch_mean, batch_var, scale, offset, self.eps)

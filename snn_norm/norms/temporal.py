@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.batch_statistics import (
+    Moving,
     check_enough_values,
     check_momentum,
-    next_rate,
     normalize,
     set_points,
     statistics,
 )
+from snn_norm.norms.recomputation import Passes
 
 __all__ = ["BatchNormThroughTime2d", "TemporalHomeostaticNorm2d", "TemporalNorm2d"]
 
@@ -59,6 +60,7 @@ class TemporalNorm2d(nn.Module, ABC):
         self.register_buffer(
             "num_batches_tracked", torch.empty(num_steps, dtype=torch.long, device=device)
         )
+        self._passes = Passes()
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
@@ -166,6 +168,14 @@ class TemporalNorm2d(nn.Module, ABC):
         )
         return normalize(x, batch_mean, batch_var, scale, offset, self.eps)
 
+    def _moving(self, steps: slice) -> Moving:
+        return Moving(
+            self.running_mean[steps],
+            self.running_var[steps],
+            self.num_batches_tracked[steps],
+            self.momentum,
+        )
+
     @abstractmethod
     def _learn(
         self, mean: Tensor, var: Tensor, values: int, steps: slice
@@ -230,13 +240,11 @@ class TemporalHomeostaticNorm2d(TemporalNorm2d):
         values: int,  # noqa: ARG002
         steps: slice,
     ) -> tuple[Tensor, Tensor]:
-        running_mean, running_var = self.running_mean[steps], self.running_var[steps]
         weight = None if self.weight is None else self.weight[steps]
         bias = None if self.bias is None else self.bias[steps]
-        rate = next_rate(self.num_batches_tracked[steps], self.momentum, mean.dtype)
-        return set_points(
-            mean, var, running_mean, running_var, weight, bias, rate[:, None], self.eps
-        )
+        key = (steps.start, steps.stop)
+        moving = self._moving(steps)
+        return set_points(mean, var, moving, weight, bias, self.eps, self._passes, key)
 
 
 class BatchNormThroughTime2d(TemporalNorm2d):
@@ -278,10 +286,5 @@ class BatchNormThroughTime2d(TemporalNorm2d):
     def _learn(
         self, mean: Tensor, var: Tensor, values: int, steps: slice
     ) -> tuple[Tensor | None, None]:
-        # Steps called one by one may have seen different numbers of batches.
-        rate = next_rate(self.num_batches_tracked[steps], self.momentum, mean.dtype)[:, None]
-        if self.momentum is not None:
-            rate = torch.full_like(rate, self.momentum)
-        self.running_mean[steps].lerp_(mean, rate)
-        self.running_var[steps].lerp_(var * (values / (values - 1)), rate)
+        self._moving(steps).follow(mean, var, values)
         return None if self.weight is None else self.weight[steps], None

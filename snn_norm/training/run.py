@@ -27,9 +27,10 @@ from snn_norm.networks.cnn import make_model
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.neurons.layers import LIF
 from snn_norm.training.allocator import keep_freed_memory
+from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 
-__all__ = ["EpochResult", "Outcome", "TrainingRun", "chance_accuracy"]
+__all__ = ["EpochResult", "Outcome", "TrainingRun"]
 
 Outcome = Literal["completed", "collapsed", "diverged"]
 
@@ -105,6 +106,7 @@ class TrainingRun:
     def __init__(
         self, config: RunConfig, dataset: Dataset, *, device: torch.device | str = "cpu"
     ) -> None:
+        dataset.check_fits(config.architecture, config.num_steps)
         keep_freed_memory()
         self.config = config
         self.history: list[EpochResult] = []
@@ -146,8 +148,9 @@ class TrainingRun:
     def outcome(self) -> Outcome | None:
         """How the run ended; None while it has epochs to go.
 
-        Diverged: a loss is NaN or infinite. Collapsed: the last epochs stayed at chance, on the
-        training set as on the images that select the best epoch.
+        Diverged: a loss is NaN or infinite. Collapsed: the last epochs did no better than the
+        best constant prediction (:func:`chance_accuracy`), on the training set as on the images
+        that select the best epoch.
         """
         if not self.history:
             return None
@@ -290,16 +293,6 @@ class _Sums:
 
     def means(self) -> tuple[float, float]:
         return float(self._loss) / self._images, float(self._correct) / self._images
-
-
-def chance_accuracy(labels_N: Tensor) -> float:
-    """The highest accuracy, a fraction, that a network which has learned nothing may show.
-
-    The share of the largest class, plus three standard deviations of a binomial proportion.
-    """
-    images = len(labels_N)
-    share = int(labels_N.bincount().max()) / images
-    return share + 3 * math.sqrt(share * (1 - share) / images)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def digits(stack: Stack) -> SweepSpec:
     following = stack.start("submit", "digits", "--wait")
     wait_until(lambda: "digits" in stack.sweep("list")[0])
     out, told = finish(following)
-    assert "18 of 18 done" in told
+    assert "21 of 21 done" in told
     assert "dependency gap" in out
     return SweepSpec.load("digits")
 
@@ -35,12 +35,13 @@ def digits(stack: Stack) -> SweepSpec:
 def test_the_digits_sweep_from_outside(stack: Stack, digits: SweepSpec) -> None:
     assert audit(stack.client, digits) == Ledger()
     best = Results("digits", tracking_uri=stack.tracking_uri).best_of_seeds()
-    assert best["n_seeds"].tolist() == [3] * 6
-    accuracy = {(row.architecture, row.norm): row.best for row in best.itertuples()}
-    assert accuracy["snn", "none"] < 0.2
-    assert accuracy["snn", "bntt"] > 0.95
+    assert best["n_seeds"].tolist() == [3] * 7
+    accuracy = {(row.norm, row.threshold): row.best for row in best.itertuples()}
+    assert accuracy["none", 1.0] < 0.2
+    assert accuracy["bntt", 1.0] > 0.95
+    assert accuracy["none", 0.3] > 0.95
     status, _ = stack.sweep("status", "digits")
-    assert "digits: completed, 18 of 18 finished" in status
+    assert "digits: completed, 21 of 21 finished" in status
     log, _ = stack.sweep("logs", "digits")
     assert "snn bntt seed 42: epoch 1 of 8, test accuracy" in log
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from web import web_server
 
 from services import server
-from services.server import ServiceError
+from services.errors import ServiceError
 from services.settings import Settings
 from services.tracking import find_server, stop_server
 

@@ -62,10 +62,18 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--size", "0"], ["--channels", "x"], ["--size", "1", "--batch-size", "1"]],
+    [
+        ["--size", "0"],
+        ["--channels", "x"],
+        ["--size", "1", "--batch-size", "1"],
+        ["--seed", "99999999999999999999"],
+        ["--seed", "-1"],
+    ],
 )
 def test_wrong_input(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert capsys.readouterr().out == ""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert arguments[0] in err.splitlines()[-1]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -145,3 +147,67 @@ def test_the_digest_of_a_partial_is_of_what_it_binds_and_of_what_it_calls(
 def test_what_has_no_source_has_no_digest(reference: str) -> None:
     with pytest.raises(ValueError, match=f"'{reference}' is not a class or function written in"):
         source_digest(reference)
+
+
+def test_the_digest_follows_what_the_module_imports_of_the_users_own(
+    tmp_path: Path, write_module: WriteModule
+) -> None:
+    package = tmp_path / f"own_package_{next(_COUNTER)}"
+    package.mkdir()
+    helpers = {
+        "direct": "from {0}.inner import x",
+        "inner": "from . import sibling",
+        "sibling": "def unused():\n    if 1 > 2:\n        import {0}.late",
+        "late": "from .typed import T",
+        "typed": "import json, torch, snn_norm.norms",
+        "__init__": "",
+        "stranger": "",
+    }
+    for name, source in helpers.items():
+        (package / f"{name}.py").write_text(source.format(package.name))
+    home = write_module(f"import {package.name}.direct as d\nf = lambda n: d.make(n)")
+    (package / "inner.py").write_text("x = 1\nfrom . import sibling")
+    before = source_digest(f"{home}:f")
+    assert before == source_digest(f"{home}:f")
+    for name in helpers:
+        with (package / f"{name}.py").open("a") as file:
+            file.write("\n# changed")
+        after = source_digest(f"{home}:f")
+        assert (after == before) == (name == "stranger"), name
+        before = after
+
+
+def test_the_digest_does_not_depend_on_where_the_users_own_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own_norm.py").write_text("from own_base import Base as Norm")
+        (tmp_path / folder / "own_base.py").write_text("import own_eps\nclass Base: pass")
+        (tmp_path / folder / "own_eps.py").write_text("")
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(tmp_path / folder)
+            digests.append(source_digest("own_norm:Norm"))
+            for name in ("own_norm", "own_base"):
+                patched.delitem(sys.modules, name)
+    assert digests[0] == digests[1]
+
+
+def test_the_digest_of_a_module_by_itself_is_that_of_its_file(write_module: WriteModule) -> None:
+    # Changing this makes every trial with code of a user's own a stranger to its spec.
+    for source in (
+        "import torch, snn_norm\nclass f: pass",
+        "import json\nf = lambda n: json",
+        "import functools\n@functools.cache\ndef f(): pass",
+    ):
+        expected = hashlib.sha256(source.encode()).hexdigest()[:16]
+        assert source_digest(f"{write_module(source)}:f") == expected
+
+
+def test_the_digest_of_what_a_function_made_is_also_of_who_called_it(
+    write_module: WriteModule,
+) -> None:
+    factory = write_module("def make(n):\n    def norm(): return n\n    return norm")
+    one, two = (write_module(f"import {factory} as home\nf = home.make({n})") for n in (1, 2))
+    assert source_digest(f"{one}:f") != source_digest(f"{two}:f")

@@ -32,6 +32,15 @@ def remembering(root: Path) -> tuple[torch.Tensor, ...]:
     return images, labels, images, labels
 
 
+def broken(root: Path) -> tuple[torch.Tensor, ...]:
+    raise KeyError(root.name)
+
+
+def leaving(root: Path) -> tuple[torch.Tensor, ...]:
+    del root
+    sys.exit(3)
+
+
 @pytest.fixture
 def called() -> list[Path]:
     roots.clear()
@@ -151,7 +160,13 @@ def test_help_names_every_key_and_its_default(capsys: pytest.CaptureFixture[str]
     [
         (["--learning-rate", "nan"], ["--learning-rate"]),
         (["--seed", "1.5", "--width", "0", "--optimizer", "rms"], ["--seed", "--width", "--optim"]),
-        (["--epochs", "0", "--batch-size", "many"], ["--epochs", "--batch-size"]),
+        (
+            ["--epochs", "0", "--batch-size", "many"],
+            [
+                "--epochs: must be at least 1, got",
+                "--batch-size: must be a whole number, got 'many'",
+            ],
+        ),
         (["--num-steps", "5"], ["num_steps belongs to the spiking network"]),
         (["--precision", "fp16"], ["--precision: must be float32, or bf16 for"]),
         (["--norm", "bntt"], ["got 'bntt'"]),
@@ -161,6 +176,8 @@ def test_help_names_every_key_and_its_default(capsys: pytest.CaptureFixture[str]
         (["--architecture", f"{__name__}:remembering"], ["must take (norm="]),
         (["--dataset", "imagenet"], ["got 'imagenet'"]),
         (["--dataset", f"{__name__}:roots"], ["data set"]),
+        (["--dataset", f"{__name__}:broken"], ["could not be loaded: KeyError: 'data'"]),
+        (["--dataset", f"{__name__}:leaving"], ["could not be loaded: SystemExit: 3"]),
         (["--device", "nonsense"], ["--device: 'nonsense' cannot be used here"]),
     ],
     ids=lambda value: " ".join(value),

@@ -31,10 +31,35 @@ def wrong_labels(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return train_images, train_labels.float(), test_images, test_labels
 
 
+def tiny(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Images of 6x6."""
+    train_images, train_labels, test_images, test_labels = blobs(root)
+    return train_images[..., 1:7, 1:7], train_labels, test_images[..., 1:7, 1:7], test_labels
+
+
+def exits(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ARG001
+    """Its author wrote it as a program."""
+    sys.exit(3)
+
+
 def no_files(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Its author forgot to bring the files."""
     (root / "absent.pt").read_bytes()
     return blobs(root)
+
+
+class ExitingNorm(nn.BatchNorm2d):
+    """Ends its process, or would."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        sys.exit(3)
+
+
+class ForgetfulNorm(nn.BatchNorm2d):
+    """Its author forgot the return."""
+
+    def forward(self, x: Tensor) -> None:  # type: ignore[override]
+        super().forward(x)
 
 
 class SlowNorm(nn.BatchNorm2d):

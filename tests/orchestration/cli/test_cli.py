@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from commands import USERS_FOLDER
 from recorded import RecordedTrial, Recorder
 
 from orchestration import Results, SweepSpec
@@ -95,6 +96,28 @@ def test_a_wrong_spec_is_refused_with_file_line_and_field_and_creates_nothing(
     assert f"snn-sweep: {message}" in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.output
+    assert not home.exists()
+
+
+def test_plan_with_data_names_all_that_cannot_be_loaded(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    Path("wrong.yaml").write_text(
+        "name: wrong\ndataset: own_code:exits\nepochs: 1\nseeds: [1]\ngrid:\n"
+        "  - {architecture: ann, norm: none}\n"
+        "  - {architecture: ann, norm: none, dataset: [digits, own_code:tiny]}\n"
+        "  - {architecture: ann, norm: none, dataset: own_code:tiny, image_size: 8}\n"
+        "  - {architecture: ann, norm: none, dataset: own_code:wrong_labels}\n"
+    )
+    assert run("plan", "wrong.yaml").exit_code == 0
+    result = run("plan", "wrong.yaml", "--data")
+    assert (result.exit_code, result.stdout) == (2, "")
+    first, second, third = result.stderr.splitlines()
+    assert "wrong.yaml:2: dataset: own_code:exits raised SystemExit: 3" in first
+    assert second.startswith("wrong.yaml:7: grid[1].dataset[1]: images must be at least 8x8 for")
+    assert second.endswith("to have them resized: image_size: 8")
+    assert third.startswith("wrong.yaml:9: grid[3].dataset: ")
     assert not home.exists()
 
 

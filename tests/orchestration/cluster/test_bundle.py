@@ -114,6 +114,9 @@ def test_equal_specs_have_equal_digests() -> None:
     changed = SweepSpec.from_dict({**json.loads(SPEC.to_json()), "retries": 4})
     assert digest(SPEC.to_json()) == digest(SweepSpec.from_json(SPEC.to_json()).to_json())
     assert digest(SPEC.to_json()) != digest(changed.to_json())
+    sorted_keys = json.dumps(json.loads(SPEC.to_json()), sort_keys=True)
+    assert sorted_keys != SPEC.to_json()
+    assert digest(sorted_keys) == digest(SPEC.to_json())
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,11 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
         assert "sweep-kept-3 ended before the sweep had begun (FAILED" in told
         assert "is being run by process" in output(outside.start("logs", "kept"))
     outside.run("submit", path)
-    with submission.kept(store.folder("kept")) as submitted:
+    with submission.unpacked(store.folder("kept")) as submitted:
         assert submitted is not None, "a head that died now would take it along"
     wait_until(lambda: epochs_of(client, "kept") > 27)
-    assert "kept stopped; submitting its spec again" in output(outside.start("stop", "kept"))
+    said = output(outside.start("stop", "kept"))
+    assert "kept stopped; to go on with it: snn-sweep submit its spec" in said
     assert audit(client, spec).running == []
     look(job_server, store)
     assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))

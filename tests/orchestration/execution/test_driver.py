@@ -16,7 +16,7 @@ from ray.cluster_utils import Cluster
 
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
-from orchestration.execution.driver import plan_sweep
+from orchestration.execution.planning import plan_sweep
 from orchestration.record.client import connect
 from services.settings import Settings
 
@@ -166,18 +166,23 @@ def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
 def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     settings: Settings, client: MlflowClient
 ) -> None:
+    reasons = {
+        "own_code:BrokenNorm": "RuntimeError: The size of tensor a",
+        "own_code:ExitingNorm": "SystemExit: 3",
+        "own_code:ForgetfulNorm": "TypeError: own_code:ForgetfulNorm returned None",
+    }
     spec = SweepSpec.from_dict(
         {
             **SPEC,
             "name": "broken",
             "seeds": [1],
-            "grid": [{"architecture": "ann", "norm": ["own_code:BrokenNorm", "none"], "width": 2}],
+            "grid": [{"architecture": "ann", "norm": [*reasons, "none"], "width": 2}],
         }
     )
     outcome = run_sweep(spec, settings=settings)
-    assert list(outcome.failures) == ["ann own_code:BrokenNorm seed 1"]
-    (reason,) = outcome.failures.values()
-    assert reason.startswith("RuntimeError: The size of tensor a")
+    assert set(outcome.failures) == {f"ann {norm} seed 1" for norm in reasons}
+    for norm, reason in reasons.items():
+        assert outcome.failures[f"ann {norm} seed 1"].startswith(reason)
     runs = {run.data.params["norm"]: run for run in runs_of(client, "broken", "trial")}
     assert runs["none"].info.status == "FINISHED"
     assert runs["own_code:BrokenNorm"].info.status == "FAILED"
@@ -217,7 +222,6 @@ def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
     ("change", "message"),
     [
         ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
-        ({"dataset": "own_code:wrong_labels"}, r"dataset: .*own_code:wrong_labels"),
         ({"dataset": "own_code:no_files"}, r"own_code:no_files raised FileNotFoundError: .*absent"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from orchestration.execution.gpu_share import GpuMemory, gpu_share, memory_of_a_trial, share_gpus
 from orchestration.execution.worker import TrialTask
+from orchestration.progress.events import Event, Note
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import open_storage
 from services.cluster import local_ray
@@ -26,8 +27,9 @@ class Notes:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def note(self, text: str) -> None:
-        self.texts.append(text)
+    def __call__(self, event: Event) -> None:
+        assert isinstance(event, Note)
+        self.texts.append(event.text)
 
 
 def task(tmp_path: Path, norm: str, *, gpu: float, seed: int = 1, **keys: Any) -> TrialTask:

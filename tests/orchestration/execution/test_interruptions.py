@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,6 +70,26 @@ def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     assert numbers(client, "struck") == undisturbed_numbers(spec)
 
 
+def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
+    commands: Commands, client: MlflowClient
+) -> None:
+    """As `timeout`, a shell and batch systems send it."""
+    _, path = commands.spec("terminated", {**SLOW_SPEC, "epochs": 1000})
+    program = "import os; os.setsid(); from orchestration import main; main()"
+    process = commands.start("run", path, program=program)
+    wait_for_progress(client, "terminated")
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        told = process.communicate(timeout=45)[1]  # Ray itself would give up after 60 s
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert f"go on with: snn-sweep run {path}" in told
+    assert process.returncode == 130
+    statuses = {client.get_run(run).info.status for run in trials_of(client, "terminated", SLOW)}
+    assert statuses == {"KILLED"}
+
+
 def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
     _, path = commands.spec("stopped", {**SLOW_SPEC, "epochs": 1000})  # it would not end by itself
     process = commands.start("run", path)
@@ -92,6 +115,9 @@ def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
     wait_for_progress(client, "in-s3")
     process.kill()
     process.communicate()
+    said, _ = commands.start("status", "in-s3").communicate()
+    assert "nobody drives it; to go on with it: snn-sweep run its spec" in said
+    assert re.search("in-s3 +running .* nobody", commands.start("list").communicate()[0])
     assert any("checkpoint" in key for key in kept())
 
     commands.run("run", path)

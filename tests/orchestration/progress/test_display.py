@@ -8,6 +8,7 @@ from rich.console import Console
 
 from orchestration import SweepSpec
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
+from orchestration.progress.events import EpochDone, Failed, Planned, Retried, Started
 from orchestration.progress.state import Progress, duration
 from orchestration.sweep.plan import RecordedRun, make_plan
 
@@ -43,22 +44,22 @@ def plan() -> Any:
 
 def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
     progress = Progress()
-    progress.plan(plan)
+    progress.take(Planned(plan))
     assert (progress.done, progress.count("waiting")) == (1, 3)
     # 5 s an epoch, as recorded of the same architecture: 3 + 4 + 4 epochs, one at a time.
     assert progress.seconds_left() == pytest.approx(55)
     for trial in (BATCHNORM_1, BATCHNORM_2):
-        progress.report(trial.label, report(1, 0.5))
+        progress.take(EpochDone(trial.label, report(1, 0.5)))
     assert progress.count("running") == 2
     # Two at a time now; the cell's own 10 s count for its 3 + 3 epochs.
     assert progress.seconds_left() == pytest.approx((3 * 5 + 6 * 10) / 2)
-    progress.report(BATCHNORM_1.label, report(4, 0.9, "completed"))
+    progress.take(EpochDone(BATCHNORM_1.label, report(4, 0.9, "completed")))
     assert (progress.done, progress.count("running")) == (2, 1)
 
 
 def test_time_left_is_unknown_before_the_first_epoch() -> None:
     progress = Progress()
-    progress.plan(make_plan(SPEC.trials(), [], version="1"))
+    progress.take(Planned(make_plan(SPEC.trials(), [], version="1")))
     assert progress.seconds_left() is None
     assert "time left unknown yet" in progress.summary()
 
@@ -68,11 +69,11 @@ def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
     watch = make_watch(Console(file=text))
     assert isinstance(watch, LineWatch)
     with watch:
-        watch.planned(plan)
-        watch.started(BATCHNORM_1.label)
-        watch.epoch(BATCHNORM_1.label, report(4, 0.875, "completed"))
-        watch.retried(NONE_2.label, "WorkerCrashedError: it died")
-        watch.failed(BATCHNORM_2.label, "[bold]ValueError: no markup[/bold]")
+        watch(Planned(plan))
+        watch(Started(BATCHNORM_1.label))
+        watch(EpochDone(BATCHNORM_1.label, report(4, 0.875, "completed")))
+        watch(Retried(NONE_2.label, "WorkerCrashedError: it died"))
+        watch(Failed(BATCHNORM_2.label, "[bold]ValueError: no markup[/bold]"))
     lines = [line.partition("] ")[2] for line in text.getvalue().splitlines()]
     assert lines[:4] == [
         "2 trials to run, 1 to resume, 1 finished before",
@@ -90,10 +91,10 @@ def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
     watch = make_watch(Console(file=text, force_terminal=True, width=100, height=20))
     assert isinstance(watch, LiveWatch)
     with watch:
-        watch.planned(plan)
-        watch.started(BATCHNORM_1.label)
-        watch.epoch(BATCHNORM_1.label, report(2, 0.875))
-        watch.failed(BATCHNORM_2.label, "ValueError: a mistake")
+        watch(Planned(plan))
+        watch(Started(BATCHNORM_1.label))
+        watch(EpochDone(BATCHNORM_1.label, report(2, 0.875)))
+        watch(Failed(BATCHNORM_2.label, "ValueError: a mistake"))
     shown = text.getvalue()
     assert "ann batchnorm seed 2: failed: ValueError: a mistake" in shown
     final = shown[shown.rindex("best so far") :]
@@ -115,8 +116,8 @@ def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
     text = io.StringIO()
     watch = LiveWatch(Console(file=text, force_terminal=True, width=100, height=12))
     with watch:
-        watch.planned(make_plan(spec.trials(), [], version="1"))
-        watch.started(spec.trials()[-1].label)
+        watch(Planned(make_plan(spec.trials(), [], version="1")))
+        watch(Started(spec.trials()[-1].label))
     final = text.getvalue()
     final = final[final.rindex("best so far") :]
     assert "… 32 more" in final

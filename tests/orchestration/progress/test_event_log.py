@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,18 @@ from rich.console import Console
 
 from orchestration import SweepSpec
 from orchestration.progress.display import LineWatch
-from orchestration.progress.event_log import FileLog, RelayWatch, Replay, both
-from orchestration.progress.watch import Watch
+from orchestration.progress.event_log import FileLog, Replay, StreamLog, read_event
+from orchestration.progress.events import (
+    EpochDone,
+    Failed,
+    Kept,
+    Note,
+    Planned,
+    Retried,
+    Started,
+    Watch,
+    both,
+)
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 
 SPEC = SweepSpec.from_dict(
@@ -43,12 +54,13 @@ def happen(watch: Watch, plan: Plan) -> None:
         "outcome": None,
         "config": {"task": object()},
     }
-    watch.planned(plan)
-    watch.note("a note\nof two lines")
-    watch.started(label)
-    watch.epoch(label, report)
-    watch.retried(label, "a worker died")
-    watch.failed(label, "é")
+    watch(Planned(plan))
+    watch(Note("a note\nof two lines"))
+    watch(Started(label))
+    watch(EpochDone(label, report))
+    watch(Retried(label, "a worker died"))
+    watch(Failed(label, "é"))
+    watch(Kept())
 
 
 def shown(happening: Any) -> str:
@@ -60,8 +72,8 @@ def shown(happening: Any) -> str:
 
 def test_another_watch_is_told_the_same(plan: Plan) -> None:
     written = io.StringIO()
-    happen(RelayWatch(written), plan)
-    assert len(written.getvalue().splitlines()) == 6
+    happen(StreamLog(written), plan)
+    assert len(written.getvalue().splitlines()) == 7
 
     def replayed(watch: LineWatch) -> None:
         replay = Replay()
@@ -72,10 +84,21 @@ def test_another_watch_is_told_the_same(plan: Plan) -> None:
     assert "1 finished before" in shown(replayed)
 
 
+def test_lines_of_the_version_before_are_understood() -> None:
+    trial = {"key": NONE_1.key, "label": NONE_1.label, "config": NONE_1.config.given()}
+    run = {"run_id": "a", "outcome": None, "epochs_done": 1, "epoch_seconds": 5.0}
+    line = {"snn_sweep": "planned", "time": 1.5, "plan": {"run": [], "reuse": [], "copy": []}}
+    line["plan"]["resume"] = [trial | run]
+    event = read_event(json.dumps(line) + "\n")
+    assert isinstance(event, Planned)
+    (matched,) = event.plan.resume
+    assert (matched.trial, matched.run.epochs_done) == (NONE_1, 1)
+
+
 def test_times_are_those_of_the_events(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr("time.time", lambda: 1_000_000.0)
-    RelayWatch(written).planned(plan)
+    StreamLog(written)(Planned(plan))
     monkeypatch.setattr("time.time", lambda: 2_000_000.0)
     replay = Replay()
     replay.feed(written.getvalue(), LineWatch(Console(file=io.StringIO()), lambda: replay.time))
@@ -103,9 +126,9 @@ def test_a_file_is_made_with_the_first_event_and_added_to(tmp_path: Path, plan: 
     for _ in range(2):
         log = FileLog(path)
         happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
-    assert len(path.read_text().splitlines()) == 12
+    assert len(path.read_text().splitlines()) == 14
 
 
 def test_a_full_disk_leaves_gaps_in_the_log_and_the_sweep_goes_on(plan: Plan) -> None:
     with pytest.warns(UserWarning, match="an event is missing.*No space left"):
-        FileLog(Path("/dev/full")).planned(plan)
+        FileLog(Path("/dev/full"))(Planned(plan))

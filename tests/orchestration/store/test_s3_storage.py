@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 from commands import wait_until
 from proxy import Proxy
@@ -62,6 +63,18 @@ def test_a_lost_reply_neither_loses_nor_supersedes(storage: S3Storage, proxy: Pr
         storage.write("a", data, previous="b")
     assert (storage.read("a"), storage.read("b")) == (b"2", b"1")
     assert proxy.replies_left_to_lose == 0
+
+
+@pytest.mark.usefixtures("proxy")
+def test_a_write_that_met_another_is_made_again(storage: S3Storage) -> None:
+    refusals = [AWSResponse("", 409, {}, None) for _ in range(2)]
+    for refusal in refusals:
+        refusal._content = b"<Error><Code>ConditionalRequestConflict</Code></Error>"
+    sends = s3_store._client(quick=False).meta.events
+    sends.register("before-send.s3.PutObject", lambda **_: refusals.pop() if refusals else None)
+    journal = storage.journal("j", b"first\n")
+    journal.append(b"1\n")
+    assert (storage.read("j"), refusals) == (b"first\n1\n", [])
 
 
 def test_a_store_that_is_away_gives_the_error_of_a_disk(storage: S3Storage, proxy: Proxy) -> None:

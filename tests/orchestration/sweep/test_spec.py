@@ -254,6 +254,14 @@ def test_json_gives_the_spec_again(
     assert again.trials() == original.trials()
 
 
+def test_json_keeps_the_order_in_which_an_entry_is_crossed() -> None:
+    grid = [{"width": [8, 16], "norm": ["none", "batchnorm"], "architecture": "ann"}]
+    original = SweepSpec.from_dict(spec(grid=grid, seeds=[1]))
+    widths = [trial.config.width for trial in original.trials()]
+    again = SweepSpec.from_json(original.to_json())
+    assert [trial.config.width for trial in again.trials()] == widths == [8, 8, 16, 16]
+
+
 def test_json_needs_no_code_of_the_user(users_module: Path) -> None:
     text = SweepSpec.from_dict(entry(norm="users_module:norm")).to_json()
     (users_module / "users_module.py").unlink()

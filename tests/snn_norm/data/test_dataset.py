@@ -20,10 +20,12 @@ from snn_norm.data.dataset import (
     Dataset,
     DatasetError,
     batches,
+    channel_statistics,
     crop_and_flip,
     load_dataset,
     normalize,
 )
+from snn_norm.data.hold_out import hold_out
 from snn_norm.data.table import DATASETS
 
 
@@ -172,11 +174,29 @@ def images(root):
 """)
         assert load_dataset(name, root).train_labels.tolist() == [7, 0, 0, 0, 0, 0]
 
-    def test_what_the_function_raises_comes_through(self, own: Callable[..., str]) -> None:
-        name = own("def images(root):\n    return good({}['key'])")
-        with pytest.raises(KeyError, match="key") as caught:
+    @pytest.mark.parametrize(
+        ("line", "said"),
+        [
+            ("good({}['key'])", "KeyError: 'key'"),
+            ("__import__('sys').exit(3)", "SystemExit: 3"),
+            ("torch.zeros(2, 3) @ torch.zeros(2)", "RuntimeError: size mismatch.*"),
+        ],
+    )
+    def test_what_the_function_raises_is_told_with_its_line(
+        self, own: Callable[..., str], line: str, said: str
+    ) -> None:
+        name = own(f"def images(root):\n    return {line}")
+        where = rf"\({name.partition(':')[0]}\.py, line 9\)"
+        with pytest.raises(DatasetError, match=rf"^data set {name} raised {said} {where}$") as got:
             load_dataset(name, Path("/nowhere"))
-        assert caught.traceback[-1].name == "images"
+        assert got.value.__cause__ is not None
+
+    @pytest.mark.parametrize("fault", ["MemoryError", "KeyboardInterrupt"])
+    def test_what_is_not_the_functions_fault_comes_through(
+        self, own: Callable[..., str], fault: str
+    ) -> None:
+        with pytest.raises((MemoryError, KeyboardInterrupt)):
+            load_dataset(own(f"def images(root):\n    raise {fault}"), Path("/nowhere"))
 
     @pytest.mark.parametrize(
         ("reference", "message"),
@@ -204,10 +224,10 @@ def images(root):
              "test_images, test_labels), got a list of 5"),
             ("a.numpy(), b, c, d", "train_images must be a torch.Tensor, got a numpy.ndarray"),
             ("a, b, c, [0, 4, 2]", "test_labels must be a torch.Tensor, got a builtins.list"),
-            ("a / 255, b, c, d", "train_images must be torch.uint8 of shape (N, C, H, W), "
-             "got torch.float32 of shape (6, 2, 8, 8)"),
-            ("a, b, c[:, 0], d", "test_images must be torch.uint8 of shape (N, C, H, W), "
-             "got torch.uint8 of shape (3, 8, 8)"),
+            ("a / 255, b, c, d", "train_images must be torch.uint8 of shape (N, C, H, W), or "
+             "(N, T, C, H, W) for sequences, got torch.float32 of shape (6, 2, 8, 8)"),
+            ("a, b, c[:, 0], d", "test_images must be torch.uint8 of shape (N, C, H, W), or "
+             "(N, T, C, H, W) for sequences, got torch.uint8 of shape (3, 8, 8)"),
             ("a[..., 1:], b, c, d", "train_images must be square (H = W), got torch.uint8 of "
              "shape (6, 2, 8, 7): crop, pad or resize them in the function"),
             ("a, b.int(), c, d", "train_labels must be torch.int64 of shape (N,), "
@@ -217,15 +237,20 @@ def images(root):
             ("a[:0], b[:0], c, d", "train_images must not be empty, got torch.uint8 of shape "
              "(0, 2, 8, 8)"),
             ("a, b, c, d[:0]", "test_labels must not be empty, got torch.int64 of shape (0,)"),
-            ("a, b - 1, c, d", "train_labels must number the classes from 0, got the label -1"),
+            ("a, b - 1, c, d", "train_labels must number the classes from 0, at most "
+             "100,000 of them, got the label -1"),
+            ("a, b, c, d * 250_000_000", "test_labels must number the classes from 0, at most "
+             "100,000 of them, got the label 1000000000"),
             ("a[1:], b, c, d", "train_labels must have one label for each of the 5 train_images, "
              "got 6"),
             ("a, b, c, d[1:]", "test_labels must have one label for each of the 3 test_images, "
              "got 2"),
-            ("a, b, c[:, :1], d", "test_images must have the (C, H, W) of train_images, "
+            ("a, b, c[:, :1], d", "test_images must have the shape of train_images but for N, "
              "(2, 8, 8), got (1, 8, 8)"),
-            ("a, b, c[..., 1:, 1:], d", "test_images must have the (C, H, W) of train_images, "
-             "(2, 8, 8), got (2, 7, 7)"),
+            ("a, b, c[..., 1:, 1:], d", "test_images must have the shape of train_images but "
+             "for N, (2, 8, 8), got (2, 7, 7)"),
+            ("a, b, c[:, None], d", "test_images must have the shape of train_images but for N, "
+             "(2, 8, 8), got (1, 2, 8, 8)"),
         ],
     )  # fmt: skip
     def test_a_mistake_is_told(self, own: Callable[..., str], changed: str, message: str) -> None:
@@ -242,6 +267,61 @@ def images(root):
         assert torch.equal(got.std, torch.full((2,), 1 / 255))
         normalized = normalize(got.train_images, got.mean, got.std)
         assert normalized.abs().max() < 1e-4
+
+
+class TestSequences:
+    """Samples of T time steps: each step as an image by itself, but for the crop and the flip."""
+
+    @pytest.fixture
+    def frames(self) -> Tensor:
+        return random_images(6, 5, 2, 8, 8)
+
+    @pytest.fixture
+    def sequences(self, frames: Tensor, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+        labels = torch.tensor([0, 1, 2, 0, 1, 2])
+        parts = (frames, labels, frames[:3] + 1, labels[:3])
+        monkeypatch.setattr(snn_norm, "own_sequences", lambda _root: parts, raising=False)
+        return load_dataset("snn_norm:own_sequences", Path("/nowhere"))
+
+    def test_facts(self, sequences: Dataset, frames: Tensor) -> None:
+        assert torch.equal(sequences.train_images, frames)
+        assert (sequences.num_steps, sequences.in_channels, sequences.image_size) == (5, 2, 8)
+
+    def test_images_have_no_steps(self, digits: Dataset) -> None:
+        assert digits.num_steps is None
+        digits.check_fits("ann", None)
+        digits.check_fits("snn", 25)
+
+    def test_statistics_and_size_are_those_of_the_single_frames(
+        self, sequences: Dataset, frames: Tensor
+    ) -> None:
+        flat = frames.flatten(0, 1)
+        mean, std = channel_statistics(flat)
+        assert torch.equal(sequences.mean, mean)
+        assert torch.equal(sequences.std, std)
+        assert torch.equal(normalize(frames, mean, std).flatten(0, 1), normalize(flat, mean, std))
+        resize = snn_norm.data.dataset._resize
+        assert torch.equal(resize(frames, 12).flatten(0, 1), resize(flat, 12))
+
+    def test_a_sequence_is_cropped_and_flipped_as_one(self, frames: Tensor) -> None:
+        channels_NCHW = frames.flatten(1, 2)
+        got = crop_and_flip(frames, seeded(3))
+        assert torch.equal(got.flatten(1, 2), crop_and_flip(channels_NCHW, seeded(3)))
+        assert not torch.equal(got, frames)
+
+    def test_they_are_held_out_whole(self, sequences: Dataset, frames: Tensor) -> None:
+        rest, images, labels = hold_out(sequences, 0.5)
+        assert (rest.num_steps, len(labels)) == (5, 3)
+        both = torch.cat([rest.train_images, images]).flatten(1)
+        assert torch.equal(both.unique(dim=0), frames.flatten(1).unique(dim=0))
+
+    def test_what_does_not_fit_says_what_to_set(self, sequences: Dataset) -> None:
+        sequences.check_fits("snn", 5)
+        sequences.check_fits("module:own", None)
+        with pytest.raises(DatasetError, match=r"of 5 time steps, got num_steps 25: set it to 5$"):
+            sequences.check_fits("snn", 25)
+        with pytest.raises(DatasetError, match=r"ann does not take: set architecture"):
+            sequences.check_fits("ann", None)
 
 
 class TestResize:

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, crop_and_flip, load_dataset, normalize
-from snn_norm.networks.cnn import SNNCNN
-from snn_norm.training.run import EpochResult, TrainingRun, chance_accuracy
+from snn_norm.networks.spiking import SNNCNN
+from snn_norm.training.run import EpochResult, TrainingRun
 
 TRAIN, TEST, BATCH = 44, 13, 8
 
@@ -442,20 +442,6 @@ def measured(epoch: int, train: float, test: float) -> EpochResult:
     loss = math.nan if math.isnan(test) else 1.0
     train, test = (0.5 if math.isnan(accuracy) else accuracy for accuracy in (train, test))
     return EpochResult(epoch, loss, train, loss, test, 1.0, 1.0)
-
-
-class TestChance:
-    def test_is_the_largest_class_and_three_deviations(self) -> None:
-        labels = torch.tensor([0] * 60 + [1] * 40)
-        assert chance_accuracy(labels) == pytest.approx(0.6 + 3 * math.sqrt(0.6 * 0.4 / 100))
-
-    def test_guessing_seldom_exceeds_it(self) -> None:
-        labels = torch.randint(0, 10, (1000,), generator=torch.Generator().manual_seed(0))
-        generator = torch.Generator().manual_seed(1)
-        guesses = torch.randint(0, 10, (500, 1000), generator=generator)
-        accuracies = (guesses == labels).double().mean(1)
-        assert (accuracies > chance_accuracy(labels)).double().mean() < 0.01
-        assert chance_accuracy(labels) < 0.16
 
 
 class TestOptimizer:

@@ -1,0 +1,59 @@
+"""The commands that move a sweep between tracking servers: export, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestration.cli.console import err, out
+from orchestration.errors import InputError
+
+__all__ = ["COMMANDS"]
+
+_file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@click.command("export")
+@click.argument("name", metavar="NAME")
+@_file
+def export_sweep(name: str, file: Path) -> None:
+    """Write the finished trials of sweep NAME to FILE; .gz compresses it."""
+    from orchestration.record import exchange
+    from orchestration.record.archive import write_archive
+    from orchestration.record.client import connect
+    from services.settings import Settings
+    from services.tracking import reading_uri
+
+    uri = reading_uri(Settings.from_environment())
+    if uri is None:
+        raise InputError(f"there is no sweep {name!r}: nothing has been recorded on this machine")
+    with err.status(f"reading {name}"):
+        archive = exchange.export_sweep(connect(uri), name)
+        write_archive(archive, file)
+    size = file.stat().st_size / 1000
+    out.print(f"{name}: {len(archive.trials)} trials in {file}, {size:,.0f} kB", highlight=False)
+
+
+@click.command("import")
+@_file
+def import_sweep(file: Path) -> None:
+    """Put the sweep in FILE on this tracking server; trials that it has are left alone."""
+    from orchestration.record import exchange
+    from orchestration.record.archive import read_archive
+    from orchestration.record.client import connect
+    from orchestration.store.open import sweep_storage
+    from services.settings import Settings
+    from services.tracking import tracking_server
+
+    archive = read_archive(file)
+    settings = Settings.from_environment()
+    storage = sweep_storage(settings, archive.name)
+    with tracking_server(settings) as uri, err.status(f"writing {archive.name}"):
+        done = exchange.import_sweep(connect(uri), archive, storage)
+    known = f", {done.known} were there" if done.known else ""
+    out.print(f"{archive.name}: {done.new} trials imported{known}", highlight=False)
+
+
+COMMANDS = (export_sweep, import_sweep)
+"""For ``snn-sweep``."""

@@ -1,0 +1,117 @@
+"""The sweeps of this machine: who drives one, what it tells, and how it is stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestration.errors import InputError
+from orchestration.store.base import Storage
+from orchestration.store.lease import Holder, holder
+from orchestration.store.open import sweep_storage
+from services.settings import Settings
+from services.tracking import reading_uri
+
+if TYPE_CHECKING:  # `list` and `status` read no events
+    from orchestration.progress.event_log import Replay
+    from orchestration.progress.events import Watch
+
+__all__ = ["Here", "log_path"]
+
+_LOOK_SECONDS = 0.3
+
+
+def log_path(settings: Settings, name: str) -> Path:
+    """Where the events of a sweep that is run from this machine are written."""
+    return settings.home / "logs" / sweep_storage(settings, name).name / "events.jsonl"
+
+
+class Here:
+    """This machine, with the verbs of ``orchestration.cluster.there.There``."""
+
+    how_to_run = "run"
+    unrecorded = "nothing has been run on this machine yet"
+
+    def __init__(self) -> None:
+        self._settings = Settings.from_environment()
+
+    def reading_uri(self) -> str | None:
+        """Where its runs are recorded; None if there are none."""
+        return reading_uri(self._settings)
+
+    def drivers(self, names: Sequence[str]) -> dict[str, str]:
+        """Who drives which of these sweeps."""
+        found = {name: _driver(self._storage(name)) for name in names}
+        return {name: str(driver) for name, driver in found.items() if driver}
+
+    def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:
+        """Tell a watch what has happened in a sweep that was run from this machine.
+
+        Args:
+            name: the sweep's.
+            replay: reads the events.
+            watch: told of them.
+            to_the_end: go on until nobody drives the sweep.
+
+        Raises:
+            InputError: there is no log.
+        """
+        path = log_path(self._settings, name)
+        if not path.exists():
+            raise InputError(
+                f"there is no log of a sweep {name!r} on this machine: `snn-sweep run` writes "
+                "one; of a sweep on a cluster: snn-sweep logs NAME --cluster URL"
+            )
+        for line in _lines(path, self._storage(name), to_the_end):
+            replay.feed(line, watch)
+
+    def stop(self, name: str) -> None:
+        """Stop a sweep as Ctrl-C would, and wait until its runs are closed.
+
+        Raises:
+            InputError: nobody drives it, or somebody on another machine.
+        """
+        storage = self._storage(name)
+        driver = _driver(storage)
+        if driver is None:
+            raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
+        if not driver.is_here:
+            raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
+        os.kill(driver.pid, signal.SIGINT)
+        while _driver(storage) == driver:
+            time.sleep(_LOOK_SECONDS)
+
+    def _storage(self, name: str) -> Storage:
+        return sweep_storage(self._settings, name)
+
+
+def _driver(storage: Storage) -> Holder | None:
+    """Who drives a sweep. In S3 a lease outlives its holder by a while, but not here."""
+    driver = holder(storage)
+    if driver is not None and driver.is_here:
+        try:
+            os.kill(driver.pid, 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:  # somebody else's, which lives
+            pass
+    return driver
+
+
+def _lines(path: Path, storage: Storage, to_the_end: bool) -> Iterator[str]:
+    with path.open(encoding="utf-8") as file:
+        part = ""
+        while True:
+            driven = to_the_end and _driver(storage) is not None
+            while text := file.readline():
+                part += text
+                if part.endswith("\n"):
+                    yield part.rstrip("\n")
+                    part = ""
+            if not driven:  # looked at before the last lines were read
+                return
+            time.sleep(_LOOK_SECONDS)

@@ -1,0 +1,49 @@
+"""What a sweep would do, from its spec and its record; without Ray and torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.spec import SweepSpec
+from services.settings import Settings
+from services.tracking import reading_uri
+
+if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
+    from orchestration.record.sweep_recorder import SweepBooks
+
+__all__ = ["plan_sweep", "plan_with"]
+
+
+def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
+    """What :func:`run_sweep` would do. Starts and creates nothing.
+
+    Raises:
+        SpecError: the user's own code cannot be imported.
+        ServiceError: the tracking server that the user names cannot be reached.
+    """
+    settings = settings or Settings.from_environment()
+    uri = reading_uri(settings)
+    if uri is None:
+        return plan_with(None, spec)
+    from orchestration.record.client import connect
+    from orchestration.record.sweep_recorder import SweepBooks
+    from orchestration.store.open import sweep_storage
+
+    books = SweepBooks(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    return plan_with(books, spec, fresh=fresh)
+
+
+def plan_with(books: SweepBooks | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
+    """The plan of a sweep that has these books, or none yet."""
+    trials = spec.trials()
+    recorded = books.recorded() if books else []
+    elsewhere: list[RecordedRun] = []
+    if books and spec.reuse == "any" and not fresh:
+        missing = {trial.key for trial in trials}
+        missing -= {run.trial_key for run in recorded if run.finished}
+        elsewhere = books.finished_elsewhere(missing) if missing else []
+    return make_plan(
+        trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
+    )

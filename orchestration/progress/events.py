@@ -1,0 +1,87 @@
+"""What happens in a sweep, as data. Whoever wants to be told of it is a ``Watch``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestration.sweep.plan import Plan
+
+__all__ = [
+    "EpochDone",
+    "Event",
+    "Failed",
+    "Kept",
+    "Note",
+    "Planned",
+    "Retried",
+    "Started",
+    "Watch",
+    "both",
+]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the sweep is about to do."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Started:
+    """A trial has a worker."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """A trial has done an epoch, or closed its run; ``report`` is the trial's own."""
+
+    label: str
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A trial will be tried again after a fault of the infrastructure."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A trial has failed for good."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was submitted of the sweep lies in the checkpoint store."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something else that the user should know."""
+
+    text: str
+
+
+Event = Planned | Started | EpochDone | Retried | Failed | Kept | Note
+Watch = Callable[[Event], None]
+"""Is called with each event of a sweep, in the order in which they happen."""
+
+
+def both(one: Watch, other: Watch) -> Watch:
+    """A watch that tells two."""
+
+    def tell(event: Event) -> None:
+        one(event)
+        other(event)
+
+    return tell

@@ -1,0 +1,82 @@
+"""A sweep out of one tracking server and into another, where it is never trained again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlflow import MlflowClient
+
+from orchestration.errors import InputError
+from orchestration.record.archive import SweepArchive
+from orchestration.record.client import runs_of_role
+from orchestration.record.finished_trial import read_finished
+from orchestration.record.names import OUTCOME_TAG, STATUS_TAG, TRIAL_KEY_TAG, spec_from_tags
+from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.store.base import Storage
+from orchestration.store.lease import sweep_lease
+
+__all__ = ["Imported", "export_sweep", "import_sweep"]
+
+
+def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
+    """Read a sweep's finished trials: of a trial that was run twice, the run that finished first.
+
+    Raises:
+        InputError: there is no such sweep.
+    """
+    experiment = client.get_experiment_by_name(name)
+    ids = [] if experiment is None else [experiment.experiment_id]
+    parents = list(runs_of_role(client, ids, "sweep"))
+    if not parents:
+        raise InputError(f"there is no sweep {name!r}: `snn-sweep list` shows those that are")
+    runs = [
+        run
+        for run in runs_of_role(client, ids, "trial")
+        if run.info.status == "FINISHED" and {OUTCOME_TAG, TRIAL_KEY_TAG} <= run.data.tags.keys()
+    ]
+    runs.sort(key=lambda run: (run.info.end_time, run.info.start_time))
+    first = {run.data.tags[TRIAL_KEY_TAG]: run for run in reversed(runs)}
+    tags = parents[0].data.tags
+    return SweepArchive(
+        name=name,
+        # One that is being run, or whose driver is gone, would have to be run on elsewhere.
+        status=tags[STATUS_TAG] if tags[STATUS_TAG] in ("completed", "failed") else "stopped",
+        spec=spec_from_tags(tags),
+        trials=tuple(read_finished(client, run) for run in reversed(first.values())),
+    )
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did."""
+
+    new: int
+    """Trials that were written."""
+    known: int
+    """Trials that had their result there."""
+
+
+def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) -> Imported:
+    """Write the trials of an archive that a tracking server has no result of.
+
+    A sweep that is there keeps its spec and its status. May be repeated: an import that was cut
+    short goes on.
+
+    Args:
+        client: of the server.
+        archive: the sweep.
+        storage: the sweep's folder in the checkpoint store, whose lease is held meanwhile.
+
+    Raises:
+        LeaseTakenError: somebody runs the sweep.
+    """
+    with sweep_lease(storage, archive.name):
+        books = SweepBooks(client, archive.name, storage)
+        known = {run.trial_key for run in books.recorded() if run.finished}
+        is_new = books.open_for_import(archive.spec)
+        new = [trial for trial in archive.trials if trial.key not in known]
+        for trial in new:
+            books.add_finished(trial)
+        if is_new:
+            books.close(archive.status)
+    return Imported(len(new), len(archive.trials) - len(new))

@@ -1,0 +1,103 @@
+"""A finished trial as MLflow holds it, whole: read from one run, written as another.
+
+Copying a trial from one sweep to another and moving a sweep between servers are the same act.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+
+from orchestration.record.names import COPIED_TAG, OUTCOME_TAG, PARENT_TAG, TRIAL_KEY_TAG
+from orchestration.record.trial_recorder import METRICS_A_BATCH
+
+__all__ = ["FinishedTrial", "Point", "read_finished", "write_finished"]
+
+_OURS = "snn_sweep."
+
+Point = tuple[str, int, int, float]
+"""A metric's name, step, milliseconds since 1970, and value."""
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A finished trial.
+
+    Args:
+        run_id: of the run it was read from.
+        label: the run's name.
+        started, ended: milliseconds since 1970.
+        params: as MLflow has them.
+        tags: those of this project, but for the parent's.
+        points: every metric of every step.
+    """
+
+    run_id: str
+    label: str
+    started: int
+    ended: int
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    points: Sequence[Point]
+
+    @property
+    def key(self) -> str:
+        """Which trial it is."""
+        return self.tags[TRIAL_KEY_TAG]
+
+
+def read_finished(client: MlflowClient, run: Run) -> FinishedTrial:
+    """Read a finished run, with the whole history of its metrics."""
+    points = [
+        (key, point.step, point.timestamp, point.value)
+        for key in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, key)
+    ]
+    return FinishedTrial(
+        run_id=run.info.run_id,
+        label=run.info.run_name,
+        started=run.info.start_time,
+        ended=run.info.end_time,
+        params=dict(run.data.params),
+        tags={key: text for key, text in run.data.tags.items() if key.startswith(_OURS)},
+        points=points,
+    )
+
+
+def write_finished(
+    client: MlflowClient,
+    trial: FinishedTrial,
+    experiment_id: str,
+    parent_run_id: str,
+) -> None:
+    """Write a trial as a run of a sweep, in all that it says.
+
+    May be repeated after an error: it goes on with the run that it had begun.
+
+    Args:
+        client: MLflow's client.
+        trial: what to write.
+        experiment_id: the sweep's experiment.
+        parent_run_id: the sweep's own run.
+    """
+    tags: dict[str, Any] = {**trial.tags, PARENT_TAG: parent_run_id, COPIED_TAG: trial.run_id}
+    # Last of all: a run that says how its trial ended, says all.
+    outcome = tags.pop(OUTCOME_TAG)
+    copies = f"tags.`{COPIED_TAG}` = '{trial.run_id}'"
+    begun = client.search_runs([experiment_id], copies, max_results=1)
+    run = (
+        begun[0]
+        if begun
+        else client.create_run(experiment_id, trial.started, tags, run_name=trial.label)
+    )
+    run_id = run.info.run_id
+    client.log_batch(run_id, params=[Param(*one) for one in trial.params.items()])
+    metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]
+    for first in range(0, len(metrics), METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
+    client.set_tag(run_id, OUTCOME_TAG, outcome)
+    client.set_terminated(run_id, "FINISHED", trial.ended)

@@ -1,0 +1,9 @@
+"""What can go wrong with a service; wrong settings are ``services.settings.SettingsError``."""
+
+from __future__ import annotations
+
+__all__ = ["ServiceError"]
+
+
+class ServiceError(Exception):
+    """A service cannot be reached or started; the message says what to do."""

@@ -1,0 +1,248 @@
+"""The spiking network: a trunk over whole sequences at once. Shapes as in the trunk's."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal, Protocol, TypeGuard
+
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardized
+from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
+from snn_norm.networks.table import Layer, make_trunk
+from snn_norm.networks.trunk import TrunkNetwork, place_of
+from snn_norm.neurons.layers import LIF, LeakyReadout, State
+from snn_norm.neurons.recurrence import Standardization, stretches
+
+__all__ = ["SNNCNN"]
+
+_VALUES_AT_ONCE = 7_000_000
+"""Values of the first layer in a stretch of time steps: enough to keep a processor busy."""
+
+_VALUES_AT_ONCE_GPU = 64_000_000
+"""The same on a GPU, for few launches: several time steps of 128 images. Not measured."""
+
+_STEPS_KEPT = 25
+"""Of more time steps than these, the last are kept whole for the gradient, and of those before
+the trunk's cheap convolutions are computed a second time."""
+
+
+class _Folding(Protocol):
+    """A norm whose work the neurons can do."""
+
+    def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
+        """See :meth:`snn_norm.norms.temporal.TemporalNorm2d.standardization`."""
+
+
+class SNNCNN(TrunkNetwork):
+    """The spiking network: integrate-and-fire neurons over T time steps.
+
+    An image is a constant input current at every step; the logits are the mean membrane of a
+    readout that leaks and never resets.
+
+    Args:
+        norm: a norm of :data:`snn_norm.norms.table.NORMS` for snn, or ``package.module:name``,
+            called as ``name(num_features, num_steps)`` and given whole sequences (T, N, C, H, W).
+        num_steps: T, the number of time steps.
+        beta: decay of every membrane a time step, 0 to 1.
+        threshold: the membrane at which a spike is fired.
+        slope: of the surrogate gradient, a fast sigmoid.
+        neuron: ``lif`` runs whole sequences at once; ``snntorch`` runs snnTorch's own neurons step
+            by step, the slow reference. Both give the same numbers.
+        trunk: a name in :data:`snn_norm.networks.table.TRUNKS`.
+        width: channels of the first convolution; default: the trunk's own, 64 of the reference.
+        depth: of trunk resnet, 6n + 2; default 20.
+        shortcut: of trunk resnet: none, spike (sums of spikes) or membrane (sums of currents, the
+            default).
+        in_channels: channels of an image.
+        num_classes: K, the number of classes.
+        image_size: height and width in pixels, at least 8.
+
+    Shape:
+        Images (N, C, H, W) or sequences (N, T, C, H, W); output logits (N, K).
+
+    Raises:
+        ValueError: an unknown name, a key of another trunk, or image_size below 8.
+    """
+
+    def __init__(
+        self,
+        norm: str = "bntt",
+        *,
+        num_steps: int = 25,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        slope: float = 25.0,
+        neuron: Literal["lif", "snntorch"] = "lif",
+        trunk: str = "reference",
+        width: int | None = None,
+        depth: int | None = None,
+        shortcut: str | None = None,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        image_size: int = 32,
+    ) -> None:
+        if neuron not in ("lif", "snntorch"):
+            raise ValueError(f"neuron must be lif or snntorch, got {neuron!r}")
+
+        def make_neuron() -> nn.Module:
+            if neuron == "lif":
+                return LIF(beta, threshold, slope)
+            # In double precision, lest a double network compute with float's 0.9.
+            decay, level = (torch.tensor(c, dtype=torch.float64) for c in (beta, threshold))
+            surrogate = snntorch.surrogate.fast_sigmoid(slope)
+            leaky: nn.Module = snntorch.Leaky(decay, level, surrogate, init_hidden=True)
+            return leaky
+
+        super().__init__(
+            make_trunk(trunk, width, depth, shortcut),
+            norm,
+            make_neuron,
+            num_steps=num_steps,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+        )
+        self.num_steps = num_steps
+        self.neuron = neuron
+        self.readout = LeakyReadout(beta)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W) or sequences (N, T, C, H, W)."""
+        if x.dim() == 5 and x.shape[1] != self.num_steps:
+            raise ValueError(
+                f"sequences must be (N, T, C, H, W) with T = num_steps = {self.num_steps}, "
+                f"got {tuple(x.shape)}"
+            )
+        x_TNCHW = x.transpose(0, 1) if x.dim() == 5 else x.unsqueeze(0)
+        step_by_step = self.neuron == "snntorch"
+        outputs_TNK = (self._step_by_step if step_by_step else self._at_once)(x_TNCHW)
+        logits_NK: Tensor = self.readout(outputs_TNK)
+        return logits_NK
+
+    def _step_by_step(self, x_TNCHW: Tensor) -> Tensor:
+        """All layers at one time step before the next step, as snnTorch's tutorials do."""
+        for neuron in self.neurons.values():
+            assert isinstance(neuron, snntorch.Leaky)
+            neuron.reset_mem()
+        each = range(self.num_steps)
+        return torch.stack([self._at_one_step(x_TNCHW[t % len(x_TNCHW)], t) for t in each])
+
+    def _at_once(self, x_TNCHW: Tensor) -> Tensor:
+        """Each layer over a stretch of time steps before the next layer."""
+        layer, states = self.trunk.layers[0], {name: State() for name in self.neurons}
+        constant = None
+        if len(x_TNCHW) == 1 and not isinstance(
+            self.convolutions[layer.name], ConvolutionOfEachStep
+        ):
+            # So is the first convolution: one step stands for all.
+            constant = self._currents(layer, x_TNCHW, slice(0, 1))
+        outputs = []
+        for steps in self._stretches(x_TNCHW):
+            currents_TNCHW = constant
+            if currents_TNCHW is None:
+                of_stretch = x_TNCHW if len(x_TNCHW) == 1 else x_TNCHW[steps]
+                currents_TNCHW = self._currents(layer, of_stretch, steps)
+            outputs.append(self._stretch(currents_TNCHW, steps, states))
+        return torch.cat(outputs)
+
+    def _stretches(self, x_TNCHW: Tensor) -> list[slice]:
+        """The time steps in stretches of about equal length."""
+        norm = self.norms[self.trunk.layers[0].name]
+        # A user's own norm is promised whole sequences.
+        in_parts = isinstance(norm, nn.Identity) or place_of(norm) == "weights" or _folds(norm)
+        if not in_parts or getattr(norm, "whole_sequence", False):
+            return stretches(self.num_steps, 1)
+        images, _, height, width = x_TNCHW.shape[1:]
+        values = self.num_steps * images * self.trunk.layers[0].channels * height * width
+        number = -(-values // (_VALUES_AT_ONCE_GPU if x_TNCHW.is_cuda else _VALUES_AT_ONCE))
+        return stretches(self.num_steps, min(number, self.num_steps))
+
+    def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
+        """The classifier's output (T, N, K) at some time steps, after the first convolution."""
+        early = steps.stop <= self.num_steps - _STEPS_KEPT
+        outputs = Outputs(self.trunk)
+        for layer in self.trunk.layers:
+            less_kept: AbstractContextManager[Any] = nullcontext()
+            if layer.source is not None:
+                spikes_TNCHW = outputs.take((layer.source, "spikes"))
+                packed = PackedSpikes(
+                    spikes_TNCHW, levels=4 if layer.source in self.trunk.pooled else 1
+                )
+                with packed.as_bytes():
+                    x_TNCHW = self._currents(layer, spikes_TNCHW, steps)
+                del spikes_TNCHW  # its memory
+                if early and layer.cheap:
+                    less_kept = made_anew(x_TNCHW, partial(self._again, layer, packed, steps))
+            with less_kept:
+                x_TNCHW = self._fire(layer, x_TNCHW, steps, states, outputs)
+        features_TNF = self._features(x_TNCHW)
+        if self.hidden is not None:
+            features_TNF = self.neurons["hidden"](self.hidden(features_TNF), state=states["hidden"])
+        outputs_TNK: Tensor = self.classifier(features_TNF)
+        return outputs_TNK
+
+    def _currents(self, layer: Layer, x_TNCHW: Tensor, steps: slice, again: bool = False) -> Tensor:
+        """What a layer's convolution makes of every image of these time steps."""
+        convolution = self.convolutions[layer.name]
+        if isinstance(convolution, ConvolutionOfEachStep):
+            of_steps: Tensor = convolution(x_TNCHW, steps)
+            return of_steps
+        if layer.source is not None:
+            y_NCHW = self._convolved(layer, x_TNCHW.flatten(0, 1), again)
+        else:
+            ordered = x_TNCHW.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+            y_NCHW = self._convolved(layer, ordered).contiguous(memory_format=torch.channels_last)
+        y_TNCHW: Tensor = y_NCHW.unflatten(0, x_TNCHW.shape[:2])
+        return y_TNCHW
+
+    def _again(self, layer: Layer, packed: PackedSpikes, steps: slice) -> Tensor:
+        """What the convolution made of these spikes."""
+        return self._currents(layer, packed.again(), steps, again=True)
+
+    def _fire(
+        self,
+        layer: Layer,
+        x_TNCHW: Tensor,
+        steps: slice,
+        states: dict[str, State],
+        outputs: Outputs,
+    ) -> Tensor:
+        """Normalize, add, fire, and pool where a pool follows."""
+        norm, standardization = self.norms[layer.name], None
+        num_steps = steps.stop - steps.start
+        if place_of(norm) == "currents" and not isinstance(norm, nn.Identity):
+            if _folds(norm):
+                standardization = norm.standardization(x_TNCHW, steps)
+            else:
+                x_TNCHW = norm(x_TNCHW.expand(num_steps, -1, -1, -1, -1))
+        if standardization is not None and self.trunk.takes_currents(layer):
+            x_TNCHW = standardized(x_TNCHW.expand(num_steps, -1, -1, -1, -1), standardization)
+            standardization = None
+        x_TNCHW = outputs.added(layer, "currents", x_TNCHW)
+        outputs.put(layer, "currents", x_TNCHW)
+        if not layer.fires:
+            return x_TNCHW
+        spikes_TNCHW: Tensor = self.neurons[layer.name](
+            x_TNCHW,
+            standardization,
+            num_steps=num_steps,
+            pool=layer.pool,
+            state=states[layer.name],
+        )
+        spikes_TNCHW = outputs.added(layer, "spikes", spikes_TNCHW)
+        outputs.put(layer, "spikes", spikes_TNCHW)
+        return spikes_TNCHW
+
+
+def _folds(norm: nn.Module) -> TypeGuard[_Folding]:
+    """Whether the neurons can do what the norm does; not where a subclass does it its own way."""
+    owners = type(norm).__mro__
+    forward, standardization = (
+        next((owner for owner in owners if name in vars(owner)), None)
+        for name in ("forward", "standardization")
+    )
+    return standardization is not None and issubclass(standardization, forward or object)

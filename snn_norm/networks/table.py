@@ -1,0 +1,249 @@
+"""Every trunk that a configuration may name, as data; imports no torch.
+
+A trunk is a list of layers, each a convolution, a norm and neurons. The artificial and the spiking
+network run the same list, so that only the neuron differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from snn_norm.references import not_among
+
+__all__ = [
+    "INITS",
+    "SHORTCUTS",
+    "TRUNKS",
+    "Addition",
+    "Layer",
+    "Output",
+    "Trunk",
+    "check_trunk",
+    "make_trunk",
+]
+
+Kind: TypeAlias = Literal["currents", "spikes"]
+"""What goes into a layer's neurons, and what comes out; of an artificial network, activations."""
+
+Output: TypeAlias = tuple[str, Kind]
+"""Currents or spikes of the layer of this name."""
+
+INITS = ("default", "kaiming", "fluctuation", "activity")
+"""Initial weights; see :mod:`snn_norm.networks.initialization`."""
+
+SHORTCUTS = ("none", "spike", "membrane")
+"""Of trunk resnet; see :func:`_resnet`."""
+
+_Shortcut: TypeAlias = Literal["none", "spike", "membrane", "current"]
+"""And of resnet19: the spikes that enter a block, added to the currents of its second layer."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A shortcut: an earlier output, added to a layer's currents or to its spikes."""
+
+    output: Output
+    to: Kind
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution, a norm, and neurons.
+
+    Args:
+        name: in the ``state_dict`` and the metrics.
+        source: the layer whose spikes it takes; None for the image.
+        channels: that it puts out.
+        kernel, stride: of the convolution, which is padded to keep the size at stride 1.
+        fires: whether neurons follow; a projection that is added to currents has none.
+        adds: its shortcut.
+        pool: average the spikes over 2x2 squares.
+        cheap: to be computed a second time rather than kept where time steps are many.
+    """
+
+    name: str
+    source: str | None
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    fires: bool = True
+    adds: Addition | None = None
+    pool: bool = False
+    cheap: bool = False
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A network up to its classifier.
+
+    Args:
+        layers: each after those whose outputs it takes.
+        hidden: neurons of a fully connected layer before the classifier; None for no such layer.
+        average: whether what the last layer puts out is averaged over H and W, not flattened.
+    """
+
+    layers: tuple[Layer, ...]
+    hidden: int | None
+    average: bool = False
+
+    @cached_property
+    def uses(self) -> Counter[Output]:
+        """How many layers take each output."""
+        sources: list[Output] = [(layer.source, "spikes") for layer in self.layers if layer.source]
+        return Counter(sources + [layer.adds.output for layer in self.layers if layer.adds])
+
+    def takes_currents(self, layer: Layer) -> bool:
+        """Whether something but its neurons takes part in a layer's currents, or takes them."""
+        added = layer.adds is not None and layer.adds.to == "currents"
+        return added or not layer.fires or self.uses[layer.name, "currents"] > 0
+
+    @cached_property
+    def pooled(self) -> set[str | None]:
+        """The layers whose spikes are averaged over squares."""
+        return {layer.name for layer in self.layers if layer.pool}
+
+
+_POOL = "pool"
+
+
+def _in_sequence(channels: Sequence[int | str], hidden: int) -> Trunk:
+    layers: list[Layer] = []
+    for index, width in enumerate(channels):
+        if isinstance(width, str):
+            continue
+        name, source = f"conv{len(layers) + 1}", f"conv{len(layers)}" if layers else None
+        # The second and third put out most of all values for a small part of the arithmetic.
+        cheap = name in ("conv2", "conv3")
+        pool = channels[index + 1] == _POOL
+        layers.append(Layer(name, source, width, pool=pool, cheap=cheap))
+    return Trunk(tuple(layers), hidden)
+
+
+def _reference(width: int) -> Trunk:
+    w = width
+    channels = (w, w, _POOL, 2 * w, 2 * w, _POOL, 4 * w, 4 * w, _POOL)
+    return _in_sequence(channels, 256)
+
+
+def _vgg9(width: int) -> Trunk:
+    """The network of BNTT's paper (https://arxiv.org/abs/2010.01729) at width 64."""
+    w = width
+    channels = (w, w, _POOL, 2 * w, 2 * w, _POOL, 4 * w, 4 * w, 4 * w, _POOL)
+    return _in_sequence(channels, 16 * w)
+
+
+def _residual(
+    width: int, blocks: tuple[int, ...], shortcut: _Shortcut, hidden: int | None
+) -> Trunk:
+    """A first convolution, then stages of blocks, each stage at half the size of the last."""
+    layers = [Layer("conv1", None, width)]
+    for stage, number in enumerate(blocks):
+        for block in range(number):
+            name = f"stage{stage + 1}_block{block + 1}"
+            stride = 2 if stage and not block else 1
+            layers += _block(name, layers[-1], width * 2**stage, stride, shortcut)
+    return Trunk(tuple(layers), hidden, average=True)
+
+
+def _block(
+    name: str, before: Layer, channels: int, stride: int, shortcut: _Shortcut
+) -> list[Layer]:
+    first = Layer(f"{name}_conv1", before.name, channels, stride=stride)
+    if shortcut == "none":
+        return [first, Layer(f"{name}_conv2", first.name, channels)]
+    to: Kind = "spikes" if shortcut == "spike" else "currents"
+    output: Output = (before.name, "currents" if shortcut == "membrane" else "spikes")
+    projections = []
+    if stride > 1:
+        projection = f"{name}_shortcut"
+        fires = shortcut == "spike"
+        projections = [Layer(projection, before.name, channels, 1, stride, fires)]
+        output = (projection, to)
+    second = Layer(f"{name}_conv2", first.name, channels, adds=Addition(output, to))
+    return [*projections, first, second]
+
+
+def _resnet19(width: int) -> Trunk:
+    """The field's ResNet-19 (tdBN, https://arxiv.org/abs/2011.05280) at width 128.
+
+    Its shortcuts end before the neurons, as in He's first networks.
+    """
+    return _residual(width, (3, 3, 2), "current", 2 * width)
+
+
+def _resnet(width: int, depth: int = 20, shortcut: _Shortcut = "membrane") -> Trunk:
+    """He's networks of 6n + 2 layers for small images (https://arxiv.org/abs/1512.03385).
+
+    Where the size is halved, a 1x1 convolution and a norm stand in the shortcut.
+
+    Args:
+        width: channels of the first stage; he has 16.
+        depth: 6n + 2, counted without shortcuts.
+        shortcut: ``none``; ``spike``: the spikes that enter a block are added to those that it
+            fires, as in SEW-ResNet (https://arxiv.org/abs/2102.04159); ``membrane``: the currents
+            are added, which thus go from block to block without passing neurons, as in MS-ResNet
+            (https://arxiv.org/abs/2112.08954). In an artificial network these are the sums of
+            activations, and the pre-activations of https://arxiv.org/abs/1603.05027.
+    """
+    return _residual(width, (depth // 6,) * 3, shortcut, None)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A trunk's maker and the width at which it was published."""
+
+    make: Callable[..., Trunk]
+    width: int
+
+
+TRUNKS = {
+    "reference": _Kind(_reference, 64),
+    "vgg9": _Kind(_vgg9, 64),
+    "resnet19": _Kind(_resnet19, 128),
+    "resnet": _Kind(_resnet, 16),
+}
+"""Trunks by name."""
+
+
+def make_trunk(
+    name: str, width: int | None = None, depth: int | None = None, shortcut: str | None = None
+) -> Trunk:
+    """Make a trunk from its name.
+
+    Args:
+        name: a key of :data:`TRUNKS`.
+        width: channels of the first convolution; None for those of the trunk's paper.
+        depth: of trunk resnet, 6n + 2; None for 20.
+        shortcut: of trunk resnet, one of :data:`SHORTCUTS`; None for membrane.
+
+    Raises:
+        ValueError: as :func:`check_trunk`.
+    """
+    check_trunk(name, depth, shortcut)
+    given = {"depth": depth, "shortcut": shortcut}
+    keys = {key: value for key, value in given.items() if value is not None}
+    return TRUNKS[name].make(width or TRUNKS[name].width, **keys)
+
+
+def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:
+    """Refuse a wrong name, and keys of another trunk.
+
+    Raises:
+        ValueError: its message begins with the key that is wrong.
+    """
+    if name not in TRUNKS:
+        raise ValueError(f"trunk {not_among(TRUNKS, name)}")
+    for key, value in (("depth", depth), ("shortcut", shortcut)):
+        if value is not None and name != "resnet":
+            raise ValueError(
+                f"{key} belongs to the trunk resnet; trunk is {name!r}: "
+                f"take {key} out, or set trunk to resnet"
+            )
+    if depth is not None and (depth % 6 != 2 or not 8 <= depth <= 110):
+        raise ValueError(f"depth must be 6n + 2 from 8 to 110, such as 20, got {depth}")
+    if shortcut is not None and shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut {not_among(SHORTCUTS, shortcut)}")

@@ -1,0 +1,118 @@
+"""What both networks are made of: a trunk of convolutions and norms, and a classifier.
+
+Shapes: N images, C channels, T time steps, H height, W width, K classes, F features. Sequences are
+named (T, N, C, H, W) but lie in memory as (T, N, H, W, C), the order in which convolutions are
+fastest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from snn_norm.networks.layers import Outputs
+from snn_norm.networks.table import Layer, Trunk
+from snn_norm.norms.make import make_norm
+
+__all__ = ["TrunkNetwork", "place_of"]
+
+
+class TrunkNetwork(nn.Module):
+    """A trunk and a classifier.
+
+    A norm follows each convolution (which then has no bias), a neuron each norm and the hidden
+    layer. Layers are named as the trunk names them, and hidden.
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        norm: str,
+        make_neuron: Callable[[], nn.Module],
+        *,
+        num_steps: int | None,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+    ) -> None:
+        super().__init__()
+        if image_size < 8:
+            raise ValueError(f"image_size must be at least 8 (three 2x2 pools), got {image_size}")
+        self.trunk = trunk
+        self.convolutions = nn.ModuleDict()
+        self.norms = nn.ModuleDict()
+        self.neurons = nn.ModuleDict()
+        shapes: dict[str | None, tuple[int, int]] = {None: (in_channels, image_size)}
+        for layer in trunk.layers:
+            channels, size = shapes[layer.source]
+            convolution = nn.Conv2d(
+                channels,
+                layer.channels,
+                layer.kernel,
+                layer.stride,
+                layer.kernel // 2,
+                bias=norm == "none",
+            )
+            self.convolutions[layer.name] = convolution
+            self.norms[layer.name] = make_norm(norm, layer.channels, num_steps)
+            if place_of(self.norms[layer.name]) == "weights":  # which shifts nothing
+                convolution.bias = nn.Parameter(torch.zeros(layer.channels))
+            if layer.fires:
+                self.neurons[layer.name] = make_neuron()
+            size = -(-size // layer.stride) // (2 if layer.pool else 1)
+            shapes[layer.name] = (layer.channels, size)
+        channels, size = shapes[trunk.layers[-1].name]
+        features = channels if trunk.average else channels * size**2
+        self.hidden = None
+        if trunk.hidden is not None:
+            self.hidden = nn.Linear(features, trunk.hidden)
+            self.neurons["hidden"] = make_neuron()
+        self.classifier = nn.Linear(trunk.hidden or features, num_classes)
+
+    def _at_one_step(self, x_NCHW: Tensor, *t: int) -> Tensor:
+        """The classifier's output (N, K), at a time step where there are any."""
+        outputs = Outputs(self.trunk)
+        for layer in self.trunk.layers:
+            source = x_NCHW if layer.source is None else outputs.take((layer.source, "spikes"))
+            y, norm = self._convolved(layer, source), self.norms[layer.name]
+            if place_of(norm) == "currents" and not isinstance(norm, nn.Identity):
+                y = norm(y, *t)
+            y = outputs.added(layer, "currents", y)
+            outputs.put(layer, "currents", y)
+            if not layer.fires:
+                continue
+            # snnTorch's surrogate makes every spike a float32.
+            y = outputs.added(layer, "spikes", self.neurons[layer.name](y).to(x_NCHW.dtype))
+            if layer.pool:
+                y = F.avg_pool2d(y, 2)
+            outputs.put(layer, "spikes", y)
+        features_NF = self._features(y)
+        if self.hidden is not None:
+            features_NF = self.neurons["hidden"](self.hidden(features_NF)).to(x_NCHW.dtype)
+        outputs_NK: Tensor = self.classifier(features_NF)
+        return outputs_NK
+
+    def _convolved(self, layer: Layer, x_NCHW: Tensor, again: bool = False) -> Tensor:
+        """Currents of a layer before its norm; ``again``, without what hooks would add."""
+        convolution, norm = self.convolutions[layer.name], self.norms[layer.name]
+        if place_of(norm) == "weights":
+            assert isinstance(convolution, nn.Conv2d)
+            standardize: Callable[[Tensor], Tensor] = norm.standardize  # type: ignore[assignment]
+            weight = standardize(convolution.weight)
+            bias, stride, padding = convolution.bias, layer.stride, layer.kernel // 2
+            return F.conv2d(x_NCHW, weight, bias, stride, padding)
+        y_NCHW: Tensor = (convolution.forward if again else convolution)(x_NCHW)
+        return y_NCHW
+
+    def _features(self, x: Tensor) -> Tensor:
+        """(N, F) or (T, N, F) of what the last layer puts out."""
+        return x.mean((-2, -1)) if self.trunk.average else x.flatten(-3)
+
+
+def place_of(norm: nn.Module) -> str:
+    """Where a norm sits: on the currents, as a user's own does, the membrane or the weights."""
+    place: str = getattr(norm, "place", "currents")
+    return place

@@ -1,0 +1,95 @@
+"""Gradient checkpointing: a pass that is computed again must not move statistics again.
+
+``torch.utils.checkpoint`` runs a layer a second time, in the backward pass. Layers that normalize
+by moving statistics then have to give what they gave the first time, although these statistics have
+moved since; so each layer remembers its last passes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Passes", "recomputing"]
+
+Pair = tuple[Tensor, Tensor]
+
+_REMEMBERED = 16
+"""Passes of a time step, or of a stretch of them: as many micro-batches may wait for gradients."""
+
+
+def recomputing() -> bool:
+    """Whether this is the backward pass, in which layers run only to be computed again."""
+    if torch.compiler.is_compiling():
+        return False
+    task: int = torch._C._current_graph_task_id()
+    return task != -1
+
+
+@dataclass
+class _Pass:
+    """A batch's mean and variance, and what was made of them: (2, …) each."""
+
+    statistics: Tensor
+    result: Tensor
+    recomputed: bool = False
+
+
+class Passes:
+    """A layer's last passes in training; a copy of the layer, or a pickle of it, has none."""
+
+    def __init__(self) -> None:
+        self._of: dict[object, deque[_Pass]] = {}
+
+    def __reduce__(self) -> tuple[type[Passes], tuple[()]]:
+        return Passes, ()
+
+    def remember(self, key: object, statistics: Pair, result: Pair) -> None:
+        """Remember what a pass made of a batch's mean and variance.
+
+        Args:
+            key: which of the layer's statistics it moved.
+        """
+        if not torch.compiler.is_compiling():
+            passes = self._of.setdefault(key, deque(maxlen=_REMEMBERED))
+            passes.append(_Pass(torch.stack(statistics), torch.stack(result)))
+
+    def again(self, key: object, statistics: Pair) -> Pair:
+        """What the pass that is now computed again made of the same mean and variance.
+
+        Raises:
+            RuntimeError: no pass can be meant, or more than one.
+        """
+        passes = list(self._of.get(key, ()))
+        same = _same(torch.stack(statistics), [p.statistics for p in passes])
+        found = list(itertools.compress(passes, same))
+        found = [p for p in found if not p.recomputed] or found
+        if not found:
+            raise RuntimeError(
+                "a checkpointed pass is computed again, but its batch statistics are none of the "
+                f"last {_REMEMBERED} passes'; let fewer micro-batches wait for their gradients, or "
+                "leave the normalization out of the checkpoint"
+            )
+        newest = found[-1]
+        if not all(_same(newest.result, [p.result for p in found])):
+            raise RuntimeError(
+                "a checkpointed pass is computed again, and several passes had the same batch "
+                "statistics, normalized by different moving ones; leave the normalization out of "
+                "the checkpoint"
+            )
+        newest.recomputed = True
+        r, d = newest.result
+        return r, d
+
+
+def _same(wanted: Tensor, others: list[Tensor]) -> list[bool]:
+    """Which of the others are the same to the last bit."""
+    if not others:
+        return []
+    each = torch.stack(others)
+    same: list[bool] = torch.isclose(each, wanted, 0, 0, equal_nan=True).flatten(1).all(1).tolist()
+    return same
