@@ -5,11 +5,14 @@ One definition serves the library, ``python -m snn_norm.train`` and a sweep's sp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from snn_norm.data.table import DATASETS
+from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
+from snn_norm.references import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
 
@@ -51,6 +54,23 @@ def _compile(value: Any) -> Any:
 
 
 _Compile = Annotated[Literal["auto"] | bool, BeforeValidator(_compile)]
+
+
+def _one_of(known: Iterable[str]) -> AfterValidator:
+    """Accept these names alone."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(not_among(known, name))
+        return name
+
+    return AfterValidator(check)
+
+
+def _depth(depth: int) -> int:
+    check_depth(depth)
+    return depth
+
 
 SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
 """Keys of the spiking network alone, with their defaults."""
@@ -104,8 +124,23 @@ class RunConfig(BaseModel):
         "0: the test set selects it",
     )
 
+    trunk: Annotated[str, _one_of(TRUNKS)] | None = Field(
+        None, description=f"{', '.join(TRUNKS)}; default reference"
+    )
+    depth: Annotated[int, AfterValidator(_depth)] | None = Field(
+        None, description="of trunk resnet, 6n + 2; default 20"
+    )
+    shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = Field(
+        None, description=f"of trunk resnet: {', '.join(SHORTCUTS)}; default membrane"
+    )
+    init: Annotated[str, _one_of(INITS)] | None = Field(
+        None, description=f"initial weights: {', '.join(INITS)}; default default"
+    )
     width: int | None = Field(
-        None, ge=1, description="channels of the first convolution; default 64"
+        None,
+        ge=1,
+        description="channels of the first convolution; default "
+        + ", ".join(f"{trunk.width} of {name}" for name, trunk in TRUNKS.items()),
     )
     image_size: int | None = Field(
         None, ge=8, description="height and width in pixels; default: the data set's own"
@@ -123,7 +158,11 @@ class RunConfig(BaseModel):
             return values
         filled = {key: value for key, value in values.items() if value is not None}
         if filled.get("architecture") in ("ann", "snn"):
-            filled.setdefault("width", 64)
+            filled = {"trunk": "reference", "init": "default", **filled}
+            if filled["trunk"] == "resnet":
+                filled = {"depth": 20, "shortcut": "membrane", **filled}
+            if isinstance(filled["trunk"], str) and filled["trunk"] in TRUNKS:
+                filled.setdefault("width", TRUNKS[filled["trunk"]].width)
         if filled.get("architecture") == "snn":
             filled = {**SPIKING_KEYS, **filled}
         if filled.get("optimizer") == "sgd":
@@ -145,6 +184,10 @@ class RunConfig(BaseModel):
                         f"{key} belongs to the spiking network; architecture is 'ann': "
                         f"take {key} out, or set architecture to snn"
                     )
+        if self.trunk is not None:
+            check_trunk(self.trunk, self.depth, self.shortcut)
+        if self.init is not None and self.architecture in ("ann", "snn"):
+            check_init(self.init, spiking=self.architecture == "snn")
         if self.momentum is not None and self.optimizer != "sgd":
             raise ValueError(
                 f"momentum belongs to the optimizer sgd; optimizer is {self.optimizer!r}: "
@@ -167,7 +210,7 @@ class RunConfig(BaseModel):
         return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
 
 
-MODEL_KEYS = ("width", "image_size", *SPIKING_KEYS)
+MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)
 """Keys that shape the network; the other optional ones are training keys."""
 
 TRAINING_KEYS = (

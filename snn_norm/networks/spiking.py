@@ -10,9 +10,10 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_norm.networks.initialization import initialize
 from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardized
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
-from snn_norm.networks.table import Layer, make_trunk
+from snn_norm.networks.table import Layer, check_init, make_trunk
 from snn_norm.networks.trunk import TrunkNetwork, place_of
 from snn_norm.neurons.layers import LIF, LeakyReadout, State
 from snn_norm.neurons.recurrence import Standardization, stretches
@@ -57,6 +58,8 @@ class SNNCNN(TrunkNetwork):
         depth: of trunk resnet, 6n + 2; default 20.
         shortcut: of trunk resnet: none, spike (sums of spikes) or membrane (sums of currents, the
             default).
+        init: default (PyTorch's weights), kaiming, fluctuation or activity; see
+            :mod:`snn_norm.networks.initialization`.
         in_channels: channels of an image.
         num_classes: K, the number of classes.
         image_size: height and width in pixels, at least 8.
@@ -81,6 +84,7 @@ class SNNCNN(TrunkNetwork):
         width: int | None = None,
         depth: int | None = None,
         shortcut: str | None = None,
+        init: str = "default",
         in_channels: int = 3,
         num_classes: int = 10,
         image_size: int = 32,
@@ -106,6 +110,8 @@ class SNNCNN(TrunkNetwork):
             num_classes=num_classes,
             image_size=image_size,
         )
+        check_init(init, spiking=True)
+        initialize(self, init, num_steps=num_steps, beta=beta, threshold=threshold)
         self.num_steps = num_steps
         self.neuron = neuron
         self.readout = LeakyReadout(beta)

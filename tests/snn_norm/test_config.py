@@ -34,6 +34,8 @@ def test_what_an_artificial_network_records() -> None:
         "precision": "float32",
         "compile": "auto",
         "validation_fraction": 0.0,
+        "trunk": "reference",
+        "init": "default",
         "width": 64,
         "image_size": 16,
     }
@@ -72,6 +74,10 @@ BAD: dict[str, list[Any]] = {
     "compile": ["yes", "on", 1, 0.0, [True]],
     "stop_when_collapsed_after": [0, 1.5, True],
     "validation_fraction": [-0.1, 0.6, 1, float("nan"), "10 %", True],
+    "trunk": ["vgg", 9],
+    "depth": [18, 2, 200, 20.0, True],
+    "shortcut": ["spikes", 1],
+    "init": ["kaming", 0],
     "width": [0, 16.0, True],
     "image_size": [7, 16.0, True],
     "num_steps": [0, 2.5, True],
@@ -87,7 +93,7 @@ def test_every_key_is_tried_with_bad_values() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in BAD.items() for v in values])
 def test_a_bad_value_is_refused_by_the_name_of_its_key(key: str, value: Any) -> None:
-    base = {**SNN, "optimizer": "sgd"}
+    base = {**SNN, "optimizer": "sgd", "trunk": "resnet"}
     config(base)  # everything else is right
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the errors are looked at below
         config(base, **{key: value})
@@ -151,6 +157,46 @@ def test_a_spiking_key_is_refused_for_an_artificial_network(key: str) -> None:
 def test_a_network_of_ones_own_takes_the_spiking_keys_it_is_given() -> None:
     own = config(architecture="mine:network", num_steps=4)
     assert own.given().keys() & SPIKING_KEYS.keys() == {"num_steps"}
+
+
+@pytest.mark.parametrize(
+    ("trunk", "given"),
+    [
+        ("reference", {"width": 64}),
+        ("vgg9", {"width": 64}),
+        ("resnet19", {"width": 128}),
+        ("resnet", {"width": 16, "depth": 20, "shortcut": "membrane"}),
+    ],
+)
+@pytest.mark.parametrize("base", [ANN, SNN], ids=["ann", "snn"])
+def test_the_trunk_decides_width_and_depth(
+    base: dict[str, Any], trunk: str, given: dict[str, Any]
+) -> None:
+    keys = {"trunk", "width", "depth", "shortcut"}
+    found = config(base, trunk=trunk).given()
+    assert {key: found[key] for key in keys & found.keys()} == {"trunk": trunk, **given}
+    assert config(base, trunk=trunk, width=8).width == 8
+
+
+@pytest.mark.parametrize("trunk", [None, "reference", "vgg9", "resnet19"])
+@pytest.mark.parametrize(("key", "value"), [("depth", 20), ("shortcut", "spike")])
+def test_depth_and_shortcut_are_of_resnet(trunk: str | None, key: str, value: Any) -> None:
+    assert getattr(config(trunk="resnet", **{key: value}), key) == value
+    with pytest.raises(ValueError, match=f"{key} belongs to the trunk resnet.*take {key} out"):
+        config(trunk=trunk, **{key: value})
+
+
+def test_a_start_from_spikes_is_of_a_spiking_network() -> None:
+    assert config(init="kaiming").init == "kaiming"
+    for init in ("fluctuation", "activity"):
+        assert config(SNN, init=init).init == init
+        with pytest.raises(ValueError, match="init of an artificial network must be one of"):
+            config(init=init)
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"one of reference, vgg9, .*did you mean 'resnet19'"):
+        config(trunk="resnet-19")
 
 
 def test_momentum_is_of_sgd() -> None:
