@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from snn_norm.neurons.recurrence import Standardization
+from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.batch_statistics import (
     Moving,
     check_enough_values,
