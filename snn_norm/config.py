@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
+from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
 from snn_norm.references import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
@@ -72,7 +73,15 @@ def _depth(depth: int) -> int:
     return depth
 
 
-SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
+SPIKING_KEYS: dict[str, Any] = {
+    "num_steps": 25,
+    "neuron": "lif",
+    "reset": "subtract",
+    "surrogate": "fast_sigmoid",
+    "beta": 0.9,
+    "threshold": 1.0,
+    "slope": SURROGATES["fast_sigmoid"],
+}
 """Keys of the spiking network alone, with their defaults."""
 
 
@@ -146,9 +155,25 @@ class RunConfig(BaseModel):
         None, ge=8, description="height and width in pixels; default: the data set's own"
     )
     num_steps: int | None = Field(None, ge=1, description="time steps T; default 25")
-    beta: _Number | None = Field(None, ge=0, le=1, description="membrane decay a step; default 0.9")
+    neuron: Annotated[str, _one_of(NEURONS)] | None = Field(
+        None, description=f"{', '.join(NEURONS)}; default lif"
+    )
+    reset: Annotated[str, _one_of(RESETS)] | None = Field(
+        None, description=f"of the membrane after a spike: {', '.join(RESETS)}; default subtract"
+    )
+    surrogate: Annotated[str, _one_of(SURROGATES)] | None = Field(
+        None, description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid"
+    )
+    beta: _Number | None = Field(
+        None, ge=0, le=1, description="membrane decay a step, but of neuron if; default 0.9"
+    )
     threshold: _Number | None = Field(None, gt=0, description="firing threshold; default 1")
-    slope: _Number | None = Field(None, gt=0, description="of the fast sigmoid; default 25")
+    slope: _Number | None = Field(
+        None,
+        gt=0,
+        description="of the surrogate; default "
+        + ", ".join(f"{slope:g} of {name}" for name, slope in SURROGATES.items()),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -164,7 +189,7 @@ class RunConfig(BaseModel):
             if isinstance(filled["trunk"], str) and filled["trunk"] in TRUNKS:
                 filled.setdefault("width", TRUNKS[filled["trunk"]].width)
         if filled.get("architecture") == "snn":
-            filled = {**SPIKING_KEYS, **filled}
+            filled = {**SPIKING_KEYS, **_instead_of_spiking_keys(filled), **filled}
         if filled.get("optimizer") == "sgd":
             filled.setdefault("momentum", 0.9)
         if isinstance(dataset := filled.get("dataset"), str):
@@ -184,6 +209,13 @@ class RunConfig(BaseModel):
                         f"{key} belongs to the spiking network; architecture is 'ann': "
                         f"take {key} out, or set architecture to snn"
                     )
+        if self.neuron == "if" and self.beta is not None:
+            raise ValueError(
+                "beta belongs to the neurons lif and plif; neuron if does not leak: "
+                "take beta out, or set neuron to lif"
+            )
+        if self.neuron == "plif" and self.beta in (0, 1):
+            raise ValueError(f"beta of neuron plif must be between 0 and 1, got {self.beta}")
         if self.trunk is not None:
             check_trunk(self.trunk, self.depth, self.shortcut)
         if self.init is not None and self.architecture in ("ann", "snn"):
@@ -208,6 +240,15 @@ class RunConfig(BaseModel):
         """The keys that apply to the network; image_size, if it is None, is the data set's own."""
         given = self.given()
         return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
+
+
+def _instead_of_spiking_keys(given: dict[str, Any]) -> dict[str, Any]:
+    """The defaults that depend on the neuron and its surrogate."""
+    instead: dict[str, Any] = {"beta": None} if given.get("neuron") == "if" else {}
+    surrogate = given.get("surrogate")
+    if isinstance(surrogate, str) and surrogate in SURROGATES:
+        instead["slope"] = SURROGATES[surrogate]
+    return instead
 
 
 MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)

@@ -19,12 +19,18 @@ _LATER_KEYS: Mapping[str, Any] = {
     "compile": "auto",
 }
 _LATER_KEYS_OF_OURS: Mapping[str, Any] = {"trunk": "reference", "init": "default"}
+_LATER_SPIKING_KEYS: Mapping[str, Any] = {
+    "neuron": "lif",
+    "reset": "subtract",
+    "surrogate": "fast_sigmoid",
+}
 
 
 def later_keys(architecture: str) -> Mapping[str, Any]:
     """Keys that came after trials had been recorded, each with the value that it then stood for."""
-    ours = architecture in ARCHITECTURES
-    return {**_LATER_KEYS, **_LATER_KEYS_OF_OURS} if ours else _LATER_KEYS
+    ours = _LATER_KEYS_OF_OURS if architecture in ARCHITECTURES else {}
+    spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
+    return {**_LATER_KEYS, **ours, **spiking}
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class ANNCNN(TrunkNetwork):
         super().__init__(
             make_trunk(trunk, width, depth, shortcut),
             norm,
-            nn.ReLU,
+            lambda _: nn.ReLU(),
             num_steps=None,
             in_channels=in_channels,
             num_classes=num_classes,

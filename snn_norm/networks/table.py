@@ -79,6 +79,11 @@ class Layer:
     pool: bool = False
     cheap: bool = False
 
+    @property
+    def is_summand(self) -> bool:
+        """Whether its currents are added to others before neurons."""
+        return not self.fires or (self.adds is not None and self.adds.to == "currents")
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -102,8 +107,7 @@ class Trunk:
 
     def takes_currents(self, layer: Layer) -> bool:
         """Whether something but its neurons takes part in a layer's currents, or takes them."""
-        added = layer.adds is not None and layer.adds.to == "currents"
-        return added or not layer.fires or self.uses[layer.name, "currents"] > 0
+        return layer.is_summand or self.uses[layer.name, "currents"] > 0
 
     @cached_property
     def pooled(self) -> set[str | None]:

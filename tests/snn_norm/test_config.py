@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from snn_norm.config import MODEL_KEYS, SPIKING_KEYS, TRAINING_KEYS, RunConfig
+from snn_norm.neurons.table import SURROGATES
 
 ANN: dict[str, Any] = {
     "architecture": "ann",
@@ -41,9 +42,12 @@ def test_what_an_artificial_network_records() -> None:
     }
 
 
-def test_a_spiking_network_has_four_keys_more() -> None:
-    more = config(SNN).given().keys() - config().given().keys()
-    assert more == set(SPIKING_KEYS) == {"num_steps", "beta", "threshold", "slope"}
+def test_a_spiking_network_has_seven_keys_more() -> None:
+    more = {key: config(SNN).given()[key] for key in config(SNN).given().keys() - config().given()}
+    assert more == SPIKING_KEYS == {
+        "num_steps": 25, "neuron": "lif", "reset": "subtract", "surrogate": "fast_sigmoid",
+        "beta": 0.9, "threshold": 1.0, "slope": 25.0,
+    }  # fmt: skip
     assert config(SNN).num_steps == 25
     assert config(SNN, num_steps=10).num_steps == 10
     assert config(SNN, num_steps=None).num_steps == 25
@@ -81,6 +85,9 @@ BAD: dict[str, list[Any]] = {
     "width": [0, 16.0, True],
     "image_size": [7, 16.0, True],
     "num_steps": [0, 2.5, True],
+    "neuron": ["snntorch", "LIF", 1],
+    "reset": ["none", False],
+    "surrogate": ["arctan", 2],
     "beta": [-0.1, 1.1, float("nan"), True],
     "threshold": [0, -1, float("inf"), True],
     "slope": [0, -25, True],
@@ -184,6 +191,23 @@ def test_depth_and_shortcut_are_of_resnet(trunk: str | None, key: str, value: An
     assert getattr(config(trunk="resnet", **{key: value}), key) == value
     with pytest.raises(ValueError, match=f"{key} belongs to the trunk resnet.*take {key} out"):
         config(trunk=trunk, **{key: value})
+
+
+@pytest.mark.parametrize("surrogate", ["fast_sigmoid", "atan", "triangle"])
+def test_the_surrogate_decides_the_slope(surrogate: str) -> None:
+    assert config(SNN, surrogate=surrogate).slope == SURROGATES[surrogate]
+    assert config(SNN, surrogate=surrogate, slope=3).slope == 3
+
+
+def test_beta_is_of_neurons_that_leak() -> None:
+    assert "beta" not in config(SNN, neuron="if").given()
+    assert config(SNN, neuron="plif").beta == 0.9
+    with pytest.raises(
+        ValueError, match=r"beta belongs to the neurons lif and plif.*take beta out"
+    ):
+        config(SNN, neuron="if", beta=0.5)
+    with pytest.raises(ValueError, match=r"beta of neuron plif must be between 0 and 1, got 1.0"):
+        config(SNN, neuron="plif", beta=1)
 
 
 def test_a_start_from_spikes_is_of_a_spiking_network() -> None:

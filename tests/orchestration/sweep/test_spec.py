@@ -122,6 +122,9 @@ def test_a_key_is_what_it_has_always_been(given: dict[str, Any], key: str) -> No
         ("validation_fraction", 0.0, 0.1),
         ("trunk", "reference", "vgg9"),
         ("init", "default", "activity"),
+        ("neuron", "lif", "plif"),
+        ("reset", "subtract", "zero"),
+        ("surrogate", "fast_sigmoid", "atan"),
     ],
 )
 def test_a_key_that_came_later_counts_only_where_it_differs(
