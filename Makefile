@@ -43,7 +43,7 @@ cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing snn-norm[$*] into .venv: this takes a minute or two"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
 	touch $@
 
 clean:
