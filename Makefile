@@ -2,20 +2,29 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test faults test-cluster lint secrets cluster clean
+.PHONY: sweep check test test-all faults test-cluster lint secrets cluster clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
 
-test: .venv/test lint  ## all tests, those of a file in one process; many wait, so four on two cores
-	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests of a file stay in one process, for what they share; many wait, so four on two cores.
+PYTEST := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+check: .venv/test lint  ## lint, types, and the tests of what decides without a server: a minute
+	$(BIN)/pytest --quiet tests/orchestration/sweep tests/orchestration/progress
+
+test: .venv/test lint  ## all tests but the slow ones, which docs/contributing.md lists
+	$(PYTEST) -m "not slow"
+
+test-all: test .venv/test-all  ## the slow ones too
+	$(PYTEST) -m slow
 
 faults: .venv/test  ## each fault in 20 rounds: some four hours on two cores; what they showed is kept in build/
 	mkdir -p build
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
 
-test-cluster: .venv/test  ## the composed cluster: needs Docker, takes half an hour
+test-cluster: .venv/test-all  ## the composed cluster: needs Docker, takes half an hour
 	$(BIN)/pytest tests/cluster --timeout 600
 
 lint: .venv/test
@@ -34,7 +43,7 @@ cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing snn-norm[$*] into .venv: this takes a minute or two"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
 	touch $@
 
 clean:

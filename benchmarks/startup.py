@@ -84,7 +84,7 @@ def _record(home: Path) -> None:
     from orchestration import SweepSpec
     from orchestration.record.client import connect
     from orchestration.record.spool import Spool
-    from orchestration.record.sweep_recorder import SweepBooks
+    from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.record.trial_recorder import Recorder, TrialRecord
     from orchestration.store.open import sweep_storage
 
@@ -92,7 +92,7 @@ def _record(home: Path) -> None:
     with tracking_server(settings) as uri:
         spec = SweepSpec.load(home.parent / "small.yaml")
         storage = sweep_storage(settings, spec.name)
-        books = SweepBooks(connect(uri), spec.name, storage)
+        books = SweepRecorder(connect(uri), spec.name, storage)
         books.open(spec)
         for trial in spec.trials():
             record = TrialRecord(

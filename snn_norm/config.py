@@ -5,11 +5,15 @@ One definition serves the library, ``python -m snn_norm.train`` and a sweep's sp
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from snn_norm.data.table import DATASETS
+from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
+from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
+from snn_norm.references import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
 
@@ -52,7 +56,32 @@ def _compile(value: Any) -> Any:
 
 _Compile = Annotated[Literal["auto"] | bool, BeforeValidator(_compile)]
 
-SPIKING_KEYS: dict[str, Any] = {"num_steps": 25, "beta": 0.9, "threshold": 1.0, "slope": 25.0}
+
+def _one_of(known: Iterable[str]) -> AfterValidator:
+    """Accept these names alone."""
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(not_among(known, name))
+        return name
+
+    return AfterValidator(check)
+
+
+def _depth(depth: int) -> int:
+    check_depth(depth)
+    return depth
+
+
+SPIKING_KEYS: dict[str, Any] = {
+    "num_steps": 25,
+    "neuron": "lif",
+    "reset": "subtract",
+    "surrogate": "fast_sigmoid",
+    "beta": 0.9,
+    "threshold": 1.0,
+    "slope": SURROGATES["fast_sigmoid"],
+}
 """Keys of the spiking network alone, with their defaults."""
 
 
@@ -104,16 +133,47 @@ class RunConfig(BaseModel):
         "0: the test set selects it",
     )
 
+    trunk: Annotated[str, _one_of(TRUNKS)] | None = Field(
+        None, description=f"{', '.join(TRUNKS)}; default reference"
+    )
+    depth: Annotated[int, AfterValidator(_depth)] | None = Field(
+        None, description="of trunk resnet, 6n + 2; default 20"
+    )
+    shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = Field(
+        None, description=f"of trunk resnet: {', '.join(SHORTCUTS)}; default membrane"
+    )
+    init: Annotated[str, _one_of(INITS)] | None = Field(
+        None, description=f"initial weights: {', '.join(INITS)}; default default"
+    )
     width: int | None = Field(
-        None, ge=1, description="channels of the first convolution; default 64"
+        None,
+        ge=1,
+        description="channels of the first convolution; default "
+        + ", ".join(f"{trunk.width} of {name}" for name, trunk in TRUNKS.items()),
     )
     image_size: int | None = Field(
         None, ge=8, description="height and width in pixels; default: the data set's own"
     )
     num_steps: int | None = Field(None, ge=1, description="time steps T; default 25")
-    beta: _Number | None = Field(None, ge=0, le=1, description="membrane decay a step; default 0.9")
+    neuron: Annotated[str, _one_of(NEURONS)] | None = Field(
+        None, description=f"{', '.join(NEURONS)}; default lif"
+    )
+    reset: Annotated[str, _one_of(RESETS)] | None = Field(
+        None, description=f"of the membrane after a spike: {', '.join(RESETS)}; default subtract"
+    )
+    surrogate: Annotated[str, _one_of(SURROGATES)] | None = Field(
+        None, description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid"
+    )
+    beta: _Number | None = Field(
+        None, ge=0, le=1, description="membrane decay a step, but of neuron if; default 0.9"
+    )
     threshold: _Number | None = Field(None, gt=0, description="firing threshold; default 1")
-    slope: _Number | None = Field(None, gt=0, description="of the fast sigmoid; default 25")
+    slope: _Number | None = Field(
+        None,
+        gt=0,
+        description="of the surrogate; default "
+        + ", ".join(f"{slope:g} of {name}" for name, slope in SURROGATES.items()),
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -123,9 +183,13 @@ class RunConfig(BaseModel):
             return values
         filled = {key: value for key, value in values.items() if value is not None}
         if filled.get("architecture") in ("ann", "snn"):
-            filled.setdefault("width", 64)
+            filled = {"trunk": "reference", "init": "default", **filled}
+            if filled["trunk"] == "resnet":
+                filled = {"depth": 20, "shortcut": "membrane", **filled}
+            if isinstance(filled["trunk"], str) and filled["trunk"] in TRUNKS:
+                filled.setdefault("width", TRUNKS[filled["trunk"]].width)
         if filled.get("architecture") == "snn":
-            filled = {**SPIKING_KEYS, **filled}
+            filled = {**SPIKING_KEYS, **_instead_of_spiking_keys(filled), **filled}
         if filled.get("optimizer") == "sgd":
             filled.setdefault("momentum", 0.9)
         if isinstance(dataset := filled.get("dataset"), str):
@@ -145,6 +209,17 @@ class RunConfig(BaseModel):
                         f"{key} belongs to the spiking network; architecture is 'ann': "
                         f"take {key} out, or set architecture to snn"
                     )
+        if self.neuron == "if" and self.beta is not None:
+            raise ValueError(
+                "beta belongs to the neurons lif and plif; neuron if does not leak: "
+                "take beta out, or set neuron to lif"
+            )
+        if self.neuron == "plif" and self.beta in (0, 1):
+            raise ValueError(f"beta of neuron plif must be between 0 and 1, got {self.beta}")
+        if self.trunk is not None:
+            check_trunk(self.trunk, self.depth, self.shortcut)
+        if self.init is not None and self.architecture in ("ann", "snn"):
+            check_init(self.init, spiking=self.architecture == "snn")
         if self.momentum is not None and self.optimizer != "sgd":
             raise ValueError(
                 f"momentum belongs to the optimizer sgd; optimizer is {self.optimizer!r}: "
@@ -167,7 +242,16 @@ class RunConfig(BaseModel):
         return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
 
 
-MODEL_KEYS = ("width", "image_size", *SPIKING_KEYS)
+def _instead_of_spiking_keys(given: dict[str, Any]) -> dict[str, Any]:
+    """The defaults that depend on the neuron and its surrogate."""
+    instead: dict[str, Any] = {"beta": None} if given.get("neuron") == "if" else {}
+    surrogate = given.get("surrogate")
+    if isinstance(surrogate, str) and surrogate in SURROGATES:
+        instead["slope"] = SURROGATES[surrogate]
+    return instead
+
+
+MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)
 """Keys that shape the network; the other optional ones are training keys."""
 
 TRAINING_KEYS = (

@@ -6,7 +6,6 @@ import argparse
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from pydantic_core import ErrorDetails
 from tqdm import tqdm
 
 from snn_norm.config import MODEL_KEYS, RunConfig
-from snn_norm.data.dataset import Dataset, DatasetError, load_dataset
+from snn_norm.data.dataset import load_dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import check_call, is_reference
 from snn_norm.training.run import EpochResult, TrainingRun
@@ -118,21 +117,8 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
     except pydantic.ValidationError as invalid:
         raise ValueError("\n".join(_wrong_key(error) for error in invalid.errors())) from invalid
     _check_network(config)
-    return TrainingRun(config, _load_dataset(config, folder), device=device)
-
-
-def _load_dataset(config: RunConfig, folder: Path) -> Dataset:
-    """Load it; whatever a user's function raises, or its call of ``sys.exit``, is wrong input."""
-    try:
-        return load_dataset(config.dataset, folder, config.image_size)
-    except DatasetError:
-        raise
-    except (Exception, SystemExit) as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise ValueError(
-            f"--dataset: {config.dataset!r} could not be loaded: {type(error).__name__}: {error} "
-            f"({place.filename}, line {place.lineno})"
-        ) from error
+    dataset = load_dataset(config.dataset, folder, config.image_size)
+    return TrainingRun(config, dataset, device=device)
 
 
 def _device(name: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""For all tests: one thread for torch, as two on a busy machine wait for each other; a Postgres."""
+"""For all tests: their order, one thread for torch, as two on a busy machine wait; a Postgres."""
 
 from __future__ import annotations
 
@@ -22,6 +22,21 @@ torch.set_num_threads(1)
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 # The processes of one run must collect the same tests, and this seed is in the names of some.
 os.environ.setdefault("SNN_TEST_FAULT_SEED", str(secrets.randbelow(10**6)))
+
+
+# Folders whose files take longest.
+_FIRST = ("tests/faults", "tests/orchestration/cluster", "tests/orchestration/execution")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In random order, but the longest first: at the end no process waits for the last of them."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
+@pytest.fixture(autouse=True)
+def _torch_seed() -> None:
+    """The same random numbers whatever ran before; pytest-randomly sets Python's and numpy's."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

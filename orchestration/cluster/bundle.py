@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.store.base import Storage
 from services.jobs import Job, JobServer
-from snn_norm.imports import OUR_PACKAGES
+from snn_norm.imports import OUR_PACKAGES, reached_files
 
 if TYPE_CHECKING:  # the keeper need not load torch
     from orchestration.sweep.spec import SweepSpec
@@ -97,10 +97,11 @@ def pack(spec: SweepSpec, folder: Path, modules: dict[str, Path]) -> None:
 
 
 def user_modules(root: Path) -> dict[str, Path]:
-    """The modules and packages in the folder ``root`` that have been imported, by name.
+    """The modules and packages in the folder ``root`` that a spec needs, by name.
 
-    Making a spec's trials imports what it names, and with it what that needs. What is installed
-    (a virtual environment in the folder, this package itself) the cluster must have.
+    Making its trials imports what it names, and with it most of what that needs; what is imported
+    later, inside a function, is read from the source. What is installed (a virtual environment in
+    the folder, this package itself) the cluster must have.
     """
     found = {}
     for name, module in list(sys.modules.items()):
@@ -113,6 +114,13 @@ def user_modules(root: Path) -> dict[str, Path]:
             found[name] = root / f"{name}.py"
         elif root / name in places:
             found[name] = root / name
+    for path in list(found.values()):
+        for source in path.rglob("*.py") if path.is_dir() else [path]:
+            dotted = ".".join(source.relative_to(root).with_suffix("").parts)
+            reached = reached_files(source, dotted.removesuffix(".__init__")).values()
+            for file in (file for file in reached if file.is_relative_to(root)):
+                place = root / file.relative_to(root).parts[0]
+                found.setdefault(place.stem, place)
     return found
 
 

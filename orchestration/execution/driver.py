@@ -23,7 +23,7 @@ from orchestration.progress.display import make_watch
 from orchestration.progress.events import Note, Planned, Watch
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
-from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.report.write import log_report
 from orchestration.store.base import Held
@@ -104,7 +104,7 @@ class _Driver:
         check_resources(spec, settings)
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
-            books = SweepBooks(connect(uri), spec.name, self._storage)
+            books = SweepRecorder(connect(uri), spec.name, self._storage)
             plan = plan_with(books, spec, fresh=fresh)
             self._announce(plan)
             books.open(spec)
@@ -138,7 +138,7 @@ class _Driver:
         uri = reading_uri(self._settings)
         if uri is None:
             return None
-        books = SweepBooks(connect(uri), self._spec.name, self._storage)
+        books = SweepRecorder(connect(uri), self._spec.name, self._storage)
         plan = plan_with(books, self._spec)
         if (
             plan.run
@@ -157,7 +157,7 @@ class _Driver:
             self._watch(Note(f"warning: {warning}"))
 
     def _train(
-        self, plan: Plan, books: SweepBooks, uri: str, lease: Held
+        self, plan: Plan, books: SweepRecorder, uri: str, lease: Held
     ) -> tuple[dict[str, str], bool]:
         """Why trials failed, by key, and whether all came to their end."""
         tasks = self._tasks(plan, books, uri)
@@ -181,7 +181,7 @@ class _Driver:
                     books.close_trial(run, "KILLED", _STOPPED)
         return failures, all_ended
 
-    def _tasks(self, plan: Plan, books: SweepBooks, uri: str) -> list[TrialTask]:
+    def _tasks(self, plan: Plan, books: SweepRecorder, uri: str) -> list[TrialTask]:
         """The plan's trials for the workers, those that take the longest first."""
         assert books.experiment_id is not None
         assert books.parent_run_id is not None
@@ -216,7 +216,7 @@ class _Driver:
             tasks.append(task)
         return tasks
 
-    def _log_report(self, books: SweepBooks, uri: str) -> None:
+    def _log_report(self, books: SweepRecorder, uri: str) -> None:
         """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
         self._watch(Note("all trials have ended; the report is being written"))
         assert books.parent_run_id is not None

@@ -11,7 +11,7 @@ from services.settings import Settings
 from services.tracking import reading_uri
 
 if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
-    from orchestration.record.sweep_recorder import SweepBooks
+    from orchestration.record.sweep_recorder import SweepRecorder
 
 __all__ = ["plan_sweep", "plan_with"]
 
@@ -28,14 +28,14 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     if uri is None:
         return plan_with(None, spec)
     from orchestration.record.client import connect
-    from orchestration.record.sweep_recorder import SweepBooks
+    from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.store.open import sweep_storage
 
-    books = SweepBooks(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    books = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
     return plan_with(books, spec, fresh=fresh)
 
 
-def plan_with(books: SweepBooks | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
+def plan_with(books: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
     """The plan of a sweep that has these books, or none yet."""
     trials = spec.trials()
     recorded = books.recorded() if books else []

@@ -41,7 +41,7 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
     """Load each data set once, which downloads what is missing, before anything is started.
 
     Raises:
-        SpecError: with all that cannot be loaded, or is too small for a network.
+        SpecError: with all that cannot be loaded, or does not fit a network.
     """
     problems = spec.problems()
     cells: dict[str, list[RunConfig]] = {}
@@ -49,12 +49,14 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
         cells.setdefault(cell.dataset, []).append(cell)
     for name, of_it in cells.items():
         try:
-            dataset = load_dataset(name, settings.data)
+            loaded = load_dataset(name, settings.data)
+            for cell in of_it:
+                loaded.check_fits(cell.architecture, cell.num_steps)
         except DatasetError as error:
             problems.add(_place(spec, name), str(error))
-            continue
-        for message in filter(None, (_too_small(cell, dataset) for cell in of_it)):
-            problems.add(_place(spec, name), message)
+        else:
+            for message in filter(None, (_too_small(cell, loaded) for cell in of_it)):
+                problems.add(_place(spec, name), message)
     problems.raise_any()
 
 

@@ -24,7 +24,7 @@ from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.record.spool import Spool
-from orchestration.record.trial_recorder import Recorder, TrackerAwayError, TrialRecord
+from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
 from snn_norm.config import RunConfig
@@ -145,7 +145,7 @@ class _Session:
         self._run: TrainingRun | None = None
         with _storage():
             spool = Spool(task.storage, task.driver)
-            self.recorder = Recorder(
+            self.recorder = TrialRecorder(
                 connect(task.tracking_uri),
                 task.record,
                 spool,

@@ -28,72 +28,36 @@ __all__ = [
     "open_read_only",
 ]
 
-KNOWN_SCHEMAS = frozenset(
-    {
-        "1b5f0d9ad7c1",
-        "e1f2a3b4c5d6",
-        "76601a5f987d",
-        "c3d6457b6d8a",
-        "a5b4c3d2e1f0",
-        "ae8bbe7743c9",
-        "7d34483879f0",
-        "da6fb0208061",
-        "89d3d66ed43f",
-        "b7e4c1a90f23",
-        "a8b9c0d1e2f3",
-        "c1d2e3f4a5b6",
-        "c3d9e7f1a2b4",
-        "6f8d9c3b2a1e",
-        "1971f2d9a75b",
-        "17e22815139b",
-        "b7e2c1a4d9f3",
-        "75868b020152",
-        "dc11669786a5",
-    }
-)
+KNOWN_SCHEMAS = frozenset([
+    "1b5f0d9ad7c1", "e1f2a3b4c5d6", "76601a5f987d", "c3d6457b6d8a", "a5b4c3d2e1f0", "ae8bbe7743c9",
+    "7d34483879f0", "da6fb0208061", "89d3d66ed43f", "b7e4c1a90f23", "a8b9c0d1e2f3", "c1d2e3f4a5b6",
+    "c3d9e7f1a2b4", "6f8d9c3b2a1e", "1971f2d9a75b", "17e22815139b", "b7e2c1a4d9f3", "75868b020152",
+    "dc11669786a5",
+])  # fmt: skip
 """Versions of MLflow's schema, 3.10 to 3.17, whose tables below were looked at and are alike."""
 
-_meta = sa.MetaData()
-EXPERIMENTS = sa.Table(
+
+def _table(name: str, /, **columns: Any) -> sa.Table:
+    return sa.Table(name, sa.MetaData(), *(sa.Column(*column) for column in columns.items()))
+
+
+_KEY = {"run_uuid": sa.String, "key": sa.String}
+_NUMBER = {**_KEY, "value": sa.Float, "is_nan": sa.Boolean}
+
+EXPERIMENTS = _table(
     "experiments",
-    _meta,
-    sa.Column("experiment_id", sa.Integer),
-    sa.Column("name", sa.String),
-    sa.Column("lifecycle_stage", sa.String),
-    sa.Column("workspace", sa.String),
-)
-RUNS = sa.Table(
+    experiment_id=sa.Integer, name=sa.String, lifecycle_stage=sa.String, workspace=sa.String,
+)  # fmt: skip
+RUNS = _table(
     "runs",
-    _meta,
-    sa.Column("run_uuid", sa.String),
-    sa.Column("status", sa.String),
-    sa.Column("start_time", sa.BigInteger),
-    sa.Column("end_time", sa.BigInteger),
-    sa.Column("lifecycle_stage", sa.String),
-    sa.Column("experiment_id", sa.Integer),
-)
-
-
-def _values(name: str, *more: sa.Column[Any]) -> sa.Table:
-    """A table of MLflow's that holds a named value a run."""
-    return sa.Table(
-        name, _meta, sa.Column("run_uuid", sa.String), sa.Column("key", sa.String), *more
-    )
-
-
-PARAMS = _values("params", sa.Column("value", sa.String))
-TAGS = _values("tags", sa.Column("value", sa.String))
-LATEST_METRICS = _values(
-    "latest_metrics", sa.Column("value", sa.Float), sa.Column("is_nan", sa.Boolean)
-)
-METRICS = _values(
-    "metrics",
-    sa.Column("value", sa.Float),
-    sa.Column("is_nan", sa.Boolean),
-    sa.Column("step", sa.BigInteger),
-    sa.Column("timestamp", sa.BigInteger),
-)
-VERSION = sa.Table("alembic_version", _meta, sa.Column("version_num", sa.String))
+    run_uuid=sa.String, status=sa.String, start_time=sa.BigInteger, end_time=sa.BigInteger,
+    lifecycle_stage=sa.String, experiment_id=sa.Integer,
+)  # fmt: skip
+PARAMS = _table("params", **_KEY, value=sa.String)
+TAGS = _table("tags", **_KEY, value=sa.String)
+LATEST_METRICS = _table("latest_metrics", **_NUMBER)
+METRICS = _table("metrics", **_NUMBER, step=sa.BigInteger, timestamp=sa.BigInteger)
+VERSION = _table("alembic_version", version_num=sa.String)
 
 
 class UnknownSchemaError(Exception):

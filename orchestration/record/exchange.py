@@ -11,7 +11,7 @@ from orchestration.record.archive import SweepArchive
 from orchestration.record.client import runs_of_role
 from orchestration.record.finished_trial import read_finished
 from orchestration.record.names import OUTCOME_TAG, STATUS_TAG, TRIAL_KEY_TAG, spec_from_tags
-from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
 from orchestration.store.lease import sweep_lease
 
@@ -71,7 +71,7 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
         LeaseTakenError: somebody runs the sweep.
     """
     with sweep_lease(storage, archive.name):
-        books = SweepBooks(client, archive.name, storage)
+        books = SweepRecorder(client, archive.name, storage)
         known = {run.trial_key for run in books.recorded() if run.finished}
         is_new = books.open_for_import(archive.spec)
         new = [trial for trial in archive.trials if trial.key not in known]

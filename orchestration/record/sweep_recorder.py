@@ -36,7 +36,7 @@ from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["SweepBooks"]
+__all__ = ["SweepRecorder"]
 
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -45,8 +45,8 @@ _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED
 _insist = stamina.retry(on=MlflowException, attempts=10, timeout=60.0, wait_max=10.0)
 
 
-class SweepBooks:
-    """The books of one sweep. Reading creates nothing.
+class SweepRecorder:
+    """Records one sweep. Reading creates nothing.
 
     A server that does not answer is asked again for up to a minute.
 

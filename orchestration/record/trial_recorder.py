@@ -30,7 +30,14 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import Spool
 
-__all__ = ["METRICS_A_BATCH", "Recorder", "TrackerAwayError", "TrialRecord", "close_run", "deliver"]
+__all__ = [
+    "METRICS_A_BATCH",
+    "TrackerAwayError",
+    "TrialRecord",
+    "TrialRecorder",
+    "close_run",
+    "deliver",
+]
 
 METRICS_A_BATCH = 1000  # MLflow's limit
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
@@ -55,7 +62,7 @@ class TrialRecord:
 
 
 @dataclass
-class Recorder:
+class TrialRecorder:
     """Records one trial. Its methods raise ``SupersededError`` once another attempt has taken over.
 
     Args:

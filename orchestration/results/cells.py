@@ -23,7 +23,7 @@ from orchestration.record.names import params_of
 from orchestration.results.columns import SELECTED_ON, selected_on
 from orchestration.sweep.grid import axes_of
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import LATER_KEYS, trial_keys
+from orchestration.sweep.trial import later_keys, trial_keys
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
@@ -137,8 +137,12 @@ def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFra
 def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """Give what ``records.params`` does, and of a run from before a key was there what it meant."""
     params = records.params(run_ids)
-    for name, text in params_of(LATER_KEYS).items():
-        params[name] = params[name].where(params[name].notna(), text) if name in params else text
+    architectures = params.get("architecture", pd.Series("", params.index)).fillna("")
+    for architecture in architectures.unique():
+        of_it = architectures == architecture
+        for name, text in params_of(later_keys(architecture)).items():
+            known = params[name] if name in params else pd.Series(None, params.index, dtype=object)
+            params[name] = known.where(known.notna() | ~of_it, text)
     return params.sort_index(axis="columns")
 
 

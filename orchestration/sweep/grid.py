@@ -17,23 +17,23 @@ from orchestration.sweep.yaml_file import FieldPath
 from snn_norm.config import RunConfig
 from snn_norm.wording import in_words
 
-__all__ = ["MAX_TRIALS", "Entry", "Given", "axes_of", "cells_of", "check_size", "trials_of"]
+__all__ = ["MAX_TRIALS", "GridEntry", "Located", "axes_of", "cells_of", "check_size", "trials_of"]
 
 MAX_TRIALS = 10_000
 
-Entry = Mapping[str, Sequence[Any]]
+GridEntry = Mapping[str, Sequence[Any]]
 """An entry of a grid: the values of each of its keys, which are crossed."""
 
 
 @dataclass(frozen=True)
-class Given:
+class Located:
     """A value and where it stands in the spec."""
 
     value: Any
     path: FieldPath
 
 
-def check_size(entries: Sequence[Entry], n_seeds: int, problems: Problems) -> None:
+def check_size(entries: Sequence[GridEntry], n_seeds: int, problems: Problems) -> None:
     """Count the trials without making them.
 
     Raises:
@@ -52,8 +52,8 @@ def check_size(entries: Sequence[Entry], n_seeds: int, problems: Problems) -> No
 
 
 def cells_of(
-    entries: Sequence[Entry],
-    common: Mapping[str, Given],
+    entries: Sequence[GridEntry],
+    common: Mapping[str, Located],
     seed: int,
     problems: Problems,
     references: References | None = None,
@@ -101,7 +101,7 @@ def trials_of(
     return trials
 
 
-def axes_of(entries: Sequence[Entry], cells: Sequence[RunConfig]) -> tuple[str, ...]:
+def axes_of(entries: Sequence[GridEntry], cells: Sequence[RunConfig]) -> tuple[str, ...]:
     """The keys that tell the cells apart: architecture and norm always, then what else varies.
 
     A key varies if the cells that have it have more than one value of it (``num_steps`` given once
@@ -124,12 +124,12 @@ def axes_of(entries: Sequence[Entry], cells: Sequence[RunConfig]) -> tuple[str, 
 
 
 def _combinations(
-    entries: Sequence[Entry], common: Mapping[str, Given]
-) -> Iterator[tuple[int, dict[str, Given]]]:
+    entries: Sequence[GridEntry], common: Mapping[str, Located]
+) -> Iterator[tuple[int, dict[str, Located]]]:
     """Each combination of each entry, over what the rest of the spec gives."""
     for number, entry in enumerate(entries):
         axes = [
-            [Given(value, ("grid", number, key, place)) for place, value in enumerate(values)]
+            [Located(value, ("grid", number, key, place)) for place, value in enumerate(values)]
             for key, values in entry.items()
         ]
         for combination in itertools.product(*axes):

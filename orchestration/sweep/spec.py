@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from orchestration.errors import InputError, SpecError
-from orchestration.sweep.grid import Given, axes_of, cells_of, check_size, trials_of
+from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
@@ -201,16 +201,16 @@ class SweepSpec(_Section):
     def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
         return cells_of(self.grid, self._common(), self.seeds[0], problems, references)
 
-    def _common(self) -> dict[str, Given]:
+    def _common(self) -> dict[str, Located]:
         """What holds of every entry of the grid that does not say otherwise."""
-        common = {key: Given(value, ("training", key)) for key, value in self.training.items()}
+        common = {key: Located(value, ("training", key)) for key, value in self.training.items()}
         if self.dataset is not None:
-            common["dataset"] = Given(self.dataset, ("dataset",))
+            common["dataset"] = Located(self.dataset, ("dataset",))
         if self.epochs is not None:
-            common["epochs"] = Given(self.epochs, ("epochs",))
+            common["epochs"] = Located(self.epochs, ("epochs",))
         if (rule := self.stop_when_collapsed) is not None:
             path = ("stop_when_collapsed", "after_epochs")
-            common["stop_when_collapsed_after"] = Given(rule.after_epochs, path)
+            common["stop_when_collapsed_after"] = Located(rule.after_epochs, path)
         return common
 
     def problems(self) -> Problems:

@@ -9,15 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from snn_norm.config import RunConfig
+from snn_norm.norms.table import ARCHITECTURES
 
-__all__ = ["LATER_KEYS", "Trial", "trial_key", "trial_keys"]
+__all__ = ["Trial", "later_keys", "trial_key", "trial_keys"]
 
-LATER_KEYS: Mapping[str, Any] = {
+_LATER_KEYS: Mapping[str, Any] = {
     "precision": "float32",
     "validation_fraction": 0.0,
     "compile": "auto",
 }
-"""Keys that came after trials had been recorded, each with the value that it then stood for."""
+_LATER_KEYS_OF_OURS: Mapping[str, Any] = {"trunk": "reference", "init": "default"}
+_LATER_SPIKING_KEYS: Mapping[str, Any] = {
+    "neuron": "lif",
+    "reset": "subtract",
+    "surrogate": "fast_sigmoid",
+}
+
+
+def later_keys(architecture: str) -> Mapping[str, Any]:
+    """Keys that came after trials had been recorded, each with the value that it then stood for."""
+    ours = _LATER_KEYS_OF_OURS if architecture in ARCHITECTURES else {}
+    spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
+    return {**_LATER_KEYS, **ours, **spiking}
 
 
 @dataclass(frozen=True)
@@ -35,9 +48,9 @@ class Trial:
     label: str
 
     @property
-    def cell(self) -> tuple[tuple[str, Any], ...]:
-        """The configuration without its seed; ``dict(trial.cell)`` gives it by key."""
-        return tuple((key, value) for key, value in self.config.given().items() if key != "seed")
+    def cell(self) -> RunConfig:
+        """The configuration with seed 0: one for all trials that differ in their seed alone."""
+        return self.config.model_copy(update={"seed": 0})
 
 
 def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> str:
@@ -54,11 +67,12 @@ def trial_keys(
     cell: RunConfig, seeds: Iterable[int], sources: Mapping[str, str] | None = None
 ) -> list[str]:
     """The :func:`trial_key` of a cell with each of these seeds; its own seed does not matter."""
+    later = later_keys(cell.architecture)
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {
         k: v + 0.0 if isinstance(v, float) else v
         for k, v in cell.given().items()
-        if k not in LATER_KEYS or v != LATER_KEYS[k]
+        if k not in later or v != later[k]
     }
     config = {**given, "seed": None}
     text = json.dumps({"config": config, "sources": dict(sources or {})}, sort_keys=True)

@@ -11,10 +11,12 @@ import contextlib
 import dataclasses
 import fcntl
 import gzip
+import hashlib
 import http.client
 import socket
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,23 @@ __all__ = ["load_downloaded"]
 
 _STALLED_AFTER = 60.0
 """Seconds without a byte after which a download has failed."""
+
+_PACKAGED_FASHION = Path("/usr/share/datasets/fashion-mnist")
+_FASHION_SHA256 = {
+    "train-images-idx3-ubyte.gz": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
+    ),
+}
+"""Of the unpacked files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,28 +109,49 @@ class _Mnist:
         ]
 
     def read(self) -> Tensors:
-        train_images, train_labels, test_images, test_labels = (
-            self._idx(self.folder / name) for name, _ in self.files
-        )
-        return (
-            train_images.unsqueeze(1),
-            train_labels.long(),
-            test_images.unsqueeze(1),
-            test_labels.long(),
-        )
+        return _idx_tensors([_unpacked(self.folder / name) for name, _ in self.files])
 
-    @staticmethod
-    def _idx(path: Path) -> Tensor:
-        """Read an IDX file of bytes: two zeros, the type 8, the number of sizes, sizes, data."""
-        with gzip.open(path) as stream:
-            content = bytearray(stream.read())
-        dimensions = content[3]
-        shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
-        return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
+
+def _packaged_fashion() -> Tensors | None:
+    """Fashion-MNIST as Debian's package installs it; None where it is not, or not whole.
+
+    Its gzip headers are not those of the published files, so it is the content that is checked.
+    """
+    try:
+        contents = [_unpacked(_PACKAGED_FASHION / name) for name in _FASHION_SHA256]
+    except (OSError, EOFError, zlib.error):
+        return None
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return _idx_tensors(contents) if digests == list(_FASHION_SHA256.values()) else None
+
+
+def _unpacked(path: Path) -> bytearray:
+    with gzip.open(path) as stream:
+        return bytearray(stream.read())
+
+
+def _idx_tensors(contents: Sequence[bytearray]) -> Tensors:
+    """Training images, training labels, test images and test labels out of their IDX files."""
+    train_images, train_labels, test_images, test_labels = map(_idx, contents)
+    return (
+        train_images.unsqueeze(1),
+        train_labels.long(),
+        test_images.unsqueeze(1),
+        test_labels.long(),
+    )
+
+
+def _idx(content: bytearray) -> Tensor:
+    """An IDX file of bytes: two zeros, the type 8, the number of sizes, sizes, data."""
+    dimensions = content[3]
+    shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
+    return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
 
 
 def load_downloaded(name: str, root: Path) -> Tensors:
     """Read a data set from ``root``, after downloading what is missing or damaged there.
+
+    Fashion-MNIST is not downloaded where Debian's package ``dataset-fashion-mnist`` is installed.
 
     Args:
         name: mnist, fashion-mnist, cifar10 or cifar100.
@@ -123,6 +163,8 @@ def load_downloaded(name: str, root: Path) -> Tensors:
     """
     data_set = _open(name, root)
     if _faults(data_set):
+        if name == "fashion-mnist" and (packaged := _packaged_fashion()) is not None:
+            return packaged
         try:
             with _only_one_process(root / f".{name}.lock"), _socket_timeout(_STALLED_AFTER):
                 if _faults(data_set):
@@ -156,12 +198,14 @@ def _advice(name: str, data_set: _Cifar | _Mnist, error: Exception) -> str:
     files = "\n".join(
         f"    {archive.urls[0]}  to  {archive.folder}" for archive in data_set.archives
     )
+    package = ", or install Debian's package dataset-fashion-mnist"
     return (
         f"data set {name!r} cannot be read from {data_set.folder} "
         f"({'; '.join(_faults(data_set))}), nor downloaded ({type(error).__name__}: {error}).\n"
         "Download on a machine that has a network, and copy:\n"
         f"{files}\n"
         "or set SNN_SWEEP_DATA to a folder that holds the data set already"
+        f"{package if name == 'fashion-mnist' else ''}"
     )
 
 

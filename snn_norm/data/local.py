@@ -66,7 +66,7 @@ def load_own(name: str, root: Path) -> Tensors:
         raise  # the machine's fault, after which a sweep tries again
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise DatasetError(f"data set {name} raised {said}{_place(error)}") from error
+        raise DatasetError(f"data set {name!r} raised {said}{_place(error)}") from error
     if not isinstance(returned, (tuple, list)) or len(returned) != len(_PARTS):
         got = type(returned).__name__
         if isinstance(returned, (tuple, list)):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from snn_norm.networks.initialization import initialize
 from snn_norm.networks.spiking import SNNCNN
-from snn_norm.networks.table import make_trunk
+from snn_norm.networks.table import check_init, make_trunk
 from snn_norm.networks.trunk import TrunkNetwork
 from snn_norm.norms.make import check_own
 from snn_norm.references import is_reference, load_reference
@@ -26,6 +27,8 @@ class ANNCNN(TrunkNetwork):
         depth: of trunk resnet, 6n + 2; default 20.
         shortcut: of trunk resnet: none, spike (sums of activations) or membrane (pre-activation,
             the default).
+        init: default (PyTorch's weights) or kaiming; see
+            :mod:`snn_norm.networks.initialization`.
         in_channels: channels of an image.
         num_classes: K, the number of classes.
         image_size: height and width in pixels, at least 8.
@@ -45,6 +48,7 @@ class ANNCNN(TrunkNetwork):
         width: int | None = None,
         depth: int | None = None,
         shortcut: str | None = None,
+        init: str = "default",
         in_channels: int = 3,
         num_classes: int = 10,
         image_size: int = 32,
@@ -52,12 +56,14 @@ class ANNCNN(TrunkNetwork):
         super().__init__(
             make_trunk(trunk, width, depth, shortcut),
             norm,
-            nn.ReLU,
+            lambda _: nn.ReLU(),
             num_steps=None,
             in_channels=in_channels,
             num_classes=num_classes,
             image_size=image_size,
         )
+        check_init(init, spiking=False)
+        initialize(self, init)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from snn_norm.networks.table import Kind, Layer, Output, Trunk
-from snn_norm.neurons.recurrence import Standardization
+from snn_norm.neurons.standardization import GradientInPlace, Standardization
 
 __all__ = ["ConvolutionOfEachStep", "Outputs", "standardized"]
 
@@ -79,31 +79,25 @@ class _Standardize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x_TNCHW: Tensor, *arguments: Any) -> Tensor:
-        *tensors, ctx.of_batch = arguments
-        ctx.save_for_backward(x_TNCHW, *tensors)
-        weight, bias = Standardization._make([*tensors, ctx.of_batch]).affine_map()
-        return torch.addcmul(_of_channel(bias), x_TNCHW, _of_channel(weight))
+        ctx.flags = arguments[4:]
+        ctx.save_for_backward(x_TNCHW, *arguments[:4])
+        weight, bias = (
+            values_TC[:, None, :, None, None]
+            for values_TC in Standardization._make(arguments).affine_map()
+        )
+        return torch.addcmul(bias, x_TNCHW, weight)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_TNCHW: Tensor) -> tuple[Tensor | None, ...]:
-        x_TNCHW, mean, inverse_deviation, scale, _ = ctx.saved_tensors
-        grad_offset = grad_TNCHW.sum((1, 3, 4), dtype=mean.dtype)
-        of_product = (grad_TNCHW * x_TNCHW).sum((1, 3, 4), dtype=mean.dtype)
-        grad_scale = (of_product - mean * grad_offset) * inverse_deviation
-        weight = inverse_deviation * scale
-        if not ctx.of_batch:
-            grad_x = (grad_TNCHW * _of_channel(weight)).to(x_TNCHW.dtype)
-            return grad_x, None, None, grad_scale, grad_offset, None
-        # weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), as a map of x and a map of grad.
-        values = x_TNCHW[0].numel() // x_TNCHW.shape[2]
-        of_x = grad_scale * inverse_deviation / -values
-        constant = grad_offset / -values - of_x * mean
-        grad_x = torch.addcmul(_of_channel(constant), x_TNCHW, _of_channel(of_x))
-        grad_x = grad_x.add_(grad_TNCHW).mul_(_of_channel(weight))
-        return grad_x.to(x_TNCHW.dtype), None, None, grad_scale, grad_offset, None
-
-
-def _of_channel(values_TC: Tensor) -> Tensor:
-    """Beside (T, N, C, H, W)."""
-    return values_TC[:, None, :, None, None]
+        x_TNCHW, *tensors = ctx.saved_tensors
+        through = GradientInPlace(Standardization._make([*tensors, *ctx.flags]))
+        grad_x_TNCHW = torch.empty_like(grad_TNCHW)
+        steps = list(zip(grad_TNCHW, x_TNCHW.to(grad_TNCHW.dtype), grad_x_TNCHW, strict=True))
+        for t, (grad, x, grad_x) in reversed(list(enumerate(steps))):
+            through.step(t, grad, x, out=grad_x)
+        if through.waits:
+            for _, x, grad_x in steps:
+                through.finish_(grad_x, x)
+        grad_x_TNCHW = grad_x_TNCHW.to(x_TNCHW.dtype)
+        return grad_x_TNCHW, None, None, through.scale, through.offset, None, None

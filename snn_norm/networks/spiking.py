@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Literal, Protocol, TypeGuard
+from typing import Any, TypeGuard
 
 import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_norm.networks.initialization import initialize
 from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardized
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
-from snn_norm.networks.table import Layer, make_trunk
-from snn_norm.networks.trunk import TrunkNetwork, place_of
-from snn_norm.neurons.layers import LIF, LeakyReadout, State
-from snn_norm.neurons.recurrence import Standardization, stretches
+from snn_norm.networks.table import Layer, check_init, make_trunk
+from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents
+from snn_norm.neurons.layers import LeakyReadout, State
+from snn_norm.neurons.make import make_neuron
+from snn_norm.neurons.recurrence import stretches
+from snn_norm.neurons.table import SURROGATES
+from snn_norm.norms.protocol import Standardizes
+from snn_norm.norms.shared import ThresholdDependentBatchNorm2d
 
 __all__ = ["SNNCNN"]
 
@@ -30,13 +35,6 @@ _STEPS_KEPT = 25
 the trunk's cheap convolutions are computed a second time."""
 
 
-class _Folding(Protocol):
-    """A norm whose work the neurons can do."""
-
-    def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
-        """See :meth:`snn_norm.norms.temporal.TemporalNorm2d.standardization`."""
-
-
 class SNNCNN(TrunkNetwork):
     """The spiking network: integrate-and-fire neurons over T time steps.
 
@@ -49,14 +47,20 @@ class SNNCNN(TrunkNetwork):
         num_steps: T, the number of time steps.
         beta: decay of every membrane a time step, 0 to 1.
         threshold: the membrane at which a spike is fired.
-        slope: of the surrogate gradient, a fast sigmoid.
-        neuron: ``lif`` runs whole sequences at once; ``snntorch`` runs snnTorch's own neurons step
-            by step, the slow reference. Both give the same numbers.
+        neuron: lif, plif (with a learned decay, which begins at beta) or if (without one: beta is
+            1, the readout's too) run whole sequences at once; ``snntorch`` runs snnTorch's own lif
+            neurons step by step, the slow reference. It gives lif's numbers, and takes no other
+            reset or surrogate and no norm on the membrane.
+        reset: subtract or zero.
+        surrogate: its gradient, a name in :data:`snn_norm.neurons.table.SURROGATES`.
+        slope: of the surrogate; None for its usual one.
         trunk: a name in :data:`snn_norm.networks.table.TRUNKS`.
         width: channels of the first convolution; default: the trunk's own, 64 of the reference.
         depth: of trunk resnet, 6n + 2; default 20.
         shortcut: of trunk resnet: none, spike (sums of spikes) or membrane (sums of currents, the
             default).
+        init: default (PyTorch's weights), kaiming, fluctuation or activity; see
+            :mod:`snn_norm.networks.initialization`.
         in_channels: channels of an image.
         num_classes: K, the number of classes.
         image_size: height and width in pixels, at least 8.
@@ -65,7 +69,7 @@ class SNNCNN(TrunkNetwork):
         Images (N, C, H, W) or sequences (N, T, C, H, W); output logits (N, K).
 
     Raises:
-        ValueError: an unknown name, a key of another trunk, or image_size below 8.
+        ValueError: an unknown name, a key of another trunk or neuron, or image_size below 8.
     """
 
     def __init__(
@@ -75,37 +79,44 @@ class SNNCNN(TrunkNetwork):
         num_steps: int = 25,
         beta: float = 0.9,
         threshold: float = 1.0,
-        slope: float = 25.0,
-        neuron: Literal["lif", "snntorch"] = "lif",
+        slope: float | None = None,
+        neuron: str = "lif",
+        reset: str = "subtract",
+        surrogate: str = "fast_sigmoid",
         trunk: str = "reference",
         width: int | None = None,
         depth: int | None = None,
         shortcut: str | None = None,
+        init: str = "default",
         in_channels: int = 3,
         num_classes: int = 10,
         image_size: int = 32,
     ) -> None:
-        if neuron not in ("lif", "snntorch"):
-            raise ValueError(f"neuron must be lif or snntorch, got {neuron!r}")
+        beta = 1.0 if neuron == "if" else beta
+        keys: dict[str, Any] = {"beta": beta, "threshold": threshold, "slope": slope}
+        keys |= {"reset": reset, "surrogate": surrogate}
 
-        def make_neuron() -> nn.Module:
-            if neuron == "lif":
-                return LIF(beta, threshold, slope)
-            # In double precision, lest a double network compute with float's 0.9.
-            decay, level = (torch.tensor(c, dtype=torch.float64) for c in (beta, threshold))
-            surrogate = snntorch.surrogate.fast_sigmoid(slope)
-            leaky: nn.Module = snntorch.Leaky(decay, level, surrogate, init_hidden=True)
-            return leaky
+        def make(on_membrane: nn.Module | None) -> nn.Module:
+            if neuron == "snntorch":
+                return _leaky(**keys, on_membrane=on_membrane)
+            return make_neuron(neuron, **keys, on_membrane=on_membrane)
 
         super().__init__(
             make_trunk(trunk, width, depth, shortcut),
             norm,
-            make_neuron,
+            make,
             num_steps=num_steps,
             in_channels=in_channels,
             num_classes=num_classes,
             image_size=image_size,
         )
+        check_init(init, spiking=True)
+        initialize(self, init, num_steps=num_steps, beta=beta, threshold=threshold)
+        for layer in self.trunk.layers:
+            layer_norm = self.norms[layer.name]
+            if isinstance(layer_norm, ThresholdDependentBatchNorm2d):
+                layer_norm.threshold = threshold
+                layer_norm.branches = 2 if layer.is_summand else 1
         self.num_steps = num_steps
         self.neuron = neuron
         self.readout = LeakyReadout(beta)
@@ -151,15 +162,19 @@ class SNNCNN(TrunkNetwork):
 
     def _stretches(self, x_TNCHW: Tensor) -> list[slice]:
         """The time steps in stretches of about equal length."""
-        norm = self.norms[self.trunk.layers[0].name]
+        name = self.trunk.layers[0].name
+        norm = self.norms[name]
         # A user's own norm is promised whole sequences.
-        in_parts = isinstance(norm, nn.Identity) or place_of(norm) == "weights" or _folds(norm)
-        if not in_parts or getattr(norm, "whole_sequence", False):
+        in_parts = not normalizes_currents(norm) or _folds(norm)
+        if not in_parts or getattr(norm, "whole_sequence", False) or self._on_membrane(name):
             return stretches(self.num_steps, 1)
         images, _, height, width = x_TNCHW.shape[1:]
         values = self.num_steps * images * self.trunk.layers[0].channels * height * width
         number = -(-values // (_VALUES_AT_ONCE_GPU if x_TNCHW.is_cuda else _VALUES_AT_ONCE))
         return stretches(self.num_steps, min(number, self.num_steps))
+
+    def _on_membrane(self, name: str) -> bool:
+        return getattr(self.neurons[name], "on_membrane", None) is not None
 
     def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
         """The classifier's output (T, N, K) at some time steps, after the first convolution."""
@@ -214,7 +229,7 @@ class SNNCNN(TrunkNetwork):
         """Normalize, add, fire, and pool where a pool follows."""
         norm, standardization = self.norms[layer.name], None
         num_steps = steps.stop - steps.start
-        if place_of(norm) == "currents" and not isinstance(norm, nn.Identity):
+        if normalizes_currents(norm):
             if _folds(norm):
                 standardization = norm.standardization(x_TNCHW, steps)
             else:
@@ -238,7 +253,31 @@ class SNNCNN(TrunkNetwork):
         return spikes_TNCHW
 
 
-def _folds(norm: nn.Module) -> TypeGuard[_Folding]:
+def _leaky(
+    beta: float,
+    threshold: float,
+    slope: float | None,
+    reset: str,
+    surrogate: str,
+    on_membrane: nn.Module | None,
+) -> nn.Module:
+    """SnnTorch's own neurons."""
+    if on_membrane is not None:
+        raise ValueError("neuron snntorch takes no norm on the membrane; set neuron to lif")
+    for key, got, known in (
+        ("reset", reset, "subtract"),
+        ("surrogate", surrogate, "fast_sigmoid"),
+    ):
+        if got != known:
+            raise ValueError(f"{key} of neuron snntorch must be {known}, got {got!r}")
+    # In double precision, lest a double network compute with float's 0.9.
+    decay, level = (torch.tensor(c, dtype=torch.float64) for c in (beta, threshold))
+    gradient = snntorch.surrogate.fast_sigmoid(SURROGATES[surrogate] if slope is None else slope)
+    leaky: nn.Module = snntorch.Leaky(decay, level, gradient, init_hidden=True)
+    return leaky
+
+
+def _folds(norm: nn.Module) -> TypeGuard[Standardizes]:
     """Whether the neurons can do what the norm does; not where a subclass does it its own way."""
     owners = type(norm).__mro__
     forward, standardization = (

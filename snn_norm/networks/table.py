@@ -22,6 +22,8 @@ __all__ = [
     "Layer",
     "Output",
     "Trunk",
+    "check_depth",
+    "check_init",
     "check_trunk",
     "make_trunk",
 ]
@@ -34,6 +36,8 @@ Output: TypeAlias = tuple[str, Kind]
 
 INITS = ("default", "kaiming", "fluctuation", "activity")
 """Initial weights; see :mod:`snn_norm.networks.initialization`."""
+
+_SPIKING_INITS = ("fluctuation", "activity")
 
 SHORTCUTS = ("none", "spike", "membrane")
 """Of trunk resnet; see :func:`_resnet`."""
@@ -75,6 +79,11 @@ class Layer:
     pool: bool = False
     cheap: bool = False
 
+    @property
+    def is_summand(self) -> bool:
+        """Whether its currents are added to others before neurons."""
+        return not self.fires or (self.adds is not None and self.adds.to == "currents")
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -98,8 +107,7 @@ class Trunk:
 
     def takes_currents(self, layer: Layer) -> bool:
         """Whether something but its neurons takes part in a layer's currents, or takes them."""
-        added = layer.adds is not None and layer.adds.to == "currents"
-        return added or not layer.fires or self.uses[layer.name, "currents"] > 0
+        return layer.is_summand or self.uses[layer.name, "currents"] > 0
 
     @cached_property
     def pooled(self) -> set[str | None]:
@@ -221,29 +229,51 @@ def make_trunk(
         shortcut: of trunk resnet, one of :data:`SHORTCUTS`; None for membrane.
 
     Raises:
-        ValueError: as :func:`check_trunk`.
+        ValueError: an unknown name, or as :func:`check_depth` and :func:`check_trunk`.
     """
+    if name not in TRUNKS:
+        raise ValueError(f"trunk {not_among(TRUNKS, name)}")
+    if shortcut is not None and shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut {not_among(SHORTCUTS, shortcut)}")
+    if depth is not None:
+        check_depth(depth)
     check_trunk(name, depth, shortcut)
     given = {"depth": depth, "shortcut": shortcut}
     keys = {key: value for key, value in given.items() if value is not None}
     return TRUNKS[name].make(width or TRUNKS[name].width, **keys)
 
 
-def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:
-    """Refuse a wrong name, and keys of another trunk.
+def check_depth(depth: int) -> None:
+    """Refuse a depth that is not 6n + 2.
 
     Raises:
-        ValueError: its message begins with the key that is wrong.
+        ValueError: its message begins with the key.
     """
-    if name not in TRUNKS:
-        raise ValueError(f"trunk {not_among(TRUNKS, name)}")
+    if depth % 6 != 2 or not 8 <= depth <= 110:
+        raise ValueError(f"depth must be 6n + 2 from 8 to 110, such as 20, got {depth}")
+
+
+def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:
+    """Refuse keys of another trunk.
+
+    Raises:
+        ValueError: its message begins with the key.
+    """
     for key, value in (("depth", depth), ("shortcut", shortcut)):
         if value is not None and name != "resnet":
             raise ValueError(
                 f"{key} belongs to the trunk resnet; trunk is {name!r}: "
                 f"take {key} out, or set trunk to resnet"
             )
-    if depth is not None and (depth % 6 != 2 or not 8 <= depth <= 110):
-        raise ValueError(f"depth must be 6n + 2 from 8 to 110, such as 20, got {depth}")
-    if shortcut is not None and shortcut not in SHORTCUTS:
-        raise ValueError(f"shortcut {not_among(SHORTCUTS, shortcut)}")
+
+
+def check_init(init: str, *, spiking: bool) -> None:
+    """Refuse an unknown start, and one that an artificial network cannot have.
+
+    Raises:
+        ValueError: its message begins with the key.
+    """
+    known = [name for name in INITS if spiking or name not in _SPIKING_INITS]
+    if init not in known:
+        network = "a spiking" if spiking else "an artificial"
+        raise ValueError(f"init of {network} network {not_among(known, init)}")

@@ -17,21 +17,22 @@ from snn_norm.networks.layers import Outputs
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
 
-__all__ = ["TrunkNetwork", "place_of"]
+__all__ = ["TrunkNetwork", "normalizes_currents", "place_of"]
 
 
 class TrunkNetwork(nn.Module):
     """A trunk and a classifier.
 
     A norm follows each convolution (which then has no bias), a neuron each norm and the hidden
-    layer. Layers are named as the trunk names them, and hidden.
+    layer. Layers are named as the trunk names them, and hidden. A norm on the membrane is its
+    neuron's, one on the weights is applied to them before the convolution.
     """
 
     def __init__(
         self,
         trunk: Trunk,
         norm: str,
-        make_neuron: Callable[[], nn.Module],
+        make_neuron: Callable[[nn.Module | None], nn.Module],
         *,
         num_steps: int | None,
         in_channels: int,
@@ -40,7 +41,10 @@ class TrunkNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if image_size < 8:
-            raise ValueError(f"image_size must be at least 8 (three 2x2 pools), got {image_size}")
+            raise ValueError(
+                f"image_size must be at least 8 (three 2x2 pools), got {image_size}: "
+                "a data set is resized to the image_size that is set"
+            )
         self.trunk = trunk
         self.convolutions = nn.ModuleDict()
         self.norms = nn.ModuleDict()
@@ -57,11 +61,13 @@ class TrunkNetwork(nn.Module):
                 bias=norm == "none",
             )
             self.convolutions[layer.name] = convolution
-            self.norms[layer.name] = make_norm(norm, layer.channels, num_steps)
-            if place_of(self.norms[layer.name]) == "weights":  # which shifts nothing
+            made = make_norm(norm, layer.channels, num_steps)
+            on_membrane = made if place_of(made) == "membrane" else None
+            self.norms[layer.name] = made if on_membrane is None else nn.Identity()
+            if place_of(made) == "weights":  # which shifts nothing
                 convolution.bias = nn.Parameter(torch.zeros(layer.channels))
             if layer.fires:
-                self.neurons[layer.name] = make_neuron()
+                self.neurons[layer.name] = make_neuron(on_membrane)
             size = -(-size // layer.stride) // (2 if layer.pool else 1)
             shapes[layer.name] = (layer.channels, size)
         channels, size = shapes[trunk.layers[-1].name]
@@ -69,7 +75,7 @@ class TrunkNetwork(nn.Module):
         self.hidden = None
         if trunk.hidden is not None:
             self.hidden = nn.Linear(features, trunk.hidden)
-            self.neurons["hidden"] = make_neuron()
+            self.neurons["hidden"] = make_neuron(None)
         self.classifier = nn.Linear(trunk.hidden or features, num_classes)
 
     def _at_one_step(self, x_NCHW: Tensor, *t: int) -> Tensor:
@@ -78,7 +84,7 @@ class TrunkNetwork(nn.Module):
         for layer in self.trunk.layers:
             source = x_NCHW if layer.source is None else outputs.take((layer.source, "spikes"))
             y, norm = self._convolved(layer, source), self.norms[layer.name]
-            if place_of(norm) == "currents" and not isinstance(norm, nn.Identity):
+            if normalizes_currents(norm):
                 y = norm(y, *t)
             y = outputs.added(layer, "currents", y)
             outputs.put(layer, "currents", y)
@@ -110,6 +116,11 @@ class TrunkNetwork(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         """(N, F) or (T, N, F) of what the last layer puts out."""
         return x.mean((-2, -1)) if self.trunk.average else x.flatten(-3)
+
+
+def normalizes_currents(norm: nn.Module) -> bool:
+    """Whether currents pass the norm on their way to the neurons."""
+    return place_of(norm) == "currents" and not isinstance(norm, nn.Identity)
 
 
 def place_of(norm: nn.Module) -> str:

@@ -40,20 +40,27 @@ def choose_engine(
     if not neurons:
         return None
     compiled = _compiled_by_default(device) if wanted == "auto" else wanted
-    problem = _compiler_problem(device) if compiled else None
+    problem = _problem(neurons, device) if compiled else None
     if problem is not None:
         if wanted is True:
-            raise ValueError(
-                f"compile is true, but torch.compile does not work here on {device.type}: "
-                f"{problem}; install what it needs, or set compile to auto"
-            )
-        _LOG.warning("torch.compile does not work here, spiking layers are eager: %s", problem)
+            raise ValueError(f"compile is true, but {problem}; set compile to auto")
+        _LOG.warning("spiking layers are eager: %s", problem)
         compiled = False
     for neuron in neurons:
         neuron.compiled = compiled
     engine: Engine = "compiled" if compiled else "eager"
     _LOG.info("spiking layers are %s on %s", engine, device)
     return engine
+
+
+def _problem(neurons: list[LIF], device: torch.device) -> str | None:
+    """Why these neurons cannot be compiled; None if they can."""
+    if any(neuron.on_membrane is not None for neuron in neurons):
+        return "norms on the membrane are not compiled"
+    problem = _compiler_problem(device)
+    if problem is None:
+        return None
+    return f"torch.compile does not work here on {device.type}: {problem}; install what it needs"
 
 
 def _compiled_by_default(device: torch.device) -> bool:

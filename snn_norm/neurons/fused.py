@@ -10,7 +10,10 @@ map is part of the recurrence, and membranes are computed anew in the backward p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,7 +21,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snn_norm.neurons import kernels, recurrence
-from snn_norm.neurons.recurrence import Neuron, Standardization
+from snn_norm.neurons.recurrence import Gradients, Neuron
+from snn_norm.neurons.standardization import Standardization
 
 __all__ = ["fire"]
 
@@ -32,8 +36,9 @@ def fire(
     pool: bool = False,
     membrane_N: Tensor | None = None,
     compiled: bool = False,
+    on_membrane: Callable[[Tensor, slice], Standardization] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Leaky integrate-and-fire neurons under the (standardized) currents ``x_TN``.
+    """Integrate-and-fire neurons under the (standardized) currents ``x_TN``.
 
     Args:
         x_TN: (T, N, …), or (1, N, …) with ``num_steps`` for a constant current.
@@ -43,60 +48,104 @@ def fire(
         pool: average the spikes over 2x2 squares of H and W.
         membrane_N: (N, …), to go on from the last step of an earlier call; None to start at rest.
         compiled: by :mod:`snn_norm.neurons.kernels`; the same numbers but for rounding.
+        on_membrane: gives, of a step's membrane (1, N, C, H, W) and that step as a slice, the
+            standardization that the threshold is applied to; membranes go on as they are. Its
+            statistics have no history. For whole sequences, from rest and not compiled.
+
+    Raises:
+        ValueError: ``on_membrane`` with ``membrane_N`` or ``compiled``.
 
     Returns:
         Spikes, in the dtype of ``x_TN`` and its memory order (compiled, images are always channels
         last), and the membrane of the last step before its reset, in float32 at least.
     """
-    arguments = standardization or [None] * 5
-    spikes_TN, membrane_N = _Fire.apply(  # type: ignore[no-untyped-call, unused-ignore]
-        x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, compiled, *arguments
+    learned_beta = neuron.beta if isinstance(neuron.beta, Tensor) else None
+    if learned_beta is not None:
+        neuron = neuron._replace(beta=learned_beta.detach())
+    engine = kernels if compiled else recurrence
+    rows: list[Standardization] = []
+    further: tuple[Any, ...] = ()
+    if on_membrane is not None:
+        if compiled or membrane_N is not None:
+            raise ValueError(
+                "neurons with a norm on the membrane take a whole sequence from rest and are not "
+                f"compiled, got compiled={compiled} and "
+                f"{'no' if membrane_N is None else 'a'} membrane to go on from"
+            )
+        further = (partial(_normalize, on_membrane, torch.is_grad_enabled(), rows),)
+    with torch.no_grad():
+        result = engine.spikes(
+            x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, standardization, *further
+        )
+    on_membranes = Standardization.joined(rows) if rows else None
+    maps = standardization, on_membranes
+    spikes_TN, membrane_N = _Gradient.apply(  # type: ignore[no-untyped-call, unused-ignore]
+        result,
+        neuron,
+        pool,
+        engine,
+        [None if of is None else of[4:] for of in maps],
+        x_TN,
+        membrane_N,
+        learned_beta,
+        *itertools.chain.from_iterable([None] * 4 if of is None else of[:4] for of in maps),
     )
     assert membrane_N is not None
     return spikes_TN, membrane_N
 
 
-class _Fire(torch.autograd.Function):
-    """The recurrence and its gradient, with the arguments flattened to what autograd sees."""
+def _normalize(
+    on_membrane: Callable[[Tensor, slice], Standardization],
+    grad_enabled: bool,
+    rows: list[Standardization],
+    membrane_N: Tensor,
+    t: int,
+) -> Standardization:
+    """The standardization, (C,), of step t's membrane; ``rows`` keep it with its history."""
+    with torch.set_grad_enabled(grad_enabled):
+        rows.append(on_membrane(membrane_N.unsqueeze(0), slice(t, t + 1)))
+    return rows[-1].at(0)
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient of what an engine computed; its arguments are flattened for autograd to see."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        x_TN: Tensor,
-        membrane_N: Tensor | None,
+        result: tuple[Tensor, Tensor],
         neuron: Neuron,
-        num_steps: int,
         pool: bool,
-        compiled: bool,
-        *arguments: Any,
+        engine: ModuleType,
+        flags: list[tuple[bool, bool] | None],
+        *tensors: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
-        *tensors, ctx.of_batch = arguments
-        ctx.save_for_backward(x_TN, membrane_N, *tensors)
-        ctx.neuron, ctx.pool = neuron, pool
-        ctx.engine = kernels if compiled else recurrence
-        standardization = _standardization(tensors, ctx.of_batch)
-        spikes: tuple[Tensor, Tensor] = ctx.engine.spikes(
-            x_TN, membrane_N, neuron, num_steps, pool, standardization
-        )
-        return spikes
+        ctx.save_for_backward(*tensors)
+        ctx.neuron, ctx.pool, ctx.engine, ctx.flags = neuron, pool, engine, flags
+        return result
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, grad_spikes_TN: Tensor, grad_after_N: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        x_TN, membrane_N, *tensors = ctx.saved_tensors
-        standardization = _standardization(tensors, ctx.of_batch)
-        grad_x, grad_before, grad_scale, grad_offset = ctx.engine.gradients(
-            x_TN, membrane_N, grad_spikes_TN, grad_after_N, ctx.neuron, ctx.pool, standardization
+        x_TN, membrane_N, _, *tensors = ctx.saved_tensors
+        standardization, on_membranes = (
+            None if flags is None else Standardization._make([*four, *flags])
+            for flags, four in zip(ctx.flags, (tensors[:4], tensors[4:]), strict=True)
         )
-        if membrane_N is None:
-            grad_before = None
-        return grad_x, grad_before, *[None] * 6, grad_scale, grad_offset, None
-
-
-def _standardization(
-    tensors: Sequence[Tensor | None], of_batch: bool | None
-) -> Standardization | None:
-    return None if of_batch is None else Standardization._make([*tensors, of_batch])
+        further = () if on_membranes is None else (on_membranes,)
+        of: Gradients = ctx.engine.gradients(
+            x_TN,
+            membrane_N,
+            grad_spikes_TN,
+            grad_after_N,
+            ctx.neuron,
+            ctx.pool,
+            standardization,
+            *further,
+        )
+        of_tensors = (of.x, None if membrane_N is None else of.membrane, of.beta)
+        of_maps = (None, None, of.scale, of.offset, None, None, *of[-2:])
+        return (*[None] * 5, *of_tensors, *of_maps)

@@ -1,6 +1,7 @@
-"""Leaky integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
+"""Integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
 
-The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding. The
+The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding; but not
+norms on the membrane, whose statistics would have to be known before the next step begins. The
 membranes of the few steps live in registers, so that only currents, spikes and gradients travel to
 and from memory. Nothing is written in place here, which a compiler would first have to undo.
 
@@ -17,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_norm.neurons.recurrence import Neuron, Standardization, stretches
+from snn_norm.neurons.recurrence import Gradients, Neuron, stretches
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.neurons.surrogates import add_gradient_
 
 __all__ = ["gradients", "problem", "spikes"]
 
@@ -72,8 +75,8 @@ def gradients(
     neuron: Neuron,
     pool: bool,
     standardization: Standardization | None,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """Gradients of x, of the membrane before the first step, of scale and of offset.
+) -> Gradients:
+    """Gradients of all that spikes and the last membrane come from.
 
     ``grad_after_N`` is that of the last membrane; None for zero.
     """
@@ -98,14 +101,24 @@ def gradients(
             grad,
         )
         grads.insert(0, tuple(of_part))
-    of_x, of_scale, of_offset = zip(*grads, strict=True)
+    of_x, of_beta, of_scale, of_offset = zip(*grads, strict=True)
+    grad_scale = grad_offset = None
+    if standardization is not None:
+        grad_scale, grad_offset = _joined(of_scale), _joined(of_offset)
+        if standardization.of_batch and standardization.over_time:
+            maps = standardization.detach().input_map(grad_scale, grad_offset, _values(x_TN))
+            of_x = tuple(
+                _kernel(_to_input)(_at(steps, x_TN, None)[0], begun, *maps)
+                for steps, begun in zip(parts, of_x, strict=True)
+            )
     constant = len(x_TN) < len(grad_spikes_TN)
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
-    return (
+    return Gradients(
         _channels_second(grad_x_TN.to(x_TN.dtype), 2),
         _channels_second(grad, 1),
-        None if standardization is None else _joined(of_scale),
-        None if standardization is None else _joined(of_offset),
+        None if of_beta[0] is None else functools.reduce(torch.add, of_beta),
+        grad_scale,
+        grad_offset,
     )
 
 
@@ -139,27 +152,62 @@ def _gradients(
     pool: bool,
     grad_spikes_TN: Tensor,
     grad: Tensor,
-) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
     membranes = _membranes(x_TN, standardization, membrane_N, neuron, num_steps)
-    grads = []
+    befores, grads, grad = [membrane_N, *membranes], [], grad.clone()
+    products = torch.zeros_like(grad)
     for t in reversed(range(num_steps)):
         grad_spikes = grad_spikes_TN[t].to(grad.dtype)
         if pool:
             grad_spikes = _spread(grad_spikes, *membrane_N.shape[1:3])
-        # The fast sigmoid's slope is 1 / (1 + k·|v - threshold|)².
-        distance = (membranes[t] - neuron.threshold).abs()
-        grad = torch.addcdiv(grad, grad_spikes, (1 + neuron.slope * distance).square())
+        above = membranes[t] - neuron.threshold
+        add_gradient_(grad, grad_spikes, above, neuron.surrogate, neuron.slope)
         grads.append(grad)
+        if neuron.reset == "zero":
+            grad = torch.where(befores[t] > neuron.threshold, 0.0, grad)
+        products = products + grad * befores[t]
         grad = grad * neuron.beta
+    grad_beta = products.sum() if isinstance(neuron.beta, Tensor) else None
     grads_TN = torch.stack(grads[::-1])
-    grad_scale = grad_offset = None
-    if standardization is not None:
-        grads_TN, grad_scale, grad_offset = _through_standardization(
-            grads_TN, x_TN, standardization
-        )
-    if len(x_TN) == 1:  # perhaps a constant, of which other steps' gradients are still to come
-        return grad, grads_TN.sum(0, keepdim=True), grad_scale, grad_offset
-    return grad, grads_TN.to(x_TN.dtype), grad_scale, grad_offset
+    if standardization is None:
+        return grad, _of_each_step(grads_TN, x_TN), grad_beta, None, None
+    dims = (1, 2, 3)
+    grad_offset = grads_TN.sum(dims)
+    grad_scale = standardization.grad_scale((grads_TN * x_TN).sum(dims), grad_offset)
+    if not standardization.of_batch:
+        weight, _ = standardization.affine_map()
+        grads_TN = _of_each_step(grads_TN * _per_image(weight), x_TN)
+    elif standardization.over_time:  # the rest needs the gradients of all steps
+        grads_TN = grads_TN * _per_image(standardization.scale)
+    else:
+        maps = standardization.input_map(grad_scale, grad_offset, _values(x_TN))
+        grads_TN = _to_input(x_TN, grads_TN, *maps)
+    return grad, grads_TN, grad_beta, grad_scale, grad_offset
+
+
+def _to_input(
+    x_TNHWC: Tensor, grads_TNHWC: Tensor, constant: Tensor, of_x: Tensor, weight: Tensor
+) -> Tensor:
+    """Gradient of x by :meth:`Standardization.input_map`."""
+    constant, of_x, weight = map(_per_image, (constant, of_x, weight))
+    return _of_each_step((constant + x_TNHWC * of_x + grads_TNHWC) * weight, x_TNHWC)
+
+
+def _of_each_step(grads_TN: Tensor, x_TN: Tensor) -> Tensor:
+    """The gradients, in the dtype of x; or their sum, of what may be a constant."""
+    if len(x_TN) == 1:  # whose other steps' gradients are perhaps still to come
+        return grads_TN.sum(0, keepdim=True)
+    return grads_TN.to(x_TN.dtype)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    """(T, C) for (T, N, H, W, C); (C,) as it is."""
+    return values if values.dim() == 1 else values[:, None, None, None]
+
+
+def _values(x_TNHWC: Tensor) -> int:
+    """How many values a step and channel has."""
+    return x_TNHWC[0, ..., 0].numel()
 
 
 def _membranes(
@@ -172,36 +220,19 @@ def _membranes(
     """The membranes of all steps, before their resets."""
     membranes = []
     for t in range(num_steps):
-        reset = (membrane > neuron.threshold).to(membrane.dtype) * neuron.threshold
+        fired = membrane > neuron.threshold
+        if neuron.reset == "zero":
+            membrane = torch.where(fired, 0.0, membrane)
         x = x_TN[t % len(x_TN)].to(membrane.dtype)
         if standardization is None:
-            membrane = neuron.beta * membrane + x - reset
+            membrane = neuron.beta * membrane + x
         else:
             weight_TC, bias_TC = standardization.affine_map()
-            membrane = torch.add(bias_TC[t], membrane, alpha=neuron.beta)
-            membrane = torch.addcmul(membrane, x, weight_TC[t]) - reset
+            membrane = torch.addcmul(neuron.beta * membrane + bias_TC[t], x, weight_TC[t])
+        if neuron.reset == "subtract":
+            membrane = membrane - fired.to(membrane.dtype) * neuron.threshold
         membranes.append(membrane)
     return membranes
-
-
-def _through_standardization(
-    grads_TNHWC: Tensor, x_TNHWC: Tensor, standardization: Standardization
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x at each step, of scale and of offset."""
-    mean, inverse_deviation = standardization.mean, standardization.inverse_deviation
-    dims = (1, 2, 3)
-    grad_offset = grads_TNHWC.sum(dims)
-    grad_scale = (grads_TNHWC * x_TNHWC).sum(dims) - mean * grad_offset
-    grad_scale = grad_scale * inverse_deviation
-    weight = (inverse_deviation * standardization.scale)[:, None, None, None]
-    if not standardization.of_batch:
-        return grads_TNHWC * weight, grad_scale, grad_offset
-    # weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), as a map of x and a map of grad.
-    values = x_TNHWC[0, ..., 0].numel()
-    of_x = grad_scale * inverse_deviation / -values
-    constant = grad_offset / -values - of_x * mean
-    of_x, constant = (values_TC[:, None, None, None] for values_TC in (of_x, constant))
-    return (constant + x_TNHWC * of_x + grads_TNHWC) * weight, grad_scale, grad_offset
 
 
 def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
@@ -241,9 +272,7 @@ def _at(
 ) -> tuple[Tensor, Standardization | None]:
     """Both at these steps; a constant is the same at each."""
     if standardization is not None:
-        *tensors, of_batch = standardization
-        tensors = [values_TC.detach()[steps] for values_TC in tensors]
-        standardization = Standardization._make([*tensors, of_batch])
+        standardization = standardization.detach().at(steps)
     return x_TN if len(x_TN) == 1 else x_TN[steps], standardization
 
 

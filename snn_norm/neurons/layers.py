@@ -7,15 +7,19 @@ The semantics, reset and surrogate gradient included, are those of ``snntorch.Le
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snn_norm.neurons.fused import fire
-from snn_norm.neurons.recurrence import Neuron, Standardization
+from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.neurons.table import RESETS, SURROGATES
 
-__all__ = ["LIF", "LeakyReadout", "State"]
+__all__ = ["IF", "LIF", "PLIF", "LeakyReadout", "State"]
 
 
 @dataclass
@@ -26,39 +30,79 @@ class State:
 
 
 class LIF(nn.Module):
-    r"""Leaky integrate-and-fire neurons that reset by subtraction.
+    r"""Leaky integrate-and-fire neurons.
 
     .. math::
         v_t = \beta v_{t-1} + x_t - \theta\,[v_{t-1} > \theta], \qquad s_t = [v_t > \theta],
         \qquad v_{-1} = 0
 
-    with the fast sigmoid's surrogate gradient
-    :math:`\partial s / \partial v = (1 + k\,|v - \theta|)^{-2}` and the reset held constant.
+    or, reset to zero, :math:`v_t = \beta\,v_{t-1}\,[v_{t-1} \le \theta] + x_t`: the semantics of
+    ``snntorch.Leaky``, with the reset one step late and held constant in the gradient. To zero,
+    SpikingJelly's ``LIFNode(decay_input=False, v_reset=0.0, detach_reset=True)`` does the same, but
+    fires at θ already. The surrogate gradients are in :mod:`snn_norm.neurons.surrogates`.
 
     Args:
         beta: decay of the membrane a time step, 0 to 1.
         threshold: θ, the membrane at which a spike is fired.
-        slope: k of the surrogate gradient; the larger, the narrower.
+        slope: k of the surrogate gradient; the larger, the narrower. None for the usual one of
+            :data:`snn_norm.neurons.table.SURROGATES`.
+        surrogate: fast_sigmoid, atan, triangle, rectangle or sigmoid.
+        reset: subtract, or zero.
+        on_membrane: a norm that the membrane passes before the threshold (the threshold's θ is then
+            in its units) and that leaves what is carried on as it is; None for none. It has a
+            method ``standardization(v_TNCHW, steps)``, which is called with one step at a time.
 
     Attributes:
         compiled: whether to compute by ``torch.compile``, the same numbers but for rounding; false
             at first, and set by :func:`snn_norm.neurons.engine.choose_engine`. It needs a
-            compiler, and minutes for the first step.
+            compiler, and minutes for the first step. Not with a norm on the membrane.
 
     Shape:
-        Input currents (T, N, …); output spikes, 0 or 1, of the same shape and dtype.
+        Input currents (T, N, …), (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
+        shape and dtype.
+
+    Raises:
+        ValueError: an unknown surrogate or reset, or a slope that is not positive.
     """
 
-    def __init__(self, beta: float = 0.9, threshold: float = 1.0, slope: float = 25.0) -> None:
+    def __init__(
+        self,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        slope: float | None = None,
+        *,
+        surrogate: str = "fast_sigmoid",
+        reset: str = "subtract",
+        on_membrane: nn.Module | None = None,
+    ) -> None:
         super().__init__()
+        for name, value, known in (
+            ("surrogate", surrogate, SURROGATES),
+            ("reset", reset, RESETS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        slope = SURROGATES[surrogate] if slope is None else slope
+        if not slope > 0:
+            raise ValueError(f"slope must be greater than 0, got {slope}")
         self.beta = beta
         self.threshold = threshold
         self.slope = slope
+        self.surrogate = surrogate
+        self.reset = reset
+        self.on_membrane = on_membrane
         self.compiled = False
 
     def extra_repr(self) -> str:
         """The arguments it was made with."""
-        return f"beta={self.beta}, threshold={self.threshold}, slope={self.slope}"
+        return (
+            f"beta={self.beta}, threshold={self.threshold}, slope={self.slope}, "
+            f"surrogate={self.surrogate}, reset={self.reset}"
+        )
+
+    def decay(self) -> float | Tensor:
+        """β, a tensor if it is learned."""
+        return self.beta
 
     def forward(
         self,
@@ -71,10 +115,12 @@ class LIF(nn.Module):
     ) -> Tensor:
         """Spikes of the input currents ``x_TN``; ``state`` carries on from the call before.
 
-        The further arguments are those of :func:`snn_norm.neurons.fused.fire`.
+        The further arguments are those of :func:`snn_norm.neurons.fused.fire`. With a norm on the
+        membrane a call takes the whole sequence.
         """
-        neuron = Neuron(self.beta, self.threshold, self.slope)
+        neuron = Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
         state = State() if state is None else state
+        on_membrane: Any = self.on_membrane
         spikes_TN, state.membrane = fire(
             x_TN,
             neuron,
@@ -83,8 +129,46 @@ class LIF(nn.Module):
             pool=pool,
             membrane_N=state.membrane,
             compiled=self.compiled,
+            on_membrane=None if on_membrane is None else on_membrane.standardization,
         )
         return spikes_TN
+
+
+class PLIF(LIF):
+    r"""Parametric leaky integrate-and-fire neurons: all of a layer share one learned decay.
+
+    After Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of
+    Spiking Neural Networks" (ICCV 2021): :math:`\beta = \sigma(w)` with the parameter :math:`w`.
+    Theirs decays by :math:`1 - \sigma(w)`, and scales the currents by :math:`\sigma(w)` too, which
+    here stay as they are: SpikingJelly's ``ParametricLIFNode(decay_input=False)``.
+
+    Args:
+        beta: decay to begin with, between 0 and 1; the further arguments are those of :class:`LIF`.
+
+    Raises:
+        ValueError: beta is not between 0 and 1; and as :class:`LIF`.
+    """
+
+    def __init__(self, beta: float = 0.9, *args: Any, **kwargs: Any) -> None:
+        if not 0 < beta < 1:
+            raise ValueError(f"beta of plif must be between 0 and 1, got {beta}")
+        super().__init__(beta, *args, **kwargs)
+        self.w = nn.Parameter(torch.tensor(math.log(beta / (1 - beta))))
+
+    def decay(self) -> Tensor:
+        """β = σ(w)."""
+        return self.w.sigmoid()
+
+
+class IF(LIF):
+    """Integrate-and-fire neurons: :class:`LIF` whose membrane does not leak, beta 1.
+
+    Args:
+        threshold: θ; the further arguments are those of :class:`LIF`.
+    """
+
+    def __init__(self, threshold: float = 1.0, *args: Any, **kwargs: Any) -> None:
+        super().__init__(1.0, threshold, *args, **kwargs)
 
 
 class LeakyReadout(nn.Module):

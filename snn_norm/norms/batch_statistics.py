@@ -15,10 +15,13 @@ from snn_norm.norms.recomputation import Passes, recomputing
 
 __all__ = [
     "Moving",
+    "affine_map",
+    "after",
     "check_enough_values",
     "check_momentum",
-    "normalize",
+    "move",
     "set_points",
+    "standardize",
     "statistics",
 ]
 
@@ -54,11 +57,13 @@ class Moving(NamedTuple):
         share = self.num_batches_tracked.to(self.mean.dtype).reciprocal()
         return share[:, None] if share.dim() else share
 
-    def follow(self, batch_mean: Tensor, batch_var: Tensor, values: int) -> None:
+    def follow(self, batch_mean: Tensor, batch_var: Tensor, values: int | Tensor) -> None:
         """Move towards a batch as ``torch.nn.BatchNorm2d`` does; not when it is computed again.
 
         Args:
-            batch_mean, batch_var: mean and biased variance, of ``values`` values each.
+            batch_mean: of ``values`` values.
+            batch_var: of as many, biased.
+            values: at each step, (T, 1), where steps differ.
         """
         if recomputing():
             return
@@ -72,8 +77,20 @@ class Moving(NamedTuple):
 @torch.no_grad()
 def statistics(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Mean and biased variance of each channel of (N, C, …)."""
-    mean, var = torch.batch_norm_update_stats(x.detach().to(dtype), None, None, 0.0)
+    x = x.detach().to(dtype)
+    if x.is_meta or torch.compiler.is_compiling():  # the faster operation knows no other shapes
+        var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
+    else:
+        mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)
     return mean, var
+
+
+def affine_map(
+    mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor]:
+    """Scale and offset of x that normalize by these statistics."""
+    scale = (var + eps).rsqrt()
+    return after(scale, -mean * scale, weight, bias)
 
 
 def set_points(
@@ -101,17 +118,24 @@ def set_points(
     else:
         share = moving.newest_share()
         rate = share if moving.momentum is None else share.clamp(min=moving.momentum)
-        r, d = _move(batch_mean, batch_var, moving.mean, moving.var, rate, eps)
+        r, d = move(batch_mean, batch_var, moving.mean, moving.var, rate, eps)
         passes.remember(key, (batch_mean, batch_var), (r, d))
-    scale = r if weight is None else r * weight
-    offset = d if weight is None else d * weight
+    return after(r, d, weight, bias)
+
+
+def after(
+    scale: Tensor, offset: Tensor, weight: Tensor | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Scale and offset, and then weight and bias, as one map."""
+    if weight is not None:
+        scale, offset = scale * weight, offset * weight
     return scale, offset if bias is None else offset + bias
 
 
 # An operator of its own, because torch.compile (2.13) otherwise computes r and d a second time in
 # the backward pass, from statistics that have moved since.
 @torch.library.custom_op("snn_norm::move", mutates_args=("running_mean", "running_var"))
-def _move(
+def move(
     batch_mean: Tensor,
     batch_var: Tensor,
     running_mean: Tensor,
@@ -134,20 +158,29 @@ def _move(
     return r, (batch_mean - running_mean) * inverse_deviation
 
 
-@_move.register_fake
+@move.register_fake
 def _(batch_mean: Tensor, batch_var: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(batch_var), torch.empty_like(batch_mean)
 
 
-def normalize(
+def standardize(
     x: Tensor,
     mean: Tensor,
     var: Tensor,
     scale: Tensor | None,
     offset: Tensor | None,
     eps: float,
+    *,
+    of_batch: bool,
 ) -> Tensor:
-    """Batch normalization of (N, C, …) by the statistics that were taken of it."""
+    """Batch normalization of (N, C, …).
+
+    Args:
+        of_batch: whether mean and variance were taken of ``x``, and so depend on it; else they are
+            constants.
+    """
+    if not of_batch:
+        return F.batch_norm(x, mean, var, scale, offset, eps=eps)
     y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps)  # type: ignore[no-untyped-call, unused-ignore]
     return y
 

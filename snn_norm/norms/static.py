@@ -12,16 +12,17 @@ of all batches seen, and the first batches count fully, so that no statistic sta
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.fx
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from snn_norm.norms.base import StandsInForBatchNorm
 from snn_norm.norms.batch_statistics import (
     Moving,
+    affine_map,
     check_enough_values,
     check_momentum,
-    normalize,
     set_points,
+    standardize,
     statistics,
 )
 from snn_norm.norms.recomputation import Passes
@@ -29,7 +30,7 @@ from snn_norm.norms.recomputation import Passes
 __all__ = ["HomeostaticNorm"]
 
 
-class HomeostaticNorm(_BatchNorm):
+class HomeostaticNorm(StandsInForBatchNorm):
     r"""Normalize each channel by its moving statistics, in training as in evaluation.
 
     .. math::
@@ -82,21 +83,30 @@ class HomeostaticNorm(_BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize ``x``, (N, C), (N, C, L) or (N, C, H, W); in training, learn its statistics."""
-        if x.dim() not in (2, 3, 4) or x.shape[1] != self.num_features:
-            raise ValueError(
-                f"input must be (N, C), (N, C, L) or (N, C, H, W) with C = {self.num_features}, "
-                f"got {tuple(x.shape)}"
-            )
+        _check_input(x, self.num_features)
         mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
         assert mean is not None
         assert var is not None
         assert count is not None
-        if not self.training:
-            return F.batch_norm(x, mean, var, self.weight, self.bias, eps=self.eps)
-        check_enough_values(x)
-        batch_mean, batch_var = statistics(x, mean.dtype)
-        moving = Moving(mean, var, count, self.momentum)
-        scale, offset = set_points(
-            batch_mean, batch_var, moving, self.weight, self.bias, self.eps, self._passes
+        affine: tuple[Tensor | None, Tensor | None] = (self.weight, self.bias)
+        if self.training:
+            check_enough_values(x)
+            moving = Moving(mean, var, count, self.momentum)
+            mean, var = statistics(x, mean.dtype)
+            affine = set_points(mean, var, moving, *affine, self.eps, self._passes)
+        return standardize(x, mean, var, *affine, self.eps, of_batch=self.training)
+
+    def affine_map(self) -> tuple[Tensor, Tensor]:
+        """The scale and offset that evaluation applies, (C,)."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        return affine_map(self.running_mean, self.running_var, self.weight, self.bias, self.eps)
+
+
+@torch.fx.wrap  # which makes evaluation traceable
+def _check_input(x: Tensor, num_features: int) -> None:
+    if x.dim() not in (2, 3, 4) or x.shape[1] != num_features:
+        raise ValueError(
+            f"input must be (N, C), (N, C, L) or (N, C, H, W) with C = {num_features}, "
+            f"got {tuple(x.shape)}"
         )
-        return normalize(x, batch_mean, batch_var, scale, offset, self.eps)

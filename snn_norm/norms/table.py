@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARCHITECTURES", "NORMS", "Norm", "label_of", "norms_of", "standard_norm"]
+__all__ = ["ARCHITECTURES", "NORMS", "Folds", "Norm", "label_of", "norms_of", "standard_norm"]
 
 ARCHITECTURES = ("ann", "snn")
 
 LineStyle = str | tuple[int, tuple[float, ...]]
+
+
+Folds = Literal["weights", "weights of each step", "thresholds"]
+"""What a trained norm can become a part of, in a spiking network; in an artificial one, weights."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,9 @@ class Norm:
         color, line, marker: in figures, as matplotlib names them; line and marker tell it apart in
             a grey print.
         standard_for: the architecture whose usual norm it is.
+        place: what it normalizes: the input currents of the neurons, their membrane before the
+            threshold, or the weights of the convolution. :mod:`snn_norm.norms.protocol` says what
+            its layer can do there.
         folds: what of a trained network it can become a part of; None if nothing.
     """
 
@@ -37,7 +44,8 @@ class Norm:
     line: LineStyle
     marker: str
     standard_for: str | None = None
-    folds: Literal["weights", "weights of each step"] | None = None
+    place: Literal["currents", "membrane", "weights"] = "currents"
+    folds: Folds | None = None
 
 
 NORMS: dict[str, Norm] = {
@@ -50,7 +58,7 @@ NORMS: dict[str, Norm] = {
     ),
     "batchnorm": Norm(
         "BatchNorm",
-        {"ann": "torch.nn:BatchNorm2d"},
+        {"ann": "torch.nn:BatchNorm2d", "snn": "snn_norm.norms.shared:SequenceBatchNorm2d"},
         color="C1",
         line="-",
         marker="s",
@@ -60,11 +68,84 @@ NORMS: dict[str, Norm] = {
     "bntt": Norm(
         "BNTT",
         {"snn": "snn_norm.norms.temporal:BatchNormThroughTime2d"},
-        color="C1",
+        color="C3",
         line="-",
-        marker="s",
+        marker="D",
         standard_for="snn",
         folds="weights of each step",
+    ),
+    "tdbn": Norm(
+        "tdBN",
+        {"snn": "snn_norm.norms.shared:ThresholdDependentBatchNorm2d"},
+        color="C4",
+        line="-.",
+        marker="v",
+        folds="weights",
+    ),
+    "tebn": Norm(
+        "TEBN",
+        {"snn": "snn_norm.norms.shared:TemporalEffectiveBatchNorm2d"},
+        color="C5",
+        line="-.",
+        marker="<",
+        folds="weights of each step",
+    ),
+    "tab": Norm(
+        "TAB",
+        {"snn": "snn_norm.norms.accumulated:TemporalAccumulatedBatchNorm2d"},
+        color="C6",
+        line="-.",
+        marker=">",
+        folds="weights of each step",
+    ),
+    "mpbn": Norm(
+        "MPBN",
+        {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        color="C7",
+        line=(0, (5, 1)),
+        marker="p",
+        place="membrane",
+        folds="thresholds",
+    ),
+    "osr": Norm(
+        "OSR",
+        {"snn": "snn_norm.norms.online:OnlineSpikingRenormalization2d"},
+        color="C8",
+        line=(0, (5, 1)),
+        marker="h",
+        folds="weights",
+    ),
+    "groupnorm": Norm(
+        "GroupNorm",
+        {
+            "ann": "snn_norm.norms.per_sample:GroupNorm2d",
+            "snn": "snn_norm.norms.per_sample:GroupNorm2d",
+        },
+        color="C9",
+        line=(0, (1, 1)),
+        marker="P",
+    ),
+    "layernorm": Norm(
+        "LayerNorm",
+        {
+            "ann": "snn_norm.norms.per_sample:LayerNorm2d",
+            "snn": "snn_norm.norms.per_sample:LayerNorm2d",
+        },
+        color="C10",
+        line=(0, (1, 1)),
+        marker="X",
+    ),
+    "weightstd": Norm(
+        "weight std.",
+        {
+            "ann": "snn_norm.norms.weights:ScaledWeightStandardization",
+            "snn": "snn_norm.norms.weights:ScaledWeightStandardization",
+        },
+        color="C11",
+        line=(0, (3, 1, 1, 1, 1, 1)),
+        marker="*",
+        place="weights",
+        folds="weights",
     ),
     "homeostatic": Norm(
         "homeostatic",
@@ -76,6 +157,14 @@ NORMS: dict[str, Norm] = {
         line="--",
         marker="^",
         folds="weights of each step",
+    ),
+    "homeostatic-shared": Norm(
+        "homeostatic, shared",
+        {"snn": "snn_norm.norms.shared:SharedHomeostaticNorm2d"},
+        color="C12",
+        line="--",
+        marker="d",
+        folds="weights",
     ),
 }
 

@@ -9,7 +9,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_rounds_of_each_fault_one_after_the_other() -> None:
     environment = {**os.environ, "SNN_TEST_FAULT_ROUNDS": "2", "SNN_TEST_FAULT_SEED": "70"}
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", str(Path(__file__).parent)]

@@ -33,6 +33,7 @@ def test_driver_killed(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=SLOTS * 2)
 
 
+@pytest.mark.slow
 def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
     """As when its machine loses power: what is in training stops in the middle of an epoch."""
     process = sweep.start()
@@ -46,6 +47,7 @@ def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=SLOTS)
 
 
+@pytest.mark.slow
 def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:
     processes = [sweep.start() for _ in range(10)]
     errors = [process.communicate(timeout=250)[1] for process in processes]
@@ -58,6 +60,7 @@ def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 def test_node_of_two_killed(sweep: StruckSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     # Workers have the environment of their node, not of the driver.
     for name in ("OWN_CODE_COUNT",):

@@ -43,6 +43,7 @@ def test_tracking_server_killed_and_started(
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [0, 20, 60])
 def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
     sweep.row.fault += f" for {seconds} s"
@@ -59,6 +60,7 @@ def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
     """Until the sweep has given up; the same command later brings what was measured meanwhile."""
     sweep.content = {**sweep.content, "retries": 0}
@@ -71,6 +73,7 @@ def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 def test_reply_lost_after_commit(sweep: StruckSweep) -> None:
     process, most = sweep.start(), 2  # a command asks three times whether the server is there
     if sweep.random.random() < 0.7:
@@ -82,6 +85,7 @@ def test_reply_lost_after_commit(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 @pytest.mark.database("postgres")
 def test_postgres_restarted(sweep: StruckSweep, postgres: Postgres) -> None:
     process = sweep.start()
@@ -92,6 +96,7 @@ def test_postgres_restarted(sweep: StruckSweep, postgres: Postgres) -> None:
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.slow
 @pytest.mark.database("postgres")
 def test_postgres_killed(sweep: StruckSweep, postgres: Postgres) -> None:
     process = sweep.start()

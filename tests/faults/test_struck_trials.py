@@ -15,6 +15,7 @@ from laboratory import NORM, PASSES_AN_EPOCH, SEEDS, SLOTS, SPEC, StruckSweep
 from orchestration.record.client import connect
 
 
+@pytest.mark.slow
 def test_out_of_memory(sweep: StruckSweep) -> None:
     sweep.content = {**SPEC, "grid": [{**SPEC["grid"][0], "norm": "own_code:HungryNorm"}]}
     kind = sweep.random.choice(["of Python", "of a GPU", "of torch on a CPU"])
@@ -30,6 +31,7 @@ def test_out_of_memory(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=1)
 
 
+@pytest.mark.slow
 def test_nan_at_an_epoch(sweep: StruckSweep) -> None:
     """A norm diverges in each of its trials; those of the other norm are as ever."""
     norms = [NORM, "own_code:DivergingNorm"]
@@ -71,6 +73,7 @@ def fill(ballast: Path) -> None:
             file.write(bytes(4096))
 
 
+@pytest.mark.slow
 def test_disk_full(sweep: StruckSweep, small_disk: Path) -> None:
     process = sweep.start()
     sweep.wait_for_a_moment(process)
@@ -82,6 +85,7 @@ def test_disk_full(sweep: StruckSweep, small_disk: Path) -> None:
     sweep.check(most_epochs_again=SLOTS * 4)
 
 
+@pytest.mark.slow
 def test_checkpoint_truncated(sweep: StruckSweep) -> None:
     process = sweep.start()
     sweep.wait_for_a_moment(process, after=1 / 6)

@@ -6,6 +6,7 @@ And a module of a user's.
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sys
 import warnings
@@ -19,7 +20,7 @@ from s3_server import BUCKET, s3_server
 from orchestration.store.base import Storage
 from orchestration.store.open import open_storage
 from services.settings import Settings
-from services.tracking import start_server, stop_server
+from services.tracking import tracking_server
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it warns of an outdated loader option
@@ -98,11 +99,14 @@ def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> DatabaseMaker:
 
 @pytest.fixture(scope="session")
 def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real tracking server on SQLite, one for all tests: each takes a name of its own."""
-    home = tmp_path_factory.mktemp("tracking")
-    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
-    yield start_server(settings)
-    stop_server(settings)
+    """A real tracking server on SQLite, one for all tests: each takes a name of its own.
+
+    The processes of one run share it: its home is beside the folders of each.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    home = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "tracking"
+    with tracking_server(Settings.from_environment({"SNN_SWEEP_HOME": str(home)})) as uri:
+        yield uri
 
 
 @pytest.fixture(scope="session")

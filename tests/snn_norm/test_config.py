@@ -6,6 +6,7 @@ import pydantic
 import pytest
 
 from snn_norm.config import MODEL_KEYS, SPIKING_KEYS, TRAINING_KEYS, RunConfig
+from snn_norm.neurons.table import SURROGATES
 
 ANN: dict[str, Any] = {
     "architecture": "ann",
@@ -34,14 +35,19 @@ def test_what_an_artificial_network_records() -> None:
         "precision": "float32",
         "compile": "auto",
         "validation_fraction": 0.0,
+        "trunk": "reference",
+        "init": "default",
         "width": 64,
         "image_size": 16,
     }
 
 
-def test_a_spiking_network_has_four_keys_more() -> None:
-    more = config(SNN).given().keys() - config().given().keys()
-    assert more == set(SPIKING_KEYS) == {"num_steps", "beta", "threshold", "slope"}
+def test_a_spiking_network_has_seven_keys_more() -> None:
+    more = {key: config(SNN).given()[key] for key in config(SNN).given().keys() - config().given()}
+    assert more == SPIKING_KEYS == {
+        "num_steps": 25, "neuron": "lif", "reset": "subtract", "surrogate": "fast_sigmoid",
+        "beta": 0.9, "threshold": 1.0, "slope": 25.0,
+    }  # fmt: skip
     assert config(SNN).num_steps == 25
     assert config(SNN, num_steps=10).num_steps == 10
     assert config(SNN, num_steps=None).num_steps == 25
@@ -72,9 +78,16 @@ BAD: dict[str, list[Any]] = {
     "compile": ["yes", "on", 1, 0.0, [True]],
     "stop_when_collapsed_after": [0, 1.5, True],
     "validation_fraction": [-0.1, 0.6, 1, float("nan"), "10 %", True],
+    "trunk": ["vgg", 9],
+    "depth": [18, 2, 200, 20.0, True],
+    "shortcut": ["spikes", 1],
+    "init": ["kaming", 0],
     "width": [0, 16.0, True],
     "image_size": [7, 16.0, True],
     "num_steps": [0, 2.5, True],
+    "neuron": ["snntorch", "LIF", 1],
+    "reset": ["none", False],
+    "surrogate": ["arctan", 2],
     "beta": [-0.1, 1.1, float("nan"), True],
     "threshold": [0, -1, float("inf"), True],
     "slope": [0, -25, True],
@@ -87,7 +100,7 @@ def test_every_key_is_tried_with_bad_values() -> None:
 
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in BAD.items() for v in values])
 def test_a_bad_value_is_refused_by_the_name_of_its_key(key: str, value: Any) -> None:
-    base = {**SNN, "optimizer": "sgd"}
+    base = {**SNN, "optimizer": "sgd", "trunk": "resnet"}
     config(base)  # everything else is right
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the errors are looked at below
         config(base, **{key: value})
@@ -151,6 +164,63 @@ def test_a_spiking_key_is_refused_for_an_artificial_network(key: str) -> None:
 def test_a_network_of_ones_own_takes_the_spiking_keys_it_is_given() -> None:
     own = config(architecture="mine:network", num_steps=4)
     assert own.given().keys() & SPIKING_KEYS.keys() == {"num_steps"}
+
+
+@pytest.mark.parametrize(
+    ("trunk", "given"),
+    [
+        ("reference", {"width": 64}),
+        ("vgg9", {"width": 64}),
+        ("resnet19", {"width": 128}),
+        ("resnet", {"width": 16, "depth": 20, "shortcut": "membrane"}),
+    ],
+)
+@pytest.mark.parametrize("base", [ANN, SNN], ids=["ann", "snn"])
+def test_the_trunk_decides_width_and_depth(
+    base: dict[str, Any], trunk: str, given: dict[str, Any]
+) -> None:
+    keys = {"trunk", "width", "depth", "shortcut"}
+    found = config(base, trunk=trunk).given()
+    assert {key: found[key] for key in keys & found.keys()} == {"trunk": trunk, **given}
+    assert config(base, trunk=trunk, width=8).width == 8
+
+
+@pytest.mark.parametrize("trunk", [None, "reference", "vgg9", "resnet19"])
+@pytest.mark.parametrize(("key", "value"), [("depth", 20), ("shortcut", "spike")])
+def test_depth_and_shortcut_are_of_resnet(trunk: str | None, key: str, value: Any) -> None:
+    assert getattr(config(trunk="resnet", **{key: value}), key) == value
+    with pytest.raises(ValueError, match=f"{key} belongs to the trunk resnet.*take {key} out"):
+        config(trunk=trunk, **{key: value})
+
+
+@pytest.mark.parametrize("surrogate", ["fast_sigmoid", "atan", "triangle"])
+def test_the_surrogate_decides_the_slope(surrogate: str) -> None:
+    assert config(SNN, surrogate=surrogate).slope == SURROGATES[surrogate]
+    assert config(SNN, surrogate=surrogate, slope=3).slope == 3
+
+
+def test_beta_is_of_neurons_that_leak() -> None:
+    assert "beta" not in config(SNN, neuron="if").given()
+    assert config(SNN, neuron="plif").beta == 0.9
+    with pytest.raises(
+        ValueError, match=r"beta belongs to the neurons lif and plif.*take beta out"
+    ):
+        config(SNN, neuron="if", beta=0.5)
+    with pytest.raises(ValueError, match=r"beta of neuron plif must be between 0 and 1, got 1.0"):
+        config(SNN, neuron="plif", beta=1)
+
+
+def test_a_start_from_spikes_is_of_a_spiking_network() -> None:
+    assert config(init="kaiming").init == "kaiming"
+    for init in ("fluctuation", "activity"):
+        assert config(SNN, init=init).init == init
+        with pytest.raises(ValueError, match="init of an artificial network must be one of"):
+            config(init=init)
+
+
+def test_an_unknown_name_is_told_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"one of reference, vgg9, .*did you mean 'resnet19'"):
+        config(trunk="resnet-19")
 
 
 def test_momentum_is_of_sgd() -> None:

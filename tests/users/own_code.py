@@ -37,6 +37,15 @@ def tiny(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return train_images[..., 1:7, 1:7], train_labels, test_images[..., 1:7, 1:7], test_labels
 
 
+def frames(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sequences of three frames, the image and darker ones."""
+    train_images, train_labels, test_images, test_labels = blobs(root)
+    train, test = (
+        torch.stack([images, images // 2, images // 3], 1) for images in (train_images, test_images)
+    )
+    return train, train_labels, test, test_labels
+
+
 def exits(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # noqa: ARG001
     """Its author wrote it as a program."""
     sys.exit(3)

@@ -111,15 +111,18 @@ def test_plan_with_data_names_all_that_cannot_be_loaded(
         "  - {architecture: ann, norm: none, dataset: [digits, own_code:tiny]}\n"
         "  - {architecture: ann, norm: none, dataset: own_code:tiny, image_size: 8}\n"
         "  - {architecture: ann, norm: none, dataset: own_code:wrong_labels}\n"
+        "  - {architecture: snn, norm: none, dataset: own_code:frames}\n"
     )
     assert run("plan", "wrong.yaml").exit_code == 0
     result = run("plan", "wrong.yaml", "--data")
     assert (result.exit_code, result.stdout) == (2, "")
-    first, second, third = result.stderr.splitlines()
-    assert "wrong.yaml:2: dataset: data set own_code:exits raised SystemExit: 3" in first
+    first, second, third, fourth = result.stderr.splitlines()
+    assert "wrong.yaml:2: dataset: data set 'own_code:exits' raised SystemExit: 3" in first
     assert second.startswith("wrong.yaml:7: grid[1].dataset[1]: images must be at least 8x8 for")
     assert second.endswith("to have them resized: image_size: 8")
     assert third.startswith("wrong.yaml:9: grid[3].dataset: ")
+    assert fourth.startswith("wrong.yaml:10: grid[4].dataset: data set 'own_code:frames' gives seq")
+    assert fourth.endswith("of 3 time steps, got num_steps 25: set it to 3")
     assert not home.exists()
 
 
@@ -149,7 +152,7 @@ def test_an_unknown_sweep_is_an_error_of_the_input(home: Path, arguments: tuple[
 def test_before_the_first_sweep_list_says_how_to_begin(home: Path) -> None:
     result = run("list")
     assert result.exit_code == 0
-    assert "snn-sweep run SPEC (packaged: digits, headline)" in result.stderr
+    assert "snn-sweep run SPEC (packaged: digits, fashion, headline)" in result.stderr
     assert not home.exists()
 
 

@@ -39,9 +39,10 @@ def test_the_users_modules_are_found_with_what_they_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine_a.py").write_text("import mine_b.part, mine_space.inner, json\n")
+    (tmp_path / "mine_late.py").write_text("")
     (tmp_path / "mine_b").mkdir()
     (tmp_path / "mine_b" / "__init__.py").write_text("")
-    (tmp_path / "mine_b" / "part.py").write_text("")
+    (tmp_path / "mine_b" / "part.py").write_text("def late():\n    import mine_late\n")
     (tmp_path / "mine_b" / "table.csv").write_text("1,2")
     (tmp_path / "mine_b" / "__pycache__").mkdir()
     (tmp_path / "mine_space").mkdir()
@@ -54,7 +55,7 @@ def test_the_users_modules_are_found_with_what_they_import(
     finally:
         for name in [name for name in sys.modules if name.startswith("mine_")]:
             del sys.modules[name]
-    assert sorted(found) == ["mine_a", "mine_b", "mine_space"]
+    assert sorted(found) == ["mine_a", "mine_b", "mine_late", "mine_space"]
     packed = tmp_path / "packed"
     packed.mkdir()
     pack(SPEC, packed, found)
@@ -63,6 +64,7 @@ def test_the_users_modules_are_found_with_what_they_import(
         "mine_b/__init__.py",
         "mine_b/part.py",
         "mine_b/table.csv",
+        "mine_late.py",
         "mine_space/inner.py",
         "spec.json",
     ]

@@ -22,6 +22,7 @@ SCRIPT = Path(__file__).parents[3] / "services" / "slurm" / "sweep.sbatch"
 PROGRAMS = ("munged", "sbatch", "slurmctld", "slurmd")
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         not all(map(shutil.which, PROGRAMS)),
         reason="Slurm is not installed: its packages are slurmctld, slurmd, slurm-client and munge",

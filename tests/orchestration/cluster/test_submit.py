@@ -100,6 +100,7 @@ def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str
     assert "0 trials to run, 0 to resume, 4 finished before" in told
 
 
+@pytest.mark.slow
 def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     outside: Commands, tracking_uri: str, home: Path, job_server: str
 ) -> None:

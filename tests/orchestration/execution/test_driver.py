@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
 from orchestration.execution.planning import plan_sweep
 from orchestration.record.client import connect
+from services.cluster import local_ray
 from services.settings import Settings
 
 SPEC = {
@@ -37,6 +39,13 @@ SPEC = {
         },
     ],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    """One for all sweeps here; that a sweep starts its own is for tests of commands."""
+    with local_ray(Settings.from_environment({})):
+        yield
 
 
 @pytest.fixture
@@ -193,6 +202,7 @@ def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     assert parent.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
     settings: Settings, client: MlflowClient, tmp_path: Path
 ) -> None:
@@ -222,7 +232,10 @@ def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
     ("change", "message"),
     [
         ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
-        ({"dataset": "own_code:no_files"}, r"own_code:no_files raised FileNotFoundError: .*absent"),
+        (
+            {"dataset": "own_code:no_files"},
+            r"no_files' raised FileNotFoundError: .*absent",
+        ),
     ],
 )
 def test_what_is_not_there_is_refused_and_creates_nothing(

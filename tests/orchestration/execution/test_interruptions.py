@@ -70,6 +70,7 @@ def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     assert numbers(client, "struck") == undisturbed_numbers(spec)
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
     commands: Commands, client: MlflowClient
 ) -> None:
@@ -90,6 +91,7 @@ def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
     assert statuses == {"KILLED"}
 
 
+@pytest.mark.slow
 def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
     _, path = commands.spec("stopped", {**SLOW_SPEC, "epochs": 1000})  # it would not end by itself
     process = commands.start("run", path)
@@ -100,6 +102,7 @@ def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClie
     assert statuses == {"KILLED"}
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
     commands: Commands, client: MlflowClient, s3: Mapping[str, str]
 ) -> None:

@@ -85,6 +85,7 @@ def test_every_switch_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert torch.backends.mkldnn.enabled
 
 
+@pytest.mark.slow
 def test_a_trial_ends_with_its_own_numbers_in_a_process_that_another_left_in_disorder(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,7 @@ from orchestration.errors import InputError
 from orchestration.record.archive import SweepArchive, read_archive, write_archive
 from orchestration.record.client import connect
 from orchestration.record.exchange import Imported, export_sweep, import_sweep
-from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
 from orchestration.store.lease import LeaseTakenError, sweep_lease
 from orchestration.store.open import open_storage
@@ -68,7 +68,7 @@ def test_nothing_of_it_is_trained_again(
     import_sweep(client, archive[1], store)
     assert archive[1].spec is not None
     spec = SweepSpec.from_json(archive[1].spec)
-    recorded = SweepBooks(client, "digits", store).recorded()
+    recorded = SweepRecorder(client, "digits", store).recorded()
     plan = make_plan(spec.trials(), recorded, version="0.1.0")
     assert (len(plan.run), len(plan.reuse), plan.close) == (0, 18, ())
 
@@ -80,15 +80,15 @@ def test_importing_twice_adds_nothing_and_one_that_was_cut_short_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = connect(sqlite_database())
-    add = SweepBooks.add_finished
+    add = SweepRecorder.add_finished
 
-    def cut_short(books: SweepBooks, trial: RecordedTrial) -> None:
+    def cut_short(books: SweepRecorder, trial: RecordedTrial) -> None:
         if trial is archive[1].trials[5]:
             raise KeyboardInterrupt
         add(books, trial)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SweepBooks, "add_finished", cut_short)
+        patch.setattr(SweepRecorder, "add_finished", cut_short)
         with pytest.raises(KeyboardInterrupt):
             import_sweep(client, archive[1], store)
     assert import_sweep(client, archive[1], store) == Imported(new=13, known=5)

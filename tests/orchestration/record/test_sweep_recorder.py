@@ -8,7 +8,7 @@ from specs import spec
 
 from orchestration.record.client import connect
 from orchestration.record.names import spec_tags
-from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.open import open_storage
 from orchestration.sweep.spec import SweepSpec
 
@@ -20,7 +20,7 @@ def test_books_are_closed_for_a_spec_whatever_the_order_of_its_keys(
     entry = {"norm": ["none", "batchnorm"], "architecture": "ann"}
     wanted = SweepSpec.from_dict(spec(name=name, grid=[entry]))
     client = connect(tracking_uri)
-    books = SweepBooks(client, name, open_storage(str(tmp_path)))
+    books = SweepRecorder(client, name, open_storage(str(tmp_path)))
     assert not books.are_closed_for(wanted)
     books.open(wanted)
     assert not books.are_closed_for(wanted)

@@ -14,10 +14,10 @@ from proxy import Proxy
 
 from orchestration.record.client import connect
 from orchestration.record.spool import Spool
-from orchestration.record.trial_recorder import Recorder, TrackerAwayError, TrialRecord
+from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.open import open_storage
 
-MakeRecorder = Callable[..., Recorder]
+MakeRecorder = Callable[..., TrialRecorder]
 CONFIG = {"architecture": "ann", "seed": 42, "learning_rate": 0.001, "augment": False}
 
 
@@ -37,12 +37,12 @@ def experiment_id(tracking_uri: str) -> str:
 @pytest.fixture
 def make_recorder(experiment_id: str, proxy: Proxy, tmp_path: Path) -> Iterator[MakeRecorder]:
     """Makes recorders of one trial, all on the same spool, that reach MLflow by the proxy."""
-    made: list[Recorder] = []
+    made: list[TrialRecorder] = []
 
-    def make(patience: float = 60.0) -> Recorder:
+    def make(patience: float = 60.0) -> TrialRecorder:
         record = TrialRecord(experiment_id, "parent", "k" * 16, "ann none seed 42", "1", CONFIG)
         client = connect(f"http://127.0.0.1:{proxy.port}")
-        made.append(Recorder(client, record, Spool(open_storage(str(tmp_path))), patience))
+        made.append(TrialRecorder(client, record, Spool(open_storage(str(tmp_path))), patience))
         return made[-1]
 
     yield make
@@ -58,7 +58,7 @@ def points(client: MlflowClient, run_id: str, metric: str) -> list[tuple[int, fl
     return sorted((m.step, m.value) for m in client.get_metric_history(run_id, metric))
 
 
-def record_epochs(recorder: Recorder, *epochs: int) -> None:
+def record_epochs(recorder: TrialRecorder, *epochs: int) -> None:
     for epoch in epochs:
         recorder.record_epoch(epoch, {"test_accuracy": epoch / 10, "train_loss": 1 / epoch}, {})
 

@@ -10,8 +10,7 @@ import pytest
 from recorded import RecordedTrial, Recorder
 
 from orchestration.errors import InputError
-from orchestration.results.comparison import compare, compare_sweeps
-from orchestration.results.published import published_headline
+from orchestration.results.comparison import compare, compare_sweeps, published_headline
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 

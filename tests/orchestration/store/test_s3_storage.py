@@ -21,10 +21,12 @@ from s3_server import BUCKET, client_of
 
 from orchestration.errors import SweepError
 from orchestration.store import s3 as s3_store
+from orchestration.store import s3_objects
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import open_storage
-from orchestration.store.s3 import S3Error, S3Storage
+from orchestration.store.s3 import S3Storage
+from orchestration.store.s3_objects import S3Error
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def proxy(s3: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pr
         address = f"http://127.0.0.1:{between.port}"
         config = Config(retries={"mode": "standard", "total_max_attempts": 2})
         client = boto3.client("s3", endpoint_url=address, config=config)
-        monkeypatch.setattr(s3_store, "_client", lambda *, quick: client)  # noqa: ARG005
+        monkeypatch.setattr(s3_objects, "_client", lambda *, quick: client)  # noqa: ARG005
         yield between
 
 
@@ -70,7 +72,7 @@ def test_a_write_that_met_another_is_made_again(storage: S3Storage) -> None:
     refusals = [AWSResponse("", 409, {}, None) for _ in range(2)]
     for refusal in refusals:
         refusal._content = b"<Error><Code>ConditionalRequestConflict</Code></Error>"
-    sends = s3_store._client(quick=False).meta.events
+    sends = s3_objects._client(quick=False).meta.events
     sends.register("before-send.s3.PutObject", lambda **_: refusals.pop() if refusals else None)
     journal = storage.journal("j", b"first\n")
     journal.append(b"1\n")

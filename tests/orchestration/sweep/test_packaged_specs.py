@@ -17,7 +17,7 @@ CELLS = [
 
 
 def test_the_packaged_specs_are_known() -> None:
-    assert list(packaged_specs()) == ["digits", "headline"]
+    assert list(packaged_specs()) == ["digits", "fashion", "headline"]
 
 
 @pytest.mark.parametrize("name", packaged_specs())
@@ -50,6 +50,12 @@ def test_headline_is_as_published() -> None:
         assert (cell.dataset, cell.epochs, cell.width, cell.augment) == ("cifar10", 30, 64, True)
         if cell.architecture == "snn":
             assert (cell.num_steps, cell.beta, cell.slope) == (25, 0.9, 25)
+
+
+def test_fashion_is_the_headline_on_other_images() -> None:
+    images = {"dataset": "fashion-mnist", "image_size": 28, "augment": False}
+    headline = SweepSpec.load("headline").cells()
+    assert SweepSpec.load("fashion").cells() == [c.model_copy(update=images) for c in headline]
 
 
 @pytest.mark.parametrize("name", packaged_specs())

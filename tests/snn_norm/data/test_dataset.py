@@ -187,7 +187,9 @@ def images(root):
     ) -> None:
         name = own(f"def images(root):\n    return {line}")
         where = rf"\({name.partition(':')[0]}\.py, line 9\)"
-        with pytest.raises(DatasetError, match=rf"^data set {name} raised {said} {where}$") as got:
+        with pytest.raises(
+            DatasetError, match=rf"^data set '{name}' raised {said} {where}$"
+        ) as got:
             load_dataset(name, Path("/nowhere"))
         assert got.value.__cause__ is not None
 

@@ -125,6 +125,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "données d'été"
 
 
+@pytest.fixture(autouse=True)
+def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where Debian's package of Fashion-MNIST would lie: this machine may have it."""
+    folder = tmp_path / "debian"
+    monkeypatch.setattr(snn_norm.data.downloads, "_PACKAGED_FASHION", folder)
+    return folder
+
+
 @pytest.fixture(params=list(CLASSES))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -364,6 +372,65 @@ def test_the_second_mirror_stands_in_for_the_first(
 ) -> None:
     point_to("http://127.0.0.1:1/", publisher.url)
     check(name, root, published)
+
+
+@pytest.fixture
+def install(packaged: Path, published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the published files as Debian has them: other gzip headers, the same content."""
+    packaged.mkdir()
+    digests = {}
+    for name, _ in datasets.FashionMNIST.resources:
+        content = gzip.decompress((published.archives / name).read_bytes())
+        (packaged / name).write_bytes(gzip.compress(content, mtime=1))
+        digests[name] = hashlib.sha256(content).hexdigest()
+    monkeypatch.setattr(snn_norm.data.downloads, "_FASHION_SHA256", digests)
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist"], indirect=True)
+@pytest.mark.usefixtures("install")
+class TestPackagedFashion:
+    def test_it_is_read_where_nothing_was_downloaded(
+        self, name: str, root: Path, published: Published, publisher: Publisher
+    ) -> None:
+        check(name, root, published)
+        assert publisher.fetched == []
+        assert not root.exists()
+
+    def test_what_was_downloaded_goes_before(
+        self, name: str, root: Path, packaged: Path, published: Published, publisher: Publisher
+    ) -> None:
+        packaged.rename(packaged.with_name("away"))
+        check(name, root, published)
+        packaged.with_name("away").rename(packaged)
+        (packaged / "t10k-labels-idx1-ubyte.gz").write_bytes(b"")
+        publisher.fetched.clear()
+        check(name, root, published)
+        assert publisher.fetched == []
+
+    @pytest.mark.parametrize("content", [b"", b"\0\0\10\1\0\0\0\12" + b"\1" * 10])
+    def test_other_content_is_not_taken(
+        self,
+        name: str,
+        root: Path,
+        packaged: Path,
+        published: Published,
+        publisher: Publisher,
+        content: bytes,
+    ) -> None:
+        damaged = gzip.compress(content) if content else b"\x1f\x8b\x08"
+        (packaged / "t10k-labels-idx1-ubyte.gz").write_bytes(damaged)
+        check(name, root, published)
+        assert publisher.fetched
+
+
+def test_the_installed_package_is_taken_for_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path("/usr/share/datasets/fashion-mnist")
+    if not folder.exists():
+        pytest.skip("dataset-fashion-mnist is not installed")
+    monkeypatch.setattr(snn_norm.data.downloads, "_PACKAGED_FASHION", folder)
+    got = load_dataset("fashion-mnist", Path("/nowhere"))
+    assert got.train_images.shape == (60_000, 1, 28, 28)
+    assert got.test_labels.bincount().tolist() == [1000] * 10
 
 
 def test_another_size_is_resized(name: str, root: Path, publisher: Publisher) -> None:

@@ -297,6 +297,7 @@ class OwnNetwork(nn.Module):
     def __init__(self, **keys: object) -> None:
         super().__init__()
         self.keys = keys
+        self.weight = nn.Parameter(torch.ones(()))
 
 
 @pytest.mark.parametrize(
@@ -304,9 +305,12 @@ class OwnNetwork(nn.Module):
     [
         (lambda: SNNCNN(image_size=7), "image_size must be at least 8 .*got 7"),
         (lambda: ANNCNN(image_size=0), "image_size must be at least 8 .*got 0"),
-        (lambda: SNNCNN("batchnorm"), "spiking network must be one of none, bntt, homeostatic.*"),
+        (lambda: SNNCNN("batch"), "spiking network must be one of none, .*bntt.*got 'batch'"),
         (lambda: ANNCNN("bntt"), "artificial network must be one of none, batchnorm.*got 'bntt'"),
-        (lambda: SNNCNN(neuron="relu"), "neuron must be lif or snntorch, got 'relu'"),
+        (lambda: SNNCNN(neuron="relu"), "neuron must be one of lif, plif, if, got 'relu'"),
+        (lambda: SNNCNN(reset="never"), "reset must be one of subtract, zero, got 'never'"),
+        (lambda: SNNCNN(neuron="snntorch", reset="zero"), "reset of neuron snntorch must be sub"),
+        (lambda: SNNCNN("mpbn", neuron="snntorch"), "takes no norm on the membrane"),
         (lambda: make_model("rnn"), "architecture must be one of ann, snn, or .*got 'rnn'"),
         (lambda: make_model("builtins:dict"), "must make a torch.nn.Module, got a dict"),
     ],

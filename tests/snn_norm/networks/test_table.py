@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from snn_norm.networks.table import TRUNKS, Layer, check_trunk, make_trunk
+from snn_norm.networks.table import TRUNKS, Layer, check_init, make_trunk
 
 
 def weights(layers: tuple[Layer, ...]) -> list[Layer]:
@@ -97,8 +97,17 @@ def test_defaults_are_those_of_the_papers() -> None:
     ],
 )
 def test_wrong_keys_are_named(arguments: Any, message: str) -> None:
+    name, depth, shortcut = arguments
     with pytest.raises(ValueError, match=message):
-        check_trunk(*arguments)
+        make_trunk(name, 4, depth, shortcut)
+
+
+def test_a_wrong_start_is_named() -> None:
+    check_init("activity", spiking=True)
+    with pytest.raises(ValueError, match=r"init of a spiking network .*mean 'kaiming'"):
+        check_init("kaming", spiking=True)
+    with pytest.raises(ValueError, match=r"init of an artificial network .* default, kaiming, got"):
+        check_init("activity", spiking=False)
 
 
 def test_the_table_needs_no_torch() -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm import ANNCNN, SNNCNN
+from snn_norm.norms.table import norms_of
 
 TRUNKS: dict[str, dict[str, Any]] = {
     "vgg9": {"trunk": "vgg9"},
@@ -68,6 +69,51 @@ def test_at_once_is_step_by_step(trunk: str, norm: str, sequence: bool) -> None:
     convolutions = [name for name in found if name.startswith("convolutions.")]
     assert all(found[name].abs().max() > 1e-9 for name in convolutions)
     torch.testing.assert_close(model.eval()(x), reference.eval()(x))
+
+
+ALL_NORMS = [norm for norm in norms_of("snn") if norm != "none"]
+
+
+@pytest.mark.parametrize("norm", ALL_NORMS)
+@pytest.mark.parametrize("trunk", ["membrane", "resnet19"])
+def test_every_norm_in_evaluation_is_itself_step_by_step(trunk: str, norm: str) -> None:
+    model = spiking(trunk, norm)
+    for _ in range(2):
+        logits = model(torch.randn(3, 3, 12, 12))
+    F.cross_entropy(logits, torch.arange(3)).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+    model.eval()
+    x = torch.randn(2, 3, 12, 12)
+    expected = model(x)
+    if norm == "mpbn":  # whose neurons run whole sequences alone
+        return
+    reference = spiking(trunk, norm, neuron="snntorch").eval()
+    reference.load_state_dict(model.state_dict(), strict=False)
+    torch.testing.assert_close(reference(x), expected)
+
+
+@pytest.mark.parametrize("norm", ["batchnorm", "tdbn", "tebn", "homeostatic-shared", "osr"])
+def test_statistics_over_time_have_a_gradient_through_all_steps(norm: str) -> None:
+    """The neurons' gradient is that of the norm's own forward pass."""
+    model = spiking("membrane", norm)
+    own = spiking("membrane", norm)
+    monkey = pytest.MonkeyPatch()
+    x = torch.randn(2, 3, 3, 12, 12).requires_grad_()
+    logits = model(x)
+    found = gradients(model, logits, x)
+    with monkey.context() as patched:
+        patched.setattr("snn_norm.networks.spiking._folds", lambda _: False)
+        expected_logits = own(x)
+    torch.testing.assert_close(logits, expected_logits)
+    for name, gradient in gradients(own, expected_logits, x).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-6, atol=1e-10, msg=name)
+
+
+def test_tdbn_is_told_the_threshold_and_the_branches() -> None:
+    norms = spiking("resnet19", "tdbn").norms
+    assert {norm.threshold for norm in norms.values()} == {0.5}
+    summed = {name for name, norm in norms.items() if norm.branches == 2}
+    assert summed == {n for n in norms if n.endswith(("_conv2", "_shortcut"))}
 
 
 class Halving(nn.Module):

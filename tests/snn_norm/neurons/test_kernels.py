@@ -24,9 +24,14 @@ from snn_norm.data.dataset import load_dataset
 from snn_norm.neurons import kernels
 from snn_norm.neurons.fused import fire
 from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.standardization import Standardization
 from snn_norm.training.run import TrainingRun
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
+LEARNED = Neuron(torch.tensor(0.8), 0.6, 1.5, "atan", "zero")
+RECTANGLE = Neuron(0.8, 0.6, 0.5, "rectangle")
+SIGMOID = Neuron(1.0, 0.6, 2.0, "sigmoid", "zero")
+TRIANGLE = LEARNED._replace(surrogate="triangle", reset="subtract")
 T, N, C = 3, 2, 3
 
 needs_compiler = pytest.mark.skipif(
@@ -44,8 +49,24 @@ def _few_steps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_STEPS_AT_ONCE", 2)
 
 
+class OverTime(nn.Module):
+    """Normalizes by the statistics of the whole sequence."""
+
+    def __init__(self, channels: int, num_steps: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.rand(num_steps, channels, dtype=dtype) + 0.5)
+        self.offset = nn.Parameter(torch.rand(num_steps, channels, dtype=dtype))
+
+    def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
+        var, mean = torch.var_mean(x_TNCHW.detach(), (0, 1, 3, 4), correction=0)
+        statistics = mean.expand_as(self.scale), var.rsqrt().expand_as(self.scale)
+        rows = Standardization(*statistics, self.scale, self.offset, True, over_time=True)
+        return rows.at(steps)
+
+
 def neurons(
     norm: type[nn.Module] | None,
+    neuron: Neuron,
     *,
     steps: int,
     size: int,
@@ -59,6 +80,9 @@ def neurons(
     x = torch.randn(steps, N, size, size, C).add(0.3).movedim(-1, 2).to(dtype)
     membrane = torch.randn(N, size, size, C, dtype=full).movedim(-1, 1)
     inputs = [x.requires_grad_(), membrane.requires_grad_()]
+    if isinstance(neuron.beta, Tensor):
+        neuron = neuron._replace(beta=neuron.beta.to(full).requires_grad_())
+        inputs.append(neuron.beta)
     standardization = None
     if norm is not None:
         layer = norm(C, T, dtype=full)
@@ -67,7 +91,7 @@ def neurons(
         standardization = layer.standardization(x, slice(0, T))
     spikes, last = fire(
         x,
-        NEURON,
+        neuron,
         standardization,
         num_steps=T,
         pool=pool,
@@ -81,19 +105,25 @@ def neurons(
 
 @needs_compiler
 @pytest.mark.parametrize(
-    ("norm", "steps", "size", "pool", "dtype"),
+    ("norm", "neuron", "steps", "size", "pool", "dtype"),
     [
-        (None, T, 4, False, torch.float64),
-        (BatchNormThroughTime2d, T, 5, True, torch.float64),
-        (TemporalHomeostaticNorm2d, 1, 4, False, torch.float64),
-        (TemporalHomeostaticNorm2d, T, 4, True, torch.bfloat16),
+        (None, NEURON, T, 4, False, torch.float64),
+        (BatchNormThroughTime2d, LEARNED, T, 5, True, torch.float64),
+        (TemporalHomeostaticNorm2d, RECTANGLE, 1, 4, False, torch.float64),
+        (TemporalHomeostaticNorm2d, SIGMOID, T, 4, True, torch.bfloat16),
+        (OverTime, TRIANGLE, T, 4, False, torch.float64),
     ],
 )
 def test_compiled_neurons_are_the_eager_ones(
-    norm: type[nn.Module] | None, steps: int, size: int, pool: bool, dtype: torch.dtype
+    norm: type[nn.Module] | None,
+    neuron: Neuron,
+    steps: int,
+    size: int,
+    pool: bool,
+    dtype: torch.dtype,
 ) -> None:
     eager, compiled = (
-        neurons(norm, steps=steps, size=size, pool=pool, dtype=dtype, compiled=choice)
+        neurons(norm, neuron, steps=steps, size=size, pool=pool, dtype=dtype, compiled=choice)
         for choice in (False, True)
     )
     assert 0.1 < eager[0].mean() < 0.9
@@ -190,7 +220,10 @@ def test_what_cannot_be_compiled_is_an_error_or_eager(
         run(compile=True)
     monkeypatch.setattr("snn_norm.neurons.engine._compiled_by_default", lambda _: True)
     assert run().engine == "eager"
-    assert "spiking layers are eager: no compiler" in caplog.text
+    assert (
+        "spiking layers are eager: torch.compile does not work here on cpu: no compiler"
+        in caplog.text
+    )
 
 
 def test_kernels_are_of_few_steps_of_about_equal_length() -> None:

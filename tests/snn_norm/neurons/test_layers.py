@@ -103,7 +103,9 @@ def test_lif_reads_its_input_without_changing_it() -> None:
 
 
 def test_lif_shows_its_arguments() -> None:
-    assert repr(LIF(0.8, 0.5, 10.0)) == "LIF(beta=0.8, threshold=0.5, slope=10.0)"
+    assert repr(LIF(0.8, 0.5, 10.0)) == (
+        "LIF(beta=0.8, threshold=0.5, slope=10.0, surrogate=fast_sigmoid, reset=subtract)"
+    )
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.9, 1.0])

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from snn_norm.norms import BatchNormThroughTime2d, HomeostaticNorm, TemporalHomeostaticNorm2d
+from snn_norm import norms
+from snn_norm.norms import HomeostaticNorm, TemporalHomeostaticNorm2d
 
 T, C = 3, 4
 
@@ -58,11 +59,22 @@ class Steps(Sequences):
         return x
 
 
-class BNTT(Sequences):
-    kind = BatchNormThroughTime2d
+def sequences_of(kind: Any) -> Any:
+    return type(kind.__name__, (Sequences,), {"kind": kind})
 
 
-every_model = pytest.mark.parametrize("kind", [Static, Sequences, Steps, BNTT])
+OTHERS = [
+    norms.BatchNormThroughTime2d,
+    norms.MembranePotentialBatchNorm2d,
+    norms.OnlineSpikingRenormalization2d,
+    norms.SequenceBatchNorm2d,
+    norms.SharedHomeostaticNorm2d,
+    norms.TemporalAccumulatedBatchNorm2d,
+]
+
+every_model = pytest.mark.parametrize(
+    "kind", [Static, Sequences, Steps, *map(sequences_of, OTHERS)], ids=lambda kind: kind.__name__
+)
 
 
 def models(kind: Any) -> tuple[Any, Any]:

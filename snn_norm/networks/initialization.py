@@ -1,0 +1,83 @@
+"""Initial weights under which a network fires without a norm.
+
+Without such a start, a comparison with a network that has no norm measures PyTorch's initial
+weights, under which a deep spiking network is silent, and not the absence of the norm.
+
+Weights are normal with mean 0, biases 0. With n inputs a neuron, of mean square m, the currents
+have the variance n · m · Var w. The starts differ in what they ask of it:
+
+=============  =======================  ===================  =======================================
+init           Var w                    inputs m             source
+=============  =======================  ===================  =======================================
+default        PyTorch's own, uniform: 1 / (3n)
+kaiming        2 / n                                         https://arxiv.org/abs/1502.01852
+fluctuation    (θ/ξ)² / (n · m · ε̂)     of rate 1 - Φ(ξ)     Rossbroich, Gygax and Zenke 2022
+                                                             (https://arxiv.org/abs/2206.10226)
+activity       1 / (n · m)              of rate 1 - Φ(θ)     https://arxiv.org/abs/2410.00580
+=============  =======================  ===================  =======================================
+
+Spikes of rate p have m = p, and their averages over 2x2 squares, taken as independent,
+(p + 3p²)/4; images are normalized, so m = 1. In the first paper's terms μ_w and μ_U are 0, p is the
+rate of the inputs, and ε̂ is what the leak makes of the variance of currents that are independent
+from step to step: Σ β²ᵏ over the steps so far, on average over all. ξ is how many deviations of the
+membrane lie below the threshold. Of the paper's 1 to 3 it is 1 here: if a layer fires less than its
+due by a small factor, the next one falls short by that factor to the power of 0.76 at ξ = 1, but of
+2.4 at ξ = 2, where a few layers silence the rest. The second paper keeps the variance of the
+currents at 1, that of a membrane's first step. Both give a mean field: they see no reset, no edges
+and no shortcuts, and in a plain network of twenty layers the first of them is silent in the end,
+the second not.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import torch
+from torch import nn
+
+from snn_norm.networks.trunk import TrunkNetwork
+
+__all__ = ["initialize"]
+
+_DEVIATIONS = 1.0
+"""ξ."""
+
+
+@torch.no_grad()
+def initialize(
+    model: TrunkNetwork, init: str, *, num_steps: int = 1, beta: float = 0.0, threshold: float = 1.0
+) -> None:
+    """Draw the weights of all layers before neurons anew; the classifier keeps its own.
+
+    Args:
+        model: a network as PyTorch made it.
+        init: a name of the table above.
+        num_steps, beta, threshold: of the spiking network.
+    """
+    if init == "default":
+        return
+    rate = 1 - NormalDist().cdf(_DEVIATIONS if init == "fluctuation" else threshold)
+    of_pooled = (rate + 3 * rate**2) / 4
+    pooled = model.trunk.pooled
+    # ε̂: what the leak makes of the variance of currents that are independent from step to step.
+    of_leak = sum((num_steps - k) * beta ** (2 * k) for k in range(num_steps)) / num_steps
+    moments: list[tuple[nn.Module, float]] = []
+    for layer in model.trunk.layers:
+        of_spikes = of_pooled if layer.source in pooled else rate
+        of_inputs = 1.0 if layer.source is None else of_spikes
+        moments.append((model.convolutions[layer.name], of_inputs))
+    if model.hidden is not None:
+        last = model.trunk.layers[-1].name
+        moments.append((model.hidden, of_pooled if last in pooled else rate))
+    for module, moment in moments:
+        assert isinstance(module, nn.Conv2d | nn.Linear)
+        inputs = module.weight[0].numel()
+        variance = 1 / (inputs * moment)
+        if init == "kaiming":
+            variance = 2 / inputs
+        elif init == "fluctuation":
+            variance *= (threshold / _DEVIATIONS) ** 2 / of_leak
+        module.weight.normal_(0, math.sqrt(variance))
+        if module.bias is not None:
+            module.bias.zero_()

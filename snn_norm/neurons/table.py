@@ -1,0 +1,18 @@
+"""Every neuron, reset and surrogate gradient that a configuration may name; imports no torch."""
+
+from __future__ import annotations
+
+__all__ = ["NEURONS", "RESETS", "SURROGATES"]
+
+NEURONS = {
+    "lif": "snn_norm.neurons.layers:LIF",
+    "plif": "snn_norm.neurons.layers:PLIF",
+    "if": "snn_norm.neurons.layers:IF",
+}
+"""The layer of each neuron."""
+
+RESETS = ("subtract", "zero")
+"""What a spike does to the membrane, one step later."""
+
+SURROGATES = {"fast_sigmoid": 25.0, "atan": 2.0, "triangle": 1.0, "rectangle": 1.0, "sigmoid": 4.0}
+"""The usual slope of each surrogate: snnTorch's of fast_sigmoid, SpikingJelly's of the others."""

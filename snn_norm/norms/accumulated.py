@@ -1,0 +1,105 @@
+"""Normalization by the statistics of all time steps so far, for spiking networks.
+
+Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.norms.base import SpikingNorm2d
+from snn_norm.norms.batch_statistics import affine_map, check_enough_values
+
+__all__ = ["TemporalAccumulatedBatchNorm2d"]
+
+
+class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
+    r"""Batch normalization by the steps up to each step, with a learned factor for each (TAB).
+
+    .. math:: y_t = p_t^2 \left( w_t \, \frac{x_t - m_{0 \ldots t}}{\sqrt{s_{0 \ldots t}^2 +
+        \epsilon}} + b_t \right)
+
+    Statistics over (N, H, W) of the steps 0 to t, through which the gradient goes; learned are a
+    weight and a bias, (T, C), and p, (T,), from 1, 0 and 1; evaluation takes each step's own moving
+    statistics, an affine map for each step. Before the neuron. Training needs whole sequences.
+
+    After Jiang et al., "TAB: Temporal Accumulated Batch Normalization in Spiking Neural Networks",
+    ICLR 2024 (https://openreview.net/forum?id=k1wlmtPGLq). The authors' program normalizes the
+    sequences 0 to t one after another, at T/2 times the cost, and gives the same numbers.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; without ``affine``, p is not learned
+    either.
+    """
+
+    whole_sequence = True
+    each_step = True
+
+    def __init__(
+        self,
+        num_features: int,
+        num_steps: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+        ones = torch.ones(num_steps, device=device, dtype=dtype)
+        self.p = nn.Parameter(ones) if affine else None
+
+    def reset_parameters(self) -> None:
+        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
+        super().reset_parameters()
+        p: Tensor | None = getattr(self, "p", None)  # not yet in the base's constructor
+        if p is not None:
+            nn.init.ones_(p)
+
+    def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
+        """As that of :class:`snn_norm.norms.base.StandardizingNorm2d`.
+
+        The map alone: the statistics' gradient goes through its scale and offset.
+        """
+        self._check_sequence(x_TNCHW, steps.stop)
+        scale, offset = self._map_of(x_TNCHW, steps)
+        return Standardization(
+            torch.zeros_like(scale), torch.ones_like(scale), scale, offset, of_batch=False
+        )
+
+    def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
+        scale, offset = (
+            values.to(x_TNCHW.dtype)[:, None, :, None, None]
+            for values in self._map_of(x_TNCHW, steps)
+        )
+        return torch.addcmul(offset, x_TNCHW, scale)
+
+    def _map_of(self, x_TNCHW: Tensor, steps: slice) -> tuple[Tensor, Tensor]:
+        """Scale and offset, (T, C), of a sequence, or of one step that stands for all."""
+        if not self.training:
+            return self._map(steps)
+        check_enough_values(x_TNCHW[0])
+        num_steps = steps.stop - steps.start
+        values = x_TNCHW.to(self.running_mean.dtype)
+        var, mean = (
+            v.expand(num_steps, -1) for v in torch.var_mean(values, (1, 3, 4), correction=0)
+        )
+        count = torch.arange(1, num_steps + 1, device=mean.device, dtype=mean.dtype)[:, None]
+        center = mean.detach().mean(0)  # lest squares of large means cancel
+        shift = mean - center
+        mean = shift.cumsum(0) / count
+        var = (var + shift.square()).cumsum(0) / count - mean.square()
+        mean = mean + center
+        with torch.no_grad():
+            each = x_TNCHW[0].numel() // self.num_features
+            self._moving(steps).follow(mean, var, count * each)
+        return affine_map(mean, var, *self._affine(steps), self.eps)
+
+    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
+        weight, bias = super()._affine(steps)
+        if self.p is None or weight is None or bias is None:
+            return weight, bias
+        factor_T1 = self.p[steps, None].square()
+        return factor_T1 * weight, factor_T1 * bias

@@ -1,0 +1,251 @@
+"""What the norms with moving statistics have in common.
+
+Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.norms.batch_statistics import (
+    Moving,
+    affine_map,
+    check_momentum,
+    set_points,
+)
+from snn_norm.norms.recomputation import Passes
+
+__all__ = ["HomeostaticLearning", "SpikingNorm2d", "StandardizingNorm2d", "StandsInForBatchNorm"]
+
+Maps = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
+"""Mean, variance, scale and offset, (C,) or (T, C) each; None is 1 and 0."""
+
+
+class StandsInForBatchNorm(_BatchNorm):
+    """A batch normalization to torch's tools, as far as it can be one; else it refuses aloud."""
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise RuntimeError(
+            f"torch.jit.script does not work on a {type(self).__name__}; use torch.export, or "
+            "torch.jit.trace in evaluation"
+        )
+
+    @property
+    def qconfig(self) -> NoReturn:
+        """Asked for by ``SyncBatchNorm.convert_sync_batchnorm`` and by torch.ao.quantization.
+
+        Both would put torch's own layer in this one's place.
+        """
+        raise RuntimeError(
+            f"a {type(self).__name__} would be replaced by torch's batch normalization, which is "
+            "another layer in training; leave it out of convert_sync_batchnorm (each process then "
+            "keeps its own statistics), and fold it before quantization"
+        )
+
+
+class SpikingNorm2d(StandsInForBatchNorm, ABC):
+    """A normalization of the currents of a spiking layer, by statistics of batches.
+
+    Args:
+        num_features: C, the number of channels.
+        num_steps: T, the number of time steps.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the moving statistics, 0 to 1; None for the
+            cumulative average over all batches. Default: 0.1
+        affine: learn a weight and, where there is one, a bias.
+        device: where the parameters and statistics lie.
+        dtype: of the parameters and statistics.
+
+    Shape:
+        One step, ``norm(x, t)``: (N, C, H, W); all steps, ``norm(x)``: (T, N, C, H, W).
+        Output the same.
+    """
+
+    whole_sequence: ClassVar[bool] = False
+    """Whether training needs all time steps at once; evaluation never does."""
+
+    has_bias: ClassVar[bool] = True
+    each_step: ClassVar[bool] = False
+    """Whether statistics, weight and bias are (T, C), and not (C,)."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        num_steps: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        nn.Module.__init__(self)
+        check_momentum(momentum)
+        self.num_features = num_features
+        self.num_steps = num_steps
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = True
+        placed: dict[str, Any] = {"device": device, "dtype": dtype}
+        steps = (num_steps,) if self.each_step else ()
+        shape = (*steps, num_features)
+        for name, learned in (("weight", affine), ("bias", affine and self.has_bias)):
+            self.register_parameter(
+                name, nn.Parameter(torch.empty(shape, **placed)) if learned else None
+            )
+        self.register_buffer("running_mean", torch.empty(shape, **placed))
+        self.register_buffer("running_var", torch.empty(shape, **placed))
+        self.register_buffer(
+            "num_batches_tracked", torch.empty(steps, dtype=torch.long, device=device)
+        )
+        self._passes = Passes()
+        self.reset_parameters()
+
+    def extra_repr(self) -> str:
+        """The arguments it was made with."""
+        return (
+            f"{self.num_features}, {self.num_steps}, eps={self.eps}, "
+            f"momentum={self.momentum}, affine={self.affine}"
+        )
+
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        """Normalize one time step, ``x_NCHW`` with ``t``, or the first steps, ``x_TNCHW``.
+
+        A sequence gives the numbers that its steps would give one by one.
+
+        Raises:
+            ValueError: another shape, a step outside 0 to num_steps - 1, more steps than
+                num_steps, one value a channel and step in training, or a single step in training
+                of a norm whose statistics are those of all steps.
+        """
+        if t is None:
+            self._check_sequence(x, len(x))
+            return self._normalize(x, slice(0, len(x)))
+        if x.dim() != 4 or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"input at a time step must be (N, C, H, W) with C = {self.num_features}, "
+                f"got {tuple(x.shape)}"
+            )
+        if not 0 <= t < self.num_steps:
+            raise ValueError(f"time step must be 0 to {self.num_steps - 1}, got {t}")
+        if self.training and self.whole_sequence:
+            raise ValueError(
+                f"a {type(self).__name__} takes its statistics of all time steps together, so in "
+                f"training it needs a whole sequence (T, N, C, H, W), got step {t} alone; "
+                "step by step it works in evaluation"
+            )
+        return self._normalize(x.unsqueeze(0), slice(t, t + 1)).squeeze(0)
+
+    def affine_map(self) -> tuple[Tensor, Tensor]:
+        """The scale and offset that evaluation applies, (C,), or (T, C) where steps differ."""
+        return self._map(slice(0, self.num_steps))
+
+    def _check_sequence(self, x: Tensor, num_steps: int) -> None:
+        if x.dim() != 5 or x.shape[2] != self.num_features or num_steps > self.num_steps:
+            raise ValueError(
+                f"a sequence must be (T, N, C, H, W) with T up to {self.num_steps} and "
+                f"C = {self.num_features}, got {tuple(x.shape)}; "
+                "for a single step (N, C, H, W), give its index t"
+            )
+
+    def _moving(self, steps: slice) -> Moving:
+        """The moving statistics of these steps."""
+        rows = steps if self.each_step else ...
+        return Moving(
+            self.running_mean[rows],
+            self.running_var[rows],
+            self.num_batches_tracked[rows],
+            self.momentum,
+        )
+
+    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
+        """Weight and bias of these steps, (C,), or (T, C) where steps differ; None is 1 and 0."""
+        rows = steps if self.each_step else ...
+        weight = None if self.weight is None else self.weight[rows]
+        return weight, None if self.bias is None else self.bias[rows]
+
+    def _map(self, steps: slice) -> tuple[Tensor, Tensor]:
+        """The scale and offset of these steps in evaluation, (C,) or (T, C)."""
+        moving = self._moving(steps)
+        return affine_map(moving.mean, moving.var, *self._affine(steps), self.eps)
+
+    @abstractmethod
+    def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
+        """Normalize the time steps ``steps``; in training, learn their statistics."""
+
+
+class StandardizingNorm2d(SpikingNorm2d):
+    """A norm that is a map of each value once statistics are known, so that neurons can do it."""
+
+    def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
+        """What the norm would do to a sequence, to be done by the neurons; in training, learn.
+
+        Args:
+            x_TNCHW: the time steps ``steps``, or one step that stands for each of them.
+            steps: a stretch of the time steps 0 to num_steps - 1; all that there are, if the norm
+                needs the whole sequence.
+
+        Raises:
+            ValueError: as the norm itself does.
+        """
+        self._check_sequence(x_TNCHW, steps.stop)
+        shape = (steps.stop - steps.start, self.num_features)
+        mean, var, scale, offset = self._maps(x_TNCHW, steps)
+        return Standardization(
+            mean.expand(shape),
+            (var + self.eps).rsqrt().expand(shape),
+            (torch.ones_like(mean) if scale is None else scale).expand(shape),
+            (torch.zeros_like(mean) if offset is None else offset).expand(shape),
+            of_batch=self.training,
+            over_time=self.whole_sequence,
+        )
+
+    def _maps(self, x_TNCHW: Tensor, steps: slice) -> Maps:
+        """Of a sequence, or of one step that stands for all; in training, learn."""
+        if not self.training:
+            moving = self._moving(steps)
+            return moving.mean, moving.var, *self._affine(steps)
+        mean, var, values = self._statistics(x_TNCHW, steps.stop - steps.start)
+        return mean, var, *self._learn(mean, var, values, steps)
+
+    @abstractmethod
+    def _statistics(self, x_TNCHW: Tensor, num_steps: int) -> tuple[Tensor, Tensor, int]:
+        """Mean and biased variance, (C,) or (T, C), and the number of values of each."""
+
+    def _learn(
+        self, mean: Tensor, var: Tensor, values: int, steps: slice
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Take a batch's statistics into the moving ones, as batch normalization does.
+
+        Returns:
+            Scale and offset, (C,) or (T, C), of x̂, the batch at mean 0 and variance 1; None is 1
+            and 0.
+        """
+        self._moving(steps).follow(mean, var, values)
+        return self._affine(steps)
+
+
+class HomeostaticLearning(StandardizingNorm2d):
+    """Normalizes by the moving statistics in training too."""
+
+    def _learn(
+        self,
+        mean: Tensor,
+        var: Tensor,
+        values: int,  # noqa: ARG002
+        steps: slice,
+    ) -> tuple[Tensor, Tensor]:
+        key = (steps.start, steps.stop)
+        moving = self._moving(steps)
+        return set_points(mean, var, moving, *self._affine(steps), self.eps, self._passes, key)

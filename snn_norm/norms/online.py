@@ -1,0 +1,105 @@
+"""Normalization that trains one time step at a time, by moving statistics of whole sequences.
+
+Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from snn_norm.norms.batch_statistics import after, move
+from snn_norm.norms.recomputation import recomputing
+from snn_norm.norms.temporal import TemporalNorm2d
+
+__all__ = ["OnlineSpikingRenormalization2d"]
+
+
+class OnlineSpikingRenormalization2d(TemporalNorm2d):
+    r"""Normalize by moving statistics shared over time, online (OSR).
+
+    .. math:: y_t = w \, \frac{x_t - \mu}{\sqrt{\sigma^2 + \epsilon}} + b
+
+    with the moving mean and variance of the sequences before this one. The variance is that of all
+    time steps: the mean of the steps' variances, and the variance of their means. The gradient
+    takes :math:`y_t` for :math:`w (\hat x_t r_t + d_t) + b` with r and d constant, where
+    :math:`\hat x_t` is normalized by its own step's batch statistics, over (N, H, W), as in Batch
+    Renormalization, without its clipping. Learned are a weight and a bias, (C,); evaluation takes
+    the moving statistics, one affine map, which folds into the weights before it. Before the
+    neuron. A sequence begins with step 0, which takes the sequence before it into the moving
+    statistics; evaluation therefore does not know of the last one.
+
+    After Zhu et al., "Online Stabilization of Spiking Neural Networks", ICLR 2024. The authors'
+    program moves the variance by the mean of the steps' variances alone, lets the momentum fall
+    from 0.2 to 0.05 in the course of training, scales the gradient of x by the ratio of variances
+    and not of deviations, and takes that of w through the batch's own normalization.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as the program has it.
+    """
+
+    each_step = False
+
+    sequence_mean: Tensor
+    sequence_var: Tensor
+    sequence_steps: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        num_steps: int,
+        eps: float = 1e-4,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+        self.register_buffer("sequence_mean", torch.zeros_like(self.running_mean))
+        self.register_buffer("sequence_var", torch.zeros_like(self.running_var))
+        self.register_buffer("sequence_steps", torch.zeros_like(self.num_batches_tracked))
+
+    def reset_running_stats(self) -> None:
+        """Forget every batch seen."""
+        super().reset_running_stats()
+        for name in ("sequence_mean", "sequence_var", "sequence_steps"):
+            if name in self._buffers:  # not yet in the base's constructor
+                getattr(self, name).zero_()
+
+    def _learn(
+        self,
+        mean: Tensor,
+        var: Tensor,
+        values: int,  # noqa: ARG002
+        steps: slice,
+    ) -> tuple[Tensor, Tensor]:
+        key = (steps.start, steps.stop)
+        if recomputing():
+            r, d = self._passes.again(key, (mean, var))
+        else:
+            if steps.start == 0:
+                self._end_sequence()
+            known = (v.repeat(len(mean), 1) for v in (self.running_mean, self.running_var))
+            r, d = move(mean, var, *known, torch.zeros_like(mean[0]), self.eps)
+            self._passes.remember(key, (mean, var), (r, d))
+            self._collect(mean, var)
+        return after(r, d, *self._affine(steps))
+
+    def _collect(self, mean: Tensor, var: Tensor) -> None:
+        """Take more steps, (T, C), into the statistics of the present sequence."""
+        between, mean = torch.var_mean(mean, 0, correction=0)
+        steps = len(var)
+        self.sequence_steps.add_(steps)
+        share = steps / self.sequence_steps.to(mean.dtype)
+        move(mean, var.mean(0) + between, self.sequence_mean, self.sequence_var, share, self.eps)
+
+    def _end_sequence(self) -> None:
+        """Take the sequence before this one, if there was one, into the moving statistics."""
+        ended = (self.sequence_steps > 0).to(self.running_mean.dtype)
+        self.num_batches_tracked.add_(self.sequence_steps > 0)
+        share = self.num_batches_tracked.clamp(min=1).to(ended.dtype).reciprocal()
+        rate = ended * (share if self.momentum is None else self.momentum)
+        self.running_mean.lerp_(self.sequence_mean, rate)
+        self.running_var.lerp_(self.sequence_var, rate)
+        for values in (self.sequence_mean, self.sequence_var, self.sequence_steps):
+            values.zero_()

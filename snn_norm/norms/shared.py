@@ -1,0 +1,176 @@
+"""Normalization layers whose statistics are shared by all time steps, for spiking networks.
+
+Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
+Statistics are taken over (T, N, H, W), so training needs whole sequences.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from snn_norm.norms.base import HomeostaticLearning, StandardizingNorm2d
+from snn_norm.norms.batch_statistics import check_enough_values, standardize, statistics
+
+__all__ = [
+    "SequenceBatchNorm2d",
+    "SharedHomeostaticNorm2d",
+    "SharedNorm2d",
+    "TemporalEffectiveBatchNorm2d",
+    "ThresholdDependentBatchNorm2d",
+]
+
+
+class SharedNorm2d(StandardizingNorm2d):
+    """A normalization by the statistics of all time steps together."""
+
+    whole_sequence = True
+
+    def _statistics(self, x_TNCHW: Tensor, num_steps: int) -> tuple[Tensor, Tensor, int]:
+        flat = x_TNCHW.flatten(0, 1)
+        check_enough_values(flat)
+        mean, var = statistics(flat, self.running_mean.dtype)
+        return mean, var, x_TNCHW[0].numel() * num_steps // self.num_features
+
+    def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
+        mean, var, scale, offset = self._maps(x_TNCHW, steps)
+        per_step = scale is not None and scale.dim() == 2
+        flat, of_all = x_TNCHW.flatten(0, 1), (None, None) if per_step else (scale, offset)
+        y = standardize(flat, mean, var, *of_all, self.eps, of_batch=self.training)
+        y_TNCHW = y.view(x_TNCHW.shape)
+        if not per_step:
+            return y_TNCHW
+        assert scale is not None
+        y_TNCHW = y_TNCHW * scale.to(y.dtype)[:, None, :, None, None]
+        return y_TNCHW if offset is None else y_TNCHW + offset.to(y.dtype)[:, None, :, None, None]
+
+
+class SequenceBatchNorm2d(SharedNorm2d):
+    r"""Batch normalization with one set of statistics for all time steps (``batchnorm``).
+
+    .. math:: y_t = w \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b
+
+    A ``torch.nn.BatchNorm2d`` of (T·N, C, H, W), what most programs do that do not say what they
+    do: statistics over (T, N, H, W); learned are a weight and a bias, (C,); evaluation takes the
+    moving statistics, one affine map, which folds into the weights before it. Before the neuron.
+
+    Programs that apply a ``BatchNorm2d`` step by step (snnTorch's examples, SpikingJelly's ``'s'``
+    step mode) are another norm: there a batch is normalized by each step's own statistics, and all
+    steps move the same running ones.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
+    """
+
+
+class ThresholdDependentBatchNorm2d(SharedNorm2d):
+    r"""Batch normalization over time, scaled to the threshold (tdBN).
+
+    .. math:: y_t = w \, \alpha \theta \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b
+
+    with the neuron's threshold :math:`\theta`, and :math:`\alpha = 1/\sqrt{n}` where the outputs of
+    n branches are added before the neuron. Statistics over (T, N, H, W); learned are a weight and a
+    bias, (C,), from 1 and 0; evaluation takes the moving statistics, one affine map, which folds
+    into the weights before it. Before the neuron, after the convolution.
+
+    After Zheng et al., "Going Deeper With Directly-Trained Larger Spiking Neural Networks", AAAI
+    2021 (https://arxiv.org/abs/2011.05280), whose formula has :math:`\alpha \theta` beside the
+    weight; so has MPBN's program. SpikingJelly and BrainCog make it the weight's initial value
+    instead: the same function at first, but another size of the steps that Adam takes. With
+    threshold 1 and one branch, this is :class:`SequenceBatchNorm2d`.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; besides
+
+    Args:
+        threshold: of the neurons that follow.
+        branches: n, how many outputs are added before them.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_steps: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        threshold: float = 1.0,
+        branches: int = 1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+        if not threshold > 0 or branches < 1:
+            raise ValueError(
+                "threshold must be above 0 and branches at least 1, "
+                f"got threshold {threshold} and branches {branches}"
+            )
+        self.threshold = threshold
+        self.branches = branches
+
+    def extra_repr(self) -> str:
+        """The arguments it was made with."""
+        return f"{super().extra_repr()}, threshold={self.threshold}, branches={self.branches}"
+
+    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
+        weight, bias = super()._affine(steps)
+        weight = torch.ones_like(self.running_mean) if weight is None else weight
+        return weight * (self.threshold / self.branches**0.5), bias
+
+
+class TemporalEffectiveBatchNorm2d(SharedNorm2d):
+    r"""Batch normalization over time, with a learned factor for each step (TEBN).
+
+    .. math:: y_t = p_t \left( w \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b \right)
+
+    Statistics over (T, N, H, W); learned are a weight and a bias, (C,), and p, (T,), from 1, 0 and
+    1; evaluation takes the moving statistics, an affine map for each step. Before the neuron.
+
+    After Duan et al., "Temporal Effective Batch Normalization in Spiking Neural Networks", NeurIPS
+    2022. SpikingJelly's layer, where p is called ``scale``, gives the same numbers. The authors'
+    ResNet has the factor for 4 steps whatever T is.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; without ``affine``, p is not learned
+    either.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_steps: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+        ones = torch.ones(num_steps, device=device, dtype=dtype)
+        self.p = nn.Parameter(ones) if affine else None
+
+    def reset_parameters(self) -> None:
+        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
+        super().reset_parameters()
+        p: Tensor | None = getattr(self, "p", None)  # not yet in the base's constructor
+        if p is not None:
+            nn.init.ones_(p)
+
+    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
+        weight, bias = super()._affine(steps)
+        if self.p is None or weight is None or bias is None:
+            return weight, bias
+        p_T1 = self.p[steps, None]
+        return p_T1 * weight, p_T1 * bias
+
+
+class SharedHomeostaticNorm2d(HomeostaticLearning, SharedNorm2d):
+    r"""A :class:`snn_norm.HomeostaticNorm` with statistics shared by all time steps.
+
+    Formula and gradient are those of that layer, for (T·N, C, H, W): statistics over (T, N, H, W),
+    so the moving variance takes in what varies from step to step; learned are a weight and a bias,
+    (C,). Training and evaluation normalize by the moving statistics; in evaluation they are one
+    affine map, which folds into the weights before it. Before the neuron. On the first batch, with
+    momentum 1, and in evaluation with the same statistics it equals :class:`SequenceBatchNorm2d`.
+
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
+    """
