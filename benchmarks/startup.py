@@ -85,7 +85,7 @@ def _record(home: Path) -> None:
     from orchestration.record.client import connect
     from orchestration.record.spool import Spool
     from orchestration.record.sweep_recorder import SweepRecorder
-    from orchestration.record.trial_recorder import Recorder, TrialRecord
+    from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
     from orchestration.store.open import sweep_storage
 
     settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
@@ -103,7 +103,7 @@ def _record(home: Path) -> None:
                 version="1",
                 config=trial.config.given(),
             )
-            recorder = Recorder(connect(uri), record, Spool(storage.folder(trial.key)), 60.0)
+            recorder = TrialRecorder(connect(uri), record, Spool(storage.folder(trial.key)), 60.0)
             recorder.record_epoch(1, {"test_accuracy": 0.5}, {})
             recorder.end("completed", {"best_test_accuracy": 0.5, "best_epoch": 1})
             recorder.finish()
