@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recorded import RecordedTrial, Recorder
 from specs import spec
 
 from orchestration.errors import InputError
 from orchestration.results.decisions import decisions
+from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
 GRID = [{"architecture": "snn", "norm": ["none", "bntt", "homeostatic"], "width": 8}]
@@ -137,3 +140,20 @@ def test_a_list_of_seeds_declares_nothing() -> None:
     listed = SweepSpec.from_dict(spec(grid=GRID))
     with pytest.raises(InputError, match="norm_differences"):
         decisions(CELLS, trials(sweep(), 3), listed)
+
+
+def test_from_recorded_runs(sqlite_database: Callable[[], str]) -> None:
+    wanted, url = sweep(), sqlite_database()
+    recorder = Recorder(url)
+    experiment, parent = recorder.sweep(wanted.name, wanted.to_json())
+    known = trials(wanted, 5)
+    configs = [cell.given() for cell in wanted.cells()]
+    for row in known.sample(frac=1, random_state=1).itertuples():
+        config = {**configs[row.cell], "seed": row.seed}
+        trial = RecordedTrial(config, (row.best_test_accuracy,), outcome=row.outcome)
+        recorder.trial(experiment, parent, trial)
+    table = Results(wanted.name, database_url=url).decisions()
+    assert table["verdict"].tolist() == ["undecided", "worse", "worse"]
+    assert table["norm"].tolist() == ["bntt", "none", "none"]
+    expected = decisions(CELLS, known, wanted)
+    pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False)
