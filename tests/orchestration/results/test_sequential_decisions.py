@@ -72,6 +72,9 @@ def test_undecided_ones_say_about_how_many_seeds_are_missing() -> None:
     assert table.loc[0, "verdict"] == "undecided"
     assert pd.isna(table.loc[0, "decided_at"])
     more = int(table.loc[0, "more_seeds"])
+    # While the two others are open as well, Holm's method asks for more.
+    alone = decisions(CELLS, some[some["cell"] != 0], wanted)
+    assert alone.loc[0, "more_seeds"] > more
     # Had the same eight come again and again, it would have been decided there, and not before.
     order = wanted.seed_order()
     repeated = [
