@@ -177,11 +177,11 @@ def spec_cells(spec_json: str) -> SpecCells:
         SpecError: it is not a valid spec.
     """
     spec = SweepSpec.from_json(spec_json)
-    cells = spec.cells()
+    cells, seeds = spec.cells(), spec.seed_order()
     axes = list(axes_of(spec.grid, cells))
     given = [cell.given() for cell in cells]
     own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
-    table = _columns(given, axes).assign(n_expected=len(spec.seeds))
+    table = _columns(given, axes).assign(n_expected=len(spec.certain_seeds()))
     table[SELECTED_ON] = [selected_on(one["validation_fraction"]) for one in given]
     return SpecCells(
         axes,
@@ -191,13 +191,13 @@ def spec_cells(spec_json: str) -> SpecCells:
             key: (number, seed)
             for number, cell in enumerate(cells)
             if not own[number]
-            for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
+            for seed, key in zip(seeds, trial_keys(cell, seeds), strict=True)
         },
         of_config={
             tuple(one.get(name) for name in _NAMES): number
             for number, one in enumerate(map(params_of, given))
         },
-        seeds={str(seed): seed for seed in spec.seeds},
+        seeds={str(seed): seed for seed in seeds},
         own=any(own),
     )
 
