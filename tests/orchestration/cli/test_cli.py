@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -291,6 +293,17 @@ def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(
 ) -> None:
     arguments = [small.name if one == "small" else one for one in arguments]
     assert not {"torch", "ray", "matplotlib"} & set(loaded_by(arguments, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["list"], 0), (["status", "small"], 2), (["results", "small"], 2)]
+)
+def test_a_sqlite_record_is_read_without_mlflow(
+    home: Path, sqlite_database: Callable[[], str], arguments: list[str], code: int
+) -> None:
+    (home / "tracking").mkdir(parents=True)
+    shutil.copy(sqlite_database().removeprefix("sqlite:///"), home / "tracking" / "mlflow.db")
+    assert not {"torch", "ray", "mlflow", "matplotlib"} & set(loaded_by(arguments, code))
 
 
 def test_a_report_loads_neither_torch_nor_ray(small: SweepSpec) -> None:
