@@ -64,7 +64,7 @@ def spikes_of(model: nn.Module, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 @each_trunk
 @pytest.mark.parametrize("norm", FOLDING["snn"])
 def test_every_spike_is_the_same(trunk: dict[str, Any], norm: str) -> None:
-    model = trained(SNNCNN, norm, num_steps=3, threshold=0.5, **trunk)
+    model = trained(SNNCNN, norm, num_steps=3, threshold=0.2, **trunk)
     folded = fold(model)
     for shape in ((3, 3, 12, 12), (3, 3, 3, 12, 12)):
         x = torch.randn(shape)
@@ -75,7 +75,7 @@ def test_every_spike_is_the_same(trunk: dict[str, Any], norm: str) -> None:
             assert torch.equal(found[name], of_layer), name
         torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
     alive = [name for name, of_layer in spikes.items() if 0 < of_layer.mean() < 1]
-    assert len(alive) > len(spikes) / 2
+    assert len(alive) > len(spikes) / 3
 
 
 @each_trunk
