@@ -5,6 +5,7 @@ Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NoReturn
 
@@ -27,25 +28,33 @@ Maps = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 """Mean, variance, scale and offset, (C,) or (T, C) each; None is 1 and 0."""
 
 
+class _AskedForInConversion:
+    """An attribute that is not there, as long as it is not set, but to ``convert_sync_batchnorm``.
+
+    That function takes each subclass of torch's batch normalization, puts ``SyncBatchNorm`` in its
+    place, and asks the one replaced for nothing else that is not there.
+    """
+
+    def __get__(self, norm: nn.Module | None, owner: type[nn.Module]) -> NoReturn:
+        asking = sys._getframe(1).f_code
+        if norm is not None and asking.co_name == "convert_sync_batchnorm":
+            raise RuntimeError(
+                f"convert_sync_batchnorm would put torch's batch normalization in place of a "
+                f"{owner.__name__}, which is another layer in training; leave it out: each process "
+                "then keeps its own statistics, as with BatchNorm unconverted"
+            )
+        raise AttributeError(f"{owner.__name__!r} object has no attribute 'qconfig'")
+
+
 class StandsInForBatchNorm(_BatchNorm):
     """A batch normalization to torch's tools, as far as it can be one; else it refuses aloud."""
+
+    qconfig = _AskedForInConversion()
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise RuntimeError(
             f"torch.jit.script does not work on a {type(self).__name__}; use torch.export, or "
             "torch.jit.trace in evaluation"
-        )
-
-    @property
-    def qconfig(self) -> NoReturn:
-        """Asked for by ``SyncBatchNorm.convert_sync_batchnorm`` and by torch.ao.quantization.
-
-        Both would put torch's own layer in this one's place.
-        """
-        raise RuntimeError(
-            f"a {type(self).__name__} would be replaced by torch's batch normalization, which is "
-            "another layer in training; leave it out of convert_sync_batchnorm (each process then "
-            "keeps its own statistics), and fold it before quantization"
         )
 
 

@@ -1,0 +1,199 @@
+"""torch's own tools, on a network whose BatchNorm a HomeostaticNorm has replaced."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.optim.swa_utils import update_bn
+
+from snn_norm.norms import (
+    BatchNormThroughTime2d,
+    HomeostaticNorm,
+    SharedHomeostaticNorm2d,
+    TemporalHomeostaticNorm2d,
+)
+
+C = 3
+
+
+def images(seed: int, count: int = 6) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 2, 6, 6, generator=generator, dtype=torch.float64) + seed
+
+
+def network(norm: type[nn.Module] = HomeostaticNorm) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(2, C, 3), norm(C), nn.ReLU()).double()
+
+
+def trained(training: bool = False) -> nn.Sequential:
+    net = network()
+    for seed in range(3):
+        net(images(seed))
+    return net.train(training)
+
+
+def assert_same(actual: Any, expected: Any) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_update_bn() -> None:
+    net = trained(training=True)
+    batches = [images(seed) for seed in range(4)]
+    update_bn(batches, net)
+    seen = torch.cat([net[0](x) for x in batches])
+    assert_same(net[1].running_mean, seen.mean((0, 2, 3)))
+    assert_same(net[1].running_var, seen.var((0, 2, 3), correction=0))
+    assert net[1].momentum == 0.1
+
+
+@pytest.mark.parametrize(
+    "kind", [TemporalHomeostaticNorm2d, BatchNormThroughTime2d, SharedHomeostaticNorm2d]
+)
+def test_update_bn_of_a_spiking_networks_norm(kind: Any) -> None:
+    norm = kind(2, 3).double()
+    norm(torch.randn(3, 6, 2, 6, 6).double())
+    batches = [torch.stack([images(seed + t) for t in range(3)]) for seed in range(4)]
+    update_bn(batches, norm)
+    means = torch.stack(batches).mean((0, 2, 4, 5))
+    assert_same(norm.running_mean, means if norm.each_step else means.mean(0))
+    assert norm.momentum == 0.1
+
+
+def test_convert_sync_batchnorm() -> None:
+    for net in (network(), nn.Sequential(TemporalHomeostaticNorm2d(C, 2))):
+        with pytest.raises(RuntimeError, match="which is another layer in training; leave it out"):
+            nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert not hasattr(HomeostaticNorm(C), "qconfig")
+    others = nn.SyncBatchNorm.convert_sync_batchnorm(network(nn.BatchNorm2d))
+    assert isinstance(others[1], nn.SyncBatchNorm)
+
+
+# torch says the same of its whole torch.jit.
+@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated")
+def test_jit_script() -> None:
+    with pytest.raises(RuntimeError, match=r"torch\.jit\.script does not work .* torch\.export"):
+        torch.jit.script(trained())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.* is deprecated")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of the shapes that are checked
+def test_jit_trace() -> None:
+    net = trained()
+    assert_same(torch.jit.trace(net, images(0))(images(5)), net(images(5)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_meta_device(training: bool) -> None:
+    net = copy.deepcopy(trained(training)).to("meta")
+    x = images(0).to("meta").requires_grad_()
+    net(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_double_backward(training: bool) -> None:
+    norm = trained(training)[1]
+    x = network()[0](images(7, 2)).detach()
+
+    def output(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        layer = copy.deepcopy(norm)  # whose statistics have not moved
+        y: Tensor = torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+        return y
+
+    inputs = [v.detach().clone().requires_grad_() for v in (x, norm.weight, norm.bias)]
+    if training:
+        # The gradient is that of x̂·r + d with r and d constant, and its own gradient likewise.
+        layer = copy.deepcopy(norm)
+        layer(x)
+        var, mean = torch.var_mean(x, (0, 2, 3), correction=0)
+        r = ((var + 1e-5) / (layer.running_var + 1e-5)).sqrt()
+        d = (mean - layer.running_mean) / (layer.running_var + 1e-5).sqrt()
+
+        def expected(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+            return nn.functional.batch_norm(x, None, None, r * weight, d * weight + bias, True)
+
+        assert_same(gradients_twice(output, inputs), gradients_twice(expected, inputs))
+    else:
+        assert torch.autograd.gradgradcheck(output, inputs)
+
+
+def gradients_twice(function: Any, inputs: list[Tensor]) -> tuple[Tensor, ...]:
+    y = function(*inputs)
+    first = torch.autograd.grad(y.pow(3).sum(), inputs, create_graph=True)
+    return torch.autograd.grad(sum((g * g).sum() for g in first), inputs)
+
+
+def test_fx_trace_and_fuse() -> None:
+    net = trained()
+    for traced in (torch.fx.symbolic_trace(net), fuse(net)):
+        assert_same(traced(images(5)), net(images(5)))
+
+
+def test_fuse_conv_bn_eval() -> None:
+    net = trained()
+    fused = fuse_conv_bn_eval(net[0], net[1])
+    assert_same(fused(images(5)), net[1](net[0](images(5))))
+
+
+# Dynamo itself makes an instance of an autograd function, and warns of it.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("training", [True, False])
+def test_compile(training: bool) -> None:
+    net = trained(training)
+    compiled = torch.compile(copy.deepcopy(net), backend="aot_eager", fullgraph=True)
+    for count in (6, 5, 4):  # then for any number of images
+        assert_same(compiled(images(5, count)), net(images(5, count)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_export(training: bool) -> None:
+    net = trained(training)
+    shapes = ({0: torch.export.Dim("images", min=2)},)
+    exported = torch.export.export(copy.deepcopy(net), (images(0),), dynamic_shapes=shapes).module()
+    for count in (6, 4):
+        assert_same(exported(images(5, count)), net(images(5, count)))
+
+
+def test_distributed_data_parallel(tmp_path: Path) -> None:
+    """On the first batch gradients are BatchNorm's; each process has its own statistics."""
+    torch.multiprocessing.spawn(_train_distributed, (str(tmp_path / "store"), 2), nprocs=2)
+
+
+def _train_distributed(rank: int, store: str, processes: int) -> None:
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+    ours, theirs = (
+        DistributedDataParallel(network(kind)) for kind in (HomeostaticNorm, nn.BatchNorm2d)
+    )
+    for net in (ours, theirs):
+        net(images(rank)).square().sum().backward()
+    for parameter, peer in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_same(parameter.grad, peer.grad)
+    assert_same(ours.module[1].running_mean, ours.module[0](images(rank)).mean((0, 2, 3)).detach())
+    ours(images(rank + 5))  # after every process has got the first one's statistics
+    means = [ours.module[0](images(seed)).mean((0, 2, 3)) for seed in (0, rank + 5)]
+    assert_same(ours.module[1].running_mean, ((means[0] + means[1]) / 2).detach())
+    dist.destroy_process_group()
+
+
+def test_each_row_of_the_table_is_a_test() -> None:
+    theory = Path(__file__).parents[3] / "docs" / "theory.md"
+    section = theory.read_text().partition("## 11. In place of BatchNorm")[2]
+    tests = re.findall(r"^\|.*\| `(test_\w+)` \|$", section, re.MULTILINE)
+    assert len(tests) == 11
+    here = Path(__file__).read_text()
+    assert all(f"def {test}(" in here for test in tests)
