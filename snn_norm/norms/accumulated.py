@@ -40,7 +40,7 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
         self,
         num_features: int,
         num_steps: int,
-        eps: float = 1e-5,
+        eps: float | None = None,
         momentum: float | None = 0.1,
         affine: bool = True,
         *,

@@ -64,7 +64,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     Args:
         num_features: C, the number of channels.
         num_steps: T, the number of time steps.
-        eps: added to the variance.
+        eps: added to the variance; None for ``default_eps``, which the papers have.
         momentum: weight of the newest batch in the moving statistics, 0 to 1; None for the
             cumulative average over all batches. Default: 0.1
         affine: learn a weight and, where there is one, a bias.
@@ -76,6 +76,8 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         Output the same.
     """
 
+    place: ClassVar[str] = "currents"
+    default_eps: ClassVar[float] = 1e-5
     whole_sequence: ClassVar[bool] = False
     """Whether training needs all time steps at once; evaluation never does."""
 
@@ -91,7 +93,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         self,
         num_features: int,
         num_steps: int,
-        eps: float = 1e-5,
+        eps: float | None = None,
         momentum: float | None = 0.1,
         affine: bool = True,
         *,
@@ -102,7 +104,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         check_momentum(momentum)
         self.num_features = num_features
         self.num_steps = num_steps
-        self.eps = eps
+        self.eps = self.default_eps if eps is None else eps
         self.momentum = momentum
         self.affine = affine
         self.track_running_stats = True

@@ -1,20 +1,18 @@
 """Normalization of the membrane, between its update and the threshold, for spiking networks.
 
-Shapes: N images, C channels, T time steps, H height, W width; ``v_NCHW`` names them in order.
+Shapes: N images, C channels, T time steps, H height, W width; ``v_TNCHW`` names them in order.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from snn_norm.norms.base import StandardizingNorm2d
-from snn_norm.norms.batch_statistics import check_enough_values, standardize, statistics
+from snn_norm.norms.temporal import TemporalNorm2d
 
 __all__ = ["MembranePotentialBatchNorm2d"]
 
 
-class MembranePotentialBatchNorm2d(StandardizingNorm2d):
+class MembranePotentialBatchNorm2d(TemporalNorm2d):
     r"""Batch normalization of the membrane before it is compared with the threshold (MPBN).
 
     .. math:: \tilde v_t = w \, \frac{v_t - m_t}{\sqrt{s_t^2 + \epsilon}} + b
@@ -29,20 +27,18 @@ class MembranePotentialBatchNorm2d(StandardizingNorm2d):
     2023 (https://arxiv.org/abs/2308.08359). The authors carry the raw membrane on to the next step,
     SpikingJelly the normalized one, which then does not fold.
 
-    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; x is the membrane.
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-5; x is the membrane,
+    (N, C, H, W) with its ``t``, or those of all steps.
     """
 
     place = "membrane"
+    default_eps = 1e-5
+    each_step = False
 
-    def _statistics(self, x_TNCHW: Tensor, num_steps: int) -> tuple[Tensor, Tensor, int]:  # noqa: ARG002
-        v_NCHW = x_TNCHW.squeeze(0)  # one step: the next membrane depends on this one's spikes
-        check_enough_values(v_NCHW)
-        mean, var = statistics(v_NCHW, self.running_mean.dtype)
-        return mean, var, v_NCHW.numel() // self.num_features
-
-    def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
-        return torch.stack([self._normalize_step(v_NCHW, steps) for v_NCHW in x_TNCHW])
-
-    def _normalize_step(self, v_NCHW: Tensor, steps: slice) -> Tensor:
-        mean, var, weight, bias = self._maps(v_NCHW.unsqueeze(0), steps)
-        return standardize(v_NCHW, mean, var, weight, bias, self.eps, of_batch=self.training)
+    def _learn(
+        self, mean: Tensor, var: Tensor, values: int, steps: slice
+    ) -> tuple[Tensor | None, Tensor | None]:
+        moving = self._moving(steps)
+        for mean_C, var_C in zip(mean, var, strict=True):
+            moving.follow(mean_C, var_C, values)
+        return self._affine(steps)

@@ -37,6 +37,7 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as the program has it.
     """
 
+    default_eps = 1e-4
     each_step = False
 
     sequence_mean: Tensor
@@ -47,7 +48,7 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
         self,
         num_features: int,
         num_steps: int,
-        eps: float = 1e-4,
+        eps: float | None = None,
         momentum: float | None = 0.1,
         affine: bool = True,
         *,

@@ -2,7 +2,8 @@
 
 A spiking network's layer is made by ``layer(num_features, num_steps)``, an artificial one's by
 ``layer(num_features)``, both with keywords ``eps``, ``momentum`` (where statistics move),
-``affine``, ``device`` and ``dtype``. Shapes: N images, C channels, T time steps, H height, W width;
+``affine``, ``device`` and ``dtype``. The attribute ``place`` says which of these it is, "currents"
+where there is none. Shapes: N images, C channels, T time steps, H height, W width;
 O and I output and input channels of a convolution.
 """
 
@@ -37,8 +38,8 @@ class Standardizes(Protocol):
         """That map, of the time steps ``steps``; in training, learn from them."""
 
 
-class OnMembrane(Protocol):
-    """Normalizes the membrane between its update and the threshold."""
+class OnMembrane(Standardizes, Protocol):
+    """Normalizes the membrane between its update and the threshold, by a map as on currents."""
 
     def forward(self, v_NCHW: Tensor, t: int) -> Tensor:
         """The membrane that is compared with the threshold."""

@@ -89,7 +89,7 @@ class ThresholdDependentBatchNorm2d(SharedNorm2d):
         self,
         num_features: int,
         num_steps: int,
-        eps: float = 1e-5,
+        eps: float | None = None,
         momentum: float | None = 0.1,
         affine: bool = True,
         *,
@@ -137,7 +137,7 @@ class TemporalEffectiveBatchNorm2d(SharedNorm2d):
         self,
         num_features: int,
         num_steps: int,
-        eps: float = 1e-5,
+        eps: float | None = None,
         momentum: float | None = 0.1,
         affine: bool = True,
         *,
@@ -172,5 +172,8 @@ class SharedHomeostaticNorm2d(HomeostaticLearning, SharedNorm2d):
     affine map, which folds into the weights before it. Before the neuron. On the first batch, with
     momentum 1, and in evaluation with the same statistics it equals :class:`SequenceBatchNorm2d`.
 
-    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as
+    :class:`snn_norm.TemporalHomeostaticNorm2d`.
     """
+
+    default_eps = 1e-4

@@ -19,19 +19,6 @@ class TemporalNorm2d(StandardizingNorm2d):
 
     each_step = True
 
-    def __init__(
-        self,
-        num_features: int,
-        num_steps: int,
-        eps: float = 1e-4,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
-
     def _statistics(self, x_TNCHW: Tensor, num_steps: int) -> tuple[Tensor, Tensor, int]:
         check_enough_values(x_TNCHW[0])
         each = [statistics(x_NCHW, self.running_mean.dtype) for x_NCHW in x_TNCHW]
@@ -82,6 +69,8 @@ class TemporalHomeostaticNorm2d(HomeostaticLearning, TemporalNorm2d):
         torch.Size([25, 8, 64, 16, 16])
     """
 
+    default_eps = 1e-4
+
 
 class BatchNormThroughTime2d(TemporalNorm2d):
     r"""Batch normalization with its own statistics and scale at each time step (BNTT).
@@ -98,4 +87,5 @@ class BatchNormThroughTime2d(TemporalNorm2d):
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
     """
 
+    default_eps = 1e-4
     has_bias = False

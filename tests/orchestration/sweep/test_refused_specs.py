@@ -35,14 +35,16 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "norm: bntt",
             "norm: bnt",
             9,
-            "grid[1].norm: must be one of none, bntt, homeostatic for architecture snn, "
-            "or package.module:name for your own, got 'bnt'; did you mean 'bntt'?",
+            "grid[1].norm: must be one of none, batchnorm, bntt, tdbn, tebn, tab, mpbn, osr, "
+            "groupnorm, layernorm, weightstd, homeostatic, homeostatic-shared for architecture "
+            "snn, or package.module:name for your own, got 'bnt'; did you mean 'bntt'?",
         ),
         (
             "norm: [none, batchnorm]",
             "norm: [none, bntt]",
             7,
-            "grid[0].norm[1]: must be one of none, batchnorm, homeostatic for architecture ann, "
+            "grid[0].norm[1]: must be one of none, batchnorm, groupnorm, layernorm, weightstd, "
+            "homeostatic for architecture ann, "
             "or package.module:name for your own, got 'bntt', which belongs to architecture snn",
         ),
         (
@@ -309,7 +311,7 @@ def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
         ),
         (
             {"architecture": "users_module:network", "norm": "layer"},
-            "grid[0].norm: must be one of none, batchnorm, bntt, homeostatic, or package.module",
+            "grid[0].norm: must be one of none, batchnorm, bntt, tdbn, ",
         ),
     ],
 )

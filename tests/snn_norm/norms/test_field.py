@@ -391,7 +391,7 @@ class TestProtocol:
         x = sequence(2)
         assert_same(norm.eval()(x), x * scale + offset)
 
-    @pytest.mark.parametrize("name", ON_CURRENTS)
+    @pytest.mark.parametrize("name", OF_ACTIVATIONS)
     @pytest.mark.parametrize("constant", [False, True])
     def test_standardization_says_what_the_norm_does(self, name: str, constant: bool) -> None:
         norm = make(name)
@@ -428,6 +428,7 @@ class TestProtocol:
         norm.to_empty(device="cpu").reset_parameters()
         assert_same(norm.state_dict(), layer(C, T, dtype=torch.float64).state_dict())
         assert repr(norm).startswith(f"{layer.__name__}(")
+        assert getattr(norm, "place", "currents") == NORMS[name].place
         plain = layer(C, T, affine=False)
         assert not [p for p in plain.parameters() if p.requires_grad]
 
