@@ -5,12 +5,14 @@ Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.base import SpikingNorm2d
-from snn_norm.norms.batch_statistics import affine_map, check_enough_values
+from snn_norm.norms.batch_statistics import affine_map, check_enough_values, statistics
 
 __all__ = ["TemporalAccumulatedBatchNorm2d"]
 
@@ -82,10 +84,8 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
             return self._map(steps)
         check_enough_values(x_TNCHW[0])
         num_steps = steps.stop - steps.start
-        values = x_TNCHW.to(self.running_mean.dtype)
-        var, mean = (
-            v.expand(num_steps, -1) for v in torch.var_mean(values, (1, 3, 4), correction=0)
-        )
+        each: tuple[Tensor, Tensor] = _StepStatistics.apply(x_TNCHW, self.running_mean.dtype)  # type: ignore[no-untyped-call, unused-ignore]
+        mean, var = (values.expand(num_steps, -1) for values in each)
         count = torch.arange(1, num_steps + 1, device=mean.device, dtype=mean.dtype)[:, None]
         center = mean.detach().mean(0)  # lest squares of large means cancel
         shift = mean - center
@@ -93,8 +93,8 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
         var = (var + shift.square()).cumsum(0) / count - mean.square()
         mean = mean + center
         with torch.no_grad():
-            each = x_TNCHW[0].numel() // self.num_features
-            self._moving(steps).follow(mean, var, count * each)
+            values = x_TNCHW[0].numel() // self.num_features
+            self._moving(steps).follow(mean, var, count * values)
         return affine_map(mean, var, *self._affine(steps), self.eps)
 
     def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
@@ -103,3 +103,23 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
             return weight, bias
         factor_T1 = self.p[steps, None].square()
         return factor_T1 * weight, factor_T1 * bias
+
+
+class _StepStatistics(torch.autograd.Function):
+    """Mean and biased variance of each step, (T, C): ``torch.var_mean``, many times as fast."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TNCHW: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        each = [statistics(x_NCHW, dtype) for x_NCHW in x_TNCHW]
+        mean, var = (torch.stack(values) for values in zip(*each, strict=True))
+        ctx.save_for_backward(x_TNCHW, mean)
+        return mean, var
+
+    @staticmethod
+    def backward(ctx: Any, grad_mean: Tensor, grad_var: Tensor) -> tuple[Tensor, None]:
+        x_TNCHW, mean = ctx.saved_tensors
+        values = x_TNCHW[0].numel() // x_TNCHW.shape[2]
+        scale = grad_var * (2 / values)
+        offset = grad_mean / values - scale * mean
+        scale, offset = (v.to(x_TNCHW.dtype)[:, None, :, None, None] for v in (scale, offset))
+        return torch.addcmul(offset, x_TNCHW, scale), None
