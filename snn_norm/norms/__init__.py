@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ThresholdDependentBatchNorm2d,
     )
     from snn_norm.norms.static import HomeostaticNorm
+    from snn_norm.norms.synchronization import synchronize
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
     from snn_norm.norms.weights import ScaledWeightStandardization
 
@@ -37,6 +38,7 @@ __all__ = [
     "TemporalHomeostaticNorm2d",
     "ThresholdDependentBatchNorm2d",
     "make_norm",
+    "synchronize",
 ]
 
 __getattr__ = lazily(
@@ -56,5 +58,6 @@ __getattr__ = lazily(
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
         "ThresholdDependentBatchNorm2d": "snn_norm.norms.shared",
         "make_norm": "snn_norm.norms.make",
+        "synchronize": "snn_norm.norms.synchronization",
     },
 )

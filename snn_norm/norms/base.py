@@ -39,9 +39,10 @@ class _AskedForInConversion:
         asking = sys._getframe(1).f_code
         if norm is not None and asking.co_name == "convert_sync_batchnorm":
             raise RuntimeError(
-                f"convert_sync_batchnorm would put torch's batch normalization in place of a "
-                f"{owner.__name__}, which is another layer in training; leave it out: each process "
-                "then keeps its own statistics, as with BatchNorm unconverted"
+                "convert_sync_batchnorm would put torch's batch normalization in place of a "
+                f"{owner.__name__}, which is another layer in training; call "
+                "snn_norm.norms.synchronize(model), or leave it out: each process then keeps its "
+                "own statistics, as with BatchNorm unconverted"
             )
         raise AttributeError(f"{owner.__name__!r} object has no attribute 'qconfig'")
 

@@ -5,9 +5,11 @@ Shapes: N images, C channels, T time steps; statistics are (C,) or, a step and c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -75,14 +77,35 @@ class Moving(NamedTuple):
 
 
 @torch.no_grad()
-def statistics(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel of (N, C, …)."""
+def statistics(
+    x: Tensor, dtype: torch.dtype, group: dist.ProcessGroup | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance of each channel of (N, C, …).
+
+    Args:
+        x: what this process has of it.
+        dtype: of the statistics.
+        group: the processes that have the rest.
+    """
     x = x.detach().to(dtype)
     if x.is_meta or torch.compiler.is_compiling():  # the faster operation knows no other shapes
         var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
     else:
         mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)
+    if group is not None:
+        values = mean.new_tensor([x.numel() // x.shape[1]])
+        count, sums = _summed(group, values, values * mean)
+        own, mean = mean, sums / count
+        (squares,) = _summed(group, values * (var + (own - mean).square()))
+        var = squares / count
     return mean, var
+
+
+def _summed(group: dist.ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
+    """The sums over all processes of some vectors."""
+    together = torch.cat(parts)
+    dist.all_reduce(together, group=group)
+    return torch.split(together, [len(part) for part in parts])
 
 
 def affine_map(
@@ -172,16 +195,18 @@ def standardize(
     eps: float,
     *,
     of_batch: bool,
+    group: dist.ProcessGroup | None = None,
 ) -> Tensor:
     """Batch normalization of (N, C, …).
 
     Args:
         of_batch: whether mean and variance were taken of ``x``, and so depend on it; else they are
             constants.
+        group: the processes of whose ``x`` they were taken.
     """
     if not of_batch:
         return F.batch_norm(x, mean, var, scale, offset, eps=eps)
-    y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps)  # type: ignore[no-untyped-call, unused-ignore]
+    y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps, group)  # type: ignore[no-untyped-call, unused-ignore]
     return y
 
 
@@ -197,7 +222,9 @@ class _BatchNormalization(torch.autograd.Function):
         scale: Tensor | None,
         offset: Tensor | None,
         eps: float,
+        group: dist.ProcessGroup | None,
     ) -> Tensor:
+        ctx.group = group
         ctx.save_for_backward(x, mean, var, scale, offset)
         ctx.eps = eps
         return F.batch_norm(x, mean, var, scale, offset, eps=eps)
@@ -206,14 +233,44 @@ class _BatchNormalization(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, var, scale, offset = ctx.saved_tensors
         needed = [ctx.needs_input_grad[index] for index in (0, 3, 4)]
-        if torch.is_grad_enabled():  # A gradient of this gradient is wanted, which PyTorch knows.
+        inverse_deviation = (var + ctx.eps).rsqrt()
+        grads: Sequence[Tensor | None]
+        if ctx.group is not None:
+            grads = _gradients_over(ctx.group, grad, x, mean, inverse_deviation, scale)
+        elif torch.is_grad_enabled():  # A gradient of this gradient is wanted, which PyTorch knows.
             y = F.batch_norm(x, None, None, scale, offset, training=True, eps=ctx.eps)
             inputs = [v for v, need in zip((x, scale, offset), needed, strict=True) if need]
-            grads = iter(torch.autograd.grad(y, inputs, grad, create_graph=True))
-            grad_x, grad_scale, grad_offset = (next(grads) if need else None for need in needed)
+            each = iter(torch.autograd.grad(y, inputs, grad, create_graph=True))
+            grads = [next(each) if need else None for need in needed]
         else:
-            inverse_deviation = (var + ctx.eps).rsqrt()
-            grad_x, grad_scale, grad_offset = torch.ops.aten.native_batch_norm_backward(
+            grads = torch.ops.aten.native_batch_norm_backward(
                 grad, x, scale, None, None, mean, inverse_deviation, True, ctx.eps, needed
             )
-        return grad_x, None, None, grad_scale, grad_offset, None
+        of_x, of_scale, of_offset = (
+            value if need else None for value, need in zip(grads, needed, strict=True)
+        )
+        return of_x, None, None, of_scale, of_offset, None, None
+
+
+def _gradients_over(
+    group: dist.ProcessGroup,
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    inverse_deviation: Tensor,
+    scale: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, scale and offset; those of scale and offset are this process's share."""
+    if torch.is_grad_enabled():
+        raise RuntimeError("statistics over processes have no gradient of their gradient")
+    dims, shape = [0, *range(2, x.dim())], [-1, *[1] * (x.dim() - 2)]
+    mean, inverse_deviation = mean.view(shape), inverse_deviation.view(shape)
+    x_hat = (x - mean) * inverse_deviation
+    grad_scale, grad_offset = (grad * x_hat).sum(dims), grad.to(mean.dtype).sum(dims)
+    values = mean.new_tensor([x.numel() // x.shape[1]])
+    count, of_x_hat, constant = _summed(group, values, grad_scale, grad_offset)
+    of_x_hat, constant = (of_x_hat / count).view(shape), (constant / count).view(shape)
+    grad_x = (grad - constant - x_hat * of_x_hat) * inverse_deviation
+    if scale is not None:
+        grad_x = grad_x * scale.view(shape)
+    return grad_x.to(x.dtype), grad_scale, grad_offset

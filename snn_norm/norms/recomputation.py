@@ -32,10 +32,10 @@ def recomputing() -> bool:
 
 @dataclass
 class _Pass:
-    """A batch's mean and variance, and what was made of them: (2, …) each."""
+    """A batch's mean and variance, and what was made of them."""
 
-    statistics: Tensor
-    result: Tensor
+    statistics: Pair
+    result: Pair
     recomputed: bool = False
 
 
@@ -56,7 +56,7 @@ class Passes:
         """
         if not torch.compiler.is_compiling():
             passes = self._of.setdefault(key, deque(maxlen=_REMEMBERED))
-            passes.append(_Pass(torch.stack(statistics), torch.stack(result)))
+            passes.append(_Pass(statistics, result))
 
     def again(self, key: object, statistics: Pair) -> Pair:
         """What the pass that is now computed again made of the same mean and variance.
@@ -65,7 +65,7 @@ class Passes:
             RuntimeError: no pass can be meant, or more than one.
         """
         passes = list(self._of.get(key, ()))
-        same = _same(torch.stack(statistics), [p.statistics for p in passes])
+        same = _same(statistics, [p.statistics for p in passes])
         found = list(itertools.compress(passes, same))
         found = [p for p in found if not p.recomputed] or found
         if not found:
@@ -82,14 +82,14 @@ class Passes:
                 "the checkpoint"
             )
         newest.recomputed = True
-        r, d = newest.result
-        return r, d
+        return newest.result
 
 
-def _same(wanted: Tensor, others: list[Tensor]) -> list[bool]:
+def _same(wanted: Pair, others: list[Pair]) -> list[bool]:
     """Which of the others are the same to the last bit."""
     if not others:
         return []
-    each = torch.stack(others)
-    same: list[bool] = torch.isclose(each, wanted, 0, 0, equal_nan=True).flatten(1).all(1).tolist()
+    each = torch.stack([torch.stack(pair) for pair in others])
+    equal = torch.isclose(each, torch.stack(wanted), 0, 0, equal_nan=True)
+    same: list[bool] = equal.flatten(1).all(1).tolist()
     return same

@@ -12,6 +12,7 @@ of all batches seen, and the first batches count fully, so that no statistic sta
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.fx
 from torch import Tensor
 
@@ -54,6 +55,10 @@ class HomeostaticNorm(StandsInForBatchNorm):
         device: where the parameters and statistics lie.
         dtype: of the parameters and statistics.
 
+    Attributes:
+        process_group: the processes over which a batch is spread, of which statistics are taken; as
+            :func:`snn_norm.norms.synchronize` sets it. None for this process alone.
+
     Shape:
         Input (N, C), (N, C, L) or (N, C, H, W), with more than one value a channel in training;
         output the same.
@@ -79,6 +84,7 @@ class HomeostaticNorm(StandsInForBatchNorm):
     ) -> None:
         check_momentum(momentum)
         super().__init__(num_features, eps, momentum, affine, True, device=device, dtype=dtype)
+        self.process_group: dist.ProcessGroup | None = None
         self._passes = Passes()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,9 +98,11 @@ class HomeostaticNorm(StandsInForBatchNorm):
         if self.training:
             check_enough_values(x)
             moving = Moving(mean, var, count, self.momentum)
-            mean, var = statistics(x, mean.dtype)
+            mean, var = statistics(x, mean.dtype, self.process_group)
             affine = set_points(mean, var, moving, *affine, self.eps, self._passes)
-        return standardize(x, mean, var, *affine, self.eps, of_batch=self.training)
+        return standardize(
+            x, mean, var, *affine, self.eps, of_batch=self.training, group=self.process_group
+        )
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         """The scale and offset that evaluation applies, (C,)."""

@@ -467,7 +467,7 @@ class TestProtocol:
 def test_public_names() -> None:
     assert norms.__all__ == sorted(norms.__all__)
     layers = {ref.split(":")[1] for norm in NORMS.values() for ref in norm.layers.values()}
-    assert set(norms.__all__) == layers - {"Identity", "BatchNorm2d"} | {"make_norm"}
+    assert set(norms.__all__) == layers - {"Identity", "BatchNorm2d"} | {"make_norm", "synchronize"}
     assert all(getattr(norms, name).__doc__ for name in norms.__all__)
 
 

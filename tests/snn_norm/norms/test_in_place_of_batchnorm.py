@@ -22,6 +22,7 @@ from snn_norm.norms import (
     HomeostaticNorm,
     SharedHomeostaticNorm2d,
     TemporalHomeostaticNorm2d,
+    synchronize,
 )
 
 C = 3
@@ -73,7 +74,7 @@ def test_update_bn_of_a_spiking_networks_norm(kind: Any) -> None:
 
 def test_convert_sync_batchnorm() -> None:
     for net in (network(), nn.Sequential(TemporalHomeostaticNorm2d(C, 2))):
-        with pytest.raises(RuntimeError, match="which is another layer in training; leave it out"):
+        with pytest.raises(RuntimeError, match="which is another layer in training; call snn_norm"):
             nn.SyncBatchNorm.convert_sync_batchnorm(net)
     assert not hasattr(HomeostaticNorm(C), "qconfig")
     others = nn.SyncBatchNorm.convert_sync_batchnorm(network(nn.BatchNorm2d))
@@ -190,10 +191,52 @@ def _train_distributed(rank: int, store: str, processes: int) -> None:
     dist.destroy_process_group()
 
 
+def test_synchronize(tmp_path: Path) -> None:
+    """A batch spread over two processes gives the numbers that it gives in one."""
+    torch.multiprocessing.spawn(_train_synchronized, (str(tmp_path / "store"), 2), nprocs=2)
+
+
+def _train_synchronized(rank: int, store: str, processes: int) -> None:
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+    alone, spread = network(), network()
+    assert synchronize(spread) is spread
+    mine = slice(0, 2) if rank == 0 else slice(2, 6)
+    for seed in range(3):
+        whole = images(seed).requires_grad_()
+        part = images(seed)[mine].requires_grad_()
+        expected, y = alone(whole), spread(part)
+        assert_same(y, expected[mine])
+        grads = torch.autograd.grad(
+            (expected * expected.detach().cos()).sum(), [whole, *alone.parameters()]
+        )
+        found = torch.autograd.grad((y * y.detach().cos()).sum(), [part, *spread.parameters()])
+        assert_same(found[0], grads[0][mine])
+        for gradient, wanted in zip(found[1:], grads[1:], strict=True):
+            dist.all_reduce(gradient)
+            assert_same(gradient, wanted)
+        assert_same(spread.state_dict(), alone.state_dict())
+    assert_same(spread.eval()(images(5)), alone.eval()(images(5)))
+    with pytest.raises(RuntimeError, match="no gradient of their gradient"):
+        torch.autograd.grad(spread.train()(part).square().sum(), part, create_graph=True)
+    others = synchronize(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(HomeostaticNorm(C))))
+    assert isinstance(others[0], nn.SyncBatchNorm)
+    assert others[1][0].process_group is not None
+    with pytest.raises(ValueError, match="cannot take its statistics over processes"):
+        synchronize(nn.Sequential(TemporalHomeostaticNorm2d(C, 2)))
+    dist.destroy_process_group()
+
+
+def test_synchronize_without_processes() -> None:
+    with pytest.raises(ValueError, match=r"call torch\.distributed\.init_process_group"):
+        synchronize(network())
+
+
 def test_each_row_of_the_table_is_a_test() -> None:
     theory = Path(__file__).parents[3] / "docs" / "theory.md"
     section = theory.read_text().partition("## 11. In place of BatchNorm")[2]
     tests = re.findall(r"^\|.*\| `(test_\w+)` \|$", section, re.MULTILINE)
-    assert len(tests) == 11
+    assert len(tests) == 12
     here = Path(__file__).read_text()
     assert all(f"def {test}(" in here for test in tests)
