@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.base import SpikingNorm2d
@@ -37,28 +37,7 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
 
     whole_sequence = True
     each_step = True
-
-    def __init__(
-        self,
-        num_features: int,
-        num_steps: int,
-        eps: float | None = None,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
-        ones = torch.ones(num_steps, device=device, dtype=dtype)
-        self.p = nn.Parameter(ones) if affine else None
-
-    def reset_parameters(self) -> None:
-        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
-        super().reset_parameters()
-        p: Tensor | None = getattr(self, "p", None)  # not yet in the base's constructor
-        if p is not None:
-            nn.init.ones_(p)
+    has_factor = True
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
         """As that of :class:`snn_norm.norms.base.StandardizingNorm2d`.

@@ -83,12 +83,16 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     """Whether training needs all time steps at once; evaluation never does."""
 
     has_bias: ClassVar[bool] = True
+    has_factor: ClassVar[bool] = False
+    """Whether it learns ``p``, (T,), besides weight and bias: a factor for each time step."""
+
     each_step: ClassVar[bool] = False
     """Whether statistics, weight and bias are (T, C), and not (C,)."""
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
+    p: Tensor | None
 
     def __init__(
         self,
@@ -112,9 +116,14 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         placed: dict[str, Any] = {"device": device, "dtype": dtype}
         steps = (num_steps,) if self.each_step else ()
         shape = (*steps, num_features)
-        for name, learned in (("weight", affine), ("bias", affine and self.has_bias)):
+        for name, size, has in (
+            ("weight", shape, True),
+            ("bias", shape, self.has_bias),
+            ("p", (num_steps,), self.has_factor),
+        ):
+            learned = affine and has
             self.register_parameter(
-                name, nn.Parameter(torch.empty(shape, **placed)) if learned else None
+                name, nn.Parameter(torch.empty(size, **placed)) if learned else None
             )
         self.register_buffer("running_mean", torch.empty(shape, **placed))
         self.register_buffer("running_var", torch.empty(shape, **placed))
@@ -123,6 +132,12 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         )
         self._passes = Passes()
         self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
+        super().reset_parameters()
+        if self.p is not None:
+            nn.init.ones_(self.p)
 
     def extra_repr(self) -> str:
         """The arguments it was made with."""

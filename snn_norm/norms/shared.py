@@ -7,7 +7,7 @@ Statistics are taken over (T, N, H, W), so training needs whole sequences.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from snn_norm.norms.base import HomeostaticLearning, StandardizingNorm2d
 from snn_norm.norms.batch_statistics import check_enough_values, standardize, statistics
@@ -133,27 +133,7 @@ class TemporalEffectiveBatchNorm2d(SharedNorm2d):
     either.
     """
 
-    def __init__(
-        self,
-        num_features: int,
-        num_steps: int,
-        eps: float | None = None,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
-        ones = torch.ones(num_steps, device=device, dtype=dtype)
-        self.p = nn.Parameter(ones) if affine else None
-
-    def reset_parameters(self) -> None:
-        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
-        super().reset_parameters()
-        p: Tensor | None = getattr(self, "p", None)  # not yet in the base's constructor
-        if p is not None:
-            nn.init.ones_(p)
+    has_factor = True
 
     def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
         weight, bias = super()._affine(steps)
