@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d
-from snn_norm.networks import cnn
+from snn_norm.networks import spiking
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
 from snn_norm.neurons.fused import fire
 from snn_norm.neurons.recurrence import Neuron
@@ -111,7 +111,7 @@ def test_stretches_joined_are_the_whole(norm: type | None) -> None:
 def test_early_steps_are_made_anew_to_the_same_numbers(
     norm: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cnn, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
+    monkeypatch.setattr(spiking, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
     torch.manual_seed(0)
     model = SNNCNN(norm, num_steps=6, slope=2.0, image_size=8, width=3)
     start = {key: value.clone() for key, value in model.state_dict().items()}
@@ -121,7 +121,7 @@ def test_early_steps_are_made_anew_to_the_same_numbers(
     forward = convolution.forward
     monkeypatch.setattr(convolution, "forward", lambda x: (calls.append(len(x)), forward(x))[1])
     for steps_kept, times in ((25, 3), (2, 5), (0, 6)):
-        monkeypatch.setattr(cnn, "_STEPS_KEPT", steps_kept)
+        monkeypatch.setattr(spiking, "_STEPS_KEPT", steps_kept)
         model.load_state_dict(start)
         calls.clear()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
@@ -142,9 +142,9 @@ def test_network_in_stretches_is_the_network_at_once(
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     start = {key: value.clone() for key, value in model.state_dict().items()}
     results = []
-    monkeypatch.setattr(cnn, "_STEPS_KEPT", 2)
+    monkeypatch.setattr(spiking, "_STEPS_KEPT", 2)
     for values in (10**9, 2 * 2 * 3 * 8 * 8, 1):  # one stretch, three, five
-        monkeypatch.setattr(cnn, "_VALUES_AT_ONCE", values)
+        monkeypatch.setattr(spiking, "_VALUES_AT_ONCE", values)
         model.load_state_dict(start)
         logits = model(x)
         grads = torch.autograd.grad(logits.square().sum(), list(model.parameters()))
