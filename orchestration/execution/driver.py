@@ -220,7 +220,7 @@ class _Driver:
 
     def _log_report(self, books: SweepRecorder, uri: str) -> None:
         """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
-        self._watch(Note("all trials have ended; the report is being written"))
+        self._watch(Note("the report is being written"))
         assert books.parent_run_id is not None
         try:
             log_report(connect(uri), self._spec.name, books.parent_run_id)
