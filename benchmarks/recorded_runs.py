@@ -83,7 +83,7 @@ def fill(database_url: str, trials: int, artifacts: str) -> None:
     runs: list[Rows] = [_parent(parent, experiment, specs[0])]
     configs = (
         ({**cell.given(), "seed": seed}, key) for spec in specs for cell in spec.cells()
-        for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
+        for seed, key in zip(spec.seed_order(), trial_keys(cell, spec.seed_order()), strict=True)
     )  # fmt: skip
     trial_rows = (_trial(config, key, parent, experiment, generator) for config, key in configs)
     write = _postgres if database_url.startswith("postgresql") else _sqlite

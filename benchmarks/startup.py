@@ -19,7 +19,7 @@ from pathlib import Path
 from services.settings import Settings
 from services.tracking import tracking_server
 
-_ROUNDS = 5
+_ROUNDS = 3
 _MAIN = "from orchestration import main; main()"
 _SPEC = """\
 name: small
@@ -84,15 +84,15 @@ def _record(home: Path) -> None:
     from orchestration import SweepSpec
     from orchestration.record.client import connect
     from orchestration.record.spool import Spool
-    from orchestration.record.sweep_recorder import SweepBooks
-    from orchestration.record.trial_recorder import Recorder, TrialRecord
+    from orchestration.record.sweep_recorder import SweepRecorder
+    from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
     from orchestration.store.open import sweep_storage
 
     settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
     with tracking_server(settings) as uri:
         spec = SweepSpec.load(home.parent / "small.yaml")
         storage = sweep_storage(settings, spec.name)
-        books = SweepBooks(connect(uri), spec.name, storage)
+        books = SweepRecorder(connect(uri), spec.name, storage)
         books.open(spec)
         for trial in spec.trials():
             record = TrialRecord(
@@ -103,7 +103,7 @@ def _record(home: Path) -> None:
                 version="1",
                 config=trial.config.given(),
             )
-            recorder = Recorder(connect(uri), record, Spool(storage.folder(trial.key)), 60.0)
+            recorder = TrialRecorder(connect(uri), record, Spool(storage.folder(trial.key)), 60.0)
             recorder.record_epoch(1, {"test_accuracy": 0.5}, {})
             recorder.end("completed", {"best_test_accuracy": 0.5, "best_epoch": 1})
             recorder.finish()

@@ -12,6 +12,7 @@ from snn_norm.lazy import lazily
 
 if TYPE_CHECKING:
     from snn_norm.networks.cnn import ANNCNN
+    from snn_norm.networks.fold import fold
     from snn_norm.networks.spiking import SNNCNN
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
@@ -24,6 +25,7 @@ __all__ = [
     "BatchNormThroughTime2d",
     "HomeostaticNorm",
     "TemporalHomeostaticNorm2d",
+    "fold",
 ]
 
 __getattr__ = lazily(
@@ -35,5 +37,6 @@ __getattr__ = lazily(
         "BatchNormThroughTime2d": "snn_norm.norms.temporal",
         "HomeostaticNorm": "snn_norm.norms.static",
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
+        "fold": "snn_norm.networks.fold",
     },
 )

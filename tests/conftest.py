@@ -9,6 +9,7 @@ import shutil
 import signal
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,18 @@ _FIRST = ("tests/faults", "tests/orchestration/cluster", "tests/orchestration/ex
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """In random order, but the longest first: at the end no process waits for the last of them."""
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Seconds by folder, all processes together: the table of docs/contributing.md."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[str(Path(report.nodeid.partition("::")[0]).parent)] += report.duration
+    terminalreporter.section("seconds by folder")
+    for folder, spent in seconds.most_common():
+        terminalreporter.write_line(f"| `{folder}` | {spent:.0f} |")
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ def is_slow(node: ast.AST) -> bool:
 
 def slow_tests(path: Path) -> set[str]:
     """As the page names them: a whole file, or one of its tests."""
-    name, found = str(path.relative_to(TESTS)), set()
+    name, found = str(path.relative_to(TESTS.parent)), set()
     for node in ast.parse(path.read_text()).body:
         match node:
             case ast.Assign(targets=[ast.Name("pytestmark")], value=marks):

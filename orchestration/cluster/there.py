@@ -22,6 +22,8 @@ __all__ = ["There"]
 _PATIENCE = 600.0
 """Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
 
+_AWAY = "the cluster does not answer; waiting for it to be back, or to take the sweep up again"
+
 
 class There:
     """A cluster, with the verbs of ``orchestration.execution.here.Here``.
@@ -113,7 +115,7 @@ class There:
                 )
                 ended: Job | None = now
             except ServiceError:
-                trouble, ended = "the cluster does not answer; waiting for it", None
+                trouble, ended = _AWAY, None
             watch(Note(trouble))
             last = self._wait_for_job(name, ended)
             if _attempt(last) != _attempt(job):

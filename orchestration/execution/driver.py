@@ -31,6 +31,7 @@ from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import refuse_unscheduled
 from orchestration.sweep.trial import Trial
 from services.cluster import local_ray
 from services.settings import Settings
@@ -99,6 +100,7 @@ class _Driver:
 
     def run(self, *, fresh: bool) -> SweepOutcome:
         spec, settings = self._spec, self._settings
+        refuse_unscheduled(spec)
         if not fresh and (outcome := self._finished_before()):
             return outcome
         check_resources(spec, settings)

@@ -102,4 +102,4 @@ def _wanted(spec_json: str) -> int | None:
         spec = SweepSpec.from_json(spec_json)
     except SpecError:
         return None
-    return len(spec.cells()) * len(spec.seeds)
+    return len(spec.cells()) * len(spec.certain_seeds())

@@ -54,16 +54,15 @@ class Cells:
 
     Args:
         axes: names of the columns that tell cells apart.
-        table: a cell a row, index its number: a column an axis, ``n_expected`` (seeds), and
-            ``selected_on`` as ``orchestration.results.columns`` words it.
-        conditions: a cell a row: ``dataset`` and ``epochs``, missing where not recorded.
+        table: a cell a row, index its number: a column an axis, ``dataset`` and ``epochs`` (missing
+            where not recorded), ``n_expected`` (seeds), and ``selected_on`` as
+            ``orchestration.results.columns`` words it.
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
     """
 
     axes: list[str]
     table: pd.DataFrame
-    conditions: pd.DataFrame
     of_trial: pd.Series
     seeds: pd.Series
 
@@ -73,7 +72,7 @@ class SpecCells:
     """A spec's cells, numbered in its order, and how to know their trials.
 
     Args:
-        axes, table, conditions: as of Cells.
+        axes, table: as of Cells.
         of_key: cell and seed by a trial's key, where no user's own module is part of it.
         of_config: cell by the texts of a configuration's ``_NAMES``.
         seeds: seed by its text.
@@ -82,7 +81,6 @@ class SpecCells:
 
     axes: list[str]
     table: pd.DataFrame
-    conditions: pd.DataFrame
     of_key: dict[str, tuple[int, int]]
     of_config: dict[_Text, int]
     seeds: dict[str, int]
@@ -177,27 +175,27 @@ def spec_cells(spec_json: str) -> SpecCells:
         SpecError: it is not a valid spec.
     """
     spec = SweepSpec.from_json(spec_json)
-    cells = spec.cells()
+    cells, seeds = spec.cells(), spec.seed_order()
     axes = list(axes_of(spec.grid, cells))
     given = [cell.given() for cell in cells]
     own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
-    table = _columns(given, axes).assign(n_expected=len(spec.seeds))
+    names = {*axes, *CONDITIONS}
+    table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
     table[SELECTED_ON] = [selected_on(one["validation_fraction"]) for one in given]
     return SpecCells(
         axes,
         table,
-        _columns(given, CONDITIONS),
         of_key={
             key: (number, seed)
             for number, cell in enumerate(cells)
             if not own[number]
-            for seed, key in zip(spec.seeds, trial_keys(cell, spec.seeds), strict=True)
+            for seed, key in zip(seeds, trial_keys(cell, seeds), strict=True)
         },
         of_config={
             tuple(one.get(name) for name in _NAMES): number
             for number, one in enumerate(map(params_of, given))
         },
-        seeds={str(seed): seed for seed in spec.seeds},
+        seeds={str(seed): seed for seed in seeds},
         own=any(own),
     )
 
@@ -231,7 +229,6 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
     return Cells(
         spec.axes,
         spec.table,
-        spec.conditions,
         pd.Series(cell, runs.index, dtype="Int64"),
         pd.Series(seed, runs.index, dtype="Int64"),
     )
@@ -273,15 +270,15 @@ def _from_trials(records: Records) -> Cells:
     number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
     first = number.drop_duplicates().sort_values()
     table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
-    table["n_expected"] = seeds.nunique(dropna=False)
     # Where one of these varies it is an axis, so that all trials of a cell have the first one's.
     firsts = params.loc[first.index].reindex(columns=["validation_fraction", *CONDITIONS])
     firsts = firsts.set_axis(table.index)
-    table[SELECTED_ON] = list(map(selected_on, firsts.pop("validation_fraction")))
-    conditions = pd.DataFrame({name: typed(firsts[name]) for name in firsts})
+    table = table.assign(**{name: typed(firsts[name]) for name in CONDITIONS})
+    table["n_expected"] = seeds.nunique(dropna=False)
+    table[SELECTED_ON] = list(map(selected_on, firsts["validation_fraction"]))
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
-    return Cells(axes, table, conditions, number.where(counted), seeds)
+    return Cells(axes, table, number.where(counted), seeds)
 
 
 def _texts(params: pd.DataFrame, name: str) -> list[str | None]:

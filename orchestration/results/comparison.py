@@ -59,7 +59,7 @@ def _best_and_conditions(name: str, **where: str | None) -> pd.DataFrame:
     if name == HEADLINE_PUBLISHED:
         return published_headline().assign(**_CONDITIONS)
     snapshot = Results(name, **where).snapshot([BEST_TEST_ACCURACY])
-    return snapshot.best_of_seeds().assign(**snapshot.cells.conditions)
+    return snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
 
 
 def published_headline() -> pd.DataFrame:

@@ -130,6 +130,13 @@ class Results:
         """
         return self.snapshot([BEST_TEST_ACCURACY]).dependency_gap(by_norm=by_norm)
 
+    def decisions(self) -> pd.DataFrame:
+        """Give a row a comparison that the spec declares: its verdict, as far as records go.
+
+        Columns as of ``orchestration.results.decisions.decisions``.
+        """
+        return self.snapshot(METRIC_OF.values()).decisions()
+
     def _spec(self, text: str | None) -> SpecCells | None:
         try:
             return None if text is None else spec_cells(text)

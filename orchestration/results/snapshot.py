@@ -12,8 +12,10 @@ from orchestration.reading.records import EPOCH_METRICS, SPIKE_RATE, Records
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import SELECTED_ON
+from orchestration.results.decisions import decisions
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.statistics import cell_statistics, expected_best
+from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot"]
 
@@ -134,6 +136,13 @@ class Snapshot:
         """A row a setting, or a row a norm in it."""
         table = (norm_gaps if by_norm else dependency_gap)(self.best_of_seeds(), self.cells.axes)
         return table.reset_index(drop=True)
+
+    def decisions(self) -> pd.DataFrame:
+        """A row a declared comparison."""
+        if self.records.spec is None:
+            raise InputError("this sweep has no spec, so it declares no comparisons")
+        cells = self.cells.table[[*self.cells.axes, SELECTED_ON]]
+        return decisions(cells, self.by_seed(), SweepSpec.from_json(self.records.spec))
 
     def _trials_in_cells(self, *columns: str) -> pd.DataFrame:
         trials = pd.DataFrame(

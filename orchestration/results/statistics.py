@@ -19,6 +19,7 @@ __all__ = [
     "expected_best",
     "holm",
     "paired_differences",
+    "student_t",
     "t_interval",
 ]
 
@@ -111,9 +112,21 @@ def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
     mean = float(differences.mean()) if n else math.nan
     std = float(differences.std(ddof=1)) if n > 1 else math.nan
     low, high = t_interval(np.array(mean), np.array(std), np.array(n))
-    t = mean / (std / math.sqrt(n)) if n > 1 and std > _NO_SPREAD else math.nan
-    p = 2 * float(special.stdtr(n - 1, -abs(t))) if n > 1 else math.nan
-    return {"difference": mean, "ci_low": float(low), "ci_high": float(high), "t": t, "p": p}
+    t, p = student_t(np.array(mean), np.array(std), np.array(n))
+    return {
+        "difference": mean,
+        "ci_low": float(low),
+        "ci_high": float(high),
+        "t": float(t),
+        "p": float(p),
+    }
+
+
+def student_t(mean: Floats, std: Floats, n: npt.NDArray[np.integer[Any]]) -> tuple[Floats, Floats]:
+    """Student's t of a mean against zero, and its two-sided p; NaN without a spread."""
+    t = np.where((n > 1) & (std > _NO_SPREAD), mean, np.nan) * np.sqrt(n)
+    t = t / np.where(std > _NO_SPREAD, std, 1.0)
+    return t, 2 * special.stdtr(np.maximum(n - 1, 1), -np.abs(t))
 
 
 def holm(p_values: Floats) -> Floats:
@@ -121,11 +134,13 @@ def holm(p_values: Floats) -> Floats:
 
     In order, p₁ ≤ … ≤ p_m, the i-th becomes the largest of (m - j + 1) · p_j over j ≤ i, at most 1.
     It bounds the probability that any true null hypothesis is rejected, however they depend on
-    each other. NaN stays NaN and is not counted in m.
+    each other. NaN stays NaN and is not counted in m. The tests are on the last axis.
     """
-    adjusted = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1)
+    order = np.argsort(p_values, axis=-1, kind="stable")  # NaN comes last
+    known = np.count_nonzero(~np.isnan(p_values), axis=-1, keepdims=True)
+    factors = known - np.arange(p_values.shape[-1])
+    ordered = factors * np.take_along_axis(p_values, order, axis=-1)
+    adjusted = np.empty(p_values.shape)
+    stepped = np.minimum(np.maximum.accumulate(ordered, axis=-1), 1)
+    np.put_along_axis(adjusted, order, stepped, axis=-1)
     return adjusted

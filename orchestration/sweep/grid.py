@@ -88,11 +88,14 @@ def cells_of(
 
 
 def trials_of(
-    cells: Iterable[RunConfig], seeds: Sequence[int], axes: Sequence[str], references: References
+    cells: Iterable[RunConfig],
+    seeds_of_cells: Iterable[Sequence[int]],
+    axes: Sequence[str],
+    references: References,
 ) -> list[Trial]:
-    """Each of the checked cells with each seed, cell by cell."""
+    """Each of the checked cells with each of its seeds, cell by cell."""
     trials = []
-    for cell in cells:
+    for cell, seeds in zip(cells, seeds_of_cells, strict=True):
         sources = references.digests(cell)
         label = _label(cell, axes)
         for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,17 +12,19 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     PrivateAttr,
+    Tag,
 )
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
 from orchestration.sweep.problems import Problems
+from orchestration.sweep.section import Section
+from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
@@ -82,13 +84,16 @@ def _key_of(*valid: str) -> AfterValidator:
 _Scalar = Annotated[str | int | float | bool, PlainValidator(_single)]
 _Values = Annotated[tuple[_Scalar, ...], BeforeValidator(_listed), Field(min_length=1)]
 _Seed = Annotated[int, RunConfig.model_fields["seed"]]
+_Entry = dict[Annotated[str, _key_of(*GRID_KEYS)], _Values]
+_Compared = dict[Annotated[str, _key_of(*GRID_KEYS, "against")], _Values]
+_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(_listed), Field(min_length=1)]
+_Seeds = Annotated[
+    Annotated[_Listed, Tag("[list]")] | Annotated[UntilDecided, Tag("[until]")],
+    Discriminator(lambda given: "[until]" if isinstance(given, dict | UntilDecided) else "[list]"),
+]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Resources(_Section):
+class Resources(Section):
     """What one trial reserves while it runs."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
@@ -97,13 +102,13 @@ class Resources(_Section):
     )
 
 
-class CollapseRule(_Section):
+class CollapseRule(Section):
     """When to stop a network that stays at chance."""
 
     after_epochs: int = Field(description="epochs at chance without progress")
 
 
-class SweepSpec(_Section):
+class SweepSpec(Section):
     """A sweep: which trials are wanted, and what each may use.
 
     Made by :meth:`load`, :meth:`from_dict` or :meth:`from_json`, which check all of it, so that a
@@ -113,11 +118,18 @@ class SweepSpec(_Section):
     name: Annotated[str, AfterValidator(_name)] = Field(description="the MLflow experiment's name")
     dataset: _Scalar | None = Field(None, description="for entries of the grid that name none")
     epochs: _Scalar | None = Field(None, description="for entries of the grid that give none")
-    seeds: Annotated[tuple[_Seed, ...], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        description="a list of whole numbers, each of which trains every network once"
+    seeds: _Seeds = Field(
+        description="a list of whole numbers, each of which trains every network once; or "
+        "{until: decided, …}, with compare"
+    )
+    compare: tuple[_Compared, ...] = Field(
+        (), strict=False, description="a list of entries such as {norm: [bntt, homeostatic]}"
+    )
+    gpu_hours: float | None = Field(
+        None, gt=0, description="the most that a sweep with a list of seeds may use"
     )
     training: dict[Annotated[str, _key_of(*TRAINING_KEYS)], _Scalar] = Field({})
-    grid: tuple[dict[Annotated[str, _key_of(*GRID_KEYS)], _Values], ...] = Field(
+    grid: tuple[_Entry, ...] = Field(
         strict=False,
         min_length=1,
         description="a list of entries such as {architecture: snn, norm: [none, bntt]}",
@@ -178,7 +190,10 @@ class SweepSpec(_Section):
 
         Equal specs give equal data, but not equal text: the order of keys makes no other spec.
         """
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), separators=(",", ":"))
+        data = self.model_dump(mode="json", exclude_none=True)
+        if not self.compare:  # as before there was the key: what is recorded stays equal
+            del data["compare"]
+        return json.dumps(data, separators=(",", ":"))
 
     def cells(self) -> list[RunConfig]:
         """Each combination of the grid once, with the first seed; imports no user's code."""
@@ -188,18 +203,38 @@ class SweepSpec(_Section):
         """The keys that tell cells apart, and head the columns of tables: architecture, norm, …"""
         return axes_of(self.grid, self.cells())
 
-    def trials(self) -> list[Trial]:
+    def seed_order(self) -> tuple[int, ...]:
+        """All seeds that a cell may get, in the order in which they are bought and compared."""
+        return self.seeds.order(self.name) if isinstance(self.seeds, UntilDecided) else self.seeds
+
+    def certain_seeds(self) -> tuple[int, ...]:
+        """The seeds that every cell gets, whatever they show."""
+        order = self.seed_order()
+        return order[: self.seeds.at_least] if isinstance(self.seeds, UntilDecided) else order
+
+    def comparisons(self) -> list[Comparison]:
+        """The family of comparisons to be decided, in the order of its declaration."""
+        cells = self.cells()
+        return comparisons_of(self.compare, cells, axes_of(self.grid, cells), self.problems())
+
+    def trials(self, seeds_of_cells: Sequence[int] | None = None) -> list[Trial]:
         """Every trial once: cell by cell in the grid's order, and within a cell seed by seed.
+
+        Args:
+            seeds_of_cells: how many of ``seed_order()`` each of ``cells()`` gets; default: those
+                that are certain.
 
         Raises:
             SpecError: the user's own code cannot be imported.
         """
         references = References()
         cells = self._cells(self.problems(), references)
-        return trials_of(cells, self.seeds, axes_of(self.grid, cells), references)
+        counts = seeds_of_cells or [len(self.certain_seeds())] * len(cells)
+        seeds = [self.seed_order()[:count] for count in counts]
+        return trials_of(cells, seeds, axes_of(self.grid, cells), references)
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
-        return cells_of(self.grid, self._common(), self.seeds[0], problems, references)
+        return cells_of(self.grid, self._common(), self.seed_order()[0], problems, references)
 
     def _common(self) -> dict[str, Located]:
         """What holds of every entry of the grid that does not say otherwise."""
@@ -226,9 +261,12 @@ class SweepSpec(_Section):
             _note_shape(invalid, problems)
             raise problems.error() from None
         spec._source = source
-        _note_double_seeds(spec.seeds, problems)
-        check_size(spec.grid, len(spec.seeds), problems)
-        spec._cells(problems, references)
+        _note_double_seeds(spec.seed_order(), problems)
+        _note_unstoppable(spec, problems)
+        check_size(spec.grid, len(spec.seed_order()), problems)
+        cells = spec._cells(problems, references)
+        comparisons_of(spec.compare, cells, axes_of(spec.grid, cells), problems)
+        problems.raise_any()
         return spec
 
 
@@ -238,10 +276,11 @@ def packaged_specs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-_SECTION_KEYS: dict[FieldPath, tuple[str, ...]] = {
-    (): tuple(SweepSpec.model_fields),
-    ("resources",): tuple(Resources.model_fields),
-    ("stop_when_collapsed",): tuple(CollapseRule.model_fields),
+_SECTIONS: dict[FieldPath, type[Section]] = {
+    (): SweepSpec,
+    ("seeds",): UntilDecided,
+    ("resources",): Resources,
+    ("stop_when_collapsed",): CollapseRule,
 }
 _PLACES = {
     "at the top of the spec": tuple(SweepSpec.model_fields),
@@ -260,12 +299,13 @@ def _unknown_key(key: str, valid: tuple[str, ...]) -> str:
 
 def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
     for error in invalid.errors(include_url=False):
-        path = tuple(part for part in error["loc"] if part != "[key]")
+        # Parts in brackets are pydantic's or ours, for a key itself and for a kind of value.
+        path = tuple(part for part in error["loc"] if not str(part).startswith("["))
         key = path[-1] if path else None
         if error["type"] == "extra_forbidden":
-            message = _unknown_key(str(key), _SECTION_KEYS[path[:-1]])
-        elif error["type"] == "missing" and len(path) == 1:
-            message = in_words(error, SweepSpec.model_fields[str(key)].description)
+            message = _unknown_key(str(key), tuple(_SECTIONS[path[:-1]].model_fields))
+        elif error["type"] == "missing":
+            message = in_words(error, _SECTIONS[path[:-1]].model_fields[str(key)].description)
         else:
             message = in_words(error)
         if path == ("name",) and error["type"] == "string_type":
@@ -279,3 +319,20 @@ def _note_double_seeds(seeds: tuple[int, ...], problems: Problems) -> None:
         if seed in seen:
             problems.add(("seeds", place), f"must be given once each, got {seed} again")
         seen.add(seed)
+
+
+def _note_unstoppable(spec: SweepSpec, problems: Problems) -> None:
+    """Seeds until decided need something to decide, and it needs them; one budget is enough."""
+    if isinstance(spec.seeds, UntilDecided):
+        if not spec.compare:
+            problems.add(
+                ("seeds",),
+                "until: decided needs a key compare, which says what is to be decided, such as "
+                "compare: [{norm: [bntt, homeostatic]}]",
+            )
+        if spec.gpu_hours is not None:
+            problems.add(("gpu_hours",), "belongs in seeds, where they are until: decided")
+    elif spec.compare:
+        problems.add(
+            ("compare",), "goes with seeds: {until: decided}, got a list of seeds: take one out"
+        )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from snn_norm.networks.layers import Outputs
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
+from snn_norm.norms.protocol import OnWeights
 
 __all__ = ["TrunkNetwork", "normalizes_currents", "place_of"]
 
@@ -106,8 +107,8 @@ class TrunkNetwork(nn.Module):
         convolution, norm = self.convolutions[layer.name], self.norms[layer.name]
         if place_of(norm) == "weights":
             assert isinstance(convolution, nn.Conv2d)
-            standardize: Callable[[Tensor], Tensor] = norm.standardize  # type: ignore[assignment]
-            weight = standardize(convolution.weight)
+            assert isinstance(norm, OnWeights)
+            weight = norm.standardize(convolution.weight)
             bias, stride, padding = convolution.bias, layer.stride, layer.kernel // 2
             return F.conv2d(x_NCHW, weight, bias, stride, padding)
         y_NCHW: Tensor = (convolution.forward if again else convolution)(x_NCHW)

@@ -118,6 +118,7 @@ def fill(databases: Databases, revision: str) -> None:
     assert databases.ask("SELECT version_num FROM alembic_version") == [(revision,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", EARLIER.values(), ids=EARLIER)
 def test_an_earlier_mlflows_tables_are_brought_up_with_all_that_is_in_them(
     databases: Databases, revision: str

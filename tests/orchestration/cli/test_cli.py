@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -221,7 +223,7 @@ def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
 def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
     assert "3 of 4" in run("list").stdout
     said = run("status", small.name).stdout
-    assert f"{small.name}: completed, 3 of 4 finished" in said
+    assert f"{small.name}: incomplete, 3 of 4 finished" in said
     assert "3 completed" in said
     status = json.loads(run("status", small.name, "--json").stdout)
     assert (status["finished"], status["expected"], status["driver"]) == (3, 4, None)
@@ -235,7 +237,7 @@ def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
     listed = run("list")
     assert listed.exit_code == 0, listed.output
     assert re.search("of a later version +completed +0 of [?] ", listed.stdout)
-    assert f"{small.name}: completed, 3 of 4 finished" in run("status", small.name).stdout
+    assert f"{small.name}: incomplete, 3 of 4 finished" in run("status", small.name).stdout
     said = run("status", "of a later version").stdout
     assert "its spec cannot be read by this version" in said
     assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
@@ -291,6 +293,17 @@ def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(
 ) -> None:
     arguments = [small.name if one == "small" else one for one in arguments]
     assert not {"torch", "ray", "matplotlib"} & set(loaded_by(arguments, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["list"], 0), (["status", "small"], 2), (["results", "small"], 2)]
+)
+def test_a_sqlite_record_is_read_without_mlflow(
+    home: Path, sqlite_database: Callable[[], str], arguments: list[str], code: int
+) -> None:
+    (home / "tracking").mkdir(parents=True)
+    shutil.copy(sqlite_database().removeprefix("sqlite:///"), home / "tracking" / "mlflow.db")
+    assert not {"torch", "ray", "mlflow", "matplotlib"} & set(loaded_by(arguments, code))
 
 
 def test_a_report_loads_neither_torch_nor_ray(small: SweepSpec) -> None:

@@ -1,4 +1,4 @@
-"""How far sweeps have come, as MLflow has it now."""
+"""How far sweeps have come, as MLflow has it now, over REST and over SQL."""
 
 from __future__ import annotations
 
@@ -10,36 +10,44 @@ from whole_sweep import record_digits
 
 from orchestration.errors import InputError
 from orchestration.reading.overview import all_sweeps, one_sweep
-from orchestration.record.sweep_recorder import SweepBooks
+from orchestration.reading.rest import RestSource
+from orchestration.reading.sql import SqlSource
+from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
 
+WAYS = [RestSource, SqlSource]
 
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_sweep_goes_by_its_experiments_present_name(
-    sqlite_database: Callable[[], str], storage: Storage
+    way: Callable[[str], RestSource | SqlSource],
+    sqlite_database: Callable[[], str],
+    storage: Storage,
 ) -> None:
     client = MlflowClient(uri := sqlite_database())
     experiment, _ = record_digits(uri, "old", trials=1)
     client.rename_experiment(experiment, "new")
-    assert [sweep.name for sweep in all_sweeps(client)] == ["new"]
+    assert [sweep.name for sweep in all_sweeps(way(uri))] == ["new"]
     told = "'old' was renamed to 'new' in MLflow: call it that, in its spec too"
     with pytest.raises(InputError, match=told):
-        one_sweep(client, "old")
+        one_sweep(way(uri), "old")
     with pytest.raises(InputError, match=told):
-        SweepBooks(client, "old", storage)
-    assert SweepBooks(client, "new", storage).experiment_id == experiment
+        SweepRecorder(client, "old", storage)
+    assert SweepRecorder(client, "new", storage).experiment_id == experiment
     with pytest.raises(InputError, match="known are new"):
-        one_sweep(client, "another")
+        one_sweep(way(uri), "another")
 
 
+@pytest.mark.parametrize("way", WAYS)
 def test_a_completed_sweep_that_lost_a_run_is_incomplete(
-    sqlite_database: Callable[[], str],
+    way: Callable[[str], RestSource | SqlSource], sqlite_database: Callable[[], str]
 ) -> None:
     client = MlflowClient(uri := sqlite_database())
     experiment, _ = record_digits(uri, "digits")
-    before = one_sweep(client, "digits")
+    before = one_sweep(way(uri), "digits")
     assert (before.status, before.missing) == ("completed", 0)
     run = client.search_runs([experiment], "tags.`snn_sweep.role` = 'trial'")[0]
     client.delete_run(run.info.run_id)
-    after = one_sweep(client, "digits")
+    after = one_sweep(way(uri), "digits")
     assert (after.status, after.missing) == ("incomplete", 1)
     assert after.progress == f"{before.finished - 1} of {before.expected}"

@@ -20,9 +20,12 @@ from whole_sweep import digests, record_digits
 
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
+from orchestration.report.data import read_answers
+from orchestration.report.figure_style import look_of, style
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from snn_norm.norms.table import NORMS
 
 NAN = float("nan")
 PEOPLES = ("best_of_seeds", "dependency_gap", "headline", "norm_differences", "norm_gaps")
@@ -196,6 +199,35 @@ def test_norms_beyond_the_headlines_have_a_table_of_their_own(
     ]
     assert gaps["ratio"].isna().tolist() == [False, True]
     assert "batchnorm (standard)" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_it_reads_its_sweep_once(
+    written: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results("digits", tracking_uri=written[0])
+    asked = []
+    for name in ("read", "points"):
+        method = getattr(results._source, name)
+        monkeypatch.setattr(
+            results._source, name, lambda *given, _m=method, _n=name: asked.append(_n) or _m(*given)
+        )
+    answers = read_answers(results)
+    assert asked == ["read", "points"]
+    assert len(answers.trials) == 17
+    cells = answers.trials.drop_duplicates("cell")
+    assert cells["cell"].tolist() == list(range(6))
+    assert cells["norm"].tolist() == answers.best["norm"].tolist()[:6]
+
+
+def test_own_norms_look_like_no_other() -> None:
+    own = ["my:A", "my:B", "my:C"]
+    with style():
+        looks = {norm: look_of(norm, [*NORMS, *own]) for norm in [*NORMS, *own]}
+        colours = len(mpl.rcParams["axes.prop_cycle"])
+    assert all(int(look.color[1:]) < colours for look in looks.values())
+    others = {looks[norm].color for norm in NORMS}
+    assert len({looks[norm].color for norm in own} - others) == 3
+    assert len({(looks[norm].line, looks[norm].marker) for norm in own}) == 3
 
 
 def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(

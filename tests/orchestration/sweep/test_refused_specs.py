@@ -72,15 +72,17 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epoch: 8",
             3,
-            "epoch: is not a key here; valid are name, dataset, epochs, seeds, training, grid, "
-            "resources, retries, reuse, stop_when_collapsed; did you mean 'epochs'?",
+            "epoch: is not a key here; valid are name, dataset, epochs, seeds, compare, "
+            "gpu_hours, training, grid, resources, retries, reuse, "
+            "stop_when_collapsed; did you mean 'epochs'?",
         ),
         (
             "epochs: 8",
             "epochs: 8\nwidth: 16",
             4,
-            "width: is not a key here; valid are name, dataset, epochs, seeds, training, grid, "
-            "resources, retries, reuse, stop_when_collapsed; it belongs in an entry of the grid",
+            "width: is not a key here; valid are name, dataset, epochs, seeds, compare, "
+            "gpu_hours, training, grid, resources, retries, reuse, "
+            "stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (
             "optimizer: adam",

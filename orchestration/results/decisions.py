@@ -1,0 +1,210 @@
+"""What the declared comparisons of a sweep have come to: a row each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.record.names import BEST_TEST_ACCURACY
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.sequential import (
+    DIFFERENT,
+    EQUAL,
+    UNDECIDED,
+    Bools,
+    Evidence,
+    decide,
+    evidence,
+)
+from orchestration.results.statistics import Floats, holm
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import Comparison, UntilDecided
+
+__all__ = ["MOST_MORE_SEEDS", "Pairs", "decisions", "more_seeds", "pairs_of"]
+
+MOST_MORE_SEEDS = 1000
+"""A comparison that would need more seeds than that is not given an estimate."""
+
+_COLUMNS = [
+    "compared", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "e_value", "p", "p_holm",
+    "n_pairs", "verdict", "method", "decided_at", "more_seeds", SELECTED_ON,
+]  # fmt: skip
+
+
+class Pairs(NamedTuple):
+    """The longest complete beginning of a comparison's pairs, in the order of the seeds.
+
+    Args:
+        seeds: of each pair.
+        differences: of accuracy, first - second; a seed without an accuracy counts as 0.
+        first_failed, second_failed: whether it collapsed, diverged or has no accuracy.
+    """
+
+    seeds: tuple[int, ...]
+    differences: Floats
+    first_failed: Bools
+    second_failed: Bools
+
+    def upto(self, n: int) -> Pairs:
+        """The first n of them; beyond their number they begin again, as if all went on so."""
+        return Pairs(
+            self.seeds[:n],
+            np.resize(self.differences, n),
+            np.resize(self.first_failed, n),
+            np.resize(self.second_failed, n),
+        )
+
+
+def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
+    """Decide each declared comparison as far as its records go.
+
+    Pairs are taken in the spec's order of the seeds alone, so that the order in which trials
+    ended, collapsed ones first, does not matter.
+
+    Args:
+        cells: the spec's cells by their number: a column an axis, and ``selected_on``.
+        seeds: a row a trial that counts, as of ``Results.by_seed``, and ``cell``, its number.
+        spec: of the sweep.
+
+    Returns:
+        A row a comparison; a decided one tells of the pairs up to its decision. The axes of the
+        first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
+        of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
+        ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``;
+        ``n_pairs``; ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
+        ``decided_at`` (the seed, missing while undecided); ``more_seeds`` (about how many would
+        decide it, missing where nobody can tell); ``selected_on``.
+
+    Raises:
+        InputError: the spec declares no comparisons.
+    """
+    rule = spec.seeds
+    if not isinstance(rule, UntilDecided):
+        raise InputError(
+            "decisions are of comparisons that a spec declares: compare, with "
+            "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
+        )
+    comparisons = spec.comparisons()
+    trials = seeds.set_index("seed")
+    by_cell = {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
+    known = [pairs_of(by_cell, one, spec.seed_order()) for one in comparisons]
+    found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
+    verdicts, looks = decide(_family(found), rule)
+    ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
+    p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
+    # A step of Holm's is won by what was found different, not by what was found equal.
+    level = rule.alpha / max(1, int((verdicts != DIFFERENT).sum()))
+    rows = []
+    for one, pairs, look, n, verdict, p_holm in zip(
+        comparisons, known, found, ends, verdicts, holm(p), strict=True
+    ):
+        used = pairs.upto(n)
+        names = cells.loc[one.first]
+        rows.append(
+            {
+                **names.to_dict(),
+                "compared": one.axis,
+                "against": cells.loc[one.second, one.axis],
+                **_numbers(used, look, n),
+                "p_holm": p_holm,
+                "n_pairs": n,
+                "verdict": _verdict(verdict, used),
+                "method": _method(used, rule),
+                "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
+                "more_seeds": None if verdict else more_seeds(used, rule, len(known), level),
+            }
+        )
+    axes = [name for name in cells if name != SELECTED_ON]
+    table = pd.DataFrame(rows, columns=[*axes, *_COLUMNS])
+    return table.astype({"decided_at": "Int64", "more_seeds": "Int64"})
+
+
+def pairs_of(
+    by_cell: Mapping[int, pd.DataFrame], comparison: Comparison, order: tuple[int, ...]
+) -> Pairs:
+    """The pairs of a comparison up to the first seed that one of both cells lacks.
+
+    Args:
+        by_cell: trials that count, index ``seed``, by the number of their cell.
+    """
+    sides = by_cell[comparison.first], by_cell[comparison.second]
+    lacking = (i for i, seed in enumerate(order) if any(seed not in one.index for one in sides))
+    seeds = order[: next(lacking, len(order))]
+    rows = [one.reindex(list(seeds)) for one in sides]
+    accuracies = [one[BEST_TEST_ACCURACY].to_numpy(float) for one in rows]
+    first, second = (np.nan_to_num(values, nan=0.0) for values in accuracies)
+    failed = [
+        one["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool) | np.isnan(values)
+        for one, values in zip(rows, accuracies, strict=True)
+    ]
+    return Pairs(seeds, first - second, failed[0], failed[1])
+
+
+def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> int | None:
+    """About how many more seeds decide a comparison, if they go on as those so far.
+
+    Args:
+        family: how many comparisons are declared.
+        level: what p has to reach.
+
+    Returns:
+        None where no number of them up to :data:`MOST_MORE_SEEDS` does, or nothing is known yet.
+    """
+    n = len(pairs.seeds)
+    if not n:
+        return None
+    going_on = n + MOST_MORE_SEEDS if rule.method == "sequential" else rule.at_most
+    later = evidence(*pairs.upto(going_on)[1:], rule, family)
+    margin = rule.practically_equal or 0.0
+    decided = (later.p <= level) | ((later.low > -margin) & (later.high < margin))
+    places = np.flatnonzero(decided[n:])
+    return int(places[0]) + 1 if len(places) else None
+
+
+def _family(found: list[Evidence]) -> Evidence:
+    """Comparisons side by side, the last look of each repeated to the length of the longest."""
+    longest = max(len(one.p) for one in found)
+    nothing = np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf)
+    return Evidence(
+        *(
+            np.array(
+                [
+                    np.pad(one[i], (0, longest - len(one[i])), mode="edge")
+                    if len(one[i])
+                    else np.repeat(nothing[i], longest)
+                    for one in found
+                ]
+            )
+            for i in range(len(nothing))
+        )
+    )
+
+
+def _numbers(pairs: Pairs, found: Evidence, n: int) -> dict[str, float]:
+    if not n:
+        return {"ci_low_pp": -np.inf, "ci_high_pp": np.inf, "e_value": 1.0, "p": 1.0}
+    log_e, p, low, high = (float(values[n - 1]) for values in found)
+    return {
+        "difference_pp": 100 * float(pairs.differences.mean()),
+        "ci_low_pp": 100 * low,
+        "ci_high_pp": 100 * high,
+        "e_value": float(np.exp(log_e)),
+        "p": p,
+    }
+
+
+def _verdict(verdict: int, pairs: Pairs) -> str:
+    if verdict == DIFFERENT:
+        return "better" if pairs.differences.mean() > 0 else "worse"
+    return "equal" if verdict == EQUAL else "undecided"
+
+
+def _method(pairs: Pairs, rule: UntilDecided) -> str:
+    if rule.method == "spending":
+        return "alpha spending"
+    failures = np.any(pairs.first_failed | pairs.second_failed)
+    return "differences and failures" if failures else "differences"

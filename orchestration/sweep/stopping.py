@@ -1,0 +1,177 @@
+"""When a sweep stops buying seeds: ``seeds: {until: decided, …}`` and ``compare:``. Pure.
+
+    seeds: {until: decided, alpha: 0.05, practically_equal: 0.005, at_least: 5, at_most: 40}
+    compare:
+      - {norm: [bntt, homeostatic]}    # every pair of these, in each setting of the other axes
+      - {norm: [none], against: all}   # each of these with every other value of the axis
+
+The comparisons are a family that is declared before the first trial. ``docs/results.md`` says how
+they are decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from orchestration.errors import InputError
+from orchestration.sweep.problems import Problems
+from orchestration.sweep.section import Section
+from snn_norm.config import RunConfig
+from snn_norm.wording import described, did_you_mean
+
+if TYPE_CHECKING:
+    from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["Comparison", "UntilDecided", "comparisons_of", "refuse_unscheduled"]
+
+_MOST_SEEDS = 200
+
+
+class UntilDecided(Section):
+    """How surely the declared comparisons are to be decided, and what that may cost."""
+
+    until: Literal["decided"] = Field(description="decided")
+    alpha: float = Field(0.05, gt=0, le=0.5, description="the most probable family-wise error")
+    practically_equal: float | None = Field(
+        None, gt=0, lt=1, description="differences of accuracy below it do not matter"
+    )
+    at_least: int = Field(5, ge=2, description="seeds of each cell, before the first decision")
+    at_most: int = Field(40, le=_MOST_SEEDS, description="seeds of each cell")
+    gpu_hours: float | None = Field(None, gt=0, description="the most that the sweep may use")
+    method: Literal["sequential", "spending"] = "sequential"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.at_most < self.at_least:
+            raise ValueError(
+                f"at_most must be at least at_least, which is {self.at_least}, got {self.at_most}"
+            )
+        return self
+
+    def order(self, name: str) -> tuple[int, ...]:
+        """The seeds of the sweep of this name, in the order in which they are bought.
+
+        Six digits each, from a hash of the name and of 0, 1, 2, …: the same on every machine,
+        and a greater ``at_most`` adds to their end.
+        """
+        # Twice as many as can be needed: few are the same by chance, and count once.
+        hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * _MOST_SEEDS))
+        seeds = dict.fromkeys(int.from_bytes(one[:8]) % 1_000_000 for one in hashes)
+        return tuple(seeds)[: self.at_most]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two cells that differ in one axis alone.
+
+    Args:
+        axis: such as ``norm``.
+        first, second: numbers of the cells, in the spec's order.
+    """
+
+    axis: str
+    first: int
+    second: int
+
+
+def comparisons_of(
+    declared: Sequence[Mapping[str, Sequence[Any]]],
+    cells: Sequence[RunConfig],
+    axes: Sequence[str],
+    problems: Problems,
+) -> list[Comparison]:
+    """The declared family, each pair of cells once, in the order of its declaration.
+
+    Args:
+        declared: the spec's ``compare``.
+        cells: the spec's, in its order.
+        axes: the keys that tell cells apart.
+        problems: where to note an entry that names no cell.
+    """
+    rows = [cell.given() for cell in cells]
+    found: dict[frozenset[int], Comparison] = {}
+    for number, entry in enumerate(declared):
+        keys = [key for key in entry if key != "against"]
+        if len(keys) != 1 or keys[0] not in axes:
+            problems.add(
+                ("compare", number),
+                f"must name one axis of the grid ({', '.join(axes)}) and the values to compare, "
+                f"got {', '.join(keys) or 'none'}",
+            )
+            continue
+        axis = keys[0]
+        values = list(dict.fromkeys(row[axis] for row in rows if axis in row))
+        if _note_unknown(entry, axis, values, number, problems):
+            continue
+        others = entry.get("against", ())
+        pairs = list(_pairs(entry[axis], values if others == ("all",) else others))
+        settings: dict[tuple[Any, ...], dict[Any, int]] = {}
+        for cell, row in enumerate(rows):
+            setting = tuple(row.get(key) for key in axes if key != axis)
+            settings.setdefault(setting, {})[row.get(axis)] = cell
+        matches = [
+            (cell_of[first], cell_of[second])
+            for cell_of in settings.values()
+            for first, second in pairs
+            if first in cell_of and second in cell_of
+        ]
+        for a, b in matches:
+            found.setdefault(frozenset((a, b)), Comparison(axis, a, b))
+        if not matches:
+            problems.add(
+                ("compare", number),
+                "names no pair of cells: no two of the grid have such values of "
+                f"{axis} and are alike in {', '.join(key for key in axes if key != axis)}",
+            )
+    return list(found.values())
+
+
+def refuse_unscheduled(spec: SweepSpec) -> None:
+    """Refuse to start what nothing schedules yet; ``plan`` and ``results`` do work.
+
+    Raises:
+        InputError: the spec asks for seeds until decided, or sets a budget.
+    """
+    if isinstance(spec.seeds, UntilDecided):
+        raise InputError(
+            "seeds: until: decided can be planned but not run yet: give a list of seeds, such as "
+            "seeds: [42, 123, 456]"
+        )
+    if spec.gpu_hours is not None:
+        raise InputError("gpu_hours: a budget cannot be kept yet: take it out")
+
+
+def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    if not others:
+        return itertools.combinations(values, 2)
+    return ((a, b) for a, b in itertools.product(values, others) if a != b)
+
+
+def _note_unknown(
+    entry: Mapping[str, Sequence[Any]],
+    axis: str,
+    values: Sequence[Any],
+    number: int,
+    problems: Problems,
+) -> bool:
+    """Whether a value is one that no cell of the grid has."""
+    unknown = [
+        (key, place, value)
+        for key, given in entry.items()
+        for place, value in enumerate(given)
+        if value not in values and not (key == "against" and given == ("all",))
+    ]
+    for key, place, value in unknown:
+        valid = [str(one) for one in values] + ["all"] * (key == "against")
+        problems.add(
+            ("compare", number, key, place),
+            f"must be a value of {axis} in the grid ({', '.join(valid)}), got {described(value)}"
+            f"{did_you_mean(value, valid)}",
+        )
+    return bool(unknown)

@@ -1,0 +1,126 @@
+"""A trained network without its norms: what they do in evaluation becomes a part of what is there.
+
+Shapes: T time steps, C channels; O and I output and input channels of a convolution.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from snn_norm.networks.layers import ConvolutionOfEachStep
+from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents, place_of
+from snn_norm.neurons.layers import LIF
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.norms.protocol import OnWeights, evaluation_map
+
+__all__ = ["fold"]
+
+_Network = TypeVar("_Network", bound=TrunkNetwork)
+
+_LOG = logging.getLogger(__name__)
+
+
+@torch.no_grad()
+def fold(model: _Network) -> _Network:
+    """The network as it evaluates, without norms; the given one stays as it is.
+
+    A norm of fixed scale and offset goes into the weights and the bias of the convolution before
+    it; standardized weights stand where they were computed; a norm on the membrane goes into the
+    threshold of each channel. Where the time steps have maps of their own (``bntt``, ``tebn``,
+    ``tab``, ``homeostatic``), each gets a convolution of its own: T times the weights, which is
+    logged.
+
+    Args:
+        model: an ``ANNCNN`` or ``SNNCNN``.
+
+    Returns:
+        The folded network, in evaluation. It has the spikes of the given one, and its logits, but
+        for rounding.
+
+    Raises:
+        ValueError: a norm cannot be folded: its statistics are those of the input, also in
+            evaluation; it is a user's own without ``affine_map()``; or the neurons are snnTorch's.
+    """
+    if not isinstance(model, TrunkNetwork):
+        raise ValueError(f"only an ANNCNN or SNNCNN can be folded, got a {type(model).__name__}")
+    if getattr(model, "neuron", None) == "snntorch":
+        raise ValueError("neuron snntorch cannot be folded; load its state_dict into one of lif")
+    folded = copy.deepcopy(model).eval()
+    steps = 1
+    for layer in folded.trunk.layers:
+        convolution, norm = folded.convolutions[layer.name], folded.norms[layer.name]
+        assert isinstance(convolution, nn.Conv2d)
+        if place_of(norm) == "weights":
+            assert isinstance(norm, OnWeights)
+            convolution.weight.copy_(norm.standardize(convolution.weight))
+        elif normalizes_currents(norm):
+            scale, offset = _map_of(norm, layer.name)
+            merged = _merged(convolution, scale, offset)
+            folded.convolutions[layer.name] = merged
+            steps = max(steps, len(scale) if scale.dim() == 2 else 1)
+        folded.norms[layer.name] = nn.Identity()
+        neuron = folded.neurons[layer.name] if layer.fires else None
+        if isinstance(neuron, LIF) and neuron.on_membrane is not None:
+            scale, offset = _map_of(neuron.on_membrane, layer.name)
+            neuron.on_membrane = ThresholdOfEachChannel(neuron.threshold, scale, offset)
+    if steps > 1:
+        _LOG.warning("each time step has weights of its own: %d times those of the network", steps)
+    return folded
+
+
+class ThresholdOfEachChannel(nn.Module):
+    """A neuron's threshold where a norm on its membrane has become a part of it.
+
+    A membrane fires above ``threshold``, or below it where ``sign`` is -1, as a negative weight of
+    the norm has it. What a spike takes away from the membrane is the neuron's own threshold still.
+
+    Args:
+        threshold: θ of the neuron.
+        scale, offset: of the norm, (C,): it fires where scale · v + offset passes θ.
+    """
+
+    threshold: Tensor
+    sign: Tensor
+
+    def __init__(self, threshold: float, scale: Tensor, offset: Tensor) -> None:
+        super().__init__()
+        sign = torch.where(scale < 0, -1.0, 1.0).to(scale.dtype)
+        # A scale of 0 makes it infinite: always fires or never.
+        self.register_buffer("threshold", (threshold - offset) / scale.abs() * sign)
+        self.register_buffer("sign", sign)
+        self._level = threshold
+
+    def standardization(self, v_TNCHW: Tensor, steps: slice) -> Standardization:
+        """The map under which the neuron's own threshold means the same."""
+        del v_TNCHW
+        shape = (steps.stop - steps.start, len(self.sign))
+        mean, sign = self.threshold.expand(shape), self.sign.expand(shape)
+        ones = torch.ones_like(sign)
+        return Standardization(mean, sign, ones, ones * self._level, of_batch=False)
+
+
+def _map_of(norm: nn.Module, layer: str) -> tuple[Tensor, Tensor]:
+    found = evaluation_map(norm)
+    if found is None:
+        raise ValueError(
+            f"the norm of {layer}, a {type(norm).__name__}, cannot be folded: in evaluation it "
+            "is no fixed scale and offset of each channel (groupnorm and layernorm take the "
+            "statistics of each input; a norm of your own needs affine_map())"
+        )
+    return found
+
+
+def _merged(convolution: nn.Conv2d, scale: Tensor, offset: Tensor) -> nn.Module:
+    """A convolution and then scale and offset, (C,) or (T, C), as one."""
+    weight = convolution.weight * scale[..., None, None, None]
+    bias = offset if convolution.bias is None else offset + convolution.bias * scale
+    if scale.dim() == 2:
+        return ConvolutionOfEachStep(convolution, weight, bias)
+    convolution.weight.copy_(weight)
+    convolution.bias = nn.Parameter(bias.clone())
+    return convolution

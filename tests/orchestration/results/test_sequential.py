@@ -1,0 +1,246 @@
+"""E-values, the interval and the decisions, against other ways to the same numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.optimize
+import scipy.stats
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from orchestration.results.sequential import (
+    DIFFERENT,
+    EQUAL,
+    UNDECIDED,
+    Evidence,
+    decide,
+    evidence,
+    failure_log_e,
+    student_interval,
+    student_log_e,
+)
+from orchestration.results.spending import nominal_levels, spent
+from orchestration.sweep.stopping import UntilDecided
+
+accuracies = st.floats(-1, 1).map(lambda value: round(value, 4))
+some_differences = st.lists(accuracies, min_size=1, max_size=12).map(np.array)
+
+
+def rule(**keys: Any) -> UntilDecided:
+    return UntilDecided(until="decided", **keys)
+
+
+def no_failures(like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.zeros(like.shape, dtype=bool)
+
+
+# The e-value of Student's case
+
+
+def test_student_s_e_value_is_the_mixture_integrated_numerically() -> None:
+    d = np.array([0.3, -0.1, 0.4, 0.25, 0.05, 0.31])
+    for n in range(2, len(d) + 1):
+        part = d[:n]
+        t = part.mean() / (part.std(ddof=1) / math.sqrt(n))
+
+        def integrand(effect: float, n: int = n, t: float = t) -> float:
+            ratio = scipy.stats.nct.pdf(t, n - 1, effect * math.sqrt(n)) / scipy.stats.t.pdf(
+                t, n - 1
+            )
+            return float(ratio * scipy.stats.norm.pdf(effect))
+
+        integral, _ = scipy.integrate.quad(integrand, -9, 9, epsabs=1e-10)
+        assert np.exp(student_log_e(d)[n - 1]) == pytest.approx(integral, rel=1e-6)
+
+
+@given(some_differences, st.sampled_from([-1e3, 1e-3, 7.0]))
+def test_student_s_e_value_knows_no_unit_and_no_direction(d: Any, scale: float) -> None:
+    assert student_log_e(d * scale) == pytest.approx(student_log_e(d), rel=1e-9, abs=1e-9)
+
+
+def test_student_s_e_value_at_its_edges() -> None:
+    assert student_log_e(np.array([0.7]))[0] == pytest.approx(0, abs=1e-12)
+    # All alike: S² = nV, and the closed form is ((n + 1))^((n - 1)/2).
+    n = np.arange(1, 8)
+    assert np.exp(student_log_e(np.full(7, 0.3))) == pytest.approx((n + 1) ** ((n - 1) / 2))
+    # Nothing but zeros: 0/0, which counts as the smallest value.
+    assert np.exp(student_log_e(np.zeros(7))) == pytest.approx(1 / np.sqrt(n + 1))
+    assert np.exp(student_log_e(np.full(7, 1e-170))[-1]) == pytest.approx(1 / math.sqrt(8))
+    assert np.isfinite(student_log_e(np.full(200, 1.0))).all()
+
+
+def test_a_pair_that_does_not_count_leaves_it_as_it_was() -> None:
+    d = np.array([0.3, np.nan, 0.1, np.nan])
+    counted = student_log_e(np.array([0.3, 0.1]))
+    assert student_log_e(d).tolist() == [counted[0], counted[0], counted[1], counted[1]]
+
+
+@given(some_differences, st.sampled_from([0.05, 0.01, 0.5]))
+def test_the_interval_is_the_e_value_turned_round(d: Any, alpha: float) -> None:
+    assume(np.ptp(d) > 0.01)
+    low, high = student_interval(d, alpha)
+    for n in range(1, len(d) + 1):
+
+        def above(mean: float, n: int = n) -> float:
+            return float(student_log_e(d[:n] - mean)[-1] + math.log(alpha))
+
+        if not np.isfinite(high[n - 1]):
+            # No mean whatever is refuted.
+            assert max(above(mean) for mean in (-1e9, 1e9, -5.0, 5.0)) < 1e-9
+        elif low[n - 1] == high[n - 1]:
+            assert np.ptp(d[:n]) == 0
+        else:
+            centre = d[:n].mean()
+            for end in (low[n - 1], high[n - 1]):
+                assert above(end) == pytest.approx(0, abs=1e-5)
+                assert above(centre + 0.99 * (end - centre)) < 0
+                assert above(centre + 1.01 * (end - centre)) > 0
+
+
+def test_an_interval_s_ends_with_large_means_and_little_spread() -> None:
+    low, high = student_interval(0.7 + np.array([1e-7, -1e-7] * 5), 0.05)
+    small_low, small_high = student_interval(np.array([1e-7, -1e-7] * 5), 0.05)
+    assert high[-1] - low[-1] == pytest.approx(small_high[-1] - small_low[-1], rel=1e-6)
+    low, high = student_interval(np.full(6, 0.25), 0.05)
+    assert np.isinf(high[:4]).all()
+    assert (low[4:], high[4:]) == (pytest.approx(0.25), pytest.approx(0.25))
+
+
+# The e-value of failures
+
+
+def test_the_e_value_of_failures_by_hand() -> None:
+    first, second = np.array([[True, True, False], [False, False, False]])
+    # ½ and ½; then ¾ and ¼; then (2½)/3 and ½/3; each against the mean of both, ½.
+    expected = np.cumprod([1, 0.75 * 0.75 / 0.25, (1 / 6) * (5 / 6) / 0.25])
+    assert np.exp(failure_log_e(first, second)) == pytest.approx(expected)
+    assert np.exp(failure_log_e(second, first)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("probability", [0.01, 0.3, 0.5, 0.9])
+def test_the_e_value_of_failures_is_a_supermartingale(probability: float) -> None:
+    # Its expectation after four pairs, over all 256 outcomes, if both fail alike.
+    outcomes = np.array(list(itertools.product([False, True], repeat=8))).reshape(-1, 2, 4)
+    weights = np.where(outcomes, probability, 1 - probability).prod(axis=(1, 2))
+    e_values = np.exp(failure_log_e(outcomes[:, 0], outcomes[:, 1]))
+    assert ((weights[:, None] * e_values).sum(axis=0) <= 1 + 1e-12).all()
+    assert weights @ e_values[:, -1] > 0.3
+
+
+def test_without_failures_it_says_nothing() -> None:
+    none = np.zeros(9, dtype=bool)
+    assert (failure_log_e(none, none) == 0).all()
+
+
+# Spending
+
+
+def test_boundaries_as_published() -> None:
+    # Lan and DeMets with O'Brien and Fleming's shape, five looks, α = 0.05 on two sides.
+    z = scipy.stats.norm.isf(nominal_levels(0.05, 1, 5) / 2)
+    assert z == pytest.approx([4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-3)
+
+
+def test_what_is_spent_is_the_level_at_its_boundary() -> None:
+    for alpha in (0.05, 0.05 / 3, 1e-4):
+        levels = nominal_levels(alpha, 5, 20)
+        assert spent(levels, 5, 20)[4:] == pytest.approx(alpha)
+    assert (spent(np.zeros(20), 5, 20)[:4] == 1).all()
+    assert (spent(np.full(20, np.nan), 5, 20) == 1).all()
+
+
+def test_normal_looks_err_as_often_as_is_spent() -> None:
+    walks = np.random.default_rng(1).standard_normal((40_000, 20)).cumsum(axis=1)
+    p = 2 * scipy.stats.norm.sf(np.abs(walks) / np.sqrt(np.arange(1, 21)))
+    for alpha in (0.05, 0.2):
+        rejected = (p <= nominal_levels(alpha, 2, 20)).any(axis=1).mean()
+        assert rejected == pytest.approx(alpha, abs=4 * math.sqrt(alpha / 40_000))
+
+
+# Evidence and decisions
+
+
+def test_ville_s_bound_holds_and_is_not_idle() -> None:
+    d = np.random.default_rng(2).standard_normal((20_000, 200))
+    found = evidence(d, no_failures(d), no_failures(d), rule(at_most=200, at_least=2), 1)
+    for alpha in (0.05, 0.2, 0.5):
+        crossed = (found.p[:, -1] <= alpha).mean()
+        assert 0.4 * alpha < crossed < alpha
+    # The interval is the same statement: it misses the mean where p has been small enough.
+    missed = ((found.low > 0) | (found.high < 0)).any(axis=1)
+    assert (missed == (found.p[:, -1] <= 0.05)).all()
+
+
+def test_nothing_is_known_before_at_least() -> None:
+    d = np.full(12, 0.5)
+    for method in ("sequential", "spending"):
+        found = evidence(d + np.arange(12) * 1e-6, no_failures(d), no_failures(d),
+                         rule(at_least=7, at_most=12, method=method), 1)  # fmt: skip
+        assert (found.p[:6] == 1).all()
+        assert np.isinf(found.low[:6]).all()
+        assert found.p[-1] < 0.01
+        assert np.isfinite(found.low[7:]).all()
+
+
+def test_failures_and_differences_multiply_and_take_the_interval_away() -> None:
+    d = np.array([0.01, 0.02, 0.9, 0.01, 0.02, 0.03])
+    failed = np.array([False, False, True, False, False, False])
+    found = evidence(d, no_failures(d), failed, rule(at_least=2), 1)
+    rest = student_log_e(d[~failed])
+    assert found.log_e[[0, 1]] == pytest.approx(rest[[0, 1]])
+    assert found.log_e[3:] == pytest.approx(rest[2:] + failure_log_e(~failed & failed, failed)[3:])
+    assert np.isinf(found.high[2:]).all()
+
+
+def test_a_network_that_never_learns_is_decided_at_the_fifth_seed() -> None:
+    d = np.full((3, 6), -0.7)
+    always = np.ones(d.shape, dtype=bool)
+    found = evidence(d, always, no_failures(d), rule(), 3)
+    verdicts, looks = decide(found, rule())
+    assert (verdicts.tolist(), looks.tolist()) == ([DIFFERENT] * 3, [5] * 3)
+
+
+def given_p(*p: list[float]) -> Evidence:
+    values = np.array(p)
+    wide = np.full(values.shape, np.inf)
+    return Evidence(np.zeros(values.shape), values, -wide, wide)
+
+
+def test_holm_over_the_whole_family_at_each_look() -> None:
+    found = given_p([0.04, 0.04, 0.04], [1, 0.02, 0.02], [1, 1, 0.5])
+    verdicts, looks = decide(found, rule())
+    # 0.02 · 3 is too much, for ever: nothing is found.
+    assert verdicts.tolist() == [UNDECIDED] * 3
+    found = given_p([0.04, 0.04, 0.04], [1, 0.016, 0.016], [1, 1, 0.024])
+    verdicts, looks = decide(found, rule())
+    assert verdicts.tolist() == [UNDECIDED if one else DIFFERENT for one in (0, 0, 0)]
+    assert looks.tolist() == [3, 2, 3]
+
+
+def test_an_interval_within_the_margin_is_equal_even_where_it_lies_beside_zero() -> None:
+    found = given_p([1.0, 0.001, 0.001])
+    inside = Evidence(
+        found.log_e, found.p, np.array([[-0.02, 0.001, 0.0]]), np.array([[0.02, 0.004, 1]])
+    )
+    verdicts, looks = decide(inside, rule(practically_equal=0.005))
+    assert (verdicts.tolist(), looks.tolist()) == ([EQUAL], [2])
+    verdicts, looks = decide(inside, rule())
+    assert (verdicts.tolist(), looks.tolist()) == ([DIFFERENT], [2])
+
+
+def test_what_was_decided_as_equal_wins_no_step_later() -> None:
+    found = given_p([1, 1e-9, 1e-9], [1, 1, 0.04])
+    equal_first = Evidence(
+        found.log_e,
+        found.p,
+        np.array([[-0.001] * 3, [-np.inf] * 3]),
+        np.array([[0.001] * 3, [np.inf] * 3]),
+    )
+    verdicts, looks = decide(equal_first, rule(practically_equal=0.005))
+    assert (verdicts.tolist(), looks.tolist()) == ([EQUAL, UNDECIDED], [1, 3])

@@ -1,0 +1,162 @@
+"""From trials in any order to the declared comparisons' verdicts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from recorded import RecordedTrial, Recorder
+from specs import spec
+
+from orchestration.errors import InputError
+from orchestration.results.decisions import decisions
+from orchestration.results.results import Results
+from orchestration.sweep.spec import SweepSpec
+
+GRID = [{"architecture": "snn", "norm": ["none", "bntt", "homeostatic"], "width": 8}]
+NORMS = ["none", "bntt", "homeostatic"]
+
+
+def sweep(**keys: Any) -> SweepSpec:
+    seeds = {"until": "decided", "practically_equal": 0.005, **keys}
+    compare = [{"norm": ["bntt", "homeostatic"]}, {"norm": ["none"], "against": "all"}]
+    return SweepSpec.from_dict(spec(seeds=seeds, compare=compare, grid=GRID))
+
+
+CELLS = pd.DataFrame({"architecture": "snn", "norm": NORMS, "selected_on": "the test set"})
+
+
+def trials(wanted: SweepSpec, n: int, shift: float = 0.0, spread: float = 0.002) -> pd.DataFrame:
+    """Without a norm nothing is learned; the two others differ by ``shift``."""
+    generator = np.random.default_rng(3)
+    rows = []
+    for seed in wanted.seed_order()[:n]:
+        bntt, homeostatic = 0.95 + spread * generator.standard_normal(2)
+        rows += [(0, seed, 0.1, "collapsed"), (1, seed, bntt, "completed")]
+        rows.append((2, seed, homeostatic + shift, "completed"))
+    return pd.DataFrame(rows, columns=["cell", "seed", "best_test_accuracy", "outcome"])
+
+
+def test_a_row_a_declared_comparison() -> None:
+    wanted = sweep()
+    table = decisions(CELLS, trials(wanted, 20, spread=0.001), wanted)
+    assert table[["architecture", "norm", "compared", "against"]].values.tolist() == [
+        ["snn", "bntt", "norm", "homeostatic"],
+        ["snn", "none", "norm", "bntt"],
+        ["snn", "none", "norm", "homeostatic"],
+    ]
+    assert table["verdict"].tolist() == ["equal", "worse", "worse"]
+    assert table["method"].tolist() == ["differences", *["differences and failures"] * 2]
+    assert table.loc[1:, "n_pairs"].tolist() == [5, 5]
+    assert table.loc[1, "decided_at"] == wanted.seed_order()[4]
+    assert table.loc[0, "decided_at"] == wanted.seed_order()[table.loc[0, "n_pairs"] - 1]
+    assert -0.5 < table.loc[0, "ci_low_pp"] < table.loc[0, "difference_pp"]
+    assert table.loc[0, "difference_pp"] < table.loc[0, "ci_high_pp"] < 0.5
+    assert (table.loc[1:, "p_holm"] <= 0.05).all()
+    assert table.loc[1, "e_value"] == pytest.approx(62.015625)
+    assert table.loc[1, "p"] == pytest.approx(1 / 62.015625)
+    assert table["more_seeds"].isna().all()
+    assert (table["selected_on"] == "the test set").all()
+
+
+def test_undecided_ones_say_about_how_many_seeds_are_missing() -> None:
+    wanted = sweep(practically_equal=None)
+    some = trials(wanted, 8, shift=0.0025)
+    table = decisions(CELLS, some, wanted)
+    assert table.loc[0, "verdict"] == "undecided"
+    assert pd.isna(table.loc[0, "decided_at"])
+    more = int(table.loc[0, "more_seeds"])
+    # While the two others are open as well, Holm's method asks for more.
+    alone = decisions(CELLS, some[some["cell"] != 0], wanted)
+    assert alone.loc[0, "more_seeds"] > more
+    # Had the same eight come again and again, it would have been decided there, and not before.
+    order = wanted.seed_order()
+    repeated = [
+        row._replace(seed=order[number])
+        for cell in (0, 1, 2)
+        for number, row in enumerate(list(some[some["cell"] == cell].itertuples(index=False)) * 5)
+        if number < 8 + more
+    ]
+    assert len(repeated) == 3 * (8 + more)
+    later = decisions(CELLS, pd.DataFrame(repeated), wanted)
+    assert later.loc[0, "verdict"] == "worse"
+    assert later.loc[0, "n_pairs"] == 8 + more
+
+
+def test_nothing_yet_and_one_side_only() -> None:
+    wanted = sweep()
+    for known in (trials(wanted, 0), trials(wanted, 6).query("cell == 1")):
+        table = decisions(CELLS, known, wanted)
+        assert table["verdict"].tolist() == ["undecided"] * 3
+        assert table["n_pairs"].tolist() == [0] * 3
+        assert table["p_holm"].tolist() == [1.0] * 3
+        assert table["more_seeds"].isna().all()
+
+
+def test_pairs_after_a_missing_seed_wait_for_it() -> None:
+    wanted = sweep()
+    known = trials(wanted, 9)
+    late = (known["cell"] == 1) & (known["seed"] == wanted.seed_order()[2])
+    table = decisions(CELLS, known[~late], wanted)
+    assert table["n_pairs"].tolist() == [2, 2, 5]
+
+
+def test_a_diverged_seed_without_an_accuracy_counts_as_a_failure_at_zero() -> None:
+    wanted = sweep()
+    known = trials(wanted, 5)
+    known.loc[known["cell"] == 0, ["best_test_accuracy", "outcome"]] = [np.nan, "diverged"]
+    table = decisions(CELLS, known, wanted)
+    assert table.loc[1, "verdict"] == "worse"
+    assert table.loc[1, "difference_pp"] == pytest.approx(-95, abs=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.003, 0.02]))
+def test_the_order_of_completion_decides_nothing(order: random.Random, shift: float) -> None:
+    wanted = sweep(at_most=14)
+    everything = trials(wanted, 14, shift)
+    whole = decisions(CELLS, everything, wanted)
+    rows = list(range(len(everything)))
+    order.shuffle(rows)
+    pd.testing.assert_frame_equal(decisions(CELLS, everything.iloc[rows], wanted), whole)
+    # Whatever has ended so far: what is decided then, is decided so in the end.
+    for ended in (20, 30, 38):
+        so_far = decisions(CELLS, everything.iloc[rows[:ended]], wanted)
+        known = so_far["verdict"] != "undecided"
+        assert (so_far["verdict"][known] == whole["verdict"][known]).all()
+
+
+def test_trials_beyond_a_decision_change_nothing() -> None:
+    wanted = sweep(practically_equal=None)
+    few, many = (decisions(CELLS, trials(wanted, n, shift=0.02), wanted) for n in (12, 30))
+    assert "undecided" not in few["verdict"].tolist()
+    pd.testing.assert_frame_equal(few, many)
+
+
+def test_a_list_of_seeds_declares_nothing() -> None:
+    listed = SweepSpec.from_dict(spec(grid=GRID))
+    with pytest.raises(InputError, match="norm_differences"):
+        decisions(CELLS, trials(sweep(), 3), listed)
+
+
+def test_from_recorded_runs(sqlite_database: Callable[[], str]) -> None:
+    wanted, url = sweep(), sqlite_database()
+    recorder = Recorder(url)
+    experiment, parent = recorder.sweep(wanted.name, wanted.to_json())
+    known = trials(wanted, 5)
+    configs = [cell.given() for cell in wanted.cells()]
+    for row in known.sample(frac=1, random_state=1).itertuples():
+        config = {**configs[row.cell], "seed": row.seed}
+        trial = RecordedTrial(config, (row.best_test_accuracy,), outcome=row.outcome)
+        recorder.trial(experiment, parent, trial)
+    table = Results(wanted.name, database_url=url).decisions()
+    assert table["verdict"].tolist() == ["undecided", "worse", "worse"]
+    assert table["norm"].tolist() == ["bntt", "none", "none"]
+    expected = decisions(CELLS, known, wanted)
+    pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False)
