@@ -24,6 +24,7 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._down = False
         self._replies_to_lose = 0
+        self.refused = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
@@ -67,6 +68,7 @@ class Proxy:
             with self._lock:
                 server = None if self._down else self._reach_target()
                 if server is None:
+                    self.refused += 1
                     _cut(client)
                     continue
                 self._open |= {client, server}

@@ -6,7 +6,6 @@ import functools
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -97,7 +96,7 @@ def test_a_holder_that_cannot_reach_s3_for_a_moment_goes_on(
     monkeypatch.setattr(s3_store, "_SIGN_EVERY", 0.1)
     held = taken(storage, b"first")
     proxy.down()
-    time.sleep(1)
+    wait_until(lambda: proxy.refused > 1)
     proxy.up()
     before = storage.read("l")
     wait_until(lambda: storage.read("l") != before)
