@@ -249,6 +249,8 @@ def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     torch._inductor.config.compile_threads = 1
     # What is recompile_limit since torch 2.7; both know this name.
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _KERNELS)
+    # Else the second neuron's constants become arguments, which Triton takes in float32.
+    torch._dynamo.config.specialize_float = True
     # Else the steps of one kernel become several.
     return torch.compile(function, fullgraph=True, options={"max_fusion_size": 4096})
 
