@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
+from snn_norm.norms.table import NORMS
 from snn_norm.references import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
@@ -99,7 +100,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     architecture: str = Field(description="ann, snn, or package.module:name")
-    norm: str = Field(description="none, batchnorm, bntt, homeostatic, or package.module:name")
+    norm: str = Field(description=f"{', '.join(NORMS)}, or package.module:name")
     dataset: str = Field(description=f"{', '.join(DATASETS)}, or package.module:function")
     seed: int = Field(ge=0, lt=2**32, description="initial weights, order and augmentation")
     epochs: int = Field(ge=1, description="passes over the training set")

@@ -11,6 +11,10 @@ from specs import SPEC, entry, spec
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.spec import SweepSpec
+from snn_norm.config import MODEL_KEYS
+from snn_norm.norms.table import NORMS, norms_of
+
+ANN_NORMS, SNN_NORMS = (", ".join(norms_of(architecture)) for architecture in ("ann", "snn"))
 
 
 def refused(data: dict[str, Any]) -> str:
@@ -35,16 +39,14 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "norm: bntt",
             "norm: bnt",
             9,
-            "grid[1].norm: must be one of none, batchnorm, bntt, tdbn, tebn, tab, mpbn, osr, "
-            "groupnorm, layernorm, weightstd, homeostatic, homeostatic-shared for architecture "
-            "snn, or package.module:name for your own, got 'bnt'; did you mean 'bntt'?",
+            f"grid[1].norm: must be one of {SNN_NORMS} for architecture snn, "
+            "or package.module:name for your own, got 'bnt'; did you mean 'bntt'?",
         ),
         (
             "norm: [none, batchnorm]",
             "norm: [none, bntt]",
             7,
-            "grid[0].norm[1]: must be one of none, batchnorm, groupnorm, layernorm, weightstd, "
-            "homeostatic for architecture ann, "
+            f"grid[0].norm[1]: must be one of {ANN_NORMS} for architecture ann, "
             "or package.module:name for your own, got 'bntt', which belongs to architecture snn",
         ),
         (
@@ -100,8 +102,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             10,
             "grid[1].num_step: is not a key here; valid are architecture, norm, dataset, epochs, "
             "batch_size, learning_rate, optimizer, momentum, weight_decay, schedule, "
-            "warmup_epochs, augment, precision, compile, validation_fraction, width, image_size, "
-            "num_steps, beta, threshold, slope; did you mean 'num_steps'?",
+            "warmup_epochs, augment, precision, compile, validation_fraction, "
+            f"{', '.join(MODEL_KEYS)}; did you mean 'num_steps'?",
         ),
         (
             "optimizer: adam",
@@ -210,7 +212,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "    norm: bntt\n",
             "",
             8,
-            "grid[1].norm: is missing: none, batchnorm, bntt, homeostatic…",
+            f"grid[1].norm: is missing: {', '.join(NORMS)}…",
         ),
         (
             "num_steps: 10",
@@ -311,7 +313,7 @@ def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
         ),
         (
             {"architecture": "users_module:network", "norm": "layer"},
-            "grid[0].norm: must be one of none, batchnorm, bntt, tdbn, ",
+            f"grid[0].norm: must be one of {', '.join(NORMS)}, or package.module",
         ),
     ],
 )
