@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.sweep.spec import SweepSpec, packaged_specs
+from snn_norm.norms.table import ARCHITECTURES, norms_of
 
 CELLS = [
     ("ann", "none"),
@@ -17,10 +18,10 @@ CELLS = [
 
 
 def test_the_packaged_specs_are_known() -> None:
-    assert list(packaged_specs()) == ["digits", "fashion", "headline"]
+    assert list(packaged_specs()) == ["digits", "fashion", "headline", "norms-digits"]
 
 
-@pytest.mark.parametrize("name", packaged_specs())
+@pytest.mark.parametrize("name", ["digits", "fashion", "headline"])
 def test_a_packaged_spec_is_the_headline_s_six_cells_of_three_seeds(name: str) -> None:
     spec = SweepSpec.load(name)
     assert spec.name == name
@@ -28,6 +29,12 @@ def test_a_packaged_spec_is_the_headline_s_six_cells_of_three_seeds(name: str) -
     assert [(cell.architecture, cell.norm) for cell in spec.cells()][:6] == CELLS
     assert spec.seeds == (42, 123, 456)
     assert {cell.num_steps for cell in spec.cells()[:3]} == {None}
+
+
+def test_norms_digits_has_every_norm_of_both_networks() -> None:
+    spec = SweepSpec.load("norms-digits")
+    cells = [(cell.architecture, cell.norm) for cell in spec.cells()]
+    assert cells == [(one, norm) for one in ARCHITECTURES for norm in norms_of(one)]
 
 
 def test_digits_has_its_control() -> None:
