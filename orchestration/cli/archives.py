@@ -18,7 +18,7 @@ _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, p
 @click.argument("name", metavar="NAME")
 @_file
 def export_sweep(name: str, file: Path) -> None:
-    """Write the finished trials of sweep NAME to FILE; .gz compresses it."""
+    """Write the finished trials of sweep NAME to FILE, compressed if it ends in .gz."""
     from orchestration.record import exchange
     from orchestration.record.archive import write_archive
     from orchestration.record.client import connect
@@ -38,7 +38,7 @@ def export_sweep(name: str, file: Path) -> None:
 @click.command("import")
 @_file
 def import_sweep(file: Path) -> None:
-    """Put the sweep in FILE on this tracking server; trials that it has are left alone."""
+    """Import the sweep in FILE into this tracking server. Existing trials do not change."""
     from orchestration.record import exchange
     from orchestration.record.archive import read_archive
     from orchestration.record.client import connect

@@ -86,17 +86,17 @@ _name = click.argument("name", metavar="NAME")
 _fresh = click.option(
     "--fresh",
     is_flag=True,
-    help="Run every trial anew; runs that there are stay in MLflow, but count no longer.",
+    help="Run every trial again; existing runs stay in MLflow but no longer count.",
 )
 
 
 @cli.command()
 @_spec
 @_fresh
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON and nothing else.")
-@click.option("--data", is_flag=True, help="Load each data set too, as run does first.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the plan, as JSON.")
+@click.option("--data", is_flag=True, help="Also load each data set, as run does before it starts.")
 def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
-    """Check SPEC and say what would run; start nothing."""
+    """Check SPEC and print what would run, without starting it."""
     from orchestration.execution.planning import plan_sweep
     from orchestration.sweep.spec import SweepSpec
 
@@ -145,7 +145,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
 @_spec
 @_fresh
 def run(spec: str, fresh: bool) -> None:
-    """Run SPEC here and print its table; what has finished before is not run again."""
+    """Run SPEC and print its table. Finished trials do not run again."""
     from orchestration.sweep.spec import SweepSpec
 
     # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
@@ -180,7 +180,7 @@ def run(spec: str, fresh: bool) -> None:
 @_name
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def results(name: str, form: str) -> None:
-    """Print the best of seeds of sweep NAME, a row a cell."""
+    """Print the best of seeds of sweep NAME, one row per cell."""
     if form == "table":
         print_results(name)
     else:
@@ -196,10 +196,10 @@ def results(name: str, form: str) -> None:
     "--output",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where to write it; default: NAME-report.",
+    help="Folder to write to; default: NAME-report.",
 )
 def report(name: str, output: Path | None) -> None:
-    """Write the report of sweep NAME: tables, figures, and one page with all of it."""
+    """Write the report of sweep NAME: tables, figures and one page with everything."""
     from orchestration.report.write import write_report
 
     page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
@@ -211,7 +211,7 @@ def report(name: str, output: Path | None) -> None:
 @click.argument("second", metavar="B")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def compare(first: str, second: str, form: str) -> None:
-    """Set sweeps A and B side by side, cell by cell.
+    """Compare sweeps A and B cell by cell.
 
     Either may be headline-published: the headline as it was published.
     """
@@ -227,7 +227,7 @@ def compare(first: str, second: str, form: str) -> None:
 @cli.command()
 @click.option("--database", metavar="URL", help="MLflow's database; default: SQLite in the home.")
 def up(database: str | None) -> None:
-    """Start the tracking server on this machine, and keep it."""
+    """Start the tracking server on this machine and leave it running."""
     from services.tracking import start_server
 
     uri = start_server(Settings.from_environment(), database)
@@ -245,7 +245,7 @@ def down() -> None:
 
 @cli.command()
 def ui() -> None:
-    """Open MLflow's pages in a browser, starting the tracking server if need be."""
+    """Open the MLflow UI in a browser; start the tracking server if necessary."""
     from orchestration.record.names import TRAINING_PAGES
     from services.tracking import check_reachable, start_server
 

@@ -47,9 +47,9 @@ _at = click.option("--cluster", "place", callback=_place, **_CLUSTER)
 @click.command()
 @click.argument("spec", metavar="SPEC")
 @click.option("--cluster", **_CLUSTER)
-@click.option("--wait", is_flag=True, help="Follow it to its end, and end as it does.")
+@click.option("--wait", is_flag=True, help="Follow the sweep until it ends; exit with its code.")
 def submit(spec: str, cluster: str | None, wait: bool) -> None:
-    """Run SPEC on a Ray cluster, as a job; what was interrupted goes on."""
+    """Run SPEC as a job on a Ray cluster. An interrupted sweep resumes."""
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)  # first: who has made a mistake need not wait for Ray
@@ -72,7 +72,7 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
 @click.command("list")
 @_at
 def list_sweeps(place: Place) -> None:
-    """List the sweeps of the tracking server, and of a cluster."""
+    """List the sweeps of the tracking server and of a cluster."""
     from rich.table import Table
 
     sweeps: list[SweepOverview] = []
@@ -101,9 +101,9 @@ def list_sweeps(place: Place) -> None:
 @click.command()
 @_name
 @_at
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON and nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the status, as JSON.")
 def status(name: str, place: Place, as_json: bool) -> None:
-    """Say how far sweep NAME has come, and who drives it."""
+    """Print the progress of sweep NAME and who drives it."""
     from orchestration.reading.open import open_source
     from orchestration.reading.overview import one_sweep
 
@@ -143,9 +143,9 @@ def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
 @click.command()
 @_name
 @_at
-@click.option("-f", "--follow", is_flag=True, help="Go on until the sweep ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the log until the sweep ends.")
 def logs(name: str, place: Place, follow: bool) -> None:
-    """Print what sweep NAME tells of itself."""
+    """Print the log of sweep NAME."""
     from orchestration.progress.display import LineWatch
     from orchestration.progress.event_log import Replay
 
@@ -157,7 +157,7 @@ def logs(name: str, place: Place, follow: bool) -> None:
 @_name
 @_at
 def stop(name: str, place: Place) -> None:
-    """Stop sweep NAME as Ctrl-C would: at its last checkpoints, to be gone on with later."""
+    """Stop sweep NAME as Ctrl-C would. It can resume from its last checkpoints."""
     with err.status(f"waiting for {name} to close its runs"):
         place.stop(name)
     out.print(f"{name} stopped; to go on with it: snn-sweep {place.how_to_run} its spec")
