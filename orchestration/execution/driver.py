@@ -113,7 +113,7 @@ class _Driver:
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
             books = SweepRecorder(connect(uri), spec.name, self._storage)
-            if before := books.spec():
+            if (before := books.spec()) and isinstance(before.seeds, UntilDecided):
                 refuse_another_family(spec, before, books.recorded())
             plan = plan_with(books, spec, fresh=fresh)
             self._announce(plan)

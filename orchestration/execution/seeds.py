@@ -115,13 +115,13 @@ def refuse_another_family(
 
     Args:
         spec: what is wanted now.
-        before: what the sweep was last run with.
+        before: what the sweep was last run with; with seeds until decided.
         recorded: its runs.
 
     Raises:
         InputError: something is decided, and ``compare`` or the rule in ``seeds`` has changed.
     """
-    if not isinstance(before.seeds, UntilDecided) or _family(spec) == _family(before):
+    if _family(spec) == _family(before):
         return
     decided = [words for words in SeedBuyer(before, recorded).verdicts() if words]
     if decided:

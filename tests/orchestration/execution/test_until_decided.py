@@ -90,7 +90,7 @@ def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
     }
     spec, path = commands.spec("budget", content)
     told = commands.run("run", path)
-    assert "gpu_hours are used up: 6 trials are missing (ann none seed 1," in told
+    assert "gpu_hours are used up: 6 trials are missing (ann " in told
     assert audit(client, spec).running == []
     assert one_sweep(open_source(tracking_uri), "budget").status == "stopped"
     runs = client.search_runs(
