@@ -139,6 +139,12 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
+    cells, most = len(spec.cells()), len(spec.seed_order())
+    if (certain := len(spec.certain_seeds())) < most:
+        out.print(
+            f"seeds until decided: {cells * certain} trials are certain ({certain} seeds of each "
+            f"cell), {cells * most} are the most; above are those that the record asks for so far"
+        )
 
 
 @cli.command()
@@ -162,6 +168,13 @@ def run(spec: str, fresh: bool) -> None:
     with make_watch(err) as watch:
         outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
     print_results(sweep.name)
+    if outcome.unfinished:
+        labels = ", ".join(outcome.unfinished[:3]) + (" …" if len(outcome.unfinished) > 3 else "")
+        err.print(
+            f"gpu_hours are used up: {len(outcome.unfinished)} trials are missing ({labels}); with "
+            f"more of them in the spec, go on with: snn-sweep run {spec}",
+            markup=False,
+        )
     for label, reason in outcome.failures.items():
         err.print(f"failed: {label}: {reason}", markup=False, style="red")
     if outcome.interrupted:

@@ -17,7 +17,6 @@ from orchestration.progress.display import make_watch
 from orchestration.progress.event_log import Replay, read_event
 from orchestration.progress.events import Kept
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import refuse_unscheduled
 from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
 from services.settings import SettingsError
@@ -70,7 +69,6 @@ def submit_sweep(
         raise SettingsError(
             "no cluster is named: give --cluster http://host:8265, or set RAY_API_SERVER_ADDRESS"
         )
-    refuse_unscheduled(spec)
     spec.trials()  # imports what it names
     server = JobServer(address)
     if running := _running(server, spec):

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +14,16 @@ from pathlib import Path
 from rich.console import Console
 
 from orchestration.errors import SweepError
+from orchestration.execution.feed import Budget, SweepFeed, resources_of
 from orchestration.execution.gpu_share import share_gpus
 from orchestration.execution.planning import plan_with
 from orchestration.execution.preflight import check_data, check_resources
+from orchestration.execution.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker import TrialTask
 from orchestration.progress.display import make_watch
-from orchestration.progress.events import Note, Planned, Watch
+from orchestration.progress.events import Added, Note, Planned, Watch
+from orchestration.reading.open import open_source
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepRecorder
@@ -29,9 +32,9 @@ from orchestration.report.write import log_report
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost
+from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import refuse_unscheduled
+from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
 from services.cluster import local_ray
 from services.settings import Settings
@@ -43,6 +46,7 @@ _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
 
 _STOPPED = "the sweep was stopped; running its spec again goes on with this run"
+_USED_UP = "gpu_hours are used up; with more of them, running the spec goes on with this run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,8 @@ class SweepOutcome:
     interrupted: bool
     """Whether the user stopped it before its end."""
     tracking_uri: str
+    unfinished: tuple[str, ...] = ()
+    """Trials that the budget of GPU hours did not suffice for, by their labels."""
 
 
 def run_sweep(
@@ -97,20 +103,23 @@ class _Driver:
         self._settings = settings
         self._watch = watch
         self._storage = sweep_storage(settings, spec.name)
+        self._labels: dict[str, str] = {}
 
     def run(self, *, fresh: bool) -> SweepOutcome:
         spec, settings = self._spec, self._settings
-        refuse_unscheduled(spec)
         if not fresh and (outcome := self._finished_before()):
             return outcome
         check_resources(spec, settings)
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
             books = SweepRecorder(connect(uri), spec.name, self._storage)
+            if (before := books.spec()) and isinstance(before.seeds, UntilDecided):
+                refuse_another_family(spec, before, books.recorded())
             plan = plan_with(books, spec, fresh=fresh)
             self._announce(plan)
             books.open(spec)
             failures: dict[str, str] = {}
+            unfinished: list[str] = []
             status = "stopped"
             try:
                 for closing in plan.close:
@@ -119,8 +128,10 @@ class _Driver:
                     books.replace_trial(replaced)
                 for matched in plan.copy:
                     books.copy_trial(matched)
-                failures, all_ended = self._train(plan, books, uri, lease)
-                if all_ended:
+                failures, all_ended, used_up = self._train(plan, books, uri, lease)
+                if used_up:
+                    unfinished = self._unfinished(books, failures)
+                if all_ended and not unfinished:
                     status = "failed" if failures else "completed"
             finally:
                 if not lease.lost:
@@ -133,7 +144,9 @@ class _Driver:
             self._log_report(books, uri)
             if status == "completed":
                 self._remove_work_in_progress()
-        return self._outcome(plan, uri, failures, interrupted=status == "stopped")
+        interrupted = status == "stopped" and not unfinished
+        outcome = self._outcome(plan, uri, failures, interrupted=interrupted)
+        return dataclasses.replace(outcome, unfinished=tuple(unfinished))
 
     def _finished_before(self) -> SweepOutcome | None:
         """The outcome of a sweep that is complete: its user need not wait for a server."""
@@ -160,63 +173,110 @@ class _Driver:
 
     def _train(
         self, plan: Plan, books: SweepRecorder, uri: str, lease: Held
-    ) -> tuple[dict[str, str], bool]:
-        """Why trials failed, by key, and whether all came to their end."""
-        tasks = self._tasks(plan, books, uri)
-        if not tasks:
-            return {}, True
+    ) -> tuple[dict[str, str], bool, bool]:
+        """Why trials failed, by key; whether none is left to run; whether the budget is used up."""
+        spec, until_decided = self._spec, isinstance(self._spec.seeds, UntilDecided)
+        if not plan.run and not plan.resume and not (plan.copy and until_decided):
+            return {}, True, False
+        recorded = books.recorded()
+        buyer = SeedBuyer(spec, recorded) if until_decided else None
+        self._forget_other_runs(plan, recorded, buyer)
         failures: dict[str, str] = {}
-        all_ended = False
+        all_ended = used_up = False
         try:
             with local_ray(self._settings), _sigterm_as_ctrl_c():
-                if self._spec.resources.gpu == "auto":
-                    tasks = share_gpus(tasks, self._watch)
-                failures, all_ended = run_tasks(tasks, self._spec.retries, self._watch)
+                make_tasks = self._task_maker(plan, books, uri, buyer)
+                budget = self._budget(recorded, uri, make_tasks)
+
+                def more(trials: Sequence[Trial]) -> list[TrialTask]:
+                    further = make_plan(trials, recorded, version=version("snn-norm"))
+                    self._watch(Added(further))
+                    return make_tasks(further)
+
+                feed = SweepFeed(make_tasks(plan), budget, buyer, more, self._watch)
+                failures, all_ended = run_tasks(feed, spec.retries, self._watch)
+                used_up = feed.is_over
+                if told := feed.summary():
+                    self._watch(Note(told))
         except KeyboardInterrupt:
             self._watch(Note("stopping at once"))
         finally:
+            reason = _USED_UP if used_up else _STOPPED
             # Ray has gone, and with it every worker that might still have written.
             for run in [] if lease.lost else books.recorded():
                 if run.status == "RUNNING" and run.trial_key in failures:
                     books.close_trial(run, "FAILED", failures[run.trial_key])
                 elif run.status == "RUNNING":
-                    books.close_trial(run, "KILLED", _STOPPED)
-        return failures, all_ended
+                    books.close_trial(run, "KILLED", reason)
+        return failures, all_ended, used_up
 
-    def _tasks(self, plan: Plan, books: SweepRecorder, uri: str) -> list[TrialTask]:
-        """The plan's trials for the workers, those that take the longest first."""
+    def _task_maker(
+        self, plan: Plan, books: SweepRecorder, uri: str, buyer: SeedBuyer | None
+    ) -> Callable[[Plan], list[TrialTask]]:
+        """Makes tasks of a plan's trials, those that take the longest first. Ray must be there."""
         assert books.experiment_id is not None
         assert books.parent_run_id is not None
-        resources = self._spec.resources
-        wanted: list[tuple[Trial, RecordedRun | None]] = [
-            *((trial, None) for trial in plan.run),
-            *((one.trial, one.run) for one in plan.resume),
-        ]
-        self._forget_other_runs(plan)
-        tasks, driver = [], uuid.uuid4().hex
-        for trial, interrupted in sorted(wanted, key=_cost, reverse=True):
-            record = TrialRecord(
-                experiment_id=books.experiment_id,
-                parent_run_id=books.parent_run_id,
-                trial_key=trial.key,
-                label=trial.label,
-                version=version("snn-norm"),
-                config=trial.config.given(),
-                run_id=interrupted.run_id if interrupted else None,
-            )
-            task = TrialTask(
-                record=record,
-                storage=self._storage.folder(trial.key),
-                data=self._settings.data,
-                tracking_uri=uri,
-                cpu=resources.cpu,
-                gpu=1.0 if resources.gpu == "auto" else resources.gpu,
-                import_path=str(Path.cwd()),
-                patience=_PATIENCE,
-                driver=driver,
-            )
-            tasks.append(task)
-        return tasks
+        resources, driver = self._spec.resources, uuid.uuid4().hex
+        identity = books.experiment_id, books.parent_run_id
+
+        def unshared(one: Plan) -> list[TrialTask]:
+            wanted: list[tuple[Trial, RecordedRun | None]] = [
+                *((trial, None) for trial in one.run),
+                *((matched.trial, matched.run) for matched in one.resume),
+            ]
+            self._labels |= {trial.key: trial.label for trial, _ in wanted}
+            return [
+                TrialTask(
+                    record=_record(*identity, trial, interrupted),
+                    storage=self._storage.folder(trial.key),
+                    data=self._settings.data,
+                    tracking_uri=uri,
+                    cpu=resources.cpu,
+                    gpu=1.0 if resources.gpu == "auto" else resources.gpu,
+                    import_path=str(Path.cwd()),
+                    patience=_PATIENCE,
+                    driver=driver,
+                )
+                for trial, interrupted in sorted(wanted, key=_cost, reverse=True)
+            ]
+
+        if resources.gpu != "auto":
+            return unshared
+        possible = self._all_possible() if buyer or self._spec.gpu_hours else plan
+        share = share_gpus(unshared(possible), self._watch)
+        return lambda one: [share(task) for task in unshared(one)]
+
+    def _all_possible(self) -> Plan:
+        """To run every trial that the spec might come to want."""
+        spec = self._spec
+        trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
+        return make_plan(trials, (), version="")
+
+    def _budget(
+        self,
+        recorded: Sequence[RecordedRun],
+        uri: str,
+        make_tasks: Callable[[Plan], list[TrialTask]],
+    ) -> Budget:
+        """What the sweep may use, less what its runs have used by the record."""
+        seeds = self._spec.seeds
+        hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
+        if hours is None:
+            return Budget(None)
+        run_ids = [run.run_id for run in recorded]
+        points = open_source(uri).points(run_ids, ["epoch_seconds"])
+        seconds = points.groupby("run_id")["value"].sum()
+        tasks = make_tasks(self._all_possible())
+        reserved = {task.record.trial_key: resources_of(task) for task in tasks}
+        # Of a trial that is wanted no longer nothing else is known.
+        used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
+        return Budget(hours, sum(used) / 3600)
+
+    def _unfinished(self, books: SweepRecorder, failures: Mapping[str, str]) -> list[str]:
+        """Trials that are still wanted, and are not those that have failed."""
+        plan = plan_with(books, self._spec)
+        trials = [*plan.run, *(one.trial for one in plan.resume)]
+        return [trial.label for trial in trials if trial.key not in failures]
 
     def _log_report(self, books: SweepRecorder, uri: str) -> None:
         """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
@@ -229,12 +289,16 @@ class _Driver:
             again = f"snn-sweep report {self._spec.name}"
             self._watch(Note(f"no report was written: {what}; try: {again}"))
 
-    def _forget_other_runs(self, plan: Plan) -> None:
+    def _forget_other_runs(
+        self, plan: Plan, recorded: Sequence[RecordedRun], buyer: SeedBuyer | None
+    ) -> None:
         """Remove work in progress of runs that this server has not, or that count no longer.
 
         What has no run yet stays: it was measured while the server was away.
         """
         new = {trial.key for trial in plan.run}
+        if buyer:  # of those that may be wanted later, too
+            new |= buyer.possible.keys() - {run.trial_key for run in recorded}
         for storage in self._storage.folders():
             if storage.name in new:
                 entries = read_spool(storage)
@@ -249,15 +313,27 @@ class _Driver:
     def _outcome(
         self, plan: Plan, uri: str, failures: Mapping[str, str], *, interrupted: bool
     ) -> SweepOutcome:
-        labels = {trial.key: trial.label for trial in plan.run}
-        labels |= {one.trial.key: one.trial.label for one in plan.resume}
         return SweepOutcome(
             name=self._spec.name,
             reused=len(plan.reuse) + len(plan.copy),
-            failures={labels[key]: reason for key, reason in failures.items()},
+            failures={self._labels[key]: reason for key, reason in failures.items()},
             interrupted=interrupted,
             tracking_uri=uri,
         )
+
+
+def _record(
+    experiment_id: str, parent_run_id: str, trial: Trial, interrupted: RecordedRun | None
+) -> TrialRecord:
+    return TrialRecord(
+        experiment_id=experiment_id,
+        parent_run_id=parent_run_id,
+        trial_key=trial.key,
+        label=trial.label,
+        version=version("snn-norm"),
+        config=trial.config.given(),
+        run_id=interrupted.run_id if interrupted else None,
+    )
 
 
 def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:

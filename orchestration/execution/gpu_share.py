@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import ray
@@ -51,8 +51,8 @@ def gpu_share(memory: GpuMemory) -> float:
     return int(10_000 / fit) / 10_000  # Ray counts in ten-thousandths; their sum must not pass 1
 
 
-def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> list[TrialTask]:
-    """The tasks with the share of a GPU that each needs. Ray must be there.
+def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> Callable[[TrialTask], TrialTask]:
+    """Gives a task of one of these networks the share of a GPU that it needs. Ray must be there.
 
     What cannot be measured has a GPU to itself, where its own trial will say what is wrong.
     """
@@ -71,7 +71,7 @@ def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> list[TrialTask]:
             else "could not be measured, so a GPU to itself"
         )
         watch(Note(f"{label}: {found}"))
-    return [replace(task, gpu=shares[_cell(task)]) for task in tasks]
+    return lambda task: replace(task, gpu=shares[_cell(task)])
 
 
 def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:

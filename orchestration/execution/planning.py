@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import Trial
 from services.settings import Settings
 from services.tracking import reading_uri
 
@@ -37,8 +39,8 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
 
 def plan_with(books: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
     """The plan of a sweep that has these books, or none yet."""
-    trials = spec.trials()
     recorded = books.recorded() if books else []
+    trials = _wanted(spec, recorded, fresh=fresh)
     elsewhere: list[RecordedRun] = []
     if books and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
@@ -47,3 +49,15 @@ def plan_with(books: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = Fal
     return make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )
+
+
+def _wanted(spec: SweepSpec, recorded: list[RecordedRun], *, fresh: bool) -> list[Trial]:
+    """The trials that are wanted by now; what is made anew is all that there was."""
+    if not recorded or not isinstance(spec.seeds, UntilDecided):
+        return spec.trials()
+    from orchestration.execution.seeds import SeedBuyer  # with pandas, for which no other waits
+
+    buyer = SeedBuyer(spec, recorded)
+    wanted = {trial.key for trial in buyer.wanted()}
+    wanted |= {run.trial_key for run in recorded} if fresh else set()
+    return [trial for key, trial in buyer.possible.items() if key in wanted]

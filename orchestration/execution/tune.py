@@ -1,4 +1,4 @@
-"""Ray Tune, as the driver uses it: tasks in, events out."""
+"""Ray Tune, as the driver uses it: tasks in as they are wanted, events out."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import ray
 from ray import cloudpickle, tune
 from ray.tune import Callback
+from ray.tune.search import Searcher
 
 from orchestration.execution.worker import SweepTrial, TrialTask
 from orchestration.progress.events import EpochDone, Failed, Retried, Started, Watch
 
-__all__ = ["run_tasks"]
+__all__ = ["Feed", "run_tasks"]
 
 _SETTINGS = {
     # MLflow has the record and the checkpoint store the work in progress: Tune keeps neither.
@@ -24,38 +26,60 @@ _SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     "RAY_AIR_NEW_OUTPUT": "0",  # the old output is the one that verbose=0 silences
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the watch says in a line what Tune says in thirty
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # what waits makes a cluster grow
 }
 
 
-def run_tasks(
-    tasks: Sequence[TrialTask], retries: int, watch: Watch
-) -> tuple[dict[str, str], bool]:
-    """Run every task to its end, or until the user interrupts.
+class Feed(Protocol):
+    """The tasks of a sweep, asked for as workers come free. All of it is quick: Tune waits."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether trials at work are to stop at the end of their epoch, and none is to start."""
+
+    def next(self, *, idle: bool) -> TrialTask | None:
+        """The task to start next, None if there is none for now.
+
+        Args:
+            idle: whether a worker would have nothing to do.
+        """
+
+    def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
+        """Be told of an epoch, or of a trial's end."""
+
+    def fail(self, task: TrialTask) -> None:
+        """Be told that a task has failed for good."""
+
+
+def run_tasks(feed: Feed, retries: int, watch: Watch) -> tuple[dict[str, str], bool]:
+    """Run tasks until there are no more, or until the user interrupts.
 
     Args:
-        tasks: in the order to start them.
+        feed: has the tasks.
         retries: attempts after a fault of the infrastructure.
         watch: told of everything that happens.
 
     Returns:
-        Why each task that failed did, by its trial's key, and whether all came to their end.
+        Why each task that failed did, by its trial's key, and whether none is left.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     # It reports missing the files it was told not to write; what fails is raised, or told below.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    events = _Events(watch)
+    queue = _Queue(feed)
+    events = _Events(watch, queue)
     # Nothing that Tune writes is needed by anybody else, nor after this.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
-        _tuner(tasks, retries, events, scratch).fit()
-    return events.failures, events.ended == len(tasks)
+        _tuner(queue, retries, events, scratch).fit()
+    return events.failures, queue.is_exhausted
 
 
-def _tuner(tasks: Sequence[TrialTask], retries: int, events: Callback, scratch: str) -> tune.Tuner:
+def _tuner(queue: _Queue, retries: int, events: Callback, scratch: str) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(SweepTrial, _reserved),
-        param_space={"task": tune.grid_search(list(tasks))},
         tune_config=tune.TuneConfig(
+            search_alg=queue,
+            num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -64,6 +88,7 @@ def _tuner(tasks: Sequence[TrialTask], retries: int, events: Callback, scratch: 
             name=uuid.uuid4().hex,
             storage_path=scratch,
             callbacks=[events],
+            stop=queue.take,
             failure_config=tune.FailureConfig(max_failures=retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -76,19 +101,74 @@ def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": task.cpu, "GPU": task.gpu}])
 
 
+class _Queue(Searcher):
+    """A feed, as Tune asks for its trials."""
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.tasks: dict[str, TrialTask] = {}
+        """Those that have not ended, by Tune's name for them."""
+        self.waiting: set[str] = set()
+        """Those without a worker."""
+        self.is_exhausted = False
+        self._feed = feed
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: see the callbacks'."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        task = self._feed.next(idle=not self.waiting and self._has_room())
+        if task is not None:
+            self.tasks[trial_id] = task
+            self.waiting.add(trial_id)
+            return {"task": task}
+        self.is_exhausted = not self.tasks
+        return Searcher.FINISHED if self.is_exhausted else None
+
+    def _has_room(self) -> bool:
+        """Whether one more like those at work would find a place."""
+        free = ray.available_resources()
+        one = next(iter(self.tasks.values()), None)
+        return one is not None and free.get("CPU", 0) >= one.cpu and free.get("GPU", 0) >= one.gpu
+
+    def take(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Tell the feed of a trial's result; gives whether the trial is to stop there."""
+        if "failure" not in result:
+            self._feed.take(self.tasks[trial_id], result)
+        return self._feed.is_over
+
+    def fail(self, trial_id: str) -> None:
+        self._feed.fail(self.tasks[trial_id])
+
+    def end(self, trial_id: str) -> None:
+        del self.tasks[trial_id]
+        self.waiting.discard(trial_id)
+
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
+        pass  # it comes before the callbacks, which still need the task
+
+    def save(self, checkpoint_path: str) -> None:
+        pass
+
+    def restore(self, checkpoint_path: str) -> None:
+        raise NotImplementedError
+
+
 class _Events(Callback):
     """Tells the watch, in its terms, what Tune reports (Tune gives keyword arguments alone)."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, queue: _Queue) -> None:
         self._watch = watch
+        self._queue = queue
         self.failures: dict[str, str] = {}
-        self.ended = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore, and we plan anew instead."""
         return {}
 
     def on_trial_start(self, trial: Any, **_: Any) -> None:
+        self._queue.waiting.discard(trial.trial_id)
         self._watch(Started(_label(trial)))
 
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
@@ -100,14 +180,15 @@ class _Events(Callback):
     def on_trial_recover(self, trial: Any, **_: Any) -> None:
         self._watch(Retried(_label(trial), _error(trial)))
 
-    def on_trial_complete(self, **_: Any) -> None:
-        self.ended += 1
+    def on_trial_complete(self, trial: Any, **_: Any) -> None:
+        self._queue.end(trial.trial_id)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
-        self.ended += 1
         self._fail(trial, _error(trial))
+        self._queue.end(trial.trial_id)
 
     def _fail(self, trial: Any, reason: str) -> None:
+        self._queue.fail(trial.trial_id)
         self.failures[trial.config["task"].record.trial_key] = reason
         self._watch(Failed(_label(trial), reason))
 

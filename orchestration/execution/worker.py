@@ -163,7 +163,8 @@ class _Session:
             return report
         self.recorder.finish()
         self._checkpoints.remove()
-        return {**report, "outcome": ending["outcome"], "done": True}
+        best = {BEST_TEST_ACCURACY: ending["metrics"].get(BEST_TEST_ACCURACY)}
+        return {**report, **best, "outcome": ending["outcome"], "done": True}
 
     def _run_epoch(self) -> dict[str, Any]:
         if self._run is None:

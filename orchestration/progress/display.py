@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.progress.events import (
+    Added,
     EpochDone,
     Event,
     Failed,
@@ -51,6 +52,9 @@ class LineWatch:
                     f"{len(plan.reuse)} finished before"
                     + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
                 )
+            case Added(plan):
+                labels = [*(t.label for t in plan.run), *(one.trial.label for one in plan.resume)]
+                self._print(f"wanted besides: {', '.join(labels)}")
             case Started(label):
                 self._print(f"{label}: started")
             case EpochDone(label, report):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from orchestration.progress.events import (
+    Added,
     EpochDone,
     Event,
     Failed,
@@ -34,6 +35,7 @@ _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of ev
 _REPORTED = ("epoch", "epoch_seconds", "test_accuracy", "best_test_accuracy", "outcome")
 _KINDS: dict[str, type[Event]] = {
     "planned": Planned,
+    "added": Added,
     "started": Started,
     "epoch": EpochDone,
     "retried": Retried,
@@ -102,7 +104,7 @@ def read_event(line: str) -> Event | None:
 
 def _line(event: Event) -> str:
     fields: dict[str, Any] = dict(vars(event))
-    if isinstance(event, Planned):
+    if isinstance(event, Planned | Added):
         fields["plan"] = event.plan.to_dict()
     elif isinstance(event, EpochDone):
         fields["report"] = {key: event.report[key] for key in _REPORTED if key in event.report}
@@ -118,6 +120,6 @@ def _read(line: str) -> tuple[float, Event] | None:
     except ValueError:
         return None
     kind, at = fields.pop("snn_sweep"), fields.pop("time")
-    if kind == "planned":
+    if "plan" in fields:
         fields["plan"] = Plan.from_dict(fields["plan"])
     return at, _KINDS[kind](**fields)

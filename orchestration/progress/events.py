@@ -9,6 +9,7 @@ from typing import Any
 from orchestration.sweep.plan import Plan
 
 __all__ = [
+    "Added",
     "EpochDone",
     "Event",
     "Failed",
@@ -25,6 +26,13 @@ __all__ = [
 @dataclass(frozen=True)
 class Planned:
     """What the sweep is about to do."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Added:
+    """Further trials that the sweep wants by now."""
 
     plan: Plan
 
@@ -72,7 +80,7 @@ class Note:
     text: str
 
 
-Event = Planned | Started | EpochDone | Retried | Failed | Kept | Note
+Event = Planned | Added | Started | EpochDone | Retried | Failed | Kept | Note
 Watch = Callable[[Event], None]
 """Is called with each event of a sweep, in the order in which they happen."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from orchestration.progress.events import EpochDone, Event, Failed, Planned, Retried, Started
+from orchestration.progress.events import Added, EpochDone, Event, Failed, Planned, Retried, Started
 from orchestration.sweep.plan import Plan, epoch_cost
 from orchestration.sweep.trial import Trial
 
@@ -46,6 +46,9 @@ class Progress:
         """Take in what has happened."""
         match event:
             case Planned(plan):
+                self._started = self._clock()
+                self._plan(plan)
+            case Added(plan):
                 self._plan(plan)
             case EpochDone(label, report):
                 self._report(self.trials[label], report)
@@ -57,7 +60,6 @@ class Progress:
                 self.trials[label].state = "failed"
 
     def _plan(self, plan: Plan) -> None:
-        self._started = self._clock()
         known = {one.trial: one for one in (*plan.resume, *plan.reuse, *plan.copy)}
         for trial in (*plan.run, *known):
             self.trials[trial.label] = state = _new_state(trial)

@@ -17,8 +17,12 @@ from orchestration.record.names import (
 )
 from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
 
 __all__ = ["SweepOverview", "all_sweeps", "one_sweep"]
+
+
+_OUTCOMES = ("completed", "collapsed", "diverged")
 
 
 @dataclass(frozen=True)
@@ -35,13 +39,13 @@ class SweepOverview:
     trials: dict[str, int]
     """How many trials of the experiment are in which state: MLflow's, or their outcome."""
     expected: int | None
-    """How many trials its spec wants, or without one, there are; None where the spec is none that
-    this version can read."""
+    """How many trials its spec wants, or without one, there are; with seeds until decided those
+    that are certain and those begun besides. None where this version cannot read the spec."""
 
     @property
     def finished(self) -> int:
         """How many trials have their result."""
-        return sum(self.trials.get(state, 0) for state in ("completed", "collapsed", "diverged"))
+        return sum(self.trials.get(state, 0) for state in _OUTCOMES)
 
     @property
     def missing(self) -> int:
@@ -89,17 +93,21 @@ def _overview(parent: SweepRun, states: Counter[str]) -> SweepOverview:
         status=parent.tags[STATUS_TAG],
         started=datetime.fromtimestamp(parent.started / 1000, UTC),
         trials=dict(states),
-        expected=_wanted(text) if text else states.total(),
+        expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
     )
     if overview.status == "completed" and overview.missing:
         return replace(overview, status="incomplete")
     return overview
 
 
-def _wanted(spec_json: str) -> int | None:
+def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
     """How many trials a spec wants. One sweep that cannot say is no reason to hide the others."""
     try:
         spec = SweepSpec.from_json(spec_json)
     except SpecError:
         return None
-    return len(spec.cells()) * len(spec.certain_seeds())
+    certain = len(spec.cells()) * len(spec.certain_seeds())
+    if not isinstance(spec.seeds, UntilDecided):
+        return certain
+    begun = states if status != "completed" else {name: states[name] for name in _OUTCOMES}
+    return max(certain, sum(begun.values()))

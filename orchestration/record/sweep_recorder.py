@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Collection
@@ -12,10 +13,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from orchestration.errors import InputError
+from orchestration.errors import InputError, SpecError
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.names import (
+    BEST_TEST_ACCURACY,
     EXPERIMENT_TAGS,
     IMPORTING,
     NAME_TAG,
@@ -122,10 +124,20 @@ class SweepRecorder:
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed, with this very spec."""
-        tags = parents[0].data.tags if (parents := self._runs("sweep")) else {}
+        tags = self._tags()
         if tags.get(STATUS_TAG) != "completed":
             return False
         return bool(json.loads(spec_from_tags(tags) or "null") == json.loads(spec.to_json()))
+
+    def spec(self) -> SweepSpec | None:
+        """What the sweep was last run with; None if it was not, or cannot be read any more."""
+        text = spec_from_tags(self._tags())
+        with contextlib.suppress(SpecError):
+            return SweepSpec.from_json(text) if text else None
+        return None
+
+    def _tags(self) -> dict[str, str]:
+        return dict(parents[0].data.tags) if (parents := self._runs("sweep")) else {}
 
     @_insist
     def recorded(self) -> list[RecordedRun]:
@@ -209,4 +221,5 @@ def _recorded(run: Run) -> RecordedRun:
         epoch_seconds=run.data.metrics.get("epoch_seconds"),
         version=tags.get(VERSION_TAG),
         resumable=False,
+        best_test_accuracy=run.data.metrics.get(BEST_TEST_ACCURACY),
     )

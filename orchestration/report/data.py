@@ -31,6 +31,7 @@ class Answers:
         last: as ``best``, of the last epoch.
         expected: what a best of n seeds is worth, by ``cell`` and n.
         differences: between norms, paired by seed.
+        decisions: of declared comparisons; None where the sweep declares none.
         trials: finished trials, with the number of their ``cell``, in order of cell and seed.
         curves: a row a (trial, epoch), with the number of its ``cell``, in the same order.
         provenance: where all of it comes from.
@@ -45,6 +46,7 @@ class Answers:
     last: pd.DataFrame
     expected: pd.DataFrame
     differences: pd.DataFrame
+    decisions: pd.DataFrame | None
     trials: pd.DataFrame
     curves: pd.DataFrame
     provenance: Provenance
@@ -92,6 +94,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         last=snapshot.best_of_seeds(LAST_TEST_ACCURACY),
         expected=snapshot.expected_best(),
         differences=snapshot.norm_differences(),
+        decisions=snapshot.decisions() if snapshot.has_decisions else None,
         trials=trials,
         curves=snapshot.curves(trials),
         provenance=provenance_of(snapshot.records, tracking_uri, trials["run_id"]),

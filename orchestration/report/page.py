@@ -39,6 +39,7 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
         "cells": _linked_cells(answers),
         "choice": _choice(answers),
         "differences": table_of(answers.differences),
+        "decisions": None if answers.decisions is None else table_of(answers.decisions),
         "trials": _trials(answers),
     }
     return (

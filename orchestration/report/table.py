@@ -8,7 +8,7 @@ words, and a cell that lacks something never stands out as the best.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,8 @@ def table_of(frame: pd.DataFrame) -> Table:
         return _norm_gaps(frame)
     if "gap_pp" in frame:
         return _gap(frame)
+    if "verdict" in frame:
+        return _decisions(frame)
     if "p_holm" in frame:
         return _differences(frame)
     if "mean_difference_pp" in frame:
@@ -200,19 +202,59 @@ def _differences(frame: pd.DataFrame) -> Table:
     headings = [*setting, "norm", "against", "difference pp", "95 % CI pp", "pairs", "p (Holm)"]
     rows = []
     for row in frame.to_dict("records"):
-        low, high, p = row["ci_low_pp"], row["ci_high_pp"], row["p_holm"]
+        low, high = row["ci_low_pp"], row["ci_high_pp"]
         rows.append(
             [
                 *(as_text(row[name]) for name in (*setting, "norm", "against")),
                 decimal(row["difference_pp"]),
                 NO_NUMBER if math.isnan(low) else f"{low:.2f} to {high:.2f}",
                 str(row["n_pairs"]),
-                "< 0.001" if p < 0.001 else NO_NUMBER if math.isnan(p) else f"{p:.3f}",
+                _p(row["p_holm"]),
             ]
         )
     numeric = [*(is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
     cells = [list(map(TableCell, row)) for row in rows]
     return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _decisions(frame: pd.DataFrame) -> Table:
+    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("compared")]]
+    headings = [*axes, "is", "than / as", "by pp", "interval pp", "e-value", "p (Holm)", "pairs"]
+    notes: list[str] = []
+    rows = []
+    for row in frame.to_dict("records"):
+        low, high = row["ci_low_pp"], row["ci_high_pp"]
+        note = _missing(row)
+        notes += [note] if note and note not in notes else []
+        mark = letter(notes.index(note)) if note else ""
+        rows.append(
+            [
+                *(TableCell(as_text(row[axis])) for axis in axes),
+                TableCell(row["verdict"], mark=mark),
+                TableCell(as_text(row["against"])),
+                TableCell(decimal(row["difference_pp"])),
+                TableCell(f"{low:.2f} to {high:.2f}" if math.isfinite(low) else NO_NUMBER),
+                TableCell(NO_NUMBER if math.isnan(row["e_value"]) else f"{row['e_value']:.3g}"),
+                TableCell(_p(row["p_holm"])),
+                TableCell(str(row["n_pairs"])),
+            ]
+        )
+    numeric = [*(is_numeric(frame[name]) for name in axes), False, False, *[True] * 5]
+    return Table(headings, rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
+
+
+def _missing(decision: Mapping[Hashable, Any]) -> str:
+    """What an undecided comparison lacks."""
+    if decision["verdict"] != "undecided":
+        return ""
+    more = decision["more_seeds"]
+    if pd.isna(more):
+        return "undecided; nobody can tell how many more seeds would decide it"
+    return f"undecided; about {more} more seeds would decide it, if they are as those so far"
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else NO_NUMBER if math.isnan(p) else f"{p:.3f}"
 
 
 def _comparison(frame: pd.DataFrame) -> Table:

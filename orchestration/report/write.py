@@ -36,8 +36,8 @@ def write_report(
     """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap``, ``norm_gaps``, ``norm_differences`` as .tex, .md, .html and .csv;
-    ``last_epoch``, ``expected_best``, ``trials``, ``curves`` as .csv) and the figures
+    ``dependency_gap``, ``norm_gaps``, ``norm_differences``, ``decisions`` as .tex, .md, .html and
+    .csv; ``last_epoch``, ``expected_best``, ``trials``, ``curves`` as .csv) and the figures
     (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 
     Args:
@@ -82,7 +82,14 @@ def log_report(client: MlflowClient, name: str, parent_run_id: str) -> None:
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 
-_FOR_PEOPLE = ("headline", "best_of_seeds", "dependency_gap", "norm_gaps", "norm_differences")
+_FOR_PEOPLE = (
+    "headline",
+    "best_of_seeds",
+    "dependency_gap",
+    "norm_gaps",
+    "norm_differences",
+    "decisions",
+)
 _FRAMES = (*_FOR_PEOPLE, "last_epoch", "expected_best", "trials", "curves")
 
 
@@ -102,12 +109,15 @@ def _write_tables(answers: Answers, folder: Path) -> None:
         answers.gap,
         answers.norm_gaps,
         answers.differences,
+        answers.decisions,
         answers.last,
         answers.expected,
         answers.trials,
         answers.curves,
     )
     for name, frame in zip(_FRAMES, frames, strict=True):
+        if frame is None:
+            continue
         path = folder / name
         if name in _FOR_PEOPLE:
             table = headline(answers.best) if name == "headline" else table_of(frame)

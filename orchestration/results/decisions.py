@@ -17,6 +17,7 @@ from orchestration.results.sequential import (
     UNDECIDED,
     Bools,
     Evidence,
+    Integers,
     decide,
     evidence,
 )
@@ -24,7 +25,16 @@ from orchestration.results.statistics import Floats, holm
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 
-__all__ = ["MOST_MORE_SEEDS", "Pairs", "decisions", "more_seeds", "pairs_of"]
+__all__ = [
+    "MOST_MORE_SEEDS",
+    "Pairs",
+    "Standing",
+    "decisions",
+    "more_seeds",
+    "pairs_of",
+    "standing",
+    "verdict_of",
+]
 
 MOST_MORE_SEEDS = 1000
 """A comparison that would need more seeds than that is not given an estimate."""
@@ -59,6 +69,17 @@ class Pairs(NamedTuple):
         )
 
 
+class Standing(NamedTuple):
+    """How a declared family stands: of each comparison its pairs, their evidence, and ``decide``'s
+    verdict and look."""
+
+    comparisons: list[Comparison]
+    pairs: list[Pairs]
+    found: list[Evidence]
+    verdicts: Integers
+    looks: Integers
+
+
 def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
     """Decide each declared comparison as far as its records go.
 
@@ -88,12 +109,9 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
             "decisions are of comparisons that a spec declares: compare, with "
             "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
         )
-    comparisons = spec.comparisons()
     trials = seeds.set_index("seed")
     by_cell = {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
-    known = [pairs_of(by_cell, one, spec.seed_order()) for one in comparisons]
-    found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
-    verdicts, looks = decide(_family(found), rule)
+    comparisons, known, found, verdicts, looks = standing(spec, by_cell)
     ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
     p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
     # A step of Holm's is won by what was found different, not by what was found equal.
@@ -112,7 +130,7 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
                 **_numbers(used, look, n),
                 "p_holm": p_holm,
                 "n_pairs": n,
-                "verdict": _verdict(verdict, used),
+                "verdict": verdict_of(verdict, used),
                 "method": _method(used, rule),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
                 "more_seeds": None if verdict else more_seeds(used, rule, len(known), level),
@@ -121,6 +139,21 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
     axes = [name for name in cells if name != SELECTED_ON]
     table = pd.DataFrame(rows, columns=[*axes, *_COLUMNS])
     return table.astype({"decided_at": "Int64", "more_seeds": "Int64"})
+
+
+def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
+    """Decide each declared comparison as far as these trials go.
+
+    Args:
+        spec: with seeds until decided.
+        by_cell: trials that count, index ``seed``, by the number of their cell.
+    """
+    rule = spec.seeds
+    assert isinstance(rule, UntilDecided)
+    comparisons = spec.comparisons()
+    known = [pairs_of(by_cell, one, spec.seed_order()) for one in comparisons]
+    found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
+    return Standing(comparisons, known, found, *decide(_family(found), rule))
 
 
 def pairs_of(
@@ -197,7 +230,8 @@ def _numbers(pairs: Pairs, found: Evidence, n: int) -> dict[str, float]:
     }
 
 
-def _verdict(verdict: int, pairs: Pairs) -> str:
+def verdict_of(verdict: int, pairs: Pairs) -> str:
+    """``decide``'s verdict in a word, of the pairs up to it."""
     if verdict == DIFFERENT:
         return "better" if pairs.differences.mean() > 0 else "worse"
     return "equal" if verdict == EQUAL else "undecided"

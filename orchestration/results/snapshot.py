@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,9 @@ class Snapshot:
         table = of_cells[self.cells.axes].join(found)
         counts = ["n_seeds", "n_collapsed", "n_diverged"]
         table[counts] = table[counts].fillna(0).astype("int64")
-        table.insert(list(table).index("n_seeds") + 1, "n_expected", of_cells["n_expected"])
+        # Seeds until decided: what is certain, and what was bought besides.
+        expected = of_cells["n_expected"].clip(lower=table["n_seeds"])
+        table.insert(list(table).index("n_seeds") + 1, "n_expected", expected)
         table[SELECTED_ON] = of_cells[SELECTED_ON] if accuracy == BEST_TEST_ACCURACY else None
         return table.reset_index(drop=True)
 
@@ -136,6 +139,12 @@ class Snapshot:
         """A row a setting, or a row a norm in it."""
         table = (norm_gaps if by_norm else dependency_gap)(self.best_of_seeds(), self.cells.axes)
         return table.reset_index(drop=True)
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether the sweep declares comparisons."""
+        text = self.records.spec
+        return text is not None and bool(json.loads(text).get("compare"))
 
     def decisions(self) -> pd.DataFrame:
         """A row a declared comparison."""

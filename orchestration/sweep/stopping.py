@@ -15,20 +15,16 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestration.errors import InputError
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.wording import described, did_you_mean
 
-if TYPE_CHECKING:
-    from orchestration.sweep.spec import SweepSpec
-
-__all__ = ["Comparison", "UntilDecided", "comparisons_of", "refuse_unscheduled"]
+__all__ = ["Comparison", "UntilDecided", "comparisons_of"]
 
 _MOST_SEEDS = 200
 
@@ -130,21 +126,6 @@ def comparisons_of(
                 f"{axis} and are alike in {', '.join(key for key in axes if key != axis)}",
             )
     return list(found.values())
-
-
-def refuse_unscheduled(spec: SweepSpec) -> None:
-    """Refuse to start what nothing schedules yet; ``plan`` and ``results`` do work.
-
-    Raises:
-        InputError: the spec asks for seeds until decided, or sets a budget.
-    """
-    if isinstance(spec.seeds, UntilDecided):
-        raise InputError(
-            "seeds: until: decided can be planned but not run yet: give a list of seeds, such as "
-            "seeds: [42, 123, 456]"
-        )
-    if spec.gpu_hours is not None:
-        raise InputError("gpu_hours: a budget cannot be kept yet: take it out")
 
 
 def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

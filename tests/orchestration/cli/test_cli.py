@@ -154,7 +154,10 @@ def test_an_unknown_sweep_is_an_error_of_the_input(home: Path, arguments: tuple[
 def test_before_the_first_sweep_list_says_how_to_begin(home: Path) -> None:
     result = run("list")
     assert result.exit_code == 0
-    assert "snn-sweep run SPEC (packaged: digits, fashion, headline, norms-digits)" in result.stderr
+    assert (
+        "snn-sweep run SPEC (packaged: decided, digits, fashion, headline, norms-digits)"
+        in result.stderr
+    )
     assert not home.exists()
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import RecordedTrial, Recorder
 from specs import spec
 
+from orchestration.cli.main import cli
 from orchestration.errors import InputError
+from orchestration.reading.open import open_source
+from orchestration.reading.overview import one_sweep
+from orchestration.report.write import write_report
 from orchestration.results.decisions import decisions
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
@@ -145,18 +152,55 @@ def test_a_list_of_seeds_declares_nothing() -> None:
         decisions(CELLS, trials(sweep(), 3), listed)
 
 
-def test_from_recorded_runs(sqlite_database: Callable[[], str]) -> None:
+@pytest.fixture(scope="module")
+def recorded(sqlite_database: Callable[[], str]) -> tuple[SweepSpec, str]:
+    """Five seeds of each cell, in MLflow."""
     wanted, url = sweep(), sqlite_database()
     recorder = Recorder(url)
     experiment, parent = recorder.sweep(wanted.name, wanted.to_json())
-    known = trials(wanted, 5)
     configs = [cell.given() for cell in wanted.cells()]
-    for row in known.sample(frac=1, random_state=1).itertuples():
+    for row in trials(wanted, 5).sample(frac=1, random_state=1).itertuples():
         config = {**configs[row.cell], "seed": row.seed}
         trial = RecordedTrial(config, (row.best_test_accuracy,), outcome=row.outcome)
         recorder.trial(experiment, parent, trial)
+    return wanted, url
+
+
+def test_from_recorded_runs(recorded: tuple[SweepSpec, str]) -> None:
+    wanted, url = recorded
     table = Results(wanted.name, database_url=url).decisions()
     assert table["verdict"].tolist() == ["undecided", "worse", "worse"]
     assert table["norm"].tolist() == ["bntt", "none", "none"]
-    expected = decisions(CELLS, known, wanted)
+    expected = decisions(CELLS, trials(wanted, 5), wanted)
     pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False)
+
+
+def test_results_and_report_show_them(
+    recorded: tuple[SweepSpec, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, url = recorded
+    monkeypatch.setenv("SNN_SWEEP_DATABASE_URL", url)
+    printed = CliRunner().invoke(cli, ["results", wanted.name]).stdout
+    assert re.search("snn +none +worse +bntt +-8[0-9.]+ .* 62 ", printed)
+    assert re.search("snn +bntt +undecided a +homeostatic", printed)
+    assert "a undecided; about" in printed
+
+    page = write_report(wanted.name, tmp_path, database_url=url).read_text(encoding="utf-8")
+    assert '<section id="decisions"' in page
+    assert "undecided" in (tmp_path / "decisions.tex").read_text(encoding="utf-8")
+    assert pd.read_csv(tmp_path / "decisions.csv")["verdict"].tolist()[1:] == ["worse", "worse"]
+
+
+def test_an_overview_counts_seeds_that_were_bought(recorded: tuple[SweepSpec, str]) -> None:
+    wanted, url = recorded
+    assert one_sweep(open_source(url), wanted.name).progress == "15 of 15"
+    recorder = Recorder(url)
+    experiment = recorder.client.get_experiment_by_name(wanted.name)
+    assert experiment is not None
+    config = {**wanted.cells()[1].given(), "seed": wanted.seed_order()[5]}
+    run = recorder.trial(experiment.experiment_id, None, RecordedTrial(config, (0.95,)))
+    overview = one_sweep(open_source(url), wanted.name)
+    assert (overview.status, overview.progress) == ("completed", "16 of 16")
+    recorder.client.delete_run(run)
+    cells = Results(wanted.name, database_url=url).best_of_seeds()
+    assert cells["n_expected"].tolist() == [5, 5, 5]

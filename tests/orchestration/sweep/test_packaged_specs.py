@@ -18,7 +18,14 @@ CELLS = [
 
 
 def test_the_packaged_specs_are_known() -> None:
-    assert list(packaged_specs()) == ["digits", "fashion", "headline", "norms-digits"]
+    assert list(packaged_specs()) == ["decided", "digits", "fashion", "headline", "norms-digits"]
+
+
+def test_decided_compares_what_five_seeds_decide_and_what_they_do_not() -> None:
+    spec = SweepSpec.load("decided")
+    assert [(cell.architecture, cell.norm) for cell in spec.cells()] == CELLS[3:]
+    assert [(one.first, one.second) for one in spec.comparisons()] == [(0, 1), (1, 2)]
+    assert (len(spec.trials()), len(spec.seed_order())) == (15, 8)
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion", "headline"])

@@ -338,12 +338,12 @@ def test_users_module_that_fits_is_taken() -> None:
         (
             "digit",
             "digit: there is no such file, nor a packaged spec of that name "
-            "(digits, fashion, headline, norms-digits); did you mean 'digits'?",
+            "(decided, digits, fashion, headline, norms-digits); did you mean 'digits'?",
         ),
         (
             "Läufe/neu.yaml",
             "Läufe/neu.yaml: there is no such file, nor a packaged spec of that name "
-            "(digits, fashion, headline, norms-digits)",
+            "(decided, digits, fashion, headline, norms-digits)",
         ),
         ("a\0b", "a\0b: cannot be read: embedded null byte"),
     ],

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from specs import spec
 
-from orchestration.errors import InputError, SpecError
+from orchestration.errors import SpecError
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import refuse_unscheduled
 
 GRID = [
     {"architecture": "ann", "norm": ["none", "batchnorm"], "width": [8, 16]},
@@ -193,11 +192,3 @@ def test_what_is_wrong_is_said_with_its_key_and_what_is_valid(
     if message.endswith("…"):
         got, message = got[: len(message) - 1], message[:-1]
     assert got == message
-
-
-def test_what_nothing_schedules_yet_is_not_started() -> None:
-    refuse_unscheduled(SweepSpec.from_dict(spec()))
-    with pytest.raises(InputError, match="can be planned but not run yet"):
-        refuse_unscheduled(SweepSpec.from_dict(decided()))
-    with pytest.raises(InputError, match="gpu_hours"):
-        refuse_unscheduled(SweepSpec.from_dict(spec(gpu_hours=2)))

@@ -1,0 +1,144 @@
+"""Seeds until decided, while a sweep runs: what has come of its trials, and which are wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.record.names import BEST_TEST_ACCURACY
+from orchestration.results.buying import not_needed, seeds_wanted, verdicts_in_words
+from orchestration.results.decisions import Standing, standing
+from orchestration.sweep.plan import RecordedRun
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import Trial
+
+__all__ = ["SeedBuyer", "refuse_another_family"]
+
+_MOST_AHEAD = 2
+"""Seeds beyond the next look that a cell may run, rather than leave a worker idle."""
+
+
+class SeedBuyer:
+    """Knows the trials that have ended, and so which are wanted.
+
+    Args:
+        spec: with seeds until decided.
+        recorded: the sweep's runs, the earliest started first.
+    """
+
+    def __init__(self, spec: SweepSpec, recorded: Iterable[RecordedRun] = ()) -> None:
+        self._spec = spec
+        self._order = spec.seed_order()
+        n = len(self._order)
+        trials = spec.trials([n] * len(spec.cells()))
+        self.possible = {trial.key: trial for trial in trials}
+        self._of_cell = [trials[first : first + n] for first in range(0, len(trials), n)]
+        self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
+        self._ended: dict[str, tuple[float | None, str]] = {}
+        self._failed: set[str] = set()
+        self._known: tuple[Standing, dict[int, pd.DataFrame]] | None = None
+        for run in recorded:
+            if run.finished and run.trial_key in self._place:
+                self.take(run.trial_key, run.outcome or "", run.best_test_accuracy)
+
+    def take(self, key: str, outcome: str, accuracy: float | None) -> None:
+        """Take in a trial's end; of several of one trial the first counts."""
+        self._ended.setdefault(key, (accuracy, outcome))
+        self._known = None
+
+    def fail(self, key: str) -> None:
+        """Take in that a trial has no result, and gets none."""
+        self._failed.add(key)
+
+    def wanted(self, *, ahead: bool = False) -> list[Trial]:
+        """All trials that are wanted by now, ended ones too: those of earlier seeds first.
+
+        Args:
+            ahead: also those that a worker may run that would be idle otherwise.
+        """
+        counts = seeds_wanted(
+            self._spec,
+            *self._now(),
+            failed={self._place[key] for key in self._failed},
+            ahead=_MOST_AHEAD if ahead else 0,
+        )
+        wanted = [
+            (number, trial)
+            for trials, count in zip(self._of_cell, counts, strict=True)
+            for number, trial in enumerate(trials[:count])
+        ]
+        return [trial for _, trial in sorted(wanted, key=lambda one: one[0])]
+
+    @property
+    def ended(self) -> Collection[str]:
+        """The keys of trials that have their result."""
+        return self._ended.keys()
+
+    def next_look(self) -> str:
+        """When the undecided comparisons are looked at next, in words."""
+        now, _ = self._now()
+        looks = [len(one.seeds) for one, v in zip(now.pairs, now.verdicts, strict=True) if not v]
+        most = len(self._order)
+        return f"next look after {min(looks) + 1} of at most {most} seeds" if looks else ""
+
+    def verdicts(self) -> list[str]:
+        """What is decided of each comparison, in words; empty for what is not."""
+        return verdicts_in_words(self._spec, self._now()[0])
+
+    def in_vain(self) -> int:
+        """How many trials were run ahead that no decision needed."""
+        return not_needed(self._spec, *self._now())
+
+    def _now(self) -> tuple[Standing, dict[int, pd.DataFrame]]:
+        if self._known is None:
+            rows: list[list[tuple[int, float | None, str]]] = [[] for _ in self._of_cell]
+            for key, result in self._ended.items():
+                cell, seed = self._place[key]
+                rows[cell].append((seed, *result))
+            columns = ["seed", BEST_TEST_ACCURACY, "outcome"]
+            by_cell = {
+                cell: pd.DataFrame(found, columns=columns).set_index("seed")
+                for cell, found in enumerate(rows)
+            }
+            self._known = standing(self._spec, by_cell), by_cell
+        return self._known
+
+
+def refuse_another_family(
+    spec: SweepSpec, before: SweepSpec, recorded: Sequence[RecordedRun]
+) -> None:
+    """Refuse to decide anew, by other rules, what has been looked at.
+
+    Args:
+        spec: what is wanted now.
+        before: what the sweep was last run with; with seeds until decided.
+        recorded: its runs.
+
+    Raises:
+        InputError: something is decided, and ``compare`` or the rule in ``seeds`` has changed.
+    """
+    if _family(spec) == _family(before):
+        return
+    decided = [words for words in SeedBuyer(before, recorded).verdicts() if words]
+    if decided:
+        raise InputError(
+            f"{spec.name}: compare and the rule in seeds are declared before the first trial, and "
+            f"cannot change once something is decided ({decided[0]}): the error rate would hold no "
+            "longer. Leave them as they were, or give the sweep another name: it begins with "
+            "seeds of its own"
+        )
+
+
+def _family(spec: SweepSpec) -> tuple[object, ...]:
+    """What decisions rest on: the pairs compared, and the rule without what merely limits it."""
+    rule = spec.seeds
+    if not isinstance(rule, UntilDecided):
+        return ()
+    limits = {"gpu_hours"} if rule.method == "spending" else {"gpu_hours", "at_most"}
+    cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
+    pairs = {frozenset((cells[one.first], cells[one.second])) for one in spec.comparisons()}
+    return pairs, rule.model_dump(exclude=limits)

@@ -1,0 +1,203 @@
+"""What runs next: in step, ahead only for idle workers, and to the same end whatever happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from specs import spec
+
+from orchestration.errors import InputError
+from orchestration.execution.feed import Budget, SweepFeed
+from orchestration.execution.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.worker import TrialTask
+from orchestration.progress.events import Event
+from orchestration.record.trial_recorder import TrialRecord
+from orchestration.store.open import sweep_storage
+from orchestration.sweep.plan import RecordedRun
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.trial import Trial
+from services.settings import Settings
+
+NORMS = ["none", "bntt", "homeostatic", "tebn"]
+COMPARE = [{"norm": ["none"], "against": ["bntt"]}, {"norm": ["bntt", "homeostatic"]}]
+
+
+def sweep(compare: Any = COMPARE, norms: Sequence[str] = NORMS[:3], **keys: Any) -> SweepSpec:
+    seeds = {"until": "decided", "at_least": 5, "at_most": 12, **keys}
+    grid = [{"architecture": "snn", "norm": list(norms), "width": 8}]
+    return SweepSpec.from_dict(spec(seeds=seeds, compare=compare, grid=grid))
+
+
+def result(trial: Trial) -> tuple[str, float]:
+    """Without a norm nothing is learned; homeostatic is better by three standard deviations."""
+    if trial.config.norm == "none":
+        return "collapsed", 0.1
+    noise = np.random.default_rng([trial.config.seed, len(trial.config.norm)]).standard_normal()
+    return "completed", 0.9 + 0.01 * (noise + 3.0 * (trial.config.norm == "homeostatic"))
+
+
+def recorded(trial: Trial) -> RecordedRun:
+    outcome, accuracy = result(trial)
+    return RecordedRun(
+        f"run-{trial.key}", trial.key, "FINISHED", outcome, 3, 1.0, "1", False, accuracy
+    )
+
+
+class Run:
+    """A feed and what it gave, with as many workers as are to be."""
+
+    def __init__(
+        self,
+        wanted: SweepSpec,
+        folder: Path,
+        before: Sequence[Trial] = (),
+        hours: float | None = None,
+    ) -> None:
+        self.buyer = SeedBuyer(wanted, map(recorded, before))
+        self.events: list[Event] = []
+        self.ended = list(before)
+        self.at_work: list[TrialTask] = []
+        settings = Settings.from_environment({"SNN_SWEEP_HOME": str(folder)})
+        self._storage = sweep_storage(settings, wanted.name)
+        first = [t for t in self.buyer.wanted() if t.key not in self.buyer.ended]
+        tasks = self._tasks(first)
+        self.feed = SweepFeed(tasks, Budget(hours), self.buyer, self._tasks, self.events.append)
+
+    def _tasks(self, trials: Sequence[Trial]) -> list[TrialTask]:
+        return [
+            TrialTask(
+                record=TrialRecord("1", "p", trial.key, trial.label, "1", {}, None),
+                storage=self._storage.folder(trial.key),
+                data=Path(),
+                tracking_uri="",
+                cpu=2.0,
+                gpu=0.0,
+                import_path="",
+                patience=0.0,
+                driver="",
+            )
+            for trial in trials
+        ]
+
+    def fill(self, workers: int) -> None:
+        while len(self.at_work) < workers and (task := self.feed.next(idle=True)):
+            self.at_work.append(task)
+
+    def end(self, place: int) -> Trial:
+        task = self.at_work.pop(place)
+        trial = self.buyer.possible[task.record.trial_key]
+        outcome, accuracy = result(trial)
+        report = {"outcome": outcome, "best_test_accuracy": accuracy}
+        self.feed.take(task, {**report, "epoch": 3, "epoch_seconds": 900.0})
+        self.ended.append(trial)
+        return trial
+
+    def to_the_end(self, workers: int, chance: random.Random, upto: int = 10_000) -> bool:
+        """Whether nothing is left; workers end in any order."""
+        for _ in range(upto):
+            self.fill(workers)
+            if not self.at_work:
+                return True
+            self.end(chance.randrange(len(self.at_work)))
+        return False
+
+    @property
+    def by_norm(self) -> dict[str, int]:
+        norms = [trial.config.norm for trial in self.ended]
+        return {norm: norms.count(norm) for norm in dict.fromkeys(norms)}
+
+
+def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> None:
+    run = Run(sweep(), tmp_path)
+    assert run.to_the_end(1, random.Random(0))
+    verdicts = run.buyer.verdicts()
+    assert verdicts[0].startswith("snn none against bntt: worse after 5 seeds, by -8")
+    assert verdicts[1].startswith("snn bntt against homeostatic: worse after ")
+    looks = int(verdicts[1].split("after ")[1].split()[0])
+    assert 5 < looks < 12
+    assert run.by_norm == {"none": 5, "bntt": looks, "homeostatic": looks}
+    assert run.buyer.in_vain() == 0
+    assert "1 of 2 comparisons decided · next look after 6 of at most 12 seeds" in str(run.events)
+    assert run.feed.summary().startswith("2 of 2 comparisons decided · 0 trials")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_struck_and_resumed_comes_to_the_same_decisions(
+    seed: int, tmp_path: Path
+) -> None:
+    undisturbed = Run(sweep(), tmp_path)
+    undisturbed.to_the_end(1, random.Random(0))
+    chance = random.Random(seed)
+    ended: list[Trial] = []
+    while True:
+        run = Run(sweep(), tmp_path, ended)
+        over = run.to_the_end(chance.randint(1, 5), chance, chance.randint(1, 8))
+        ended = run.ended
+        if over:
+            break
+    assert run.buyer.verdicts() == undisturbed.buyer.verdicts()
+    assert len({trial.key for trial in ended}) == len(ended)
+    assert len(ended) == len(undisturbed.ended) + run.buyer.in_vain()
+
+
+def test_a_worker_without_work_runs_two_seeds_ahead_and_no_more(tmp_path: Path) -> None:
+    run = Run(sweep(), tmp_path)
+    run.to_the_end(1, random.Random(0), upto=15)
+    run.fill(100)
+    seeds = run.buyer._order[5:8]
+    given = [(t.config.norm, t.config.seed) for t in map(_trial_of(run), run.at_work)]
+    assert sorted(given) == sorted((n, s) for n in ("bntt", "homeostatic") for s in seeds)
+
+
+def _trial_of(run: Run) -> Any:
+    return lambda task: run.buyer.possible[task.record.trial_key]
+
+
+def test_nothing_runs_ahead_while_something_waits_for_a_worker(tmp_path: Path) -> None:
+    run = Run(sweep(), tmp_path)
+    run.to_the_end(1, random.Random(0), upto=15)
+    given = [run.feed.next(idle=False) for _ in range(3)]
+    assert [task is None for task in given] == [False, False, True]
+
+
+def test_a_trial_that_has_failed_holds_up_its_own_comparison_alone(tmp_path: Path) -> None:
+    compare = [{"norm": ["bntt", "homeostatic"]}, {"norm": ["homeostatic", "tebn"]}]
+    run = Run(sweep(compare, NORMS[1:], practically_equal=None, at_most=7), tmp_path)
+    run.fill(15)
+    bad = next(t for t in run.at_work if "tebn" in t.record.label)
+    run.at_work.remove(bad)
+    run.feed.fail(bad)
+    assert run.to_the_end(1, random.Random(0))
+    assert run.by_norm == {"bntt": 7, "homeostatic": 7, "tebn": 4}
+
+
+def test_a_used_up_budget_stops_what_runs_and_starts_nothing(tmp_path: Path) -> None:
+    run = Run(sweep(), tmp_path, hours=1.0)  # an epoch of a quarter of an hour on two cores: 0.5
+    run.fill(2)
+    run.end(0)
+    assert not run.feed.is_over
+    run.end(0)
+    assert run.feed.is_over
+    assert run.feed.next(idle=True) is None
+    assert "1 of 1 GPU hours used" in run.feed.summary()
+
+
+def test_a_family_cannot_change_once_something_is_decided(tmp_path: Path) -> None:
+    before = sweep()
+    run = Run(before, tmp_path)
+    run.to_the_end(1, random.Random(0), upto=15)
+    runs = [recorded(trial) for trial in run.ended]
+    refuse_another_family(sweep(at_most=20, gpu_hours=5), before, runs)
+    larger = sweep([*COMPARE, {"norm": ["none", "homeostatic"]}])
+    for other in (larger, sweep(COMPARE[:1]), sweep(alpha=0.1)):
+        refuse_another_family(other, before, [])  # nothing has been looked at
+        with pytest.raises(InputError, match="give the sweep another name"):
+            refuse_another_family(other, before, runs)
+    unfinished = [dataclasses.replace(one, status="KILLED", outcome=None) for one in runs]
+    refuse_another_family(larger, before, unfinished)

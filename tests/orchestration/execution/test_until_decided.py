@@ -1,0 +1,137 @@
+"""Sweeps with seeds until decided, and with a budget, on a real Ray and tracking server."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from commands import SLOW, USERS_FOLDER, Commands, commands_in, epochs_of, wait_until
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+
+from orchestration import Results
+from orchestration.reading.open import open_source
+from orchestration.reading.overview import one_sweep
+from orchestration.record.client import connect
+
+CONTENT: dict[str, Any] = {
+    "dataset": "own_code:blobs",
+    "epochs": 2,
+    "seeds": {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 5},
+    "compare": [{"norm": [SLOW], "against": ["none", "homeostatic"]}],
+    "training": {"batch_size": 16},
+    "grid": [{"architecture": "ann", "norm": [SLOW, "none", "homeostatic"], "width": 2}],
+}
+
+
+@pytest.fixture
+def commands(
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Commands]:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    with commands_in(tmp_path, tracking_uri) as commands:
+        yield commands
+
+
+@pytest.fixture
+def client(tracking_uri: str) -> MlflowClient:
+    return connect(tracking_uri)
+
+
+def decided(name: str, uri: str) -> pd.DataFrame:
+    return Results(name, tracking_uri=uri).decisions()
+
+
+def test_a_sweep_buys_seeds_until_it_is_decided_and_again_nothing(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    spec, path = commands.spec("until", CONTENT)
+    told = commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    table = decided("until", tracking_uri)
+    open_ones = table["verdict"] == "undecided"
+    assert (table.loc[open_ones, "n_pairs"] == 5).all()
+    assert " comparisons decided" in told
+    cells = Results("until", tracking_uri=tracking_uri).best_of_seeds()
+    assert cells["n_seeds"].tolist() == cells["n_expected"].tolist()
+    # Without evidence a comparison goes to the end, where it is decided earlier it stops there.
+    needed = [max(table["n_pairs"]), *table["n_pairs"]]
+    assert all(n >= most for n, most in zip(cells["n_seeds"], needed, strict=True))
+    overview = one_sweep(open_source(tracking_uri), "until")
+    assert (overview.status, overview.progress) == (
+        "completed",
+        f"{cells['n_seeds'].sum()} of {cells['n_seeds'].sum()}",
+    )
+
+    again = commands.run("run", path)
+    assert f"0 trials to run, 0 to resume, {cells['n_seeds'].sum()} finished before" in again
+    pd.testing.assert_frame_equal(decided("until", tracking_uri), table)
+
+    compare = [{"norm": ["none", "homeostatic"]}]
+    _, other = commands.spec("until", {**CONTENT, "compare": compare})
+    if not open_ones.all():
+        assert "give the sweep another name" in commands.run("run", other, code=2)
+
+
+def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    content = {
+        **{key: value for key, value in CONTENT.items() if key != "compare"},
+        "seeds": [1, 2],
+        "gpu_hours": 1e-9,
+    }
+    spec, path = commands.spec("budget", content)
+    told = commands.run("run", path)
+    assert "gpu_hours are used up: 6 trials are missing (ann " in told
+    assert audit(client, spec).running == []
+    assert one_sweep(open_source(tracking_uri), "budget").status == "stopped"
+    runs = client.search_runs(
+        [client.get_experiment_by_name("budget").experiment_id],  # type: ignore[union-attr]
+        "tags.`snn_sweep.role` = 'trial'",
+    )
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert all("with more of them" in run.data.tags["snn_sweep.reason"] for run in runs)
+    epochs = [len(client.get_metric_history(r.info.run_id, "test_accuracy")) for r in runs]
+    assert set(epochs) == {1}, "stopped elsewhere than at the end of an epoch"
+
+    assert "6 trials are missing" in commands.run("run", path), "there is nothing left of it"
+    _, path = commands.spec("budget", {**content, "gpu_hours": 100.0})
+    commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_a_random_moment_it_takes_the_same_decisions(
+    seed: int, commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    """Seeds follow from the name, so the undisturbed sweep is run in another home."""
+    name = f"killed-{seed}"
+    spec, path = commands.spec(name, {**CONTENT, "epochs": 4})
+    process = commands.start("run", path)
+    wait_until(lambda: epochs_of(client, name) > 0)
+    time.sleep(random.Random(seed).uniform(0, 8))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    struck = decided(name, tracking_uri)
+
+    undisturbed = commands_in(commands.folder, f"sqlite:///{commands.folder}/other.db")
+    with undisturbed as others:
+        others.environment["SNN_SWEEP_HOME"] = os.fspath(commands.folder / "another home")
+        del others.environment["MLFLOW_TRACKING_URI"]
+        others.run("run", path)
+        others.run("report", name, "--output", os.fspath(commands.folder / "report"))
+        others.run("down")
+    rows = pd.read_csv(commands.folder / "report" / "decisions.csv")
+    names = ["against", "verdict", "n_pairs", "decided_at"]
+    pd.testing.assert_frame_equal(struck[names], rows[names], check_dtype=False)
