@@ -1,11 +1,16 @@
-"""What the documentation names is there: links, files, folders, headings."""
+"""What the documentation names is there: links, files, folders, headings; what it shows runs."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.run import TrainingRun
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("*/*.md")])
@@ -21,7 +26,8 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
         if link.startswith(("http://", "https://")):
             continue
         path, _, anchor = link.partition("#")
@@ -36,3 +42,27 @@ def test_paths_are_there(page: Path) -> None:
     named = re.findall(path, page.read_text(encoding="utf-8"))
     roots = (ROOT, ROOT / "tests")  # a table of tests leaves the folder of all of them out
     assert [one for one in named if not any(list(root.glob(f"{one}*")) for root in roots)] == []
+
+
+@pytest.mark.parametrize("norm", ["none", "tebn", "groupnorm"])
+def test_the_network_of_your_own_trains(
+    norm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module = f"my_networks_{norm}"  # a name of its own, as modules stay imported
+    (tmp_path / f"{module}.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    digits = load_dataset("digits", tmp_path, image_size=8)
+    first = {part: getattr(digits, part)[:256] for part in vars(digits) if part.startswith("t")}
+    config = RunConfig(
+        architecture=f"{module}:MyNet", norm=norm, dataset="digits", seed=1, epochs=1,
+        num_steps=3, width=4, image_size=8, batch_size=32,
+    )  # fmt: skip
+    run = TrainingRun(config, dataclasses.replace(digits, **first))
+    before = {name: weight.detach().clone() for name, weight in run.model.named_parameters()}
+    result = run.run_epoch()
+    assert result.is_finite
+    assert result.spike_rates.keys() == {"first", "second"}
+    assert result.spike_rates["first"] > 0
+    assert [n for n, weight in run.model.named_parameters() if weight.equal(before[n])] == []

@@ -11,7 +11,7 @@ from spikingjelly.activation_based import neuron as spikingjelly
 from spikingjelly.activation_based import surrogate as spikingjelly_surrogate
 from torch import Tensor
 
-from snn_norm import LIF
+from snn_norm import LIF, neurons
 from snn_norm.neurons.layers import IF, PLIF, State
 from snn_norm.neurons.make import make_neuron
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
@@ -169,3 +169,10 @@ def test_names_and_values_that_are_wrong_are_refused() -> None:
     with pytest.raises(ValueError, match=r"beta of plif must be between 0 and 1, got 1\.0"):
         make_neuron("plif", beta=1.0)
     assert isinstance(make_neuron("if", beta=0.5), IF)
+
+
+def test_public_names() -> None:
+    assert neurons.__all__ == sorted(neurons.__all__)
+    layers = {reference.split(":")[1] for reference in NEURONS.values()}
+    assert set(neurons.__all__) == layers | {"LeakyReadout", "make_neuron"}
+    assert all(getattr(neurons, name).__doc__ for name in neurons.__all__)
