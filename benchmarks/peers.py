@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm import SNNCNN
+from snn_norm.networks.layers import Outputs
+from snn_norm.networks.table import Layer, Trunk, make_trunk
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.training.allocator import keep_freed_memory
 from snn_norm.training.cuda_graph import CudaGraph
 
-__all__ = ["CAPTURED", "CONTENDERS", "Setting"]
+__all__ = ["CAPTURED", "CONTENDERS", "OF_SPIKINGJELLY", "Setting"]
 
 
 class Setting(NamedTuple):
@@ -31,6 +31,11 @@ class Setting(NamedTuple):
     image_size: int
     threads: int
     clock: str
+    trunk: str = "reference"
+
+    def layers(self) -> Trunk:
+        """The trunk that every contender builds."""
+        return make_trunk(self.trunk, self.width)
 
 
 def _network(setting: Setting, **keys: Any) -> SNNCNN:
@@ -39,6 +44,7 @@ def _network(setting: Setting, **keys: Any) -> SNNCNN:
         num_steps=setting.num_steps,
         image_size=setting.image_size,
         width=setting.width,
+        trunk=setting.trunk,
         **keys,
     ).to(setting.device)
 
@@ -76,55 +82,88 @@ def _snntorch(setting: Setting) -> nn.Module:
     return _network(setting, neuron="snntorch")
 
 
+OF_SPIKINGJELLY = ("bntt", "tdbn", "tebn", "mpbn")
+"""The norms that it has a layer, or a neuron, for."""
+
+
 class _SpikingJelly(nn.Module):
-    """SpikingJelly's multi-step mode with its own batch norm through time, in float32."""
+    """SpikingJelly's multi-step mode with its own norms, in float32; of those it lacks, BNTT."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__()
-        from spikingjelly.activation_based import functional, layer, neuron, surrogate
+        from spikingjelly.activation_based import functional, layer
 
         self._functional = functional
         self.num_steps = setting.num_steps
-        backend = "triton" if setting.device.startswith("cuda") else "torch"
-
-        def fire() -> nn.Module:
-            node = neuron.LIFNode(
-                tau=10.0, decay_input=False, v_threshold=1.0, v_reset=None, detach_reset=True,
-                surrogate_function=surrogate.ATan(), step_mode="m",
+        self.trunk = setting.layers()
+        self.convolutions, self.norms, self.neurons = (nn.ModuleDict() for _ in range(3))
+        inputs, sizes = _inputs(self.trunk, setting)
+        for each in self.trunk.layers:
+            self.convolutions[each.name] = layer.Conv2d(
+                inputs[each.name][0], each.channels, each.kernel, each.stride, each.kernel // 2,
+                bias=setting.norm == "none", step_mode="m",
             )  # fmt: skip
-            node.backend = backend
-            return node
-
-        layers: list[nn.Module] = []
-        width, channels = setting.width, 3
-        for index, out in enumerate((width, width, 2 * width, 2 * width, 4 * width, 4 * width)):
-            layers.append(
-                layer.Conv2d(
-                    channels, out, 3, padding=1, bias=setting.norm == "none", step_mode="m"
-                )
-            )
-            if setting.norm != "none":
-                layers.append(
-                    layer.BatchNormThroughTime2d(setting.num_steps, out, eps=1e-4, step_mode="m")
-                )
-            layers.append(fire())
-            if index % 2:
-                layers.append(layer.AvgPool2d(2, step_mode="m"))
-            channels = out
-        features = channels * (setting.image_size // 8) ** 2
-        layers += [
-            layer.Flatten(step_mode="m"),
-            layer.Linear(features, 256, step_mode="m"),
-            fire(),
-            layer.Linear(256, 10, step_mode="m"),
-        ]
-        self.layers = nn.Sequential(*layers).to(setting.device)
+            self.norms[each.name] = _spikingjelly_norm(setting, each)
+            if each.fires:
+                self.neurons[each.name] = _spikingjelly_neuron(setting, each.channels)
+        self.pool = layer.AvgPool2d(2, step_mode="m")
+        last = self.trunk.layers[-1]
+        features = last.channels * (1 if self.trunk.average else sizes[last.name] ** 2)
+        hidden = self.trunk.hidden
+        assert hidden is not None
+        self.classifier = nn.Sequential(
+            layer.Linear(features, hidden, step_mode="m"),
+            _spikingjelly_neuron(setting, None),
+            layer.Linear(hidden, 10, step_mode="m"),
+        )
+        self.to(setting.device)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         self._functional.reset_net(self)
         x_TNCHW = x_NCHW.unsqueeze(0).repeat(self.num_steps, 1, 1, 1, 1)
-        logits_NK: Tensor = self.layers(x_TNCHW).mean(0)
+        outputs = Outputs(self.trunk)
+        for each in self.trunk.layers:
+            y = x_TNCHW if each.source is None else outputs.take((each.source, "spikes"))
+            y = self.norms[each.name](self.convolutions[each.name](y))
+            y = outputs.added(each, "currents", y)
+            outputs.put(each, "currents", y)
+            if each.fires:
+                y = outputs.added(each, "spikes", self.neurons[each.name](y))
+                y = self.pool(y) if each.pool else y
+                outputs.put(each, "spikes", y)
+        features_TNF = y.mean((-2, -1)) if self.trunk.average else y.flatten(2)
+        logits_NK: Tensor = self.classifier(features_TNF).mean(0)
         return logits_NK
+
+
+def _spikingjelly_norm(setting: Setting, each: Layer) -> nn.Module:
+    from spikingjelly.activation_based import layer
+
+    steps, channels = setting.num_steps, each.channels
+    match setting.norm:
+        case "none" | "mpbn":
+            return nn.Identity()
+        case "tdbn":
+            alpha = 2**-0.5 if each.is_summand else 1.0
+            return layer.ThresholdDependentBatchNorm2d(alpha, 1.0, channels)
+        case "tebn":
+            return layer.TemporalEffectiveBatchNorm2d(steps, channels)
+        case _:
+            return layer.BatchNormThroughTime2d(steps, channels, eps=1e-4, step_mode="m")
+
+
+def _spikingjelly_neuron(setting: Setting, channels: int | None) -> nn.Module:
+    from spikingjelly.activation_based import neuron, surrogate
+
+    keys: dict[str, Any] = {
+        "tau": 10.0, "decay_input": False, "v_threshold": 1.0, "v_reset": None,
+        "detach_reset": True, "surrogate_function": surrogate.ATan(), "step_mode": "m",
+    }  # fmt: skip
+    if setting.norm == "mpbn" and channels is not None:
+        return neuron.MPBNLIFNode(out_channels=channels, **keys)
+    node = neuron.LIFNode(**keys)
+    node.backend = "triton" if setting.device.startswith("cuda") else "torch"
+    return node
 
 
 def _spikingjelly(setting: Setting) -> nn.Module:
@@ -149,27 +188,43 @@ class _Convolutions(nn.Module):
         keep_freed_memory()
         self.setting = setting
         dtype = torch.bfloat16 if setting.precision == "bf16" else torch.float32
-        width = setting.width
-        widths = (3, width, width, 2 * width, 2 * width, 4 * width, 4 * width)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1, bias=False)
-            for before, after in itertools.pairwise(widths)
-        ).to(setting.device, dtype, memory_format=torch.channels_last)
+        trunk = setting.layers()
+        self.inputs, _ = _inputs(trunk, setting)
+        self.convolutions = nn.ModuleDict(
+            {
+                each.name: nn.Conv2d(
+                    self.inputs[each.name][0], each.channels, each.kernel, each.stride,
+                    each.kernel // 2, bias=False,
+                )
+                for each in trunk.layers
+            }
+        ).to(setting.device, dtype, memory_format=torch.channels_last)  # fmt: skip
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        size = self.setting.image_size
-        for index, convolution in enumerate(self.convolutions):
+        for index, (name, convolution) in enumerate(self.convolutions.items()):
             weight = convolution.weight
             if index == 0:
                 x = x_NCHW.to(weight.dtype)
             else:
-                images = len(x_NCHW) * self.setting.num_steps
-                shape = (images, weight.shape[1], size >> index // 2, size >> index // 2)
+                channels, size = self.inputs[name]
+                shape = (len(x_NCHW) * self.setting.num_steps, channels, size, size)
                 x = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
                 x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
-            y = F.conv2d(x, weight, padding=1)
+            y = convolution(x)
             y.backward(y.detach())
         return torch.zeros(len(x_NCHW), 10, device=weight.device, requires_grad=True)
+
+
+def _inputs(trunk: Trunk, setting: Setting) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+    """Channels and size of what each layer takes, and the size of what it puts out."""
+    inputs: dict[str, tuple[int, int]] = {}
+    channels: dict[str | None, int] = {None: 3}
+    sizes: dict[Any, int] = {None: setting.image_size}
+    for each in trunk.layers:
+        inputs[each.name] = channels[each.source], sizes[each.source]
+        channels[each.name] = each.channels
+        sizes[each.name] = -(-sizes[each.source] // each.stride) // (2 if each.pool else 1)
+    return inputs, sizes
 
 
 CAPTURED = "snn_norm, captured"

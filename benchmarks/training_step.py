@@ -28,7 +28,7 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -89,46 +89,55 @@ def main() -> None:
         names = [name for name in names if name != CAPTURED]
     profiled = arguments.pop("profile")
     setting = Setting(**arguments)
-    print(f"{_machine()}; {setting}\n")
+    print(f"{machine()}; {setting}\n")
     if profiled:
         print(_profile(names[0], setting))
     elif over_time is None:
-        _print_contenders(measure(names, setting, repeats))
+        _print_contenders(measure({name: (name, setting) for name in names}, repeats))
     else:
         _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats, results)
 
 
-def measure(names: list[str], setting: Setting, repeats: int) -> dict[str, tuple[float, int]]:
-    """Seconds (median) and peak bytes of a step, by contender."""
-    with _workers(names, setting) as workers:
-        peaks = {name: ask(None) for name, ask in workers.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in names}
+def measure(
+    contenders: Mapping[str, tuple[str, Setting]], repeats: int
+) -> dict[str, tuple[float, int]]:
+    """Seconds (median) and peak bytes of a step.
+
+    Args:
+        contenders: a name in ``CONTENDERS`` and its setting, by label; they take turns.
+        repeats: steps that are timed.
+    """
+    with _workers(contenders) as workers:
+        peaks = {label: ask() for label, ask in workers.items()}
+        seconds: dict[str, list[float]] = {label: [] for label in workers}
         for _ in range(repeats):
-            for name, ask in workers.items():
-                seconds[name].append(ask(None))
-    return {name: (statistics.median(seconds[name]), int(peaks[name])) for name in names}
+            for label, ask in workers.items():
+                seconds[label].append(ask())
+    return {label: (statistics.median(seconds[label]), int(peaks[label])) for label in workers}
 
 
 @contextmanager
-def _workers(names: list[str], setting: Setting) -> Iterator[dict[str, Callable[[None], float]]]:
+def _workers(
+    contenders: Mapping[str, tuple[str, Setting]],
+) -> Iterator[dict[str, Callable[[], float]]]:
     """A process for each contender that takes a step when asked; the first answer is its memory."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
-    for name in names:
-        pipes[name], theirs = context.Pipe()
+    for label, (name, setting) in contenders.items():
+        pipes[label], theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, name, setting), daemon=True)
         process.start()
         theirs.close()
         processes.append(process)
-        pipes[name].recv()  # one at a time: ready, before the next one warms up
+        pipes[label].recv()  # one at a time: ready, before the next one warms up
 
-    def ask(name: str) -> float:
-        pipes[name].send("step")
-        answer: float = pipes[name].recv()
+    def ask(label: str) -> float:
+        pipes[label].send("step")
+        answer: float = pipes[label].recv()
         return answer
 
     try:
-        yield {name: lambda _, name=name: ask(name) for name in names}
+        yield {label: partial(ask, label) for label in pipes}
     finally:
         for pipe in pipes.values():
             pipe.close()
@@ -229,7 +238,8 @@ def _print_over_time(
     for num_steps in tqdm(steps, unit="T", file=sys.stderr):
         at = setting._replace(num_steps=num_steps)
         missing = [name for name in names if (name, at) not in found]
-        for name, measured in (measure(missing, at, repeats) if missing else {}).items():
+        contenders = {name: (name, at) for name in missing}
+        for name, measured in (measure(contenders, repeats) if missing else {}).items():
             found[name, at] = measured
             if path is not None:
                 with path.open("a") as file:
@@ -269,7 +279,8 @@ def _profile(name: str, setting: Setting) -> str:
     return table
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Processor or GPU, and the version of torch."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
