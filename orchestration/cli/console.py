@@ -39,7 +39,7 @@ def print_results(name: str) -> None:
     click.echo("Test accuracy, best of seeds (%)")
     click.echo(render(best, "table", width))
     if snapshot.has_decisions:
-        click.echo("What was to be decided: the first is …, by the mean over pairs of seeds")
+        click.echo("Declared comparisons: what the first cell is, by pairs of seeds")
         click.echo(render(snapshot.decisions(), "table", width))
     if (table := headline(best)).rows:
         click.echo("The headline, and the dependency gap: standard norm minus none")

@@ -111,6 +111,7 @@ class _Queue(Searcher):
         self.waiting: set[str] = set()
         """Those without a worker."""
         self.is_exhausted = False
+        self._most_at_work = 0
         self._feed = feed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,11 +127,19 @@ class _Queue(Searcher):
         self.is_exhausted = not self.tasks
         return Searcher.FINISHED if self.is_exhausted else None
 
+    def start(self, trial_id: str) -> None:
+        self.waiting.discard(trial_id)
+        self._most_at_work = max(self._most_at_work, len(self.tasks) - len(self.waiting))
+
     def _has_room(self) -> bool:
         """Whether one more like those at work would find a place."""
-        free = ray.available_resources()
-        one = next(iter(self.tasks.values()), None)
-        return one is not None and free.get("CPU", 0) >= one.cpu and free.get("GPU", 0) >= one.gpu
+        if not self.tasks:
+            return False
+        # Tune keeps a worker for the next trial, and so its resources: to Ray they are not free.
+        if len(self.tasks) - len(self.waiting) < self._most_at_work:
+            return True
+        free, one = ray.available_resources(), next(iter(self.tasks.values()))
+        return bool(free.get("CPU", 0) >= one.cpu and free.get("GPU", 0) >= one.gpu)
 
     def take(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Tell the feed of a trial's result; gives whether the trial is to stop there."""
@@ -168,7 +177,7 @@ class _Events(Callback):
         return {}
 
     def on_trial_start(self, trial: Any, **_: Any) -> None:
-        self._queue.waiting.discard(trial.trial_id)
+        self._queue.start(trial.trial_id)
         self._watch(Started(_label(trial)))
 
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:

@@ -58,14 +58,12 @@ def seeds_wanted(
 
 
 def not_needed(spec: SweepSpec, now: Standing, by_cell: Mapping[int, pd.DataFrame]) -> int:
-    """How many ended trials no decision rests on, and no cell had to have: run ahead in vain."""
+    """How many ended trials no decision uses, present or still to come: run ahead in vain."""
     rule, order = spec.seeds, spec.seed_order()
     assert isinstance(rule, UntilDecided)
     needed = dict.fromkeys(by_cell, rule.at_least)
-    for comparison, pairs, verdict, look in zip(
-        now.comparisons, now.pairs, now.verdicts, now.looks, strict=True
-    ):
-        n = len(pairs.seeds) if verdict == UNDECIDED else int(look)
+    for comparison, verdict, look in zip(now.comparisons, now.verdicts, now.looks, strict=True):
+        n = len(order) if verdict == UNDECIDED else int(look)
         for cell in (comparison.first, comparison.second):
             needed[cell] = max(needed[cell], n)
     return sum(seed in order[needed[cell] :] for cell in by_cell for seed in by_cell[cell].index)

@@ -15,6 +15,7 @@ from specs import spec
 from orchestration.errors import InputError
 from orchestration.execution.feed import Budget, SweepFeed
 from orchestration.execution.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.tune import _Queue
 from orchestration.execution.worker import TrialTask
 from orchestration.progress.events import Event
 from orchestration.record.trial_recorder import TrialRecord
@@ -157,6 +158,25 @@ def test_a_worker_without_work_runs_two_seeds_ahead_and_no_more(tmp_path: Path) 
 
 def _trial_of(run: Run) -> Any:
     return lambda task: run.buyer.possible[task.record.trial_key]
+
+
+def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its resources are not free, as Ray has it."""
+    monkeypatch.setattr("ray.available_resources", dict)
+    run = Run(sweep(), tmp_path)
+    run.to_the_end(1, random.Random(0), upto=15)
+    queue = _Queue(run.feed)
+    for name in ("a", "b"):
+        assert isinstance(queue.suggest(name), dict)
+    assert queue.suggest("c") is None, "two wait for a worker"
+    for name in ("a", "b"):
+        queue.start(name)
+    assert queue.suggest("c") is None, "both workers are busy"
+    queue.end("a")
+    assert isinstance(queue.suggest("c"), dict)
+    assert queue.suggest("d") is None, "one is as many as are idle"
 
 
 def test_nothing_runs_ahead_while_something_waits_for_a_worker(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from orchestration import SweepSpec
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import FileLog, Replay, StreamLog, read_event
 from orchestration.progress.events import (
+    Added,
     EpochDone,
     Failed,
     Kept,
@@ -23,6 +24,7 @@ from orchestration.progress.events import (
     both,
 )
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.trial import Trial
 
 SPEC = SweepSpec.from_dict(
     {
@@ -60,6 +62,9 @@ def happen(watch: Watch, plan: Plan) -> None:
     watch(EpochDone(label, report))
     watch(Retried(label, "a worker died"))
     watch(Failed(label, "é"))
+    further = Trial(NONE_2.config.model_copy(update={"seed": 3}), "0" * 16, "ann none seed 3")
+    watch(Added(make_plan([further], [], version="1")))
+    watch(EpochDone(further.label, {**report, "epoch": 4, "outcome": "completed"}))
     watch(Kept())
 
 
@@ -73,7 +78,7 @@ def shown(happening: Any) -> str:
 def test_another_watch_is_told_the_same(plan: Plan) -> None:
     written = io.StringIO()
     happen(StreamLog(written), plan)
-    assert len(written.getvalue().splitlines()) == 7
+    assert len(written.getvalue().splitlines()) == 9
 
     def replayed(watch: LineWatch) -> None:
         replay = Replay()
@@ -82,6 +87,8 @@ def test_another_watch_is_told_the_same(plan: Plan) -> None:
 
     assert shown(replayed) == shown(lambda watch: happen(watch, plan))
     assert "1 finished before" in shown(replayed)
+    assert "wanted besides: ann none seed 3" in shown(replayed)
+    assert "2 of 5 done" in shown(replayed)
 
 
 def test_lines_of_the_version_before_are_understood() -> None:
@@ -126,7 +133,7 @@ def test_a_file_is_made_with_the_first_event_and_added_to(tmp_path: Path, plan: 
     for _ in range(2):
         log = FileLog(path)
         happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
-    assert len(path.read_text().splitlines()) == 14
+    assert len(path.read_text().splitlines()) == 18
 
 
 def test_a_full_disk_leaves_gaps_in_the_log_and_the_sweep_goes_on(plan: Plan) -> None:
