@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import stamina
 from homes import settings_in
 from mlflow import MlflowClient
 from web import web_server
@@ -204,14 +205,15 @@ def test_any_answer_below_500_is_a_server(tmp_path: Path, status: int) -> None:
 def test_a_gateway_without_a_server_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(tracking.time, "sleep", waits.append)
-    with web_server(503) as port:
+    asked: list[str] = []
+    ask = tracking._problem_with
+    monkeypatch.setattr(tracking, "_problem_with", lambda uri: asked.append(uri) or ask(uri))
+    with web_server(503) as port, stamina.set_testing(True, attempts=3):
         uri = f"http://127.0.0.1:{port}"
         settings = settings_in(tmp_path / "home", MLFLOW_TRACKING_URI=uri)
         with pytest.raises(ServiceError, match="503"):
             reading_uri(settings)
-    assert waits == [0, 1, 2]
+    assert asked == [uri] * 3
 
 
 def test_an_unreachable_database_creates_nothing(settings: Settings) -> None:
