@@ -7,8 +7,8 @@ BIN := .venv/bin
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
 
-# Tests of a file stay in one process, for what they share; many wait, so four on two cores.
-PYTEST := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests of a file stay in one process, for what they share; many wait, so three on two cores.
+PYTEST := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: .venv/test lint  ## lint, types, and the tests of what decides without a server: a minute
 	$(BIN)/pytest --quiet tests/orchestration/sweep tests/orchestration/progress
@@ -43,7 +43,7 @@ cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing snn-norm[$*] into .venv: this takes a minute or two"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
 
 clean:

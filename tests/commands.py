@@ -82,12 +82,12 @@ def commands_in(
 
 def finish(process: subprocess.Popen[str], code: int) -> str:
     """What it wrote to standard error, once it has ended with this exit code."""
-    out, err = process.communicate(timeout=200)
+    out, err = process.communicate(timeout=500)
     assert process.returncode == code, f"{out}\n{err}"
     return err
 
 
-def wait_until(condition: Callable[[], bool], timeout: float = 150) -> None:
+def wait_until(condition: Callable[[], bool], timeout: float = 300) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
