@@ -14,7 +14,7 @@ from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
 from snn_norm.norms.table import NORMS
-from snn_norm.references import not_among
+from snn_norm.wording import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
 

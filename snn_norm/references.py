@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import importlib
 import inspect
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -67,14 +65,6 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
         raise ValueError(
             f"{reference!r} must take ({', '.join(wanted)}): {error}; its signature is {signature}"
         ) from error
-
-
-def not_among(known: Iterable[str], got: object) -> str:
-    """What to say of a name that is not a known one: those, and the nearest of them."""
-    names = list(known)
-    near = difflib.get_close_matches(str(got)[:80].lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"must be one of {', '.join(names)}, got {got!r}{hint}"
 
 
 def source_digest(reference: str) -> str:

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-__all__ = ["described", "did_you_mean", "in_words"]
+__all__ = ["described", "did_you_mean", "in_words", "not_among"]
 
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the nearest one that is, if any."""
     near = difflib.get_close_matches(str(got)[:80].lower(), list(valid), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def not_among(known: Iterable[str], got: object) -> str:
+    """What to say of a name that is not a known one: those, and the nearest of them."""
+    names = list(known)
+    return f"must be one of {', '.join(names)}, got {got!r}{did_you_mean(got, names)}"
 
 
 def described(value: object) -> str:

@@ -161,7 +161,7 @@ class _Queue(Searcher):
         pass
 
     def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError
+        raise NotImplementedError("a sweep is planned anew from its record, never restored by Tune")
 
 
 class _Events(Callback):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 
-from orchestration.errors import InputError
 from orchestration.record.archive import SweepArchive
-from orchestration.record.client import runs_of_role
+from orchestration.record.client import runs_of_role, sweep_names
 from orchestration.record.finished_trial import read_finished
 from orchestration.record.names import OUTCOME_TAG, STATUS_TAG, TRIAL_KEY_TAG, spec_from_tags
 from orchestration.record.sweep_recorder import SweepRecorder
+from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.store.base import Storage
 from orchestration.store.lease import sweep_lease
 
@@ -28,7 +28,7 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
     ids = [] if experiment is None else [experiment.experiment_id]
     parents = list(runs_of_role(client, ids, "sweep"))
     if not parents:
-        raise InputError(f"there is no sweep {name!r}: `snn-sweep list` shows those that are")
+        raise unknown_sweep(name, sweep_names(client))
     runs = [
         run
         for run in runs_of_role(client, ids, "trial")
@@ -71,12 +71,12 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
         LeaseTakenError: somebody runs the sweep.
     """
     with sweep_lease(storage, archive.name):
-        books = SweepRecorder(client, archive.name, storage)
-        known = {run.trial_key for run in books.recorded() if run.finished}
-        is_new = books.open_for_import(archive.spec)
+        recorder = SweepRecorder(client, archive.name, storage)
+        known = {run.trial_key for run in recorder.recorded() if run.finished}
+        is_new = recorder.open_for_import(archive.spec)
         new = [trial for trial in archive.trials if trial.key not in known]
         for trial in new:
-            books.add_finished(trial)
+            recorder.add_finished(trial)
         if is_new:
-            books.close(archive.status)
+            recorder.close(archive.status)
     return Imported(len(new), len(archive.trials) - len(new))

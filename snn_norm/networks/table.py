@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from snn_norm.references import not_among
+from snn_norm.wording import not_among
 
 __all__ = [
     "INITS",

@@ -149,5 +149,5 @@ def test_another_file_is_refused(content: bytes, message: str, tmp_path: Path) -
 def test_no_file_and_no_sweep(tmp_path: Path, sqlite_database: Callable[[], str]) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         read_archive(tmp_path / "none.jsonl")
-    with pytest.raises(InputError, match="there is no sweep 'digits'"):
+    with pytest.raises(InputError, match="no sweep is named 'digits'"):
         export_sweep(connect(sqlite_database()), "digits")
