@@ -1,38 +1,34 @@
-"""Runs a sweep: plan, Ray Tune, books closed. One live driver a sweep."""
+"""Runs a sweep: plan, Ray Tune, runs closed. One live driver a sweep."""
 
 from __future__ import annotations
 
 import dataclasses
 import signal
 import threading
-import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 from rich.console import Console
 
 from orchestration.errors import SweepError
-from orchestration.execution.feed import Budget, SweepFeed, resources_of
-from orchestration.execution.gpu_share import share_gpus
+from orchestration.execution.feed import SweepFeed
 from orchestration.execution.planning import plan_with
 from orchestration.execution.preflight import check_data, check_resources
 from orchestration.execution.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker import TrialTask
 from orchestration.progress.display import make_watch
 from orchestration.progress.events import Added, Note, Planned, Watch
-from orchestration.reading.open import open_source
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.record.trial_recorder import TrialRecord
 from orchestration.report.write import log_report
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
@@ -41,9 +37,6 @@ from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
 
 __all__ = ["SweepOutcome", "run_sweep"]
-
-_PATIENCE = 15 * 60.0
-"""Seconds that the end of a trial waits for a tracking server that is away."""
 
 _STOPPED = "the sweep was stopped; running its spec again goes on with this run"
 _USED_UP = "gpu_hours are used up; with more of them, running the spec goes on with this run"
@@ -112,36 +105,36 @@ class _Driver:
         check_resources(spec, settings)
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
-            books = SweepRecorder(connect(uri), spec.name, self._storage)
-            if (before := books.spec()) and isinstance(before.seeds, UntilDecided):
-                refuse_another_family(spec, before, books.recorded())
-            plan = plan_with(books, spec, fresh=fresh)
+            recorder = SweepRecorder(connect(uri), spec.name, self._storage)
+            if (before := recorder.spec()) and isinstance(before.seeds, UntilDecided):
+                refuse_another_family(spec, before, recorder.recorded())
+            plan = plan_with(recorder, spec, fresh=fresh)
             self._announce(plan)
-            books.open(spec)
+            recorder.open(spec)
             failures: dict[str, str] = {}
             unfinished: list[str] = []
             status = "stopped"
             try:
                 for closing in plan.close:
-                    books.close_trial(closing.run, "KILLED", closing.reason)
+                    recorder.close_trial(closing.run, "KILLED", closing.reason)
                 for replaced in plan.replace:
-                    books.replace_trial(replaced)
+                    recorder.replace_trial(replaced)
                 for matched in plan.copy:
-                    books.copy_trial(matched)
-                failures, all_ended, used_up = self._train(plan, books, uri, lease)
+                    recorder.copy_trial(matched)
+                failures, all_ended, used_up = self._train(plan, recorder, uri, lease)
                 if used_up:
-                    unfinished = self._unfinished(books, failures)
+                    unfinished = self._unfinished(recorder, failures)
                 if all_ended and not unfinished:
                     status = "failed" if failures else "completed"
             finally:
                 if not lease.lost:
-                    books.close(status)
+                    recorder.close(status)
             if lease.lost:
                 raise SweepError(
                     f"another process has taken over sweep {spec.name!r}, as this one had given "
                     f"no sign of life. Follow it with: snn-sweep status {spec.name}"
                 )
-            self._log_report(books, uri)
+            self._log_report(recorder, uri)
             if status == "completed":
                 self._remove_work_in_progress()
         interrupted = status == "stopped" and not unfinished
@@ -153,14 +146,14 @@ class _Driver:
         uri = reading_uri(self._settings)
         if uri is None:
             return None
-        books = SweepRecorder(connect(uri), self._spec.name, self._storage)
-        plan = plan_with(books, self._spec)
+        recorder = SweepRecorder(connect(uri), self._spec.name, self._storage)
+        plan = plan_with(recorder, self._spec)
         if (
             plan.run
             or plan.resume
             or plan.copy
             or plan.close
-            or not books.are_closed_for(self._spec)
+            or not recorder.are_closed_for(self._spec)
         ):
             return None
         self._announce(plan)
@@ -172,28 +165,29 @@ class _Driver:
             self._watch(Note(f"warning: {warning}"))
 
     def _train(
-        self, plan: Plan, books: SweepRecorder, uri: str, lease: Held
+        self, plan: Plan, recorder: SweepRecorder, uri: str, lease: Held
     ) -> tuple[dict[str, str], bool, bool]:
         """Why trials failed, by key; whether none is left to run; whether the budget is used up."""
         spec, until_decided = self._spec, isinstance(self._spec.seeds, UntilDecided)
         if not plan.run and not plan.resume and not (plan.copy and until_decided):
             return {}, True, False
-        recorded = books.recorded()
+        recorded = recorder.recorded()
         buyer = SeedBuyer(spec, recorded) if until_decided else None
         self._forget_other_runs(plan, recorded, buyer)
         failures: dict[str, str] = {}
         all_ended = used_up = False
         try:
             with local_ray(self._settings), _sigterm_as_ctrl_c():
-                make_tasks = self._task_maker(plan, books, uri, buyer)
-                budget = self._budget(recorded, uri, make_tasks)
+                tasks = TaskMaker(spec, self._settings, recorder, uri)
+                tasks.share_gpus(plan, self._watch)
+                budget = tasks.budget(recorded)
 
                 def more(trials: Sequence[Trial]) -> list[TrialTask]:
                     further = make_plan(trials, recorded, version=version("snn-norm"))
                     self._watch(Added(further))
-                    return make_tasks(further)
+                    return self._make(tasks, further)
 
-                feed = SweepFeed(make_tasks(plan), budget, buyer, more, self._watch)
+                feed = SweepFeed(self._make(tasks, plan), budget, buyer, more, self._watch)
                 failures, all_ended = run_tasks(feed, spec.retries, self._watch)
                 used_up = feed.is_over
                 if told := feed.summary():
@@ -203,87 +197,30 @@ class _Driver:
         finally:
             reason = _USED_UP if used_up else _STOPPED
             # Ray has gone, and with it every worker that might still have written.
-            for run in [] if lease.lost else books.recorded():
+            for run in [] if lease.lost else recorder.recorded():
                 if run.status == "RUNNING" and run.trial_key in failures:
-                    books.close_trial(run, "FAILED", failures[run.trial_key])
+                    recorder.close_trial(run, "FAILED", failures[run.trial_key])
                 elif run.status == "RUNNING":
-                    books.close_trial(run, "KILLED", reason)
+                    recorder.close_trial(run, "KILLED", reason)
         return failures, all_ended, used_up
 
-    def _task_maker(
-        self, plan: Plan, books: SweepRecorder, uri: str, buyer: SeedBuyer | None
-    ) -> Callable[[Plan], list[TrialTask]]:
-        """Makes tasks of a plan's trials, those that take the longest first. Ray must be there."""
-        assert books.experiment_id is not None
-        assert books.parent_run_id is not None
-        resources, driver = self._spec.resources, uuid.uuid4().hex
-        identity = books.experiment_id, books.parent_run_id
+    def _make(self, tasks: TaskMaker, plan: Plan) -> list[TrialTask]:
+        wanted = (*plan.run, *(one.trial for one in plan.resume))
+        self._labels |= {trial.key: trial.label for trial in wanted}
+        return tasks.of(plan)
 
-        def unshared(one: Plan) -> list[TrialTask]:
-            wanted: list[tuple[Trial, RecordedRun | None]] = [
-                *((trial, None) for trial in one.run),
-                *((matched.trial, matched.run) for matched in one.resume),
-            ]
-            self._labels |= {trial.key: trial.label for trial, _ in wanted}
-            return [
-                TrialTask(
-                    record=_record(*identity, trial, interrupted),
-                    storage=self._storage.folder(trial.key),
-                    data=self._settings.data,
-                    tracking_uri=uri,
-                    cpu=resources.cpu,
-                    gpu=1.0 if resources.gpu == "auto" else resources.gpu,
-                    import_path=str(Path.cwd()),
-                    patience=_PATIENCE,
-                    driver=driver,
-                )
-                for trial, interrupted in sorted(wanted, key=_cost, reverse=True)
-            ]
-
-        if resources.gpu != "auto":
-            return unshared
-        possible = self._all_possible() if buyer or self._spec.gpu_hours else plan
-        share = share_gpus(unshared(possible), self._watch)
-        return lambda one: [share(task) for task in unshared(one)]
-
-    def _all_possible(self) -> Plan:
-        """To run every trial that the spec might come to want."""
-        spec = self._spec
-        trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
-        return make_plan(trials, (), version="")
-
-    def _budget(
-        self,
-        recorded: Sequence[RecordedRun],
-        uri: str,
-        make_tasks: Callable[[Plan], list[TrialTask]],
-    ) -> Budget:
-        """What the sweep may use, less what its runs have used by the record."""
-        seeds = self._spec.seeds
-        hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
-        if hours is None:
-            return Budget(None)
-        run_ids = [run.run_id for run in recorded]
-        points = open_source(uri).points(run_ids, ["epoch_seconds"])
-        seconds = points.groupby("run_id")["value"].sum()
-        tasks = make_tasks(self._all_possible())
-        reserved = {task.record.trial_key: resources_of(task) for task in tasks}
-        # Of a trial that is wanted no longer nothing else is known.
-        used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
-        return Budget(hours, sum(used) / 3600)
-
-    def _unfinished(self, books: SweepRecorder, failures: Mapping[str, str]) -> list[str]:
+    def _unfinished(self, recorder: SweepRecorder, failures: Mapping[str, str]) -> list[str]:
         """Trials that are still wanted, and are not those that have failed."""
-        plan = plan_with(books, self._spec)
+        plan = plan_with(recorder, self._spec)
         trials = [*plan.run, *(one.trial for one in plan.resume)]
         return [trial.label for trial in trials if trial.key not in failures]
 
-    def _log_report(self, books: SweepRecorder, uri: str) -> None:
+    def _log_report(self, recorder: SweepRecorder, uri: str) -> None:
         """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
         self._watch(Note("the report is being written"))
-        assert books.parent_run_id is not None
+        assert recorder.parent_run_id is not None
         try:
-            log_report(connect(uri), self._spec.name, books.parent_run_id)
+            log_report(connect(uri), self._spec.name, recorder.parent_run_id)
         except Exception as error:  # noqa: BLE001 - the trials have ended, whatever it is
             what = f"{type(error).__name__}: {error}"
             again = f"snn-sweep report {self._spec.name}"
@@ -320,27 +257,6 @@ class _Driver:
             interrupted=interrupted,
             tracking_uri=uri,
         )
-
-
-def _record(
-    experiment_id: str, parent_run_id: str, trial: Trial, interrupted: RecordedRun | None
-) -> TrialRecord:
-    return TrialRecord(
-        experiment_id=experiment_id,
-        parent_run_id=parent_run_id,
-        trial_key=trial.key,
-        label=trial.label,
-        version=version("snn-norm"),
-        config=trial.config.given(),
-        run_id=interrupted.run_id if interrupted else None,
-    )
-
-
-def _cost(wanted: tuple[Trial, RecordedRun | None]) -> float:
-    """How long what is left of a trial takes, in no unit."""
-    trial, interrupted = wanted
-    epochs = trial.config.epochs - (interrupted.epochs_done if interrupted else 0)
-    return epochs * epoch_cost(trial.config)
 
 
 @contextmanager

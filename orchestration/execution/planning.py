@@ -33,19 +33,19 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.store.open import sweep_storage
 
-    books = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
-    return plan_with(books, spec, fresh=fresh)
+    recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    return plan_with(recorder, spec, fresh=fresh)
 
 
-def plan_with(books: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
-    """The plan of a sweep that has these books, or none yet."""
-    recorded = books.recorded() if books else []
+def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
+    """The plan of a sweep that has this record, or none yet."""
+    recorded = recorder.recorded() if recorder else []
     trials = _wanted(spec, recorded, fresh=fresh)
     elsewhere: list[RecordedRun] = []
-    if books and spec.reuse == "any" and not fresh:
+    if recorder and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
         missing -= {run.trial_key for run in recorded if run.finished}
-        elsewhere = books.finished_elsewhere(missing) if missing else []
+        elsewhere = recorder.finished_elsewhere(missing) if missing else []
     return make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )

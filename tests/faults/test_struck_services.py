@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 IMPATIENT = (
     "import stamina; stamina.set_testing(True, attempts=3); "
-    "from orchestration import main; from orchestration.execution import driver; "
-    "driver._PATIENCE = 2.0; main()"
+    "from orchestration import main; from orchestration.execution import tasks; "
+    "tasks._PATIENCE = 2.0; main()"
 )
 
 
