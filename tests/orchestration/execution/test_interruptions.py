@@ -6,15 +6,12 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 from commands import (
     SLOW,
-    USERS_FOLDER,
     Commands,
-    commands_in,
     epochs_of,
     finish,
     numbers,
@@ -27,23 +24,7 @@ from mlflow import MlflowClient
 from s3_server import BUCKET, client_of
 from specs import SLOW_SPEC
 
-from orchestration.record.client import connect
-
 EPOCHS = SLOW_SPEC["epochs"]
-
-
-@pytest.fixture
-def commands(
-    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Commands]:
-    monkeypatch.syspath_prepend(USERS_FOLDER)
-    with commands_in(tmp_path, tracking_uri) as commands:
-        yield commands
-
-
-@pytest.fixture
-def client(tracking_uri: str) -> MlflowClient:
-    return connect(tracking_uri)
 
 
 def wait_for_progress(client: MlflowClient, name: str) -> None:

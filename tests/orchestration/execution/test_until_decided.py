@@ -6,20 +6,17 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from commands import SLOW, USERS_FOLDER, Commands, commands_in, epochs_of, wait_until
+from commands import SLOW, Commands, commands_in, epochs_of, wait_until
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 
 from orchestration import Results
 from orchestration.reading.open import open_source
 from orchestration.reading.overview import one_sweep
-from orchestration.record.client import connect
 
 CONTENT: dict[str, Any] = {
     "dataset": "own_code:blobs",
@@ -29,20 +26,6 @@ CONTENT: dict[str, Any] = {
     "training": {"batch_size": 16},
     "grid": [{"architecture": "ann", "norm": [SLOW, "none", "homeostatic"], "width": 2}],
 }
-
-
-@pytest.fixture
-def commands(
-    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Commands]:
-    monkeypatch.syspath_prepend(USERS_FOLDER)
-    with commands_in(tmp_path, tracking_uri) as commands:
-        yield commands
-
-
-@pytest.fixture
-def client(tracking_uri: str) -> MlflowClient:
-    return connect(tracking_uri)
 
 
 def decided(name: str, uri: str) -> pd.DataFrame:
