@@ -6,6 +6,7 @@ One definition serves the library, ``python -m snn_norm.train`` and a sweep's sp
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -14,6 +15,7 @@ from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
 from snn_norm.norms.table import NORMS
+from snn_norm.references import is_reference
 from snn_norm.wording import not_among
 
 __all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
@@ -236,6 +238,25 @@ class RunConfig(BaseModel):
     def given(self) -> dict[str, Any]:
         """The keys that apply, by name: what a record of the run holds."""
         return self.model_dump(exclude_none=True)
+
+    def own_calls(self) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]]:
+        """How training calls the user's own code, by the key that names it.
+
+        Returns:
+            The form of the call in words, and arguments like those.
+        """
+        calls: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {}
+        if is_reference(self.dataset):
+            calls["dataset"] = ("a data set is called with (root)", (Path("data"),), {})
+        if is_reference(self.norm) and self.architecture == "ann":
+            calls["norm"] = ("a norm of architecture ann is called with (num_features)", (64,), {})
+        if is_reference(self.norm) and self.architecture == "snn":
+            form = "a norm of architecture snn is called with (num_features, num_steps)"
+            calls["norm"] = (form, (64, self.num_steps), {})
+        if is_reference(self.architecture):
+            keys = {"in_channels": 3, "num_classes": 10, "image_size": 32} | self.model_arguments()
+            calls["architecture"] = ("an architecture is called with its keys by name", (), keys)
+        return calls
 
     def model_arguments(self) -> dict[str, Any]:
         """The keys that apply to the network; image_size, if it is None, is the data set's own."""

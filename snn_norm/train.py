@@ -18,7 +18,7 @@ from tqdm import tqdm
 from snn_norm.config import MODEL_KEYS, RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.networks.cnn import make_model
-from snn_norm.references import check_call, is_reference
+from snn_norm.references import check_call
 from snn_norm.training.run import EpochResult, TrainingRun
 from snn_norm.wording import in_words
 
@@ -141,13 +141,13 @@ def _wrong_key(error: ErrorDetails) -> str:
 
 def _check_network(config: RunConfig) -> None:
     """Find a wrong name before a data set is downloaded for nothing."""
-    sizes = {"in_channels": 3, "num_classes": 10, "image_size": config.image_size or 32}
-    keys = {**config.model_arguments(), **sizes}
-    if is_reference(config.architecture):
-        check_call(config.architecture, **keys)
-    elif is_reference(config.norm):
-        check_call(config.norm, 64, *([config.num_steps] if config.num_steps else []))
-    else:
+    calls = config.own_calls()
+    own = [key for key in ("architecture", "norm") if key in calls]
+    for key in own:
+        _, args, kwargs = calls[key]
+        check_call(getattr(config, key), *args, **kwargs)
+    if not own:
+        keys = {"in_channels": 3, "num_classes": 10, "image_size": 32} | config.model_arguments()
         with torch.device("meta"):
             make_model(config.architecture, **keys)
 

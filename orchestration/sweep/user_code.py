@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from snn_norm.config import RunConfig
@@ -67,7 +66,7 @@ class References:
     def wrong(self, config: RunConfig) -> dict[str, str]:
         """What is wrong with this trial's own code, by the key that names it."""
         found = {}
-        for key, (form, args, kwargs) in _calls(config).items():
+        for key, (form, args, kwargs) in config.own_calls().items():
             name = getattr(config, key)
             call = (name, *args, *kwargs.items())
             if call not in self._wrong:
@@ -75,26 +74,6 @@ class References:
             if message := self._wrong[call]:
                 found[key] = message
         return found
-
-
-_Call = tuple[str, tuple[Any, ...], dict[str, Any]]
-
-
-def _calls(config: RunConfig) -> dict[str, _Call]:
-    """How training will call the user's own code: its form in words, and arguments like those."""
-    calls: dict[str, _Call] = {}
-    if is_reference(config.dataset):
-        calls["dataset"] = ("a data set is called with (root)", (Path("data"),), {})
-    if is_reference(config.norm) and config.architecture == "ann":
-        calls["norm"] = ("a norm of architecture ann is called with (num_features)", (64,), {})
-    if is_reference(config.norm) and config.architecture == "snn":
-        form = "a norm of architecture snn is called with (num_features, num_steps)"
-        calls["norm"] = (form, (64, config.num_steps), {})
-    if is_reference(config.architecture):
-        keys = {"in_channels": 3, "num_classes": 10, "image_size": 32} | config.model_arguments()
-        form = "an architecture is called with its keys by name"
-        calls["architecture"] = (form, (), keys)
-    return calls
 
 
 def _wrong_call(name: str, form: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
