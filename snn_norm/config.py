@@ -254,7 +254,8 @@ class RunConfig(BaseModel):
             form = "a norm of architecture snn is called with (num_features, num_steps)"
             calls["norm"] = (form, (64, self.num_steps), {})
         if is_reference(self.architecture):
-            keys = {"in_channels": 3, "num_classes": 10, "image_size": 32} | self.model_arguments()
+            sizes = {"in_channels": 3, "num_classes": 10, "image_size": 32}
+            keys = {"norm": self.norm, **sizes, **self.model_arguments()}
             calls["architecture"] = ("an architecture is called with its keys by name", (), keys)
         return calls
 
