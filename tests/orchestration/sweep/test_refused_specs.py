@@ -304,8 +304,8 @@ def test_a_huge_grid_is_refused_before_it_is_expanded() -> None:
         (
             {"architecture": "users_module:network", "width": 8, "num_steps": 3},
             "grid[0].architecture: an architecture is called with its keys by name: "
-            "'users_module:network' must take (in_channels=3, num_classes=10, image_size=16, "
-            "norm='none', width=8, num_steps=3): got an unexpected keyword argument 'num_steps'",
+            "'users_module:network' must take (norm='none', in_channels=3, num_classes=10, "
+            "image_size=16, width=8, num_steps=3): got an unexpected keyword argument 'num_steps'",
         ),
         (
             {"dataset": "users_module:network"},
