@@ -8,7 +8,7 @@ import torch
 from slow_norms import (
     Array,
 )
-from torch import Tensor
+from torch import Tensor, nn
 
 from snn_norm.norms.table import NORMS, norms_of
 from snn_norm.references import load_reference
