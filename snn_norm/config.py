@@ -128,6 +128,12 @@ class RunConfig(BaseModel):
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"
     )
+    training_images: int | None = Field(
+        None,
+        ge=1,
+        description="of the data set's, each class in proportion, the same for all seeds; "
+        "default all",
+    )
     validation_fraction: _Number = Field(
         0.0,
         ge=0,
@@ -288,6 +294,7 @@ TRAINING_KEYS = (
     "augment",
     "precision",
     "compile",
+    "training_images",
     "validation_fraction",
 )
 """Keys that shape the training and may stand in a spec's ``training`` section."""

@@ -18,7 +18,7 @@ from orchestration.execution.worker import TrialTask
 from orchestration.progress.events import Note, Watch
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
-from snn_norm.data.hold_out import hold_out
+from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE
 from snn_norm.training.run import TrainingRun
 
@@ -85,10 +85,14 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
     config = RunConfig(**task.record.config)
     try:
         dataset = whole = load_dataset(config.dataset, task.data, config.image_size)
+        if config.training_images:
+            dataset = only_some(dataset, config.training_images)
         if config.validation_fraction:
             dataset, _, _ = hold_out(whole, config.validation_fraction)
         few = _few_batches(dataset, config.batch_size)
-        config = config.model_copy(update={"validation_fraction": 0.0})
+        config = config.model_copy(
+            update={"training_images": None, "validation_fraction": 0.0}
+        )
         TrainingRun(config, few, device=task.device).run_epoch()
         free, total = torch.cuda.mem_get_info()
         elsewhere = total - free - torch.cuda.memory_reserved()  # the context above all

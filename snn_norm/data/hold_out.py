@@ -1,6 +1,6 @@
-"""Training images that are held out of the training, so that they and not the test set choose.
+"""Which training images train: a part of them alone, or all but some that choose the epoch.
 
-The split is one and the same for all seeds. So a seed decides the initial weights, the order and
+Each split is one and the same for all seeds. So a seed decides the initial weights, the order and
 the augmentation and nothing else, its numbers can be paired with those of another network, and a
 standard deviation over seeds means what it means without held-out images. It does not tell, then,
 how much another split would change.
@@ -16,7 +16,7 @@ from torch import Tensor
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.data.local import DatasetError
 
-__all__ = ["hold_out"]
+__all__ = ["hold_out", "only_some"]
 
 
 def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor]:
@@ -38,26 +38,60 @@ def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor
     Raises:
         DatasetError: a class has too few images to be in both parts.
     """
-    from sklearn.model_selection import train_test_split
-
-    images, labels = dataset.train_images, dataset.train_labels
     try:
-        parts = train_test_split(
-            range(len(labels)), test_size=fraction, random_state=0, stratify=labels.cpu().numpy()
-        )
+        kept, held = _split(dataset.train_labels, test_size=fraction)
     except ValueError as error:
         raise DatasetError(
-            f"validation_fraction {fraction:g} of the {len(labels)} training images of data set "
-            f"{dataset.name!r} cannot be held out with every class in both parts: {error} "
-            "Set another fraction, or 0: the test set then selects the epoch"
+            f"validation_fraction {fraction:g} of the {len(dataset.train_labels)} training images "
+            f"of data set {dataset.name!r} cannot be held out with every class in both parts: "
+            f"{error} Set another fraction, or 0: the test set then selects the epoch"
         ) from error
-    kept, held = (torch.tensor(sorted(part), device=labels.device) for part in parts)
-    mean, std = channel_statistics(images[kept])
-    rest = dataclasses.replace(
+    return _with(dataset, kept), dataset.train_images[held], dataset.train_labels[held]
+
+
+def only_some(dataset: Dataset, count: int) -> Dataset:
+    """Leave so many of a data set's training images, each class in proportion.
+
+    Chosen as :func:`hold_out` chooses: by the labels and the count alone. Mean and standard
+    deviation become theirs.
+
+    Raises:
+        DatasetError: there are fewer, or a class has too few to be in both parts.
+    """
+    total = len(dataset.train_labels)
+    what = f"training_images {count} of data set {dataset.name!r}"
+    if count > total:
+        raise DatasetError(f"{what}: it has {total}; set at most that many, or leave the key out")
+    if count == total:
+        return dataset
+    try:
+        kept, _ = _split(dataset.train_labels, train_size=count)
+    except ValueError as error:
+        raise DatasetError(
+            f"{what}, which has {total}, cannot be taken with every class among them and among "
+            f"the others: {error} Set another number, or leave the key out for all"
+        ) from error
+    return _with(dataset, kept)
+
+
+def _split(labels: Tensor, **sizes: float) -> tuple[Tensor, Tensor]:
+    """The places of both parts, each in the order of the data set."""
+    from sklearn.model_selection import train_test_split
+
+    places = range(len(labels))
+    parts = train_test_split(places, random_state=0, stratify=labels.cpu().numpy(), **sizes)
+    first, second = (torch.tensor(sorted(part), device=labels.device) for part in parts)
+    return first, second
+
+
+def _with(dataset: Dataset, kept: Tensor) -> Dataset:
+    """The data set with these training images alone, and their mean and standard deviation."""
+    images, device = dataset.train_images[kept], dataset.train_labels.device
+    mean, std = channel_statistics(images)
+    return dataclasses.replace(
         dataset,
-        train_images=images[kept],
-        train_labels=labels[kept],
-        mean=mean.to(labels.device),
-        std=std.to(labels.device),
+        train_images=images,
+        train_labels=dataset.train_labels[kept],
+        mean=mean.to(device),
+        std=std.to(device),
     )
-    return rest, images[held], labels[held]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
-from snn_norm.data.hold_out import hold_out
+from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.networks.cnn import make_model
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.neurons.layers import LIF
@@ -112,6 +112,8 @@ class TrainingRun:
         self.history: list[EpochResult] = []
         self._held_out: tuple[Tensor, Tensor] | None = None
         selecting = dataset.test_labels
+        if config.training_images:
+            dataset = only_some(dataset, config.training_images)
         if config.validation_fraction:
             dataset, images, selecting = hold_out(dataset, config.validation_fraction)
             self._held_out = (images.to(device), selecting.to(device))

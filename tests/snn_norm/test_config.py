@@ -77,6 +77,7 @@ BAD: dict[str, list[Any]] = {
     "precision": ["bfloat16", "fp16", 32, True, ["bf16"]],
     "compile": ["yes", "on", 1, 0.0, [True]],
     "stop_when_collapsed_after": [0, 1.5, True],
+    "training_images": [0, 0.5, -1, True],
     "validation_fraction": [-0.1, 0.6, 1, float("nan"), "10 %", True],
     "trunk": ["vgg", 9],
     "depth": [18, 2, 200, 20.0, True],

@@ -94,7 +94,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             5,
             "training.optimiser: is not a key here; valid are batch_size, learning_rate, "
             "optimizer, momentum, weight_decay, schedule, warmup_epochs, augment, precision, "
-            "compile, validation_fraction; did you mean 'optimizer'?",
+            "compile, training_images, validation_fraction; did you mean 'optimizer'?",
         ),
         (
             "num_steps: 10",
@@ -102,7 +102,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             10,
             "grid[1].num_step: is not a key here; valid are architecture, norm, dataset, epochs, "
             "batch_size, learning_rate, optimizer, momentum, weight_decay, schedule, "
-            "warmup_epochs, augment, precision, compile, validation_fraction, "
+            "warmup_epochs, augment, precision, compile, training_images, validation_fraction, "
             f"{', '.join(MODEL_KEYS)}; did you mean 'num_steps'?",
         ),
         (

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset, normalize
-from snn_norm.data.hold_out import hold_out
+from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.data.local import DatasetError
 from snn_norm.training.run import EpochResult, TrainingRun
 
@@ -84,6 +84,40 @@ class TestSplit:
         few = dataclasses.replace(data, train_images=data.train_images[:4], train_labels=labels)
         with pytest.raises(DatasetError, match=r"validation_fraction .* of the 4 training images"):
             hold_out(few, fraction)
+
+
+class TestOnlySome:
+    def test_each_class_in_proportion_the_same_ones_always(self, data: Dataset) -> None:
+        some = only_some(data, 15)
+        assert some.train_labels.bincount().tolist() == [5, 10]
+        chosen = shade_of(some.train_images)
+        assert chosen == shade_of(only_some(data, 15).train_images)
+        # Another choice would make recorded trials others than their keys say.
+        assert chosen == [
+            252, 4, 10, 238, 236, 24, 30, 32, 34, 214, 50, 52, 202, 54, 198
+        ]  # fmt: skip
+        left = some.train_images.double() / 255
+        assert some.mean.item() == pytest.approx(left.mean().item(), rel=1e-5)
+        assert torch.equal(some.test_images, data.test_images)
+
+    def test_held_out_images_are_of_these(self, data: Dataset) -> None:
+        run = TrainingRun(config(training_images=40), data)
+        some = set(shade_of(only_some(data, 40).train_images))
+        assert len(run.dataset.train_labels) == 30
+        assert set(shade_of(run.dataset.train_images)) < some
+        held = dataclasses.replace(data, train_images=run.dataset.train_images)
+        assert len(some - set(shade_of(held.train_images))) == 10
+
+    def test_all_of_them_are_the_data_set(self, data: Dataset) -> None:
+        assert only_some(data, 60) is data
+
+    def test_more_than_there_are(self, data: Dataset) -> None:
+        with pytest.raises(DatasetError, match=r"training_images 61 of data set .*: it has 60"):
+            only_some(data, 61)
+
+    def test_a_class_that_would_be_missing(self, data: Dataset) -> None:
+        with pytest.raises(DatasetError, match=r"training_images 1 of .*, which has 60, cannot"):
+            only_some(data, 1)
 
 
 class TestTraining:
