@@ -90,9 +90,7 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
         if config.validation_fraction:
             dataset, _, _ = hold_out(whole, config.validation_fraction)
         few = _few_batches(dataset, config.batch_size)
-        config = config.model_copy(
-            update={"training_images": None, "validation_fraction": 0.0}
-        )
+        config = config.model_copy(update={"training_images": None, "validation_fraction": 0.0})
         TrainingRun(config, few, device=task.device).run_epoch()
         free, total = torch.cuda.mem_get_info()
         elsewhere = total - free - torch.cuda.memory_reserved()  # the context above all
