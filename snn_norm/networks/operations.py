@@ -1,0 +1,145 @@
+"""What a forward pass of a trunk costs, in synaptic operations; imports no torch.
+
+A spike that reaches a synapse adds a weight: an accumulate. Any other value is multiplied with it
+first: a multiply-accumulate. Counted for an image, as the field does it:
+
+- a layer whose inputs are spikes: accumulates = rate · T · connections, where a neuron's rate is
+  its spikes a time step, and connections are the multiply-accumulates of one dense pass, padding
+  among them. Where the spikes of a shortcut are added to others, so are their rates.
+- a layer whose inputs are not: multiply-accumulates = T · connections, zeros among them. These are
+  event frames, and what an average over squares or over an image puts out. An image that is the
+  same at every step is convolved once.
+- an artificial network has one dense pass of multiply-accumulates; its zeros are not made use of.
+- a norm that becomes a part of weights or thresholds (``folds``), or that is on the weights, costs
+  nothing. Any other, a user's own too, costs two multiply-accumulates a value and step: one for the
+  mean of squares, one for scale and offset.
+
+Neurons' own leak, threshold and reset, and all that moves data, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from snn_norm.networks.table import Layer, Trunk
+from snn_norm.norms.table import NORMS
+
+__all__ = ["PICOJOULE_ACCUMULATE", "PICOJOULE_MULTIPLY_ACCUMULATE", "Operations", "operations"]
+
+PICOJOULE_MULTIPLY_ACCUMULATE = 4.6
+PICOJOULE_ACCUMULATE = 0.9
+"""Of 32-bit floating point in 45 nm, without memory (Horowitz 2014,
+https://doi.org/10.1109/ISSCC.2014.6757323: a multiplication 3.7 pJ, an addition 0.9 pJ)."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """A layer's operations an image."""
+
+    layer: str
+    accumulates: float
+    multiply_accumulates: float
+
+    @property
+    def nanojoules(self) -> float:
+        """The estimate of their energy."""
+        of_accumulates = PICOJOULE_ACCUMULATE * self.accumulates
+        of_products = PICOJOULE_MULTIPLY_ACCUMULATE * self.multiply_accumulates
+        return (of_accumulates + of_products) / 1000
+
+
+def operations(
+    trunk: Trunk,
+    norm: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    num_steps: int | None = None,
+    rates: Mapping[str, float] | None = None,
+    sequences: bool = False,
+) -> list[Operations]:
+    """Count a network's synaptic operations an image, layer by layer.
+
+    Args:
+        trunk: the network up to its classifier.
+        norm: a name of ``NORMS``, or a user's own.
+        in_channels, num_classes, image_size: of the data.
+        num_steps: time steps T of a spiking network; None of an artificial one.
+        rates: of a spiking network, spikes a neuron and time step by layer.
+        sequences: whether a sample is a sequence of T frames.
+
+    Raises:
+        ValueError: a layer's rate is missing.
+    """
+    steps = num_steps or 1
+    norm_products = 0 if norm in NORMS and _costs_nothing(norm) else 2 * steps
+    counted = []
+    for layer, connections, values, rate in _layers(
+        trunk, in_channels, num_classes, image_size, rates if num_steps else None
+    ):
+        accumulates, products = 0.0, float(values * norm_products)
+        if rate is None:
+            constant = layer == trunk.layers[0].name and not sequences
+            products += connections * (1 if constant else steps)
+        else:
+            accumulates = rate * steps * connections
+        counted.append(Operations(layer, accumulates, products))
+    return counted
+
+
+def _costs_nothing(norm: str) -> bool:
+    known = NORMS[norm]
+    return norm == "none" or known.folds is not None or known.place == "weights"
+
+
+def _layers(
+    trunk: Trunk,
+    in_channels: int,
+    num_classes: int,
+    image_size: int,
+    rates: Mapping[str, float] | None,
+) -> Iterator[tuple[str, int, int, float | None]]:
+    """Each layer: its name, connections, values that its norm sees, and the rate of its inputs.
+
+    The rate is None where the inputs are not spikes.
+    """
+    shapes: dict[str | None, tuple[int, int]] = {None: (in_channels, image_size)}
+    sent: dict[str | None, float | None] = {None: None}
+    for layer in trunk.layers:
+        channels, size = shapes[layer.source]
+        size = -(-size // layer.stride)
+        values = layer.channels * size**2
+        yield layer.name, values * channels * layer.kernel**2, values, sent[layer.source]
+        shapes[layer.name] = (layer.channels, size // 2 if layer.pool else size)
+        sent[layer.name] = _sent(layer, sent, rates) if layer.fires else None
+    last = trunk.layers[-1].name
+    channels, size = shapes[last]
+    features = channels if trunk.average else channels * size**2
+    rate = None if trunk.average else sent[last]
+    if trunk.hidden is not None:
+        yield "hidden", features * trunk.hidden, 0, rate
+        features, rate = trunk.hidden, _rate("hidden", rates)
+    yield "classifier", features * num_classes, 0, rate
+
+
+def _sent(
+    layer: Layer, sent: Mapping[str | None, float | None], rates: Mapping[str, float] | None
+) -> float | None:
+    """The rate of what a layer puts out; None where that is not spikes."""
+    rate = _rate(layer.name, rates)
+    if rate is None or layer.pool:
+        return None
+    if layer.adds is None or layer.adds.to != "spikes":
+        return rate
+    added = sent[layer.adds.output[0]]
+    return None if added is None else rate + added
+
+
+def _rate(layer: str, rates: Mapping[str, float] | None) -> float | None:
+    if rates is None:
+        return None
+    if layer not in rates:
+        raise ValueError(f"the spike rate of layer {layer!r} is missing")
+    return rates[layer]
