@@ -14,16 +14,20 @@ class DatasetInfo:
     Args:
         image_size: height and width in pixels unless another size is asked for.
         augment: whether training crops and flips unless told otherwise.
+        channels: of an image.
+        classes: how many.
     """
 
     image_size: int
     augment: bool
+    channels: int
+    classes: int
 
 
 DATASETS: dict[str, DatasetInfo] = {
-    "digits": DatasetInfo(image_size=16, augment=False),
-    "mnist": DatasetInfo(image_size=28, augment=False),
-    "fashion-mnist": DatasetInfo(image_size=28, augment=False),
-    "cifar10": DatasetInfo(image_size=32, augment=True),
-    "cifar100": DatasetInfo(image_size=32, augment=True),
+    "digits": DatasetInfo(image_size=16, augment=False, channels=1, classes=10),
+    "mnist": DatasetInfo(image_size=28, augment=False, channels=1, classes=10),
+    "fashion-mnist": DatasetInfo(image_size=28, augment=False, channels=1, classes=10),
+    "cifar10": DatasetInfo(image_size=32, augment=True, channels=3, classes=10),
+    "cifar100": DatasetInfo(image_size=32, augment=True, channels=3, classes=100),
 }

@@ -1,0 +1,147 @@
+"""What a trained network costs an image: synaptic operations, and an estimate of energy. Pure.
+
+The rates are those of the epoch whose accuracy a trial stands for, on the test set. What is
+counted and what is not stands in :mod:`snn_norm.networks.operations`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from orchestration.reading.records import SPIKE_RATE
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.statistics import t_interval
+from snn_norm.data.table import DATASETS
+from snn_norm.networks.operations import Operations, operations
+from snn_norm.networks.table import make_trunk
+from snn_norm.norms.table import ARCHITECTURES
+
+__all__ = ["Sample", "energy", "operations_of", "samples_of"]
+
+
+class Sample(NamedTuple):
+    """What a trial's network is given."""
+
+    channels: int
+    image_size: int
+    """Height and width in pixels."""
+    classes: int
+    sequences: bool = False
+    """Whether it is a sequence of frames, not an image."""
+
+
+def samples_of(trials: pd.DataFrame, recorded: Mapping[str, str]) -> dict[str, Sample]:
+    """What each trial's network is given, as far as that is known.
+
+    Args:
+        trials: a row a trial: ``run_id``, ``dataset``, ``image_size``.
+        recorded: by run id, the tag ``snn_sweep.sample``; earlier runs have none, but a packaged
+            data set is known without it.
+    """
+    samples = {}
+    for trial in trials.to_dict("records"):
+        run_id, packaged = str(trial["run_id"]), DATASETS.get(str(trial.get("dataset")))
+        if run_id in recorded:
+            samples[run_id] = Sample(**json.loads(recorded[run_id]))
+        elif packaged is not None and not pd.isna(size := trial.get("image_size")):
+            samples[run_id] = Sample(packaged.channels, int(size), packaged.classes)
+    return samples
+
+
+def operations_of(
+    trials: pd.DataFrame, rates: pd.DataFrame, samples: Mapping[str, Sample]
+) -> pd.DataFrame:
+    """Count the operations of trials' networks, layer by layer.
+
+    Args:
+        trials: a row a trial: ``run_id``, its parameters by name, ``best_epoch``.
+        rates: a row a (trial, epoch): ``run_id``, ``epoch``, ``spike_rate.<layer>``.
+        samples: what each run's network is given, by run id.
+
+    Returns:
+        A row a (trial, layer), in the network's order: ``run_id``, ``layer``, ``accumulates``,
+        ``multiply_accumulates`` (both an image), ``energy_nj``. A trial of a user's own network, of
+        data whose shape is not on record, or of no finite epoch has none.
+    """
+    layers = [name for name in map(str, rates) if name.startswith(SPIKE_RATE)]
+    by_epoch = rates.set_index(["run_id", "epoch"])[layers]
+    rows: list[dict[str, Any]] = []
+    for trial in trials.to_dict("records"):
+        run_id, epoch = str(trial["run_id"]), trial.get(BEST_EPOCH)
+        known = trial.get("architecture") in ARCHITECTURES and run_id in samples
+        if not known or pd.isna(epoch) or (run_id, epoch) not in by_epoch.index:
+            continue
+        measured = by_epoch.loc[(run_id, epoch)].dropna()
+        found = {name[len(SPIKE_RATE) :]: float(rate) for name, rate in measured.items()}
+        rows += [
+            {
+                "run_id": run_id,
+                "layer": one.layer,
+                "accumulates": one.accumulates,
+                "multiply_accumulates": one.multiply_accumulates,
+                "energy_nj": one.nanojoules,
+            }
+            for one in _operations(trial, found, samples[run_id])
+        ]
+    columns = ["run_id", "layer", "accumulates", "multiply_accumulates", "energy_nj"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Sum operations up, cell by cell.
+
+    Args:
+        trials: a row a trial that counts: ``run_id``, ``cell``, ``best_test_accuracy``.
+        counted: as :func:`operations_of` gives it.
+        cells: a row a cell, whose number is its index: the axes, ``selected_on``.
+
+    Returns:
+        A row a cell that has any: the axes; ``accuracy`` (mean of the best epochs);
+        ``accumulates``, ``multiply_accumulates``, ``energy_nj`` (means over seeds, an image);
+        ``energy_ci_low``, ``energy_ci_high`` (95 % t-interval, NaN of one seed); ``n_seeds``;
+        ``selected_on``. The index is the cell's number.
+    """
+    sums = counted.groupby("run_id")[["accumulates", "multiply_accumulates", "energy_nj"]].sum()
+    joined = trials[["run_id", "cell", BEST_TEST_ACCURACY]].join(sums, on="run_id", how="inner")
+    by_cell = joined.drop(columns="run_id").groupby("cell")
+    means = by_cell[[BEST_TEST_ACCURACY, *sums]].mean()
+    means = means.rename(columns={BEST_TEST_ACCURACY: "accuracy"})
+    n = by_cell.size()
+    mean, std = (frame["energy_nj"].to_numpy("float64") for frame in (means, by_cell.std()))
+    low, high = t_interval(mean, std, n.to_numpy("int64"))
+    means["energy_ci_low"], means["energy_ci_high"], means["n_seeds"] = low, high, n
+    axes = [str(name) for name in cells if name != SELECTED_ON]
+    table = cells[axes].join(means, how="inner")
+    return table.assign(**{SELECTED_ON: cells[SELECTED_ON]})
+
+
+def _operations(
+    trial: Mapping[Any, Any], rates: Mapping[str, float], sample: Sample
+) -> list[Operations]:
+    def key(name: str) -> Any:
+        value = trial.get(name)
+        return None if pd.isna(value) else value
+
+    def number(name: str) -> int | None:
+        value = key(name)
+        return None if value is None else int(value)
+
+    # A run without a trunk was recorded before there was another than the reference.
+    trunk = make_trunk(
+        key("trunk") or "reference", number("width"), number("depth"), key("shortcut")
+    )
+    return operations(
+        trunk,
+        str(trial["norm"]),
+        in_channels=sample.channels,
+        num_classes=sample.classes,
+        image_size=sample.image_size,
+        num_steps=number("num_steps") if trial["architecture"] == "snn" else None,
+        rates=rates,
+        sequences=sample.sequences,
+    )
