@@ -10,7 +10,7 @@ import functools
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,14 @@ from ray import tune
 from orchestration.execution.process_state import ProcessState
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, layers_tag
 from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
+from snn_norm.training.allocator import is_out_of_memory
 from snn_norm.training.run import TrainingRun
 
 __all__ = ["StorageError", "SweepTrial", "TrialTask"]
@@ -39,18 +40,11 @@ class StorageError(Exception):
 
 
 # What the machine, and not the user's code, is to blame for: Tune tries these again.
-_INFRASTRUCTURE = (
-    StorageError,
-    SupersededError,
-    TrackerAwayError,
-    MemoryError,
-    torch.OutOfMemoryError,
-)
+_INFRASTRUCTURE = (StorageError, SupersededError, TrackerAwayError)
 
 
 def _is_infrastructure(error: BaseException) -> bool:
-    # Torch has no class of its own for a CPU whose memory is exhausted.
-    return isinstance(error, _INFRASTRUCTURE) or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, _INFRASTRUCTURE) or is_out_of_memory(error)
 
 
 def _pause(session: _Session | None) -> float:
@@ -171,10 +165,12 @@ class _Session:
             self._run = self._begin()
         run = self._run
         if run.outcome is None:
+            if not run.history:
+                self._record(0, run.diagnostics(), layers_tag(run.layers))
             result = run.run_epoch()
+            tags = {ENGINE_TAG: run.engine} if run.engine else {}
+            self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, tags)
             with _storage():
-                tags = {ENGINE_TAG: run.engine} if run.engine else {}
-                self.recorder.record_epoch(result.epoch, result.metrics(), tags)
                 self._checkpoints.save(run.state_dict())
         if run.outcome is not None:
             best = run.best
@@ -182,6 +178,11 @@ class _Session:
             with _storage():
                 self.recorder.end(run.outcome, final)
         return _report(run)
+
+    def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:
+        if metrics:
+            with _storage():
+                self.recorder.record_epoch(epoch, metrics, tags)
 
     def _begin(self) -> TrainingRun:
         """The training run, as its newest checkpoint has it."""

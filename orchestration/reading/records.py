@@ -22,6 +22,7 @@ from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from
 
 __all__ = [
     "ALL_METRICS",
+    "DIAGNOSTICS",
     "EPOCH_METRICS",
     "SPIKE_RATE",
     "Parent",
@@ -49,8 +50,12 @@ EPOCH_METRICS = (
 SPIKE_RATE = "spike_rate."
 """What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""
 
+DIAGNOSTICS = ("rate.", "support.", "silent.", "saturated.", "margin.", "gradient.", "shift.")
+"""Recorded by layer, ``rate.<layer>`` and so on, before the first epoch, as epoch 0, and after
+each. They are many, so nothing reads them but what asks for them."""
+
 ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
-"""All that this project records."""
+"""All that this project records but diagnostics."""
 
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
@@ -60,8 +65,11 @@ Parent = tuple[int | None, str, Mapping[str, str]]
 
 
 def is_wanted(name: str, wanted: Collection[str]) -> bool:
-    """Whether a metric is among those wanted, of which ``spike_rate.`` means every layer's."""
-    return name in wanted or (name.startswith(SPIKE_RATE) and SPIKE_RATE in wanted)
+    """Whether a metric is among those wanted, of which ``spike_rate.`` means every layer's.
+
+    So does every name that ends with a dot.
+    """
+    return name in wanted or "".join(name.partition(".")[:2]) in wanted
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 
 from orchestration.reading.records import (
     ALL_METRICS,
-    SPIKE_RATE,
     Parent,
     Records,
     SweepRun,
@@ -276,10 +275,9 @@ def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
 
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a metric may be one of these; ``is_wanted`` decides, where letters' case counts."""
-    one_of = table.c.key.in_([name for name in names if name != SPIKE_RATE])
-    if SPIKE_RATE not in names:
-        return one_of
-    return sa.or_(one_of, table.c.key.startswith(SPIKE_RATE, autoescape=True))
+    by_layer = [name for name in names if name.endswith(".")]
+    one_of = table.c.key.in_([name for name in names if name not in by_layer])
+    return sa.or_(one_of, *(table.c.key.startswith(name, autoescape=True) for name in by_layer))
 
 
 def _number(table: sa.Table) -> sa.ColumnElement[float]:

@@ -6,7 +6,7 @@ They are a contract: other people's scripts query them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "COPIED_TAG",
     "EXPERIMENT_TAGS",
     "IMPORTING",
+    "LAYERS_TAG",
     "LONGEST_TAG",
     "NAME_TAG",
     "OUTCOME_TAG",
@@ -27,6 +28,7 @@ __all__ = [
     "TRAINING_PAGES",
     "TRIAL_KEY_TAG",
     "VERSION_TAG",
+    "layers_tag",
     "params_of",
     "spec_from_tags",
     "spec_tags",
@@ -41,6 +43,8 @@ TRIAL_KEY_TAG = "snn_sweep.trial_key"
 OUTCOME_TAG = "snn_sweep.outcome"
 REASON_TAG = "snn_sweep.reason"
 VERSION_TAG = "snn_sweep.version"
+LAYERS_TAG = "snn_sweep.layers"
+"""The layers that a trial's diagnostics are of, as JSON, in the network's order."""
 COPIED_TAG = "snn_sweep.copied_from"
 """The run of another sweep that a run is a copy of."""
 
@@ -68,6 +72,12 @@ def params_of(config: Mapping[str, Any]) -> dict[str, str]:
     return {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
     }
+
+
+def layers_tag(layers: Sequence[str]) -> dict[str, str]:
+    """The order of a network's layers as a tag; none of those that are too many for one."""
+    text = json.dumps(layers, separators=(",", ":"))
+    return {LAYERS_TAG: text} if len(text) <= LONGEST_TAG else {}
 
 
 def spec_tags(spec_json: str) -> dict[str, str]:

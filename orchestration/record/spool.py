@@ -39,9 +39,9 @@ class Spool:
     @property
     def attempts_in_vain(self) -> int:
         """How many attempts, of those this one's driver started, put no epoch on record since
-        the last one that is.
+        the last one that is. What is known before the first, epoch 0, is none.
         """
-        since = itertools.takewhile(lambda entry: "step" not in entry, reversed(self.entries))
+        since = itertools.takewhile(lambda entry: not entry.get("step"), reversed(self.entries))
         drivers = [entry.get("driver") for entry in since if "attempt" in entry]
         return drivers.count(drivers[0]) if drivers else 0
 

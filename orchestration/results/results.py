@@ -16,7 +16,7 @@ import pandas as pd
 
 from orchestration.errors import SpecError
 from orchestration.reading.open import open_source
-from orchestration.reading.records import ALL_METRICS
+from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
 from orchestration.results.snapshot import LAST_TEST_ACCURACY, METRIC_OF, Snapshot
@@ -74,6 +74,16 @@ class Results:
         """
         snapshot = self.snapshot()
         return snapshot.curves(snapshot.trials()).drop(columns="cell")
+
+    def diagnostics(self) -> pd.DataFrame:
+        """Give a row a (trial, epoch, layer): what the layers of each finished trial were like.
+
+        Epoch 0 is before the first step. Columns: ``run_id``, ``trial_key``, ``in_spec``, the
+        grid's axes, ``seed``, ``epoch``, ``layer`` (in the network's order), then those of
+        ``orchestration.results.diagnostics``. A trial without diagnostics has no row.
+        """
+        snapshot = self.snapshot(DIAGNOSTICS)
+        return snapshot.diagnostics(snapshot.trials()).drop(columns="cell")
 
     def best_of_seeds(self) -> pd.DataFrame:
         """Give a row a cell of the grid, in the spec's order, also where nothing has finished.

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.reading.records import EPOCH_METRICS, SPIKE_RATE, Records
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.reading.records import (
+    DIAGNOSTICS,
+    EPOCH_METRICS,
+    SPIKE_RATE,
+    Records,
+    is_wanted,
+)
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG
 from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.decisions import decisions
+from orchestration.results.diagnostics import by_layer, orders_of
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.statistics import cell_statistics, expected_best
 from orchestration.sweep.spec import SweepSpec
@@ -83,12 +90,24 @@ class Snapshot:
         wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
         spike_rates = sorted(name for name in map(str, wide) if name.startswith(SPIKE_RATE))
         wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)
+        return self._of_trials(wide.reset_index(), trials)
+
+    def diagnostics(self, trials: pd.DataFrame) -> pd.DataFrame:
+        """A row a (trial, epoch, layer) of these of the ``trials()``; of a trial without, none."""
+        recorded = [name for name in map(str, self.records.metrics) if is_wanted(name, DIAGNOSTICS)]
+        run_ids = trials["run_id"].tolist() if recorded else []
+        orders = orders_of(self.records.tag_rows([LAYERS_TAG]) if recorded else ())
+        return self._of_trials(by_layer(self.points(run_ids, recorded), orders), trials)
+
+    def _of_trials(self, rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+        """What was recorded by ``run_id`` and ``epoch``, with what its trial is, in their order."""
         named = [name for name in (*self.cells.axes, "seed") if name in trials]
         identity = trials[["run_id", "trial_key", "in_spec", *named, "cell"]]
-        curves = identity.assign(order=range(len(identity))).merge(
-            wide.reset_index().astype({"run_id": "str", "epoch": "int64"}), on="run_id"
+        table = identity.assign(order=range(len(identity))).merge(
+            rows.astype({"run_id": "str", "epoch": "int64"}), on="run_id"
         )
-        return curves.sort_values(["order", "epoch"]).drop(columns="order").reset_index(drop=True)
+        table = table.sort_values(["order", "epoch"], kind="stable")
+        return table.drop(columns="order").reset_index(drop=True)
 
     def best_of_seeds(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
         """A row a cell; of the last epoch if that is the accuracy."""

@@ -22,7 +22,7 @@ from torch import Tensor
 from snn_norm.neurons.standardization import GradientInPlace, Standardization, per_image
 from snn_norm.neurons.surrogates import add_gradient_
 
-__all__ = ["Gradients", "Neuron", "gradients", "spikes", "stretches"]
+__all__ = ["Gradients", "Neuron", "gradients", "membranes", "spikes", "stretches"]
 
 
 class Neuron(NamedTuple):
@@ -104,7 +104,7 @@ def gradients(
     ``grad_after_N`` is that of the last membrane; None for zero.
     """
     num_steps = len(grad_spikes_TN)
-    membranes_TN = _membranes(x_TN, membrane_N, neuron, num_steps, standardization, on_membrane)
+    membranes_TN = membranes(x_TN, membrane_N, neuron, num_steps, standardization, on_membrane)
     dtype = membranes_TN.dtype
     grad = torch.zeros_like(membranes_TN[0])
     if grad_after_N is not None:
@@ -200,13 +200,13 @@ def _affine_map(standardization: Standardization | None) -> tuple[Tensor | None,
     return per_image(weight), per_image(bias)
 
 
-def _membranes(
+def membranes(
     x_TN: Tensor,
     membrane_N: Tensor | None,
     neuron: Neuron,
     num_steps: int,
-    standardization: Standardization | None,
-    on_membrane: Standardization | None,
+    standardization: Standardization | None = None,
+    on_membrane: Standardization | None = None,
 ) -> Tensor:
     """The membranes of all steps, before their resets."""
     weight, bias = _affine_map(standardization)

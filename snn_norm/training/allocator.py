@@ -1,4 +1,4 @@
-"""The C library's allocator, set to keep the memory that training frees."""
+"""Memory: the C library's allocator, set to keep what training frees; and none being left."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import ctypes
 import functools
 import platform
 
-__all__ = ["keep_freed_memory"]
+import torch
+
+__all__ = ["is_out_of_memory", "keep_freed_memory"]
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -27,3 +29,10 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of the machine, or of a GPU, was used up."""
+    # Torch has no class of its own for a CPU whose memory is exhausted.
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "DefaultCPUAllocator" in str(error)

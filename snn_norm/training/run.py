@@ -7,6 +7,7 @@ continued elsewhere goes on as if nothing had happened; on a CPU, bit for bit.
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import random
 import time
@@ -24,13 +25,18 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
 from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.networks.cnn import make_model
+from snn_norm.networks.spiking import SNNCNN
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.neurons.layers import LIF
-from snn_norm.training.allocator import keep_freed_memory
+from snn_norm.references import is_reference
+from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
+from snn_norm.training.diagnostics import diagnose, layers_of
 
 __all__ = ["EpochResult", "Outcome", "TrainingRun"]
+
+_LOG = logging.getLogger(__name__)
 
 Outcome = Literal["completed", "collapsed", "diverged"]
 
@@ -110,6 +116,7 @@ class TrainingRun:
         keep_freed_memory()
         self.config = config
         self.history: list[EpochResult] = []
+        self._can_be_diagnosed = True
         self._held_out: tuple[Tensor, Tensor] | None = None
         selecting = dataset.test_labels
         if config.training_images:
@@ -200,6 +207,41 @@ class TrainingRun:
         )
         self.history.append(result)
         return result
+
+    @property
+    def layers(self) -> list[str]:
+        """Those that :meth:`diagnostics` are of, in the network's order."""
+        return layers_of(self.model)
+
+    def diagnostics(self) -> dict[str, float]:
+        """By layer, what :mod:`snn_norm.training.diagnostics` tells of the network as it is now.
+
+        On training images spread over the whole set, 1 % of them but 8 to 32, the same ones each
+        time. It changes nothing that the run will compute. A network or norm of the user's own
+        that fails at it has none, and a warning says why.
+        """
+        if not self._can_be_diagnosed:
+            return {}
+        images, labels = self.dataset.train_images, self.dataset.train_labels
+        count = min(len(labels), max(8, min(32, len(labels) // 100)))
+        chosen = torch.arange(count, device=labels.device) * len(labels) // count
+        x = normalize(images[chosen], self.dataset.mean, self.dataset.std)
+        if isinstance(self.model, SNNCNN) and x.dim() == 4:
+            # As a sequence, lest one step's currents stand for all and have the gradient of all.
+            x = x.unsqueeze(1).expand(-1, self.model.num_steps, -1, -1, -1)
+
+        def loss(model: nn.Module) -> Tensor:
+            return F.cross_entropy(model(x), labels[chosen])
+
+        try:
+            return diagnose(self.model, loss, seed=_derived_seed(self.config.seed, "diagnostics"))
+        except Exception as error:
+            own = any(map(is_reference, (self.config.architecture, self.config.norm)))
+            if not own or is_out_of_memory(error):
+                raise
+            _LOG.warning("no diagnostics: %s: %s", type(error).__name__, error)
+            self._can_be_diagnosed = False
+            return {}
 
     def state_dict(self) -> dict[str, Any]:
         """All that a later process needs to go on, as tensors and plain values."""

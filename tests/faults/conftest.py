@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from commands import USERS_FOLDER, Numbers, undisturbed_numbers
-from laboratory import PASSES, ROUNDS, SPEC, Row, StruckSweep, struck_sweep, table
+from laboratory import ROUNDS, SEEDS, SPEC, TRAINING_PASSES, Row, StruckSweep, struck_sweep, table
 
 from orchestration import SweepSpec
 from services.settings import Settings
@@ -139,7 +139,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OWN_CODE_COUNT", str(count))
         found = undisturbed_numbers(SweepSpec.from_dict({"name": "undisturbed", **SPEC}))
-    assert count.stat().st_size == PASSES
+    assert count.stat().st_size == SEEDS * TRAINING_PASSES
     assert len(found) == 4 * len(SPEC["seeds"])
     return found
 

@@ -31,8 +31,12 @@ SPEC = {
     "retries": 3,
 }
 _BATCHES, _LAYERS = 4, 6
-PASSES_AN_EPOCH = _BATCHES * _LAYERS
-PASSES_A_TRIAL = EPOCHS * PASSES_AN_EPOCH
+STEPS = EPOCHS * _BATCHES
+"""Of a trial, and so of each of its norms."""
+TRAINING_PASSES = STEPS * _LAYERS
+"""Of a trial, without those of its diagnostics before its first epoch and after each."""
+PASSES_AN_EPOCH = (_BATCHES + 1) * _LAYERS
+PASSES_A_TRIAL = TRAINING_PASSES + (EPOCHS + 1) * _LAYERS
 PASSES = SEEDS * PASSES_A_TRIAL
 
 ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from laboratory import NORM, PASSES_AN_EPOCH, SEEDS, SLOTS, SPEC, StruckSweep
+from laboratory import NORM, SEEDS, SLOTS, SPEC, STEPS, StruckSweep
 
 from orchestration.record.client import connect
 
@@ -19,7 +19,7 @@ from orchestration.record.client import connect
 def test_out_of_memory(sweep: StruckSweep) -> None:
     sweep.content = {**SPEC, "grid": [{**SPEC["grid"][0], "norm": "own_code:HungryNorm"}]}
     kind = sweep.random.choice(["of Python", "of a GPU", "of torch on a CPU"])
-    steps = sweep.random.randrange(1, PASSES_AN_EPOCH)
+    steps = sweep.random.randrange(1, STEPS)
     sweep.commands.environment |= {"OWN_CODE_ERROR": kind, "OWN_CODE_STEPS": str(steps)}
     sweep.undisturbed = {
         ("own_code:HungryNorm", seed, metric): curve
@@ -36,7 +36,7 @@ def test_nan_at_an_epoch(sweep: StruckSweep) -> None:
     """A norm diverges in each of its trials; those of the other norm are as ever."""
     norms = [NORM, "own_code:DivergingNorm"]
     sweep.content = {**SPEC, "grid": [{**SPEC["grid"][0], "norm": norms}]}
-    steps = sweep.random.randrange(1, PASSES_AN_EPOCH)
+    steps = sweep.random.randrange(1, STEPS)
     sweep.commands.environment["OWN_CODE_STEPS"] = str(steps)
     sweep.finish(sweep.start())
     assert not sweep.row.second_command

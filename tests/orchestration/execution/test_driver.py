@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -99,6 +100,11 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
         for name in ("validation_accuracy", "validation_loss", "test_accuracy")
     }
     assert [list(points) for points in by_epoch.values()] == [[1, 2]] * 3
+    for run in first.values():
+        gradients = client.get_metric_history(run.info.run_id, "gradient.conv2")
+        assert [point.step for point in gradients] == [0, 1, 2]
+    layers = json.loads(spiking.data.tags["snn_sweep.layers"])
+    assert layers == [*(f"conv{number}" for number in range(1, 7)), "hidden"]
     best = max(by_epoch["validation_accuracy"], key=lambda e: by_epoch["validation_accuracy"][e])
     assert spiking.data.metrics["best_epoch"] == best
     assert spiking.data.metrics["best_test_accuracy"] == by_epoch["test_accuracy"][best]

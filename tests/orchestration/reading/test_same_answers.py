@@ -38,6 +38,7 @@ ANSWERS: dict[str, Answer] = {
     "dependency_gap": Results.dependency_gap,
     "trials": Results.trials,
     "curves": Results.curves,
+    "diagnostics": Results.diagnostics,
 }
 
 
@@ -118,6 +119,12 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
         }
     elif chance.random() < 0.5:  # recorded before there was the key
         trial.config = {k: v for k, v in config.items() if k != "validation_fraction"}
+    layers = chance.sample(["conv10", "conv9", "a layer"], chance.randint(0, 3))
+    for layer in layers:
+        for metric in chance.sample(["rate", "support", "margin", "gradient"], 2):
+            trial.metrics[f"{metric}.{layer}"] = chance.choices([0.0, 1 / 3, NAN], k=2)
+    if chance.random() < 0.5:
+        trial.tags = {"snn_sweep.layers": json.dumps(layers)}
     odd = chance.random()
     if odd < 0.15:
         trial.status = chance.choice([None, "FAILED", "KILLED"])
@@ -127,7 +134,7 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
         trial.accuracies = ()
         trial.outcome = "diverged"
     elif odd < 0.5:
-        trial.tags = {"snn_sweep.role": chance.choice(["Trial", "else"])}
+        trial.tags = {**trial.tags, "snn_sweep.role": chance.choice(["Trial", "else"])}
     elif odd < 0.6:
         trial.config = {**trial.config, "width": 8, "no key of ours": "ünïcode \n%"}
         trial.key = chance.choice([None, "another odd key"])

@@ -48,6 +48,7 @@ def test_attempts_in_vain_are_those_of_one_driver_since_the_last_epoch(storage: 
     assert attempt("first") == 1
     assert attempt("first") == 2
     assert attempt("second") == 1
-    assert attempt("second") == 2
+    assert attempt("second", 0) == 2
+    assert attempt("second") == 3
     assert attempt("second", 1) == 0
     assert attempt("second") == 1

@@ -1,0 +1,71 @@
+"""Diagnostics of the layers: of points by metric and epoch, a row each layer. Pure.
+
+What is recorded, and how it is computed, is in :mod:`snn_norm.training.diagnostics`; what follows
+from that is computed here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+from scipy import stats
+
+from orchestration.reading.records import DIAGNOSTICS
+
+__all__ = ["COLUMNS", "by_layer", "orders_of"]
+
+COLUMNS = (
+    *("rate", "rate_ratio", "gaussian_rate", "support", "silent", "saturated", "margin"),
+    *("gradient", "gradient_ratio", "shift"),
+)
+"""Of the table: the metrics, and beside them what follows from them."""
+
+
+def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Give a row a (run, epoch, layer), in this order; layers as in the network.
+
+    Columns: ``run_id``, ``epoch``, ``layer`` and :data:`COLUMNS`, NaN where nothing was recorded:
+    ``rate_ratio`` is to the rate of the layer before, ``gaussian_rate`` that of Gaussian membranes
+    of this margin, ``gradient_ratio`` to the gradient of the layer after.
+
+    Args:
+        points: ``run_id``, ``metric``, ``epoch``, ``value``; of diagnostics alone.
+        order: a run's layers in the network's order; of a run without, by their names.
+    """
+    metrics = points["metric"].astype("str").str
+    found = points.assign(name=metrics.partition(".")[0], layer=metrics.partition(".")[2])
+    index = ["run_id", "epoch", "layer"]
+    table = found.pivot(index=index, columns="name", values="value").rename_axis(columns=None)
+    table = table.reindex(columns=[name.rstrip(".") for name in DIAGNOSTICS]).reset_index()
+    places = {
+        (run_id, layer): place
+        for run_id, layers in found.groupby("run_id")["layer"].unique().items()
+        for place, layer in enumerate(_in_order(layers, order.get(str(run_id), ())))
+    }
+    pairs = zip(table["run_id"], table["layer"], strict=True)
+    table["place"] = pd.Series([places[pair] for pair in pairs], table.index, dtype="int64")
+    table = table.sort_values(["run_id", "epoch", "place"], ignore_index=True)
+    of_network = table.groupby(["run_id", "epoch"])
+    table["rate_ratio"] = table["rate"] / of_network["rate"].shift(1)
+    table["gradient_ratio"] = table["gradient"] / of_network["gradient"].shift(-1)
+    table["gaussian_rate"] = stats.norm.sf(table["margin"])
+    return table[[*index, *COLUMNS]]
+
+
+def orders_of(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
+    """Read the order of layers out of (run id, tag, text)."""
+    return {run_id: json.loads(text) for run_id, _, text in rows}
+
+
+def _in_order(layers: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Those of a known order first, then the others by name, numbers as numbers."""
+
+    def key(layer: str) -> tuple[int, list[str | int]]:
+        parts = re.split(r"(\d+)", layer)
+        natural = [int(part) if number % 2 else part for number, part in enumerate(parts)]
+        return (known.index(layer) if layer in known else len(known), natural)
+
+    return sorted(layers, key=key)

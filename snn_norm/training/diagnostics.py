@@ -1,0 +1,210 @@
+r"""Diagnostics of a network's layers on one batch: what says why it trains, or why it does not.
+
+By layer, with the membrane u that is compared with the threshold θ, and N images over T steps:
+
+========= ==========================================================================================
+rate      spikes a neuron and step, or the share of rectified linear units above zero
+support   E[f'(u - θ)] / f'(0), with f' the surrogate gradient: how much of a gradient passes
+silent    share of the units that fire for no image at no step
+saturated share of the units that fire for every image at every step
+margin    ξ = (θ - E[u]) / std[u]; Gaussian membranes fire at the rate 1 - Φ(ξ)
+gradient  norm of the loss's gradient with respect to the currents that the neurons integrate
+shift     variance over t of the mean current of step t, as a share of all its variance, by channel
+========= ==========================================================================================
+
+Sources: the support is the share of "active neurons" of Perez-Nieves and Goodman, "Sparse Spiking
+Gradient Descent" (NeurIPS 2021), with the surrogate itself in place of a bound; ξ is that of
+Rossbroich, Gygax and Zenke, "Fluctuation-driven initialization for spiking neural network training"
+(2022); the shift is the temporal covariate shift of Duan et al., "Temporal Effective Batch
+Normalization in Spiking Neural Networks" (NeurIPS 2022).
+
+The batch passes a copy of the network in float32, as in training: norms take the batch's statistics
+(before the first step there are no others), and the loss's gradient is the one that training would
+follow. The network itself, its gradients and statistics, and every generator stay as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snn_norm.networks.layers import standardized
+from snn_norm.neurons.layers import LIF
+from snn_norm.neurons.recurrence import Neuron, membranes
+from snn_norm.neurons.standardization import Standardization
+from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
+
+__all__ = ["DIAGNOSTICS", "diagnose", "layers_of"]
+
+DIAGNOSTICS = ("rate", "support", "silent", "saturated", "margin", "gradient", "shift")
+"""Names, as metrics followed by a dot and the layer."""
+
+Watched = dict[str, dict[tuple[nn.Module, torch.Size], LayerNumbers]]
+"""Numbers by layer, and by its modules and the shapes that each is called with: mostly one."""
+
+
+def diagnose(
+    model: nn.Module, loss: Callable[[nn.Module], Tensor], *, seed: int
+) -> dict[str, float]:
+    """Diagnose each :class:`LIF` and ``nn.ReLU`` of a network.
+
+    Args:
+        model: stays as it is.
+        loss: the batch's, of the network that it is given.
+        seed: of all generators meanwhile, for a network that draws random numbers.
+
+    Returns:
+        ``rate.conv1`` and so on, layers by their modules' names; NaN where there is no such number,
+        as the margin of a membrane that never changes. Empty of a network without such layers.
+    """
+    if not layers_of(model):
+        return {}
+    watched: Watched = {}
+    with _own_generators(seed), torch.enable_grad():
+        twin = copy.deepcopy(model).train()
+        watch: Callable[..., object]
+        for name, module in _neurons(twin):
+            if isinstance(module, LIF):
+                module.compiled = False  # a batch of another size would be compiled anew
+                watch = _watch_spiking(module, partial(_numbers, watched, name, module))
+            else:
+                watch = partial(_see_rectified, partial(_numbers, watched, name, module))
+            module.register_forward_pre_hook(watch, with_kwargs=True)
+        loss(twin).backward()
+    found = {
+        f"{name}.{layer}": value
+        for layer, parts in watched.items()
+        for name, value in in_all(list(parts.values())).items()
+    }
+    if not found:
+        return {}
+    values = torch.stack(list(found.values())).tolist()  # one wait for the device
+    return {
+        name: value if math.isfinite(value) else math.nan
+        for name, value in zip(found, values, strict=True)
+    }
+
+
+def layers_of(model: nn.Module) -> list[str]:
+    """The layers that are diagnosed, in the network's order."""
+    return list(dict.fromkeys(name for name, _ in _neurons(model)))
+
+
+def _neurons(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Their names are a part of metrics' names, which may not have every character."""
+    named = ((name.rpartition(".")[2], module) for name, module in model.named_modules())
+    return [
+        (name, module)
+        for name, module in named
+        if isinstance(module, LIF | nn.ReLU) and re.fullmatch(r"[\w -]+", name)
+    ]
+
+
+def _numbers(watched: Watched, layer: str, module: nn.Module, units: torch.Size) -> LayerNumbers:
+    """Those of a module's units of this shape."""
+    of_layer, key = watched.setdefault(layer, {}), (module, units)
+    if key not in of_layer:
+        at = Threshold()
+        if isinstance(module, LIF):
+            at = Threshold(module.threshold, module.surrogate, module.slope)
+        of_layer[key] = LayerNumbers(at, over_time=isinstance(module, LIF))
+    return of_layer[key]
+
+
+_NumbersOf = Callable[[torch.Size], LayerNumbers]
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def _see_rectified(
+    numbers_of: _NumbersOf, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    x_N: Tensor = args[0] if args else kwargs["input"]
+    numbers = numbers_of(x_N.shape[1:])
+    with torch.no_grad():
+        numbers.see(x_N.unsqueeze(0), x_N.unsqueeze(0))
+    _follow(x_N, numbers)
+
+
+def _watch_spiking(module: LIF, numbers_of: _NumbersOf) -> Callable[..., _Call]:
+    """What sees the currents before the neurons do: those that they integrate, of every step.
+
+    So that all norms are seen at the same place, neurons are given what they would have made of
+    their input, the same numbers but for rounding.
+    """
+    norm: Any = module.on_membrane
+
+    def see(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
+        call = dict(zip(("x_TN", "standardization"), args, strict=False)) | kwargs
+        x_TN, standardization = call["x_TN"], call.pop("standardization", None)
+        num_steps = call.get("num_steps") or len(x_TN)
+        x_TN = x_TN if len(x_TN) == num_steps else x_TN.expand(num_steps, *x_TN.shape[1:])
+        if standardization is not None:
+            x_TN = standardized(x_TN, standardization)
+        numbers = numbers_of(x_TN.shape[2:])
+        _follow(x_TN, numbers)
+        if norm is not None:
+            norm.standardization = _listening(norm, x_TN, numbers)
+        else:
+            state = call.get("state")
+            with torch.no_grad():
+                seen = membranes(
+                    x_TN, None if state is None else state.membrane, _constants(module), num_steps
+                )
+                numbers.see(x_TN, seen)
+        return (x_TN,), {key: value for key, value in call.items() if key != "x_TN"}
+
+    return see
+
+
+def _listening(
+    norm: Any, x_TN: Tensor, numbers: LayerNumbers
+) -> Callable[[Tensor, slice], Standardization]:
+    """A membrane norm's ``standardization`` whose membranes are seen as the threshold does."""
+    of_class = type(norm).standardization
+
+    def standardization(v_TNCHW: Tensor, steps: slice) -> Standardization:
+        made: Standardization = of_class(norm, v_TNCHW, steps)
+        with torch.no_grad():
+            tested = made.at(0).apply(v_TNCHW[0], torch.empty_like(v_TNCHW[0]))
+            numbers.see(x_TN[steps], tested.unsqueeze(0))
+        return made
+
+    return standardization
+
+
+def _constants(module: LIF) -> Neuron:
+    decay = module.decay()
+    beta = decay.detach() if isinstance(decay, Tensor) else decay
+    return Neuron(beta, module.threshold, module.slope, module.surrogate, module.reset)
+
+
+def _follow(x: Tensor, numbers: LayerNumbers) -> None:
+    """Have the gradient of these currents seen, where they have one."""
+    if x.requires_grad:
+        x.register_hook(numbers.see_gradient)
+
+
+@contextmanager
+def _own_generators(seed: int) -> Iterator[None]:
+    """Every global generator begins anew, and is put back at the end."""
+    python, of_numpy = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(of_numpy)

@@ -1,0 +1,145 @@
+"""What one layer's neurons saw and did on a batch, in a few numbers.
+
+Shapes: T time steps, N images; what follows is a layer's units, (C,) or (C, H, W), and ``x_TN``
+stands for (T, N, …). Rectified linear units have one step, the threshold 0, and their input for a
+membrane.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from snn_norm.neurons.surrogates import add_gradient_
+
+__all__ = ["LayerNumbers", "Threshold", "in_all"]
+
+
+class Threshold(NamedTuple):
+    """Where units fire, and how gradients pass there; no surrogate for rectified linear units."""
+
+    level: float = 0.0
+    surrogate: str | None = None
+    slope: float = 1.0
+
+    def support(self, above: Tensor) -> Tensor:
+        """The surrogate's derivative at u - θ as a share of that at 0; ``above`` is used up."""
+        if self.surrogate is None:
+            return above > 0
+        return _derivative(above, self) / _derivative(above.new_zeros(()), self)
+
+
+class LayerNumbers:
+    """Adds up what a layer's units of one shape saw and did, a stretch of time steps at a time.
+
+    Args:
+        threshold: the units'.
+        over_time: whether there are time steps, and so a shift over them.
+    """
+
+    def __init__(self, threshold: Threshold, *, over_time: bool) -> None:
+        self.threshold = threshold
+        self._over_time = over_time
+        self._chances = 0  # to fire, of each unit
+        self._fired: Tensor | None = None
+        self._support: list[Tensor] = []
+        self._currents: list[_Moments] = []
+        self._membranes: list[_Moments] = []
+        self._squares: list[Tensor] = []
+
+    def see(self, currents_TN: Tensor, membranes_TN: Tensor) -> None:
+        """Take in some time steps: the units' currents, and the membranes that they compare."""
+        for currents_N, membranes_N in zip(currents_TN, membranes_TN, strict=True):
+            fired = (membranes_N > self.threshold.level).sum(0)
+            self._fired = fired if self._fired is None else self._fired + fired
+            self._chances += len(membranes_N)
+            if self._over_time:
+                self._currents.append(_by_channel(currents_N))
+            self._membranes.append(_by_channel(membranes_N))
+            support = self.threshold.support(membranes_N.float() - self.threshold.level)
+            self._support.append(support.mean(dtype=torch.float32))
+
+    def see_gradient(self, grad_TN: Tensor) -> None:
+        """Take in the loss's gradient with respect to the currents of some time steps."""
+        self._squares.append(grad_TN.float().square().sum())
+
+    def numbers(self) -> dict[str, Tensor]:
+        """The diagnostics by name, without dimensions; only those that there are."""
+        assert self._fired is not None
+        membranes = _joined(self._membranes)
+        mean = membranes.mean.mean()
+        found = {
+            "rate": self._fired.double().mean() / self._chances,
+            "support": torch.stack(self._support).double().mean(),
+            "silent": (self._fired == 0).double().mean(),
+            "saturated": (self._fired == self._chances).double().mean(),
+            "margin": (self.threshold.level - mean) / membranes.deviation(),
+        }
+        if self._squares:
+            found["gradient"] = torch.stack(self._squares).double().sum().sqrt()
+        if self._over_time:
+            found["shift"] = _joined(self._currents).between_steps()
+        return found
+
+    @property
+    def units(self) -> int:
+        """How many there are."""
+        return 0 if self._fired is None else self._fired.numel()
+
+
+def in_all(parts: list[LayerNumbers]) -> dict[str, Tensor]:
+    """The numbers of a layer whose units come in several shapes: means over all its units.
+
+    Of gradients, the norm of all.
+    """
+    if len(parts) == 1:
+        return parts[0].numbers()
+    found: dict[str, list[tuple[Tensor, int]]] = {}
+    for part in parts:
+        for name, value in part.numbers().items():
+            found.setdefault(name, []).append((value, part.units))
+    total: dict[str, Tensor] = {}
+    for name, pairs in found.items():
+        values = torch.stack([value for value, _ in pairs])
+        units = values.new_tensor([number for _, number in pairs])
+        if name == "gradient":
+            total[name] = values.square().sum().sqrt()
+        else:
+            total[name] = (values * units).sum() / units.sum()
+    return total
+
+
+class _Moments(NamedTuple):
+    """Mean and variance of each channel, (C,) of a step or (T, C); over equally many values."""
+
+    mean: Tensor
+    var: Tensor
+
+    def deviation(self) -> Tensor:
+        """Of all values together."""
+        return (self.var.mean() + self.mean.var(correction=0)).sqrt()
+
+    def between_steps(self) -> Tensor:
+        """The share of the variance, mean over channels, that lies between the steps' means."""
+        between = self.mean.var(0, correction=0).mean()
+        return between / (between + self.var.mean())
+
+
+def _by_channel(values_N: Tensor) -> _Moments:
+    """Of one step, (N, C, …)."""
+    dims = [dim for dim in range(values_N.dim()) if dim != 1]
+    var, mean = torch.var_mean(values_N.float(), dims, correction=0)
+    return _Moments(mean.double(), var.double())
+
+
+def _joined(steps: list[_Moments]) -> _Moments:
+    return _Moments(*map(torch.stack, zip(*steps, strict=True)))
+
+
+def _derivative(above: Tensor, threshold: Threshold) -> Tensor:
+    grad = torch.zeros_like(above)
+    assert threshold.surrogate is not None
+    add_gradient_(grad, torch.ones_like(above), above, threshold.surrogate, threshold.slope)
+    return grad
