@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from orchestration.reading.provenance import Provenance, provenance_of
+from orchestration.reading.records import ALL_METRICS
 from orchestration.report.headline import NETWORKS
 from orchestration.report.table import as_text, lacks_of
 from orchestration.results.norm_effects import dependency_gap, norm_gaps
@@ -14,7 +15,12 @@ from orchestration.results.results import Results
 from orchestration.results.snapshot import LAST_TEST_ACCURACY
 from snn_norm.norms.table import label_of
 
-__all__ = ["Answers", "read_answers"]
+__all__ = ["MOST_DIAGNOSED", "Answers", "read_answers"]
+
+MOST_DIAGNOSED = 28
+"""Cells whose diagnostics a report reads and draws: a few of the many numbers that they are."""
+
+_DRAWN = ("rate.", "support.", "gradient.")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Answers:
         decisions: of declared comparisons; None where the sweep declares none.
         trials: finished trials, with the number of their ``cell``, in order of cell and seed.
         curves: a row a (trial, epoch), with the number of its ``cell``, in the same order.
+        diagnostics: a row a (trial, epoch, layer), as ``curves``; of the first cells that have any.
+        cells_diagnosed: how many have any.
         provenance: where all of it comes from.
     """
 
@@ -49,6 +57,8 @@ class Answers:
     decisions: pd.DataFrame | None
     trials: pd.DataFrame
     curves: pd.DataFrame
+    diagnostics: pd.DataFrame
+    cells_diagnosed: int
     provenance: Provenance
 
     @property
@@ -80,10 +90,12 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         results: the sweep's.
         tracking_uri: where people may look at its runs, if anywhere.
     """
-    snapshot = results.snapshot()
+    snapshot = results.snapshot([*ALL_METRICS, *_DRAWN])
     trials, best, axes = snapshot.trials(), snapshot.best_of_seeds(), snapshot.cells.axes
     trials = trials[trials["in_spec"]].astype({"cell": "int64"})
     trials = trials.sort_values("cell", kind="stable", ignore_index=True)
+    diagnosed = trials.loc[trials["run_id"].isin(snapshot.diagnosed), "cell"].unique()
+    drawn = trials[trials["cell"].isin(diagnosed[:MOST_DIAGNOSED])]
     return Answers(
         name=results.name,
         axes=axes,
@@ -97,5 +109,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         decisions=snapshot.decisions() if snapshot.has_decisions else None,
         trials=trials,
         curves=snapshot.curves(trials),
+        diagnostics=snapshot.diagnostics(drawn),
+        cells_diagnosed=len(diagnosed),
         provenance=provenance_of(snapshot.records, tracking_uri, trials["run_id"]),
     )

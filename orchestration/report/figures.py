@@ -16,13 +16,14 @@ from matplotlib.ticker import MaxNLocator
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
 from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.norm_effects import settings_of
 from snn_norm.norms.table import label_of
 
 __all__ = ["FIGURES", "draw"]
 
-FIGURES = ("dependency-gap", "accuracy-by-seed", "learning-curves", "spike-rates", "cost")
+FIGURES = ("dependency-gap", "accuracy-by-seed", "learning-curves", "why", "spike-rates", "cost")
 
 _MOST_PANELS, _MOST_ROWS = 24, 60
 _MANY_LINES = 5
@@ -39,6 +40,8 @@ def draw(answers: Answers) -> Iterator[Picture]:
         yield _accuracy_by_seed(answers)
     if answers.curves["test_accuracy"].notna().any():
         yield _learning_curves(answers)
+    if picture := why(answers):
+        yield picture
     if answers.curves[_layers(answers)].notna().any(axis=None):
         yield _spike_rates(answers)
     if answers.curves["epoch_seconds"].notna().any():

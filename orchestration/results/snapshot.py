@@ -92,9 +92,19 @@ class Snapshot:
         wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)
         return self._of_trials(wide.reset_index(), trials)
 
+    @property
+    def diagnosed(self) -> list[str]:
+        """Ids of the runs that have diagnostics."""
+        known = self.records.metrics[self._diagnostics].notna().any(axis="columns")
+        return known.index[known].tolist()
+
+    @property
+    def _diagnostics(self) -> list[str]:
+        return [name for name in map(str, self.records.metrics) if is_wanted(name, DIAGNOSTICS)]
+
     def diagnostics(self, trials: pd.DataFrame) -> pd.DataFrame:
         """A row a (trial, epoch, layer) of these of the ``trials()``; of a trial without, none."""
-        recorded = [name for name in map(str, self.records.metrics) if is_wanted(name, DIAGNOSTICS)]
+        recorded = self._diagnostics
         run_ids = trials["run_id"].tolist() if recorded else []
         orders = orders_of(self.records.tag_rows([LAYERS_TAG]) if recorded else ())
         return self._of_trials(by_layer(self.points(run_ids, recorded), orders), trials)

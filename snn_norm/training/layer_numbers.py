@@ -24,12 +24,6 @@ class Threshold(NamedTuple):
     surrogate: str | None = None
     slope: float = 1.0
 
-    def support(self, above: Tensor) -> Tensor:
-        """The surrogate's derivative at u - θ as a share of that at 0; ``above`` is used up."""
-        if self.surrogate is None:
-            return above > 0
-        return _derivative(above, self) / _derivative(above.new_zeros(()), self)
-
 
 class LayerNumbers:
     """Adds up what a layer's units of one shape saw and did, a stretch of time steps at a time.
@@ -58,8 +52,9 @@ class LayerNumbers:
             if self._over_time:
                 self._currents.append(_by_channel(currents_N))
             self._membranes.append(_by_channel(membranes_N))
-            support = self.threshold.support(membranes_N.float() - self.threshold.level)
-            self._support.append(support.mean(dtype=torch.float32))
+            if self.threshold.surrogate is not None:
+                above = membranes_N.float() - self.threshold.level
+                self._support.append(_derivative(above, self.threshold).mean())
 
     def see_gradient(self, grad_TN: Tensor) -> None:
         """Take in the loss's gradient with respect to the currents of some time steps."""
@@ -70,9 +65,10 @@ class LayerNumbers:
         assert self._fired is not None
         membranes = _joined(self._membranes)
         mean = membranes.mean.mean()
+        rate = self._fired.double().mean() / self._chances
         found = {
-            "rate": self._fired.double().mean() / self._chances,
-            "support": torch.stack(self._support).double().mean(),
+            "rate": rate,
+            "support": torch.stack(self._support).double().mean() if self._support else rate,
             "silent": (self._fired == 0).double().mean(),
             "saturated": (self._fired == self._chances).double().mean(),
             "margin": (self.threshold.level - mean) / membranes.deviation(),
@@ -138,8 +134,11 @@ def _joined(steps: list[_Moments]) -> _Moments:
     return _Moments(*map(torch.stack, zip(*steps, strict=True)))
 
 
-def _derivative(above: Tensor, threshold: Threshold) -> Tensor:
-    grad = torch.zeros_like(above)
-    assert threshold.surrogate is not None
-    add_gradient_(grad, torch.ones_like(above), above, threshold.surrogate, threshold.slope)
-    return grad
+def _derivative(above: Tensor, at: Threshold) -> Tensor:
+    """The surrogate's at u - θ, as a share of that at 0; ``above`` is used up."""
+    assert at.surrogate is not None
+    found, highest = torch.zeros_like(above), above.new_zeros(())
+    add_gradient_(found, torch.ones_like(above), above, at.surrogate, at.slope)
+    one, zero = above.new_ones(()), above.new_zeros(())
+    add_gradient_(highest, one, zero, at.surrogate, at.slope)
+    return found / highest
