@@ -136,8 +136,7 @@ def _band(
 ) -> None:
     """Draw a band, its columns as wide as those of the widest one."""
     grid = part.subplots(len(rows), widest, squeeze=False, sharex=True)
-    colors = colormaps["viridis"].copy()
-    colors.set_bad("#cccccc")
+    colors = colormaps["viridis"].with_extremes(bad="#cccccc")
     for column, (cell, name) in enumerate(names.items()):
         of_cell = table[table["cell"] == cell]
         for row, axes in zip(rows, grid[:, column], strict=True):

@@ -35,8 +35,11 @@ def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.Dat
         points: ``run_id``, ``metric``, ``epoch``, ``value``; of diagnostics alone.
         order: a run's layers in the network's order; of a run without, by their names.
     """
-    metrics = points["metric"].astype("str").str
-    found = points.assign(name=metrics.partition(".")[0], layer=metrics.partition(".")[2])
+    parts = [str(metric).partition(".") for metric in points["metric"]]
+    found = points.assign(
+        name=pd.Series([name for name, _, _ in parts], points.index, dtype="str"),
+        layer=pd.Series([layer for _, _, layer in parts], points.index, dtype="str"),
+    )
     index = ["run_id", "epoch", "layer"]
     table = found.pivot(index=index, columns="name", values="value").rename_axis(columns=None)
     table = table.reindex(columns=[name.rstrip(".") for name in DIAGNOSTICS]).reset_index()

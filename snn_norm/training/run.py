@@ -216,14 +216,14 @@ class TrainingRun:
     def diagnostics(self) -> dict[str, float]:
         """By layer, what :mod:`snn_norm.training.diagnostics` tells of the network as it is now.
 
-        On training images spread over the whole set, 1 % of them but 8 to 32, the same ones each
+        On training images spread over the whole set, 0.5 % of them but 8 to 32, the same ones each
         time. It changes nothing that the run will compute. A network or norm of the user's own
         that fails at it has none, and a warning says why.
         """
         if not self._can_be_diagnosed:
             return {}
         images, labels = self.dataset.train_images, self.dataset.train_labels
-        count = min(len(labels), max(8, min(32, len(labels) // 100)))
+        count = min(len(labels), max(8, min(32, len(labels) // 200)))
         chosen = torch.arange(count, device=labels.device) * len(labels) // count
         x = normalize(images[chosen], self.dataset.mean, self.dataset.std)
         if isinstance(self.model, SNNCNN) and x.dim() == 4:

@@ -156,7 +156,8 @@ def test_any_sweep_has_a_report_of_the_numbers_that_it_has(
     recorder = Recorder(uri := sqlite_database())
     experiment, parent = recorder.sweep(kind, spec.to_json())
     # One a trial's own measurements, all of them missing where its accuracy is.
-    metrics = dict.fromkeys(("epoch_seconds", "spike_rate.conv1"), accuracies)
+    names = ("epoch_seconds", "spike_rate.conv1", "rate.conv1", "support.conv1", "gradient.conv1")
+    metrics = dict.fromkeys(names, accuracies)
     for cell in spec.cells():
         config = {**cell.given(), "seed": 1}
         trial = RecordedTrial(config, accuracies, outcome, metrics=metrics)
