@@ -28,13 +28,13 @@ def terminal_width() -> int:
 
 def print_results(name: str) -> None:
     """Print a sweep's best of seeds, its headline, and what each norm adds if there are more."""
-    from orchestration.record.names import BEST_TEST_ACCURACY
     from orchestration.report.formats import plain, render
     from orchestration.report.headline import headline
-    from orchestration.report.table import has_more_norms
+    from orchestration.report.layouts import has_more_norms
     from orchestration.results.results import Results
+    from orchestration.results.snapshot import METRIC_OF
 
-    snapshot, width = Results(name).snapshot([BEST_TEST_ACCURACY]), terminal_width()
+    snapshot, width = Results(name).snapshot(METRIC_OF.values()), terminal_width()
     best = snapshot.best_of_seeds()
     click.echo("Test accuracy, best of seeds (%)")
     click.echo(render(best, "table", width))
@@ -48,3 +48,8 @@ def print_results(name: str) -> None:
     if has_more_norms(gaps):
         click.echo("What each norm adds: norm minus none")
         click.echo(render(gaps, "table", width))
+    if snapshot.has_settings:
+        click.echo("The gap as built, and tuned against tuned: mean over seeds")
+        click.echo(render(snapshot.dependency_gap(tuned=True), "table", width))
+        click.echo("The basin: the share of settings within 2 points of the best one")
+        click.echo(render(snapshot.basin(), "table", width))

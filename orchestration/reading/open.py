@@ -1,17 +1,42 @@
-"""Which way to the records: SQL where a database is named or no server runs, else REST."""
+"""Which way to the records: SQL where a database is named or no server runs, else REST; a file."""
 
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 from orchestration.errors import InputError
-from orchestration.reading.records import Source
+from orchestration.reading.archive import ArchiveSource, names_archive
+from orchestration.reading.records import Source, SweepSource
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.sql_schema import UnknownSchemaError
+from orchestration.record.archive import read_archive
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["open_source"]
+__all__ = ["open_source", "open_sweep"]
+
+
+def open_sweep(
+    name: str, tracking_uri: str | None = None, database_url: str | None = None
+) -> tuple[str, SweepSource]:
+    """One sweep's name and its records.
+
+    Args:
+        name: the sweep's, or without the others a file that ``snn-sweep export`` wrote:
+            :func:`orchestration.reading.archive.names_archive` tells them apart.
+        tracking_uri, database_url: as of :func:`open_source`.
+
+    Raises:
+        InputError: there is no such sweep or file.
+        ServiceError: the server or the database cannot be reached.
+    """
+    if tracking_uri is None and database_url is None and names_archive(name):
+        archive = ArchiveSource(read_archive(Path(name)))
+        return archive.sweep, archive
+    source = open_source(tracking_uri, database_url)
+    source.check(name)
+    return name, source
 
 
 def open_source(tracking_uri: str | None = None, database_url: str | None = None) -> Source:
@@ -36,7 +61,7 @@ def open_source(tracking_uri: str | None = None, database_url: str | None = None
             warnings.warn(
                 f"MLflow's database is read over its REST API, which is slower: {error}, "
                 "which this version does not know",
-                stacklevel=3,
+                stacklevel=4,
             )
     uri = uri or reading_uri(settings)
     if uri is None:

@@ -30,7 +30,7 @@ class Provenance:
 
     Args:
         server: the tracking server's address; empty where the runs were read without one.
-        experiment_id: the sweep's experiment.
+        experiment_id: the sweep's experiment; empty where there is none.
         parent_run_id: the sweep's own run; None where it has none.
         spec: as YAML; empty where none is recorded.
         facts: what the runs say, such as ``machine``: each value, and how many runs say so.
@@ -81,7 +81,8 @@ def provenance_of(
         if run_id in wanted:
             said[tag][value] += 1
     return Provenance(
-        server=_server(tracking_uri or ""),
+        # An archive's runs are in no experiment.
+        server=_server(tracking_uri or "") if records.experiment_id else "",
         experiment_id=records.experiment_id,
         parent_run_id=records.parent_run_id,
         spec=_yaml(records.spec) if records.spec else "",

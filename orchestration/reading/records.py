@@ -1,12 +1,14 @@
-"""Two ways to what was recorded: MLflow's REST API, which always works, and SQL, which is fast.
+"""Three ways to what was recorded: MLflow's REST API, which always works; SQL, fast; a file.
 
-Both give the same ``Records`` to the last bit: a sweep's finished trials and its spec, as MLflow
+All give the same ``Records`` to the last bit: a sweep's finished trials and its spec, as MLflow
 holds them, and nothing decided about them yet. ``orchestration.results.cells`` and
 ``orchestration.results.statistics`` decide.
 
-    Source
-    ├── RestSource      orchestration.reading.rest: a tracking server, or one of MLflow's own stores
-    └── SqlSource       orchestration.reading.sql: MLflow's database, read-only
+    SweepSource
+    ├── Source              of any sweep there is
+    │   ├── RestSource      orchestration.reading.rest: a tracking server, or one of MLflow's stores
+    │   └── SqlSource       orchestration.reading.sql: MLflow's database, read-only
+    └── ArchiveSource       orchestration.reading.archive: of the one that was exported to a file
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ __all__ = [
     "Records",
     "Source",
     "SweepRun",
+    "SweepSource",
     "is_wanted",
     "make_records",
     "point_frame",
@@ -118,11 +121,8 @@ class SweepRun(NamedTuple):
     """Those that are this project's."""
 
 
-class Source(Protocol):
-    """One way to the records. Whatever the way, the answers are equal."""
-
-    def sweep_runs(self) -> Iterable[SweepRun]:
-        """Give the runs of all sweeps and their trials, in no order."""
+class SweepSource(Protocol):
+    """One way to a sweep's records. Whatever the way, the answers are equal."""
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep; reads next to nothing."""
@@ -135,6 +135,13 @@ class Source(Protocol):
 
         The metrics are named one by one, each layer's spike rate too.
         """
+
+
+class Source(SweepSource, Protocol):
+    """One way to the records of all sweeps."""
+
+    def sweep_runs(self) -> Iterable[SweepRun]:
+        """Give the runs of all sweeps and their trials, in no order."""
 
 
 def make_records(

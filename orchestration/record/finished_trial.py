@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from typing import TYPE_CHECKING, Any
 
 from orchestration.record.names import COPIED_TAG, OUTCOME_TAG, PARENT_TAG, TRIAL_KEY_TAG
-from orchestration.record.trial_recorder import METRICS_A_BATCH
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 __all__ = ["FinishedTrial", "Point", "read_finished", "write_finished"]
 
@@ -84,6 +84,10 @@ def write_finished(
         experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
     """
+    from mlflow.entities import Metric, Param  # which an archive is read without
+
+    from orchestration.record.trial_recorder import METRICS_A_BATCH
+
     tags: dict[str, Any] = {**trial.tags, PARENT_TAG: parent_run_id, COPIED_TAG: trial.run_id}
     # Last of all: a run that says how its trial ended, says all.
     outcome = tags.pop(OUTCOME_TAG)

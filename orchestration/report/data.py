@@ -9,7 +9,8 @@ import pandas as pd
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
 from orchestration.report.headline import NETWORKS
-from orchestration.report.table import as_text, lacks_of
+from orchestration.report.layouts import lacks_of
+from orchestration.report.table import as_text
 from orchestration.results.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
 from orchestration.results.snapshot import LAST_TEST_ACCURACY
@@ -34,9 +35,12 @@ class Answers:
         lacks: what each cell lacks, in words.
         gap: the dependency gap, a row a setting.
         norm_gaps: the same, a row each norm.
+        tuned_gap: each norm's gap as built and tuned; None where there is nothing to tune.
+        basin: the share of settings near the best one; None likewise.
         last: as ``best``, of the last epoch.
         expected: what a best of n seeds is worth, by ``cell`` and n.
         differences: between norms, paired by seed.
+        ranks: mean ranks of many norms in one setting; None where no setting has many.
         decisions: of declared comparisons; None where the sweep declares none.
         trials: finished trials, with the number of their ``cell``, in order of cell and seed.
         curves: a row a (trial, epoch), with the number of its ``cell``, in the same order.
@@ -51,9 +55,12 @@ class Answers:
     lacks: list[str]
     gap: pd.DataFrame
     norm_gaps: pd.DataFrame
+    tuned_gap: pd.DataFrame | None
+    basin: pd.DataFrame | None
     last: pd.DataFrame
     expected: pd.DataFrame
     differences: pd.DataFrame
+    ranks: pd.DataFrame | None
     decisions: pd.DataFrame | None
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -96,6 +103,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
     trials = trials.sort_values("cell", kind="stable", ignore_index=True)
     diagnosed = trials.loc[trials["run_id"].isin(snapshot.diagnosed), "cell"].unique()
     drawn = trials[trials["cell"].isin(diagnosed[:MOST_DIAGNOSED])]
+    tunes, ranks = snapshot.has_settings, snapshot.mean_ranks()
     return Answers(
         name=results.name,
         axes=axes,
@@ -103,9 +111,12 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         lacks=lacks_of(best),
         gap=dependency_gap(best, axes),
         norm_gaps=norm_gaps(best, axes),
+        tuned_gap=snapshot.dependency_gap(tuned=True, by_norm=True) if tunes else None,
+        basin=snapshot.basin() if tunes else None,
         last=snapshot.best_of_seeds(LAST_TEST_ACCURACY),
         expected=snapshot.expected_best(),
         differences=snapshot.norm_differences(),
+        ranks=ranks if len(ranks) else None,
         decisions=snapshot.decisions() if snapshot.has_decisions else None,
         trials=trials,
         curves=snapshot.curves(trials),

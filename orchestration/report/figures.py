@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
 from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.rank_figure import critical_differences
 from orchestration.report.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.norm_effects import settings_of
@@ -23,7 +24,15 @@ from snn_norm.norms.table import label_of
 
 __all__ = ["FIGURES", "draw"]
 
-FIGURES = ("dependency-gap", "accuracy-by-seed", "learning-curves", "why", "spike-rates", "cost")
+FIGURES = (
+    "dependency-gap",
+    "accuracy-by-seed",
+    "critical-difference",
+    "learning-curves",
+    "why",
+    "spike-rates",
+    "cost",
+)
 
 _MOST_PANELS, _MOST_ROWS = 24, 60
 _MANY_LINES = 5
@@ -38,6 +47,8 @@ def draw(answers: Answers) -> Iterator[Picture]:
         if answers.norm_gaps["gap_pp"].notna().any():
             yield _dependency_gap(answers)
         yield _accuracy_by_seed(answers)
+    if answers.ranks is not None:
+        yield critical_differences(answers.ranks, answers.norms)
     if answers.curves["test_accuracy"].notna().any():
         yield _learning_curves(answers)
     if picture := why(answers):

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from orchestration.errors import InputError
 from orchestration.report.forms import FORMATS, Format
-from orchestration.report.table import Table, TableCell, letter, merged, table_of
+from orchestration.report.layouts import merged, table_of
+from orchestration.report.table import Table, TableCell, letter
 from orchestration.results.columns import plain as plain_value
 
 __all__ = ["FORMATS", "Format", "html", "latex", "markdown", "plain", "render"]

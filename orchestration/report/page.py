@@ -14,7 +14,8 @@ from orchestration.report.data import Answers
 from orchestration.report.figure_style import Picture, inline_svg
 from orchestration.report.formats import html
 from orchestration.report.headline import headline
-from orchestration.report.table import Table, decimal, has_more_norms, percent, table_of
+from orchestration.report.layouts import has_more_norms, table_of
+from orchestration.report.table import Table, decimal, percent
 
 __all__ = ["page"]
 
@@ -36,10 +37,13 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
     tables = {
         "headline": headline(answers.best, lambda cell: _best_url(answers, cell)),
         "norms": _linked_norms(answers) if has_more_norms(answers.norm_gaps) else None,
+        "tuned": _optional(answers.tuned_gap),
+        "basin": _optional(answers.basin),
         "cells": _linked_cells(answers),
         "choice": _choice(answers),
         "differences": table_of(answers.differences),
-        "decisions": None if answers.decisions is None else table_of(answers.decisions),
+        "ranks": _optional(answers.ranks),
+        "decisions": _optional(answers.decisions),
         "trials": _trials(answers),
     }
     return (
@@ -91,6 +95,10 @@ def _ratio(answers: Answers) -> str:
     best = answers.best
     incomplete = (best["n_seeds"] > 0) & (best["n_seeds"] < best["n_expected"])
     return f"{text} Not every seed has finished." if incomplete.any() else text
+
+
+def _optional(frame: pd.DataFrame | None) -> Table | None:
+    return None if frame is None else table_of(frame)
 
 
 def _linked_norms(answers: Answers) -> Table:

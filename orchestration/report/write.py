@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import pandas as pd
 from mlflow import MlflowClient
 
 from orchestration.errors import InputError
@@ -13,10 +12,8 @@ from orchestration.report.data import Answers, read_answers
 from orchestration.report.figure_style import FORMATS, Picture, save, style
 from orchestration.report.figures import FIGURES, draw
 from orchestration.report.formats import html, latex, markdown, render
-from orchestration.report.headline import headline
 from orchestration.report.page import page
-from orchestration.report.table import table_of
-from orchestration.results.norm_effects import settings_of
+from orchestration.report.tables import TABLES, tables_of
 from orchestration.results.results import Results
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -36,7 +33,7 @@ def write_report(
     """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap``, ``norm_gaps``, ``norm_differences``, ``decisions`` as .tex, .md, .html and
+    ``dependency_gap`` and the others of ``orchestration.report.tables`` as .tex, .md, .html and
     .csv; ``last_epoch``, ``expected_best``, ``trials``, ``curves`` as .csv) and the figures
     (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 
@@ -82,20 +79,12 @@ def log_report(client: MlflowClient, name: str, parent_run_id: str) -> None:
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 
-_FOR_PEOPLE = (
-    "headline",
-    "best_of_seeds",
-    "dependency_gap",
-    "norm_gaps",
-    "norm_differences",
-    "decisions",
-)
-_FRAMES = (*_FOR_PEOPLE, "last_epoch", "expected_best", "trials", "curves")
+_FRAMES = ("last_epoch", "expected_best", "trials", "curves")
 
 
 def _remove_earlier(folder: Path) -> None:
     """Remove what another sweep's report may have left that this one does not write."""
-    names = [f"{name}.{form}" for name in _FOR_PEOPLE for form in ("tex", "md", "html")]
+    names = [f"{name}.{form}" for name in TABLES for form in ("tex", "md", "html", "csv")]
     names += [f"{name}.csv" for name in _FRAMES]
     names += [f"figures/{name}.{form}" for name in FIGURES for form in FORMATS]
     for name in ("report.html", *names):
@@ -103,37 +92,14 @@ def _remove_earlier(folder: Path) -> None:
 
 
 def _write_tables(answers: Answers, folder: Path) -> None:
-    frames = (
-        _with_standard_norm(answers),
-        answers.best,
-        answers.gap,
-        answers.norm_gaps,
-        answers.differences,
-        answers.decisions,
-        answers.last,
-        answers.expected,
-        answers.trials,
-        answers.curves,
-    )
+    for name, (frame, table) in tables_of(answers).items():
+        _write(folder / f"{name}.tex", latex(table))
+        _write(folder / f"{name}.md", markdown(table))
+        _write(folder / f"{name}.html", html(table))
+        _write(folder / f"{name}.csv", render(frame, "csv"))
+    frames = (answers.last, answers.expected, answers.trials, answers.curves)
     for name, frame in zip(_FRAMES, frames, strict=True):
-        if frame is None:
-            continue
-        path = folder / name
-        if name in _FOR_PEOPLE:
-            table = headline(answers.best) if name == "headline" else table_of(frame)
-            _write(path.with_suffix(".tex"), latex(table))
-            _write(path.with_suffix(".md"), markdown(table))
-            _write(path.with_suffix(".html"), html(table))
-        shown = frame.drop(columns="cell", errors="ignore")
-        _write(path.with_suffix(".csv"), render(shown, "csv"))
-
-
-def _with_standard_norm(answers: Answers) -> pd.DataFrame:
-    settings = settings_of(answers.best, answers.axes)
-    norms = [one.standard if one.standard in one.cells else None for one in settings]
-    frame = answers.gap.copy()
-    frame.insert(list(frame).index("standard") + 1, "standard_norm", norms)
-    return frame
+        _write(folder / f"{name}.csv", render(frame.drop(columns="cell", errors="ignore"), "csv"))
 
 
 def _write_figures(answers: Answers, folder: Path) -> list[tuple[Picture, str]]:

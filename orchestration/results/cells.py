@@ -11,16 +11,17 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import pandas as pd
+import pydantic
 
 from orchestration.reading.records import Records
 from orchestration.record.names import params_of
-from orchestration.results.columns import SELECTED_ON, selected_on
+from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, selected_on
 from orchestration.sweep.grid import axes_of
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.trial import later_keys, trial_keys
@@ -55,8 +56,8 @@ class Cells:
     Args:
         axes: names of the columns that tell cells apart.
         table: a cell a row, index its number: a column an axis, ``dataset`` and ``epochs`` (missing
-            where not recorded), ``n_expected`` (seeds), and ``selected_on`` as
-            ``orchestration.results.columns`` words it.
+            where not recorded), ``n_expected`` (seeds), and ``selected_on`` and ``as_built`` as
+            ``orchestration.results.columns`` has them.
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
     """
@@ -182,6 +183,7 @@ def spec_cells(spec_json: str) -> SpecCells:
     names = {*axes, *CONDITIONS}
     table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
     table[SELECTED_ON] = [selected_on(one["validation_fraction"]) for one in given]
+    table[AS_BUILT] = [_is_as_built(one, axes) for one in given]
     return SpecCells(
         axes,
         table,
@@ -198,6 +200,19 @@ def spec_cells(spec_json: str) -> SpecCells:
         seeds={str(seed): seed for seed in seeds},
         own=any(own),
     )
+
+
+def _is_as_built(config: Mapping[str, Any], axes: Iterable[str]) -> bool:
+    """Whether it stays the same if the axes that are settings get their defaults."""
+    tuned = set(axes).intersection(TUNED_KEYS)
+    if not tuned:
+        return True
+    rest = {key: value for key, value in config.items() if key not in tuned}
+    try:
+        built = RunConfig(**{"seed": 0, **rest}).given()
+    except pydantic.ValidationError:  # another program's, or a key that belongs to a tuned one
+        return False
+    return all(built.get(key) == config.get(key) for key in tuned)
 
 
 def assign_cells(records: Records, spec: SpecCells | None) -> Cells:
@@ -276,6 +291,11 @@ def _from_trials(records: Records) -> Cells:
     table = table.assign(**{name: typed(firsts[name]) for name in CONDITIONS})
     table["n_expected"] = seeds.nunique(dropna=False)
     table[SELECTED_ON] = list(map(selected_on, firsts["validation_fraction"]))
+    given = params.loc[first.index].to_dict("records")
+    table[AS_BUILT] = [
+        _is_as_built({str(k): _value(v) for k, v in one.items() if isinstance(v, str)}, axes)
+        for one in given
+    ]
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
     return Cells(axes, table, number.where(counted), seeds)

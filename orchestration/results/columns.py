@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 
 __all__ = [
+    "AS_BUILT",
     "COUNTS",
     "SELECTED_ON",
     "TEST_SET",
+    "TUNED_KEYS",
     "axis_columns",
     "plain",
     "remark",
@@ -30,6 +32,27 @@ SELECTED_ON = "selected_on"
 selected, as in a table of last epochs."""
 
 TEST_SET = "the test set"
+
+AS_BUILT = "as_built"
+"""The column that says whether a cell has the reference's value on each axis that is a setting."""
+
+TUNED_KEYS = (
+    "init",
+    "threshold",
+    "surrogate",
+    "slope",
+    "beta",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "warmup_epochs",
+    "augment",
+)
+"""The axes that are settings of one network: how it starts, and how it is trained. With any other
+(data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
 
 
 def axis_columns(frame: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from orchestration.errors import SpecError
-from orchestration.reading.open import open_source
+from orchestration.reading.open import open_sweep
 from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
@@ -28,23 +28,23 @@ class Results:
     """The finished trials of one sweep.
 
     Args:
-        name: the sweep's name, which is that of its MLflow experiment.
+        name: the sweep's name, which is that of its MLflow experiment; or a file that ``snn-sweep
+            export`` wrote, which ends in .jsonl or .jsonl.gz or has a slash in its path.
         tracking_uri: MLflow's tracking server; default: the one the settings name or that runs
             here. Given alone, it also decides against the settings' database.
         database_url: MLflow's database, to be read directly and never written; default:
             ``SNN_SWEEP_DATABASE_URL``, unset: the answers go over MLflow's REST API.
 
     Raises:
-        InputError: there is no sweep of this name; the message lists those that are.
+        InputError: there is no sweep of this name, and the message lists those that are; or no
+            such file.
         ServiceError: the server or the database cannot be reached.
     """
 
     def __init__(
         self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
     ) -> None:
-        self.name = name
-        self._source = open_source(tracking_uri, database_url)
-        self._source.check(name)
+        self.name, self._source = open_sweep(name, tracking_uri, database_url)
 
     def snapshot(self, metrics: Collection[str] = ALL_METRICS) -> Snapshot:
         """Read the sweep once, for several tables of the same runs.
@@ -130,15 +130,35 @@ class Results:
         """
         return self.snapshot(METRIC_OF.values()).norm_differences(accuracy)
 
-    def dependency_gap(self, *, by_norm: bool = False) -> pd.DataFrame:
+    def mean_ranks(self) -> pd.DataFrame:
+        """Give a row a norm, the best first, of each setting that has at least four.
+
+        Columns as of ``orchestration.results.ranks.mean_ranks``.
+        """
+        return self.snapshot(METRIC_OF.values()).mean_ranks()
+
+    def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
         """Give a row an architecture: its norms side by side, and the gap between them.
 
         Args:
             by_norm: give a row each norm instead: what it adds to none, the standard one marked.
+            tuned: give the gap as built beside that of both sides at their best settings.
 
-        Columns as of ``orchestration.results.norm_effects.dependency_gap``, or ``norm_gaps``.
+        Columns as of ``orchestration.results.norm_effects.dependency_gap``, or ``norm_gaps``; of
+        the tuned one as of ``orchestration.results.tuning.tuned_gap``.
         """
-        return self.snapshot([BEST_TEST_ACCURACY]).dependency_gap(by_norm=by_norm)
+        metrics = METRIC_OF.values() if tuned else [BEST_TEST_ACCURACY]
+        return self.snapshot(metrics).dependency_gap(by_norm=by_norm, tuned=tuned)
+
+    def basin(self, points: float = 2.0) -> pd.DataFrame:
+        """Give a row each norm: the share of its settings that end near the best one.
+
+        Args:
+            points: how near, in percentage points.
+
+        Columns as of ``orchestration.results.tuning.basin``.
+        """
+        return self.snapshot(METRIC_OF.values()).basin(points)
 
     def decisions(self) -> pd.DataFrame:
         """Give a row a comparison that the spec declares: its verdict, as far as records go.

@@ -18,11 +18,13 @@ from orchestration.reading.records import (
 )
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG
 from orchestration.results.cells import Cells, params_of_runs, typed
-from orchestration.results.columns import SELECTED_ON
+from orchestration.results.columns import AS_BUILT, SELECTED_ON, TEST_SET
 from orchestration.results.decisions import decisions
 from orchestration.results.diagnostics import by_layer, orders_of
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
+from orchestration.results.ranks import mean_ranks
 from orchestration.results.statistics import cell_statistics, expected_best
+from orchestration.results.tuning import SELECTING_ACCURACY, basin, has_settings, tuned_gap
 from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot"]
@@ -164,10 +166,36 @@ class Snapshot:
             seeds[SELECTED_ON] = None
         return norm_differences(seeds, self.cells.axes, accuracy)
 
-    def dependency_gap(self, *, by_norm: bool = False) -> pd.DataFrame:
-        """A row a setting, or a row a norm in it."""
+    def mean_ranks(self) -> pd.DataFrame:
+        """A row a norm of a setting that has many."""
+        return mean_ranks(self.by_seed(), self.norm_differences(), self.cells.axes)
+
+    def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
+        """A row a setting, or a network; or a row a norm in it."""
+        if tuned:
+            return tuned_gap(*self._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(self.best_of_seeds(), self.cells.axes)
         return table.reset_index(drop=True)
+
+    def basin(self, points: float = 2.0) -> pd.DataFrame:
+        """A row a norm of a network."""
+        return basin(*self._settings(), points)
+
+    def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+        """The cells, each trial's accuracies in its best epoch, and the axes."""
+        seeds, cells = self.by_seed(), self.best_of_seeds().join(self.cells.table[AS_BUILT])
+        held_out = self.points(seeds["run_id"].tolist(), ["validation_accuracy"])
+        found = seeds[["run_id", BEST_EPOCH]].merge(
+            held_out, "left", left_on=["run_id", BEST_EPOCH], right_on=["run_id", "epoch"]
+        )
+        on_test_set = seeds[SELECTED_ON] == TEST_SET
+        seeds[SELECTING_ACCURACY] = seeds[BEST_TEST_ACCURACY].where(on_test_set, found["value"])
+        return cells, seeds, self.cells.axes
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the sweep has an axis that can be tuned."""
+        return has_settings(self.cells.axes)
 
     @property
     def has_decisions(self) -> bool:

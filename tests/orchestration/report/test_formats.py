@@ -11,7 +11,8 @@ import pytest
 
 from orchestration.errors import InputError
 from orchestration.report.formats import FORMATS, html, render
-from orchestration.report.table import Table, TableCell, letter, table_of
+from orchestration.report.layouts import table_of
+from orchestration.report.table import Table, TableCell, letter
 
 NAN = float("nan")
 

@@ -1,0 +1,103 @@
+"""A sweep's records out of the file that ``snn-sweep export`` wrote: no server is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from orchestration.reading.records import (
+    ALL_METRICS,
+    Records,
+    is_wanted,
+    make_records,
+    point_frame,
+)
+from orchestration.record.archive import SweepArchive
+from orchestration.record.finished_trial import FinishedTrial
+from orchestration.record.names import OUTCOME_TAG, spec_tags
+from orchestration.record.unknown_sweep import unknown_sweep
+
+__all__ = ["ArchiveSource", "names_archive"]
+
+_ENDINGS = (".jsonl", ".jsonl.gz")
+
+
+def names_archive(name: str) -> bool:
+    """Whether what stands in a sweep's place is an archive's file.
+
+    It is if it ends in .jsonl or .jsonl.gz, or holds a slash, which no sweep's name does.
+    """
+    return "/" in name or name.endswith(_ENDINGS)
+
+
+class ArchiveSource:
+    """Reads one sweep's archive. Runs have the ids that they had where it was exported.
+
+    Args:
+        archive: the sweep; nothing more is read from its file.
+    """
+
+    def __init__(self, archive: SweepArchive) -> None:
+        self.sweep = archive.name
+        self._spec = archive.spec
+        self._trials = {trial.run_id: trial for trial in archive.trials}
+
+    def check(self, sweep: str) -> None:
+        """Raise InputError where the archive is another sweep's."""
+        if sweep != self.sweep:
+            raise unknown_sweep(sweep, {self.sweep: self.sweep})
+
+    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+        """Give the sweep's finished trials."""
+        self.check(sweep)
+        trials = self._trials.values()
+        records = make_records(
+            (
+                (trial.run_id, trial.key, trial.tags[OUTCOME_TAG], trial.started, trial.ended)
+                for trial in trials
+            ),
+            (
+                (trial.run_id, name, value)
+                for trial in trials
+                for name, value in _last_values(trial).items()
+                if is_wanted(name, metrics)
+            ),
+            [(None, "", spec_tags(self._spec))] if self._spec else [],
+            experiment_id="",
+            param_rows=lambda run_ids: (
+                (run_id, *param)
+                for run_id in run_ids
+                for param in self._trials[run_id].params.items()
+            ),
+            tag_rows=lambda names: (
+                (trial.run_id, name, trial.tags[name])
+                for trial in trials
+                for name in names
+                if name in trial.tags
+            ),
+        )
+        return replace(records, parent_run_id=None)
+
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch."""
+        return point_frame(self._rows(run_ids, set(metrics)))
+
+    def _rows(
+        self, run_ids: Iterable[str], metrics: set[str]
+    ) -> Iterable[tuple[str, str, int, int, float]]:
+        for run_id in run_ids:
+            for name, step, time, value in self._trials[run_id].points:
+                if name in metrics:
+                    yield run_id, name, step, time, value
+
+
+def _last_values(trial: FinishedTrial) -> dict[str, float]:
+    """Each metric's last value, as MLflow's ``latest_metrics`` has it."""
+    ordered = sorted(
+        trial.points,
+        key=lambda point: (point[1], point[2], -math.inf if math.isnan(point[3]) else point[3]),
+    )
+    return {name: value for name, _, _, value in ordered}

@@ -1,0 +1,270 @@
+"""Frames of answers → tables for people. Pure.
+
+What a cell lacks is said in words, and a cell that lacks something never stands out as the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from orchestration.report.table import (
+    NO_NUMBER,
+    Table,
+    TableCell,
+    as_text,
+    decimal,
+    interval,
+    is_numeric,
+    letter,
+    p_value,
+    percent,
+    span,
+)
+from orchestration.report.tuning_layouts import basin_table, tuned_gap_table
+from orchestration.results.cells import CONDITIONS
+from orchestration.results.columns import (
+    COUNTS,
+    SELECTED_ON,
+    axis_columns,
+    remark,
+    remark_of_two,
+    shortfall,
+)
+
+__all__ = ["has_more_norms", "lacks_of", "merged", "table_of"]
+
+
+def table_of(frame: pd.DataFrame) -> Table:
+    """Lay out a frame that ``Results`` or ``compare`` gave: best of seeds, or any other."""
+    if "tuned_gap_pp" in frame:
+        return tuned_gap_table(frame)
+    if "basin" in frame:
+        return basin_table(frame)
+    if "is_standard" in frame:
+        return _norm_gaps(frame)
+    if "gap_pp" in frame:
+        return _gap(frame)
+    if "verdict" in frame:
+        return _decisions(frame)
+    if "mean_rank" in frame:
+        return _ranks(frame)
+    if "p_holm" in frame:
+        return _differences(frame)
+    if "mean_difference_pp" in frame:
+        return _comparison(frame)
+    if "best_seed" in frame:
+        return _best(frame)
+    return _any(frame)
+
+
+def lacks_of(best: pd.DataFrame) -> list[str]:
+    """What each cell lacks, in words; empty where it lacks nothing."""
+    return [shortfall(cell) for cell in best.to_dict("records")]
+
+
+def merged(best: pd.DataFrame) -> Table:
+    """Lay out best of seeds in few columns, for a terminal's 80: best (seed), mean ± std."""
+    axes = axis_columns(best)
+    rows = []
+    for cell, lack in zip(best.to_dict("records"), lacks_of(best), strict=True):
+        top, mean, std = percent(cell["best"]), percent(cell["mean"]), percent(cell["std"])
+        n_seeds, n_expected, *others = (int(cell[name]) for name in COUNTS)
+        # "collapsed 3/3" and "incomplete 2/3" say how many seeds there are.
+        says_seeds = n_seeds > 0 and (n_seeds < n_expected or n_seeds in others)
+        rows.append(
+            [
+                *(as_text(cell[axis]) for axis in axes),
+                top if top == NO_NUMBER else f"{top} ({cell['best_seed']})",
+                mean if std == NO_NUMBER else f"{mean} ± {std}",
+                interval(cell["ci_low"], cell["ci_high"]),
+                lack if lack and says_seeds else f"{n_seeds}/{n_expected} {lack}".strip(),
+            ]
+        )
+    headings = [*axes, "best (seed)", "mean ± std", "95 % CI", "seeds"]
+    numeric = [*(is_numeric(best[axis]) for axis in axes), True, True, True, False]
+    told = remark(best[SELECTED_ON])
+    return Table(
+        headings, [[TableCell(text) for text in row] for row in rows], numeric, remark=told
+    )
+
+
+def _best(frame: pd.DataFrame) -> Table:
+    axes = axis_columns(frame)
+    headings = [*axes, "best %", "best seed", "mean %", "std", "95 % CI", "seeds", "note"]
+    lacks = lacks_of(frame)
+    winners = _winners(frame, axes, lacks)
+    rows = []
+    for number, cell in enumerate(frame.to_dict("records")):
+        rows.append(
+            [
+                *(TableCell(as_text(cell[axis])) for axis in axes),
+                TableCell(percent(cell["best"]), strong=number in winners),
+                TableCell(as_text(cell["best_seed"])),
+                TableCell(percent(cell["mean"])),
+                TableCell(percent(cell["std"])),
+                TableCell(interval(cell["ci_low"], cell["ci_high"])),
+                TableCell(f"{cell['n_seeds']}/{cell['n_expected']}"),
+                TableCell(lacks[number]),
+            ]
+        )
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
+    if not any(lacks):
+        headings, rows, numeric = headings[:-1], [row[:-1] for row in rows], numeric[:-1]
+    return Table(headings, rows, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str]) -> set[int]:
+    """The rows of the best norm in each setting."""
+    whole = frame.assign(row=range(len(frame)))[[not lack for lack in lacks]]
+    setting = [axis for axis in axes if axis != "norm"]
+    if whole.empty or not setting:
+        return set()
+    groups = whole.groupby(setting, dropna=False, sort=False)
+    return set(whole["row"][whole["best"] == groups["best"].transform("max")])
+
+
+def _gap(frame: pd.DataFrame) -> Table:
+    headings = ["no norm %", "standard %", "homeostatic %", "gap pp", "gap / ann's"]
+    return _of_gaps(frame, ("none", "standard", "homeostatic"), headings)
+
+
+def has_more_norms(norm_gaps: pd.DataFrame) -> bool:
+    """Whether a sweep has norms that the headline has no column for."""
+    shown = norm_gaps["is_standard"] | (norm_gaps["norm"] == "homeostatic")
+    return bool(norm_gaps["gap_pp"][~shown].notna().any())
+
+
+def _norm_gaps(frame: pd.DataFrame) -> Table:
+    norms = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
+    headings = ["no norm %", "norm %", "gap pp", "gap / ann's"]
+    return _of_gaps(frame.assign(norm=norms), ("none", "accuracy"), headings)
+
+
+def _of_gaps(frame: pd.DataFrame, accuracies: Sequence[str], headings: list[str]) -> Table:
+    axes = axis_columns(frame)
+    notes = [note for note in dict.fromkeys(frame["note"]) if note]
+    rows = [
+        [
+            *(TableCell(as_text(row[axis])) for axis in axes),
+            *(TableCell(percent(row[name])) for name in accuracies),
+            TableCell(
+                decimal(row["gap_pp"]), mark=letter(notes.index(row["note"])) if row["note"] else ""
+            ),
+            TableCell(decimal(row["ratio"])),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * len(headings)]
+    return Table([*axes, *headings], rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
+
+
+def _differences(frame: pd.DataFrame) -> Table:
+    setting = [str(name) for name in frame.columns[: frame.columns.get_loc("norm")]]
+    headings = [*setting, "norm", "against", "difference pp", "95 % CI pp", "pairs", "p (Holm)"]
+    rows = []
+    for row in frame.to_dict("records"):
+        low, high = row["ci_low_pp"], row["ci_high_pp"]
+        rows.append(
+            [
+                *(as_text(row[name]) for name in (*setting, "norm", "against")),
+                decimal(row["difference_pp"]),
+                span(low, high),
+                str(row["n_pairs"]),
+                p_value(row["p_holm"]),
+            ]
+        )
+    numeric = [*(is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
+    cells = [list(map(TableCell, row)) for row in rows]
+    return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _ranks(frame: pd.DataFrame) -> Table:
+    setting = [str(name) for name in frame.columns[: frame.columns.get_loc("norm")]]
+    headings = [*setting, "norm", "mean rank", "groups", "seeds", "p (Friedman)"]
+    rows = [
+        [
+            *(as_text(row[name]) for name in (*setting, "norm")),
+            decimal(row["mean_rank"]),
+            row["groups"],
+            str(row["n_seeds"]),
+            p_value(row["friedman_p"]),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    numeric = [*(is_numeric(frame[name]) for name in setting), False, True, False, True, True]
+    cells = [list(map(TableCell, row)) for row in rows]
+    return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _decisions(frame: pd.DataFrame) -> Table:
+    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("compared")]]
+    headings = [*axes, "is", "than / as", "by pp", "interval pp", "e-value", "p (Holm)", "pairs"]
+    notes: list[str] = []
+    rows = []
+    for row in frame.to_dict("records"):
+        low, high = row["ci_low_pp"], row["ci_high_pp"]
+        note = _missing(row)
+        notes += [note] if note and note not in notes else []
+        mark = letter(notes.index(note)) if note else ""
+        rows.append(
+            [
+                *(TableCell(as_text(row[axis])) for axis in axes),
+                TableCell(row["verdict"], mark=mark),
+                TableCell(as_text(row["against"])),
+                TableCell(decimal(row["difference_pp"])),
+                TableCell(span(low, high)),
+                TableCell(NO_NUMBER if math.isnan(row["e_value"]) else f"{row['e_value']:.3g}"),
+                TableCell(p_value(row["p_holm"])),
+                TableCell(str(row["n_pairs"])),
+            ]
+        )
+    numeric = [*(is_numeric(frame[name]) for name in axes), False, False, *[True] * 5]
+    return Table(headings, rows, numeric, tuple(notes), remark(frame[SELECTED_ON]))
+
+
+def _missing(decision: Mapping[Hashable, Any]) -> str:
+    """What an undecided comparison lacks."""
+    if decision["verdict"] != "undecided":
+        return ""
+    more = decision["more_seeds"]
+    if pd.isna(more):
+        return "undecided; nobody can tell how many more seeds would decide it"
+    return f"undecided; about {more} more seeds would decide it, if they are as those so far"
+
+
+def _comparison(frame: pd.DataFrame) -> Table:
+    axes = axis_columns(frame)
+    headings = [*axes, "best A %", "best B %", "A - B pp", "mean A %", "mean B %", "A - B pp"]
+    notes = [note for note in dict.fromkeys(frame["note"]) if note]
+    rows = []
+    for row in frame.to_dict("records"):
+        mark = letter(notes.index(row["note"])) if row["note"] else ""
+        line = [TableCell(as_text(row[axis])) for axis in axes]
+        for value, difference in (("best", "difference_pp"), ("mean", "mean_difference_pp")):
+            line += [TableCell(percent(row[f"{value}_{side}"])) for side in "ab"]
+            line.append(TableCell(decimal(row[difference]), mark=mark))
+        rows.append(line)
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6]
+    told = [remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))]
+    for name, words in zip(CONDITIONS, ("data sets", "numbers of epochs"), strict=True):
+        a, b = (" or ".join(map(str, frame[f"{name}_{side}"].dropna().unique())) for side in "ab")
+        if a and b and a != b:
+            told.append(f"Not the same {words}: {a} (A), {b} (B).")
+    return Table(headings, rows, numeric, tuple(notes), " ".join(filter(None, told)))
+
+
+def _any(frame: pd.DataFrame) -> Table:
+    def text(name: str, value: Any) -> str:
+        return percent(value) if name.endswith("accuracy") else as_text(value)
+
+    names = [str(name) for name in frame]
+    headings = [f"{name} %" if name.endswith("accuracy") else name for name in names]
+    rows = [
+        [TableCell(text(k, v)) for k, v in zip(names, row, strict=True)]
+        for row in frame.itertuples(index=False)
+    ]
+    return Table(headings, rows, [is_numeric(frame[name]) for name in names])
