@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestration.cli import archives, sweeps
+from orchestration.cli import archives, papers, sweeps
 from orchestration.cli.console import err, out, print_results, terminal_width
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from orchestration.report.forms import FORMATS
@@ -78,7 +78,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (*sweeps.COMMANDS, *archives.COMMANDS):
+for _command in (*sweeps.COMMANDS, *archives.COMMANDS, *papers.COMMANDS):
     cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")

@@ -23,7 +23,7 @@ from orchestration.report.layouts import merged, table_of
 from orchestration.report.table import Table, TableCell, letter
 from orchestration.results.columns import plain as plain_value
 
-__all__ = ["FORMATS", "Format", "html", "latex", "markdown", "plain", "render"]
+__all__ = ["FORMATS", "Format", "escape_latex", "html", "latex", "markdown", "plain", "render"]
 
 _COLUMNS = 80
 
@@ -212,11 +212,14 @@ _LATEX_ESCAPES = str.maketrans(
 )
 
 
+def escape_latex(text: str) -> str:
+    """A text as LaTeX shows it."""
+    return text.translate(_LATEX_ESCAPES)
+
+
 def latex(table: Table) -> str:
     """Write a tabular for booktabs and siunitx, which the document loads."""
-
-    def escaped(text: str) -> str:
-        return text.translate(_LATEX_ESCAPES)
+    escaped = escape_latex
 
     def after(one: TableCell) -> str:
         mark = rf"\textsuperscript{{{one.mark}}}" if one.mark else ""
