@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,19 +90,28 @@ FORMATS: dict[str, _Saved] = {
 """What a figure is written as: what draws it, and what keeps dates and versions out."""
 
 
-def save(picture: Picture, folder: Path) -> None:
-    """Write a picture as PDF, SVG and PNG.
+def save(
+    picture: Picture, folder: Path, forms: Collection[str] = tuple(FORMATS), name: str | None = None
+) -> None:
+    """Write a picture, as PDF, SVG and PNG unless other forms are named.
 
     It is laid out once, and drawn once a format; ``Figure.savefig`` would draw it seven times.
+
+    Args:
+        picture: to write.
+        folder: where to.
+        forms: of FORMATS.
+        name: of its files; default: the picture's own.
     """
     figure = picture.figure
     if layout := figure.get_layout_engine():
         layout.execute(figure)
     figure.set_layout_engine("none")
-    for form, (canvas, metadata) in FORMATS.items():
+    for form in forms:
+        canvas, metadata = FORMATS[form]
         figure.set_dpi(mpl.rcParams["savefig.dpi"])
         write = getattr(canvas(figure), f"print_{form}")
-        write(folder / f"{picture.name}.{form}", metadata=metadata)
+        write(folder / f"{name or picture.name}.{form}", metadata=metadata)
 
 
 def inline_svg(picture: Picture, svg: str) -> Markup:

@@ -24,7 +24,8 @@ __all__ = ["basin_table", "tuned_gap_table"]
 def tuned_gap_table(frame: pd.DataFrame) -> Table:
     """Lay out each gap in two rows: as built, and below it tuned."""
     keys = _keys(frame, "built_none")
-    headings = [*keys, "settings", "no norm %", "at", "norm %", "at", "gap pp", "95 % CI pp"]
+    headings = [*keys, "settings", "no norm %", "norm %", "gap pp", "95 % CI pp"]
+    headings += ["no norm at", "norm at"]
     notes = _notes(frame)
     rows = []
     for row in frame.to_dict("records"):
@@ -38,15 +39,13 @@ def tuned_gap_table(frame: pd.DataFrame) -> Table:
                     *named,
                     TableCell(words),
                     TableCell(percent(row[f"{side}_none"])),
-                    TableCell(at[0]),
                     TableCell(percent(row[side])),
-                    TableCell(at[1]),
                     TableCell(decimal(row[f"{side}_gap_pp"]), mark="" if side == "built" else mark),
                     TableCell(span(row[f"{side}_ci_low_pp"], row[f"{side}_ci_high_pp"])),
+                    *map(TableCell, at),
                 ]
             )
-    numeric = [*(is_numeric(frame[key]) for key in keys), False]
-    numeric += [True, False, True, False, True, True]
+    numeric = [*(is_numeric(frame[key]) for key in keys), False, *[True] * 4, False, False]
     return Table(headings, rows, numeric, tuple(notes), _remark(frame))
 
 

@@ -289,6 +289,7 @@ def test_a_command_loads_what_it_needs(home: Path, arguments: list[str], code: i
         ["status", "small"],
         ["results", "small"],
         ["compare", "small", "headline-published"],
+        ["paper", "small", "--output", "paper"],
     ],
 )
 def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,15 @@ def test_a_report_of_it_leads_to_no_server(exported: tuple[str, str], tmp_path: 
     page = write_report(exported[1], tmp_path / "report").read_text(encoding="utf-8")
     assert "2 × a &lt;fast&gt; &amp; good processor" in page
     assert "/#/experiments" not in page
+
+
+def test_it_is_read_without_mlflow(exported: tuple[str, str]) -> None:
+    program = (
+        "import sys; from orchestration import Results; Results(sys.argv[1]).best_of_seeds(); "
+        "print('mlflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", program, exported[1]]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_only_a_file_is_taken_for_one(exported: tuple[str, str]) -> None:

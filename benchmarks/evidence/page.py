@@ -1,0 +1,164 @@
+"""Makes docs/evidence.md out of a template, whose words are written by hand, and exported sweeps.
+
+Every number, table and figure of the page comes out of an archive in this folder. The template is
+Jinja2's and may say:
+
+    {{ table("SWEEP", "TABLE", norm=["none", "bntt"]) }}   a table of orchestration.report.tables,
+                                                          whole or these of its rows
+    {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of orchestration.report.numbers:
+                                                          its column, what tells its row apart
+    {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
+    {{ spec("SWEEP") }}                                    its spec as YAML
+    {{ origin("SWEEP") }}                                  its file, trials, machines and versions
+    {% for sweep in sweeps %}                              all names, in order
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from orchestration.errors import InputError
+from orchestration.report.data import Answers, read_answers
+from orchestration.report.figure_style import Picture, style
+from orchestration.report.figure_style import save as save_figure
+from orchestration.report.figures import draw
+from orchestration.report.formats import markdown
+from orchestration.report.headline import headline
+from orchestration.report.layouts import table_of
+from orchestration.report.numbers import Number, numbers_of
+from orchestration.report.tables import tables_of
+from orchestration.results.columns import plain
+from orchestration.results.results import Results
+from snn_norm.wording import not_among
+
+__all__ = ["Page", "render"]
+
+HEAD = "<!-- Made by `python -m benchmarks.evidence` from benchmarks/evidence/page.md.jinja. -->\n"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Args:
+        text: Markdown.
+        pictures: its figures, by the name that it gives their files.
+    """
+
+    text: str
+    pictures: dict[str, Picture]
+
+    def write(self, path: Path) -> None:
+        """Write it, and its figures as SVG into the folder of its name beside it."""
+        path.write_text(self.text, encoding="utf-8", newline="\n")
+        folder = path.with_suffix("")
+        with style():
+            for name, picture in self.pictures.items():
+                folder.mkdir(exist_ok=True)
+                save_figure(picture, folder, ["svg"], name)
+
+
+def render(template: str, archives: Collection[Path], folder: str = "evidence") -> Page:
+    """Fill a template.
+
+    Args:
+        template: Jinja2's.
+        archives: the files of the sweeps that it names.
+        folder: of the figures, as the page names it.
+
+    Raises:
+        InputError: it asks for what is not there; the message says what is.
+        jinja2.TemplateError: it is no template.
+    """
+    evidence = _Evidence(archives, folder)
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    slots = {name: getattr(evidence, name) for name in _SLOTS}
+    text = environment.from_string(template).render(sweeps=sorted(evidence.files), **slots)
+    return Page(HEAD + text, evidence.pictures)
+
+
+_SLOTS = ("table", "number", "figure", "spec", "origin")
+
+
+class _Evidence:
+    """What a template may ask for."""
+
+    def __init__(self, archives: Collection[Path], folder: str) -> None:
+        self.files: dict[str, Path] = {}
+        self.pictures: dict[str, Picture] = {}
+        self._folder = folder
+        self._results: dict[str, Results] = {}
+        for path in sorted(archives):
+            results = Results(str(path.absolute()))
+            if results.name in self.files:
+                raise InputError(f"{self.files[results.name]} and {path} are of the same sweep")
+            self.files[results.name], self._results[results.name] = path, results
+        self._answers = functools.cache(self._read)
+        self._drawn = functools.cache(self._draw)
+        self._numbers = functools.cache(lambda sweep: list(numbers_of(self._answers(sweep))))
+
+    def table(self, sweep: str, name: str, **where: Any) -> str:
+        """A table in Markdown: those rows whose columns have these values, or one of them."""
+        answers = self._answers(sweep)
+        tables = {key: frame for key, (frame, _) in tables_of(answers).items()}
+        _check("table", name, tables)
+        frame = answers.best if name == "headline" else tables[name]
+        for column, values in where.items():
+            _check("column", column, list(map(str, frame)))
+            wanted = values if isinstance(values, list) else [values]
+            frame = frame[[plain(one) in wanted for one in frame[column]]]
+        if frame.empty:
+            raise InputError(f"table {name!r} of sweep {sweep!r} has no row where {where}")
+        frame = frame.reset_index(drop=True)
+        return markdown(headline(frame) if name == "headline" else table_of(frame))
+
+    def number(self, sweep: str, column: str, *where: str) -> str:
+        """A number, as tables show it."""
+        found: list[Number] = [one for one in self._numbers(sweep) if one.where == where]
+        if not found:
+            known = {", ".join(one.where) for one in self._numbers(sweep)}
+            raise InputError(f"sweep {sweep!r} has no row {not_among(known, ', '.join(where))}")
+        by_column = {one.column: one.text for one in found}
+        _check("number", column, by_column)
+        return by_column[column]
+
+    def figure(self, sweep: str, name: str) -> str:
+        """A figure, which is written beside the page."""
+        drawn = self._drawn(sweep)
+        _check("figure", name, drawn)
+        picture, file = drawn[name], f"{sweep}-{name}".replace(" ", "-")
+        self.pictures[file] = picture
+        return f"![{picture.title}]({self._folder}/{file}.svg)\n\n*{picture.caption.strip()}*"
+
+    def spec(self, sweep: str) -> str:
+        """A sweep's spec."""
+        return f"```yaml\n{self._answers(sweep).provenance.spec}\n```"
+
+    def origin(self, sweep: str) -> str:
+        """Where a sweep's numbers come from, in a paragraph."""
+        answers = self._answers(sweep)
+        facts = answers.provenance.facts.items()
+        told = [f"{fact}: {', '.join(values)}" for fact, values in facts]
+        count = f"{len(answers.trials)} of {int(answers.best['n_expected'].sum())} trials"
+        return "; ".join([f"`{self.files[sweep].name}`: {count}", *told]) + "."
+
+    def _read(self, sweep: str) -> Answers:
+        _check("sweep", sweep, self.files)
+        return read_answers(self._results[sweep])
+
+    def _draw(self, sweep: str) -> dict[str, Picture]:
+        with style():
+            return {picture.name: picture for picture in draw(self._answers(sweep))}
+
+
+def _check(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise InputError(f"{what} {not_among(known, name)}")

@@ -1,0 +1,98 @@
+"""docs/evidence.md is what its template and the exported sweeps give, byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+from whole_sweep import record_digits
+
+from benchmarks.evidence.__main__ import FOLDER, PAGE
+from benchmarks.evidence.page import HEAD, render
+from orchestration.errors import InputError
+from orchestration.record.archive import write_archive
+from orchestration.record.client import connect
+from orchestration.record.exchange import export_sweep
+from orchestration.report.formats import markdown
+from orchestration.report.headline import headline
+from orchestration.results.results import Results
+
+
+@pytest.fixture(scope="module")
+def archive(sqlite_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    uri = sqlite_database()
+    record_digits(uri)
+    path = tmp_path_factory.mktemp("evidence é") / "of-digits.jsonl.gz"
+    write_archive(export_sweep(connect(uri), "digits"), path)
+    return path
+
+
+def test_the_page_is_the_records() -> None:
+    template = (FOLDER / "page.md.jinja").read_text(encoding="utf-8")
+    page = render(template, list(FOLDER.glob("*.jsonl.gz")))
+    made_again = "make it again with: python -m benchmarks.evidence"
+    assert PAGE.read_bytes().decode() == page.text, made_again
+    figures = {path.stem for path in PAGE.with_suffix("").glob("*")}
+    assert figures == page.pictures.keys(), made_again
+
+
+def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) -> None:
+    page = render(
+        "{% for sweep in sweeps %}\n## {{ sweep }}\n{% endfor %}\n"
+        '{{ table("digits", "headline") }}\n'
+        '{{ table("digits", "best_of_seeds", architecture="snn", norm=["none", "bntt"]) }}\n'
+        'On average {{ number("digits", "mean", "snn", "bntt") }} %, a gap of '
+        '{{ number("digits", "gap_pp", "snn") }}.\n'
+        '{{ figure("digits", "dependency-gap") }}\n{{ spec("digits") }}\n{{ origin("digits") }}\n',
+        [archive],
+    )
+    results = Results(str(archive))
+    best, gap = results.best_of_seeds(), results.dependency_gap()
+    assert page.text.startswith(f"{HEAD}## digits\n| network |")
+    assert markdown(headline(best)) in page.text
+    assert "| snn | bntt |" in page.text
+    assert "| snn | homeostatic |" not in page.text
+    mean = 100 * best.query("architecture == 'snn' and norm == 'bntt'")["mean"].iloc[0]
+    told = (
+        f"On average {mean:.2f} %, a gap of {gap.set_index('architecture')['gap_pp']['snn']:.2f}."
+    )
+    assert told in page.text
+    assert "![Dependency gap](evidence/digits-dependency-gap.svg)" in page.text
+    assert 'name: "digits"' in page.text
+    assert "`of-digits.jsonl.gz`: 18 of 18 trials; snn-norm: 0.1.0" in page.text
+    page.write(tmp_path / "evidence.md")
+    assert (tmp_path / "evidence.md").read_text(encoding="utf-8") == page.text
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == [
+        "digits-dependency-gap.svg"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("slot", "message"),
+    [
+        ('table("digist", "headline")', "sweep must be one of digits, got 'digist'; did you mean"),
+        ('table("digits", "basin")', "table must be one of headline, best_of_seeds, "),
+        ('table("digits", "headline", nrom="bntt")', "column must be one of architecture, norm"),
+        ('table("digits", "headline", norm="tab")', "has no row where {'norm': 'tab'}"),
+        ('number("digits", "mean", "snn", "tab")', "has no row must be one of"),
+        ('number("digits", "maen", "snn", "bntt")', "number must be one of best, "),
+        ('figure("digits", "basin")', "figure must be one of dependency-gap, "),
+    ],
+)
+def test_what_is_not_there_is_an_error(slot: str, message: str, archive: Path) -> None:
+    with pytest.raises(InputError, match=r".*") as raised:
+        render(f"{{{{ {slot} }}}}", [archive])
+    assert message in str(raised.value)
+
+
+def test_a_sweep_is_there_once_and_a_misspelt_slot_is_an_error(
+    archive: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.jsonl.gz"
+    copy.write_bytes(archive.read_bytes())
+    with pytest.raises(InputError, match="are of the same sweep"):
+        render("", [archive, copy])
+    with pytest.raises(UndefinedError, match="tabel"):
+        render('{{ tabel("digits", "headline") }}', [archive])
