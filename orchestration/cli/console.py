@@ -49,7 +49,8 @@ def print_results(name: str) -> None:
         click.echo("What each norm adds: norm minus none")
         click.echo(render(gaps, "table", width))
     if snapshot.has_settings:
-        click.echo("The gap as built, and tuned against tuned: mean over seeds")
-        click.echo(render(snapshot.dependency_gap(tuned=True), "table", width))
+        if len(tuned := snapshot.dependency_gap(tuned=True)):
+            click.echo("The gap as built, and tuned against tuned: mean over seeds")
+            click.echo(render(tuned, "table", width))
         click.echo("The basin: the share of settings within 2 points of the best one")
         click.echo(render(snapshot.basin(), "table", width))

@@ -192,7 +192,7 @@ def _runs(answers: Answers) -> list[list[str]]:
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
     """A folder for each sweep, of characters that LaTeX takes in a path."""
-    plain = {name: re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".") or "sweep" for name in names}
+    plain = {name: re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "sweep" for name in names}
     shared = {folder.lower() for folder in plain.values()}
     if len(shared) == len(plain):
         return plain

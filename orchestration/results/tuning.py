@@ -188,7 +188,7 @@ def basin(
                     "best_at": best.words if best else "",
                     "n_settings": sum(bool(setting.test) for setting in settings),
                     "n_settings_expected": len(settings),
-                    "note": _basin_note(network, settings),
+                    "note": _basin_note(network, settings, best),
                     SELECTED_ON: network.selected_on,
                 }
             )
@@ -282,9 +282,11 @@ def _note(network: _Network, settings: Mapping[str, _Setting | None]) -> str:
     return "; ".join(lacks)
 
 
-def _basin_note(network: _Network, settings: Sequence[_Setting]) -> str:
+def _basin_note(network: _Network, settings: Sequence[_Setting], best: _Setting | None) -> str:
     missing = sum(not setting.test for setting in settings)
     notes = [f"{missing} of {len(settings)} settings without results"] if missing else []
+    if best is not None and best.lacks:  # collapsed, as where no setting trains
+        notes.append(f"best setting: {best.lacks}")
     if not network.are_alike(network.norms):
         notes.append("not all norms were tried with the same settings")
     return "; ".join(notes)

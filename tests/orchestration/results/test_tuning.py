@@ -137,7 +137,7 @@ def test_what_one_seed_or_none_says_of_the_basin() -> None:
     assert row["basin"] == 1.0
     assert (row["basin_low"], row["basin_high"]) == pytest.approx((1 / 3, 1.0))
     assert (row["n_settings"], row["n_settings_expected"]) == (2, 3)
-    assert row["note"] == "1 of 3 settings without results"
+    assert row["note"] == "1 of 3 settings without results; best setting: incomplete 1/3"
     (row,) = basin(*frames({("none", 1.0): ()})).to_dict("records")
     assert math.isnan(row["basin"])
     assert math.isnan(row["best"])
