@@ -93,7 +93,7 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
     "--tolerance",
     type=click.FloatRange(min=0),
     metavar="X",
-    help="How far numbers of another machine may be apart; default: 0.1.",
+    help="How far numbers of another machine may be apart; default: 0.15.",
 )
 def reproduce(
     name: str, sample: int, seed: int, keys: tuple[str, ...], device: str | None,

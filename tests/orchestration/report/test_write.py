@@ -164,7 +164,7 @@ def test_any_sweep_has_a_report_of_the_numbers_that_it_has(
         recorder.trial(experiment, parent, trial)
     page = write_report(kind, tmp_path, tracking_uri=uri).read_text(encoding="utf-8")
     figures = {path.stem for path in (tmp_path / "figures").iterdir()}
-    measured = set(FIGURES) if outcome != "diverged" else set()
+    measured = {*FIGURES, "why"} if outcome != "diverged" else set()
     if kind in ("own ones", "one cell"):
         measured.remove("dependency-gap")
         assert ('id="headline"' in page) == (kind == "one cell")
@@ -213,7 +213,7 @@ def test_it_reads_its_sweep_once(
             results._source, name, lambda *given, _m=method, _n=name: asked.append(_n) or _m(*given)
         )
     answers = read_answers(results)
-    assert asked == ["read", "points"]
+    assert asked == ["read", "points", "points"]  # the latter of curves, and of diagnostics
     assert len(answers.trials) == 17
     cells = answers.trials.drop_duplicates("cell")
     assert cells["cell"].tolist() == list(range(6))
