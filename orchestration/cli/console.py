@@ -34,7 +34,8 @@ def print_results(name: str) -> None:
     from orchestration.results.results import Results
     from orchestration.results.snapshot import METRIC_OF
 
-    snapshot, width = Results(name).snapshot(METRIC_OF.values()), terminal_width()
+    snapshot = Results(name).snapshot([*METRIC_OF.values(), "epoch_seconds"])
+    width = terminal_width()
     best = snapshot.best_of_seeds()
     click.echo("Test accuracy, best of seeds (%)")
     click.echo(render(best, "table", width))

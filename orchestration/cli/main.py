@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from orchestration.results.forecast import Forecast
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
@@ -97,7 +99,7 @@ _fresh = click.option(
 @click.option("--data", is_flag=True, help="Also load each data set, as run does before it starts.")
 def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     """Check SPEC and print what would run, without starting it."""
-    from orchestration.execution.planning import plan_sweep
+    from orchestration.execution.planning import forecast_of, plan_sweep
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
@@ -107,7 +109,9 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
         check_data(sweep, Settings.from_environment())
     planned = plan_sweep(sweep, fresh=fresh)
     if as_json:
-        click.echo(json.dumps({"name": sweep.name, **planned.to_dict()}, indent=2))
+        whole = forecast_of(sweep, planned)
+        seeds = {"seeds": dataclasses.asdict(whole)} if whole else {}
+        click.echo(json.dumps({"name": sweep.name, **planned.to_dict(), **seeds}, indent=2))
     else:
         _print_plan(sweep, planned)
 
@@ -115,6 +119,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     from rich.table import Table
 
+    from orchestration.execution.planning import forecast_of
     from orchestration.progress.state import duration
     from orchestration.sweep.plan import estimate_seconds
 
@@ -139,12 +144,29 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
-    cells, most = len(spec.cells()), len(spec.seed_order())
-    if (certain := len(spec.certain_seeds())) < most:
-        out.print(
-            f"seeds until decided: {cells * certain} trials are certain ({certain} seeds of each "
-            f"cell), {cells * most} are the most; above are those that the record asks for so far"
-        )
+    if whole := forecast_of(spec, planned):
+        _print_forecast(spec, whole)
+
+
+def _print_forecast(spec: SweepSpec, whole: Forecast) -> None:
+    from rich.table import Table
+
+    from orchestration.report.table import hours_in_words
+
+    certain, most = len(spec.certain_seeds()), len(spec.seed_order())
+    out.print("seeds until decided: above is what the record asks for so far; in all")
+    table = Table("", "trials", f"{whole.hours_of} hours", "", box=None, pad_edge=False)
+    for name, cost, why in (
+        ("certain", whole.certain, f"{certain} seeds of each cell"),
+        ("likely", whole.likely, "if seeds go on as those so far"),
+        ("at most", whole.most, f"{most} seeds of each cell that is compared"),
+    ):
+        if cost is None:
+            table.add_row(name, "–", "–", "known once every comparison has two pairs of seeds")
+        else:
+            hours = "–" if cost.hours is None else hours_in_words(cost.hours)
+            table.add_row(name, f"{cost.trials:,}", hours, why)
+    out.print(table)
 
 
 @cli.command()

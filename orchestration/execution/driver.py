@@ -187,7 +187,8 @@ class _Driver:
                     self._watch(Added(further))
                     return self._make(tasks, further)
 
-                feed = SweepFeed(self._make(tasks, plan), budget, buyer, more, self._watch)
+                first = self._make(tasks, _certain(plan, spec) if buyer else plan)
+                feed = SweepFeed(first, budget, buyer, more, self._watch)
                 failures, all_ended = run_tasks(feed, spec.retries, self._watch)
                 used_up = feed.is_over
                 if told := feed.summary():
@@ -257,6 +258,14 @@ class _Driver:
             interrupted=interrupted,
             tracking_uri=uri,
         )
+
+
+def _certain(plan: Plan, spec: SweepSpec) -> Plan:
+    """What of a plan runs whatever comes of other trials; the rest is bought in its turn."""
+    certain = set(spec.certain_seeds())
+    return dataclasses.replace(
+        plan, run=tuple(trial for trial in plan.run if trial.config.seed in certain)
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestration.execution.seeds import SeedBuyer
 from orchestration.execution.worker import TrialTask
-from orchestration.progress.events import Note, Watch
+from orchestration.progress.events import Looked, Note, Watch
 from orchestration.sweep.trial import Trial
 
 __all__ = ["Budget", "SweepFeed", "resources_of"]
@@ -20,11 +20,13 @@ class Budget:
     Args:
         hours: the most to be used; None is no limit.
         used: by what was run before.
+        unit: whose hours they are: GPU or core.
     """
 
-    def __init__(self, hours: float | None, used: float = 0.0) -> None:
+    def __init__(self, hours: float | None, used: float = 0.0, unit: str = "GPU") -> None:
         self._hours = hours
         self._used = used
+        self._unit = unit
 
     def spend(self, hours: float) -> None:
         """Count what has been used."""
@@ -36,18 +38,20 @@ class Budget:
         return self._hours is not None and self._used >= self._hours
 
     def __str__(self) -> str:
-        return "" if self._hours is None else f"{self._used:.3g} of {self._hours:g} GPU hours used"
+        if self._hours is None:
+            return ""
+        return f"{self._used:.3g} of {self._hours:g} {self._unit} hours used"
 
 
 class SweepFeed:
     """The tasks of a sweep, as ``orchestration.execution.tune.Feed`` describes them.
 
     Args:
-        tasks: the plan's, in the order to start them.
+        tasks: those that are run whatever comes of others, in the order to start them.
         budget: what they may use.
-        buyer: says which trials are wanted further; None if those of the plan are all.
+        buyer: says which trials are wanted further; None if the tasks are all.
         more: makes tasks of trials that are wanted further, and announces them.
-        watch: told of decisions.
+        watch: told of decisions, and of the hours used.
     """
 
     def __init__(
@@ -65,7 +69,8 @@ class SweepFeed:
         self._watch = watch
         self._given = {task.record.trial_key for task in self._tasks}
         self._told = buyer.verdicts() if buyer else []
-        self._asked: set[bool] = set()
+        self._has_more = buyer is not None
+        self._look()
 
     @property
     def is_over(self) -> bool:
@@ -73,68 +78,70 @@ class SweepFeed:
         return self._budget.is_used_up
 
     def next(self, *, idle: bool) -> TrialTask | None:
-        """The plan's tasks, then those of the next seeds; seeds run ahead if a worker is idle."""
+        """The tasks at hand, then what an idle worker is best used for.
+
+        Seeds are bought one pair at a time and no sooner, so that all results so far count in the
+        choice.
+        """
         if self.is_over:
             return None
-        if not self._tasks:
-            self._tasks += self._bought(ahead=False)
-        if not self._tasks and idle:
-            self._tasks += self._bought(ahead=True)
+        if not self._tasks and idle and self._has_more:
+            self._tasks += self._bought()
         return self._tasks.popleft() if self._tasks else None
 
     def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
         """Count an epoch's time; see what follows from a trial's result."""
+        key = task.record.trial_key
         if "epoch" in report:
             self._budget.spend(report["epoch_seconds"] * resources_of(task) / 3600)
+            if self._buyer:
+                self._buyer.time(key, report["epoch_seconds"])
         if self._buyer and report["outcome"] is not None:
-            self._buyer.take(task.record.trial_key, report["outcome"], report["best_test_accuracy"])
-            self._tell()
+            self._buyer.take(key, report["outcome"], report["best_test_accuracy"])
+            self._tell_verdicts()
+        if report["outcome"] is not None:
+            self._look()
 
     def fail(self, task: TrialTask) -> None:
         """Leave a trial out."""
         if self._buyer:
             self._buyer.fail(task.record.trial_key)
-            self._asked.clear()
-
-    def _bought(self, *, ahead: bool) -> list[TrialTask]:
-        """Tasks of trials that are wanted and were not given; of those run ahead one at a time."""
-        if self._buyer is None or ahead in self._asked:
-            return []
-        new = [
-            trial
-            for trial in self._buyer.wanted(ahead=ahead)
-            if trial.key not in self._given and trial.key not in self._buyer.ended
-        ]
-        if not new:
-            self._asked.add(ahead)  # the answer stays the same until another trial has ended
-            return []
-        new = new[:1] if ahead else new
-        self._given |= {trial.key for trial in new}
-        tasks = self._more(new)
-        if not ahead:
-            decided = sum(map(bool, self._told))
-            parts = [f"{decided} of {len(self._told)} comparisons decided", str(self._budget)]
-            self._watch(Note(" · ".join(filter(None, [*parts, self._buyer.next_look()]))))
-        return tasks
+            self._has_more = True
 
     def summary(self) -> str:
         """What came of the budget and of the comparisons, in a line."""
-        parts = [str(self._budget)]
+        parts = [self._decided(), str(self._budget)]
         if self._buyer:
-            parts.insert(
-                0, f"{sum(map(bool, self._told))} of {len(self._told)} comparisons decided"
-            )
             parts.append(f"{self._buyer.in_vain()} trials run ahead that no decision needed")
         return " · ".join(filter(None, parts))
 
-    def _tell(self) -> None:
+    def _bought(self) -> list[TrialTask]:
         assert self._buyer is not None
-        self._asked.clear()
+        trials = self._buyer.next(self._given)
+        self._has_more = bool(trials)  # else none until another trial has ended
+        self._given |= {trial.key for trial in trials}
+        return self._more(trials) if trials else []
+
+    def _tell_verdicts(self) -> None:
+        assert self._buyer is not None
+        self._has_more = True
         verdicts = self._buyer.verdicts()
         for words, before in zip(verdicts, self._told, strict=True):
             if words and not before:
                 self._watch(Note(f"decided: {words}"))
         self._told = verdicts
+
+    def _look(self) -> None:
+        """Tell how all of it stands."""
+        parts = [self._decided(), str(self._budget)]
+        parts += [self._buyer.next_look()] if self._buyer else []
+        if any(parts):
+            decided = self._buyer.decided() if self._buyer else {}
+            self._watch(Looked(decided, " · ".join(filter(None, parts))))
+
+    def _decided(self) -> str:
+        decided = sum(map(bool, self._told))
+        return f"{decided} of {len(self._told)} comparisons decided" if self._buyer else ""
 
 
 def resources_of(task: TrialTask) -> float:

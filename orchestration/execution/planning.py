@@ -14,8 +14,9 @@ from services.tracking import reading_uri
 
 if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
     from orchestration.record.sweep_recorder import SweepRecorder
+    from orchestration.results.forecast import Forecast
 
-__all__ = ["plan_sweep", "plan_with"]
+__all__ = ["forecast_of", "plan_sweep", "plan_with"]
 
 
 def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
@@ -35,6 +36,16 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
 
     recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
     return plan_with(recorder, spec, fresh=fresh)
+
+
+def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
+    """What a sweep takes in all, by what its plan reuses; None where its seeds are listed."""
+    if not isinstance(spec.seeds, UntilDecided):
+        return None
+    from orchestration.execution.seeds import SeedBuyer
+
+    known = (*plan.reuse, *plan.copy, *plan.resume)
+    return SeedBuyer(spec, [one.run for one in known]).forecast()
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:

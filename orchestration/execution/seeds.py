@@ -9,17 +9,23 @@ import pandas as pd
 
 from orchestration.errors import InputError
 from orchestration.record.names import BEST_TEST_ACCURACY
-from orchestration.results.buying import not_needed, seeds_wanted, verdicts_in_words
+from orchestration.results.buying import (
+    Purchase,
+    names_of,
+    next_purchase,
+    not_needed,
+    seeds_wanted,
+    verdicts_in_words,
+)
 from orchestration.results.decisions import Standing, standing
+from orchestration.results.forecast import Forecast, forecast
+from orchestration.results.hours import hours_unit, trial_hours
 from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
 
 __all__ = ["SeedBuyer", "refuse_another_family"]
-
-_MOST_AHEAD = 2
-"""Seeds beyond the next look that a cell may run, rather than leave a worker idle."""
 
 
 class SeedBuyer:
@@ -40,10 +46,19 @@ class SeedBuyer:
         self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
         self._ended: dict[str, tuple[float | None, str]] = {}
         self._failed: set[str] = set()
+        self._seconds: dict[str, float] = {}
         self._known: tuple[Standing, dict[int, pd.DataFrame]] | None = None
         for run in recorded:
-            if run.finished and run.trial_key in self._place:
+            if run.trial_key not in self._place:
+                continue
+            if run.epoch_seconds is not None:
+                self.time(run.trial_key, run.epoch_seconds)
+            if run.finished:
                 self.take(run.trial_key, run.outcome or "", run.best_test_accuracy)
+
+    def time(self, key: str, epoch_seconds: float) -> None:
+        """Take in how long an epoch of a trial took."""
+        self._seconds[key] = epoch_seconds
 
     def take(self, key: str, outcome: str, accuracy: float | None) -> None:
         """Take in a trial's end; of several of one trial the first counts."""
@@ -54,18 +69,9 @@ class SeedBuyer:
         """Take in that a trial has no result, and gets none."""
         self._failed.add(key)
 
-    def wanted(self, *, ahead: bool = False) -> list[Trial]:
-        """All trials that are wanted by now, ended ones too: those of earlier seeds first.
-
-        Args:
-            ahead: also those that a worker may run that would be idle otherwise.
-        """
-        counts = seeds_wanted(
-            self._spec,
-            *self._now(),
-            failed={self._place[key] for key in self._failed},
-            ahead=_MOST_AHEAD if ahead else 0,
-        )
+    def wanted(self) -> list[Trial]:
+        """All trials that are wanted by now, ended ones too: those of earlier seeds first."""
+        counts = seeds_wanted(self._spec, *self._now(), failed=self._places(self._failed))
         wanted = [
             (number, trial)
             for trials, count in zip(self._of_cell, counts, strict=True)
@@ -73,25 +79,81 @@ class SeedBuyer:
         ]
         return [trial for _, trial in sorted(wanted, key=lambda one: one[0])]
 
+    def next(self, given: Iterable[str] = ()) -> list[Trial]:
+        """The trials to start next, the longest first; empty where there are none for now.
+
+        Args:
+            given: keys of those that are at work.
+        """
+        purchase = self._purchase({*given, *self._ended})
+        numbers = {seed: number for number, seed in enumerate(self._order)}
+        trials = purchase.trials if purchase else ()
+        return [self._of_cell[cell][numbers[seed]] for cell, seed in trials]
+
     @property
     def ended(self) -> Collection[str]:
         """The keys of trials that have their result."""
         return self._ended.keys()
 
     def next_look(self) -> str:
-        """When the undecided comparisons are looked at next, in words."""
+        """At which pair of seeds which comparison is looked at next, in words."""
+        purchase = self._purchase(self._ended)
+        if purchase is None:
+            return ""
+        name = names_of(self._spec, self._now()[0])[purchase.comparison]
+        rule = self._spec.seeds
+        assert isinstance(rule, UntilDecided)
+        look = max(purchase.pair, rule.at_least)
+        return f"next look: {name} after {look} of at most {rule.at_most} seeds"
+
+    def decided(self) -> dict[str, str]:
+        """How many of how many comparisons of each cell are decided, such as ``1 of 2``."""
         now, _ = self._now()
-        looks = [len(one.seeds) for one, v in zip(now.pairs, now.verdicts, strict=True) if not v]
-        most = len(self._order)
-        return f"next look after {min(looks) + 1} of at most {most} seeds" if looks else ""
+        found: dict[str, str] = {}
+        for cell, trials in enumerate(self._of_cell):
+            verdicts = [
+                verdict
+                for one, verdict in zip(now.comparisons, now.verdicts, strict=True)
+                if cell in one.cells
+            ]
+            label = trials[0].label.rpartition(" seed ")[0]
+            if verdicts:
+                found[label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
+        return found
 
     def verdicts(self) -> list[str]:
         """What is decided of each comparison, in words; empty for what is not."""
         return verdicts_in_words(self._spec, self._now()[0])
 
+    def forecast(self) -> Forecast:
+        """What the sweep takes in all."""
+        return forecast(self._spec, self._now()[0], self._hours(), hours_unit(self._spec))
+
     def in_vain(self) -> int:
         """How many trials were run ahead that no decision needed."""
         return not_needed(self._spec, *self._now())
+
+    def _purchase(self, given: Iterable[str]) -> Purchase | None:
+        return next_purchase(
+            self._spec,
+            self._now()[0],
+            self._hours(),
+            given=self._places(given),
+            failed=self._places(self._failed),
+        )
+
+    def _hours(self) -> list[float] | None:
+        outcomes = {key: outcome for key, (_, outcome) in self._ended.items()}
+        return trial_hours(
+            self._spec,
+            (
+                (self._place[key][0], seconds, outcomes.get(key))
+                for key, seconds in self._seconds.items()
+            ),
+        )
+
+    def _places(self, keys: Iterable[str]) -> set[tuple[int, int]]:
+        return {self._place[key] for key in keys if key in self._place}
 
     def _now(self) -> tuple[Standing, dict[int, pd.DataFrame]]:
         if self._known is None:

@@ -14,6 +14,7 @@ from orchestration.progress.events import Watch
 from orchestration.reading.open import open_source
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.record.trial_recorder import TrialRecord
+from orchestration.results.hours import hours_unit
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
 from orchestration.sweep.spec import SweepSpec
@@ -86,7 +87,7 @@ class TaskMaker:
         reserved = {task.record.trial_key: resources_of(task) for task in tasks}
         # Of a trial that is wanted no longer nothing else is known.
         used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
-        return Budget(hours, sum(used) / 3600)
+        return Budget(hours, sum(used) / 3600, hours_unit(self._spec))
 
     def _task(self, trial: Trial, interrupted: RecordedRun | None) -> TrialTask:
         resources = self._spec.resources

@@ -134,7 +134,7 @@ class _Queue(Searcher):
     def _has_room(self) -> bool:
         """Whether one more like those at work would find a place."""
         if not self.tasks:
-            return False
+            return True
         # Tune keeps a worker for the next trial, and so its resources: to Ray they are not free.
         if len(self.tasks) - len(self.waiting) < self._most_at_work:
             return True

@@ -18,6 +18,7 @@ from orchestration.progress.events import (
     Event,
     Failed,
     Kept,
+    Looked,
     Note,
     Planned,
     Retried,
@@ -59,6 +60,8 @@ class LineWatch:
                 self._print(f"{label}: started")
             case EpochDone(label, report):
                 self._print_epoch(label, report)
+            case Looked(_, words):
+                self._print(words)
             case _:
                 self._print(_in_words(event))
 
@@ -108,19 +111,26 @@ class LiveWatch:
         cells: dict[str, list[TrialState]] = {}
         for trial in self._progress.trials.values():
             cells.setdefault(trial.cell, []).append(trial)
+        decided, words = self._progress.looked.decided, self._progress.looked.words
         table = Table(box=None, pad_edge=False)
-        for column in ("cell", "best so far", "seeds"):
-            table.add_column(column, style="bold" if column == "cell" else None)
+        table.add_column("cell", style="bold")
+        table.add_column("best so far")
+        if decided:
+            table.add_column("decided")
+        table.add_column("seeds")
         # Where there are more cells than lines, those at work are worth the most.
         shown = sorted(cells, key=lambda cell: not any(t.state == "running" for t in cells[cell]))
         shown = shown[: max(4, self._console.height - 4)]
         for cell in (cell for cell in cells if cell in shown):
             trials = cells[cell]
             best = max((t.best for t in trials if t.best is not None), default=None)
-            table.add_row(cell, _percent(best), Text("  ").join(_seed(t) for t in trials))
+            columns = [decided.get(cell, "–")] if decided else []
+            seeds = Text("  ").join(map(_seed, trials))
+            table.add_row(cell, _percent(best), *columns, seeds)
         if len(shown) < len(cells):
-            table.add_row(f"… {len(cells) - len(shown)} more", "", "")
-        return Group(table, Text(self._progress.summary(), style="dim"))
+            table.add_row(f"… {len(cells) - len(shown)} more")
+        lines = [Text(line, style="dim") for line in (self._progress.summary(), words) if line]
+        return Group(table, *lines)
 
 
 _STYLES = {

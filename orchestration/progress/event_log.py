@@ -20,6 +20,7 @@ from orchestration.progress.events import (
     Event,
     Failed,
     Kept,
+    Looked,
     Note,
     Planned,
     Retried,
@@ -41,6 +42,7 @@ _KINDS: dict[str, type[Event]] = {
     "retried": Retried,
     "failed": Failed,
     "kept": Kept,
+    "looked": Looked,
     "note": Note,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}

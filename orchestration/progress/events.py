@@ -14,6 +14,7 @@ __all__ = [
     "Event",
     "Failed",
     "Kept",
+    "Looked",
     "Note",
     "Planned",
     "Retried",
@@ -74,13 +75,26 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Looked:
+    """How the declared comparisons and the budget stand.
+
+    Args:
+        decided: how many of how many comparisons of a cell are decided, by its label.
+        words: of all of the sweep: comparisons decided, hours used, the next look.
+    """
+
+    decided: Mapping[str, str]
+    words: str
+
+
+@dataclass(frozen=True)
 class Note:
     """Something else that the user should know."""
 
     text: str
 
 
-Event = Planned | Added | Started | EpochDone | Retried | Failed | Kept | Note
+Event = Planned | Added | Started | EpochDone | Retried | Failed | Kept | Looked | Note
 Watch = Callable[[Event], None]
 """Is called with each event of a sweep, in the order in which they happen."""
 

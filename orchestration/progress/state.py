@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from orchestration.progress.events import Added, EpochDone, Event, Failed, Planned, Retried, Started
+from orchestration.progress.events import (
+    Added,
+    EpochDone,
+    Event,
+    Failed,
+    Looked,
+    Planned,
+    Retried,
+    Started,
+)
 from orchestration.sweep.plan import Plan, epoch_cost
 from orchestration.sweep.trial import Trial
 
@@ -39,6 +48,7 @@ class Progress:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.trials: dict[str, TrialState] = {}
+        self.looked = Looked({}, "")
         self._clock = clock
         self._started = clock()
 
@@ -52,6 +62,8 @@ class Progress:
                 self._plan(plan)
             case EpochDone(label, report):
                 self._report(self.trials[label], report)
+            case Looked():
+                self.looked = event
             case Started(label):
                 self.trials[label].state = "running"
             case Retried(label):

@@ -42,6 +42,7 @@ class Answers:
         differences: between norms, paired by seed.
         ranks: mean ranks of many norms in one setting; None where no setting has many.
         decisions: of declared comparisons; None where the sweep declares none.
+        evidence: how theirs grew, with the number of the first cell; None likewise.
         trials: finished trials, with the number of their ``cell``, in order of cell and seed.
         curves: a row a (trial, epoch), with the number of its ``cell``, in the same order.
         diagnostics: a row a (trial, epoch, layer), as ``curves``; of the first cells that have any.
@@ -62,6 +63,7 @@ class Answers:
     differences: pd.DataFrame
     ranks: pd.DataFrame | None
     decisions: pd.DataFrame | None
+    evidence: pd.DataFrame | None
     trials: pd.DataFrame
     curves: pd.DataFrame
     diagnostics: pd.DataFrame
@@ -118,6 +120,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         differences=snapshot.norm_differences(),
         ranks=ranks if len(ranks) else None,
         decisions=snapshot.decisions() if snapshot.has_decisions else None,
+        evidence=snapshot.evidence() if snapshot.has_decisions else None,
         trials=trials,
         curves=snapshot.curves(trials),
         diagnostics=snapshot.diagnostics(drawn),

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
+from orchestration.report.evidence_figure import evidence_figure
 from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.panels import (
+    MOST_PANELS,
+    MOST_ROWS,
+    name_rows,
+    panel_grid,
+    those_left_out,
+)
 from orchestration.report.rank_figure import critical_differences
 from orchestration.report.why import why
 from orchestration.results.columns import SELECTED_ON, remark
@@ -28,13 +35,13 @@ FIGURES = (
     "dependency-gap",
     "accuracy-by-seed",
     "critical-difference",
+    "evidence",
     "learning-curves",
     "why",
     "spike-rates",
     "cost",
 )
 
-_MOST_PANELS, _MOST_ROWS = 24, 60
 _MANY_LINES = 5
 """Beyond so many in a panel, lines are thinner and the range of the seeds is left out."""
 
@@ -49,6 +56,8 @@ def draw(answers: Answers) -> Iterator[Picture]:
         yield _accuracy_by_seed(answers)
     if answers.ranks is not None:
         yield critical_differences(answers.ranks, answers.norms)
+    if answers.evidence is not None and len(answers.evidence):
+        yield evidence_figure(answers)
     if answers.curves["test_accuracy"].notna().any():
         yield _learning_curves(answers)
     if picture := why(answers):
@@ -62,7 +71,7 @@ def draw(answers: Answers) -> Iterator[Picture]:
 def _dependency_gap(answers: Answers) -> Picture:
     """A row each norm: what it adds to none."""
     measured = answers.norm_gaps[answers.norm_gaps["gap_pp"].notna()]
-    gaps = measured.iloc[:_MOST_ROWS]
+    gaps = measured.iloc[:MOST_ROWS]
     without = {
         number: setting.numbers["none"]
         for setting in settings_of(answers.best, answers.axes)
@@ -81,7 +90,7 @@ def _dependency_gap(answers: Answers) -> Picture:
             f"{gap['gap_pp']:+.2f} pp{standard}", (1.01, row),
             xycoords=("axes fraction", "data"), va="center",
         )  # fmt: skip
-    _rows(axes, [answers.label(cell) for cell in gaps.index])
+    name_rows(axes, [answers.label(cell) for cell in gaps.index])
     axes.set_xlabel("test accuracy, best of seeds (%)")
     axes.set_xlim(-2, 102)
     _legend(figure, answers, lines=False, lacking=_HOLLOW if any(answers.lacks) else None)
@@ -89,12 +98,12 @@ def _dependency_gap(answers: Answers) -> Picture:
         "Best of seeds with each norm, and of the same network without one. The grey bar is what "
         "the norm adds; that of the standard norm is the dependency gap. "
     ) + remark(gaps[SELECTED_ON])
-    caption += _left_out(len(measured))
+    caption += those_left_out(len(measured))
     return Picture("dependency-gap", "Dependency gap", caption, figure)
 
 
 def _accuracy_by_seed(answers: Answers) -> Picture:
-    cells = list(range(len(answers.best)))[:_MOST_ROWS]
+    cells = list(range(len(answers.best)))[:MOST_ROWS]
     figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
     panels = figure.subplots(ncols=2, sharey=True)
     for axes in panels:
@@ -110,7 +119,7 @@ def _accuracy_by_seed(answers: Answers) -> Picture:
     if learned.notna().any():
         panels[1].set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
     panels[1].set_title("those that learned, closer", fontsize="medium")
-    _rows(panels[0], [answers.label(cell) for cell in cells])
+    name_rows(panels[0], [answers.label(cell) for cell in cells])
     lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
@@ -118,7 +127,7 @@ def _accuracy_by_seed(answers: Answers) -> Picture:
         "cut at 0 and 100 %. "
     ) + remark(answers.best[SELECTED_ON])
     title = "Accuracy by seed"
-    return Picture("accuracy-by-seed", title, caption + _left_out(len(answers.best)), figure)
+    return Picture("accuracy-by-seed", title, caption + those_left_out(len(answers.best)), figure)
 
 
 def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
@@ -143,7 +152,7 @@ def _learning_curves(answers: Answers) -> Picture:
     for cell in sorted(set(answers.curves["cell"])):
         settings.setdefault(answers.setting(cell), []).append(cell)
     crowded = max(map(len, settings.values())) > _MANY_LINES
-    figure, panels = _panels(list(settings), "epoch", "test accuracy (%)", tall=crowded)
+    figure, panels = panel_grid(list(settings), "epoch", "test accuracy (%)", tall=crowded)
     for axes, cells in zip(panels, settings.values(), strict=False):
         for cell in cells:
             _curve(axes, answers, cell, crowded=crowded)
@@ -155,7 +164,7 @@ def _learning_curves(answers: Answers) -> Picture:
         "has room for it, reaches from the lowest to the highest seed. A cross ends a seed that "
         "collapsed or diverged."
     )
-    left_out = _left_out(len(settings), _MOST_PANELS)
+    left_out = those_left_out(len(settings), MOST_PANELS)
     return Picture("learning-curves", "Learning curves", caption + left_out, figure)
 
 
@@ -184,7 +193,7 @@ def _spike_rates(answers: Answers) -> Picture:
     layers = _layers(answers)
     means = answers.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
     cells = list(dict.fromkeys(means.index.get_level_values("cell")))
-    figure, panels = _panels([answers.label(cell) for cell in cells], "epoch", "spikes a step")
+    figure, panels = panel_grid([answers.label(cell) for cell in cells], "epoch", "spikes a step")
     shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))  # seen on white and on black
     looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
     for axes, cell in zip(panels, cells, strict=False):
@@ -202,7 +211,7 @@ def _spike_rates(answers: Answers) -> Picture:
         "Spikes a neuron and time step on the test set, by layer, mean over seeds. "
         "A layer at zero is silent."
     )
-    left_out = _left_out(len(cells), _MOST_PANELS)
+    left_out = those_left_out(len(cells), MOST_PANELS)
     return Picture("spike-rates", "Spike rates by layer", caption + left_out, figure)
 
 
@@ -211,7 +220,7 @@ def _layers(answers: Answers) -> list[str]:
 
 
 def _cost(answers: Answers) -> Picture:
-    cells = list(range(len(answers.best)))[:_MOST_ROWS]
+    cells = list(range(len(answers.best)))[:MOST_ROWS]
     by_cell = answers.curves.groupby("cell")
     seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
     speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
@@ -234,14 +243,14 @@ def _cost(answers: Answers) -> Picture:
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.18)
         axes.set_xlim(left=0)
-    _rows(left, [answers.label(cell) for cell in cells])
+    name_rows(left, [answers.label(cell) for cell in cells])
     total = float(answers.curves["epoch_seconds"].sum())
     unit, seconds_each = _unit(total)
     caption = (
         f"{total / seconds_each:.1f} {unit} of training in all; a trial is counted from its first "
         "epoch."
     )
-    return Picture("cost", "Cost", caption + _left_out(len(answers.best)), figure)
+    return Picture("cost", "Cost", caption + those_left_out(len(answers.best)), figure)
 
 
 def _unit(seconds: float) -> tuple[str, int]:
@@ -256,38 +265,6 @@ def _any_lacking(answers: Answers) -> bool:
 
 def _look(answers: Answers, cell: int) -> Look:
     return look_of(answers.norm(cell), answers.norms)
-
-
-def _panels(
-    titles: Sequence[str], xlabel: str, ylabel: str, *, tall: bool = False
-) -> tuple[Figure, list[Axes]]:
-    """A panel a title, at most three beside each other."""
-    count = min(len(titles), _MOST_PANELS)
-    columns = min(count, 3)
-    rows = math.ceil(count / columns)
-    height = 3.8 if tall else 2.1 if columns > 2 else 2.6
-    figure = Figure(figsize=(7 if columns > 1 else 4.6, 0.5 + height * rows))
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    panels = list(grid.flat)
-    for axes in panels[count:]:
-        axes.remove()
-    for number, (axes, title) in enumerate(zip(panels, titles, strict=False)):
-        axes.set_title(title, fontsize="small" if columns > 2 else "medium", wrap=True)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if number % columns == 0:
-            axes.set_ylabel(ylabel)
-        if number + columns >= count:
-            axes.set_xlabel(xlabel)
-            axes.tick_params(labelbottom=True)
-    return figure, panels[:count]
-
-
-def _rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Name the rows of a figure, the first on top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
 
 
 def _dot(axes: Axes, answers: Answers, cell: int, accuracy: float, height: float) -> None:
@@ -326,7 +303,3 @@ def _legend(
         )  # fmt: skip
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
-
-
-def _left_out(count: int, most: int = _MOST_ROWS) -> str:
-    return f" The first {most} of {count} are drawn." if count > most else ""

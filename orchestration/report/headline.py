@@ -21,7 +21,13 @@ from orchestration.report.table import (
     letter,
     percent,
 )
-from orchestration.results.columns import SELECTED_ON, axis_columns, remark, shortfall
+from orchestration.results.columns import (
+    SELECTED_ON,
+    axis_columns,
+    remark,
+    shortfall,
+    unequal_seeds,
+)
 from orchestration.results.norm_effects import settings_of
 from snn_norm.norms.table import label_of
 
@@ -72,4 +78,5 @@ def headline(best: pd.DataFrame, url: Callable[[int], str] = lambda _: "") -> Ta
         rows.append(line)
     headings = ["network", *axes, "no norm", "standard norm", "homeostatic", "dependency gap"]
     numeric = [False, *(is_numeric(best[axis]) for axis in axes), True, True, True, True]
-    return Table(headings, rows, numeric, tuple(notes), remark(selected))
+    told = " ".join(filter(None, [unequal_seeds(best), remark(selected)])) if rows else ""
+    return Table(headings, rows, numeric, tuple(notes), told)

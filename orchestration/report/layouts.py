@@ -17,6 +17,7 @@ from orchestration.report.table import (
     TableCell,
     as_text,
     decimal,
+    hours_in_words,
     interval,
     is_numeric,
     letter,
@@ -28,11 +29,15 @@ from orchestration.report.tuning_layouts import basin_table, tuned_gap_table
 from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
     COUNTS,
+    EXPECTED_BEST,
+    N_COMMON,
     SELECTED_ON,
     axis_columns,
     remark,
     remark_of_two,
+    seeds_differ,
     shortfall,
+    unequal_seeds,
 )
 
 __all__ = ["has_more_norms", "lacks_of", "merged", "table_of"]
@@ -68,7 +73,7 @@ def lacks_of(best: pd.DataFrame) -> list[str]:
 
 def merged(best: pd.DataFrame) -> Table:
     """Lay out best of seeds in few columns, for a terminal's 80: best (seed), mean ± std."""
-    axes = axis_columns(best)
+    axes, differ = axis_columns(best), seeds_differ(best)
     rows = []
     for cell, lack in zip(best.to_dict("records"), lacks_of(best), strict=True):
         top, mean, std = percent(cell["best"]), percent(cell["mean"]), percent(cell["std"])
@@ -79,52 +84,67 @@ def merged(best: pd.DataFrame) -> Table:
             [
                 *(as_text(cell[axis]) for axis in axes),
                 top if top == NO_NUMBER else f"{top} ({cell['best_seed']})",
+                *([percent(cell[EXPECTED_BEST])] if differ else []),
                 mean if std == NO_NUMBER else f"{mean} ± {std}",
                 interval(cell["ci_low"], cell["ci_high"]),
                 lack if lack and says_seeds else f"{n_seeds}/{n_expected} {lack}".strip(),
             ]
         )
-    headings = [*axes, "best (seed)", "mean ± std", "95 % CI", "seeds"]
-    numeric = [*(is_numeric(best[axis]) for axis in axes), True, True, True, False]
-    told = remark(best[SELECTED_ON])
+    at_common_n = [f"best of {best[N_COMMON].iloc[0]}"] if differ else []
+    headings = [*axes, "best (seed)", *at_common_n, "mean ± std", "95 % CI", "seeds"]
+    numeric = [is_numeric(best[axis]) for axis in axes]
+    numeric += [True] * (len(headings) - len(axes) - 1) + [False]
+    told = _remarks(best)
     return Table(
         headings, [[TableCell(text) for text in row] for row in rows], numeric, remark=told
     )
 
 
 def _best(frame: pd.DataFrame) -> Table:
-    axes = axis_columns(frame)
-    headings = [*axes, "best %", "best seed", "mean %", "std", "95 % CI", "seeds", "note"]
+    axes, differ = axis_columns(frame), seeds_differ(frame)
+    at_common_n = [f"best of {frame[N_COMMON].iloc[0]} %"] if differ else []
+    headings = [*axes, "best %", "best seed", *at_common_n, "mean %", "std", "95 % CI", "seeds"]
     lacks = lacks_of(frame)
-    winners = _winners(frame, axes, lacks)
+    winners = _winners(frame, axes, lacks, EXPECTED_BEST if differ else "best")
     rows = []
     for number, cell in enumerate(frame.to_dict("records")):
+        strong, expected = number in winners, percent(cell[EXPECTED_BEST])
         rows.append(
             [
                 *(TableCell(as_text(cell[axis])) for axis in axes),
-                TableCell(percent(cell["best"]), strong=number in winners),
+                TableCell(percent(cell["best"]), strong=strong and not differ),
                 TableCell(as_text(cell["best_seed"])),
+                *([TableCell(expected, strong=strong)] if differ else []),
                 TableCell(percent(cell["mean"])),
                 TableCell(percent(cell["std"])),
                 TableCell(interval(cell["ci_low"], cell["ci_high"])),
                 TableCell(f"{cell['n_seeds']}/{cell['n_expected']}"),
-                TableCell(lacks[number]),
             ]
         )
-    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6, False]
-    if not any(lacks):
-        headings, rows, numeric = headings[:-1], [row[:-1] for row in rows], numeric[:-1]
-    return Table(headings, rows, numeric, remark=remark(frame[SELECTED_ON]))
+    numeric = [is_numeric(frame[axis]) for axis in axes]
+    numeric += [True] * (len(headings) - len(axes))
+    if any(lacks):
+        headings, numeric = [*headings, "note"], [*numeric, False]
+        rows = [[*row, TableCell(lack)] for row, lack in zip(rows, lacks, strict=True)]
+    return Table(headings, rows, numeric, remark=_remarks(frame))
 
 
-def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str]) -> set[int]:
-    """The rows of the best norm in each setting."""
+def _remarks(best: pd.DataFrame) -> str:
+    told = [unequal_seeds(best), remark(best[SELECTED_ON])]
+    if seeds_differ(best):
+        common = best[N_COMMON].iloc[0]
+        told.insert(1, f"Best of {common} is what the best of {common} of them is on average.")
+    return " ".join(filter(None, told))
+
+
+def _winners(frame: pd.DataFrame, axes: list[str], lacks: Sequence[str], by: str) -> set[int]:
+    """The rows of the best norm in each setting, by this column."""
     whole = frame.assign(row=range(len(frame)))[[not lack for lack in lacks]]
     setting = [axis for axis in axes if axis != "norm"]
     if whole.empty or not setting:
         return set()
     groups = whole.groupby(setting, dropna=False, sort=False)
-    return set(whole["row"][whole["best"] == groups["best"].transform("max")])
+    return set(whole["row"][whole[by] == groups[by].transform("max")])
 
 
 def _gap(frame: pd.DataFrame) -> Table:
@@ -230,10 +250,13 @@ def _missing(decision: Mapping[Hashable, Any]) -> str:
     """What an undecided comparison lacks."""
     if decision["verdict"] != "undecided":
         return ""
-    more = decision["more_seeds"]
+    more, hours = decision["more_seeds"], decision["more_hours"]
     if pd.isna(more):
         return "undecided; nobody can tell how many more seeds would decide it"
-    return f"undecided; about {more} more seeds would decide it, if they are as those so far"
+    seeds = f"about {more} more seed{'s' if more > 1 else ''}"
+    if not pd.isna(hours):
+        seeds += f", {hours_in_words(hours)} {decision['hours_of']} hours,"
+    return f"undecided; {seeds} would decide it, if they are as those so far"
 
 
 def _comparison(frame: pd.DataFrame) -> Table:

@@ -18,6 +18,7 @@ __all__ = [
     "TableCell",
     "as_text",
     "decimal",
+    "hours_in_words",
     "interval",
     "is_numeric",
     "letter",
@@ -93,6 +94,11 @@ def percent(fraction: float) -> str:
 def decimal(number: float) -> str:
     """A number with two decimals; "–" where there is none."""
     return NO_NUMBER if math.isnan(number) else f"{number:.2f}"
+
+
+def hours_in_words(hours: float) -> str:
+    """Hours with two figures, all of them from ten on: ``0.052``, ``1.5``, ``1,234``."""
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def as_text(value: Any) -> str:

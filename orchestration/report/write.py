@@ -34,8 +34,8 @@ def write_report(
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
     ``dependency_gap`` and the others of ``orchestration.report.tables`` as .tex, .md, .html and
-    .csv; ``last_epoch``, ``expected_best``, ``trials``, ``curves`` as .csv) and the figures
-    (``figures/*.pdf``, .svg, .png), those for which there are numbers.
+    .csv; ``last_epoch``, ``expected_best``, ``evidence``, ``trials``, ``curves`` as .csv) and the
+    figures (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 
     Args:
         name: the sweep's.
@@ -79,7 +79,7 @@ def log_report(client: MlflowClient, name: str, parent_run_id: str) -> None:
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 
-_FRAMES = ("last_epoch", "expected_best", "trials", "curves")
+_FRAMES = ("last_epoch", "expected_best", "evidence", "trials", "curves")
 
 
 def _remove_earlier(folder: Path) -> None:
@@ -97,9 +97,11 @@ def _write_tables(answers: Answers, folder: Path) -> None:
         _write(folder / f"{name}.md", markdown(table))
         _write(folder / f"{name}.html", html(table))
         _write(folder / f"{name}.csv", render(frame, "csv"))
-    frames = (answers.last, answers.expected, answers.trials, answers.curves)
-    for name, frame in zip(_FRAMES, frames, strict=True):
-        _write(folder / f"{name}.csv", render(frame.drop(columns="cell", errors="ignore"), "csv"))
+    others = (answers.last, answers.expected, answers.evidence, answers.trials, answers.curves)
+    for name, other in zip(_FRAMES, others, strict=True):
+        if other is not None:
+            shown = other.drop(columns="cell", errors="ignore")
+            _write(folder / f"{name}.csv", render(shown, "csv"))
 
 
 def _write_figures(answers: Answers, folder: Path) -> list[tuple[Picture, str]]:

@@ -13,6 +13,8 @@ import pandas as pd
 __all__ = [
     "AS_BUILT",
     "COUNTS",
+    "EXPECTED_BEST",
+    "N_COMMON",
     "SELECTED_ON",
     "TEST_SET",
     "TUNED_KEYS",
@@ -20,8 +22,10 @@ __all__ = [
     "plain",
     "remark",
     "remark_of_two",
+    "seeds_differ",
     "selected_on",
     "shortfall",
+    "unequal_seeds",
 ]
 
 COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
@@ -30,6 +34,9 @@ COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
 SELECTED_ON = "selected_on"
 """The column that says which images selected the best epochs, in words; missing where no epoch was
 selected, as in a table of last epochs."""
+
+EXPECTED_BEST, N_COMMON = "expected_best", "n_common"
+"""What the best of as many seeds as every cell has is worth on average, and how many these are."""
 
 TEST_SET = "the test set"
 
@@ -88,6 +95,22 @@ def shortfall(cell: Mapping[Any, Any]) -> str:
     if n_diverged:
         lacks.append(f"diverged {n_diverged}/{n_seeds}")
     return ", ".join(lacks)
+
+
+def seeds_differ(best: pd.DataFrame) -> bool:
+    """Whether cells of best of seeds have their best of more seeds than others."""
+    return bool((best["n_seeds"] > best[N_COMMON])[best["best"].notna()].any())
+
+
+def unequal_seeds(best: pd.DataFrame) -> str:
+    """A sentence for below a table of bests; empty where they are of equally many seeds."""
+    if not seeds_differ(best):
+        return ""
+    least, most = int(best[N_COMMON].iloc[0]), int(best["n_seeds"].max())
+    return (
+        f"Cells have {least} to {most} seeds, and the best of more is higher by chance: their best "
+        "are not comparable."
+    )
 
 
 def selected_on(validation_fraction: float | str) -> str:

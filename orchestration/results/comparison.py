@@ -10,6 +10,8 @@ from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
     COUNTS,
+    EXPECTED_BEST,
+    N_COMMON,
     SELECTED_ON,
     TEST_SET,
     axis_columns,
@@ -75,6 +77,7 @@ def published_headline() -> pd.DataFrame:
     table["n_seeds"] = table["n_expected"] = _SEEDS
     table["n_collapsed"] = (table["best"] <= _CHANCE).map({True: _SEEDS, False: 0})
     table["n_diverged"] = 0
+    table[EXPECTED_BEST], table[N_COMMON] = table["best"], _SEEDS
     table[SELECTED_ON] = TEST_SET
     return table
 

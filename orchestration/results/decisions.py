@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
+from orchestration.results.hours import hours_unit
 from orchestration.results.sequential import (
     DIFFERENT,
     EQUAL,
@@ -30,9 +31,11 @@ __all__ = [
     "Pairs",
     "Standing",
     "decisions",
+    "level_of",
     "more_seeds",
-    "pairs_of",
+    "side_by_side",
     "standing",
+    "trials_by_cell",
     "verdict_of",
 ]
 
@@ -41,7 +44,8 @@ MOST_MORE_SEEDS = 1000
 
 _COLUMNS = [
     "compared", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "e_value", "p", "p_holm",
-    "n_pairs", "verdict", "method", "decided_at", "more_seeds", SELECTED_ON,
+    "n_pairs", "verdict", "method", "decided_at", "more_seeds", "more_hours", "hours_of",
+    SELECTED_ON,
 ]  # fmt: skip
 
 
@@ -80,7 +84,12 @@ class Standing(NamedTuple):
     looks: Integers
 
 
-def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
+def decisions(
+    cells: pd.DataFrame,
+    seeds: pd.DataFrame,
+    spec: SweepSpec,
+    hours: Sequence[float] | None = None,
+) -> pd.DataFrame:
     """Decide each declared comparison as far as its records go.
 
     Pairs are taken in the spec's order of the seeds alone, so that the order in which trials
@@ -90,6 +99,7 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
         cells: the spec's cells by their number: a column an axis, and ``selected_on``.
         seeds: a row a trial that counts, as of ``Results.by_seed``, and ``cell``, its number.
         spec: of the sweep.
+        hours: of a trial of each cell, as of ``trial_hours``; None where they are not known.
 
     Returns:
         A row a comparison; a decided one tells of the pairs up to its decision. The axes of the
@@ -98,7 +108,8 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
         ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``;
         ``n_pairs``; ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
         ``decided_at`` (the seed, missing while undecided); ``more_seeds`` (about how many would
-        decide it, missing where nobody can tell); ``selected_on``.
+        decide it, missing where nobody can tell) and ``more_hours`` (of both cells' trials that it
+        takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
 
     Raises:
         InputError: the spec declares no comparisons.
@@ -109,18 +120,17 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
             "decisions are of comparisons that a spec declares: compare, with "
             "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
         )
-    trials = seeds.set_index("seed")
-    by_cell = {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
-    comparisons, known, found, verdicts, looks = standing(spec, by_cell)
+    by_cell = trials_by_cell(cells, seeds)
+    now = standing(spec, by_cell)
+    comparisons, known, found, verdicts, looks = now
     ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
     p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
-    # A step of Holm's is won by what was found different, not by what was found equal.
-    level = rule.alpha / max(1, int((verdicts != DIFFERENT).sum()))
     rows = []
     for one, pairs, look, n, verdict, p_holm in zip(
         comparisons, known, found, ends, verdicts, holm(p), strict=True
     ):
         used = pairs.upto(n)
+        more = None if verdict else more_seeds(used, rule, len(known), level_of(now, rule))
         names = cells.loc[one.first]
         rows.append(
             {
@@ -133,12 +143,21 @@ def decisions(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.D
                 "verdict": verdict_of(verdict, used),
                 "method": _method(used, rule),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
-                "more_seeds": None if verdict else more_seeds(used, rule, len(known), level),
+                "more_seeds": more,
+                "more_hours": _hours_of(more, one, n, by_cell, spec.seed_order(), hours),
+                "hours_of": hours_unit(spec),
             }
         )
     axes = [name for name in cells if name != SELECTED_ON]
     table = pd.DataFrame(rows, columns=[*axes, *_COLUMNS])
-    return table.astype({"decided_at": "Int64", "more_seeds": "Int64"})
+    types = {"decided_at": "Int64", "more_seeds": "Int64", "more_hours": "float64"}
+    return table.astype(types)
+
+
+def trials_by_cell(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The trials of each cell, index ``seed``; arguments as of :func:`decisions`."""
+    trials = seeds.set_index("seed")
+    return {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
 
 
 def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
@@ -150,31 +169,40 @@ def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
     """
     rule = spec.seeds
     assert isinstance(rule, UntilDecided)
-    comparisons = spec.comparisons()
-    known = [pairs_of(by_cell, one, spec.seed_order()) for one in comparisons]
+    comparisons, order = spec.comparisons(), spec.seed_order()
+    cells = {cell: _in_order(trials, order) for cell, trials in by_cell.items()}
+    known = [_pairs(cells[one.first], cells[one.second], order) for one in comparisons]
     found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
-    return Standing(comparisons, known, found, *decide(_family(found), rule))
+    return Standing(comparisons, known, found, *decide(side_by_side(found), rule))
 
 
-def pairs_of(
-    by_cell: Mapping[int, pd.DataFrame], comparison: Comparison, order: tuple[int, ...]
-) -> Pairs:
-    """The pairs of a comparison up to the first seed that one of both cells lacks.
+class _Seeds(NamedTuple):
+    """What the longest complete beginning of a cell's seeds came to."""
 
-    Args:
-        by_cell: trials that count, index ``seed``, by the number of their cell.
-    """
-    sides = by_cell[comparison.first], by_cell[comparison.second]
-    lacking = (i for i, seed in enumerate(order) if any(seed not in one.index for one in sides))
-    seeds = order[: next(lacking, len(order))]
-    rows = [one.reindex(list(seeds)) for one in sides]
-    accuracies = [one[BEST_TEST_ACCURACY].to_numpy(float) for one in rows]
-    first, second = (np.nan_to_num(values, nan=0.0) for values in accuracies)
-    failed = [
-        one["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool) | np.isnan(values)
-        for one, values in zip(rows, accuracies, strict=True)
-    ]
-    return Pairs(seeds, first - second, failed[0], failed[1])
+    accuracies: Floats
+    failed: Bools
+
+
+def _in_order(trials: pd.DataFrame, order: tuple[int, ...]) -> _Seeds:
+    there = set(trials.index)
+    n = next((number for number, seed in enumerate(order) if seed not in there), len(order))
+    rows = trials.loc[list(order[:n])]
+    accuracies = rows[BEST_TEST_ACCURACY].to_numpy(float)
+    failed = rows["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool)
+    return _Seeds(np.nan_to_num(accuracies, nan=0.0), failed | np.isnan(accuracies))
+
+
+def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
+    """The pairs up to the first seed that one of both cells lacks."""
+    n = min(len(first.failed), len(second.failed))
+    differences = first.accuracies[:n] - second.accuracies[:n]
+    return Pairs(order[:n], differences, first.failed[:n], second.failed[:n])
+
+
+def level_of(now: Standing, rule: UntilDecided) -> float:
+    """What the p of the next comparison has to reach, by Holm's method."""
+    # A step of Holm's is won by what was found different, not by what was found equal.
+    return rule.alpha / max(1, int((now.verdicts != DIFFERENT).sum()))
 
 
 def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> int | None:
@@ -198,7 +226,22 @@ def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> i
     return int(places[0]) + 1 if len(places) else None
 
 
-def _family(found: list[Evidence]) -> Evidence:
+def _hours_of(
+    more: int | None,
+    one: Comparison,
+    n: int,
+    by_cell: Mapping[int, pd.DataFrame],
+    order: tuple[int, ...],
+    hours: Sequence[float] | None,
+) -> float | None:
+    """Of so many more pairs after the first n: of the trials of them that are not there yet."""
+    if more is None or hours is None:
+        return None
+    there = {cell: len(set(by_cell[cell].index) & set(order[n : n + more])) for cell in one.cells}
+    return sum(hours[cell] * (more - there[cell]) for cell in one.cells)
+
+
+def side_by_side(found: list[Evidence]) -> Evidence:
     """Comparisons side by side, the last look of each repeated to the length of the longest."""
     longest = max(len(one.p) for one in found)
     nothing = np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf)

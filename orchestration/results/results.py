@@ -91,8 +91,10 @@ class Results:
         Columns: the grid's axes; ``best`` (of each seed's best epoch, the largest test accuracy)
         and ``best_seed``; ``mean``, ``std``, ``ci_low``, ``ci_high`` (95 % t-interval of the mean)
         over seeds; ``n_seeds`` finished of ``n_expected``, of these ``n_collapsed`` and
-        ``n_diverged``; ``selected_on``, in words, the images that selected the best epochs. All
-        seeds that have an accuracy count, collapsed ones too: chance is a result.
+        ``n_diverged``; ``expected_best``, what the best of ``n_common`` of its seeds is on average,
+        which is as many as every cell has that has any; ``selected_on``, in words, the images that
+        selected the best epochs. All seeds that have an accuracy count, collapsed ones too: chance
+        is a result.
         """
         return self.snapshot([BEST_TEST_ACCURACY]).best_of_seeds()
 
@@ -165,7 +167,14 @@ class Results:
 
         Columns as of ``orchestration.results.decisions.decisions``.
         """
-        return self.snapshot(METRIC_OF.values()).decisions()
+        return self.snapshot([*METRIC_OF.values(), "epoch_seconds"]).decisions()
+
+    def evidence(self) -> pd.DataFrame:
+        """Give a row a declared comparison and pair of seeds: how its evidence grew.
+
+        Columns as of ``orchestration.results.evidence_curves.evidence_curves``.
+        """
+        return self.snapshot(METRIC_OF.values()).evidence().drop(columns="cell")
 
     def _spec(self, text: str | None) -> SpecCells | None:
         try:

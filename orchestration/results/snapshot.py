@@ -18,9 +18,11 @@ from orchestration.reading.records import (
 )
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG
 from orchestration.results.cells import Cells, params_of_runs, typed
-from orchestration.results.columns import AS_BUILT, SELECTED_ON, TEST_SET
+from orchestration.results.columns import AS_BUILT, EXPECTED_BEST, N_COMMON, SELECTED_ON, TEST_SET
 from orchestration.results.decisions import decisions
 from orchestration.results.diagnostics import by_layer, orders_of
+from orchestration.results.evidence_curves import evidence_curves
+from orchestration.results.hours import trial_hours
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.ranks import mean_ranks
 from orchestration.results.statistics import cell_statistics, expected_best
@@ -129,8 +131,12 @@ class Snapshot:
         counts = ["n_seeds", "n_collapsed", "n_diverged"]
         table[counts] = table[counts].fillna(0).astype("int64")
         # Seeds until decided: what is certain, and what was bought besides.
-        expected = of_cells["n_expected"].clip(lower=table["n_seeds"])
-        table.insert(list(table).index("n_seeds") + 1, "n_expected", expected)
+        wanted = of_cells["n_expected"].clip(lower=table["n_seeds"])
+        table.insert(list(table).index("n_seeds") + 1, "n_expected", wanted)
+        by_cell = trials.dropna(subset=accuracy).groupby("cell")[accuracy]
+        common = int(by_cell.size().min()) if len(by_cell) else 0
+        table[EXPECTED_BEST] = by_cell.agg(lambda values: expected_best(values.tolist(), common))
+        table[N_COMMON] = common
         table[SELECTED_ON] = of_cells[SELECTED_ON] if accuracy == BEST_TEST_ACCURACY else None
         return table.reset_index(drop=True)
 
@@ -205,17 +211,33 @@ class Snapshot:
 
     def decisions(self) -> pd.DataFrame:
         """A row a declared comparison."""
+        spec = self._spec()
+        return decisions(self._named_cells(), self.by_seed(), spec, self.trial_hours(spec))
+
+    def evidence(self) -> pd.DataFrame:
+        """A row a declared comparison and pair of seeds."""
+        return evidence_curves(self._named_cells(), self.by_seed(), self._spec())
+
+    def trial_hours(self, spec: SweepSpec) -> list[float] | None:
+        """What a trial of each cell takes, as of the function of this name."""
+        trials = self._trials_in_cells("epoch_seconds").dropna(subset="epoch_seconds")
+        columns = (trials[name] for name in ("cell", "epoch_seconds", "outcome"))
+        return trial_hours(spec, zip(*columns, strict=True))
+
+    def _spec(self) -> SweepSpec:
         if self.records.spec is None:
             raise InputError("this sweep has no spec, so it declares no comparisons")
-        cells = self.cells.table[[*self.cells.axes, SELECTED_ON]]
-        return decisions(cells, self.by_seed(), SweepSpec.from_json(self.records.spec))
+        return SweepSpec.from_json(self.records.spec)
+
+    def _named_cells(self) -> pd.DataFrame:
+        return self.cells.table[[*self.cells.axes, SELECTED_ON]]
 
     def _trials_in_cells(self, *columns: str) -> pd.DataFrame:
         trials = pd.DataFrame(
             {
                 "cell": self.cells.of_trial,
                 "seed": self.cells.seeds,
-                **{column: self._metric(METRIC_OF[column]) for column in columns},
+                **{column: self._metric(METRIC_OF.get(column, column)) for column in columns},
                 "outcome": self.records.runs["outcome"],
             }
         )

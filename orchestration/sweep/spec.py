@@ -47,6 +47,14 @@ def _listed(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
+def _seed_list(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        raise ValueError(
+            f"must be a list of whole numbers, or {{until: decided, …}}, got {described(value)}"
+        )
+    return _listed(value)
+
+
 def _name(name: str) -> str:
     rules = {
         "be 1 to 128 characters long": 1 <= len(name) <= 128,
@@ -86,7 +94,7 @@ _Values = Annotated[tuple[_Scalar, ...], BeforeValidator(_listed), Field(min_len
 _Seed = Annotated[int, RunConfig.model_fields["seed"]]
 _Entry = dict[Annotated[str, _key_of(*GRID_KEYS)], _Values]
 _Compared = dict[Annotated[str, _key_of(*GRID_KEYS, "against")], _Values]
-_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(_listed), Field(min_length=1)]
+_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(_seed_list), Field(min_length=1)]
 _Seeds = Annotated[
     Annotated[_Listed, Tag("[list]")] | Annotated[UntilDecided, Tag("[until]")],
     Discriminator(lambda given: "[until]" if isinstance(given, dict | UntilDecided) else "[list]"),

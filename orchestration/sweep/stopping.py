@@ -15,6 +15,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -56,10 +57,14 @@ class UntilDecided(Section):
         Six digits each, from a hash of the name and of 0, 1, 2, …: the same on every machine,
         and a greater ``at_most`` adds to their end.
         """
-        # Twice as many as can be needed: few are the same by chance, and count once.
-        hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * _MOST_SEEDS))
-        seeds = dict.fromkeys(int.from_bytes(one[:8]) % 1_000_000 for one in hashes)
-        return tuple(seeds)[: self.at_most]
+        return _seeds(name)[: self.at_most]
+
+
+@lru_cache(maxsize=16)
+def _seeds(name: str) -> tuple[int, ...]:
+    # Twice as many as can be needed: few are the same by chance, and count once.
+    hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * _MOST_SEEDS))
+    return tuple(dict.fromkeys(int.from_bytes(one[:8]) % 1_000_000 for one in hashes))
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,11 @@ class Comparison:
     axis: str
     first: int
     second: int
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Both of them."""
+        return self.first, self.second
 
 
 def comparisons_of(
@@ -130,7 +140,7 @@ def comparisons_of(
 
 def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     if not others:
-        return itertools.combinations(values, 2)
+        return itertools.combinations(dict.fromkeys(values), 2)
     return ((a, b) for a, b in itertools.product(values, others) if a != b)
 
 

@@ -71,6 +71,23 @@ def test_plan_as_json_prints_nothing_else(home: Path) -> None:
     assert not home.exists()
 
 
+def test_plan_says_what_seeds_until_decided_take(home: Path) -> None:
+    told = [line.rstrip() for line in run("plan", "decided").stdout.splitlines()]
+    rows = [line.split(maxsplit=3) for line in told if line.startswith(("certain", "likely"))]
+    assert rows == [
+        ["certain", "15", "–", "5 seeds of each cell"],
+        ["likely", "–", "–", "known once every comparison has two pairs of seeds"],
+    ]
+    assert "at most  24      –           8 seeds of each cell that is compared" in told
+    assert json.loads(run("plan", "decided", "--json").stdout)["seeds"] == {
+        "certain": {"trials": 15, "hours": None},
+        "likely": None,
+        "most": {"trials": 24, "hours": None},
+        "hours_of": "core",
+    }
+    assert not home.exists()
+
+
 @pytest.mark.parametrize("command", ["plan", "run"])
 @pytest.mark.parametrize(
     ("change", "message"),

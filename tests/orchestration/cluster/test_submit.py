@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -26,6 +27,7 @@ from proxy import Proxy
 from ray.cluster_utils import Cluster
 from specs import SLOW_SPEC
 
+from orchestration import Results
 from orchestration.cluster import bundle as submission
 from orchestration.cluster.keeper import look
 from orchestration.cluster.there import There
@@ -98,6 +100,30 @@ def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str
     told = outside.run("submit", path, "--wait")
     assert "as sweep-submitted-2" in told
     assert "0 trials to run, 0 to resume, 4 finished before" in told
+
+
+@pytest.mark.slow
+def test_seeds_until_decided_submitted_twice_are_decided_once(
+    outside: Commands, tracking_uri: str
+) -> None:
+    client = connect(tracking_uri)
+    content = {
+        **SLOW_SPEC,
+        "epochs": 2,
+        "seeds": {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4},
+        "compare": [{"norm": ["own_code:SlowNorm", "none"]}],
+    }
+    spec, path = outside.spec("until-there", content)
+    following = outside.start("submit", path, "--wait")
+    wait_until(lambda: epochs_of(client, "until-there") > 0)
+    assert "until-there is running already" in outside.run("submit", path)
+    assert " of 1 comparisons decided · " in finish(following, 0)
+    assert audit(client, spec) == Ledger()
+    table = Results("until-there", tracking_uri=tracking_uri).decisions()
+    told = outside.run("submit", path, "--wait")
+    assert "0 trials to run, 0 to resume" in told
+    again = Results("until-there", tracking_uri=tracking_uri).decisions()
+    pd.testing.assert_frame_equal(again, table)
 
 
 @pytest.mark.slow

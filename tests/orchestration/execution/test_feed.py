@@ -17,7 +17,7 @@ from orchestration.execution.feed import Budget, SweepFeed
 from orchestration.execution.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import _Queue
 from orchestration.execution.worker import TrialTask
-from orchestration.progress.events import Event
+from orchestration.progress.events import Event, Looked
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import RecordedRun
@@ -124,7 +124,10 @@ def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> 
     assert 5 < looks < 12
     assert run.by_norm == {"none": 5, "bntt": looks, "homeostatic": looks}
     assert run.buyer.in_vain() == 0
-    assert "1 of 2 comparisons decided · next look after 6 of at most 12 seeds" in str(run.events)
+    words = [event.words for event in run.events if isinstance(event, Looked)]
+    look = "1 of 2 comparisons decided · next look: snn bntt against homeostatic after 6 of at most"
+    assert any(one.startswith(look) for one in words)
+    assert words[-1] == "2 of 2 comparisons decided"
     assert run.feed.summary().startswith("2 of 2 comparisons decided · 0 trials")
 
 
@@ -179,11 +182,14 @@ def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
     assert queue.suggest("d") is None, "one is as many as are idle"
 
 
-def test_nothing_runs_ahead_while_something_waits_for_a_worker(tmp_path: Path) -> None:
+def test_seeds_are_bought_when_a_worker_is_idle_and_no_sooner(tmp_path: Path) -> None:
+    """So that all results so far count in the choice."""
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
-    given = [run.feed.next(idle=False) for _ in range(3)]
-    assert [task is None for task in given] == [False, False, True]
+    assert run.feed.next(idle=False) is None
+    pair = [run.feed.next(idle=True), run.feed.next(idle=False)]
+    assert {task.record.label.split()[1] for task in pair if task} == {"bntt", "homeostatic"}
+    assert run.feed.next(idle=False) is None
 
 
 def test_a_trial_that_has_failed_holds_up_its_own_comparison_alone(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from rich.console import Console
 
 from orchestration import SweepSpec
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
-from orchestration.progress.events import EpochDone, Failed, Planned, Retried, Started
+from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
 from orchestration.progress.state import Progress, duration
 from orchestration.sweep.plan import RecordedRun, make_plan
 
@@ -101,6 +102,32 @@ def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
     assert "1: running" not in final, "a running trial shows its epoch"
     for piece in ("ann none", "1: reused", "2: waiting", "1: 2/4 87.50%", "2: failed", "87.50%"):
         assert piece in final
+
+
+@pytest.mark.parametrize("width", [100, 40])
+def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: int) -> None:
+    words = "1 of 2 comparisons decided · 0.5 of 3 GPU hours used · next look: a against b"
+    text = io.StringIO()
+    terminal = Console(file=text, force_terminal=True, color_system=None, width=width, height=20)
+    with LiveWatch(terminal) as watch:
+        watch(Planned(plan))
+        assert "decided" not in text.getvalue()
+        watch(Looked({"ann batchnorm": "1 of 2"}, words))
+    final = text.getvalue()
+    final = final[final.rindex("best so far" if width == 100 else "best") :]
+    assert "decided" in final
+    shown = " ".join(final.split())
+    assert "1 of 2" in shown
+    assert "GPU hours used" in shown
+    if width == 100:
+        assert re.search("ann none +– +– +2: waiting", final), "it is compared with nothing"
+        assert "ann batchnorm  –            1 of 2   1: waiting  2: waiting" in final
+        assert words in final
+
+    text = io.StringIO()
+    lines = LineWatch(Console(file=text, width=width), clock=lambda: 0.0)
+    lines(Looked({}, words))
+    assert text.getvalue().endswith(f"] {words}\n")
 
 
 def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:

@@ -21,7 +21,8 @@ def cell(architecture: str, norm: str, best: float, **more: object) -> dict[str,
     counts = {"n_seeds": 3, "n_expected": 3, "n_collapsed": 0, "n_diverged": 0}
     spread = {"mean": best - 0.01, "std": 0.01, "ci_low": best - 0.03, "ci_high": best + 0.01}
     head = {"architecture": architecture, "norm": norm, "best": best, "best_seed": 42}
-    return {**head, **spread, **counts, "selected_on": "the test set", **more}
+    common = {"expected_best": best, "n_common": 3}
+    return {**head, **spread, **counts, **common, "selected_on": "the test set", **more}
 
 
 BEST = pd.DataFrame(
@@ -285,3 +286,27 @@ def test_an_empty_frame(form: str) -> None:
 def test_an_unknown_format_lists_the_known() -> None:
     with pytest.raises(InputError, match="table, json, csv, latex, markdown, got 'xml'"):
         render(BEST, "xml")
+
+
+def test_unequal_numbers_of_seeds_are_compared_by_the_best_of_as_many() -> None:
+    rows = [
+        cell("snn", "bntt", 0.90, n_seeds=5, n_expected=5, expected_best=0.90, n_common=5),
+        cell("snn", "homeostatic", 0.92, n_seeds=18, n_expected=18, expected_best=0.89, n_common=5),
+    ]
+    frame = pd.DataFrame(rows)
+    told = (
+        "Cells have 5 to 18 seeds, and the best of more is higher by chance: their best are not "
+        "comparable. Best of 5 is what the best of 5 of them is on average."
+    )
+    lines = render(frame, "table").splitlines()
+    assert "best (seed)  best of 5" in lines[1]
+    assert "92.00 (42)      89.00" in lines[4]
+    assert lines[-1] == f"{told} Epochs selected on the test set."
+    for written in (render(frame, "markdown"), html(table_of(frame)), render(frame, "latex")):
+        assert told in written
+        assert "best of 5" in written
+    assert "| 90.00 | 42 | **90.00** |" in render(frame, "markdown")
+    assert "| 92.00 | 42 | 89.00 |" in render(frame, "markdown")
+    same = frame.assign(n_seeds=5, n_expected=5)
+    assert "best of 5" not in render(same, "markdown")
+    assert "**92.00**" in render(same, "markdown")

@@ -107,8 +107,12 @@ class TestEveryWay:
             "n_expected",
             "n_collapsed",
             "n_diverged",
+            "expected_best",
+            "n_common",
             "selected_on",
         ]
+        assert table["expected_best"].tolist() == table["best"].tolist()
+        assert set(table["n_common"]) == {3}
         assert set(table["selected_on"]) == {"the test set"}
         assert list(zip(table["architecture"], table["norm"], strict=True)) == list(ACCURACIES)
         for row, values in zip(table.itertuples(), ACCURACIES.values(), strict=True):

@@ -23,6 +23,7 @@ from orchestration.reading.open import open_source
 from orchestration.reading.overview import one_sweep
 from orchestration.report.write import write_report
 from orchestration.results.decisions import decisions
+from orchestration.results.evidence_curves import evidence_curves
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
@@ -96,6 +97,39 @@ def test_undecided_ones_say_about_how_many_seeds_are_missing() -> None:
     assert later.loc[0, "n_pairs"] == 8 + more
 
 
+def test_undecided_ones_say_the_hours_of_the_trials_that_are_missing() -> None:
+    wanted = sweep(practically_equal=None)
+    some = trials(wanted, 8, shift=0.0025)
+    hours = [100.0, 0.5, 0.25]
+    row = decisions(CELLS, some, wanted, hours).loc[0]
+    assert row["more_hours"] == pytest.approx(row["more_seeds"] * 0.75)
+    assert row["hours_of"] == "core"
+    # Two of them, which one of both cells has, are paid for.
+    last = wanted.seed_order()[6:8]
+    known = some[(some["cell"] != 1) | ~some["seed"].isin(last)]
+    row = decisions(CELLS, known, wanted, hours).loc[0]
+    assert row["n_pairs"] == 6
+    assert row["more_hours"] == pytest.approx(row["more_seeds"] * 0.75 - 2 * 0.25)
+    assert decisions(CELLS, some, wanted)["more_hours"].isna().all()
+
+
+def test_evidence_grows_to_what_the_decisions_say() -> None:
+    wanted = sweep()
+    known = trials(wanted, 20, spread=0.001)
+    table, curves = decisions(CELLS, known, wanted), evidence_curves(CELLS, known, wanted)
+    assert len(curves) == 3 * 20
+    for number, row in enumerate(table.to_dict("records")):
+        curve = curves.iloc[20 * number : 20 * (number + 1)]
+        (end,) = curve[curve["verdict"].notna()].to_dict("records")
+        names = ["norm", "against", "verdict", "e_value", "p", "ci_low_pp", "ci_high_pp"]
+        assert [end[name] for name in names] == pytest.approx([row[name] for name in names])
+        assert (end["n"], end["seed"]) == (row["n_pairs"], row["decided_at"])
+        assert (1 / end["p"] >= end["bound"]) == (row["verdict"] != "equal")
+        before = curve[curve["n"] < end["n"]]
+        assert (1 / before["p"] < before["bound"]).all()
+    assert curves["bound"].tolist() == [60.0] * 4 + [20.0] * 16 + curves["bound"].tolist()[20:]
+
+
 def test_nothing_yet_and_one_side_only() -> None:
     wanted = sweep()
     for known in (trials(wanted, 0), trials(wanted, 6).query("cell == 1")):
@@ -154,14 +188,15 @@ def test_a_list_of_seeds_declares_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def recorded(sqlite_database: Callable[[], str]) -> tuple[SweepSpec, str]:
-    """Five seeds of each cell, in MLflow."""
+    """Five seeds of each cell, in MLflow; an epoch takes an hour."""
     wanted, url = sweep(), sqlite_database()
     recorder = Recorder(url)
     experiment, parent = recorder.sweep(wanted.name, wanted.to_json())
     configs = [cell.given() for cell in wanted.cells()]
     for row in trials(wanted, 5).sample(frac=1, random_state=1).itertuples():
         config = {**configs[row.cell], "seed": row.seed}
-        trial = RecordedTrial(config, (row.best_test_accuracy,), outcome=row.outcome)
+        times = {"epoch_seconds": (3600.0,)}
+        trial = RecordedTrial(config, (row.best_test_accuracy,), outcome=row.outcome, metrics=times)
         recorder.trial(experiment, parent, trial)
     return wanted, url
 
@@ -172,7 +207,12 @@ def test_from_recorded_runs(recorded: tuple[SweepSpec, str]) -> None:
     assert table["verdict"].tolist() == ["undecided", "worse", "worse"]
     assert table["norm"].tolist() == ["bntt", "none", "none"]
     expected = decisions(CELLS, trials(wanted, 5), wanted)
-    pd.testing.assert_frame_equal(table[list(expected)], expected, check_dtype=False)
+    names = [name for name in expected if name != "more_hours"]
+    pd.testing.assert_frame_equal(table[names], expected[names], check_dtype=False)
+    assert table.loc[0, "more_hours"] == table.loc[0, "more_seeds"] * 2 * 3  # epochs a trial
+    evidence = Results(wanted.name, database_url=url).evidence()
+    assert evidence["verdict"].dropna().tolist() == ["worse", "worse"]
+    assert "cell" not in evidence
 
 
 def test_results_and_report_show_them(
@@ -183,10 +223,17 @@ def test_results_and_report_show_them(
     printed = CliRunner().invoke(cli, ["results", wanted.name]).stdout
     assert re.search("snn +none +worse +bntt +-8[0-9.]+ .* 62 ", printed)
     assert re.search("snn +bntt +undecided a +homeostatic", printed)
-    assert "a undecided; about" in printed
+    assert re.search("a undecided; about [0-9]+ more seeds, [0-9]+ core hours, would", printed)
 
     page = write_report(wanted.name, tmp_path, database_url=url).read_text(encoding="utf-8")
     assert '<section id="decisions"' in page
+    assert '<section id="evidence"' in page
+    assert {path.name for path in (tmp_path / "figures").glob("evidence.*")} == {
+        "evidence.pdf",
+        "evidence.png",
+        "evidence.svg",
+    }
+    assert len(pd.read_csv(tmp_path / "evidence.csv")) == 15
     assert "undecided" in (tmp_path / "decisions.tex").read_text(encoding="utf-8")
     assert pd.read_csv(tmp_path / "decisions.csv")["verdict"].tolist()[1:] == ["worse", "worse"]
 

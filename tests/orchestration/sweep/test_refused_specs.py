@@ -135,7 +135,12 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
         ("[42, 123]", "[42, 1.5]", 4, "seeds[1]: must be a whole number, got 1.5"),
         ("[42, 123]", "[42, true]", 4, "seeds[1]: must be a whole number, got true"),
         ("[42, 123]", "[x]", 4, "seeds[0]: must be a whole number, got 'x'"),
-        ("[42, 123]", "x", 4, "seeds: must be a whole number, got 'x'"),
+        (
+            "[42, 123]",
+            "x",
+            4,
+            "seeds: must be a list of whole numbers, or {until: decided, …}, got 'x'",
+        ),
         (
             "[42, 123]",
             "[4294967296]",

@@ -128,6 +128,10 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
             "seeds.atleast: is not a key here; valid are until, alpha, practically_equal, "
             "at_least, at_most, gpu_hours, method; did you mean 'at_least'?",
         ),
+        (
+            decided() | {"seeds": "decided"},
+            "seeds: must be a list of whole numbers, or {until: decided, …}, got 'decided'",
+        ),
         (spec(seeds={}), "seeds.until: is missing: decided"),
         (
             decided(compare=[]),
@@ -159,6 +163,11 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
         ),
         (
             decided([{"norm": ["bntt"]}]),
+            "compare[0]: names no pair of cells: no two of the grid have such values of norm and "
+            "are alike in architecture, width",
+        ),
+        (
+            decided([{"norm": ["bntt", "bntt"]}]),
             "compare[0]: names no pair of cells: no two of the grid have such values of norm and "
             "are alike in architecture, width",
         ),

@@ -1,0 +1,65 @@
+"""What a trial of each cell costs, by the epochs on record. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import fmean
+
+from orchestration.sweep.plan import epoch_cost
+from orchestration.sweep.spec import SweepSpec
+from snn_norm.config import RunConfig
+
+__all__ = ["hours_unit", "trial_hours"]
+
+
+def hours_unit(spec: SweepSpec) -> str:
+    """Whose hours a sweep's are: ``GPU``, or ``core`` where its trials have no GPU."""
+    return "GPU" if spec.resources.gpu else "core"
+
+
+def trial_hours(
+    spec: SweepSpec, epochs: Iterable[tuple[int, float, str | None]]
+) -> list[float] | None:
+    """About how many GPU hours a trial of each cell takes; of processor cores without a GPU.
+
+    Epochs of the same cell tell, else those of the same architecture, else any: by cost, so that
+    one tells something of others that cost more or less. A trial that shares a GPU by
+    ``gpu: auto`` counts as if it had all of it.
+
+    Args:
+        spec: the sweep's.
+        epochs: one of each trial on record: its cell, the epoch's seconds, and the trial's outcome,
+            since one that collapses may stop early.
+
+    Returns:
+        One a cell; None where nothing is on record.
+    """
+    cells = spec.cells()
+    samples: dict[object, list[float]] = {}
+    for cell, seconds, outcome in epochs:
+        config = cells[cell]
+        trained = seconds * _epochs(config, outcome)
+        samples.setdefault(cell, []).append(trained)
+        for group in (config.architecture, ""):
+            samples.setdefault(group, []).append(trained / _cost(config))
+    if not samples:
+        return None
+    gpu, cpu = spec.resources.gpu, spec.resources.cpu
+    reserved = (1.0 if gpu == "auto" else float(gpu)) or cpu
+    found = []
+    for cell, config in enumerate(cells):
+        if cell in samples:
+            seconds = fmean(samples[cell])
+        else:
+            seconds = fmean(samples.get(config.architecture) or samples[""]) * _cost(config)
+        found.append(seconds * reserved / 3600)
+    return found
+
+
+def _epochs(config: RunConfig, outcome: str | None) -> int:
+    stops = config.stop_when_collapsed_after if outcome == "collapsed" else None
+    return min(config.epochs, stops or config.epochs)
+
+
+def _cost(config: RunConfig) -> float:
+    return config.epochs * epoch_cost(config)
