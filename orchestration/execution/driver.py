@@ -171,6 +171,8 @@ class _Driver:
         spec, until_decided = self._spec, isinstance(self._spec.seeds, UntilDecided)
         if not plan.run and not plan.resume and not (plan.copy and until_decided):
             return {}, True, False
+        if spec.keep != "none":
+            recorder.check_artifacts(spec)
         recorded = recorder.recorded()
         buyer = SeedBuyer(spec, recorded) if until_decided else None
         self._forget_other_runs(plan, recorded, buyer)

@@ -16,6 +16,8 @@ from mlflow.exceptions import MlflowException
 from orchestration.errors import InputError, SpecError
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
+from orchestration.record.kept_model import MODEL_TAG
+from orchestration.record.model_artifact import remove_model
 from orchestration.record.names import (
     BEST_TEST_ACCURACY,
     EXPERIMENT_TAGS,
@@ -37,6 +39,7 @@ from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 
 __all__ = ["SweepRecorder"]
 
@@ -175,9 +178,34 @@ class SweepRecorder:
 
     @_insist
     def replace_trial(self, run: RecordedRun) -> None:
-        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow."""
+        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow, but its model
+        does not.
+        """
+        if MODEL_TAG in self._client.get_run(run.run_id).data.tags:
+            remove_model(self._client, run.run_id)
+            self._client.delete_tag(run.run_id, MODEL_TAG)
         self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was made anew (--fresh)")
         self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
+
+    def check_artifacts(self, spec: SweepSpec) -> None:
+        """See that models can be kept, by putting the spec where they will be, beside a run.
+
+        Raises:
+            ServiceError: they cannot.
+        """
+        try:
+            self._put_spec(spec)
+        except Exception as error:
+            raise ServiceError(
+                "no files can be put beside the runs of this tracking server, where the trained "
+                f"models are to be kept: {' '.join(str(error).split())}. Put the artifact store "
+                "right, or set keep: none in the spec to run without models"
+            ) from error
+
+    @_insist
+    def _put_spec(self, spec: SweepSpec) -> None:
+        assert self.parent_run_id is not None
+        self._client.log_text(self.parent_run_id, spec.to_json() + "\n", "spec.json")
 
     def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
         return read_spool(self._storage.folder(trial_key))
