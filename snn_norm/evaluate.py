@@ -11,8 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.shell import add_where, device_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestration.cli import archives, papers, sweeps
+from orchestration.cli import archives, models, papers, sweeps
 from orchestration.cli.console import err, out, print_results, terminal_width
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from orchestration.report.forms import FORMATS
@@ -80,7 +80,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (*sweeps.COMMANDS, *archives.COMMANDS, *papers.COMMANDS):
+for _command in (*sweeps.COMMANDS, *models.COMMANDS, *archives.COMMANDS, *papers.COMMANDS):
     cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")
@@ -111,7 +111,9 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     if as_json:
         whole = forecast_of(sweep, planned)
         seeds = {"seeds": dataclasses.asdict(whole)} if whole else {}
-        click.echo(json.dumps({"name": sweep.name, **planned.to_dict(), **seeds}, indent=2))
+        kept = {"keep": sweep.keep, "bytes": models.bytes_to_keep(sweep, planned)}
+        told = {"name": sweep.name, **planned.to_dict(), "models": kept, **seeds}
+        click.echo(json.dumps(told, indent=2))
     else:
         _print_plan(sweep, planned)
 
@@ -144,6 +146,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
+    models.print_kept(spec, planned)
     if whole := forecast_of(spec, planned):
         _print_forecast(spec, whole)
 

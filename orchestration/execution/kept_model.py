@@ -87,7 +87,7 @@ class ModelKeeper:
         return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
 
     def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:
-        """What puts the model beside its run, by the client and the run's id; None if there is none.
+        """What puts the model beside its run, given the client and the run's id; None without one.
 
         Args:
             tags: what :meth:`settle` gave, in this process or an earlier one.

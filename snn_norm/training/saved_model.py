@@ -180,7 +180,7 @@ def check_whole(data: bytes) -> None:
     """
     description_in(data)
     try:
-        safetensors.deserialize(data)
+        safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
         raise ValueError(f"it is damaged: {error}") from error
 
@@ -202,7 +202,10 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedM
     path = Path(path)
     file = path / WEIGHTS_FILE if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"there is no trained model {os.fspath(file)!r}")
+        raise ValueError(
+            f"there is no trained model {os.fspath(file)!r}; a sweep's are fetched with "
+            "snn-sweep models NAME --download DIR"
+        )
     try:
         with safetensors.safe_open(file, framework="pt") as opened:
             text = (opened.metadata() or {}).get(_KEY)
