@@ -245,7 +245,14 @@ def _network(description: Description) -> nn.Module:
         "image_size": description.image_size,
     }
     config = description.config
-    return make_model(config.architecture, **{**config.model_arguments(), **shape})
+    try:
+        return make_model(config.architecture, **{**config.model_arguments(), **shape})
+    except ValueError:
+        raise
+    except Exception as error:  # of the user's own module, which may raise anything
+        raise ValueError(
+            f"the network of this model cannot be made: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _read_description(text: str) -> Description:

@@ -1,4 +1,4 @@
-"""A model beside its run on a real server: whole, once, MLflow's too, and gone with what it is of."""
+"""A model beside its run, on a real server: whole, once, and one of MLflow's models too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import mlflow
 import numpy as np
 import pytest
-import requests
 from mlflow import MlflowClient
 from proxy import Proxy
+from s3_server import BUCKET
 
 from orchestration.record.client import connect
 from orchestration.record.model_artifact import fetch_model, put_model, remove_model
@@ -39,9 +39,16 @@ def client(tracking_uri: str) -> MlflowClient:
     return connect(tracking_uri)
 
 
-@pytest.fixture
-def run_id(client: MlflowClient) -> str:
-    experiment = client.create_experiment(f"model {uuid.uuid4()}")
+@pytest.fixture(params=["the server", "a folder", "s3"])
+def run_id(client: MlflowClient, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A run whose artifacts lie with each kind of store."""
+    place = None
+    if request.param == "a folder":
+        place = (tmp_path / "artifacts é").as_uri()
+    elif request.param == "s3":
+        request.getfixturevalue("s3")
+        place = f"s3://{BUCKET}/{uuid.uuid4()}"
+    experiment = client.create_experiment(f"model {uuid.uuid4()}", place)
     return str(client.create_run(experiment).info.run_id)
 
 
@@ -56,9 +63,11 @@ def test_it_is_put_fetched_and_removed(
     put_model(client, run_id, data)
     put_model(client, run_id, data)
     assert files(client, run_id) == FILES
-    fetch_model(client, run_id, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    assert (tmp_path / "model.safetensors").read_bytes() == data
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    fetch_model(client, run_id, fetched)
+    assert sorted(path.name for path in fetched.iterdir()) == FILES
+    assert (fetched / "model.safetensors").read_bytes() == data
     client.log_text(run_id, "stays", "other.txt")
     remove_model(client, run_id)
     remove_model(client, run_id)
@@ -66,6 +75,7 @@ def test_it_is_put_fetched_and_removed(
     assert [one.path for one in client.list_artifacts(run_id)] == ["other.txt"]
 
 
+@pytest.mark.parametrize("run_id", ["the server"], indirect=True)
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")  # of MLflow's own types
 def test_mlflow_takes_it_for_one_of_its_models(
     client: MlflowClient,

@@ -82,6 +82,12 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
         ),
         (
             "epochs: 8",
+            "epochs: 8\nkeep: all",
+            4,
+            "keep: must be one of best, last, none, got 'all'",
+        ),
+        (
+            "epochs: 8",
             "epochs: 8\nwidth: 16",
             4,
             "width: is not a key here; valid are name, dataset, epochs, seeds, compare, "
