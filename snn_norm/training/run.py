@@ -34,7 +34,7 @@ from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
 from snn_norm.training.evaluation import Sums, evaluate, logits_of
-from snn_norm.training.saved_model import Description, model_bytes, source_digests
+from snn_norm.training.saved_model import describe, model_bytes, source_digests
 
 __all__ = ["EpochResult", "Outcome", "TrainingRun"]
 
@@ -266,24 +266,8 @@ class TrainingRun:
         """
         if not self.history:
             raise ValueError("there is no epoch yet whose network could be saved")
-        last = self.history[-1].metrics()
-        description = Description(
-            config=self.config,
-            epoch=len(self.history),
-            # What is measured again alike: no times.
-            metrics={
-                name: value
-                for name, value in last.items()
-                if name.endswith(("_loss", "_accuracy")) and math.isfinite(value)
-            },
-            in_channels=self.dataset.in_channels,
-            num_classes=self.dataset.num_classes,
-            image_size=self.dataset.image_size,
-            sequence_steps=self.dataset.num_steps,
-            mean=tuple(self.dataset.mean.tolist()),
-            std=tuple(self.dataset.std.tolist()),
-            sources=self._sources,
-        )
+        metrics, epoch = self.history[-1].metrics(), len(self.history)
+        description = describe(self.config, self.dataset, self._sources, epoch, metrics)
         return model_bytes(self.model, description)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -11,8 +11,10 @@ Shapes: N images, T time steps, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import is_reference, source_digest
 from snn_norm.training.evaluation import logits_of
@@ -33,6 +36,7 @@ __all__ = [
     "Description",
     "TrainedModel",
     "check_whole",
+    "describe",
     "description_in",
     "load_model",
     "model_bytes",
@@ -89,6 +93,40 @@ class Description(pydantic.BaseModel):
         """(C, H, W), or (T, C, H, W) of sequences."""
         image = (self.in_channels, self.image_size, self.image_size)
         return image if self.sequence_steps is None else (self.sequence_steps, *image)
+
+
+def describe(
+    config: RunConfig,
+    dataset: Dataset,
+    sources: Mapping[str, str],
+    epoch: int,
+    metrics: Mapping[str, float],
+) -> Description:
+    """The description of a network in training.
+
+    Args:
+        config: the run's.
+        dataset: what it trains on, without held-out images.
+        sources: of :func:`source_digests`.
+        epoch: that has ended, from 1.
+        metrics: of that epoch, of which those are told that measuring again gives again: no times.
+    """
+    return Description(
+        config=config,
+        epoch=epoch,
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if name.endswith(("_loss", "_accuracy")) and math.isfinite(value)
+        },
+        in_channels=dataset.in_channels,
+        num_classes=dataset.num_classes,
+        image_size=dataset.image_size,
+        sequence_steps=dataset.num_steps,
+        mean=tuple(dataset.mean.tolist()),
+        std=tuple(dataset.std.tolist()),
+        sources=dict(sources),
+    )
 
 
 class TrainedModel(nn.Module):

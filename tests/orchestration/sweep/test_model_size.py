@@ -37,7 +37,7 @@ def test_it_is_near_for_every_norm(trunk: str) -> None:
 
 def test_what_is_known_of_digits_is_true(tmp_path: Any) -> None:
     digits, told = load_dataset("digits", tmp_path), DATASETS["digits"]
-    assert (digits.in_channels, digits.num_classes) == (told.in_channels, told.num_classes)
+    assert (digits.in_channels, digits.num_classes) == (told.channels, told.classes)
 
 
 def test_of_what_is_the_users_own_nothing_is_told() -> None:
