@@ -14,7 +14,14 @@ import click
 
 from orchestration.cli import archives, models, papers, sweeps
 from orchestration.cli.console import err, out, print_results, terminal_width
-from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
+from orchestration.errors import (
+    FAILED,
+    INTERRUPTED,
+    UNREACHABLE,
+    WRONG_INPUT,
+    InputError,
+    SweepError,
+)
 from orchestration.report.forms import FORMATS
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
@@ -246,20 +253,38 @@ def report(name: str, output: Path | None) -> None:
 
 @cli.command()
 @click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("second", metavar="[B]", required=False)
+@click.option(
+    "--at",
+    "versions",
+    nargs=2,
+    metavar="VERSION VERSION",
+    help="Of sweep A alone: its trials by two versions of the code, or commits, seed by seed.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-def compare(first: str, second: str, form: str) -> None:
-    """Compare sweeps A and B cell by cell.
+def compare(first: str, second: str | None, versions: tuple[str, str] | None, form: str) -> None:
+    """Compare sweeps A and B cell by cell, or two versions of the code by sweep A.
 
     Either may be headline-published: the headline as it was published.
     """
+    if (second is None) == (versions is None):
+        raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")
     from orchestration.report.formats import render
-    from orchestration.results.comparison import compare_sweeps
 
-    table = render(compare_sweeps(first, second), form, terminal_width())
+    if versions is not None:
+        from orchestration.results.results import Results
+
+        frame = Results(first).compare_versions(*versions)
+        told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"
+    else:
+        from orchestration.results.comparison import compare_sweeps
+
+        assert second is not None
+        frame = compare_sweeps(first, second)
+        told = f"Test accuracy, best of seeds and mean: A is {first}, B is {second}"
     if form == "table":
-        click.echo(f"Test accuracy, best of seeds and mean: A is {first}, B is {second}")
-    click.echo(table)
+        click.echo(told)
+    click.echo(render(frame, form, terminal_width()))
 
 
 @cli.command()

@@ -22,6 +22,7 @@ from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
 from orchestration.results.models import ModelServer, chosen_run, models_table
 from orchestration.results.snapshot import LAST_TEST_ACCURACY, METRIC_OF, Snapshot
+from orchestration.results.versions import compare_versions
 
 if TYPE_CHECKING:
     from snn_norm.training.saved_model import TrainedModel
@@ -181,6 +182,17 @@ class Results:
         Columns as of ``orchestration.results.evidence_curves.evidence_curves``.
         """
         return self.snapshot(METRIC_OF.values()).evidence().drop(columns="cell")
+
+    def compare_versions(self, first: str, second: str) -> pd.DataFrame:
+        """Give a row a cell: its trials by two versions of the code, paired by seed, and a test.
+
+        Args:
+            first, second: versions of this package, or the beginnings of commits.
+
+        Columns as of ``orchestration.results.versions.compare_versions``.
+        """
+        records = self._source.read(self.name, METRIC_OF.values(), replaced=True)
+        return compare_versions(records, self._spec(records.spec), first, second)
 
     def models(self) -> pd.DataFrame:
         """Give a row a trial that counts: the trained model that it left, or why it left none.
