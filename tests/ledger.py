@@ -70,7 +70,7 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
 
 
 def _has_model(client: MlflowClient, run: Run) -> bool:
-    """Whether the model of its best epoch is among the artifacts of a run, or that of its source.
+    """Whether the model of its best epoch is among the artifacts of a run.
 
     One without a best epoch has none.
     """
@@ -78,15 +78,14 @@ def _has_model(client: MlflowClient, run: Run) -> bool:
     folders = [one.path for one in client.list_artifacts(run.info.run_id)]
     if "best_epoch" not in run.data.metrics:
         return told.missing is not None and folders == []
-    copied = run.data.tags.get("snn_sweep.copied_from")
     with tempfile.TemporaryDirectory() as folder:
-        fetch_model(client, copied or run.info.run_id, Path(folder))
+        fetch_model(client, run.info.run_id, Path(folder))
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     data = files["model.safetensors"]
     check_whole(data)
     return (
         files.keys() == {"MLmodel", "config.json", "model.safetensors"}
-        and folders == ([] if copied else ["model"])
+        and folders == ["model"]
         and (told.epoch, told.bytes) == (run.data.metrics["best_epoch"], len(data))
         and description_in(data).epoch == told.epoch
     )

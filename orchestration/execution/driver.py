@@ -120,7 +120,7 @@ class _Driver:
                 for replaced in plan.replace:
                     recorder.replace_trial(replaced)
                 for matched in plan.copy:
-                    recorder.copy_trial(matched)
+                    recorder.copy_trial(matched, with_model=spec.keep != "none")
                 failures, all_ended, used_up = self._train(plan, recorder, uri, lease)
                 if used_up:
                     unfinished = self._unfinished(recorder, failures)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 
@@ -26,7 +27,7 @@ from orchestration.record.kept_model import MODEL_FOLDER
 if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
     from snn_norm.training.saved_model import Description
 
-__all__ = ["fetch_model", "put_model", "remove_model"]
+__all__ = ["copy_model", "fetch_model", "put_model", "remove_model"]
 
 _MLMODEL_FILE = "MLmodel"
 
@@ -70,12 +71,29 @@ def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
             file.replace(folder / file.name)
 
 
+def copy_model(client: MlflowClient, source: str, target: str) -> bool:
+    """Put the model of one run beside another; gives whether there was one."""
+    if _holder_of(client, source) is None:
+        return False
+    from snn_norm.training.saved_model import WEIGHTS_FILE
+
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
+        fetch_model(client, source, Path(scratch))
+        put_model(client, target, (Path(scratch) / WEIGHTS_FILE).read_bytes())
+    return True
+
+
 def remove_model(client: MlflowClient, run_id: str) -> None:
     """Remove the model of a run, if it has one."""
+    if (repository := _holder_of(client, run_id)) is not None:
+        repository.delete_artifacts(MODEL_FOLDER)
+
+
+def _holder_of(client: MlflowClient, run_id: str) -> ArtifactRepository | None:
+    """Where the artifacts of a run lie, if a model is among them."""
     uri = client.get_run(run_id).info.artifact_uri
     repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
-    if repository.list_artifacts(MODEL_FOLDER):
-        repository.delete_artifacts(MODEL_FOLDER)
+    return repository if repository.list_artifacts(MODEL_FOLDER) else None
 
 
 def _mlflow_model(description: Description, run_id: str) -> Model:

@@ -14,7 +14,6 @@ import pandas as pd
 
 from orchestration.errors import InputError
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
-from orchestration.record.names import COPIED_TAG
 from orchestration.results.columns import plain
 from orchestration.results.snapshot import Snapshot
 from services.errors import ServiceError
@@ -138,7 +137,7 @@ class ModelServer:
             whole = Path(scratch) / "model"
             whole.mkdir()
             try:
-                fetch_model(self.client, self._holder(run_id), whole)
+                fetch_model(self.client, run_id, whole)
             except Exception as error:  # of MLflow, or of whatever its artifact store is
                 raise ServiceError(
                     f"the model of run {run_id} cannot be fetched from {self.client.tracking_uri}: "
@@ -162,9 +161,3 @@ class ModelServer:
                 return load_model(folder, device)
             except ValueError as error:
                 raise InputError(str(error)) from error
-
-    def _holder(self, run_id: str) -> str:
-        """The run whose artifact it is: of a copy, the one that was copied."""
-        while copied := self.client.get_run(run_id).data.tags.get(COPIED_TAG):
-            run_id = copied
-        return run_id

@@ -14,7 +14,7 @@ from proxy import Proxy
 from s3_server import BUCKET
 
 from orchestration.record.client import connect
-from orchestration.record.model_artifact import fetch_model, put_model, remove_model
+from orchestration.record.model_artifact import copy_model, fetch_model, put_model, remove_model
 from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
 from orchestration.store.open import open_storage
@@ -68,6 +68,10 @@ def test_it_is_put_fetched_and_removed(
     fetch_model(client, run_id, fetched)
     assert sorted(path.name for path in fetched.iterdir()) == FILES
     assert (fetched / "model.safetensors").read_bytes() == data
+    copy = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
+    assert copy_model(client, run_id, copy)
+    assert files(client, copy) == FILES
+    assert not copy_model(client, client.create_run("0").info.run_id, copy)
     client.log_text(run_id, "stays", "other.txt")
     remove_model(client, run_id)
     remove_model(client, run_id)
