@@ -28,7 +28,10 @@ if TYPE_CHECKING:  # MLflow is loaded where a model is fetched, torch where one 
 
 __all__ = ["ModelServer", "chosen_run", "folder_names", "models_table"]
 
-_NOT_KEPT = "the sweep kept none (keep: none), or its run is from before there was the key"
+_NOT_KEPT = (
+    "the sweep kept none (keep: none), or its run is from before there was the key, "
+    "or from an exported file"
+)
 _OF_MODEL = ("epoch", "test_accuracy", "bytes", "missing")
 
 
