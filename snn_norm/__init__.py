@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
+    from snn_norm.training.saved_model import load_model
 
 __all__ = [
     "ANNCNN",
@@ -26,6 +27,7 @@ __all__ = [
     "HomeostaticNorm",
     "TemporalHomeostaticNorm2d",
     "fold",
+    "load_model",
 ]
 
 __getattr__ = lazily(
@@ -38,5 +40,6 @@ __getattr__ = lazily(
         "HomeostaticNorm": "snn_norm.norms.static",
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
         "fold": "snn_norm.networks.fold",
+        "load_model": "snn_norm.training.saved_model",
     },
 )

@@ -1,4 +1,6 @@
-"""A trained spiking network as NIR: ``python -m snn_norm.export RUN.pt network.nir``.
+"""A trained spiking network as NIR: ``python -m snn_norm.export MODEL network.nir``.
+
+MODEL is what a sweep kept, a folder, or a file of ``TrainingRun.state_dict()``.
 
 NIR (https://neuroir.org) is what simulators and neuromorphic chips read. Its neurons reset at once
 to a fixed value, which reset ``zero`` is, one step later but to the same effect; a reset by
@@ -27,6 +29,7 @@ from snn_norm.networks.layers import ConvolutionOfEachStep
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.networks.table import Layer, Output
 from snn_norm.neurons.layers import LIF
+from snn_norm.training.saved_model import load_model
 
 __all__ = ["main", "to_nir"]
 
@@ -190,9 +193,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 2 the input was wrong.
     """
     parser = argparse.ArgumentParser(prog="python -m snn_norm.export", description=__doc__)
-    parser.add_argument("run", type=Path, help="a file of TrainingRun.state_dict()")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="the folder of a model, its model.safetensors, or a file of TrainingRun.state_dict()",
+    )
     parser.add_argument("network", type=Path, help="where to write it, .nir")
-    parser.add_argument("--image-size", type=int, help="pixels, where the run's data set decides")
+    parser.add_argument(
+        "--image-size", type=int, help="pixels, where a state_dict's data set decides"
+    )
     options = parser.parse_args(arguments)
     try:
         import nir
@@ -200,14 +209,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("the package nir is missing: pip install 'snn-norm[nir]'", file=sys.stderr)
         return 2
     try:
-        nir.write(options.network, _export(options.run, options.image_size))
+        model, in_channels, image_size = _network(options.model, options.image_size)
+        nir.write(options.network, to_nir(model.double(), in_channels, image_size))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-def _export(path: Path, image_size: int | None) -> Any:
+def _network(path: Path, image_size: int | None) -> tuple[SNNCNN, int, int]:
+    """A spiking network, and the channels and the size of its images."""
+    if path.is_dir() or path.suffix == ".safetensors":
+        saved = load_model(path)
+        _check_architecture(saved.description.config)
+        assert isinstance(saved.network, SNNCNN)
+        return saved.network, saved.description.in_channels, saved.description.image_size
+    return _of_state_dict(path, image_size)
+
+
+def _of_state_dict(path: Path, image_size: int | None) -> tuple[SNNCNN, int, int]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         config, weights = RunConfig(**state["config"]), state["model"]
@@ -219,14 +239,18 @@ def _export(path: Path, image_size: int | None) -> Any:
     keys["image_size"] = image_size or config.image_size
     if keys["image_size"] is None:
         raise ValueError("the run's data set decides the size of its images: give --image-size")
-    if config.architecture != "snn":
-        raise ValueError(f"architecture must be snn, got {config.architecture!r}")
+    _check_architecture(config)
     keys["in_channels"] = weights["convolutions.conv1.weight"].shape[1]
     keys["num_classes"] = len(weights["classifier.weight"])
     model = make_model(config.architecture, **keys)
     model.load_state_dict(weights)
     assert isinstance(model, SNNCNN)
-    return to_nir(model.double(), keys["in_channels"], keys["image_size"])
+    return model, keys["in_channels"], keys["image_size"]
+
+
+def _check_architecture(config: RunConfig) -> None:
+    if config.architecture != "snn":
+        raise ValueError(f"architecture must be snn, got {config.architecture!r}")
 
 
 if __name__ == "__main__":

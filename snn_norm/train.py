@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -19,6 +17,7 @@ from snn_norm.config import MODEL_KEYS, RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import check_call
+from snn_norm.shell import add_where, device_of
 from snn_norm.training.run import EpochResult, TrainingRun
 from snn_norm.wording import in_words
 
@@ -90,18 +89,7 @@ def _parser() -> argparse.ArgumentParser:
             help=f"{field.description}{known}",
             **form,
         )
-    where = parser.add_argument_group("where")
-    where.add_argument(
-        "--data",
-        type=Path,
-        default=_data_folder(),
-        metavar="FOLDER",
-        help="folder of the data sets; default $SNN_SWEEP_DATA, "
-        "or the folder data in $SNN_SWEEP_HOME or in ~/.snn-sweep",
-    )
-    where.add_argument(
-        "--device", default="auto", help="cpu, cuda, …; default: cuda where there is one, else cpu"
-    )
+    add_where(parser)
     return parser
 
 
@@ -111,7 +99,7 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
     Raises:
         ValueError: what was wrong, a line for each key.
     """
-    folder, device = options.pop("data"), _device(options.pop("device"))
+    folder, device = options.pop("data"), device_of(options.pop("device"))
     try:
         config = RunConfig.model_validate(options, strict=False)
     except pydantic.ValidationError as invalid:
@@ -119,16 +107,6 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
     _check_network(config)
     dataset = load_dataset(config.dataset, folder, config.image_size)
     return TrainingRun(config, dataset, device=device)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error
 
 
 def _wrong_key(error: ErrorDetails) -> str:
@@ -173,11 +151,6 @@ def _line(result: EpochResult, epochs: int) -> str:
         f"test: loss {result.test_loss:.4f}, accuracy {result.test_accuracy:7.2%}   "
         f"{result.images_per_second:.0f} images/s"
     )
-
-
-def _data_folder() -> Path:
-    home = Path(os.environ.get("SNN_SWEEP_HOME") or Path.home() / ".snn-sweep")
-    return Path(os.environ.get("SNN_SWEEP_DATA") or home / "data")
 
 
 def _flag(key: str) -> str:

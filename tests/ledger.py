@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from orchestration import SweepSpec
+from orchestration.record.kept_model import KeptModel
+from orchestration.record.model_artifact import fetch_model
+from snn_norm.training.saved_model import check_whole, description_in
 
 
 @dataclass
@@ -24,6 +30,8 @@ class Ledger:
     """(run, metric, step) that a finished run lacks."""
     repeated: list[tuple[str, str, int]] = field(default_factory=list)
     """(run, metric, step) that are there more than once."""
+    without_model: list[str] = field(default_factory=list)
+    """Finished runs that lack the one whole model that they should have."""
     parents: int = 1
 
 
@@ -39,6 +47,8 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
     counts = Counter(run.data.tags["snn_sweep.trial_key"] for run in finished)
     ledger.lost = [trial.label for trial in spec.trials() if counts[trial.key] == 0]
     ledger.double = [key for key, count in counts.items() if count > 1]
+    if spec.keep == "best":
+        ledger.without_model = [run.info.run_id for run in finished if not _has_model(client, run)]
     for run in trials:
         epochs = 0
         for metric in sorted(run.data.metrics):
@@ -57,3 +67,25 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
                 (run.info.run_id, "test_accuracy", step) for step in range(epochs + 1, wanted + 1)
             ]
     return ledger
+
+
+def _has_model(client: MlflowClient, run: Run) -> bool:
+    """Whether the model of its best epoch is among the artifacts of a run.
+
+    One without a best epoch has none.
+    """
+    told = KeptModel.from_tag(run.data.tags.get("snn_sweep.model", "{}"))
+    folders = [one.path for one in client.list_artifacts(run.info.run_id)]
+    if "best_epoch" not in run.data.metrics:
+        return told.missing is not None and folders == []
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_model(client, run.info.run_id, Path(folder))
+        files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+    data = files["model.safetensors"]
+    check_whole(data)
+    return (
+        files.keys() == {"MLmodel", "config.json", "model.safetensors"}
+        and folders == ["model"]
+        and (told.epoch, told.bytes) == (run.data.metrics["best_epoch"], len(data))
+        and description_in(data).epoch == told.epoch
+    )

@@ -14,7 +14,7 @@ class _Console(Console):
         raise BrokenPipeError  # which ends the command, where Rich would end the process
 
 
-__all__ = ["err", "out", "print_results", "terminal_width"]
+__all__ = ["err", "out", "print_results", "size_in_words", "terminal_width"]
 
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
 out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
@@ -24,6 +24,14 @@ err = Console(stderr=True, soft_wrap=True)
 def terminal_width() -> int:
     """Columns that a table may take: the terminal's, at most 80."""
     return min(80, shutil.get_terminal_size().columns)
+
+
+def size_in_words(size: int) -> str:
+    """So many bytes, with the unit in which they are easily read."""
+    for unit, bytes_of_it in (("GB", 10**9), ("MB", 10**6)):
+        if size >= bytes_of_it:
+            return f"{size / bytes_of_it:.1f} {unit}"
+    return f"{size / 1000:.0f} kB"
 
 
 def print_results(name: str) -> None:

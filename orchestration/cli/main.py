@@ -12,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestration.cli import archives, papers, sweeps
+from orchestration.cli import archives, models, papers, sweeps
 from orchestration.cli.console import err, out, print_results, terminal_width
-from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
+from orchestration.errors import (
+    FAILED,
+    INTERRUPTED,
+    UNREACHABLE,
+    WRONG_INPUT,
+    InputError,
+    SweepError,
+)
 from orchestration.report.forms import FORMATS
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
@@ -80,7 +87,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for _command in (*sweeps.COMMANDS, *archives.COMMANDS, *papers.COMMANDS):
+for _command in (*sweeps.COMMANDS, *models.COMMANDS, *archives.COMMANDS, *papers.COMMANDS):
     cli.add_command(_command)
 
 _spec = click.argument("spec", metavar="SPEC")
@@ -111,7 +118,9 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     if as_json:
         whole = forecast_of(sweep, planned)
         seeds = {"seeds": dataclasses.asdict(whole)} if whole else {}
-        click.echo(json.dumps({"name": sweep.name, **planned.to_dict(), **seeds}, indent=2))
+        kept = {"keep": sweep.keep, "bytes": models.bytes_to_keep(sweep, planned)}
+        told = {"name": sweep.name, **planned.to_dict(), "models": kept, **seeds}
+        click.echo(json.dumps(told, indent=2))
     else:
         _print_plan(sweep, planned)
 
@@ -144,6 +153,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         f"{len(planned.reuse) + len(planned.copy)} finished before"
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
+    models.print_kept(spec, planned)
     if whole := forecast_of(spec, planned):
         _print_forecast(spec, whole)
 
@@ -243,20 +253,38 @@ def report(name: str, output: Path | None) -> None:
 
 @cli.command()
 @click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("second", metavar="[B]", required=False)
+@click.option(
+    "--at",
+    "versions",
+    nargs=2,
+    metavar="VERSION VERSION",
+    help="Of sweep A alone: its trials by two versions of the code, or commits, seed by seed.",
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-def compare(first: str, second: str, form: str) -> None:
-    """Compare sweeps A and B cell by cell.
+def compare(first: str, second: str | None, versions: tuple[str, str] | None, form: str) -> None:
+    """Compare sweeps A and B cell by cell, or two versions of the code by sweep A.
 
     Either may be headline-published: the headline as it was published.
     """
+    if (second is None) == (versions is None):
+        raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")
     from orchestration.report.formats import render
-    from orchestration.results.comparison import compare_sweeps
 
-    table = render(compare_sweeps(first, second), form, terminal_width())
+    if versions is not None:
+        from orchestration.results.results import Results
+
+        frame = Results(first).compare_versions(*versions)
+        told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"
+    else:
+        from orchestration.results.comparison import compare_sweeps
+
+        assert second is not None
+        frame = compare_sweeps(first, second)
+        told = f"Test accuracy, best of seeds and mean: A is {first}, B is {second}"
     if form == "table":
-        click.echo(f"Test accuracy, best of seeds and mean: A is {first}, B is {second}")
-    click.echo(table)
+        click.echo(told)
+    click.echo(render(frame, form, terminal_width()))
 
 
 @cli.command()

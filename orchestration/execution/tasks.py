@@ -109,6 +109,7 @@ class TaskMaker:
             import_path=str(Path.cwd()),
             patience=_PATIENCE,
             driver=self._driver,
+            keep=self._spec.keep,
         )
         return self._share(task)
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from orchestration.execution.kept_model import ModelKeeper
 from orchestration.execution.process_state import ProcessState
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
@@ -27,6 +28,7 @@ from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
+from orchestration.sweep.spec import Keep
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
@@ -74,6 +76,8 @@ class TrialTask:
     """Seconds that the end of the trial waits for a tracking server that is away."""
     driver: str
     """Stands for this run of the driver, whose failed attempts are counted together."""
+    keep: Keep = "none"
+    """The model of which epoch is kept."""
 
     @property
     def device(self) -> str:
@@ -136,6 +140,7 @@ class _Session:
         torch.set_num_threads(task.threads)
         self._task = task
         self._checkpoints = CheckpointStore(task.storage)
+        self._models = ModelKeeper(task.keep, task.storage)
         self._run: TrainingRun | None = None
         with _storage():
             spool = Spool(task.storage, task.driver)
@@ -155,8 +160,11 @@ class _Session:
         ending = self.recorder.spool.ending
         if ending is None:
             return report
-        self.recorder.finish()
+        with _storage():
+            deliver_model = self._models.delivery(ending.get("tags", {}))
+        self.recorder.finish(deliver_model)
         self._checkpoints.remove()
+        self._models.remove()
         best = {BEST_TEST_ACCURACY: ending["metrics"].get(BEST_TEST_ACCURACY)}
         return {**report, **best, "outcome": ending["outcome"], "done": True}
 
@@ -171,12 +179,13 @@ class _Session:
             tags = {ENGINE_TAG: run.engine} if run.engine else {}
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, tags)
             with _storage():
+                self._models.take(run)  # first: a checkpoint counts on it
                 self._checkpoints.save(run.state_dict())
         if run.outcome is not None:
             best = run.best
             final = {BEST_TEST_ACCURACY: best.test_accuracy, BEST_EPOCH: best.epoch} if best else {}
             with _storage():
-                self.recorder.end(run.outcome, final)
+                self.recorder.end(run.outcome, final, self._models.settle(run))
         return _report(run)
 
     def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:

@@ -50,7 +50,13 @@ class ArchiveSource:
         if sweep != self.sweep:
             raise unknown_sweep(sweep, {self.sweep: self.sweep})
 
-    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+    def read(
+        self,
+        sweep: str,
+        metrics: Collection[str] = ALL_METRICS,
+        *,
+        replaced: bool = False,  # noqa: ARG002 - none of them is exported
+    ) -> Records:
         """Give the sweep's finished trials."""
         self.check(sweep)
         trials = self._trials.values()

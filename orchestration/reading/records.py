@@ -127,8 +127,17 @@ class SweepSource(Protocol):
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep; reads next to nothing."""
 
-    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
-        """Give a sweep's finished trials. Raises InputError where there is no such sweep."""
+    def read(
+        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+    ) -> Records:
+        """Give a sweep's finished trials. Raises InputError where there is no such sweep.
+
+        Args:
+            sweep: its name.
+            metrics: those to read.
+            replaced: whether to give the runs too that count no longer, as ``--fresh`` made their
+                trials anew.
+        """
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
         """Give these metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.

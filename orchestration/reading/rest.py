@@ -26,7 +26,7 @@ from orchestration.reading.records import (
     point_frame,
 )
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
-from orchestration.record.names import OUTCOME_TAG, ROLE_TAG, TRIAL_KEY_TAG
+from orchestration.record.names import OUTCOME_TAG, REPLACED_ROLE, ROLE_TAG, TRIAL_KEY_TAG
 from orchestration.record.unknown_sweep import unknown_sweep
 
 __all__ = ["RestSource"]
@@ -87,14 +87,17 @@ class RestSource:
         if not any(self._page(experiment, one, 1)[0] for one in (_PARENT, _FINISHED_TRIAL)):
             raise unknown_sweep(sweep, sweep_names(self.client))
 
-    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+    def read(
+        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+    ) -> Records:
         """Give a sweep's finished trials."""
+        roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         experiment = self._experiment(sweep)
         parents = list(self._runs(experiment, _PARENT))
         # Which are trials is looked up here: to ask for a tag makes every page slower. By run id,
         # of which a page that another run shifted repeats some.
         finished = self._runs(experiment, _FINISHED)
-        trials = {run.run_id: run for run in finished if run.tags.get(ROLE_TAG) == "trial"}
+        trials = {run.run_id: run for run in finished if run.tags.get(ROLE_TAG) in roles}
         if not parents and not trials:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return make_records(

@@ -37,6 +37,7 @@ from orchestration.reading.sql_schema import (
 from orchestration.record.names import (
     NAME_TAG,
     OUTCOME_TAG,
+    REPLACED_ROLE,
     ROLE_TAG,
     SPEC_TAG,
     STATUS_TAG,
@@ -112,14 +113,17 @@ class SqlSource:
             ):
                 raise unknown_sweep(sweep, _sweeps(connection))
 
-    def read(self, sweep: str, metrics: Collection[str] = ALL_METRICS) -> Records:
+    def read(
+        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+    ) -> Records:
         """Give a sweep's finished trials, but for their parameters all from one snapshot."""
+        roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         with self._transaction() as connection:
             experiment = _experiment(connection, sweep)
             if experiment is None:
                 raise unknown_sweep(sweep, _sweeps(connection))
             parents = _parents(connection, experiment)
-            runs = _trials(connection, experiment)
+            runs = _trials(connection, experiment, *roles)
             if not parents and not runs:
                 raise unknown_sweep(sweep, _sweeps(connection))
             rows = _rows(
@@ -213,8 +217,9 @@ def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
     return (EXPERIMENTS.c.lifecycle_stage == "active", EXPERIMENTS.c.workspace == "default")
 
 
-def _with_role(role: str) -> sa.ColumnElement[bool]:
-    return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, TAGS.c.value == role)
+def _with_role(*roles: str) -> sa.ColumnElement[bool]:
+    named = TAGS.c.value == roles[0] if len(roles) == 1 else TAGS.c.value.in_(roles)
+    return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, named)
 
 
 def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
@@ -239,7 +244,7 @@ def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
     return [(started, run_id, found) for (started, run_id), found in tags.items()]
 
 
-def _trials(connection: sa.Connection, experiment: int) -> list[_RunRow]:
+def _trials(connection: sa.Connection, experiment: int, *roles: str) -> list[_RunRow]:
     """A finished trial a row: run id, trial key, outcome, start and end.
 
     A query a tag: to join them all in one is slower, since databases guess wrong how many rows
@@ -257,7 +262,7 @@ def _trials(connection: sa.Connection, experiment: int) -> list[_RunRow]:
     return [
         (run_id, key.get(run_id), outcome.get(run_id), started, ended)
         for run_id, started, ended in _rows(
-            connection, times.join(TAGS, _with_role("trial")).where(*where)
+            connection, times.join(TAGS, _with_role(*roles)).where(*where)
         )
     ]
 

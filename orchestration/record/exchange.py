@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from orchestration.record.archive import SweepArchive
 from orchestration.record.client import runs_of_role, sweep_names
-from orchestration.record.finished_trial import read_finished
+from orchestration.record.finished_trial import FinishedTrial, read_finished
+from orchestration.record.kept_model import MODEL_TAG
 from orchestration.record.names import OUTCOME_TAG, STATUS_TAG, TRIAL_KEY_TAG, spec_from_tags
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.record.unknown_sweep import unknown_sweep
@@ -42,8 +45,15 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
         # One that is being run, or whose driver is gone, would have to be run on elsewhere.
         status=tags[STATUS_TAG] if tags[STATUS_TAG] in ("completed", "failed") else "stopped",
         spec=spec_from_tags(tags),
-        trials=tuple(read_finished(client, run) for run in reversed(first.values())),
+        trials=tuple(_read(client, run) for run in reversed(first.values())),
     )
+
+
+def _read(client: MlflowClient, run: Run) -> FinishedTrial:
+    """A trial without its model, of which nothing may say elsewhere that it is there."""
+    trial = read_finished(client, run)
+    tags = {name: text for name, text in trial.tags.items() if name != MODEL_TAG}
+    return dataclasses.replace(trial, tags=tags)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Copying a trial from one sweep to another and moving a sweep between servers are
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,7 @@ def write_finished(
     trial: FinishedTrial,
     experiment_id: str,
     parent_run_id: str,
+    last: Callable[[str], object] | None = None,
 ) -> None:
     """Write a trial as a run of a sweep, in all that it says.
 
@@ -83,6 +84,7 @@ def write_finished(
         trial: what to write.
         experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
+        last: called with the run's id before it says that it has finished.
     """
     from mlflow.entities import Metric, Param  # which an archive is read without
 
@@ -103,5 +105,7 @@ def write_finished(
     metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]
     for first in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
+    if last is not None:
+        last(run_id)
     client.set_tag(run_id, OUTCOME_TAG, outcome)
     client.set_terminated(run_id, "FINISHED", trial.ended)

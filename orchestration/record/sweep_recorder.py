@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, cast
 
 import stamina
@@ -16,6 +16,8 @@ from mlflow.exceptions import MlflowException
 from orchestration.errors import InputError, SpecError
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
+from orchestration.record.kept_model import MODEL_TAG, KeptModel
+from orchestration.record.model_artifact import copy_model, remove_model
 from orchestration.record.names import (
     BEST_TEST_ACCURACY,
     EXPERIMENT_TAGS,
@@ -37,6 +39,7 @@ from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 
 __all__ = ["SweepRecorder"]
 
@@ -161,23 +164,71 @@ class SweepRecorder:
         return [run for run in runs if run.finished and run.trial_key in trial_keys]
 
     @_insist
-    def copy_trial(self, matched: Matched) -> None:
-        """Make a finished run of another sweep one of this sweep as well, in all that it says."""
-        trial = read_finished(self._client, self._client.get_run(matched.run.run_id))
-        self.add_finished(dataclasses.replace(trial, label=matched.trial.label))
+    def copy_trial(self, matched: Matched, *, with_model: bool) -> None:
+        """Make a finished run of another sweep one of this sweep as well, in all that it says.
+
+        Args:
+            matched: the trial and the run.
+            with_model: whether its model is copied too, if it has one.
+        """
+        client, source = self._client, matched.run.run_id
+        trial = read_finished(client, client.get_run(source))
+        tags = dict(trial.tags)
+        kept = KeptModel.from_tag(tags.pop(MODEL_TAG)) if MODEL_TAG in tags else None
+
+        def copy(run_id: str) -> None:
+            assert kept is not None
+            is_there = kept.epoch is None or copy_model(client, source, run_id)
+            lost = KeptModel(missing="the run that this one was copied from had lost it")
+            client.set_tag(run_id, MODEL_TAG, (kept if is_there else lost).to_tag())
+
+        trial = dataclasses.replace(trial, label=matched.trial.label, tags=tags)
+        self.add_finished(trial, copy if with_model and kept is not None else None)
 
     @_insist
-    def add_finished(self, trial: FinishedTrial) -> None:
-        """Write a finished trial as a run of this sweep; one that was begun is gone on with."""
+    def add_finished(
+        self, trial: FinishedTrial, last: Callable[[str], object] | None = None
+    ) -> None:
+        """Write a finished trial as a run of this sweep; one that was begun is gone on with.
+
+        Args:
+            trial: what to write.
+            last: called with the run's id before it says that it has finished.
+        """
         assert self.experiment_id is not None
         assert self.parent_run_id is not None
-        write_finished(self._client, trial, self.experiment_id, self.parent_run_id)
+        write_finished(self._client, trial, self.experiment_id, self.parent_run_id, last)
 
     @_insist
     def replace_trial(self, run: RecordedRun) -> None:
-        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow."""
+        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow, but its model
+        does not.
+        """
+        if MODEL_TAG in self._client.get_run(run.run_id).data.tags:
+            remove_model(self._client, run.run_id)
+            self._client.delete_tag(run.run_id, MODEL_TAG)
         self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was made anew (--fresh)")
         self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
+
+    def check_artifacts(self, spec: SweepSpec) -> None:
+        """See that models can be kept, by putting the spec where they will be, beside a run.
+
+        Raises:
+            ServiceError: they cannot.
+        """
+        try:
+            self._put_spec(spec)
+        except Exception as error:
+            raise ServiceError(
+                "no files can be put beside the runs of this tracking server, where the trained "
+                f"models are to be kept: {' '.join(str(error).split())}. Put the artifact store "
+                "right, or set keep: none in the spec to run without models"
+            ) from error
+
+    @_insist
+    def _put_spec(self, spec: SweepSpec) -> None:
+        assert self.parent_run_id is not None
+        self._client.log_text(self.parent_run_id, spec.to_json() + "\n", "spec.json")
 
     def _spooled(self, trial_key: str) -> list[dict[str, Any]]:
         return read_spool(self._storage.folder(trial_key))

@@ -97,17 +97,29 @@ class TrialRecorder:
         if epoch not in self.spool.epochs:
             self._append({"step": epoch, "metrics": dict(metrics), "tags": dict(tags)})
 
-    def end(self, outcome: str, final_metrics: Mapping[str, float]) -> None:
-        """Put on record how the trial ended."""
-        self._append({"outcome": outcome, "metrics": dict(final_metrics)})
+    def end(
+        self,
+        outcome: str,
+        final_metrics: Mapping[str, float],
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Put on record how the trial ended, and what is known of it by then."""
+        metrics = dict(final_metrics)
+        self._append({"outcome": outcome, "metrics": metrics, "tags": dict(tags or {})})
 
-    def finish(self) -> None:
+    def finish(self, last: Callable[[MlflowClient, str], object] | None = None) -> None:
         """Wait until all has arrived, then close the run as FINISHED. May be repeated.
+
+        Args:
+            last: called by the client and the run's id before that, again and again until it
+                does not raise: a run that has finished has all that belongs to it.
 
         Raises:
             TrackerAwayError: MLflow was away for longer than ``patience``.
         """
         self._wait_until_sent()
+        if last is not None:
+            self._insist(lambda run_id: last(self.client, run_id))
         self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"))
 
     def fail(self, reason: str) -> None:

@@ -57,6 +57,8 @@ def table_of(frame: pd.DataFrame) -> Table:
         return _decisions(frame)
     if "mean_rank" in frame:
         return _ranks(frame)
+    if "n_equal" in frame:
+        return _versions(frame)
     if "p_holm" in frame:
         return _differences(frame)
     if "mean_difference_pp" in frame:
@@ -198,6 +200,25 @@ def _differences(frame: pd.DataFrame) -> Table:
             ]
         )
     numeric = [*(is_numeric(frame[name]) for name in setting), False, False, *[True] * 4]
+    cells = [list(map(TableCell, row)) for row in rows]
+    return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
+
+
+def _versions(frame: pd.DataFrame) -> Table:
+    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("mean_a")]]
+    headings = [*axes, "A %", "B %", "A - B pp", "95 % CI pp", "pairs", "equal", "p (Holm)"]
+    rows = [
+        [
+            *(as_text(row[axis]) for axis in axes),
+            *(percent(row[name]) for name in ("mean_a", "mean_b")),
+            decimal(row["difference_pp"]),
+            span(row["ci_low_pp"], row["ci_high_pp"]),
+            *(str(row[name]) for name in ("n_pairs", "n_equal")),
+            p_value(row["p_holm"]),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 7]
     cells = [list(map(TableCell, row)) for row in rows]
     return Table(headings, cells, numeric, remark=remark(frame[SELECTED_ON]))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -19,7 +20,12 @@ from orchestration.reading.open import open_sweep
 from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
+from orchestration.results.models import ModelServer, chosen_run, models_table
 from orchestration.results.snapshot import LAST_TEST_ACCURACY, METRIC_OF, Snapshot
+from orchestration.results.versions import compare_versions
+
+if TYPE_CHECKING:
+    from snn_norm.training.saved_model import TrainedModel
 
 __all__ = ["Results"]
 
@@ -44,6 +50,7 @@ class Results:
     def __init__(
         self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
     ) -> None:
+        self._tracking_uri = tracking_uri
         self.name, self._source = open_sweep(name, tracking_uri, database_url)
 
     def snapshot(self, metrics: Collection[str] = ALL_METRICS) -> Snapshot:
@@ -175,6 +182,45 @@ class Results:
         Columns as of ``orchestration.results.evidence_curves.evidence_curves``.
         """
         return self.snapshot(METRIC_OF.values()).evidence().drop(columns="cell")
+
+    def compare_versions(self, first: str, second: str) -> pd.DataFrame:
+        """Give a row a cell: its trials by two versions of the code, paired by seed, and a test.
+
+        Args:
+            first, second: versions of this package, or the beginnings of commits.
+
+        Columns as of ``orchestration.results.versions.compare_versions``.
+        """
+        records = self._source.read(self.name, METRIC_OF.values(), replaced=True)
+        return compare_versions(records, self._spec(records.spec), first, second)
+
+    def models(self) -> pd.DataFrame:
+        """Give a row a trial that counts: the trained model that it left, or why it left none.
+
+        Columns as of ``orchestration.results.models.models_table``.
+        """
+        return models_table(self.snapshot(METRIC_OF.values()))
+
+    def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> TrainedModel:
+        """Give a trained network, in evaluation, which takes uint8 images and gives logits.
+
+        Modules of the user's own that its configuration names are imported, and so run; nothing
+        else is.
+
+        Args:
+            run_id: of a trial's run in MLflow; or
+            cell: its seed, and of the grid's axes as many as tell it apart, such as
+                ``architecture="snn", norm="bntt", seed=42``.
+            device: where it is to compute.
+
+        Raises:
+            InputError: none is meant, or several are, or it has no model, or its network cannot
+                be made here.
+            ServiceError: the tracking server has it not, or cannot be reached.
+        """
+        chosen = chosen_run(self.models(), run_id, cell)
+        with ModelServer.at(self._tracking_uri) as server:
+            return server.load(chosen, device)
 
     def _spec(self, text: str | None) -> SpecCells | None:
         try:

@@ -31,10 +31,14 @@ from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
 from snn_norm.wording import described, did_you_mean, in_words
 
-__all__ = ["GRID_KEYS", "Resources", "SweepSpec", "packaged_specs"]
+__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs"]
 
 GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
 """Keys of a grid entry; a list of values makes an axis of any of them."""
+
+
+Keep = Literal["best", "last", "none"]
+"""Which epoch's network a trial leaves beside its run."""
 
 
 def _single(value: Any) -> Any:
@@ -147,6 +151,9 @@ class SweepSpec(Section):
     reuse: Literal["sweep", "any"] = Field(
         "sweep", description="whose finished trials count: this sweep's, or any on the server"
     )
+    keep: Keep = Field(
+        "best", description="the network of each trial's best epoch, of its last, or none"
+    )
     stop_when_collapsed: CollapseRule | None = None
     _source: Document = PrivateAttr(Document())
 
@@ -199,8 +206,10 @@ class SweepSpec(Section):
         Equal specs give equal data, but not equal text: the order of keys makes no other spec.
         """
         data = self.model_dump(mode="json", exclude_none=True)
-        if not self.compare:  # as before there was the key: what is recorded stays equal
-            del data["compare"]
+        # As before there were these keys: what is recorded stays equal.
+        for key, value in (("compare", []), ("keep", "best")):
+            if data[key] == value:
+                del data[key]
         return json.dumps(data, separators=(",", ":"))
 
     def cells(self) -> list[RunConfig]:

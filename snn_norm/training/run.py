@@ -33,6 +33,8 @@ from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
+from snn_norm.training.evaluation import Sums, evaluate, logits_of
+from snn_norm.training.saved_model import describe, model_bytes, source_digests
 
 __all__ = ["EpochResult", "Outcome", "TrainingRun"]
 
@@ -136,6 +138,7 @@ class TrainingRun:
         }
         model = make_model(config.architecture, **{**config.model_arguments(), **shape})
         self.model = model.to(device)
+        self._sources = source_digests(config)  # now, as somebody may edit them meanwhile
         self.engine = choose_engine(model, config.compile, torch.device(device))
         self._step = CapturedStep(model, graph_for(config, torch.device(device)))
         self._optimizer = _make_optimizer(config, self.model)
@@ -253,6 +256,20 @@ class TrainingRun:
             "history": [asdict(result) for result in self.history],
         }
 
+    def saved(self) -> bytes:
+        """The network as it is, with all that its use needs: a file for ``load_model``.
+
+        The same weights give the same bytes.
+
+        Raises:
+            ValueError: there is no epoch yet, or the network's state is not of tensors alone.
+        """
+        if not self.history:
+            raise ValueError("there is no epoch yet whose network could be saved")
+        metrics, epoch = self.history[-1].metrics(), len(self.history)
+        description = describe(self.config, self.dataset, self._sources, epoch, metrics)
+        return model_bytes(self.model, description)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave.
 
@@ -276,7 +293,7 @@ class TrainingRun:
             for use in ("order", "augmentation")
         )
         self.model.train()
-        data, sums = self.dataset, _Sums(self.dataset.train_labels.device)
+        data, sums = self.dataset, Sums(self.dataset.train_labels.device)
         for images_NCHW, labels_N in batches(
             data.train_images, data.train_labels, self.config.batch_size, order
         ):
@@ -298,45 +315,19 @@ class TrainingRun:
         loss.backward()
         return loss.detach(), logits_NK.detach()
 
-    @torch.no_grad()
     def _evaluate(self, images: Tensor, labels: Tensor) -> tuple[float, float]:
         self.model.eval()
-        sums = _Sums(labels.device)
-        for images_NCHW, labels_N in batches(images, labels, self.config.batch_size):
-            logits_NK = self._logits(images_NCHW)
-            sums.add(F.cross_entropy(logits_NK, labels_N), logits_NK, labels_N)
-        return sums.means()
+        return evaluate(self._logits, images, labels, self.config.batch_size)
 
     def _logits(self, images_NCHW: Tensor) -> Tensor:
-        """The network's forward pass, in the configured precision; logits in float32 at least."""
-        bf16 = self.config.precision == "bf16"
-        x_NCHW = normalize(images_NCHW, self.dataset.mean, self.dataset.std)
-        with torch.autocast(x_NCHW.device.type, torch.bfloat16, enabled=bf16):
-            logits_NK: Tensor = self.model(x_NCHW)
-        return logits_NK.float() if bf16 else logits_NK
+        mean, std = self.dataset.mean, self.dataset.std
+        return logits_of(self.model, images_NCHW, mean, std, self.config.precision)
 
     def _is_at_chance(self, result: EpochResult) -> bool:
         return (
             result.train_accuracy <= self._chance_train
             and result.selecting_accuracy <= self._chance_selecting
         )
-
-
-class _Sums:
-    """Loss and accuracy over batches, summed on the device: one synchronisation an epoch."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._loss = torch.zeros((), device=device)
-        self._correct = torch.zeros((), device=device, dtype=torch.long)
-        self._images = 0
-
-    def add(self, loss: Tensor, logits_NK: Tensor, labels_N: Tensor) -> None:
-        self._loss += loss * len(labels_N)
-        self._correct += (logits_NK.argmax(1) == labels_N).sum()
-        self._images += len(labels_N)
-
-    def means(self) -> tuple[float, float]:
-        return float(self._loss) / self._images, float(self._correct) / self._images
 
 
 @contextmanager

@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from commands import Commands, Numbers, commands_in, numbers, wait_until
 from ledger import Ledger, audit
 from proxy import Proxy
 
+from orchestration import Results
 from orchestration.record.client import connect
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.evaluation import evaluate
 
 NORM = "own_code:CountingNorm"
 EPOCHS, SEEDS, SLOTS = 6, 3, 2
@@ -124,7 +128,27 @@ class StruckSweep:
         row.other_numbers = any(found.get(k) != curve for k, curve in self.undisturbed.items())
         row.epochs_again, row.unchecked = max(0.0, epochs_again), False
         assert ledger == Ledger()
+        self.check_models()
         assert not row.other_numbers, "not the numbers of an undisturbed sweep"
+
+    def check_models(self) -> None:
+        """Every trial's model computes, to the last digit, what its best epoch did."""
+        results = Results(self.name, tracking_uri=self.tracking_uri)
+        data = load_dataset(SPEC["dataset"], Path())
+        kept = results.models().dropna(subset=["epoch"])
+        norms = {norm for norm, _, _ in self.undisturbed}
+        with pytest.MonkeyPatch.context() as patch:
+            for name in self.commands.environment.keys() & {"OWN_CODE_STEPS", "OWN_CODE_COUNT"}:
+                patch.setenv(name, self.commands.environment[name])
+            for row in kept[kept["norm"].isin(norms)].to_dict("records"):
+                model = results.model(row["run_id"])
+                batch_size = model.description.config.batch_size
+                found = evaluate(model, data.test_images, data.test_labels, batch_size)
+                curves = [
+                    self.undisturbed[row["norm"], str(row["seed"]), metric]
+                    for metric in ("test_loss", "test_accuracy")
+                ]
+                assert list(found) == [curve[row["epoch"] - 1] for curve in curves], row
 
 
 @contextmanager

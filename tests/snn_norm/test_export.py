@@ -157,13 +157,17 @@ def test_a_run_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     config = RunConfig(**keys, reset="zero", num_steps=STEPS, width=4)
     data = load_dataset("digits", Path(), 16)
     run = TrainingRun(config, data)
+    run.run_epoch()
     torch.save(run.state_dict(), tmp_path / "run.pt")
-    assert main([str(tmp_path / "run.pt"), str(tmp_path / "network.nir")]) == 0
+    (tmp_path / "a model").mkdir()
+    (tmp_path / "a model" / "model.safetensors").write_bytes(run.saved())
     x = normalize(data.test_images[:8], data.mean, data.std).double()
-    logits, _ = interpret(nir.read(tmp_path / "network.nir"), x, STEPS)
     with torch.no_grad():
         expected = run.model.eval().double()(x)
-    torch.testing.assert_close(logits, expected)
+    for saved in ("run.pt", "a model", "a model/model.safetensors"):
+        assert main([str(tmp_path / saved), str(tmp_path / "network.nir")]) == 0
+        logits, _ = interpret(nir.read(tmp_path / "network.nir"), x, STEPS)
+        torch.testing.assert_close(logits, expected)
     (tmp_path / "other.pt").write_text("text")
     for wrong in ("other.pt", "absent.pt"):
         assert main([str(tmp_path / wrong), str(tmp_path / "b.nir")]) == 2

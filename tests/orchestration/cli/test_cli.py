@@ -54,6 +54,24 @@ def test_plan_says_what_would_run_and_creates_nothing(home: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "ann batchnorm seed 2" in result.stdout
     assert "small: 4 to run, 0 to resume, 0 finished before" in result.stdout
+    assert re.search(r"best epoch is kept: about \d+ kB each, \d+ kB in all", result.stdout)
+    assert not home.exists()
+
+
+def test_plan_says_that_no_models_are_kept_or_that_their_size_is_not_known(home: Path) -> None:
+    Path("small.yaml").write_text(SPEC + "keep: none\n")
+    assert "no trained models are kept" in run("plan", "small.yaml").stdout
+    assert json.loads(run("plan", "small.yaml", "--json").stdout)["models"] == {
+        "keep": "none",
+        "bytes": 0,
+    }
+    Path("networks_of_cli.py").write_text(
+        "def net(*, norm, in_channels, num_classes, image_size): ..."
+    )
+    own = SPEC.replace("architecture: ann", "architecture: networks_of_cli:net")
+    Path("small.yaml").write_text(own.replace(", width: 2", "") + "keep: last\n")
+    told = run("plan", "small.yaml")
+    assert "last epoch is kept: their size is known once there is one" in told.stdout, told.output
     assert not home.exists()
 
 
@@ -305,6 +323,7 @@ def test_a_command_loads_what_it_needs(home: Path, arguments: list[str], code: i
         ["list"],
         ["status", "small"],
         ["results", "small"],
+        ["models", "small"],
         ["compare", "small", "headline-published"],
         ["paper", "small", "--output", "paper"],
     ],

@@ -20,8 +20,11 @@ from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
 from orchestration.execution.planning import plan_sweep
 from orchestration.record.client import connect
+from orchestration.record.names import params_of
 from services.cluster import local_ray
 from services.settings import Settings
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.evaluation import evaluate
 
 SPEC = {
     "name": "driver",
@@ -122,8 +125,16 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert {run.data.params["seed"] for run in new} == {"3"}
     assert len(new) == 3
 
-    table = Results("driver", tracking_uri=settings.tracking_uri).best_of_seeds()
+    results = Results("driver", tracking_uri=settings.tracking_uri)
+    table = results.best_of_seeds()
     assert table["n_seeds"].tolist() == table["n_expected"].tolist() == [3, 3, 3]
+    model = results.model(norm="bntt", seed=1)
+    told = model.description.config
+    assert (told.architecture, told.norm, told.seed) == ("snn", "bntt", 1)
+    data = load_dataset("own_code:blobs", Path())
+    _, accuracy = evaluate(model, data.test_images, data.test_labels, told.batch_size)
+    (same,) = (run for run in first.values() if run.data.params == params_of(told.given()))
+    assert accuracy == same.data.metrics["best_test_accuracy"]
     assert table["selected_on"].tolist()[1:] == ["the test set", "25 % held-out training images"]
 
 
@@ -139,6 +150,8 @@ def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: Mlflow
     replaced = runs_of(client, "fresh", "replaced")
     assert {run.info.run_id for run in replaced} == before
     assert all("--fresh" in run.data.tags["snn_sweep.reason"] for run in replaced)
+    assert all("snn_sweep.model" not in run.data.tags for run in replaced)
+    assert [client.list_artifacts(run.info.run_id) for run in replaced] == [[], []]
     assert all(run.info.status == "FINISHED" for run in replaced)
     assert len(Results("fresh", tracking_uri=settings.tracking_uri).trials()) == 2
 

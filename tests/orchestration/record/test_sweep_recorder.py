@@ -4,6 +4,7 @@ import json
 import uuid
 from pathlib import Path
 
+import pytest
 from specs import spec
 
 from orchestration.record.client import connect
@@ -11,6 +12,7 @@ from orchestration.record.names import spec_tags
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.open import open_storage
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 
 
 def test_books_are_closed_for_a_spec_whatever_the_order_of_its_keys(
@@ -37,3 +39,20 @@ def test_books_are_closed_for_a_spec_whatever_the_order_of_its_keys(
     for key, text in spec_tags(earlier).items():
         client.set_tag(books.parent_run_id, key, text)
     assert books.are_closed_for(wanted)
+
+
+def test_where_no_files_can_be_put_no_trial_is_begun(tracking_uri: str, tmp_path: Path) -> None:
+    client = connect(tracking_uri)
+    good, bad = (SweepSpec.from_dict(spec(name=f"files {uuid.uuid4()}")) for _ in range(2))
+    client.create_experiment(bad.name, "file:///proc/there/is/none")
+    for wanted in (good, bad):
+        books = SweepRecorder(client, wanted.name, open_storage(str(tmp_path)).folder(wanted.name))
+        books.open(wanted)
+        if wanted is bad:
+            with pytest.raises(ServiceError, match=r"no files can be put .* or set keep: none"):
+                books.check_artifacts(wanted)
+            continue
+        books.check_artifacts(wanted)
+        assert books.parent_run_id is not None
+        (put,) = client.list_artifacts(books.parent_run_id)
+        assert put.path == "spec.json"

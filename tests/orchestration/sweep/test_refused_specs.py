@@ -77,15 +77,21 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epoch: 8",
             3,
             "epoch: is not a key here; valid are name, dataset, epochs, seeds, compare, "
-            "gpu_hours, training, grid, resources, retries, reuse, "
+            "gpu_hours, training, grid, resources, retries, reuse, keep, "
             "stop_when_collapsed; did you mean 'epochs'?",
+        ),
+        (
+            "epochs: 8",
+            "epochs: 8\nkeep: all",
+            4,
+            "keep: must be one of best, last, none, got 'all'",
         ),
         (
             "epochs: 8",
             "epochs: 8\nwidth: 16",
             4,
             "width: is not a key here; valid are name, dataset, epochs, seeds, compare, "
-            "gpu_hours, training, grid, resources, retries, reuse, "
+            "gpu_hours, training, grid, resources, retries, reuse, keep, "
             "stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (

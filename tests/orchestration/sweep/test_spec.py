@@ -311,6 +311,17 @@ def test_json_needs_no_code_of_the_user(users_module: Path) -> None:
         recorded.trials()
 
 
+def test_what_is_kept_makes_no_other_trials_and_the_default_no_other_record() -> None:
+    before = SweepSpec.from_dict(spec())
+    assert before.keep == "best"
+    assert "keep" not in before.to_json()
+    for keep in ("best", "last", "none"):
+        wanted = SweepSpec.from_dict(spec(keep=keep))
+        assert wanted.trials() == before.trials()
+        assert SweepSpec.from_json(wanted.to_json()) == wanted
+        assert (wanted.to_json() == before.to_json()) == (keep == "best")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"name": "x"}', "[" * 100_000])
 def test_other_json_is_a_spec_error(text: str) -> None:
     with pytest.raises(SpecError):

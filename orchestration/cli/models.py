@@ -1,0 +1,122 @@
+"""A sweep's trained models: the command ``models``, and what ``plan`` says of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.cli.console import err, out, size_in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from orchestration.sweep.plan import Plan
+    from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["COMMANDS", "bytes_to_keep", "print_kept"]
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--download",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Fetch the models, each into a folder in DIR; those that are there stay as they are.",
+)
+@click.option("--run", "run_ids", metavar="RUN", multiple=True, help="Of these runs alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print only the list, as JSON.")
+def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bool) -> None:
+    """List the trained models of sweep NAME, and fetch them."""
+    from orchestration.results.models import chosen_run
+    from orchestration.results.results import Results
+
+    table = Results(name).models()
+    if run_ids:
+        chosen = [chosen_run(table, run_id, {}) for run_id in run_ids]
+        table = table[table["run_id"].isin(chosen)]
+    places = _fetched(table, folder) if folder is not None else {}
+    if as_json:
+        click.echo(json.dumps(_as_json(table, places), indent=2))
+    else:
+        _print(table, places)
+
+
+def _fetched(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Where the models of these runs are now."""
+    from orchestration.results.models import ModelServer, folder_names
+
+    kept = table[table["missing"].isna()]
+    places = {run_id: folder / told for run_id, told in folder_names(kept).items()}
+    if all(place.exists() for place in places.values()):
+        return places
+    with ModelServer.at(None) as server:
+        for number, (run_id, place) in enumerate(places.items(), 1):
+            with err.status(f"{number} of {len(places)}: {place.name}"):
+                if not place.exists():
+                    server.fetch(run_id, place)
+    return places
+
+
+def _as_json(table: pd.DataFrame, places: dict[str, Path]) -> list[dict[str, Any]]:
+    from orchestration.results.columns import plain
+
+    rows = []
+    for row in table.to_dict("records"):
+        place = {"path": str(places[row["run_id"]])} if row["run_id"] in places else {}
+        rows.append({**{str(key): plain(value) for key, value in row.items()}, **place})
+    return rows
+
+
+def _print(table: pd.DataFrame, places: dict[str, Path]) -> None:
+    from rich.table import Table
+
+    from orchestration.results.columns import plain
+
+    keys = [str(key) for key in table.columns[: list(table).index("run_id")]]
+    shown = Table(*keys, "run", "epoch", "accuracy", "size", box=None, pad_edge=False)
+    for row in table.to_dict("records"):
+        cell = ["" if (value := plain(row[key])) is None else str(value) for key in keys]
+        epoch, accuracy, size = (plain(row[key]) for key in ("epoch", "test_accuracy", "bytes"))
+        if epoch is None:
+            shown.add_row(*cell, row["run_id"], "none", "", "")
+        else:
+            percent = "" if accuracy is None else f"{accuracy:.2%}"
+            shown.add_row(*cell, row["run_id"], str(epoch), percent, size_in_words(size))
+    out.print(shown, markup=False, highlight=False)
+    for reason, rows in table.groupby("missing"):
+        out.print(f"{len(rows)} without: {reason}", markup=False, highlight=False)
+    kept = table[table["missing"].isna()]
+    where = f"in {next(iter(places.values())).parent}" if places else "fetch them: --download DIR"
+    total = size_in_words(int(kept["bytes"].sum()))
+    if len(kept):
+        models = "1 model" if len(kept) == 1 else f"{len(kept)} models"
+        out.print(f"{models}, {total}; {where}", markup=False, highlight=False)
+
+
+def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:
+    """Of the models of trials that are to be trained; None where they cannot be told."""
+    from orchestration.sweep.model_size import estimate_bytes
+
+    trials = [*planned.run, *(one.trial for one in planned.resume)]
+    return 0 if spec.keep == "none" else estimate_bytes(trials)
+
+
+def print_kept(spec: SweepSpec, planned: Plan) -> None:
+    """Say which models a plan will leave, and how large they are."""
+    if spec.keep == "none":
+        out.print("no trained models are kept (keep: none)")
+    elif trials := len(planned.run) + len(planned.resume):
+        size = bytes_to_keep(spec, planned)
+        told = "their size is known once there is one"
+        if size is not None:
+            told = f"about {size_in_words(size // trials)} each, {size_in_words(size)} in all"
+        out.print(f"the network of each trial's {spec.keep} epoch is kept: {told}")
+
+
+COMMANDS = (models,)
+"""For ``snn-sweep``."""

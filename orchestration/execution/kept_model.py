@@ -1,0 +1,121 @@
+"""The model that a trial keeps: in the checkpoint store until its end, then beside its run.
+
+Each epoch that is the best so far leaves its network in the store, before the checkpoint that
+counts on it. So whatever checkpoint a trial goes on from, the network of its best epoch is there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from mlflow import MlflowClient
+
+from orchestration.record.kept_model import MODEL_TAG, KeptModel
+from orchestration.record.model_artifact import put_model
+from orchestration.store.base import Storage
+from orchestration.sweep.spec import Keep
+from snn_norm.training.run import TrainingRun
+from snn_norm.training.saved_model import check_whole, description_in
+
+__all__ = ["ModelKeeper"]
+
+_FILE = "model.safetensors"
+
+# Of the newest checkpoint, of the one before it, and of the one that is saved next.
+_CHECKPOINTS = 3
+
+
+class ModelKeeper:
+    """Keeps the model of one trial.
+
+    Args:
+        keep: which: of the best epoch, of the last, or none.
+        storage: the trial's own folder in the checkpoint store.
+    """
+
+    def __init__(self, keep: Keep, storage: Storage) -> None:
+        self._keep = keep
+        self._storage = storage.folder("models")
+        self._needed: deque[str] = deque(maxlen=_CHECKPOINTS)
+        self._problem: str | None = None
+
+    def take(self, run: TrainingRun) -> None:
+        """After an epoch, before its checkpoint: put its network into the store if it is the best.
+
+        Raises:
+            OSError: the store would not take it.
+        """
+        best = run.best
+        if self._keep != "best" or best is None:
+            return
+        self._needed.append(str(best.epoch))
+        if best.epoch != len(run.history):
+            return
+        self._write(run)
+        # Those of an attempt that ended here are dropped too, once no checkpoint may need them.
+        if len(self._needed) == _CHECKPOINTS:
+            for folder in self._storage.folders():
+                if folder.name not in self._needed:
+                    folder.delete_all()
+
+    def settle(self, run: TrainingRun) -> dict[str, str]:
+        """Before the end is put on record: make sure of the model that stays.
+
+        Returns:
+            The tags that say which one that is, or why there is none.
+
+        Raises:
+            OSError: the store does not do its part.
+        """
+        if self._keep == "none":
+            return {}
+        if self._keep == "last":
+            self._write(run)
+        chosen = run.history[-1] if self._keep == "last" else run.best
+        if chosen is None:
+            return _tag(KeptModel(missing="no epoch had finite losses"))
+        data = self._storage.folder(str(chosen.epoch)).read(_FILE)
+        if data is None:
+            missing = self._problem or "not kept when its epoch was trained"
+            return _tag(KeptModel(missing=missing))
+        try:
+            check_whole(data)
+        except ValueError as error:
+            return _tag(KeptModel(missing=f"its file in the checkpoint store: {error}"))
+        accuracy = description_in(data).metrics.get("test_accuracy")
+        return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
+
+    def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:
+        """What puts the model beside its run, given the client and the run's id; None without one.
+
+        Args:
+            tags: what :meth:`settle` gave, in this process or an earlier one.
+
+        Raises:
+            OSError: the store does not give it.
+        """
+        told = KeptModel.from_tag(tags[MODEL_TAG]) if MODEL_TAG in tags else KeptModel()
+        if told.epoch is None:
+            return None
+        data = self._storage.folder(str(told.epoch)).read(_FILE)
+        if data is not None:
+            return lambda client, run_id: put_model(client, run_id, data)
+        lost = KeptModel(missing="its file in the checkpoint store was removed")
+        return lambda client, run_id: client.set_tag(run_id, MODEL_TAG, lost.to_tag())
+
+    def remove(self) -> None:
+        """Delete what is in the store."""
+        self._storage.delete_all()
+
+    def _write(self, run: TrainingRun) -> None:
+        try:
+            data = run.saved()
+        except ValueError as error:  # of a network of the user's own, which trains all the same
+            self._problem = str(error)
+            return
+        self._storage.folder(str(len(run.history))).write(_FILE, data)
+
+
+def _tag(model: KeptModel) -> dict[str, str]:
+    return {MODEL_TAG: model.to_tag()}

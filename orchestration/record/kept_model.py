@@ -1,0 +1,39 @@
+"""What a trial's run says of the model that lies beside it, in a tag."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+__all__ = ["MODEL_FOLDER", "MODEL_TAG", "KeptModel"]
+
+MODEL_TAG = "snn_sweep.model"
+
+MODEL_FOLDER = "model"
+"""Of a run's artifacts."""
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """The model of a finished trial, or why there is none.
+
+    Args:
+        epoch: whose weights it has; None where there is no model.
+        test_accuracy: in that epoch, a fraction; None where that was no number.
+        bytes: of its weights with their description.
+        missing: why there is no model.
+    """
+
+    epoch: int | None = None
+    test_accuracy: float | None = None
+    bytes: int | None = None
+    missing: str | None = None
+
+    def to_tag(self) -> str:
+        """The tag's text; numbers keep every digit."""
+        return json.dumps({k: value for k, value in asdict(self).items() if value is not None})
+
+    @classmethod
+    def from_tag(cls, text: str) -> KeptModel:
+        """What a tag's text says."""
+        return cls(**json.loads(text))

@@ -1,0 +1,126 @@
+"""A trained model among the artifacts of its trial's run: put there, fetched, removed.
+
+The folder ``model`` holds ``model.safetensors``, the model itself; ``config.json``, what its header
+says; and ``MLmodel``, which makes it one of MLflow's models (flavour ``python_function``), loaded
+by ``snn_norm.pyfunc``. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.models import Model, ModelSignature
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.types import Schema, TensorSpec
+
+from orchestration.record.kept_model import MODEL_FOLDER
+
+if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
+    from snn_norm.training.saved_model import Description
+
+__all__ = ["copy_model", "fetch_model", "put_model", "remove_model"]
+
+_MLMODEL_FILE = "MLmodel"
+
+_SETTINGS = {
+    # Seconds until the server answers: it may have to hand a large file on before it does.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "120",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
+    """Put a model beside its run. May be repeated: the same files take the place of the first.
+
+    Args:
+        client: MLflow's client.
+        run_id: of the trial.
+        data: of ``snn_norm.training.saved_model.model_bytes``.
+    """
+    from snn_norm.training.saved_model import CONFIG_FILE, WEIGHTS_FILE, description_in
+
+    description = description_in(data)
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
+        folder = Path(scratch)
+        (folder / WEIGHTS_FILE).write_bytes(data)
+        (folder / CONFIG_FILE).write_text(description.to_json(indent=2) + "\n", encoding="utf-8")
+        _mlflow_model(description, run_id).save(str(folder / _MLMODEL_FILE))
+        # MLflow takes for a model what has the last of them.
+        for name in (WEIGHTS_FILE, CONFIG_FILE, _MLMODEL_FILE):
+            client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
+
+
+def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
+    """Copy the model of a run into a folder, which must be there.
+
+    Raises:
+        MlflowException, OSError: it is not there, or cannot be fetched.
+    """
+    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as scratch, _settings():
+        fetched = Path(client.download_artifacts(run_id, MODEL_FOLDER, scratch))
+        for file in fetched.iterdir():
+            file.replace(folder / file.name)
+
+
+def copy_model(client: MlflowClient, source: str, target: str) -> bool:
+    """Put the model of one run beside another; gives whether there was one."""
+    if _holder_of(client, source) is None:
+        return False
+    from snn_norm.training.saved_model import WEIGHTS_FILE
+
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
+        fetch_model(client, source, Path(scratch))
+        put_model(client, target, (Path(scratch) / WEIGHTS_FILE).read_bytes())
+    return True
+
+
+def remove_model(client: MlflowClient, run_id: str) -> None:
+    """Remove the model of a run, if it has one."""
+    if (repository := _holder_of(client, run_id)) is not None:
+        repository.delete_artifacts(MODEL_FOLDER)
+
+
+def _holder_of(client: MlflowClient, run_id: str) -> ArtifactRepository | None:
+    """Where the artifacts of a run lie, if a model is among them."""
+    uri = client.get_run(run_id).info.artifact_uri
+    repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+    return repository if repository.list_artifacts(MODEL_FOLDER) else None
+
+
+def _mlflow_model(description: Description, run_id: str) -> Model:
+    sample = description.sample_shape
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *sample))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, description.num_classes))]),
+    )
+    model = Model(artifact_path=MODEL_FOLDER, run_id=run_id, signature=signature)
+    model.add_flavor(
+        "python_function",
+        loader_module="snn_norm.pyfunc",
+        python_version=platform.python_version(),
+    )
+    return model
+
+
+@contextmanager
+def _settings() -> Iterator[None]:
+    """MLflow's settings while files are on their way."""
+    before = {name: os.environ.get(name) for name in _SETTINGS}
+    os.environ.update(_SETTINGS)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

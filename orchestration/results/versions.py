@@ -1,0 +1,121 @@
+"""The same trials of one sweep by two versions of the code, seed by seed.
+
+A sweep that was run anew (``--fresh``) has both: the runs that count, and those they replaced.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter, defaultdict
+from typing import Any
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.reading.records import Records
+from orchestration.record.machine import COMMIT_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY, VERSION_TAG
+from orchestration.results.cells import SpecCells, assign_cells, without_doubles
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.snapshot import Snapshot
+from orchestration.results.statistics import holm, paired_differences
+
+__all__ = ["compare_versions"]
+
+_SHORTEST_COMMIT = 7
+"""Characters by which a commit may be named."""
+
+
+def compare_versions(
+    records: Records, spec: SpecCells | None, first: str, second: str
+) -> pd.DataFrame:
+    """Set the trials of two versions side by side, paired by seed.
+
+    Args:
+        records: the sweep's finished runs, those that were replaced too.
+        spec: its cells.
+        first, second: each a version of this package, or the beginning of a commit, as the runs
+            say of themselves in their tags.
+
+    Returns:
+        A row a cell that both have: the axes; ``mean_a``, ``mean_b`` of the pairs' best test
+        accuracies; ``difference_pp`` = 100 · mean (first - second) with its 95 % t-interval
+        ``ci_low_pp``, ``ci_high_pp``; ``n_pairs``; ``n_equal``, how many of them are equal to the
+        last digit; ``t``, ``p``, ``p_holm`` as of ``Results.norm_differences``; ``selected_on``.
+
+    Raises:
+        InputError: no run is of a version, or one run is of both.
+    """
+    runs = [_runs_of(records, version) for version in (first, second)]
+    if both := sorted(runs[0] & runs[1]):
+        raise InputError(
+            f"{len(both)} runs are of {first!r} and of {second!r}, such as {both[0]}: a commit and "
+            "its version are no two; name both by their commits"
+        )
+    sides = [_side(records, spec, side) for side in runs]
+    axes = sides[0][0]
+    a, b = (table[table[BEST_TEST_ACCURACY].notna()] for _, table in sides)
+    paired = a.merge(b, on=["cell", "seed"], suffixes=("", "_b"))
+    cells = sides[0][1].drop_duplicates("cell").set_index("cell")[axes]
+    rows: list[dict[str, Any]] = []
+    for cell, pairs in paired.groupby("cell"):
+        one = pairs[BEST_TEST_ACCURACY].to_numpy(float)
+        other = pairs[f"{BEST_TEST_ACCURACY}_b"].to_numpy(float)
+        found = paired_differences(one, other)
+        rows.append(
+            {
+                **{str(axis): value for axis, value in cells.loc[cell].items()},
+                "mean_a": one.mean(),
+                "mean_b": other.mean(),
+                "difference_pp": 100 * found["difference"],
+                "ci_low_pp": 100 * found["ci_low"],
+                "ci_high_pp": 100 * found["ci_high"],
+                "n_pairs": len(pairs),
+                "n_equal": int((one == other).sum()),
+                "t": found["t"],
+                "p": found["p"],
+                SELECTED_ON: pairs[SELECTED_ON].iloc[0],
+            }
+        )
+    columns = ["mean_a", "mean_b", "difference_pp", "ci_low_pp", "ci_high_pp", "n_pairs", "n_equal"]
+    table = pd.DataFrame(rows, columns=[*axes, *columns, "t", "p", SELECTED_ON])
+    table.insert(len(table.columns) - 1, "p_holm", holm(table["p"].to_numpy(float)))
+    return table
+
+
+def _runs_of(records: Records, version: str) -> set[str]:
+    said: dict[str, dict[str, str]] = defaultdict(dict)
+    known = set(records.runs.index)
+    for run_id, tag, value in records.tag_rows([VERSION_TAG, COMMIT_TAG]):
+        if run_id in known:
+            said[run_id][tag] = value
+    found = {
+        run_id
+        for run_id, tags in said.items()
+        if tags.get(VERSION_TAG) == version
+        or (len(version) >= _SHORTEST_COMMIT and tags.get(COMMIT_TAG, "").startswith(version))
+    }
+    if found:
+        return found
+    counts = Counter(
+        f"{tags.get(VERSION_TAG, 'unknown')}, commit {tags.get(COMMIT_TAG, 'unknown')[:12]}"
+        for tags in said.values()
+    )
+    there = "; ".join(f"{what} ({count} runs)" for what, count in sorted(counts.items()))
+    raise InputError(
+        f"no finished run is of version {version!r}; there are: {there or 'none'}. Trials are run "
+        "by this version beside those of an earlier one with: snn-sweep run SPEC --fresh"
+    )
+
+
+def _side(
+    records: Records, spec: SpecCells | None, run_ids: set[str]
+) -> tuple[list[str], pd.DataFrame]:
+    """The axes, and a row a trial in a cell."""
+    kept = [run_id for run_id in records.runs.index if run_id in run_ids]
+    part = dataclasses.replace(
+        records, runs=records.runs.loc[kept], metrics=records.metrics.loc[kept]
+    )
+    part = without_doubles(part)
+    cells = assign_cells(part, spec)
+    return cells.axes, Snapshot(part, cells, lambda *_: pd.DataFrame()).by_seed()

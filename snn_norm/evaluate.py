@@ -1,0 +1,98 @@
+"""A trained model on a test set: ``python -m snn_norm.evaluate MODEL [--dataset D]``.
+
+On its own test set, and a processor, the numbers are those of its training to the last digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from snn_norm.data.dataset import Dataset, load_dataset
+from snn_norm.neurons.engine import choose_engine
+from snn_norm.shell import add_where, device_of
+from snn_norm.training.evaluation import evaluate
+from snn_norm.training.saved_model import TrainedModel, load_model
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Evaluate a model.
+
+    Args:
+        arguments: of the command line; None for the process's own.
+
+    Returns:
+        Exit code: 0 done, 2 the input was wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        model = load_model(options.model, device_of(options.device))
+        config = model.description.config
+        dataset = _dataset(model, options.dataset or config.dataset, options.data)
+        choose_engine(model.network, config.compile, model.mean.device)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    dataset = dataset.to(model.mean.device)
+    images, labels = dataset.test_images, dataset.test_labels
+    loss, accuracy = evaluate(model, images, labels, config.batch_size)
+    if options.json:
+        told = {"dataset": dataset.name, "images": len(labels)}
+        print(json.dumps({**told, "test_accuracy": accuracy, "test_loss": loss}))
+        return 0
+    print(f"{len(labels)} test images of {dataset.name}: accuracy {accuracy!r}, loss {loss!r}")
+    if dataset.name == config.dataset:
+        print(_comparison(model, accuracy))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m snn_norm.evaluate",
+        description="Print a trained model's accuracy and loss on a test set.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", type=Path, help="the folder of a model, or its model.safetensors")
+    parser.add_argument(
+        "--dataset",
+        help="a data set's name, or package.module:function; default: the one it was trained on",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object alone")
+    add_where(parser)
+    return parser
+
+
+def _dataset(model: TrainedModel, name: str, folder: Path) -> Dataset:
+    """A data set in the size of the model's images.
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    wanted = model.description
+    dataset = load_dataset(name, folder, wanted.image_size)
+    shape = tuple(dataset.test_images.shape[1:])
+    if shape != wanted.sample_shape:
+        raise ValueError(f"the model takes images {wanted.sample_shape}, {name!r} has {shape}")
+    if dataset.num_classes > wanted.num_classes:
+        raise ValueError(
+            f"the model tells {wanted.num_classes} classes apart, {name!r} has "
+            f"{dataset.num_classes}"
+        )
+    return dataset
+
+
+def _comparison(model: TrainedModel, accuracy: float) -> str:
+    trained = model.description.metrics.get("test_accuracy")
+    epoch = f"epoch {model.description.epoch} of its training"
+    if trained == accuracy:
+        return f"the accuracy of {epoch}, to the last digit"
+    return f"not that of {epoch}, {trained!r}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

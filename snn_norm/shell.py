@@ -1,0 +1,47 @@
+"""What the commands of this package share: where data sets lie, and what to compute on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+__all__ = ["add_where", "device_of"]
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add the options ``--data`` and ``--device``, of a group of their own."""
+    where = parser.add_argument_group("where")
+    where.add_argument(
+        "--data",
+        type=Path,
+        default=_data_folder(),
+        metavar="FOLDER",
+        help="folder of the data sets; default $SNN_SWEEP_DATA, "
+        "or the folder data in $SNN_SWEEP_HOME or in ~/.snn-sweep",
+    )
+    where.add_argument(
+        "--device", default="auto", help="cpu, cuda, …; default: cuda where there is one, else cpu"
+    )
+
+
+def device_of(name: str) -> torch.device:
+    """The device that ``--device`` names.
+
+    Raises:
+        ValueError: it cannot be used here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error
+
+
+def _data_folder() -> Path:
+    home = Path(os.environ.get("SNN_SWEEP_HOME") or Path.home() / ".snn-sweep")
+    return Path(os.environ.get("SNN_SWEEP_DATA") or home / "data")
