@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
+    from snn_norm.training.own_run import BaseRun
     from snn_norm.training.saved_model import load_model
 
 __all__ = [
     "ANNCNN",
     "LIF",
     "SNNCNN",
+    "BaseRun",
     "BatchNormThroughTime2d",
     "HomeostaticNorm",
     "TemporalHomeostaticNorm2d",
@@ -36,6 +38,7 @@ __getattr__ = lazily(
         "ANNCNN": "snn_norm.networks.cnn",
         "LIF": "snn_norm.neurons.layers",
         "SNNCNN": "snn_norm.networks.spiking",
+        "BaseRun": "snn_norm.training.own_run",
         "BatchNormThroughTime2d": "snn_norm.norms.temporal",
         "HomeostaticNorm": "snn_norm.norms.static",
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",

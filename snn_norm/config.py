@@ -265,6 +265,21 @@ class RunConfig(BaseModel):
             calls["architecture"] = ("an architecture is called with its keys by name", (), keys)
         return calls
 
+    @property
+    def named_code(self) -> tuple[str, ...]:
+        """The names that may be of the user's own code."""
+        return (self.architecture, self.norm, self.dataset)
+
+    @property
+    def kind(self) -> str:
+        """What runs of about the same cost share."""
+        return self.architecture
+
+    @property
+    def epoch_cost(self) -> float:
+        """How long an epoch takes, in no unit: convolutions dominate, once a time step."""
+        return float((self.num_steps or 1) * (self.width or 1) ** 2)
+
     def model_arguments(self) -> dict[str, Any]:
         """The keys that apply to the network; image_size, if it is None, is the data set's own."""
         given = self.given()

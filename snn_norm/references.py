@@ -14,6 +14,9 @@ from typing import Any
 
 from snn_norm.imports import is_users_own, reached_files
 
+METHODS_OF_A_RUN = ("run_epoch", "state_dict", "load_state_dict")
+"""Of training code of a user's own, beside the property ``done``."""
+
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
@@ -65,6 +68,11 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
         raise ValueError(
             f"{reference!r} must take ({', '.join(wanted)}): {error}; its signature is {signature}"
         ) from error
+
+
+def is_generator_function(target: object) -> bool:
+    """Whether calling it gives a generator; decorators that say what they wrap are seen through."""
+    return inspect.isgeneratorfunction(inspect.unwrap(target) if callable(target) else target)
 
 
 def source_digest(reference: str) -> str:

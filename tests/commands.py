@@ -18,6 +18,9 @@ import yaml
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
+from orchestration.execution.own_training import OwnTraining
+from orchestration.sweep.own_config import OwnConfig
+from orchestration.sweep.trial import Trial
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 
@@ -124,24 +127,31 @@ def epochs_of(client: MlflowClient, name: str) -> int:
 
 
 Numbers = dict[tuple[str, str, str], list[float]]
-"""Curves by norm, seed and metric."""
+"""Curves by norm, or by training code of a user's own, seed and metric."""
 
-_MEASURED = ("train_", "validation_", "test_")
+_MEASURED = ("train_", "validation_", "test_", "val_")
 """How the metrics begin that are no times, and do not follow from others."""
 
 
 def undisturbed_numbers(spec: SweepSpec) -> Numbers:
-    """What :func:`numbers` must be: each trial's curves as the library alone trains it, here."""
+    """What :func:`numbers` must be: each trial's curves as it is trained here, alone."""
     curves: Numbers = {}
     for trial in spec.trials():
-        config = trial.config
-        dataset = load_dataset(config.dataset, Path(), config.image_size)
-        for result in TrainingRun(config, dataset).epochs():
-            for metric, value in result.metrics().items():
+        config, run = trial.config, _run_of(trial)
+        what = config.train if isinstance(config, OwnConfig) else config.norm
+        while run.outcome is None:
+            result = run.run_epoch()
+            for metric, value in result.metrics().items() if result else ():
                 if metric.startswith(_MEASURED):
-                    key = (config.norm, str(config.seed), metric)
-                    curves.setdefault(key, []).append(value)
+                    curves.setdefault((what, str(config.seed), metric), []).append(value)
     return curves
+
+
+def _run_of(trial: Trial) -> TrainingRun | OwnTraining:
+    config = trial.config
+    if isinstance(config, OwnConfig):
+        return OwnTraining(config, trial.metric, "cpu")
+    return TrainingRun(config, load_dataset(config.dataset, Path(), config.image_size))
 
 
 def numbers(client: MlflowClient, name: str) -> Numbers:
@@ -156,6 +166,7 @@ def numbers(client: MlflowClient, name: str) -> Numbers:
                     continue
                 history = client.get_metric_history(run.info.run_id, metric)
                 points = sorted((point.step, point.value) for point in history)
-                key = (run.data.params["norm"], run.data.params["seed"], metric)
+                what = run.data.params.get("norm") or run.data.params["train"]
+                key = (what, run.data.params["seed"], metric)
                 curves[key] = [value for _, value in points]
     return curves

@@ -57,14 +57,15 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
             ledger.repeated += [
                 (run.info.run_id, metric, step) for step, n in steps.items() if n > 1
             ]
-            if metric not in ("best_test_accuracy", "best_epoch"):
+            if not metric.startswith("best_"):
                 epochs = max(epochs, *steps)
                 absent = set(range(1, epochs + 1)) - set(steps)
                 ledger.missing += [(run.info.run_id, metric, step) for step in sorted(absent)]
         if run in finished and run.data.tags["snn_sweep.outcome"] == "completed":
             wanted = int(run.data.params["epochs"])
             ledger.missing += [
-                (run.info.run_id, "test_accuracy", step) for step in range(epochs + 1, wanted + 1)
+                (run.info.run_id, spec.judged_by().name, step)
+                for step in range(epochs + 1, wanted + 1)
             ]
     return ledger
 

@@ -45,8 +45,14 @@ def print_results(name: str) -> None:
     snapshot = Results(name).snapshot([*METRIC_OF.values(), "epoch_seconds"])
     width = terminal_width()
     best = snapshot.best_of_seeds()
-    click.echo("Test accuracy, best of seeds (%)")
-    click.echo(render(best, "table", width))
+    metric = snapshot.metric
+    click.echo(f"{metric.title}, best of seeds" + (" (%)" if metric.is_fraction else ""))
+    click.echo(render(best, "table", width, metric))
+    if snapshot.cells.train is not None:
+        if snapshot.cells.baseline:
+            click.echo("Differences from the baseline, paired by seed")
+            click.echo(render(snapshot.differences(), "table", width, metric))
+        return
     if snapshot.has_decisions:
         click.echo("Declared comparisons: what the first cell is, by pairs of seeds")
         click.echo(render(snapshot.decisions(), "table", width))

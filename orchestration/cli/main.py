@@ -118,7 +118,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
     if as_json:
         whole = forecast_of(sweep, planned)
         seeds = {"seeds": dataclasses.asdict(whole)} if whole else {}
-        kept = {"keep": sweep.keep, "bytes": models.bytes_to_keep(sweep, planned)}
+        kept = {"keep": sweep.keeps(), "bytes": models.bytes_to_keep(sweep, planned)}
         told = {"name": sweep.name, **planned.to_dict(), "models": kept, **seeds}
         click.echo(json.dumps(told, indent=2))
     else:
@@ -136,7 +136,8 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     for trial in planned.run:
         table.add_row(trial.label, trial.key, "runs")
     for one in planned.resume:
-        what = f"goes on after epoch {one.run.epochs_done} of {one.trial.config.epochs}"
+        epochs = one.trial.config.epochs
+        what = f"goes on after epoch {one.run.epochs_done}" + (f" of {epochs}" if epochs else "")
         table.add_row(one.trial.label, one.trial.key, what)
     for one in planned.reuse:
         table.add_row(one.trial.label, one.trial.key, f"finished before: {one.run.outcome}")
@@ -229,10 +230,12 @@ def results(name: str, form: str) -> None:
     if form == "table":
         print_results(name)
     else:
+        from orchestration.record.names import BEST_TEST_ACCURACY
         from orchestration.report.formats import render
         from orchestration.results.results import Results
 
-        click.echo(render(Results(name).best_of_seeds(), form))
+        snapshot = Results(name).snapshot([BEST_TEST_ACCURACY])
+        click.echo(render(snapshot.best_of_seeds(), form, metric=snapshot.metric))
 
 
 @cli.command()
@@ -273,18 +276,19 @@ def compare(first: str, second: str | None, versions: tuple[str, str] | None, fo
 
     if versions is not None:
         from orchestration.results.results import Results
+        from orchestration.sweep.metric import TEST_ACCURACY
 
-        frame = Results(first).compare_versions(*versions)
+        frame, metric = Results(first).compare_versions(*versions), TEST_ACCURACY
         told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"
     else:
-        from orchestration.results.comparison import compare_sweeps
+        from orchestration.results.comparison import comparison
 
         assert second is not None
-        frame = compare_sweeps(first, second)
-        told = f"Test accuracy, best of seeds and mean: A is {first}, B is {second}"
+        frame, metric = comparison(first, second)
+        told = f"{metric.title}, best of seeds and mean: A is {first}, B is {second}"
     if form == "table":
         click.echo(told)
-    click.echo(render(frame, form, terminal_width()))
+    click.echo(render(frame, form, terminal_width(), metric))
 
 
 @cli.command()

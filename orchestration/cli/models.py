@@ -103,13 +103,13 @@ def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:
     from orchestration.sweep.model_size import estimate_bytes
 
     trials = [*planned.run, *(one.trial for one in planned.resume)]
-    return 0 if spec.keep == "none" else estimate_bytes(trials)
+    return 0 if spec.keeps() == "none" else estimate_bytes(trials)
 
 
 def print_kept(spec: SweepSpec, planned: Plan) -> None:
     """Say which models a plan will leave, and how large they are."""
-    if spec.keep == "none":
-        out.print("no trained models are kept (keep: none)")
+    if spec.keeps() == "none":
+        out.print("no trained models are kept")
     elif trials := len(planned.run) + len(planned.resume):
         size = bytes_to_keep(spec, planned)
         told = "their size is known once there is one"

@@ -97,7 +97,7 @@ class SweepFeed:
             if self._buyer:
                 self._buyer.time(key, report["epoch_seconds"])
         if self._buyer and report["outcome"] is not None:
-            self._buyer.take(key, report["outcome"], report["best_test_accuracy"])
+            self._buyer.take(key, report["outcome"], report["best"])
             self._tell_verdicts()
         if report["outcome"] is not None:
             self._look()

@@ -46,7 +46,8 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
     problems = spec.problems()
     cells: dict[str, list[RunConfig]] = {}
     for cell in spec.cells():
-        cells.setdefault(cell.dataset, []).append(cell)
+        if isinstance(cell, RunConfig):  # the user's own code loads what it needs itself
+            cells.setdefault(cell.dataset, []).append(cell)
     for name, of_it in cells.items():
         try:
             loaded = load_dataset(name, settings.data)

@@ -16,7 +16,7 @@ from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.results.hours import hours_unit
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, epoch_cost, make_plan
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
@@ -109,7 +109,8 @@ class TaskMaker:
             import_path=str(Path.cwd()),
             patience=_PATIENCE,
             driver=self._driver,
-            keep=self._spec.keep,
+            keep=self._spec.keeps(),
+            metric=trial.metric,
         )
         return self._share(task)
 
@@ -123,5 +124,6 @@ class TaskMaker:
 def _cost(wanted: _Wanted) -> float:
     """How long what is left of a trial takes, in no unit."""
     trial, interrupted = wanted
-    epochs = trial.config.epochs - (interrupted.epochs_done if interrupted else 0)
-    return epochs * epoch_cost(trial.config)
+    done = interrupted.epochs_done if interrupted else 0
+    epochs = trial.config.epochs  # as many as it wants: nobody knows
+    return (1 if epochs is None else epochs - done) * trial.config.epoch_cost

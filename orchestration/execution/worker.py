@@ -20,19 +20,21 @@ import torch
 from ray import tune
 
 from orchestration.execution.kept_model import ModelKeeper
+from orchestration.execution.own_training import OwnEpoch, OwnTraining
 from orchestration.execution.process_state import ProcessState
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, layers_tag
+from orchestration.record.names import BEST_EPOCH, layers_tag
 from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.sweep.own_config import OwnConfig, read_config
 from orchestration.sweep.spec import Keep
-from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
-from snn_norm.training.run import TrainingRun
+from snn_norm.training.run import EpochResult, TrainingRun
 
 __all__ = ["StorageError", "SweepTrial", "TrialTask"]
 
@@ -78,6 +80,8 @@ class TrialTask:
     """Stands for this run of the driver, whose failed attempts are counted together."""
     keep: Keep = "none"
     """The model of which epoch is kept."""
+    metric: Metric = TEST_ACCURACY
+    """What its epochs are judged by."""
 
     @property
     def device(self) -> str:
@@ -141,7 +145,7 @@ class _Session:
         self._task = task
         self._checkpoints = CheckpointStore(task.storage)
         self._models = ModelKeeper(task.keep, task.storage)
-        self._run: TrainingRun | None = None
+        self._run: TrainingRun | OwnTraining | None = None
         with _storage():
             spool = Spool(task.storage, task.driver)
             self.recorder = TrialRecorder(
@@ -165,39 +169,50 @@ class _Session:
         self.recorder.finish(deliver_model)
         self._checkpoints.remove()
         self._models.remove()
-        best = {BEST_TEST_ACCURACY: ending["metrics"].get(BEST_TEST_ACCURACY)}
-        return {**report, **best, "outcome": ending["outcome"], "done": True}
+        best = ending["metrics"].get(self._task.metric.best_name)
+        return {**report, "best": best, "outcome": ending["outcome"], "done": True}
 
     def _run_epoch(self) -> dict[str, Any]:
         if self._run is None:
             self._run = self._begin()
-        run = self._run
+        run, metric, result = self._run, self._task.metric, None
         if run.outcome is None:
             if not run.history:
                 self._record(0, run.diagnostics(), layers_tag(run.layers))
             result = run.run_epoch()
+        if result is not None:
+            state = run.state_dict()
             tags = {ENGINE_TAG: run.engine} if run.engine else {}
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, tags)
             with _storage():
-                self._models.take(run)  # first: a checkpoint counts on it
-                self._checkpoints.save(run.state_dict())
+                if isinstance(run, TrainingRun):
+                    self._models.take(run)  # first: a checkpoint counts on it
+                if state is not None:
+                    self._checkpoints.save(state)
+        best = run.best
         if run.outcome is not None:
-            best = run.best
-            final = {BEST_TEST_ACCURACY: best.test_accuracy, BEST_EPOCH: best.epoch} if best else {}
+            final = {}
+            if best is not None:
+                final = {metric.best_name: best.metrics()[metric.name], BEST_EPOCH: best.epoch}
             with _storage():
-                self.recorder.end(run.outcome, final, self._models.settle(run))
-        return _report(run)
+                kept = self._models.settle(run) if isinstance(run, TrainingRun) else {}
+                self.recorder.end(run.outcome, final, kept)
+        return _report(result, best, metric, run.outcome) if result else {}
 
     def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:
         if metrics:
             with _storage():
                 self.recorder.record_epoch(epoch, metrics, tags)
 
-    def _begin(self) -> TrainingRun:
+    def _begin(self) -> TrainingRun | OwnTraining:
         """The training run, as its newest checkpoint has it."""
-        config = RunConfig(**self._task.record.config)
-        dataset = _cached_dataset(config.dataset, self._task.data, config.image_size)
-        run = TrainingRun(config, dataset, device=self._task.device)
+        task, config = self._task, read_config(self._task.record.config)
+        run: TrainingRun | OwnTraining
+        if isinstance(config, OwnConfig):
+            run = OwnTraining(config, task.metric, task.device)
+        else:
+            dataset = _cached_dataset(config.dataset, task.data, config.image_size)
+            run = TrainingRun(config, dataset, device=task.device)
         with _storage():
             state = self._checkpoints.load()
         if state is not None:
@@ -205,15 +220,19 @@ class _Session:
         return run
 
 
-def _report(run: TrainingRun) -> dict[str, Any]:
+def _report(
+    last: EpochResult | OwnEpoch,
+    best: EpochResult | OwnEpoch | None,
+    metric: Metric,
+    outcome: str | None,
+) -> dict[str, Any]:
     """What the driver shows of a trial."""
-    last = run.history[-1]
     return {
         "epoch": last.epoch,
         "epoch_seconds": last.epoch_seconds,
-        "test_accuracy": last.test_accuracy,
-        "best_test_accuracy": run.best.test_accuracy if run.best else None,
-        "outcome": run.outcome,
+        "value": last.metrics()[metric.name],
+        "best": best.metrics()[metric.name] if best else None,
+        "outcome": outcome,
     }
 
 

@@ -69,11 +69,11 @@ class LineWatch:
         trial = self._progress.trials[label]
         if "epoch" in report:
             self._print(
-                f"{label}: epoch {trial.epoch} of {trial.epochs}, "
-                f"test accuracy {report['test_accuracy']:.2%}, {trial.seconds:.1f} s"
+                f"{label}: epoch {trial.epoch}{_of(trial)}, "
+                f"{trial.metric.words} {trial.metric.text(report['value'])}, {trial.seconds:.1f} s"
             )
         if report["outcome"] is not None:
-            self._print(f"{label}: {trial.state}, best {_percent(trial.best)}")
+            self._print(f"{label}: {trial.state}, best {_best(trial)}")
             self._print(self._progress.summary())
 
     def _print(self, text: str) -> None:
@@ -123,10 +123,9 @@ class LiveWatch:
         shown = shown[: max(4, self._console.height - 4)]
         for cell in (cell for cell in cells if cell in shown):
             trials = cells[cell]
-            best = max((t.best for t in trials if t.best is not None), default=None)
             columns = [decided.get(cell, "–")] if decided else []
             seeds = Text("  ").join(map(_seed, trials))
-            table.add_row(cell, _percent(best), *columns, seeds)
+            table.add_row(cell, _best(*trials), *columns, seeds)
         if len(shown) < len(cells):
             table.add_row(f"… {len(cells) - len(shown)} more")
         lines = [Text(line, style="dim") for line in (self._progress.summary(), words) if line]
@@ -145,8 +144,9 @@ _STYLES = {
 
 
 def _seed(trial: TrialState) -> Text:
-    state = f"{trial.epoch}/{trial.epochs}" if trial.state == "running" else trial.state
-    best = "" if trial.best is None else f" {_percent(trial.best)}"
+    running = f"{trial.epoch}/{trial.epochs}" if trial.epochs else f"epoch {trial.epoch}"
+    state = running if trial.state == "running" else trial.state
+    best = "" if trial.best is None else f" {_best(trial)}"
     return Text(f"{trial.seed}: {state}{best}", style=_STYLES[trial.state])
 
 
@@ -162,8 +162,15 @@ def _in_words(event: Retried | Failed | Kept | Note) -> str:
             return text
 
 
-def _percent(accuracy: float | None) -> str:
-    return "–" if accuracy is None else f"{accuracy:.2%}"
+def _best(*trials: TrialState) -> str:
+    """The best of some trials of one cell."""
+    known = [trial.best for trial in trials if trial.best is not None]
+    place = trials[0].metric.best(known)
+    return "–" if place is None else trials[0].metric.text(known[place])
+
+
+def _of(trial: TrialState) -> str:
+    return "" if trial.epochs is None else f" of {trial.epochs}"
 
 
 def make_watch(console: Console, clock: Callable[[], float] = time.time) -> LineWatch | LiveWatch:

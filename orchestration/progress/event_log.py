@@ -33,7 +33,9 @@ __all__ = ["FileLog", "Replay", "StreamLog", "read_event"]
 
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
-_REPORTED = ("epoch", "epoch_seconds", "test_accuracy", "best_test_accuracy", "outcome")
+_REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
+_EARLIER = {"test_accuracy": "value", "best_test_accuracy": "best"}
+"""What reports called them before there were other metrics."""
 _KINDS: dict[str, type[Event]] = {
     "planned": Planned,
     "added": Added,
@@ -124,4 +126,6 @@ def _read(line: str) -> tuple[float, Event] | None:
     kind, at = fields.pop("snn_sweep"), fields.pop("time")
     if "plan" in fields:
         fields["plan"] = Plan.from_dict(fields["plan"])
+    if "report" in fields:
+        fields["report"] = {_EARLIER.get(k, k): value for k, value in fields["report"].items()}
     return at, _KINDS[kind](**fields)

@@ -18,7 +18,8 @@ from orchestration.progress.events import (
     Retried,
     Started,
 )
-from orchestration.sweep.plan import Plan, epoch_cost
+from orchestration.sweep.metric import Metric
+from orchestration.sweep.plan import Plan
 from orchestration.sweep.trial import Trial
 
 __all__ = ["Progress", "TrialState", "duration"]
@@ -30,9 +31,11 @@ class TrialState:
 
     cell: str
     seed: str
-    epochs: int
-    architecture: str
+    epochs: int | None
+    """None: as many as it wants."""
+    kind: str
     cost: float
+    metric: Metric
     state: str = "waiting"
     epoch: int = 0
     best: float | None = None
@@ -85,7 +88,7 @@ class Progress:
         state.state = report["outcome"] or "running"
         if "epoch" in report:
             state.epoch = report["epoch"]
-            state.best = report["best_test_accuracy"]
+            state.best = report["best"]
             state.seconds = report["epoch_seconds"]
 
     def count(self, *states: str) -> int:
@@ -98,19 +101,21 @@ class Progress:
         return self.count("completed", "collapsed", "diverged", "reused")
 
     def seconds_left(self) -> float | None:
-        """An estimate from epochs seen: of the cell, the architecture, or any; None before any."""
+        """An estimate from epochs seen: of the cell, its kind, or any; None where nobody knows."""
         # By cost, so that an epoch tells something of others that cost more or less.
         samples: dict[str, list[float]] = {}
         for trial in self.trials.values():
             if trial.seconds is not None:
-                for group in (trial.cell, trial.architecture, ""):
+                for group in (trial.cell, trial.kind, ""):
                     samples.setdefault(group, []).append(trial.seconds / trial.cost)
         if not samples:
             return None
         total = 0.0
         for trial in self.trials.values():
             if trial.state in ("waiting", "running"):
-                near = samples.get(trial.cell) or samples.get(trial.architecture) or samples[""]
+                if trial.epochs is None:
+                    return None
+                near = samples.get(trial.cell) or samples.get(trial.kind) or samples[""]
                 total += fmean(near) * trial.cost * (trial.epochs - trial.epoch)
         return total / max(1, self.count("running"))
 
@@ -131,8 +136,9 @@ class Progress:
 def _new_state(trial: Trial) -> TrialState:
     cell = trial.label.rpartition(" seed ")[0]
     config = trial.config
-    cost = epoch_cost(config)
-    return TrialState(cell, str(config.seed), config.epochs, config.architecture, cost)
+    return TrialState(
+        cell, str(config.seed), config.epochs, config.kind, config.epoch_cost, trial.metric
+    )
 
 
 def duration(seconds: float) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "ALL_METRICS",
     "DIAGNOSTICS",
     "EPOCH_METRICS",
+    "EVERY_METRIC",
     "SPIKE_RATE",
     "Parent",
     "Records",
@@ -60,6 +61,10 @@ each. They are many, so nothing reads them but what asks for them."""
 ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
 """All that this project records but diagnostics."""
 
+EVERY_METRIC = "*"
+"""Among wanted metrics it means whatever was recorded: of training code of the user's own, whose
+names only the runs tell."""
+
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
 
@@ -72,7 +77,9 @@ def is_wanted(name: str, wanted: Collection[str]) -> bool:
 
     So does every name that ends with a dot.
     """
-    return name in wanted or "".join(name.partition(".")[:2]) in wanted
+    if name in wanted or EVERY_METRIC in wanted:
+        return True
+    return "".join(name.partition(".")[:2]) in wanted
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from orchestration.reading.records import (
     ALL_METRICS,
+    EVERY_METRIC,
     Parent,
     Records,
     SweepRun,
@@ -280,6 +281,8 @@ def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
 
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
     """Whether a metric may be one of these; ``is_wanted`` decides, where letters' case counts."""
+    if EVERY_METRIC in names:
+        return sa.true()
     by_layer = [name for name in names if name.endswith(".")]
     one_of = table.c.key.in_([name for name in names if name not in by_layer])
     return sa.or_(one_of, *(table.c.key.startswith(name, autoescape=True) for name in by_layer))

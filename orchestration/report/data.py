@@ -13,7 +13,7 @@ from orchestration.report.layouts import lacks_of
 from orchestration.report.table import as_text
 from orchestration.results.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
-from orchestration.results.snapshot import LAST_TEST_ACCURACY
+from orchestration.sweep.metric import Metric
 from snn_norm.norms.table import label_of
 
 __all__ = ["MOST_DIAGNOSED", "Answers", "read_answers"]
@@ -31,15 +31,18 @@ class Answers:
     Args:
         name: the sweep's.
         axes: what tells cells apart.
+        metric: what its trials are judged by.
+        train: training code of the user's own that it is of; None where it is of ours.
+        series: the axis that colours tell apart.
         best: best of seeds, a row a cell; the index numbers the cells.
         lacks: what each cell lacks, in words.
-        gap: the dependency gap, a row a setting.
+        gap: the dependency gap, a row a setting; None with training code of the user's own.
         norm_gaps: the same, a row each norm.
         tuned_gap: each norm's gap as built and tuned; None where there is nothing to tune.
         basin: the share of settings near the best one; None likewise.
         last: as ``best``, of the last epoch.
         expected: what a best of n seeds is worth, by ``cell`` and n.
-        differences: between norms, paired by seed.
+        differences: between norms, or from the spec's baseline, paired by seed; None without one.
         ranks: mean ranks of many norms in one setting; None where no setting has many.
         decisions: of declared comparisons; None where the sweep declares none.
         evidence: how theirs grew, with the number of the first cell; None likewise.
@@ -52,15 +55,18 @@ class Answers:
 
     name: str
     axes: list[str]
+    metric: Metric
+    train: str | None
+    series: str
     best: pd.DataFrame
     lacks: list[str]
-    gap: pd.DataFrame
-    norm_gaps: pd.DataFrame
+    gap: pd.DataFrame | None
+    norm_gaps: pd.DataFrame | None
     tuned_gap: pd.DataFrame | None
     basin: pd.DataFrame | None
     last: pd.DataFrame
     expected: pd.DataFrame
-    differences: pd.DataFrame
+    differences: pd.DataFrame | None
     ranks: pd.DataFrame | None
     decisions: pd.DataFrame | None
     evidence: pd.DataFrame | None
@@ -72,24 +78,31 @@ class Answers:
 
     @property
     def norms(self) -> list[str]:
-        """All norms of the sweep, in order."""
-        return list(dict.fromkeys(map(as_text, self.best["norm"])))
+        """All norms of the sweep in order, or what else colours tell apart."""
+        return list(dict.fromkeys(map(as_text, self.best[self.series])))
 
     def norm(self, cell: int) -> str:
-        """A cell's norm."""
-        return as_text(self.best["norm"].iloc[cell])
+        """A cell's norm, or its value of what else colours tell apart."""
+        return as_text(self.best[self.series].iloc[cell])
+
+    def name_of(self, norm: str) -> str:
+        """What a legend says of one of ``norms``."""
+        if self.train is None:
+            return label_of(norm)
+        return norm if self.series == "train" else f"{self.series} {norm}"
 
     def setting(self, cell: int) -> str:
         """A cell's network and further axes, in words: everything but its norm."""
         row = self.best.iloc[cell]
-        network = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
-        others = [axis for axis in self.axes if axis not in ("architecture", "norm")]
-        given = [f"{axis} {as_text(row[axis])}" for axis in others if not pd.isna(row[axis])]
-        return ", ".join([network, *given])
+        named = [] if self.train else ["architecture"]
+        words = [NETWORKS.get(row[axis], as_text(row[axis])) for axis in named]
+        others = [axis for axis in self.axes if axis not in (*named, self.series)]
+        words += [f"{axis} {as_text(row[axis])}" for axis in others if not pd.isna(row[axis])]
+        return ", ".join(words)
 
     def label(self, cell: int) -> str:
         """A cell in words."""
-        return f"{self.setting(cell)}, {label_of(self.norm(cell))}"
+        return ", ".join(filter(None, [self.setting(cell), self.name_of(self.norm(cell))]))
 
 
 def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
@@ -105,20 +118,29 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
     trials = trials.sort_values("cell", kind="stable", ignore_index=True)
     diagnosed = trials.loc[trials["run_id"].isin(snapshot.diagnosed), "cell"].unique()
     drawn = trials[trials["cell"].isin(diagnosed[:MOST_DIAGNOSED])]
-    tunes, ranks = snapshot.has_settings, snapshot.mean_ranks()
+    cells, ours = snapshot.cells, snapshot.cells.train is None
+    differences = ranks = None
+    if ours:
+        differences, ranks = snapshot.norm_differences(), snapshot.mean_ranks()
+    elif cells.baseline:
+        differences = snapshot.differences()
+    tunes = snapshot.has_settings
     return Answers(
         name=results.name,
         axes=axes,
+        metric=snapshot.metric,
+        train=cells.train,
+        series="norm" if ours else next(iter([*cells.baseline, *axes])),
         best=best,
         lacks=lacks_of(best),
-        gap=dependency_gap(best, axes),
-        norm_gaps=norm_gaps(best, axes),
+        gap=dependency_gap(best, axes) if ours else None,
+        norm_gaps=norm_gaps(best, axes) if ours else None,
         tuned_gap=snapshot.dependency_gap(tuned=True, by_norm=True) if tunes else None,
         basin=snapshot.basin() if tunes else None,
-        last=snapshot.best_of_seeds(LAST_TEST_ACCURACY),
+        last=snapshot.best_of_seeds(last=True),
         expected=snapshot.expected_best(),
-        differences=snapshot.norm_differences(),
-        ranks=ranks if len(ranks) else None,
+        differences=differences,
+        ranks=None if ranks is None or ranks.empty else ranks,
         decisions=snapshot.decisions() if snapshot.has_decisions else None,
         evidence=snapshot.evidence() if snapshot.has_decisions else None,
         trials=trials,

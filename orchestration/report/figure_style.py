@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from snn_norm.norms.table import NORMS
+from snn_norm.norms.table import NORMS, Norm
 
 if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType  # takes long to import
@@ -58,12 +58,18 @@ _OWN_LINES: Sequence[LineStyleType] = ("-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2.
 _OWN_MARKERS = "DvPX"
 
 
-def look_of(norm: str, norms: list[str]) -> Look:
-    """A norm's look, among all norms of the sweep: the user's own take what is left, in order."""
-    if known := NORMS.get(norm):
+def look_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> Look:
+    """A norm's look, among all norms of the sweep: the user's own take what is left, in order.
+
+    Args:
+        norm: one of ``norms``, or a value of what else is told apart.
+        norms: all of them.
+        ours: those that have a look of their own.
+    """
+    if known := ours.get(norm):
         return Look(known.color, cast("LineStyleType", known.line), known.marker)
-    number = [name for name in norms if name not in NORMS].index(norm)
-    taken = {known.color for known in NORMS.values()}
+    number = [name for name in norms if name not in ours].index(norm)
+    taken = {known.color for known in ours.values()}
     colors = [f"C{place}" for place in range(len(mpl.rcParams["axes.prop_cycle"]))]
     free = [color for color in colors if color not in taken] or colors
     return Look(

@@ -1,4 +1,7 @@
-"""The figures of a report, from a sweep's answers. Accuracies are in percent here."""
+"""The figures of a report, from a sweep's answers.
+
+Accuracies are in percent here, a metric of the user's own as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,7 +31,7 @@ from orchestration.report.rank_figure import critical_differences
 from orchestration.report.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.norm_effects import settings_of
-from snn_norm.norms.table import label_of
+from snn_norm.norms.table import NORMS
 
 __all__ = ["FIGURES", "draw"]
 
@@ -51,14 +55,15 @@ _HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 def draw(answers: Answers) -> Iterator[Picture]:
     """Give the figures that this sweep has numbers for. Call in ``figure_style.style``."""
     if answers.best["best"].notna().any():
-        if answers.norm_gaps["gap_pp"].notna().any():
-            yield _dependency_gap(answers)
+        if answers.norm_gaps is not None and answers.norm_gaps["gap_pp"].notna().any():
+            yield _dependency_gap(answers, answers.norm_gaps)
         yield _accuracy_by_seed(answers)
     if answers.ranks is not None:
         yield critical_differences(answers.ranks, answers.norms)
     if answers.evidence is not None and len(answers.evidence):
         yield evidence_figure(answers)
-    if answers.curves["test_accuracy"].notna().any():
+    name = answers.metric.name
+    if name in answers.curves and answers.curves[name].notna().any():
         yield _learning_curves(answers)
     if picture := why(answers):
         yield picture
@@ -68,9 +73,9 @@ def draw(answers: Answers) -> Iterator[Picture]:
         yield _cost(answers)
 
 
-def _dependency_gap(answers: Answers) -> Picture:
+def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
     """A row each norm: what it adds to none."""
-    measured = answers.norm_gaps[answers.norm_gaps["gap_pp"].notna()]
+    measured = norm_gaps[norm_gaps["gap_pp"].notna()]
     gaps = measured.iloc[:MOST_ROWS]
     without = {
         number: setting.numbers["none"]
@@ -105,44 +110,53 @@ def _dependency_gap(answers: Answers) -> Picture:
 def _accuracy_by_seed(answers: Answers) -> Picture:
     cells = list(range(len(answers.best)))[:MOST_ROWS]
     figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
-    panels = figure.subplots(ncols=2, sharey=True)
+    accuracies = answers.metric.is_fraction
+    panels = figure.subplots(ncols=2 if accuracies else 1, sharey=True, squeeze=False)[0]
     for axes in panels:
         for cell in cells:
             _seeds(axes, answers, cell)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("test accuracy, best epoch (%)")
-    panels[0].set_xlim(-2, 102)
-    panels[0].set_xticks([0, 25, 50, 75, 100])
-    panels[0].set_title("all", fontsize="medium")
-    learned = answers.trials.loc[answers.trials["outcome"] == "completed", "best_test_accuracy"]
-    if learned.notna().any():
-        panels[1].set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
-    panels[1].set_title("those that learned, closer", fontsize="medium")
+        axes.set_xlabel(f"{answers.metric.words}, best epoch{_unit_of(answers)}")
+    if answers.metric.is_fraction:
+        _closer(answers, *panels)
     name_rows(panels[0], [answers.label(cell) for cell in cells])
     lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
-        "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval, "
-        "cut at 0 and 100 %. "
+        "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval"
+        + (", cut at 0 and 100 %. " if accuracies else ". ")
     ) + remark(answers.best[SELECTED_ON])
-    title = "Accuracy by seed"
+    title = "Accuracy by seed" if accuracies else f"{answers.metric.name} by seed"
     return Picture("accuracy-by-seed", title, caption + those_left_out(len(answers.best)), figure)
 
 
+def _closer(answers: Answers, whole: Axes, closer: Axes) -> None:
+    """Show all accuracies, and beside them those that learned in a narrower range."""
+    whole.set_xlim(-2, 102)
+    whole.set_xticks([0, 25, 50, 75, 100])
+    whole.set_title("all", fontsize="medium")
+    learned = answers.trials.loc[answers.trials["outcome"] == "completed", "best_test_accuracy"]
+    if learned.notna().any():
+        closer.set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
+    closer.set_title("those that learned, closer", fontsize="medium")
+
+
 def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
-    row, look = answers.best.iloc[cell], _look(answers, cell)
+    row, look, scale = answers.best.iloc[cell], _look(answers, cell), answers.metric.scale
     if not math.isnan(row["ci_low"]):
-        ends = [100 * max(row["ci_low"], 0), 100 * min(row["ci_high"], 1)]
+        ends = [scale * row["ci_low"], scale * row["ci_high"]]
+        if answers.metric.is_fraction:
+            ends = [max(ends[0], 0), min(ends[1], 100)]
         axes.plot(ends, [cell, cell], color=look.color, linewidth=1, alpha=0.7)
-    axes.plot([100 * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
+    axes.plot([scale * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
     trials = answers.trials[answers.trials["cell"] == cell]
     heights = cell + (np.linspace(-0.2, 0.2, len(trials)) if len(trials) > 1 else np.zeros(1))
     heights = heights[: len(trials)]
     whole = trials["outcome"] == "completed"
     for part, face in ((whole, look.color), (~whole, "#ffffff")):
         axes.plot(
-            100 * trials["best_test_accuracy"][part], heights[part.to_numpy()], look.marker,
+            scale * trials[answers.metric.best_name][part], heights[part.to_numpy()], look.marker,
             color=look.color, markersize=4.5, zorder=3, markerfacecolor=face,
         )  # fmt: skip
 
@@ -152,11 +166,13 @@ def _learning_curves(answers: Answers) -> Picture:
     for cell in sorted(set(answers.curves["cell"])):
         settings.setdefault(answers.setting(cell), []).append(cell)
     crowded = max(map(len, settings.values())) > _MANY_LINES
-    figure, panels = panel_grid(list(settings), "epoch", "test accuracy (%)", tall=crowded)
+    shown = f"{answers.metric.words}{_unit_of(answers)}"
+    figure, panels = panel_grid(list(settings), "epoch", shown, tall=crowded)
     for axes, cells in zip(panels, settings.values(), strict=False):
         for cell in cells:
             _curve(axes, answers, cell, crowded=crowded)
-        axes.set_ylim(-2, 102)
+        if answers.metric.is_fraction:
+            axes.set_ylim(-2, 102)
     lacking = ("x", "collapsed or diverged seed") if _any_lacking(answers) else None
     _legend(figure, answers, lines=True, lacking=lacking)
     caption = (
@@ -171,7 +187,8 @@ def _learning_curves(answers: Answers) -> Picture:
 def _curve(axes: Axes, answers: Answers, cell: int, *, crowded: bool) -> None:
     look = _look(answers, cell)
     curves = answers.curves[answers.curves["cell"] == cell]
-    by_seed = 100 * curves.pivot(index="epoch", columns="run_id", values="test_accuracy")
+    metric = answers.metric
+    by_seed = metric.scale * curves.pivot(index="epoch", columns="run_id", values=metric.name)
     epochs = by_seed.index.to_numpy()
     if not crowded:
         low, high = by_seed.min(axis=1), by_seed.max(axis=1)
@@ -223,14 +240,16 @@ def _cost(answers: Answers) -> Picture:
     cells = list(range(len(answers.best)))[:MOST_ROWS]
     by_cell = answers.curves.groupby("cell")
     seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
-    speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
+    speeds = None
+    if "images_per_second" in answers.curves:
+        speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
     unit, seconds_each = _unit(float(np.nan_to_num(seconds).max(initial=0)))
     figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
-    left, right = figure.subplots(ncols=2, sharey=True)
-    for axes, values, label, form in (
-        (left, seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}"),
-        (right, speeds, "training images a second (median)", "{:,.0f}"),
-    ):
+    shown = [(seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}")]
+    if speeds is not None:
+        shown.append((speeds, "training images a second (median)", "{:,.0f}"))
+    panels = figure.subplots(ncols=len(shown), sharey=True, squeeze=False)[0]
+    for axes, (values, label, form) in zip(panels, shown, strict=True):
         for cell, value in zip(cells, values, strict=True):
             if math.isnan(value):
                 continue
@@ -243,7 +262,7 @@ def _cost(answers: Answers) -> Picture:
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.18)
         axes.set_xlim(left=0)
-    name_rows(left, [answers.label(cell) for cell in cells])
+    name_rows(panels[0], [answers.label(cell) for cell in cells])
     total = float(answers.curves["epoch_seconds"].sum())
     unit, seconds_each = _unit(total)
     caption = (
@@ -263,8 +282,16 @@ def _any_lacking(answers: Answers) -> bool:
     return bool((answers.trials["outcome"] != "completed").any())
 
 
+def _unit_of(answers: Answers) -> str:
+    return " (%)" if answers.metric.is_fraction else ""
+
+
 def _look(answers: Answers, cell: int) -> Look:
-    return look_of(answers.norm(cell), answers.norms)
+    return _look_of(answers, answers.norm(cell))
+
+
+def _look_of(answers: Answers, norm: str) -> Look:
+    return look_of(norm, answers.norms, {} if answers.train else NORMS)
 
 
 def _dot(axes: Axes, answers: Answers, cell: int, accuracy: float, height: float) -> None:
@@ -287,7 +314,7 @@ def _legend(
     """
     names: dict[Look, list[str]] = {}
     for norm in answers.norms:
-        names.setdefault(look_of(norm, answers.norms), []).append(label_of(norm))
+        names.setdefault(_look_of(answers, norm), []).append(answers.name_of(norm))
     handles = [
         Line2D(
             [], [], color=look.color, linestyle=look.line if lines else "none",

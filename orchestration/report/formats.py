@@ -22,30 +22,36 @@ from orchestration.report.forms import FORMATS, Format
 from orchestration.report.layouts import merged, table_of
 from orchestration.report.table import Table, TableCell, letter
 from orchestration.results.columns import plain as plain_value
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["FORMATS", "Format", "escape_latex", "html", "latex", "markdown", "plain", "render"]
 
 _COLUMNS = 80
 
 
-def render(frame: pd.DataFrame, form: str, width: int = _COLUMNS) -> str:
+def render(
+    frame: pd.DataFrame, form: str, width: int = _COLUMNS, metric: Metric = TEST_ACCURACY
+) -> str:
     """Write a frame that ``Results`` gave in one of FORMATS, without a final newline.
 
     Args:
         frame: best of seeds, dependency gap, trials or curves.
         form: table, json, csv, latex or markdown.
         width: of the terminal that a table is for.
+        metric: what its numbers are of.
 
     Raises:
         InputError: the form is another.
     """
     if form == "table":
-        return plain(merged(frame) if "best_seed" in frame else table_of(frame), width)
+        return plain(
+            merged(frame, metric) if "best_seed" in frame else table_of(frame, metric), width
+        )
     writers: dict[str, Callable[[pd.DataFrame], str]] = {
         "json": _json,
         "csv": _csv,
-        "latex": lambda frame: latex(table_of(frame)),
-        "markdown": lambda frame: markdown(table_of(frame)),
+        "latex": lambda frame: latex(table_of(frame, metric)),
+        "markdown": lambda frame: markdown(table_of(frame, metric)),
     }
     if form not in writers:
         raise InputError(f"format must be one of {', '.join(FORMATS)}, got {form!r}")

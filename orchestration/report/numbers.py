@@ -11,8 +11,9 @@ import pandas as pd
 
 from orchestration.report.data import Answers
 from orchestration.report.table import as_text, decimal, p_value, percent
-from orchestration.results.columns import plain
+from orchestration.results.columns import COUNTS, plain
 from orchestration.results.norm_effects import settings_of
+from orchestration.sweep.metric import Metric
 
 __all__ = ["Number", "cell_words", "numbers_of"]
 
@@ -45,19 +46,16 @@ def _clipped(fraction: float) -> str:
     return percent(min(max(fraction, 0.0), 1.0))
 
 
-_BEST: dict[str, _Form] = {
-    "best": percent,
-    "best_seed": str,
-    "mean": percent,
-    "std": percent,
-    "ci_low": _clipped,
-    "ci_high": _clipped,
-    "n_seeds": str,
-    "n_expected": str,
-    "n_collapsed": str,
-    "n_diverged": str,
-}
-_LAST: dict[str, _Form] = {name: _BEST[name] for name in ("mean", "std", "ci_low", "ci_high")}
+def _spread(metric: Metric) -> dict[str, _Form]:
+    end = _clipped if metric.is_fraction else metric.number
+    return {"mean": metric.number, "std": metric.number, "ci_low": end, "ci_high": end}
+
+
+def _best(metric: Metric) -> dict[str, _Form]:
+    counts = dict.fromkeys(COUNTS, str)
+    return {"best": metric.number, "best_seed": str, **_spread(metric), **counts}
+
+
 _GAP: dict[str, _Form] = {"gap_pp": decimal, "ratio": decimal}
 _NORM_GAP: dict[str, _Form] = {"gap_pp": decimal}
 _DIFFERENCE: dict[str, _Form] = {
@@ -90,11 +88,17 @@ def numbers_of(answers: Answers) -> Iterator[Number]:
     cells = _Cells(answers)
     every = tuple(range(len(answers.best)))
     yield Number(answers.name, (), "n_trials", len(answers.trials), str(len(answers.trials)), every)
-    axes = answers.axes
+    axes, metric = answers.axes, answers.metric
     for number, row in enumerate(answers.best.to_dict("records")):
-        yield from _row(answers, row, axes, _BEST, (number,))
+        yield from _row(answers, row, axes, _best(metric), (number,))
     for number, row in enumerate(answers.last.to_dict("records")):
-        yield from _row(answers, row, axes, _LAST, (number,), prefix="last_")
+        yield from _row(answers, row, axes, _spread(metric), (number,), prefix="last_")
+    if answers.train is not None:
+        yield from _from_baseline(answers, cells)
+        return
+    assert answers.gap is not None
+    assert answers.norm_gaps is not None
+    assert answers.differences is not None
     setting = [axis for axis in axes if axis != "norm"]
     standard = [one.standard for one in settings_of(answers.best, axes)]
     for norm, row in zip(standard, answers.gap.to_dict("records"), strict=True):
@@ -126,6 +130,25 @@ def numbers_of(answers: Answers) -> Iterator[Number]:
             first, second = cells.of(row, axes), cells.of(row, others, against=row)
             where = {**row, "against": f"decided against {row['compared']} {row['against']}"}
             yield from _row(answers, where, [*axes, "against"], _DECISION, (*first, *second))
+
+
+def _from_baseline(answers: Answers, cells: _Cells) -> Iterator[Number]:
+    """Of training code of the user's own: differences from the spec's baseline."""
+    if answers.differences is None:
+        return
+    number = answers.metric.number
+    forms: dict[str, _Form] = dict.fromkeys(("difference", "ci_low", "ci_high"), number)
+    forms |= {"n_pairs": str, "p_holm": p_value}
+    for row in answers.differences.to_dict("records"):
+        others = [axis for axis in answers.axes if axis != row["compared"]]
+        first = cells.of(row, answers.axes)
+        second = [
+            cell
+            for cell in cells.of(row, others)
+            if as_text(answers.best[row["compared"]].iloc[cell]) == row["against"]
+        ]
+        where = {**row, "against": f"against {row['compared']} {row['against']}"}
+        yield from _row(answers, where, [*answers.axes, "against"], forms, (*first, *second))
 
 
 def cell_words(answers: Answers, cell: int) -> str:

@@ -15,7 +15,8 @@ from orchestration.report.figure_style import Picture, inline_svg
 from orchestration.report.formats import html
 from orchestration.report.headline import headline
 from orchestration.report.layouts import has_more_norms, table_of
-from orchestration.report.table import Table, decimal, percent
+from orchestration.report.table import Table, decimal, unit_of
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["page"]
 
@@ -35,13 +36,12 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     lacks = enumerate(answers.lacks)
     tables = {
-        "headline": headline(answers.best, lambda cell: _best_url(answers, cell)),
-        "norms": _linked_norms(answers) if has_more_norms(answers.norm_gaps) else None,
+        **_of_norms(answers),
         "tuned": _optional(answers.tuned_gap),
         "basin": _optional(answers.basin),
         "cells": _linked_cells(answers),
         "choice": _choice(answers),
-        "differences": table_of(answers.differences),
+        "differences": _optional(answers.differences, answers.metric),
         "ranks": _optional(answers.ranks),
         "decisions": _optional(answers.decisions),
         "trials": _trials(answers),
@@ -50,7 +50,8 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
         template.render(
             name=answers.name,
             summary=_summary(answers),
-            ratio=_ratio(answers),
+            ratio=_ratio(answers.gap, answers.best) if answers.gap is not None else "",
+            metric=answers.metric,
             lacking=[f"{answers.label(cell)}: {lack}" for cell, lack in lacks if lack],
             **{name: html(table) if table and table.rows else "" for name, table in tables.items()},
             pictures=[
@@ -70,6 +71,17 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
     )
 
 
+def _of_norms(answers: Answers) -> dict[str, Table | None]:
+    """The tables of norms; none with training code of the user's own."""
+    gaps = answers.norm_gaps
+    if gaps is None:
+        return {"headline": None, "norms": None}
+    return {
+        "headline": headline(answers.best, lambda cell: _best_url(answers, cell)),
+        "norms": _linked_norms(answers, gaps) if has_more_norms(gaps) else None,
+    }
+
+
 def _summary(answers: Answers) -> str:
     best, trials = answers.best, answers.trials
     parts = [f"{len(trials)} of {int(best['n_expected'].sum())} trials have finished"]
@@ -78,56 +90,59 @@ def _summary(answers: Answers) -> str:
             parts.append(f"{count} {outcome}")
     settings = [
         words.format(trials[name].iloc[0])
-        for name, words in (("dataset", "Data set {}"), ("epochs", "{} epochs"))
+        for name, words in (
+            ("train", "Training by {}"),
+            ("dataset", "Data set {}"),
+            ("epochs", "{} epochs"),
+        )
         if name in trials and trials[name].nunique(dropna=False) == 1
     ]
     told = ", ".join(settings)
     return f"{told}. {', '.join(parts)}." if told else f"{', '.join(parts)}."
 
 
-def _ratio(answers: Answers) -> str:
+def _ratio(gap: pd.DataFrame, best: pd.DataFrame) -> str:
     """How much more a spiking network depends on its norm, in a sentence; empty if not known."""
-    gap = answers.gap
     known = gap[(gap["architecture"] == "snn") & gap["ratio"].notna()] if len(gap) else gap
     if len(known) != 1:
         return ""
     text = f"The spiking network's gap is {known['ratio'].iloc[0]:.1f} times the artificial one's."
-    best = answers.best
     incomplete = (best["n_seeds"] > 0) & (best["n_seeds"] < best["n_expected"])
     return f"{text} Not every seed has finished." if incomplete.any() else text
 
 
-def _optional(frame: pd.DataFrame | None) -> Table | None:
-    return None if frame is None else table_of(frame)
+def _optional(frame: pd.DataFrame | None, metric: Metric = TEST_ACCURACY) -> Table | None:
+    return None if frame is None else table_of(frame, metric)
 
 
-def _linked_norms(answers: Answers) -> Table:
-    table = table_of(answers.norm_gaps)
-    for row, cell in enumerate(answers.norm_gaps.index):
+def _linked_norms(answers: Answers, norm_gaps: pd.DataFrame) -> Table:
+    table = table_of(norm_gaps)
+    for row, cell in enumerate(norm_gaps.index):
         _link(table, row, table.headings.index("norm %"), _best_url(answers, cell))
     return table
 
 
 def _linked_cells(answers: Answers) -> Table:
-    table = table_of(answers.best)
-    columns = {name: table.headings.index(name) for name in ("best %", "mean %", "seeds")}
+    table, unit = table_of(answers.best, answers.metric), unit_of(answers.metric)
+    best, mean, seeds = map(table.headings.index, (f"best{unit}", f"mean{unit}", "seeds"))
     for cell in range(len(answers.best)):
-        _link(table, cell, columns["best %"], _best_url(answers, cell))
+        _link(table, cell, best, _best_url(answers, cell))
         runs = answers.trials.loc[answers.trials["cell"] == cell, "run_id"]
         url = answers.provenance.runs_url(runs) if len(runs) else ""
-        _link(table, cell, columns["mean %"], url)
-        _link(table, cell, columns["seeds"], url)
+        _link(table, cell, mean, url)
+        _link(table, cell, seeds, url)
     return table
 
 
 def _choice(answers: Answers) -> Table:
     """What choosing an epoch and a seed by their test accuracy adds, cell by cell."""
     table = answers.best[answers.axes].copy()
-    table["last epoch %"] = answers.last["mean"].map(percent)
-    table["best epoch %"] = answers.best["mean"].map(percent)
+    number, unit = answers.metric.number, unit_of(answers.metric)
+    table[f"last epoch{unit}"] = answers.last["mean"].map(number)
+    table[f"best epoch{unit}"] = answers.best["mean"].map(number)
     by_n = answers.expected.pivot(index="cell", columns="n", values="expected_best")
     for n in [n for n in by_n if n != 1]:
-        table[f"best of {n} %"] = by_n[n].reindex(table.index).map(percent)
+        table[f"best of {n}{unit}"] = by_n[n].reindex(table.index).map(number)
     return _aligned(table, [str(name) for name in table if name not in answers.axes])
 
 
@@ -148,15 +163,17 @@ def _trials(answers: Answers) -> Table:
     trials = answers.trials
     seconds = answers.curves.groupby("run_id")["epoch_seconds"].sum()
     named = [name for name in (*answers.axes, "seed", "outcome") if name in trials]
+    metric, unit = answers.metric, unit_of(answers.metric)
+    last = trials.get(metric.last_name, pd.Series(float("nan"), trials.index))
     columns = {
         **{name: trials[name] for name in named},
-        "best %": trials["best_test_accuracy"].map(percent),
+        f"best{unit}": trials[metric.best_name].map(metric.number),
         "in epoch": trials["best_epoch"],
-        "last %": trials["last_test_accuracy"].map(percent),
+        f"last{unit}": last.map(metric.number),
         "minutes": (trials["run_id"].map(seconds).astype(float) / 60).map(decimal),
         "run": trials["run_id"],
     }
-    table = _aligned(pd.DataFrame(columns), ["best %", "last %", "minutes"])
+    table = _aligned(pd.DataFrame(columns), [f"best{unit}", f"last{unit}", "minutes"])
     for row, run_id in enumerate(trials["run_id"]):
         _link(table, row, len(table.headings) - 1, answers.provenance.run_url(run_id))
     return table

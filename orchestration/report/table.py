@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.sweep.metric import Metric
+
 __all__ = [
     "NO_NUMBER",
     "Table",
@@ -25,6 +27,7 @@ __all__ = [
     "p_value",
     "percent",
     "span",
+    "unit_of",
 ]
 
 NO_NUMBER = "–"
@@ -73,11 +76,18 @@ def is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
-def interval(low: float, high: float) -> str:
-    """An interval of accuracies in percent, cut at 0 and 100 %."""
+def interval(low: float, high: float, metric: Metric) -> str:
+    """An interval: of accuracies in percent, cut at 0 and 100 %; of an own metric as it is."""
     if math.isnan(low):
         return NO_NUMBER
-    return f"{percent(max(low, 0.0))}–{percent(min(high, 1.0))}"
+    if metric.is_fraction:
+        return f"{metric.number(max(low, 0.0))}–{metric.number(min(high, 1.0))}"
+    return f"{metric.number(low)} to {metric.number(high)}"
+
+
+def unit_of(metric: Metric) -> str:
+    """What a heading says after the name of a number of this metric."""
+    return " %" if metric.is_fraction else ""
 
 
 def letter(number: int) -> str:

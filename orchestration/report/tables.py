@@ -20,6 +20,7 @@ TABLES = (
     "tuned_gap",
     "basin",
     "norm_differences",
+    "differences",
     "mean_ranks",
     "decisions",
 )
@@ -28,6 +29,7 @@ TABLES = (
 
 def tables_of(answers: Answers) -> dict[str, tuple[pd.DataFrame, Table]]:
     """Give the tables that a sweep has, by name, in the order of TABLES."""
+    own, metric = answers.train is not None, answers.metric
     frames = (
         _with_standard_norm(answers),
         answers.best,
@@ -35,18 +37,21 @@ def tables_of(answers: Answers) -> dict[str, tuple[pd.DataFrame, Table]]:
         answers.norm_gaps,
         answers.tuned_gap,
         answers.basin,
-        answers.differences,
+        None if own else answers.differences,
+        answers.differences if own else None,
         answers.ranks,
         answers.decisions,
     )
     return {
-        name: (frame, headline(answers.best) if name == "headline" else table_of(frame))
+        name: (frame, headline(answers.best) if name == "headline" else table_of(frame, metric))
         for name, frame in zip(TABLES, frames, strict=True)
         if frame is not None
     }
 
 
-def _with_standard_norm(answers: Answers) -> pd.DataFrame:
+def _with_standard_norm(answers: Answers) -> pd.DataFrame | None:
+    if answers.gap is None:
+        return None
     settings = settings_of(answers.best, answers.axes)
     norms = [one.standard if one.standard in one.cells else None for one in settings]
     frame = answers.gap.copy()

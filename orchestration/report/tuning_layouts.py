@@ -17,6 +17,7 @@ from orchestration.report.table import (
     span,
 )
 from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.sweep.metric import TEST_ACCURACY
 
 __all__ = ["basin_table", "tuned_gap_table"]
 
@@ -69,7 +70,9 @@ def basin_table(frame: pd.DataFrame) -> Table:
         cells = [TableCell(as_text(row[key])) for key in keys]
         for name in ("basin", "basin_of_all"):
             cells.append(TableCell(percent(row[name])))
-            cells.append(TableCell(interval(row[f"{name}_low"], row[f"{name}_high"])))
+            cells.append(
+                TableCell(interval(row[f"{name}_low"], row[f"{name}_high"], TEST_ACCURACY))
+            )
         count = f"{row['n_settings']}/{row['n_settings_expected']}"
         cells += [
             TableCell(percent(row["best"])),

@@ -15,7 +15,6 @@ import pandas as pd
 
 from orchestration.results.decisions import Pairs, Standing, verdict_of
 from orchestration.results.sequential import UNDECIDED, evidence
-from orchestration.sweep.plan import epoch_cost
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -109,7 +108,7 @@ def next_purchase(
                 break
     if not missing:
         return None
-    cost = hours or [cell.epochs * epoch_cost(cell) for cell in spec.cells()]
+    cost = hours or [(cell.epochs or 1) * cell.epoch_cost for cell in spec.cells()]
     growth = {
         number: expected_growth(now.pairs[number], rule, len(now.comparisons)) for number in missing
     }

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from orchestration.reading.records import Records
 from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, selected_on
 from orchestration.sweep.grid import axes_of
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.trial import later_keys, trial_keys
 from snn_norm.config import RunConfig
@@ -39,11 +40,12 @@ __all__ = [
     "without_doubles",
 ]
 
-_Text = tuple[str | None, ...]
+_Texts = frozenset[tuple[str, str]]
+"""A configuration but for its seed: the text of each of its keys."""
 
 _KEY = re.compile("[0-9a-f]{16}")
 
-_NAMES = sorted(set(RunConfig.model_fields) - {"seed"})
+_OURS = frozenset(RunConfig.model_fields) - {"seed"}
 
 CONDITIONS = ("dataset", "epochs")
 """What two sweeps must share for their accuracies to be comparable at all."""
@@ -60,12 +62,18 @@ class Cells:
             ``orchestration.results.columns`` has them.
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
+        metric: what the sweep's trials are judged by.
+        train: training code of the user's own that the sweep is of; None where it is of ours.
+        baseline: values of axes that paired tests compare with.
     """
 
     axes: list[str]
     table: pd.DataFrame
     of_trial: pd.Series
     seeds: pd.Series
+    metric: Metric = TEST_ACCURACY
+    train: str | None = None
+    baseline: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,9 +81,9 @@ class SpecCells:
     """A spec's cells, numbered in its order, and how to know their trials.
 
     Args:
-        axes, table: as of Cells.
+        axes, table, metric, train, baseline: as of Cells.
         of_key: cell and seed by a trial's key, where no user's own module is part of it.
-        of_config: cell by the texts of a configuration's ``_NAMES``.
+        of_config: cell by its configuration.
         seeds: seed by its text.
         own: whether some of the cells name a module of the user's own.
     """
@@ -83,9 +91,12 @@ class SpecCells:
     axes: list[str]
     table: pd.DataFrame
     of_key: dict[str, tuple[int, int]]
-    of_config: dict[_Text, int]
+    of_config: dict[_Texts, int]
     seeds: dict[str, int]
     own: bool
+    metric: Metric
+    train: str | None
+    baseline: Mapping[str, Any]
 
 
 def _value(text: str) -> Any:
@@ -136,10 +147,11 @@ def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFra
 def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
     """Give what ``records.params`` does, and of a run from before a key was there what it meant."""
     params = records.params(run_ids)
-    architectures = params.get("architecture", pd.Series("", params.index)).fillna("")
-    for architecture in architectures.unique():
-        of_it = architectures == architecture
-        for name, text in params_of(later_keys(architecture)).items():
+    kinds = params.reindex(columns=["train", "architecture"]).astype(object).fillna("")
+    for train, architecture in kinds.drop_duplicates().itertuples(index=False):
+        of_it = (kinds["train"] == train) & (kinds["architecture"] == architecture)
+        given = {"train": train} if train else {"architecture": architecture}
+        for name, text in params_of(later_keys(given)).items():
             known = params[name] if name in params else pd.Series(None, params.index, dtype=object)
             params[name] = known.where(known.notna() | ~of_it, text)
     return params.sort_index(axis="columns")
@@ -179,11 +191,14 @@ def spec_cells(spec_json: str) -> SpecCells:
     cells, seeds = spec.cells(), spec.seed_order()
     axes = list(axes_of(spec.grid, cells))
     given = [cell.given() for cell in cells]
-    own = [any(map(is_reference, (c.architecture, c.norm, c.dataset))) for c in cells]
-    names = {*axes, *CONDITIONS}
+    own = [any(map(is_reference, cell.named_code)) for cell in cells]
+    names, metric = {*axes, *CONDITIONS}, spec.judged_by()
     table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
-    table[SELECTED_ON] = [selected_on(one["validation_fraction"]) for one in given]
-    table[AS_BUILT] = [_is_as_built(one, axes) for one in given]
+    table[SELECTED_ON] = [
+        selected_on(one["validation_fraction"]) if spec.train is None else metric.name
+        for one in given
+    ]
+    table[AS_BUILT] = [spec.train is None and _is_as_built(one, axes) for one in given]
     return SpecCells(
         axes,
         table,
@@ -194,11 +209,14 @@ def spec_cells(spec_json: str) -> SpecCells:
             for seed, key in zip(seeds, trial_keys(cell, seeds), strict=True)
         },
         of_config={
-            tuple(one.get(name) for name in _NAMES): number
+            frozenset((name, text) for name, text in one.items() if name != "seed"): number
             for number, one in enumerate(map(params_of, given))
         },
         seeds={str(seed): seed for seed in seeds},
         own=any(own),
+        metric=metric,
+        train=spec.train,
+        baseline=spec.baseline or {},
     )
 
 
@@ -246,6 +264,9 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
         spec.table,
         pd.Series(cell, runs.index, dtype="Int64"),
         pd.Series(seed, runs.index, dtype="Int64"),
+        spec.metric,
+        spec.train,
+        spec.baseline,
     )
 
 
@@ -255,10 +276,15 @@ def _is_key(text: str | None) -> bool:
 
 
 def _by_config(params: pd.DataFrame, spec: SpecCells) -> dict[str, tuple[int, int]]:
-    columns = [_texts(params, name) for name in (*_NAMES, "seed")]
+    # What another program recorded besides does not tell; with the user's own code, all does.
+    names = [str(name) for name in params if spec.train or name in _OURS]
+    names = [name for name in names if name != "seed"]
     found = {}
-    for run_id, *config, seed in zip(params.index, *columns, strict=True):
-        cell = spec.of_config.get(tuple(config))
+    for run_id, seed, *config in zip(
+        params.index, _texts(params, "seed"), *(params[name] for name in names), strict=True
+    ):
+        given = zip(names, config, strict=True)
+        cell = spec.of_config.get(frozenset(one for one in given if not pd.isna(one[1])))
         if cell is not None and seed in spec.seeds:
             found[run_id] = (cell, spec.seeds[seed])
     return found

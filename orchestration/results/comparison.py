@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.errors import InputError
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
@@ -19,8 +20,15 @@ from orchestration.results.columns import (
     shortfall,
 )
 from orchestration.results.results import Results
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
-__all__ = ["HEADLINE_PUBLISHED", "compare", "compare_sweeps", "published_headline"]
+__all__ = [
+    "HEADLINE_PUBLISHED",
+    "compare",
+    "compare_sweeps",
+    "comparison",
+    "published_headline",
+]
 
 HEADLINE_PUBLISHED = "headline-published"
 """What the reference is called wherever a sweep's name may stand to compare with."""
@@ -54,14 +62,30 @@ def compare_sweeps(first: str, second: str, **where: str | None) -> pd.DataFrame
         InputError: there is no sweep of such a name.
         ServiceError: the server or the database cannot be reached.
     """
-    return compare(*(_best_and_conditions(name, **where) for name in (first, second)))
+    return comparison(first, second, **where)[0]
 
 
-def _best_and_conditions(name: str, **where: str | None) -> pd.DataFrame:
+def comparison(first: str, second: str, **where: str | None) -> tuple[pd.DataFrame, Metric]:
+    """As :func:`compare_sweeps`, with the metric that the numbers are of.
+
+    Raises:
+        InputError: besides, the two are judged by different metrics.
+    """
+    (best_a, a), (best_b, b) = (_best_and_metric(name, **where) for name in (first, second))
+    if a != b:
+        raise InputError(
+            f"{first} is judged by {a.name} ({a.goal}), {second} by {b.name} ({b.goal}): "
+            "there is nothing to compare"
+        )
+    return compare(best_a, best_b, a), a
+
+
+def _best_and_metric(name: str, **where: str | None) -> tuple[pd.DataFrame, Metric]:
     if name == HEADLINE_PUBLISHED:
-        return published_headline().assign(**_CONDITIONS)
+        return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
     snapshot = Results(name, **where).snapshot([BEST_TEST_ACCURACY])
-    return snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
+    best = snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
+    return best, snapshot.metric
 
 
 def published_headline() -> pd.DataFrame:
@@ -82,11 +106,15 @@ def published_headline() -> pd.DataFrame:
     return table
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+def compare(
+    first: pd.DataFrame, second: pd.DataFrame, metric: Metric = TEST_ACCURACY
+) -> pd.DataFrame:
     """Set two sweeps side by side.
 
     Args:
         first, second: best of seeds of each, with the columns ``dataset`` and ``epochs``.
+        metric: what both are judged by. An own one has the column ``difference`` for
+            ``difference_pp``, not in percentage points.
 
     Returns:
         A row a pair of cells that agree in every axis that both sweeps have, in the order of the
@@ -108,9 +136,9 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         having = [side for side, own in (("a", axes_a), ("b", axes_b)) if axis in own]
         sides = [both[f"{axis}_{side}"] for side in having]
         table[axis] = sides[0] if len(sides) == 1 else sides[0].combine_first(sides[1])
-    for value, difference in (("best", "difference_pp"), ("mean", "mean_difference_pp")):
+    for value, name in (("best", "difference"), ("mean", "mean_difference")):
         table[f"{value}_a"], table[f"{value}_b"] = both[f"{value}_a"], both[f"{value}_b"]
-        table[difference] = 100 * (both[f"{value}_a"] - both[f"{value}_b"])
+        table[metric.difference(name)] = metric.scale * (both[f"{value}_a"] - both[f"{value}_b"])
     for name in ("n_seeds_a", "n_expected_a", "n_seeds_b", "n_expected_b"):
         table[name] = both[name].astype("Int64")
     table["note"] = [_note(row) for row in both.to_dict("records")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-from orchestration.sweep.plan import epoch_cost
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 
@@ -34,13 +33,14 @@ def trial_hours(
     Returns:
         One a cell; None where nothing is on record.
     """
-    cells = spec.cells()
+    # Only networks of this package are trained until something is decided.
+    cells = [cell for cell in spec.cells() if isinstance(cell, RunConfig)]
     samples: dict[object, list[float]] = {}
     for cell, seconds, outcome in epochs:
         config = cells[cell]
         trained = seconds * _epochs(config, outcome)
         samples.setdefault(cell, []).append(trained)
-        for group in (config.architecture, ""):
+        for group in (config.kind, ""):
             samples.setdefault(group, []).append(trained / _cost(config))
     if not samples:
         return None
@@ -51,7 +51,7 @@ def trial_hours(
         if cell in samples:
             seconds = fmean(samples[cell])
         else:
-            seconds = fmean(samples.get(config.architecture) or samples[""]) * _cost(config)
+            seconds = fmean(samples.get(config.kind) or samples[""]) * _cost(config)
         found.append(seconds * reserved / 3600)
     return found
 
@@ -62,4 +62,4 @@ def _epochs(config: RunConfig, outcome: str | None) -> int:
 
 
 def _cost(config: RunConfig) -> float:
-    return config.epochs * epoch_cost(config)
+    return config.epochs * config.epoch_cost

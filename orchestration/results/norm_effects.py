@@ -6,7 +6,6 @@ without any, best of seeds, in percentage points.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,9 @@ from typing import Any
 import pandas as pd
 
 from orchestration.results.columns import SELECTED_ON, plain, shortfall
-from orchestration.results.statistics import holm, paired_differences
+from orchestration.results.differences import paired_rows
+from orchestration.results.statistics import holm
+from orchestration.sweep.metric import TEST_ACCURACY
 from snn_norm.config import SPIKING_KEYS
 from snn_norm.norms.table import standard_norm
 
@@ -185,33 +186,10 @@ def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) ->
         corrected for the number of all tests in the table; ``selected_on``, as of ``by_seed``.
     """
     setting = [axis for axis in axes if axis != "norm"]
-    rows: list[dict[str, Any]] = []
-    for values, group in seeds.groupby(setting, dropna=False, sort=False):
-        known = group[group[accuracy].notna()]
-        by_norm = {
-            norm: known[known["norm"] == norm].set_index("seed")[accuracy].sort_index()
-            for norm in group["norm"].dropna().unique()
-        }
-        for against, norm in itertools.combinations(by_norm, 2):
-            common = by_norm[norm].index.intersection(by_norm[against].index)
-            found = paired_differences(
-                by_norm[norm].loc[common].to_numpy(float),
-                by_norm[against].loc[common].to_numpy(float),
-            )
-            rows.append(
-                {
-                    **dict(zip(setting, values, strict=True)),
-                    "norm": norm,
-                    "against": against,
-                    "difference_pp": 100 * found["difference"],
-                    "ci_low_pp": 100 * found["ci_low"],
-                    "ci_high_pp": 100 * found["ci_high"],
-                    "n_pairs": len(common),
-                    "t": found["t"],
-                    "p": found["p"],
-                    SELECTED_ON: group[SELECTED_ON].iloc[0],
-                }
-            )
+    rows = [
+        {"norm": norm, "against": against, **row}
+        for norm, against, row in paired_rows(seeds, axes, "norm", accuracy, TEST_ACCURACY)
+    ]
     columns = ["norm", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "n_pairs", "t", "p"]
     table = pd.DataFrame(rows, columns=[*setting, *columns, SELECTED_ON])
     table.insert(len(table.columns) - 1, "p_holm", holm(table["p"].to_numpy(float)))

@@ -63,6 +63,11 @@ def choose(
             version.
     """
     snapshot = results.snapshot()
+    if snapshot.cells.train is not None:
+        raise InputError(
+            f"sweep {results.name!r} trains {snapshot.cells.train}: only networks of this package "
+            "are trained again here; --fresh runs all trials of a spec anew"
+        )
     trials = snapshot.trials()
     known = trials[trials["trial_key"].notna()]
     if keys:

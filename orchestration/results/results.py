@@ -15,14 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from orchestration.errors import SpecError
+from orchestration.errors import InputError, SpecError
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS
+from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, EVERY_METRIC, Records
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
 from orchestration.results.models import ModelServer, chosen_run, models_table
-from orchestration.results.snapshot import LAST_TEST_ACCURACY, METRIC_OF, Snapshot
+from orchestration.results.snapshot import (
+    LAST_TEST_ACCURACY,
+    METRIC_OF,
+    Snapshot,
+    refuse_own,
+    with_best,
+)
 from orchestration.results.versions import compare_versions
+from orchestration.sweep.metric import Metric
 
 if TYPE_CHECKING:
     from snn_norm.training.saved_model import TrainedModel
@@ -60,8 +67,14 @@ class Results:
             metrics: those to read; the tables of a snapshot are of no others.
         """
         records = without_doubles(self._source.read(self.name, metrics))
-        cells = assign_cells(records, self._spec(records.spec))
-        return Snapshot(records, cells, self._source.points)
+        spec = self._spec(records.spec)
+        if spec is not None and spec.train is not None:
+            # Only the spec tells which of the user's own metrics counts.
+            records = without_doubles(self._source.read(self.name, [EVERY_METRIC]))
+            self._check_recorded(spec.metric, records)
+            points = self._source.points(records.runs.index.tolist(), [spec.metric.name])
+            records = with_best(records, spec.metric, points)
+        return Snapshot(records, assign_cells(records, spec), self._source.points)
 
     def trials(self) -> pd.DataFrame:
         """Give a row a finished trial, in order of architecture, norm, other axes and seed.
@@ -110,7 +123,7 @@ class Results:
 
         Columns as of ``best_of_seeds``; ``selected_on`` is missing.
         """
-        return self.snapshot([METRIC_OF[LAST_TEST_ACCURACY]]).best_of_seeds(LAST_TEST_ACCURACY)
+        return self.snapshot([METRIC_OF[LAST_TEST_ACCURACY]]).best_of_seeds(last=True)
 
     def by_seed(self) -> pd.DataFrame:
         """Give a row a trial that counts, in order of cell and seed: each value behind a mean.
@@ -145,6 +158,16 @@ class Results:
         Columns as of ``orchestration.results.ranks.mean_ranks``.
         """
         return self.snapshot(METRIC_OF.values()).mean_ranks()
+
+    def differences(self, *, last: bool = False) -> pd.DataFrame:
+        """Give a row a cell that differs from the spec's ``baseline`` in one axis, and the test.
+
+        Args:
+            last: compare the last epochs, which nothing selected, instead of the best ones.
+
+        Columns as of ``orchestration.results.differences.differences_from``.
+        """
+        return self.snapshot(METRIC_OF.values()).differences(last=last)
 
     def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
         """Give a row an architecture: its norms side by side, and the gap between them.
@@ -192,14 +215,19 @@ class Results:
         Columns as of ``orchestration.results.versions.compare_versions``.
         """
         records = self._source.read(self.name, METRIC_OF.values(), replaced=True)
-        return compare_versions(records, self._spec(records.spec), first, second)
+        spec = self._spec(records.spec)
+        if spec is not None:
+            refuse_own("compare_versions()", spec.train)
+        return compare_versions(records, spec, first, second)
 
     def models(self) -> pd.DataFrame:
         """Give a row a trial that counts: the trained model that it left, or why it left none.
 
         Columns as of ``orchestration.results.models.models_table``.
         """
-        return models_table(self.snapshot(METRIC_OF.values()))
+        snapshot = self.snapshot(METRIC_OF.values())
+        refuse_own("models()", snapshot.cells.train)
+        return models_table(snapshot)
 
     def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> TrainedModel:
         """Give a trained network, in evaluation, which takes uint8 images and gives logits.
@@ -221,6 +249,14 @@ class Results:
         chosen = chosen_run(self.models(), run_id, cell)
         with ModelServer.at(self._tracking_uri) as server:
             return server.load(chosen, device)
+
+    def _check_recorded(self, metric: Metric, records: Records) -> None:
+        recorded = list(map(str, records.metrics))
+        if recorded and metric.name not in recorded:
+            raise InputError(
+                f"no trial of sweep {self.name!r} has recorded {metric.name!r}, which its spec "
+                f"names as metric; they have {', '.join(recorded)}: name one of these"
+            )
 
     def _spec(self, text: str | None) -> SpecCells | None:
         try:

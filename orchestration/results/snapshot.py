@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -21,25 +21,32 @@ from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import AS_BUILT, EXPECTED_BEST, N_COMMON, SELECTED_ON, TEST_SET
 from orchestration.results.decisions import decisions
 from orchestration.results.diagnostics import by_layer, orders_of
+from orchestration.results.differences import differences_from
 from orchestration.results.evidence_curves import evidence_curves
 from orchestration.results.hours import trial_hours
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.ranks import mean_ranks
 from orchestration.results.statistics import cell_statistics, expected_best
 from orchestration.results.tuning import SELECTING_ACCURACY, basin, has_settings, tuned_gap
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot"]
+__all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot", "refuse_own", "with_best"]
 
-LAST_TEST_ACCURACY = "last_test_accuracy"
+LAST_TEST_ACCURACY = TEST_ACCURACY.last_name
 """The test accuracy of a trial's last epoch, as a column."""
 
-METRIC_OF = {
-    BEST_TEST_ACCURACY: BEST_TEST_ACCURACY,
-    BEST_EPOCH: BEST_EPOCH,
-    LAST_TEST_ACCURACY: "test_accuracy",
-}
-"""Which metric's last value a column of the trials in cells holds."""
+
+def metric_of(metric: Metric) -> dict[str, str]:
+    """Which metric's last value a column of the trials in cells holds."""
+    return {
+        metric.best_name: metric.best_name,
+        BEST_EPOCH: BEST_EPOCH,
+        metric.last_name: metric.name,
+    }
+
+
+METRIC_OF = metric_of(TEST_ACCURACY)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,11 @@ class Snapshot:
     cells: Cells
     points: Callable[[Sequence[str], Collection[str]], pd.DataFrame]
 
+    @property
+    def metric(self) -> Metric:
+        """What the trials are judged by."""
+        return self.cells.metric
+
     def trials(self) -> pd.DataFrame:
         """A row a finished trial; ``cell`` is missing where the spec does not want it."""
         records, runs, params = self.records, self.records.runs, params_of_runs(self.records)
@@ -72,10 +84,9 @@ class Snapshot:
         ).rename_axis(index=None)
         for name in params:
             table[name] = typed(params[name])
-        table[BEST_TEST_ACCURACY] = self._metric(BEST_TEST_ACCURACY)
+        table[self.metric.best_name] = self._metric(self.metric.best_name)
         table[BEST_EPOCH] = self._metric(BEST_EPOCH).astype("Int64")
-        spike_rates = [name for name in map(str, records.metrics) if name.startswith(SPIKE_RATE)]
-        for name in (*EPOCH_METRICS, *spike_rates):
+        for name in self._by_epoch(map(str, records.metrics)):
             table[f"last_{name}"] = self._metric(name)
         for name in ("started", "finished"):
             table[name] = pd.to_datetime(runs[name], unit="ms", utc=True)
@@ -85,15 +96,11 @@ class Snapshot:
 
     def curves(self, trials: pd.DataFrame) -> pd.DataFrame:
         """A row a (trial, epoch) of these of the ``trials()``."""
-        recorded = [
-            name
-            for name in map(str, self.records.metrics)
-            if name in EPOCH_METRICS or name.startswith(SPIKE_RATE)
-        ]
+        by_epoch = self._by_epoch(map(str, self.records.metrics))
+        recorded = [name for name in by_epoch if name in self.records.metrics]
         points = self.points(trials["run_id"].tolist(), recorded)
         wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
-        spike_rates = sorted(name for name in map(str, wide) if name.startswith(SPIKE_RATE))
-        wide = wide.reindex(columns=[*EPOCH_METRICS, *spike_rates]).rename_axis(columns=None)
+        wide = wide.reindex(columns=self._by_epoch(map(str, wide))).rename_axis(columns=None)
         return self._of_trials(wide.reset_index(), trials)
 
     @property
@@ -104,6 +111,8 @@ class Snapshot:
 
     @property
     def _diagnostics(self) -> list[str]:
+        if self.cells.train is not None:  # whatever the user's own metrics are called
+            return []
         return [name for name in map(str, self.records.metrics) if is_wanted(name, DIAGNOSTICS)]
 
     def diagnostics(self, trials: pd.DataFrame) -> pd.DataFrame:
@@ -123,31 +132,35 @@ class Snapshot:
         table = table.sort_values(["order", "epoch"], kind="stable")
         return table.drop(columns="order").reset_index(drop=True)
 
-    def best_of_seeds(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
-        """A row a cell; of the last epoch if that is the accuracy."""
-        trials, of_cells = self._trials_in_cells(accuracy), self.cells.table
-        found = cell_statistics(trials.rename(columns={accuracy: "accuracy"}))
+    def best_of_seeds(self, *, last: bool = False) -> pd.DataFrame:
+        """A row a cell; of the last epoch instead of each seed's best, if asked for."""
+        column = self.metric.last_name if last else self.metric.best_name
+        trials, of_cells = self._trials_in_cells(column), self.cells.table
+        found = cell_statistics(trials.rename(columns={column: "accuracy"}), self.metric)
         table = of_cells[self.cells.axes].join(found)
         counts = ["n_seeds", "n_collapsed", "n_diverged"]
         table[counts] = table[counts].fillna(0).astype("int64")
         # Seeds until decided: what is certain, and what was bought besides.
         wanted = of_cells["n_expected"].clip(lower=table["n_seeds"])
         table.insert(list(table).index("n_seeds") + 1, "n_expected", wanted)
-        by_cell = trials.dropna(subset=accuracy).groupby("cell")[accuracy]
+        by_cell = trials.dropna(subset=column).groupby("cell")[column]
         common = int(by_cell.size().min()) if len(by_cell) else 0
-        table[EXPECTED_BEST] = by_cell.agg(lambda values: expected_best(values.tolist(), common))
+        table[EXPECTED_BEST] = by_cell.agg(
+            lambda values: expected_best(values.tolist(), common, self.metric)
+        )
         table[N_COMMON] = common
-        table[SELECTED_ON] = of_cells[SELECTED_ON] if accuracy == BEST_TEST_ACCURACY else None
+        table[SELECTED_ON] = None if last else of_cells[SELECTED_ON]
         return table.reset_index(drop=True)
 
     def by_seed(self) -> pd.DataFrame:
         """A row a trial that counts."""
-        trials = self._trials_in_cells(*METRIC_OF)
+        columns = metric_of(self.metric)
+        trials = self._trials_in_cells(*columns)
         trials[BEST_EPOCH] = trials[BEST_EPOCH].astype("Int64")
         of_cell = self.cells.table[[*self.cells.axes, SELECTED_ON]]
         table = trials.sort_values(["cell", "seed"]).join(of_cell, on="cell")
         table = table.reset_index(names="run_id").astype({"run_id": "str", "outcome": "str"})
-        names = ["seed", *METRIC_OF, "outcome", "run_id", SELECTED_ON, "cell"]
+        names = ["seed", *columns, "outcome", "run_id", SELECTED_ON, "cell"]
         return table[[*self.cells.axes, *names]]
 
     def expected_best(self) -> pd.DataFrame:
@@ -155,15 +168,16 @@ class Snapshot:
         found = []
         for number, group in self.by_seed().groupby("cell"):
             cell = self.cells.table.loc[number].to_dict()
-            known = group[BEST_TEST_ACCURACY].dropna().tolist()
+            known = group[self.metric.best_name].dropna().tolist()
             for n in range(1, len(known) + 1):
-                value = expected_best(known, n)
+                value = expected_best(known, n, self.metric)
                 found.append({**cell, "n": n, "expected_best": value, "cell": number})
         columns = [*self.cells.axes, "n", "expected_best", SELECTED_ON, "cell"]
         return pd.DataFrame(found, columns=columns)
 
     def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
         """A row a pair of norms in a setting."""
+        self._refuse_own("norm_differences()")
         valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
         if accuracy not in valid:
             raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
@@ -172,12 +186,27 @@ class Snapshot:
             seeds[SELECTED_ON] = None
         return norm_differences(seeds, self.cells.axes, accuracy)
 
+    def differences(self, *, last: bool = False) -> pd.DataFrame:
+        """A row a cell that the spec's ``baseline`` has a counterpart of."""
+        if not self.cells.baseline:
+            raise InputError(
+                "differences are from what a spec names as baseline, with training code of your "
+                "own; this sweep's names none"
+            )
+        seeds = self.by_seed()
+        if last:
+            seeds[SELECTED_ON] = None
+        column = self.metric.last_name if last else self.metric.best_name
+        return differences_from(self.cells.baseline, seeds, self.cells.axes, column, self.metric)
+
     def mean_ranks(self) -> pd.DataFrame:
         """A row a norm of a setting that has many."""
+        self._refuse_own("mean_ranks()")
         return mean_ranks(self.by_seed(), self.norm_differences(), self.cells.axes)
 
     def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
         """A row a setting, or a network; or a row a norm in it."""
+        self._refuse_own("dependency_gap()")
         if tuned:
             return tuned_gap(*self._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(self.best_of_seeds(), self.cells.axes)
@@ -185,6 +214,7 @@ class Snapshot:
 
     def basin(self, points: float = 2.0) -> pd.DataFrame:
         """A row a norm of a network."""
+        self._refuse_own("basin()")
         return basin(*self._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -201,7 +231,7 @@ class Snapshot:
     @property
     def has_settings(self) -> bool:
         """Whether the sweep has an axis that can be tuned."""
-        return has_settings(self.cells.axes)
+        return self.cells.train is None and has_settings(self.cells.axes)
 
     @property
     def has_decisions(self) -> bool:
@@ -232,12 +262,25 @@ class Snapshot:
     def _named_cells(self) -> pd.DataFrame:
         return self.cells.table[[*self.cells.axes, SELECTED_ON]]
 
+    def _refuse_own(self, what: str) -> None:
+        refuse_own(what, self.cells.train)
+
+    def _by_epoch(self, recorded: Iterable[str]) -> list[str]:
+        """The metrics that epochs have; of our own training, some always."""
+        if self.cells.train is not None:
+            once = (BEST_EPOCH, self.metric.best_name)
+            return sorted(name for name in recorded if name not in once)
+        return [*EPOCH_METRICS, *sorted(name for name in recorded if name.startswith(SPIKE_RATE))]
+
     def _trials_in_cells(self, *columns: str) -> pd.DataFrame:
         trials = pd.DataFrame(
             {
                 "cell": self.cells.of_trial,
                 "seed": self.cells.seeds,
-                **{column: self._metric(METRIC_OF.get(column, column)) for column in columns},
+                **{
+                    column: self._metric(metric_of(self.metric).get(column, column))
+                    for column in columns
+                },
                 "outcome": self.records.runs["outcome"],
             }
         )
@@ -247,3 +290,42 @@ class Snapshot:
         if name in self.records.metrics:
             return self.records.metrics[name]
         return pd.Series(float("nan"), self.records.runs.index)
+
+
+def with_best(records: Records, metric: Metric, points: pd.DataFrame) -> Records:
+    """Records with the best epoch of each run by a metric, and its value, taken from all epochs.
+
+    So that what a trial is judged by may change after it was trained.
+
+    Args:
+        points: of this metric, as ``Source.points`` gives them.
+    """
+    points = points.sort_values(["run_id", "epoch"])
+    best: dict[str, tuple[float, float]] = {}
+    for run_id, of_run in points.groupby("run_id"):
+        place = metric.best(of_run["value"].tolist())
+        if place is not None:
+            row = of_run.iloc[place]
+            best[str(run_id)] = float(row["value"]), float(row["epoch"])
+    nothing = (float("nan"), float("nan"))
+    found = [best.get(run_id, nothing) for run_id in records.metrics.index]
+    values, epochs = zip(*found, strict=True) if found else ((), ())
+    index = records.metrics.index
+    columns = {
+        metric.best_name: pd.Series(values, index, dtype="float64"),
+        BEST_EPOCH: pd.Series(epochs, index, dtype="float64"),
+    }
+    return replace(records, metrics=records.metrics.assign(**columns))
+
+
+def refuse_own(what: str, train: str | None) -> None:
+    """Refuse what a sweep of training code of the user's own has not.
+
+    Raises:
+        InputError: it is such a sweep.
+    """
+    if train is not None:
+        raise InputError(
+            f"{what} is of this package's networks; this sweep trains {train}: see differences(), "
+            "of a spec with a baseline"
+        )

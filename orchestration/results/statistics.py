@@ -14,6 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+
 __all__ = [
     "cell_statistics",
     "expected_best",
@@ -47,22 +49,26 @@ def t_interval(
     return mean - half, mean + half
 
 
-def cell_statistics(trials: pd.DataFrame) -> pd.DataFrame:
+def cell_statistics(trials: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> pd.DataFrame:
     """Sum up each cell over its seeds.
 
     Args:
         trials: a trial a row: ``cell`` (int), ``seed``, ``accuracy`` (a fraction, NaN where the
             trial diverged before its first epoch ended), ``outcome`` (completed, collapsed,
             diverged, or missing).
+        metric: what the accuracies are of, if it is another.
 
     Returns:
-        A row a cell, index ``cell``: ``best`` (the largest accuracy), ``best_seed`` (its seed, the
+        A row a cell, index ``cell``: ``best`` (the largest accuracy, or what the metric's goal
+        is), ``best_seed`` (its seed, the
         smallest of several), ``mean``, ``std`` (n - 1), ``ci_low``, ``ci_high`` (95 % t-interval
         of the mean) over the seeds that have an accuracy, collapsed ones among them;
         ``n_seeds``, ``n_collapsed``, ``n_diverged``.
     """
     measured = trials[trials["accuracy"].notna()].sort_values(
-        ["cell", "accuracy", "seed"], ascending=[True, False, True], kind="stable"
+        ["cell", "accuracy", "seed"],
+        ascending=[True, metric.goal == "minimize", True],
+        kind="stable",
     )
     cells = trials.groupby("cell")
     answer = measured.drop_duplicates("cell").set_index("cell")[["accuracy", "seed"]]
@@ -80,18 +86,18 @@ def cell_statistics(trials: pd.DataFrame) -> pd.DataFrame:
     return answer.rename_axis(index="cell")
 
 
-def expected_best(values: Sequence[float], n: int) -> float:
-    """The expected largest of n of these values, drawn without replacement.
+def expected_best(values: Sequence[float], n: int, metric: Metric = TEST_ACCURACY) -> float:
+    """The expected best of n of these values, drawn without replacement.
 
-    With the values in order, x₁ ≤ … ≤ x_N: Σ xᵢ · C(i-1, n-1) / C(N, n), i from n to N. It is the
-    unbiased estimate of what a best of n seeds is worth on average; n = 1 gives the mean, n = N
-    the best.
+    With the values in order, x₁ ≤ … ≤ x_N, the best last: Σ xᵢ · C(i-1, n-1) / C(N, n), i from n
+    to N. It is the unbiased estimate of what a best of n seeds is worth on average; n = 1 gives
+    the mean, n = N the best.
 
     Args:
         values: one a seed.
         n: from 1 to their number.
     """
-    ordered = sorted(values)
+    ordered = sorted(values, reverse=metric.goal == "minimize")
     weights = [math.comb(i, n - 1) / math.comb(len(ordered), n) for i in range(len(ordered))]
     return math.fsum(weight * value for weight, value in zip(weights, ordered, strict=True))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any
 
 import pydantic
 
+from orchestration.sweep.metric import Metric
+from orchestration.sweep.own_config import Config, read_config
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial, trial_keys
 from orchestration.sweep.user_code import References, wrong_names
@@ -57,7 +60,7 @@ def cells_of(
     seed: int,
     problems: Problems,
     references: References | None = None,
-) -> list[RunConfig]:
+) -> list[Config]:
     """Each combination of the grid once, in the spec's order.
 
     Args:
@@ -70,16 +73,15 @@ def cells_of(
     Raises:
         SpecError: a combination is not a valid configuration.
     """
-    cells: dict[RunConfig, None] = {}
+    cells: dict[Config, None] = {}
     for number, given in _combinations(entries, common):
         values = {key: one.value for key, one in given.items()}
         cell, wrong = _configured(values, seed)
         if cell is not None and references is not None and not wrong:
             wrong = references.wrong(cell)
         for key, message in wrong.items():
-            missing_from: FieldPath = (
-                (key,) if key in ("dataset", "epochs") else ("grid", number, key)
-            )
+            at_top = key in ("dataset", "epochs", "train")
+            missing_from: FieldPath = (key,) if at_top else ("grid", number, key)
             problems.add(given[key].path if key in given else missing_from, message)
         if cell is not None:
             cells[cell] = None
@@ -88,10 +90,11 @@ def cells_of(
 
 
 def trials_of(
-    cells: Iterable[RunConfig],
+    cells: Iterable[Config],
     seeds_of_cells: Iterable[Sequence[int]],
     axes: Sequence[str],
     references: References,
+    metric: Metric,
 ) -> list[Trial]:
     """Each of the checked cells with each of its seeds, cell by cell."""
     trials = []
@@ -100,20 +103,25 @@ def trials_of(
         label = _label(cell, axes)
         for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):
             config = cell.model_copy(update={"seed": seed})
-            trials.append(Trial(config, key, f"{label} seed {seed}"))
+            trials.append(Trial(config, key, f"{label} seed {seed}", metric))
     return trials
 
 
-def axes_of(entries: Sequence[GridEntry], cells: Sequence[RunConfig]) -> tuple[str, ...]:
+def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str, ...]:
     """The keys that tell the cells apart: architecture and norm always, then what else varies.
+
+    Of the user's own training code, what varies; where nothing does, its name.
 
     A key varies if the cells that have it have more than one value of it (``num_steps`` given once
     for the spiking network alone does not), or if cells would look alike without it.
     """
-    rows = [cell.given() for cell in cells]
-    axes = ["architecture", "norm"]
-    in_grid = {key for entry in entries for key in entry}
-    candidates = [key for key in RunConfig.model_fields if key in in_grid and key not in axes]
+    # As texts: to the user's code 1 and true are not the same.
+    rows = [{key: json.dumps(value) for key, value in cell.given().items()} for cell in cells]
+    own = any("train" in row for row in rows)
+    axes = [] if own else ["architecture", "norm"]
+    in_grid = dict.fromkeys(key for entry in entries for key in entry)
+    known = in_grid if own else RunConfig.model_fields
+    candidates = [key for key in known if key in in_grid and key not in axes]
     for key in candidates:
         if len({row[key] for row in rows if key in row}) > 1:
             axes.append(key)
@@ -123,7 +131,7 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[RunConfig]) -> tuple[s
             alike.setdefault(tuple(row.get(axis) for axis in axes), set()).add(row.get(key))
         if any(len(values) > 1 for values in alike.values()):
             axes.append(key)
-    return tuple(axes)
+    return tuple(axes) or ("train",)
 
 
 def _combinations(
@@ -139,17 +147,17 @@ def _combinations(
             yield number, dict(common) | dict(zip(entry, combination, strict=True))
 
 
-def _configured(values: dict[str, Any], seed: int) -> tuple[RunConfig | None, dict[str, str]]:
+def _configured(values: dict[str, Any], seed: int) -> tuple[Config | None, dict[str, str]]:
     """The configuration, if it is one; and what is wrong with it, by key."""
-    wrong = wrong_names(values)
+    wrong = {} if "train" in values else wrong_names(values)
     try:
-        return RunConfig(**values, seed=seed), wrong
+        return read_config({**values, "seed": seed}), wrong
     except pydantic.ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             if error["loc"]:
                 key = str(error["loc"][0])
-                description = RunConfig.model_fields[key].description
-                wrong[key] = in_words(error, description)
+                field = RunConfig.model_fields.get(key)
+                wrong[key] = in_words(error, field.description if field else None)
             else:
                 # A rule over several keys: its message begins with the key that breaks it.
                 message = in_words(error)
@@ -157,7 +165,10 @@ def _configured(values: dict[str, Any], seed: int) -> tuple[RunConfig | None, di
         return None, wrong
 
 
-def _label(cell: RunConfig, axes: Sequence[str]) -> str:
+def _label(cell: Config, axes: Sequence[str]) -> str:
     given = cell.given()
-    others = (f"{key}={given[key]}" for key in axes[2:] if key in given)
-    return " ".join([cell.architecture, cell.norm, *others])
+    # What the cells of every sweep of ours have needs no name.
+    named = ("train",) if "train" in given else ("architecture", "norm")
+    return " ".join(
+        str(given[key]) if key in named else f"{key}={given[key]}" for key in axes if key in given
+    )

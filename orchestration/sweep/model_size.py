@@ -21,7 +21,7 @@ def estimate_bytes(trials: Sequence[Trial]) -> int | None:
     """What the models of these trials take together; None where that of one cannot be told."""
     total = 0
     for trial in trials:
-        size = model_bytes(trial.config)
+        size = model_bytes(trial.config) if isinstance(trial.config, RunConfig) else None
         if size is None:
             return None
         total += size

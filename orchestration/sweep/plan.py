@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal, Self
 
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.sweep.own_config import read_config
 from orchestration.sweep.trial import Trial
-from snn_norm.config import RunConfig
 
 __all__ = [
     "Closing",
     "Matched",
     "Plan",
     "RecordedRun",
-    "epoch_cost",
     "estimate_seconds",
     "make_plan",
 ]
@@ -202,15 +202,15 @@ def estimate_seconds(plan: Plan, slots: int) -> float | None:
     """How long the plan takes with ``slots`` trials at a time; None where nothing tells.
 
     An epoch takes as long as recorded ones of the same cell did; else as those of the same
-    architecture.
+    kind: architecture, or training code of the user's own.
     """
     known = _epoch_seconds(plan)
     durations = []
     to_do = [(trial, 0) for trial in plan.run]
     to_do += [(one.trial, one.run.epochs_done) for one in plan.resume]
     for trial, done in to_do:
-        seconds = known.get(trial.cell, known.get(trial.config.architecture))
-        if seconds is None:
+        seconds = known.get(trial.cell, known.get(trial.config.kind))
+        if seconds is None or trial.config.epochs is None:
             return None
         durations.append(seconds * max(0, trial.config.epochs - done))
     ends = [0.0] * slots
@@ -219,15 +219,11 @@ def estimate_seconds(plan: Plan, slots: int) -> float | None:
     return max(ends)
 
 
-def epoch_cost(config: RunConfig) -> float:
-    """How long an epoch takes, in no unit: convolutions dominate, once a time step."""
-    return float((config.num_steps or 1) * (config.width or 1) ** 2)
-
-
 def _trial(trial: Trial) -> dict[str, Any]:
     # The key has one name in `plan --json` and another in logs of events, which share this.
     keys = {"trial_key": trial.key, "key": trial.key}
-    return {**keys, "label": trial.label, "config": trial.config.given()}
+    told = {**keys, "label": trial.label, "config": trial.config.given()}
+    return told if trial.metric == TEST_ACCURACY else {**told, "metric": trial.metric.to_dict()}
 
 
 _OF_A_RUN = ("run_id", "outcome", "epochs_done", "epoch_seconds")
@@ -238,7 +234,8 @@ def _matched(one: Matched) -> dict[str, Any]:
 
 
 def _read_trial(told: Mapping[str, Any]) -> Trial:
-    return Trial(RunConfig(**told["config"]), told["key"], told["label"])
+    metric = Metric.from_dict(told["metric"]) if "metric" in told else TEST_ACCURACY
+    return Trial(read_config(told["config"]), told["key"], told["label"], metric)
 
 
 def _read_matched(told: Mapping[str, Any]) -> Matched:
@@ -285,10 +282,10 @@ def _count(runs: Sequence[RecordedRun]) -> str:
 
 
 def _epoch_seconds(plan: Plan) -> Mapping[object, float]:
-    """Mean seconds of a recorded epoch, by cell and by architecture."""
+    """Mean seconds of a recorded epoch, by cell and by kind."""
     samples: dict[object, list[float]] = defaultdict(list)
     for one in (*plan.reuse, *plan.copy, *plan.resume):
         if one.run.epoch_seconds is not None:
             samples[one.trial.cell].append(one.run.epoch_seconds)
-            samples[one.trial.config.architecture].append(one.run.epoch_seconds)
+            samples[one.trial.config.kind].append(one.run.epoch_seconds)
     return {of: fmean(seconds) for of, seconds in samples.items()}

@@ -18,10 +18,14 @@ from pydantic import (
     PlainValidator,
     PrivateAttr,
     Tag,
+    ValidationInfo,
 )
 
 from orchestration.errors import InputError, SpecError
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.sweep.own_config import Config, own_key
+from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.section import Section
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
@@ -85,7 +89,11 @@ def _gpus(gpu: Any) -> float | str:
 
 
 def _key_of(*valid: str) -> AfterValidator:
-    def check(key: str) -> str:
+    """A key is one of these; with training code of the user's own, it is the user's to name."""
+
+    def check(key: str, info: ValidationInfo) -> str:
+        if info.context and info.context["own"]:
+            return own_key(key)
         if key not in valid:
             raise ValueError(_unknown_key(key, valid))
         return key
@@ -128,6 +136,11 @@ class SweepSpec(Section):
     """
 
     name: Annotated[str, AfterValidator(_name)] = Field(description="the MLflow experiment's name")
+    train: str | None = Field(
+        None,
+        description="training code of your own, package.module:Name, in place of dataset, "
+        "architecture and norm",
+    )
     dataset: _Scalar | None = Field(None, description="for entries of the grid that name none")
     epochs: _Scalar | None = Field(None, description="for entries of the grid that give none")
     seeds: _Seeds = Field(
@@ -145,6 +158,10 @@ class SweepSpec(Section):
         strict=False,
         min_length=1,
         description="a list of entries such as {architecture: snn, norm: [none, bntt]}",
+    )
+    metric: MetricRule | None = Field(None, description="what training of your own is judged by")
+    baseline: dict[str, _Scalar] | None = Field(
+        None, description="values of axes that the others are tested against"
     )
     resources: Resources = Resources()
     retries: int = Field(3, ge=0, description="attempts after a fault of the infrastructure")
@@ -212,7 +229,15 @@ class SweepSpec(Section):
                 del data[key]
         return json.dumps(data, separators=(",", ":"))
 
-    def cells(self) -> list[RunConfig]:
+    def keeps(self) -> Keep:
+        """Which models are kept; of training code of the user's own, none."""
+        return self.keep if self.train is None else "none"
+
+    def judged_by(self) -> Metric:
+        """What tells which epoch and which trial is better."""
+        return TEST_ACCURACY if self.metric is None else self.metric.metric()
+
+    def cells(self) -> list[Config]:
         """Each combination of the grid once, with the first seed; imports no user's code."""
         return self._cells(self.problems())
 
@@ -248,14 +273,16 @@ class SweepSpec(Section):
         cells = self._cells(self.problems(), references)
         counts = seeds_of_cells or [len(self.certain_seeds())] * len(cells)
         seeds = [self.seed_order()[:count] for count in counts]
-        return trials_of(cells, seeds, axes_of(self.grid, cells), references)
+        return trials_of(cells, seeds, axes_of(self.grid, cells), references, self.judged_by())
 
-    def _cells(self, problems: Problems, references: References | None = None) -> list[RunConfig]:
+    def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
         return cells_of(self.grid, self._common(), self.seed_order()[0], problems, references)
 
     def _common(self) -> dict[str, Located]:
         """What holds of every entry of the grid that does not say otherwise."""
         common = {key: Located(value, ("training", key)) for key, value in self.training.items()}
+        if self.train is not None:
+            common["train"] = Located(self.train, ("train",))
         if self.dataset is not None:
             common["dataset"] = Located(self.dataset, ("dataset",))
         if self.epochs is not None:
@@ -273,16 +300,19 @@ class SweepSpec(Section):
     def _checked(cls, source: Document, references: References | None) -> Self:
         problems = Problems(source)
         try:
-            spec = cls.model_validate(source.data)
+            own = isinstance(source.data, dict) and source.data.get("train") is not None
+            spec = cls.model_validate(source.data, context={"own": own})
         except pydantic.ValidationError as invalid:
             _note_shape(invalid, problems)
             raise problems.error() from None
         spec._source = source
         _note_double_seeds(spec.seed_order(), problems)
         _note_unstoppable(spec, problems)
+        note_own(dict(spec), problems)
         check_size(spec.grid, len(spec.seed_order()), problems)
         cells = spec._cells(problems, references)
         comparisons_of(spec.compare, cells, axes_of(spec.grid, cells), problems)
+        note_baseline(spec.baseline or {}, cells, axes_of(spec.grid, cells), problems)
         problems.raise_any()
         return spec
 
@@ -296,6 +326,7 @@ def packaged_specs() -> dict[str, Path]:
 _SECTIONS: dict[FieldPath, type[Section]] = {
     (): SweepSpec,
     ("seeds",): UntilDecided,
+    ("metric",): MetricRule,
     ("resources",): Resources,
     ("stop_when_collapsed",): CollapseRule,
 }

@@ -20,9 +20,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from orchestration.sweep.own_config import Config
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.section import Section
-from snn_norm.config import RunConfig
 from snn_norm.wording import described, did_you_mean
 
 __all__ = ["Comparison", "UntilDecided", "comparisons_of"]
@@ -88,7 +88,7 @@ class Comparison:
 
 def comparisons_of(
     declared: Sequence[Mapping[str, Sequence[Any]]],
-    cells: Sequence[RunConfig],
+    cells: Sequence[Config],
     axes: Sequence[str],
     problems: Problems,
 ) -> list[Comparison]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from snn_norm.config import RunConfig
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.sweep.own_config import Config
 from snn_norm.norms.table import ARCHITECTURES
 
 __all__ = ["Trial", "later_keys", "trial_key", "trial_keys"]
@@ -26,8 +27,16 @@ _LATER_SPIKING_KEYS: Mapping[str, Any] = {
 }
 
 
-def later_keys(architecture: str) -> Mapping[str, Any]:
-    """Keys that came after trials had been recorded, each with the value that it then stood for."""
+def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Keys that came after trials had been recorded, each with the value that it then stood for.
+
+    Args:
+        given: a configuration's keys, as far as they are known; of the user's own training code
+            all of them are the user's.
+    """
+    if "train" in given:
+        return {}
+    architecture = given.get("architecture")
     ours = _LATER_KEYS_OF_OURS if architecture in ARCHITECTURES else {}
     spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
     return {**_LATER_KEYS, **ours, **spiking}
@@ -41,19 +50,21 @@ class Trial:
         config: everything that decides its numbers.
         key: 16 hexadecimal digits that stand for that, the same in every sweep that wants it.
         label: what tells it apart in this sweep, such as ``snn bntt seed 42``.
+        metric: what it is judged by in this sweep; it decides none of the numbers.
     """
 
-    config: RunConfig
+    config: Config
     key: str
     label: str
+    metric: Metric = TEST_ACCURACY
 
     @property
-    def cell(self) -> RunConfig:
+    def cell(self) -> Config:
         """The configuration with seed 0: one for all trials that differ in their seed alone."""
         return self.config.model_copy(update={"seed": 0})
 
 
-def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> str:
+def trial_key(config: Config, sources: Mapping[str, str] | None = None) -> str:
     """Hash of everything that decides a trial's numbers, and of nothing else.
 
     Args:
@@ -64,10 +75,10 @@ def trial_key(config: RunConfig, sources: Mapping[str, str] | None = None) -> st
 
 
 def trial_keys(
-    cell: RunConfig, seeds: Iterable[int], sources: Mapping[str, str] | None = None
+    cell: Config, seeds: Iterable[int], sources: Mapping[str, str] | None = None
 ) -> list[str]:
     """The :func:`trial_key` of a cell with each of these seeds; its own seed does not matter."""
-    later = later_keys(cell.architecture)
+    later = later_keys(cell.given())
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {
         k: v + 0.0 if isinstance(v, float) else v

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from snn_norm.config import RunConfig
+from orchestration.sweep.own_config import Config
 from snn_norm.data.table import DATASETS
 from snn_norm.norms.table import ARCHITECTURES, NORMS, norms_of
-from snn_norm.references import check_call, is_reference, source_digest
+from snn_norm.references import (
+    METHODS_OF_A_RUN,
+    check_call,
+    is_reference,
+    load_reference,
+    source_digest,
+)
 from snn_norm.wording import described, did_you_mean
 
 __all__ = ["References", "wrong_names"]
@@ -55,15 +61,14 @@ class References:
         self._digests: dict[str, str] = {}
         self._wrong: dict[tuple[Any, ...], str | None] = {}
 
-    def digests(self, config: RunConfig) -> dict[str, str]:
+    def digests(self, config: Config) -> dict[str, str]:
         """The digest of the source of each of the user's modules that a checked trial names."""
-        named = [config.architecture, config.norm, config.dataset]
-        for name in filter(is_reference, named):
+        for name in filter(is_reference, config.named_code):
             if name not in self._digests:
                 self._digests[name] = source_digest(name)
-        return {name: self._digests[name] for name in named if name in self._digests}
+        return {name: self._digests[name] for name in config.named_code if name in self._digests}
 
-    def wrong(self, config: RunConfig) -> dict[str, str]:
+    def wrong(self, config: Config) -> dict[str, str]:
         """What is wrong with this trial's own code, by the key that names it."""
         found = {}
         for key, (form, args, kwargs) in config.own_calls().items():
@@ -71,9 +76,20 @@ class References:
             call = (name, *args, *kwargs.items())
             if call not in self._wrong:
                 self._wrong[call] = _wrong_call(name, form, args, kwargs)
+                if key == "train" and self._wrong[call] is None:
+                    self._wrong[call] = _wrong_class(name)
             if message := self._wrong[call]:
                 found[key] = message
         return found
+
+
+def _wrong_class(name: str) -> str | None:
+    """What a class lacks to be a run; of a function nobody knows what it makes."""
+    made = load_reference(name)
+    lacking = [part for part in METHODS_OF_A_RUN if not hasattr(made, part)]
+    if not isinstance(made, type) or not lacking:
+        return None
+    return f"{name!r} lacks {', '.join(lacking)}: a run has {', '.join(METHODS_OF_A_RUN)} and done"
 
 
 def _wrong_call(name: str, form: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:

@@ -6,17 +6,14 @@ continued elsewhere goes on as if nothing had happened; on a CPU, bit for bit.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,6 +32,7 @@ from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
 from snn_norm.training.evaluation import Sums, evaluate, logits_of
 from snn_norm.training.saved_model import describe, model_bytes, source_digests
+from snn_norm.training.seeding import derived_seed, seed_everything
 
 __all__ = ["EpochResult", "Outcome", "TrainingRun"]
 
@@ -130,7 +128,7 @@ class TrainingRun:
         self._chance_train = chance_accuracy(dataset.train_labels)
         self._chance_selecting = chance_accuracy(selecting)
 
-        _seed_everything(_derived_seed(config.seed, "weights"))
+        seed_everything(derived_seed(config.seed, "weights"))
         shape = {
             "in_channels": dataset.in_channels,
             "num_classes": dataset.num_classes,
@@ -237,7 +235,7 @@ class TrainingRun:
             return F.cross_entropy(model(x), labels[chosen])
 
         try:
-            return diagnose(self.model, loss, seed=_derived_seed(self.config.seed, "diagnostics"))
+            return diagnose(self.model, loss, seed=derived_seed(self.config.seed, "diagnostics"))
         except Exception as error:
             own = any(map(is_reference, (self.config.architecture, self.config.norm)))
             if not own or is_out_of_memory(error):
@@ -287,9 +285,9 @@ class TrainingRun:
         self.history = [EpochResult(**result) for result in state["history"]]
 
     def _train(self, epoch: int, on_batch: Callable[[int], object] | None) -> tuple[float, float]:
-        _seed_everything(_derived_seed(self.config.seed, f"epoch {epoch}"))
+        seed_everything(derived_seed(self.config.seed, f"epoch {epoch}"))
         order, augmentation = (
-            torch.Generator().manual_seed(_derived_seed(self.config.seed, f"{use} {epoch}"))
+            torch.Generator().manual_seed(derived_seed(self.config.seed, f"{use} {epoch}"))
             for use in ("order", "augmentation")
         )
         self.model.train()
@@ -379,15 +377,3 @@ def _learning_rate_factor(config: RunConfig, step: int, steps_an_epoch: int) -> 
         return 1.0
     progress = (step - warmup) / (config.epochs * steps_an_epoch - warmup)
     return (1 + math.cos(math.pi * min(progress, 1.0))) / 2
-
-
-def _derived_seed(seed: int, use: str) -> int:
-    """A seed of 32 bits for one use, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {use}".encode()).digest()[:4], "big")
-
-
-def _seed_everything(seed: int) -> None:
-    """Seed every generator that a user's own network or norm may draw from."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)

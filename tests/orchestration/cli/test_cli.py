@@ -115,7 +115,7 @@ def test_plan_says_what_seeds_until_decided_take(home: Path) -> None:
         ("seeds: [1, 1]", "wrong.yaml:4: seeds[1]: must be given once each, got 1 again"),
         ("name: a/b", "wrong.yaml:1: name: must not hold / or \\"),
         ("dataset: nobody.has:this", "wrong.yaml:2: dataset: "),
-        ("colour: red", "wrong.yaml:7: colour: is not a key here; valid are name, dataset"),
+        ("colour: red", "wrong.yaml:7: colour: is not a key here; valid are name, train, dataset"),
     ],
 )
 def test_a_wrong_spec_is_refused_with_file_line_and_field_and_creates_nothing(

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import USERS_FOLDER
+from commands import USERS_FOLDER, numbers, undisturbed_numbers
 from ledger import Ledger, audit
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from own_training_page import SPECS, save_programs
 from ray.cluster_utils import Cluster
 
 from orchestration import Results, SweepSpec, run_sweep
@@ -219,6 +220,86 @@ def test_a_mistake_in_the_users_norm_fails_that_trial_at_once_and_no_other(
     assert "own_code.py" in trace
     (parent,) = runs_of(client, "broken", "sweep")
     assert parent.info.status == "FAILED"
+
+
+def test_training_code_of_the_users_own(settings: Settings, client: MlflowClient) -> None:
+    content = {
+        "name": "own training",
+        "train": "own_runs:Fit",
+        "epochs": 2,
+        "seeds": [1, 2],
+        "grid": [{"rate": 0.05, "method": ["baseline", "ours"]}],
+        "metric": {"name": "val_error", "goal": "minimize"},
+        "baseline": {"method": "baseline"},
+    }
+    spec = SweepSpec.from_dict(content)
+    assert run_sweep(spec, settings=settings).failures == {}
+    assert audit(client, spec) == Ledger()
+    assert numbers(client, spec.name) == undisturbed_numbers(
+        SweepSpec.from_dict({**content, "grid": [{"rate": 0.05}], "baseline": None})
+    )
+    for run in runs_of(client, spec.name, "trial"):
+        assert run.data.params.keys() == {"train", "rate", "method", "epochs", "seed"}
+        history = client.get_metric_history(run.info.run_id, "val_error")
+        values = [point.value for point in sorted(history, key=lambda point: point.step)]
+        assert run.data.metrics["best_val_error"] == min(values)
+        assert values[int(run.data.metrics["best_epoch"]) - 1] == min(values)
+        assert run.data.tags["snn_sweep.outcome"] == "completed"
+    (parent,) = runs_of(client, spec.name, "sweep")
+    assert "report.html" in {
+        Path(file.path).name for file in client.list_artifacts(parent.info.run_id, "report")
+    }
+    results = Results(spec.name, tracking_uri=settings.tracking_uri)
+    assert results.best_of_seeds()["n_seeds"].tolist() == [2, 2]
+    assert results.differences()["n_pairs"].tolist() == [2]
+
+
+def test_the_page_s_script_that_became_a_sweep(
+    settings: Settings, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_programs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "mlp.yaml").write_text(SPECS[1].replace("seeds: [1, 2, 3]", "seeds: [1]"))
+    spec = SweepSpec.load(tmp_path / "mlp.yaml")
+    assert run_sweep(spec, settings=settings).failures == {}
+    assert audit(client, spec) == Ledger()
+    table = Results(spec.name, tracking_uri=settings.tracking_uri).best_of_seeds()
+    assert table["hidden"].tolist() == [16, 16, 64, 64]
+    assert (table["best"] > 0.3).all(), "they have not learned"
+
+
+def test_mistakes_in_training_code_of_the_users_own_are_told_and_nan_is_a_divergence(
+    settings: Settings, client: MlflowClient
+) -> None:
+    reasons = {
+        "raises": "ZeroDivisionError: a mistake of its author's",
+        "appears": "ValueError: epoch 3 of 'own_runs:mistaken' differs from the first in 'val_iou'",
+        "missing": "ValueError: epoch 1 of 'own_runs:mistaken' gave no 'val_error'",
+    }
+    spec = SweepSpec.from_dict(
+        {
+            "name": "own mistakes",
+            "train": "own_runs:mistaken",
+            "seeds": [1],
+            "grid": [{"mistake": [*reasons, "nan", "none"]}],
+            "metric": {"name": "val_error", "goal": "maximize"},
+        }
+    )
+    outcome = run_sweep(spec, settings=settings)
+    for mistake, reason in reasons.items():
+        assert outcome.failures.pop(f"mistake={mistake} seed 1").startswith(reason)
+    assert outcome.failures == {}
+    runs = {run.data.params["mistake"]: run for run in runs_of(client, spec.name, "trial")}
+    assert runs["raises"].info.status == "FAILED"
+    assert "own_runs.py" in runs["raises"].data.tags["snn_sweep.reason"]
+    assert runs["nan"].data.tags["snn_sweep.outcome"] == "diverged"
+    assert len(client.get_metric_history(runs["nan"].info.run_id, "val_loss")) == 3
+    assert runs["none"].data.tags["snn_sweep.outcome"] == "completed"
+    table = Results(spec.name, tracking_uri=settings.tracking_uri).best_of_seeds()
+    assert dict(zip(table["mistake"], table["n_diverged"], strict=True)) == {
+        **dict.fromkeys(reasons, 0), "nan": 1, "none": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.slow

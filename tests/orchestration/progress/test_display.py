@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from typing import Any
 
@@ -11,7 +12,9 @@ from orchestration import SweepSpec
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
 from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
 from orchestration.progress.state import Progress, duration
+from orchestration.sweep.metric import Metric
 from orchestration.sweep.plan import RecordedRun, make_plan
+from orchestration.sweep.trial import Trial
 
 SPEC = SweepSpec.from_dict(
     {
@@ -29,8 +32,8 @@ def report(epoch: int, best: float, outcome: str | None = None) -> dict[str, Any
     return {
         "epoch": epoch,
         "epoch_seconds": 10.0,
-        "test_accuracy": best,
-        "best_test_accuracy": best,
+        "value": best,
+        "best": best,
         "outcome": outcome,
     }
 
@@ -128,6 +131,39 @@ def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: in
     lines = LineWatch(Console(file=text, width=width), clock=lambda: 0.0)
     lines(Looked({}, words))
     assert text.getvalue().endswith(f"] {words}\n")
+
+
+def test_an_own_metric_is_shown_as_it_is_and_epochs_without_an_end() -> None:
+    given = {
+        "name": "own",
+        "train": "my_lab:Run",
+        "seeds": [1, 2],
+        "grid": [{"method": "ours"}],
+        "metric": {"name": "val_loss", "goal": "minimize"},
+    }
+    spec = SweepSpec.from_json(json.dumps(given))
+    cell, metric = spec.cells()[0], spec.judged_by()
+    assert metric == Metric("val_loss", "minimize")
+    trials = [
+        Trial(cell.model_copy(update={"seed": seed}), str(seed), f"ours seed {seed}", metric)
+        for seed in (1, 2)
+    ]
+    lines, table = io.StringIO(), io.StringIO()
+    live = LiveWatch(Console(file=table, force_terminal=True, width=100, height=20))
+    told = make_watch(Console(file=lines))
+    with live:
+        for watch in (live, told):
+            watch(Planned(make_plan(trials, [], version="1")))
+            watch(Started("ours seed 2"))
+            watch(EpochDone("ours seed 1", report(3, 0.125, "completed")))
+            watch(EpochDone("ours seed 2", report(4, 0.5)))
+    assert "ours seed 2: epoch 4, val_loss 0.5000, 10.0 s" in lines.getvalue()
+    assert "ours seed 1: completed, best 0.1250" in lines.getvalue()
+    assert "time left unknown yet" in lines.getvalue()
+    final = table.getvalue()
+    final = final[final.rindex("best so far") :]
+    assert "2: epoch 4 0.5000" in final
+    assert final.index("0.1250") < final.index("0.5000"), "the best is the smallest"
 
 
 def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:

@@ -51,8 +51,8 @@ def happen(watch: Watch, plan: Plan) -> None:
     report: dict[str, Any] = {
         "epoch": 2,
         "epoch_seconds": 1.5,
-        "test_accuracy": 0.5,
-        "best_test_accuracy": 0.75,
+        "value": 0.5,
+        "best": 0.75,
         "outcome": None,
         "config": {"task": object()},
     }
@@ -100,6 +100,11 @@ def test_lines_of_the_version_before_are_understood() -> None:
     assert isinstance(event, Planned)
     (matched,) = event.plan.resume
     assert (matched.trial, matched.run.epochs_done) == (NONE_1, 1)
+    earlier = {"epoch": 1, "test_accuracy": 0.5, "best_test_accuracy": 0.75, "outcome": None}
+    line = {"snn_sweep": "epoch", "time": 1.5, "label": NONE_1.label, "report": earlier}
+    told = read_event(json.dumps(line) + "\n")
+    assert isinstance(told, EpochDone)
+    assert told.report == {"epoch": 1, "value": 0.5, "best": 0.75, "outcome": None}
 
 
 def test_times_are_those_of_the_events(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:

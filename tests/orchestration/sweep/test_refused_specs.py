@@ -76,8 +76,9 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epoch: 8",
             3,
-            "epoch: is not a key here; valid are name, dataset, epochs, seeds, compare, "
-            "gpu_hours, training, grid, resources, retries, reuse, keep, "
+            "epoch: is not a key here; valid are name, train, dataset, epochs, seeds, "
+            "compare, gpu_hours, training, grid, metric, baseline, resources, retries, reuse, "
+            "keep, "
             "stop_when_collapsed; did you mean 'epochs'?",
         ),
         (
@@ -90,8 +91,9 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epochs: 8\nwidth: 16",
             4,
-            "width: is not a key here; valid are name, dataset, epochs, seeds, compare, "
-            "gpu_hours, training, grid, resources, retries, reuse, keep, "
+            "width: is not a key here; valid are name, train, dataset, epochs, seeds, "
+            "compare, gpu_hours, training, grid, metric, baseline, resources, retries, reuse, "
+            "keep, "
             "stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (

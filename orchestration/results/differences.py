@@ -1,0 +1,108 @@
+"""Whether one cell does better than another, seed by seed. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from orchestration.record.names import params_of
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.statistics import holm, paired_differences
+from orchestration.sweep.metric import Metric
+
+__all__ = ["differences_from", "paired_rows"]
+
+
+def paired_rows(
+    seeds: pd.DataFrame,
+    axes: Sequence[str],
+    axis: str,
+    column: str,
+    metric: Metric,
+    baseline: Any = None,
+) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+    """Compare values of an axis in each setting of the others, paired by seed.
+
+    Args:
+        seeds: a row a trial, as ``Results.by_seed`` gives it, in the order of the cells.
+        axes: its columns that tell cells apart.
+        axis: the one whose values are compared.
+        column: the numbers to compare.
+        metric: what they are of.
+        baseline: a value that each other is compared with; None compares every pair.
+
+    Yields:
+        The two values, and a row: the other axes; ``difference``, ``ci_low``, ``ci_high`` (named
+        and scaled as the metric's differences are), ``n_pairs``, ``t``, ``p``, ``selected_on``.
+    """
+    setting = [name for name in axes if name != axis]
+    groups = seeds.groupby(setting, dropna=False, sort=False) if setting else [((), seeds)]
+    for values, group in groups:
+        known = group[group[column].notna()]
+        by_value = {
+            value: known[known[axis] == value].set_index("seed")[column].sort_index()
+            for value in group[axis].dropna().unique()
+        }
+        pairs = itertools.combinations(by_value, 2)
+        for against, value in pairs if baseline is None else _with(baseline, by_value):
+            common = by_value[value].index.intersection(by_value[against].index)
+            found = paired_differences(
+                by_value[value].loc[common].to_numpy(float),
+                by_value[against].loc[common].to_numpy(float),
+            )
+            yield (
+                value,
+                against,
+                {
+                    **dict(zip(setting, values, strict=True)),
+                    **{
+                        metric.difference(name): metric.scale * found[name]
+                        for name in ("difference", "ci_low", "ci_high")
+                    },
+                    "n_pairs": len(common),
+                    "t": found["t"],
+                    "p": found["p"],
+                    SELECTED_ON: group[SELECTED_ON].iloc[0],
+                },
+            )
+
+
+def _with(baseline: Any, values: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return [(baseline, value) for value in values if value != baseline and baseline in values]
+
+
+def differences_from(
+    baseline: Mapping[str, Any],
+    seeds: pd.DataFrame,
+    axes: Sequence[str],
+    column: str,
+    metric: Metric,
+) -> pd.DataFrame:
+    """Compare each value of the axes that a spec's ``baseline`` names with the value named there.
+
+    Args:
+        baseline: a value of each axis to be compared.
+        seeds, axes, column, metric: as of :func:`paired_rows`.
+
+    Returns:
+        A row a pair: the axes of the first cell; ``compared``, the axis in which they differ, and
+        ``against``, the baseline's value of it; ``difference`` (first - baseline), ``ci_low``,
+        ``ci_high``, ``n_pairs``, ``t``, ``p``, and ``p_holm``, p corrected for the number of all
+        tests in the table; ``selected_on``.
+    """
+    rows = []
+    for axis, value in baseline.items():
+        # A column whose values differ in type holds MLflow's texts.
+        is_text = pd.api.types.is_string_dtype(seeds[axis])
+        standard = params_of({axis: value})[axis] if is_text else value
+        for first, _, row in paired_rows(seeds, axes, axis, column, metric, standard):
+            told = {"compared": axis, "against": params_of({axis: value})[axis]}
+            rows.append({axis: first, **told, **row})
+    differences = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
+    names = [*axes, "compared", "against", *differences, "n_pairs", "t", "p", SELECTED_ON]
+    table = pd.DataFrame(rows, columns=names)
+    table.insert(len(names) - 1, "p_holm", holm(table["p"].to_numpy(float)))
+    return table

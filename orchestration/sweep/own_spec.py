@@ -1,0 +1,117 @@
+"""What a spec says of the user's own training code, and what goes with it. Pure.
+
+train: my_lab.segmentation:Run               # in place of dataset, architecture and norm
+grid: [{method: [baseline, ours], depth: [18, 34]}]      # any keys
+metric: {name: val_miou, goal: maximize}
+baseline: {method: baseline}                 # what paired tests compare with, in any axis
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from orchestration.sweep.metric import Goal, Metric
+from orchestration.sweep.own_config import Config, own_key
+from orchestration.sweep.problems import Problems
+from orchestration.sweep.section import Section
+from orchestration.sweep.stopping import UntilDecided
+from snn_norm.wording import described, did_you_mean
+
+__all__ = ["MetricRule", "note_baseline", "note_own"]
+
+
+class MetricRule(Section):
+    """What trials of the user's own code are judged by."""
+
+    name: Annotated[str, AfterValidator(own_key)] = Field(
+        description="one of the metrics that each epoch gives"
+    )
+    goal: Goal = Field(description="maximize or minimize")
+
+    def metric(self) -> Metric:
+        """The metric, shown as it is."""
+        return Metric(self.name, self.goal)
+
+
+_NOT_WITH_TRAIN = {
+    "dataset": "is for networks of this package; a key of that name for your own code belongs in "
+    "training, or in an entry of the grid",
+    "stop_when_collapsed": "is for networks of this package: training code of your own is done "
+    "when it says so",
+    "compare": "compares test accuracies: with train, baseline names what is compared with",
+}
+
+
+def note_own(given: Mapping[str, Any], problems: Problems) -> None:
+    """Note what does not go with ``train``, and what does not go without it.
+
+    Args:
+        given: the spec's values, by key.
+        problems: where to note it.
+    """
+    metric = given["metric"]
+    if given["train"] is None:
+        for key in ("metric", "baseline"):
+            if given[key]:
+                problems.add((key,), "goes with train, which names training code of your own")
+        return
+    if metric is None:
+        problems.add(
+            ("metric",),
+            "is missing: what your own training is judged by, such as "
+            "{name: val_loss, goal: minimize}",
+        )
+    else:
+        _note_alike(metric.metric(), given, problems)
+    for key, message in _NOT_WITH_TRAIN.items():
+        if given[key]:
+            problems.add((key,), message)
+    if given["keep"] == "last":
+        problems.add(("keep",), "is for networks of this package: take it out, or set it to none")
+    if isinstance(given["seeds"], UntilDecided):
+        problems.add(
+            ("seeds",), "until: decided compares test accuracies: with train, give a list of seeds"
+        )
+    if given["resources"].gpu == "auto":
+        problems.add(
+            ("resources", "gpu"),
+            "auto measures networks of this package: with train, give a part of one GPU (such as "
+            "0.25) or a whole number",
+        )
+
+
+def _note_alike(metric: Metric, given: Mapping[str, Any], problems: Problems) -> None:
+    """Tables have a column for a key, and for a metric: two of one name would be one."""
+    columns = (metric.name, metric.best_name, metric.last_name)
+    keys: Iterable[str] = {key for part in (given["training"], *given["grid"]) for key in part}
+    for key in sorted(set(columns) & set(keys)):
+        problems.add(
+            ("metric", "name"),
+            f"and the key {key} would have one name in tables: give one of them another",
+        )
+
+
+def note_baseline(
+    baseline: Mapping[str, Any], cells: Sequence[Config], axes: Sequence[str], problems: Problems
+) -> None:
+    """Note what ``baseline`` names that is no axis, or no value of it."""
+    rows = [cell.given() for cell in cells]
+    for axis, value in baseline.items():
+        values = {json.dumps(row[axis]): row[axis] for row in rows if axis in row}
+        if axis not in axes or len(values) < 2:
+            problems.add(
+                ("baseline", axis),
+                f"must name an axis of the grid, with several values ({', '.join(axes)})"
+                f"{did_you_mean(axis, axes)}",
+            )
+        elif json.dumps(value) not in values:
+            valid = list(map(str, values.values()))
+            problems.add(
+                ("baseline", axis),
+                f"must be a value of {axis} in the grid ({', '.join(valid)}), "
+                f"got {described(value)}{did_you_mean(value, valid)}",
+            )

@@ -1,0 +1,23 @@
+"""All that is random in a run, from its seed: the same wherever and however often it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+__all__ = ["derived_seed", "seed_everything"]
+
+
+def derived_seed(seed: int, use: str) -> int:
+    """A seed of 32 bits for one use, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {use}".encode()).digest()[:4], "big")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that a user's own code may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

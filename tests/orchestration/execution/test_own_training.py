@@ -1,0 +1,130 @@
+"""The user's own training code, as a session runs it: judged, saved, and its mistakes said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from commands import USERS_FOLDER
+
+from orchestration.execution.own_training import OwnTraining
+from orchestration.sweep.metric import Metric
+from orchestration.sweep.own_config import OwnConfig
+
+METRIC = Metric("val_error", "minimize")
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    return None
+
+
+def training(name: str, *, epochs: int | None = 4, **params: object) -> OwnTraining:
+    config = OwnConfig(
+        train=f"own_runs:{name}", params=tuple(params.items()), epochs=epochs, seed=3
+    )
+    return OwnTraining(config, METRIC, "cpu")
+
+
+def values_of(run: OwnTraining) -> list[float]:
+    while run.outcome is None:
+        run.run_epoch()
+    return [epoch.measured["val_error"] for epoch in run.history]
+
+
+def test_it_is_judged_by_the_metric_and_its_goal() -> None:
+    run = training("Fit", rate=0.2)
+    values = values_of(run)
+    assert run.outcome == "completed"
+    assert run.best is not None
+    assert run.best.measured["val_error"] == min(values)
+    assert run.best.metrics().keys() == {"train_loss", "val_error", "epoch_seconds"}
+
+
+@pytest.mark.parametrize("name", ["Fit", "mindful"])
+def test_it_goes_on_from_any_epoch_through_a_checkpoint(name: str) -> None:
+    whole = values_of(training(name, rate=0.05))
+    assert len(whole) == 4
+    for done in range(1, 5):
+        first = training(name, rate=0.05)
+        for _ in range(done):
+            first.run_epoch()
+        state = first.state_dict()
+        assert state is not None
+        torch.manual_seed(done)  # whatever another process has drawn meanwhile
+        later = training(name, rate=0.05)
+        later.load_state_dict(state)
+        assert [one.epoch for one in later.history] == list(range(1, done + 1))
+        found = values_of(later)
+        assert len(found) == 4
+        if name == "Fit":  # a generator draws for its preparations within an epoch
+            assert found == whole
+
+
+def test_a_generator_without_a_state_has_nothing_to_be_saved_and_repeats_itself() -> None:
+    run = training("forgetful", rate=0.05)
+    whole = values_of(run)
+    assert run.state_dict() is None
+    torch.manual_seed(11)
+    assert values_of(training("forgetful", rate=0.05)) == whole
+
+
+def test_what_its_module_draws_when_it_is_imported_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "drawing.py").write_text(
+        "import torch\nfrom own_runs import Fit\ntorch.randn(3)\nclass Mine(Fit):\n    pass\n"
+    )
+    config = OwnConfig(train="drawing:Mine", params=(("rate", 0.05),), epochs=1, seed=3)
+    first, second = (values_of(OwnTraining(config, METRIC, "cpu")) for _ in range(2))
+    assert first == second
+
+
+def test_epochs_of_the_spec_are_the_most() -> None:
+    assert len(values_of(training("mistaken", epochs=2, mistake="none"))) == 2
+    run = training("mistaken", epochs=None, mistake="none")
+    assert len(values_of(run)) == 3
+    assert run.outcome == "completed"
+
+
+def test_a_metric_that_is_no_longer_finite_is_a_divergence() -> None:
+    run = training("mistaken", mistake="nan")
+    assert len(values_of(run)) == 3
+    assert run.outcome == "diverged"
+    assert run.best is not None
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("missing", "epoch 1 of 'own_runs:mistaken' gave no 'val_error', which is the metric of "),
+        ("appears", "epoch 3 of 'own_runs:mistaken' differs from the first in 'val_iou': every"),
+        ("vanishes", "epoch 3 of 'own_runs:mistaken' differs from the first in 'val_loss'"),
+        ("text", "epoch 3 of 'own_runs:mistaken' gave 'val_loss' as str, not as a number"),
+        ("list", "epoch 3 of 'own_runs:mistaken' gave something of type list, not metrics by name"),
+        ("taken", "epoch 1 of 'own_runs:mistaken' gave 'epoch_seconds', which the sweep itself"),
+        ("unpicklable", "the state of 'own_runs:mistaken' cannot be saved: "),
+        ("nothing", "'own_runs:mistaken' was done before its first epoch"),
+    ],
+)
+def test_a_mistake_is_said(mistake: str, message: str) -> None:
+    run = training("mistaken", mistake=mistake)
+    with pytest.raises((ValueError, TypeError), match=re.escape(message)):
+        _train_and_save(run)
+
+
+def _train_and_save(run: OwnTraining) -> None:
+    while run.outcome is None:
+        run.run_epoch()
+        run.state_dict()
+
+
+def test_a_metric_may_not_have_the_name_of_a_key() -> None:
+    run = training("mistaken", mistake="none", val_loss=3)
+    with pytest.raises(ValueError, match="gave 'val_loss', and a key of the spec has that name"):
+        run.run_epoch()

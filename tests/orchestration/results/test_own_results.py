@@ -1,0 +1,201 @@
+"""Results and report of a recorded sweep of training code of the user's own."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from recorded import RecordedTrial, Recorder
+
+from orchestration import Results, SweepSpec
+from orchestration.errors import InputError
+from orchestration.report.data import read_answers
+from orchestration.report.formats import render
+from orchestration.report.numbers import numbers_of
+from orchestration.report.write import write_report
+from orchestration.results.comparison import comparison
+from orchestration.results.recorded_trials import choose
+from orchestration.sweep.metric import Metric
+
+CONTENT = {
+    "name": "own",
+    "train": "nowhere_at_all:Run",
+    "seeds": [1, 2, 3],
+    "grid": [{"method": ["baseline", "ours"], "depth": [18, 34]}],
+    "metric": {"name": "val_loss", "goal": "minimize"},
+    "baseline": {"method": "baseline", "depth": 18},
+}
+BASE = {("baseline", 18): 2.0, ("baseline", 34): 1.5, ("ours", 18): 1.0, ("ours", 34): 40.0}
+
+
+def curve(method: str, depth: int, seed: int) -> list[float]:
+    """Down to its best in the second of three epochs."""
+    best = BASE[method, depth] + seed / 10
+    return [best + 1, best, best + 0.25]
+
+
+@pytest.fixture
+def uri(sqlite_database: Callable[[], str]) -> str:
+    uri = sqlite_database()
+    record(uri, "own")
+    return uri
+
+
+def record(uri: str, name: str, **changes: Any) -> None:
+    """Record all of its trials; the last seed of one cell has diverged in its first epoch."""
+    spec = SweepSpec.from_json(json.dumps({**CONTENT, "name": name, **changes}))
+    recorder = Recorder(uri)
+    experiment, parent = recorder.sweep(name, spec.to_json())
+    for cell in spec.cells():
+        given = cell.given()
+        for seed in spec.seed_order():
+            method, depth = given["method"], given["depth"]
+            diverged = (method, depth, seed) == ("ours", 34, 3)
+            losses = [math.nan] if diverged else curve(method, depth, seed)
+            recorder.trial(
+                experiment,
+                parent,
+                RecordedTrial(
+                    {**given, "seed": seed},
+                    outcome="diverged" if diverged else "completed",
+                    key=f"{method}{depth}{seed}",
+                    metrics={
+                        "val_loss": losses,
+                        "val_iou": [0.5, 0.25, 0.75][: len(losses)],
+                        "epoch_seconds": [1.0] * len(losses),
+                    },
+                ),
+            )
+
+
+def test_the_best_is_what_the_goal_says(uri: str) -> None:
+    results = Results("own", tracking_uri=uri)
+    table = results.best_of_seeds()
+    assert list(table)[:4] == ["method", "depth", "best", "best_seed"]
+    assert table["best"].tolist() == [2.1, 1.6, 1.1, 40.1]
+    assert table["best_seed"].tolist() == [1, 1, 1, 1]
+    assert table["mean"].tolist() == pytest.approx([2.2, 1.7, 1.2, 40.15])
+    assert table["n_seeds"].tolist() == table["n_expected"].tolist() == [3] * 4
+    assert table["n_diverged"].tolist() == [0, 0, 0, 1]
+    assert set(table["selected_on"]) == {"val_loss"}
+    assert results.last_epoch()["best"].tolist() == [2.35, 1.85, 1.35, 40.35]
+    seeds = results.by_seed()
+    assert {"best_val_loss", "best_epoch", "last_val_loss"} <= set(seeds)
+    assert seeds["best_epoch"].dropna().unique().tolist() == [2]
+    expected = results.expected_best()
+    assert expected[expected["n"] == 3]["expected_best"].tolist()[:3] == [2.1, 1.6, 1.1]
+
+
+def test_a_sweep_may_be_judged_by_another_metric_afterwards(uri: str) -> None:
+    changed = {**CONTENT, "metric": {"name": "val_iou", "goal": "maximize"}}
+    Recorder(uri).parent("1", "own", SweepSpec.from_json(json.dumps(changed)).to_json())
+    results = Results("own", tracking_uri=uri)
+    assert results.best_of_seeds()["best"].tolist() == [0.75] * 4
+    assert results.by_seed()["best_epoch"].dropna().unique().tolist() == [3, 1]
+
+
+def test_a_metric_that_nothing_has_recorded_is_said(uri: str) -> None:
+    changed = {**CONTENT, "metric": {"name": "val_los", "goal": "minimize"}}
+    Recorder(uri).parent("1", "own", SweepSpec.from_json(json.dumps(changed)).to_json())
+    with pytest.raises(InputError, match=r"recorded 'val_los', .*they have epoch_seconds, val_iou"):
+        Results("own", tracking_uri=uri).best_of_seeds()
+
+
+def test_differences_are_from_the_baseline_in_each_of_its_axes(uri: str) -> None:
+    results = Results("own", tracking_uri=uri)
+    table = results.differences()
+    first = ["method", "depth", "compared", "against", "n_pairs"]
+    assert table[first].values.tolist() == [
+        ["ours", 18, "method", "baseline", 3],
+        ["ours", 34, "method", "baseline", 2],
+        ["baseline", 34, "depth", "18", 3],
+        ["ours", 34, "depth", "18", 2],
+    ]
+    assert table["difference"].tolist() == pytest.approx([-1.0, 38.5, -0.5, 39.0])
+    assert results.differences(last=True)["selected_on"].isna().all()
+    for refused in (
+        results.norm_differences, results.dependency_gap, results.decisions, results.basin,
+        results.mean_ranks, lambda: choose(results),
+    ):  # fmt: skip
+        with pytest.raises(InputError):
+            refused()
+
+
+def test_without_a_baseline_there_are_no_differences(sqlite_database: Callable[[], str]) -> None:
+    uri = sqlite_database()
+    record(uri, "own", baseline={})
+    with pytest.raises(InputError, match="differences are from what a spec names as baseline"):
+        Results("own", tracking_uri=uri).differences()
+
+
+def test_trials_and_curves_have_every_metric_and_no_keys_of_ours(uri: str) -> None:
+    results = Results("own", tracking_uri=uri)
+    trials = results.trials()
+    assert {"train", "method", "depth", "seed", "best_val_loss", "last_val_iou"} <= set(trials)
+    assert not {"precision", "last_test_accuracy", "best_test_accuracy"} & set(trials)
+    curves = results.curves()
+    assert len(curves) == 11 * 3 + 1
+    assert list(curves)[-3:] == ["epoch_seconds", "val_iou", "val_loss"]
+
+
+def test_a_key_that_the_spec_has_no_longer_is_of_another_cell(uri: str) -> None:
+    changed = {**CONTENT, "grid": [{"method": ["baseline", "ours"]}], "baseline": {}}
+    Recorder(uri).parent("1", "own", SweepSpec.from_json(json.dumps(changed)).to_json())
+    results = Results("own", tracking_uri=uri)
+    assert results.best_of_seeds()["n_seeds"].tolist() == [0, 0]
+    assert not results.trials()["in_spec"].any()
+
+
+def test_tables_for_people_show_the_metric_as_it_is(uri: str) -> None:
+    snapshot = Results("own", tracking_uri=uri).snapshot()
+    best = snapshot.best_of_seeds()
+    text = render(best, "table", metric=snapshot.metric)
+    assert "%" not in text.replace("95 % CI", "")
+    assert "val_loss: smaller is better. Epochs selected on val_loss." in text
+    markdown = render(best, "markdown", metric=snapshot.metric)
+    assert "**1.100**" in markdown
+    assert markdown.count("**") == 2
+    latex = render(best, "latex", metric=snapshot.metric)
+    assert r"val\_loss: smaller" in latex
+    assert r"\bfseries 1.100" in latex
+
+
+def test_the_report_leaves_out_what_is_of_norms(uri: str, tmp_path: Path) -> None:
+    page = write_report("own", tmp_path, tracking_uri=uri).read_text(encoding="utf-8")
+    files = {path.stem for path in tmp_path.iterdir()}
+    assert {"best_of_seeds", "differences", "last_epoch", "trials", "curves"} <= files
+    assert not {"headline", "dependency_gap", "norm_gaps", "norm_differences"} & files
+    figures = {path.stem for path in (tmp_path / "figures").iterdir()}
+    assert figures == {"accuracy-by-seed", "learning-curves", "cost"}
+    assert "Training by nowhere_at_all:Run." in page
+    assert "Differences from the baseline" in page
+    assert "accuracy" not in page.replace("accuracy-by-seed", "")
+    assert "depth 34, method ours: diverged 1/3" in page
+    read = pd.read_csv(tmp_path / "differences.csv")
+    assert read["difference"].tolist() == pytest.approx([-1.0, 38.5, -0.5, 39.0])
+
+
+def test_a_paper_may_quote_its_numbers_as_they_are(uri: str) -> None:
+    found = {
+        (number.where, number.column): (number.text, number.cells)
+        for number in numbers_of(read_answers(Results("own", tracking_uri=uri)))
+    }
+    assert found[("method ours", "depth 18"), "best"] == ("1.100", (2,))
+    where = ("method ours", "depth 34", "against depth 18")
+    assert found[where, "difference"] == ("39.00", (3, 2))
+
+
+def test_two_sweeps_are_compared_if_one_metric_judges_them(uri: str) -> None:
+    record(uri, "longer")
+    found, metric = comparison("own", "longer", tracking_uri=uri)
+    assert metric == Metric("val_loss", "minimize")
+    assert found["difference"].tolist() == [0.0] * 4
+    assert "best A" in render(found, "table", metric=metric)
+    record(uri, "other", metric={"name": "val_iou", "goal": "maximize"})
+    with pytest.raises(InputError, match=r"own is judged by val_loss \(minimize\), other by val_"):
+        comparison("own", "other", tracking_uri=uri)

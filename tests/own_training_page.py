@@ -1,0 +1,26 @@
+"""The programs and specs of docs/own-training.md, as its reader would save them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAGE = (Path(__file__).parents[1] / "docs" / "own-training.md").read_text(encoding="utf-8")
+
+DIFF: list[str] = re.findall(r"```diff\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+SPECS: list[str] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def before_and_after() -> tuple[str, str]:
+    """The script of the diff, and the module that it becomes."""
+    return tuple(  # type: ignore[return-value]
+        "\n".join(line[1:] for line in DIFF if line[:1] != other) + "\n" for other in "+-"
+    )
+
+
+def save_programs(folder: Path) -> None:
+    """Save every program under the name that the page gives it."""
+    (folder / "my_mlp.py").write_text(before_and_after()[1], encoding="utf-8")
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        if found := re.match(r"# (\w+\.py)\n", code):
+            (folder / found[1]).write_text(code, encoding="utf-8")

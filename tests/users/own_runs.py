@@ -1,0 +1,102 @@
+"""Training code that a user might bring: a run by its four parts, generators, and mistaken ones."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from snn_norm import BaseRun
+
+Metrics = dict[str, float]
+
+
+class Fit(BaseRun):
+    """A line through points, by a model, an optimizer and a step."""
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+        super().__init__(config, device)
+        self.model = nn.Linear(3, 1).to(self.device)
+        self.optimizer = torch.optim.SGD(self.model.parameters(), config["rate"], momentum=0.9)
+
+    def batches(self) -> Iterator[Tensor]:
+        for _ in range(24):
+            yield torch.randn(8, 3, device=self.device)
+
+    def step(self, batch: Tensor) -> Tensor:
+        # A byte in a file for each step, if a test counts them, and time to strike.
+        if count := os.environ.get("OWN_CODE_COUNT"):
+            with Path(count).open("ab", buffering=0) as file:
+                file.write(b".")
+            time.sleep(0.01)
+        return (self.model(batch) - batch.sum(1, keepdim=True)).square().mean()
+
+    def evaluate(self) -> Metrics:
+        return {"val_error": float((self.model.weight - 1).abs().mean())}
+
+
+def forgetful(config: Mapping[str, Any], device: torch.device, state: Any) -> Iterator[Metrics]:
+    """A generator that gives no state."""
+    run = Fit(config, device)
+    assert state is None
+    while not run.done:
+        yield run.run_epoch()
+
+
+def mindful(
+    config: Mapping[str, Any], device: torch.device, state: Any
+) -> Iterator[tuple[Metrics, Any]]:
+    """A generator that gives its state with each epoch."""
+    run = Fit(config, device)
+    if state is not None:
+        run.load_state_dict(state)
+    while not run.done:
+        yield run.run_epoch(), run.state_dict()
+
+
+def mistaken(
+    config: Mapping[str, Any], device: torch.device, state: Any  # noqa: ARG001
+) -> Iterator[Any]:  # fmt: skip
+    """Makes the mistake that its config names, in its third epoch where it is one of an epoch."""
+    good = {"val_error": 0.5, "val_loss": 1.0}
+    third: dict[str, Any] = {
+        "none": good,
+        "raises": good,
+        "nan": {**good, "val_loss": math.nan},
+        "appears": {**good, "val_iou": 0.1},
+        "vanishes": {"val_error": 0.5},
+        "text": {**good, "val_loss": "low"},
+        "list": [0.5],
+    }
+    mistake = config["mistake"]
+    if mistake == "missing":
+        yield {"val_loss": 1.0}
+    if mistake == "unpicklable":
+        yield good, lambda: None
+    if mistake == "taken":
+        yield {**good, "epoch_seconds": 1.0}
+    if mistake == "nothing":
+        return
+    yield good
+    yield good
+    if mistake == "raises":
+        raise ZeroDivisionError("a mistake of its author's")
+    yield third[mistake]
+
+
+class Partial:
+    """Its author has forgotten to save its state."""
+
+    done = False
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+        pass
+
+    def run_epoch(self) -> Metrics:
+        return {"val_error": 0.5}
