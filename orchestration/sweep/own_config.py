@@ -23,8 +23,8 @@ RESERVED_NAMES = frozenset({
     "epoch", "epoch_seconds", "best_epoch",
     # of a cell, and of a pair of them
     "best", "best_seed", "best_a", "none", "mean", "std", "ci_low", "ci_high", "n_seeds",
-    "n_expected", "n_common", "n_collapsed", "n_diverged", "selected_on", "n", "expected_best", "compared",
-    "against", "difference", "n_pairs", "t", "p", "p_holm",
+    "n_expected", "n_common", "n_collapsed", "n_diverged", "selected_on", "n", "expected_best",
+    "compared", "against", "difference", "n_pairs", "t", "p", "p_holm",
 })  # fmt: skip
 """Names that keys and metrics of the user's own may not have."""
 
