@@ -47,7 +47,7 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
     counts = Counter(run.data.tags["snn_sweep.trial_key"] for run in finished)
     ledger.lost = [trial.label for trial in spec.trials() if counts[trial.key] == 0]
     ledger.double = [key for key, count in counts.items() if count > 1]
-    if spec.keep == "best":
+    if spec.keeps() == "best":
         ledger.without_model = [run.info.run_id for run in finished if not _has_model(client, run)]
     for run in trials:
         epochs = 0
