@@ -129,7 +129,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
     found = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
         kept = {"keep": sweep.keep, "bytes": models.bytes_to_keep(sweep, planned)}
-        told = {"name": sweep.name, **planned.to_dict(), "models": kept}
+        told: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
         if (whole := forecast_of(sweep, planned)) is not None:
             told["seeds"] = dataclasses.asdict(whole)
         if found is not None:
