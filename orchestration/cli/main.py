@@ -14,6 +14,7 @@ import click
 
 from orchestration.cli import archives, models, papers, sweeps
 from orchestration.cli.console import err, out, print_results, terminal_width
+from orchestration.cli.probing import print_probed, probe_cells
 from orchestration.errors import (
     FAILED,
     INTERRUPTED,
@@ -104,25 +105,40 @@ _fresh = click.option(
 @_fresh
 @click.option("--json", "as_json", is_flag=True, help="Print only the plan, as JSON.")
 @click.option("--data", is_flag=True, help="Also load each data set, as run does before it starts.")
-def plan(spec: str, fresh: bool, as_json: bool, data: bool) -> None:
+@click.option(
+    "--probe",
+    "probed",
+    is_flag=True,
+    help="Also load each data set, give each cell's network one batch, and warn of those that are "
+    "predicted to collapse.",
+)
+def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> None:
     """Check SPEC and print what would run, without starting it."""
     from orchestration.execution.planning import forecast_of, plan_sweep
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
-    if data:
+    settings = Settings.from_environment()
+    if probed:
+        err.print("loading each data set; one that is missing is downloaded")
+    if data or probed:
         from orchestration.execution.preflight import check_data
 
-        check_data(sweep, Settings.from_environment())
+        check_data(sweep, settings)
     planned = plan_sweep(sweep, fresh=fresh)
+    found = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
-        whole = forecast_of(sweep, planned)
-        seeds = {"seeds": dataclasses.asdict(whole)} if whole else {}
         kept = {"keep": sweep.keeps(), "bytes": models.bytes_to_keep(sweep, planned)}
-        told = {"name": sweep.name, **planned.to_dict(), "models": kept, **seeds}
+        told: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
+        if (whole := forecast_of(sweep, planned)) is not None:
+            told["seeds"] = dataclasses.asdict(whole)
+        if found is not None:
+            told["probe"] = [one.to_dict() for one in found]
         click.echo(json.dumps(told, indent=2))
-    else:
-        _print_plan(sweep, planned)
+        return
+    _print_plan(sweep, planned)
+    if found is not None:
+        print_probed(found)
 
 
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:

@@ -117,6 +117,7 @@ def test_every_option_reaches_the_run(called: list[Path], monkeypatch: pytest.Mo
         precision="bf16",
         compile=False,
         stop_when_collapsed_after=2,
+        training_images=6,
         validation_fraction=0.25,
         trunk="resnet",
         depth=8,

@@ -57,6 +57,26 @@ def no_files(root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return blobs(root)
 
 
+class NoNeurons(nn.Module):
+    """A network without a layer that has diagnostics."""
+
+    def __init__(self, *, in_channels: int, num_classes: int, image_size: int, **_: object) -> None:
+        super().__init__()
+        print("I am built")  # noqa: T201
+        self.classifier = nn.Linear(in_channels * image_size**2, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(x.flatten(1))
+        return logits
+
+
+class Unbuildable(nn.Module):
+    """Fails before there is a network."""
+
+    def __init__(self, **_: object) -> None:
+        raise RuntimeError("not today")
+
+
 class ExitingNorm(nn.BatchNorm2d):
     """Ends its process, or would."""
 
