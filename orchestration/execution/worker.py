@@ -7,6 +7,7 @@ anew before the next.
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import time
 import traceback
@@ -24,7 +25,7 @@ from orchestration.execution.own_training import OwnEpoch, OwnTraining
 from orchestration.execution.process_state import ProcessState
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
-from orchestration.record.names import BEST_EPOCH, layers_tag
+from orchestration.record.names import BEST_EPOCH, SAMPLE_TAG, layers_tag
 from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
@@ -182,8 +183,7 @@ class _Session:
             result = run.run_epoch()
         if result is not None:
             state = run.state_dict()
-            tags = {ENGINE_TAG: run.engine} if run.engine else {}
-            self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, tags)
+            self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, _tags(run))
             with _storage():
                 if isinstance(run, TrainingRun):
                     self._models.take(run)  # first: a checkpoint counts on it
@@ -218,6 +218,12 @@ class _Session:
         if state is not None:
             run.load_state_dict(state)
         return run
+
+
+def _tags(run: TrainingRun | OwnTraining) -> dict[str, str]:
+    """What is said of a run besides its numbers."""
+    tags: dict[str, str] = {ENGINE_TAG: run.engine} if run.engine else {}
+    return {**tags, SAMPLE_TAG: json.dumps(run.sample)} if isinstance(run, TrainingRun) else tags
 
 
 def _report(

@@ -23,6 +23,7 @@ __all__ = [
     "REASON_TAG",
     "REPLACED_ROLE",
     "ROLE_TAG",
+    "SAMPLE_TAG",
     "SPEC_TAG",
     "STATUS_TAG",
     "TRAINING_PAGES",
@@ -59,6 +60,9 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 TRAINING_PAGES = "workflowType=machine_learning"
 """In a link to MLflow's pages: those on runs and curves."""
+
+SAMPLE_TAG = "snn_sweep.sample"
+"""What a trial's network is given, as JSON: channels, image_size, classes, sequences."""
 
 BEST_TEST_ACCURACY = "best_test_accuracy"
 BEST_EPOCH = "best_epoch"

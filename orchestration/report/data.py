@@ -40,6 +40,7 @@ class Answers:
         norm_gaps: the same, a row each norm.
         tuned_gap: each norm's gap as built and tuned; None where there is nothing to tune.
         basin: the share of settings near the best one; None likewise.
+        energy: what networks cost an image, a row a cell; None where nothing is known of it.
         last: as ``best``, of the last epoch.
         expected: what a best of n seeds is worth, by ``cell`` and n.
         differences: between norms, or from the spec's baseline, paired by seed; None without one.
@@ -64,6 +65,7 @@ class Answers:
     norm_gaps: pd.DataFrame | None
     tuned_gap: pd.DataFrame | None
     basin: pd.DataFrame | None
+    energy: pd.DataFrame | None
     last: pd.DataFrame
     expected: pd.DataFrame
     differences: pd.DataFrame | None
@@ -124,6 +126,8 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         differences, ranks = snapshot.norm_differences(), snapshot.mean_ranks()
     elif cells.baseline:
         differences = snapshot.differences()
+    curves = snapshot.curves(trials)
+    energy = snapshot.energy(trials, curves) if ours else None
     tunes = snapshot.has_settings
     return Answers(
         name=results.name,
@@ -137,6 +141,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         norm_gaps=norm_gaps(best, axes) if ours else None,
         tuned_gap=snapshot.dependency_gap(tuned=True, by_norm=True) if tunes else None,
         basin=snapshot.basin() if tunes else None,
+        energy=None if energy is None or energy.empty else energy,
         last=snapshot.best_of_seeds(last=True),
         expected=snapshot.expected_best(),
         differences=differences,
@@ -144,7 +149,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         decisions=snapshot.decisions() if snapshot.has_decisions else None,
         evidence=snapshot.evidence() if snapshot.has_decisions else None,
         trials=trials,
-        curves=snapshot.curves(trials),
+        curves=curves,
         diagnostics=snapshot.diagnostics(drawn),
         cells_diagnosed=len(diagnosed),
         provenance=provenance_of(snapshot.records, tracking_uri, trials["run_id"]),

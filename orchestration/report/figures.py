@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
+from orchestration.report.energy_figure import energy_figure
 from orchestration.report.evidence_figure import evidence_figure
 from orchestration.report.figure_style import Look, Picture, look_of
 from orchestration.report.panels import (
@@ -43,6 +44,7 @@ FIGURES = (
     "learning-curves",
     "why",
     "spike-rates",
+    "energy",
     "cost",
 )
 
@@ -69,6 +71,8 @@ def draw(answers: Answers) -> Iterator[Picture]:
         yield picture
     if answers.curves[_layers(answers)].notna().any(axis=None):
         yield _spike_rates(answers)
+    if answers.energy is not None:
+        yield energy_figure(answers.energy, answers.norms)
     if answers.curves["epoch_seconds"].notna().any():
         yield _cost(answers)
 

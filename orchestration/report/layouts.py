@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.report.energy_layout import energy_table
 from orchestration.report.table import (
     NO_NUMBER,
     Table,
@@ -56,6 +57,8 @@ def table_of(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
         return tuned_gap_table(frame)
     if "basin" in frame:
         return basin_table(frame)
+    if "energy_nj" in frame and "accuracy" in frame:
+        return energy_table(frame)
     if "is_standard" in frame:
         return _norm_gaps(frame)
     if "gap_pp" in frame:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.report.data import Answers
+from orchestration.report.energy_layout import millions, nanojoules
 from orchestration.report.table import as_text, decimal, p_value, percent
 from orchestration.results.columns import COUNTS, plain
 from orchestration.results.norm_effects import settings_of
@@ -80,6 +81,10 @@ _TUNED: dict[str, _Form] = {
 _BASIN: dict[str, _Form] = {
     f"{of}{end}": percent for of in ("basin", "basin_of_all") for end in ("", "_low", "_high")
 } | {"best_at": str, "n_settings": str}
+_ENERGY: dict[str, _Form] = {
+    **dict.fromkeys(("accumulates", "multiply_accumulates"), millions),
+    **dict.fromkeys(("energy_nj", "energy_ci_low", "energy_ci_high"), nanojoules),
+}
 _RANKS: dict[str, _Form] = {"mean_rank": decimal, "groups": str, "friedman_p": p_value}
 
 
@@ -117,6 +122,11 @@ def numbers_of(answers: Answers) -> Iterator[Number]:
         kept = _until(answers.basin, "basin")
         for row in answers.basin.to_dict("records"):
             yield from _row(answers, row, kept, _BASIN, cells.of(row, _without_norm(kept)))
+    if answers.energy is not None:
+        for number, row in zip(
+            answers.energy.index, answers.energy.to_dict("records"), strict=True
+        ):
+            yield from _row(answers, row, axes, _ENERGY, (int(number),))
     for row in answers.differences.to_dict("records"):
         found = cells.of(row, setting, (row["norm"], row["against"]))
         where = {**row, "against": f"against {row['against']}"}

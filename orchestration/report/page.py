@@ -39,6 +39,7 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
         **_of_norms(answers),
         "tuned": _optional(answers.tuned_gap),
         "basin": _optional(answers.basin),
+        "energy": _optional(answers.energy),
         "cells": _linked_cells(answers),
         "choice": _choice(answers),
         "differences": _optional(answers.differences, answers.metric),

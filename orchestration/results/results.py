@@ -105,6 +105,26 @@ class Results:
         snapshot = self.snapshot(DIAGNOSTICS)
         return snapshot.diagnostics(snapshot.trials()).drop(columns="cell")
 
+    def operations(self) -> pd.DataFrame:
+        """Give a row a (trial, layer): the synaptic operations of its best epoch, an image.
+
+        Columns: ``run_id``, ``layer`` (in the network's order), ``accumulates``,
+        ``multiply_accumulates``, ``energy_nj``; counted as :mod:`snn_norm.networks.operations`
+        says. A trial of a network of the user's own has no row.
+        """
+        snapshot = self.snapshot()
+        trials = snapshot.trials()
+        return snapshot.operations(trials, snapshot.curves(trials))
+
+    def energy(self) -> pd.DataFrame:
+        """Give a row a cell: what its networks cost an image, beside their accuracy.
+
+        Columns as of ``orchestration.results.energy.energy``.
+        """
+        snapshot = self.snapshot()
+        trials = snapshot.trials()
+        return snapshot.energy(trials, snapshot.curves(trials)).reset_index(drop=True)
+
     def best_of_seeds(self) -> pd.DataFrame:
         """Give a row a cell of the grid, in the spec's order, also where nothing has finished.
 

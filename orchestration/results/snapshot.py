@@ -16,12 +16,13 @@ from orchestration.reading.records import (
     Records,
     is_wanted,
 )
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import AS_BUILT, EXPECTED_BEST, N_COMMON, SELECTED_ON, TEST_SET
 from orchestration.results.decisions import decisions
 from orchestration.results.diagnostics import by_layer, orders_of
 from orchestration.results.differences import differences_from
+from orchestration.results.energy import energy, operations_of, samples_of
 from orchestration.results.evidence_curves import evidence_curves
 from orchestration.results.hours import trial_hours
 from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
@@ -131,6 +132,16 @@ class Snapshot:
         )
         table = table.sort_values(["order", "epoch"], kind="stable")
         return table.drop(columns="order").reset_index(drop=True)
+
+    def operations(self, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+        """A row a (trial, layer) of these of the ``trials()``, from their ``curves()``."""
+        recorded = {run_id: text for run_id, _, text in self.records.tag_rows([SAMPLE_TAG])}
+        return operations_of(trials, curves, samples_of(trials, recorded))
+
+    def energy(self, trials: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+        """A row a cell."""
+        trials = trials[trials["cell"].notna()].astype({"cell": "int64"})
+        return energy(trials, self.operations(trials, curves), self._named_cells())
 
     def best_of_seeds(self, *, last: bool = False) -> pd.DataFrame:
         """A row a cell; of the last epoch instead of each seed's best, if asked for."""

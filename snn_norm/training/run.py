@@ -210,6 +210,17 @@ class TrainingRun:
         return result
 
     @property
+    def sample(self) -> dict[str, int | bool]:
+        """What the network is given: channels, image size in pixels, classes, and if sequences."""
+        data = self.dataset
+        return {
+            "channels": data.in_channels,
+            "image_size": data.image_size,
+            "classes": data.num_classes,
+            "sequences": data.num_steps is not None,
+        }
+
+    @property
     def layers(self) -> list[str]:
         """Those that :meth:`diagnostics` are of, in the network's order."""
         return layers_of(self.model)
