@@ -46,7 +46,10 @@ _SMALL = {
 }
 """A sweep that runs, with nine trials."""
 _LIVE = "it runs"
-_PAINT = """() => performance.getEntriesByName("first-contentful-paint").map(e => e.startTime)[0] ?? null"""
+_PAINT = """() => {
+  const paint = performance.getEntriesByName("first-contentful-paint")[0];
+  return paint ? paint.startTime : null;
+}"""
 
 
 def main() -> None:
