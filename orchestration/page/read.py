@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from orchestration.errors import SpecError
+from orchestration.errors import SpecError, SweepError
 from orchestration.page.state import Grid, grid_of
 from orchestration.page.text import last_lines
 from orchestration.reading.overview import SweepOverview, overviews_of
@@ -26,6 +26,7 @@ from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from orchestration.results.snapshot import METRIC_OF, Snapshot
+from orchestration.sweep.metric import TEST_ACCURACY
 from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["Failure", "Finished", "Listed", "Reader", "Sweep"]
@@ -203,8 +204,13 @@ class Reader:
     def _read(self, name: str, stamps: Stamps) -> Sweep:
         kept = self._finished.get(name)
         if kept is None or kept[0] != stamps.finished:
-            results = Results.of(self._source, name)
-            kept = stamps.finished, _finished(results.snapshot(_READ))
+            snapshot = Results.of(self._source, name).snapshot(_READ)
+            if snapshot.metric != TEST_ACCURACY:
+                raise SweepError(
+                    f"this sweep is judged by {snapshot.metric.name}, and the page knows test "
+                    f"accuracies alone so far: see MLflow's pages, or snn-sweep results {name}"
+                )
+            kept = stamps.finished, _finished(snapshot)
             _keep(self._finished, name, kept)
         finished = kept[1]
         records = finished.snapshot.records
