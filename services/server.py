@@ -48,6 +48,7 @@ DEFAULT_DATABASE = "sqlite:///mlflow.db"
 """Relative to the server's folder, so that no character of the folder's name can hurt."""
 
 _HOST = "127.0.0.1"
+_APP = "snn-sweep"  # MLflow with the pages of sweeps, an entry point of this package
 _PREFERRED_PORT = 5000  # MLflow's own
 _START_SECONDS = 120.0  # about 5 on an idle machine; a new PostgreSQL schema takes longer
 _STOP_SECONDS = 10.0
@@ -188,12 +189,16 @@ def _spawn(folder: Path, database: str, port: int, kept: bool) -> Server:
     workers = "1" if database.startswith("sqlite") else "2"
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)]
     command += ["--workers", workers, "--artifacts-destination", "./artifacts"]
-    command += ["--uvicorn-opts", "--no-access-log"]  # a long sweep would fill the disk with it
+    command += ["--app-name", _APP]
+    # A long sweep would fill the disk with its requests; and pages that are open, and listen for
+    # what changes, keep nobody waiting who stops the server.
+    command += ["--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 3"]
     with (folder / "server.log").open("ab") as log:
         child = subprocess.Popen(
             command,
             cwd=folder,  # and not the user's, whose modules would come before MLflow's
-            env=_environment(database),
+            # Beside the folder lie the logs and the leases of this machine's sweeps.
+            env=_environment(database) | {"SNN_SWEEP_HOME": str(folder.absolute().parent)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ import fcntl
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -35,6 +35,7 @@ __all__ = [
     "ServiceError",
     "check_reachable",
     "find_server",
+    "has_pages",
     "reading_uri",
     "start_server",
     "stop_server",
@@ -218,16 +219,25 @@ def check_reachable(uri: str) -> None:
         )
 
 
+def has_pages(uri: str) -> bool:
+    """Whether a tracking server has the pages of sweeps besides MLflow's."""
+    import requests
+
+    # Their style asks for no login.
+    with warnings.catch_warnings(action="ignore"), suppress(requests.RequestException):
+        url = f"{uri}/sweeps-files/sweeps.css"
+        return requests.get(url, timeout=10.0, verify=_trusted()).ok
+    return False
+
+
 def _problem_with(uri: str) -> str | None:
     """What keeps MLflow from reaching the server, asked with the library and settings it uses."""
     import requests
 
-    untrusted = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
-    verify = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not untrusted
     try:
         with warnings.catch_warnings(action="ignore"):  # of the check that the user turned off
             answer = requests.get(
-                f"{uri}/health", timeout=3.0, allow_redirects=False, verify=verify
+                f"{uri}/health", timeout=3.0, allow_redirects=False, verify=_trusted()
             )
     except requests.Timeout:
         return "no answer within 3 s"
@@ -236,6 +246,12 @@ def _problem_with(uri: str) -> str | None:
     except (requests.RequestException, OSError):  # an OSError where the certificate is missing
         return "connection refused, or no such host"
     return f"it answers {answer.status_code}" if answer.status_code >= 500 else None
+
+
+def _trusted() -> str | bool:
+    """How MLflow's client checks certificates."""
+    untrusted = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not untrusted
 
 
 def _check_database(url: str) -> None:

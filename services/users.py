@@ -1,4 +1,4 @@
-"""MLflow's own users, who count where it asks for passwords (``--app-name basic-auth``).
+"""MLflow's own users, who count where it asks for passwords (``snn-sweep-with-basic-auth``).
 
 ``admin`` makes further users. Ray's nodes, whose memory a trial's code can read, write as another
 one, that owns the sweeps which it has made and may read the rest.

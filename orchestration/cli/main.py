@@ -328,15 +328,18 @@ def down() -> None:
 
 @cli.command()
 def ui() -> None:
-    """Open the MLflow UI in a browser; start the tracking server if necessary."""
+    """Open the pages of all sweeps in a browser; start the tracking server if necessary."""
     from orchestration.record.names import TRAINING_PAGES
-    from services.tracking import check_reachable, start_server
+    from services.tracking import check_reachable, has_pages, start_server
 
     settings = Settings.from_environment()
     if settings.tracking_uri:
         check_reachable(settings.tracking_uri)
     uri = settings.tracking_uri or start_server(settings)
-    uri += f"/#/experiments?{TRAINING_PAGES}"
-    out.print(f"MLflow at {uri}", highlight=False)
+    mlflow = f"{uri}/#/experiments?{TRAINING_PAGES}"
+    page = f"{uri}/sweeps" if has_pages(uri) else mlflow  # another's server may be MLflow alone
+    if page != mlflow:
+        out.print(f"sweeps at {page}", highlight=False)
+    out.print(f"MLflow at {mlflow}", highlight=False)
     if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        click.launch(uri)
+        click.launch(page)

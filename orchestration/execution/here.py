@@ -31,13 +31,17 @@ def log_path(settings: Settings, name: str) -> Path:
 
 
 class Here:
-    """This machine, with the verbs of ``orchestration.cluster.there.There``."""
+    """This machine, with the verbs of ``orchestration.cluster.there.There``.
+
+    Args:
+        settings: None reads the environment.
+    """
 
     how_to_run = "run"
     unrecorded = "nothing has been run on this machine yet"
 
-    def __init__(self) -> None:
-        self._settings = Settings.from_environment()
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings.from_environment()
 
     def reading_uri(self) -> str | None:
         """Where its runs are recorded; None if there are none."""

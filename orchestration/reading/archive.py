@@ -62,7 +62,10 @@ class ArchiveSource:
         trials = self._trials.values()
         records = make_records(
             (
-                (trial.run_id, trial.key, trial.tags[OUTCOME_TAG], trial.started, trial.ended)
+                (
+                    *(trial.run_id, trial.key, trial.tags[OUTCOME_TAG]),
+                    *(trial.started, trial.ended, "FINISHED"),
+                )
                 for trial in trials
             ),
             (

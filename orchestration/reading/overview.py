@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["SweepOverview", "all_sweeps", "one_sweep"]
+__all__ = ["SweepOverview", "all_sweeps", "one_sweep", "overviews_of"]
 
 
 _OUTCOMES = ("completed", "collapsed", "diverged")
@@ -42,6 +43,9 @@ class SweepOverview:
     """How many trials its spec wants, or without one, there are; with seeds until decided those
     that are certain and those begun besides. None where this version cannot read the spec."""
 
+    spec: str | None
+    """The canonical JSON of the newest; None where none is recorded."""
+
     @property
     def finished(self) -> int:
         """How many trials have their result."""
@@ -60,9 +64,14 @@ class SweepOverview:
 
 def all_sweeps(source: Source) -> list[SweepOverview]:
     """Every sweep, the last started first."""
+    return overviews_of(source.sweep_runs())
+
+
+def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
+    """Every sweep that these are the runs of, the last started first."""
     parents: list[SweepRun] = []
     trials: dict[str, Counter[str]] = defaultdict(Counter)
-    for run in source.sweep_runs():
+    for run in runs:
         if run.tags[ROLE_TAG] == "sweep":
             parents.append(run)
         else:
@@ -94,6 +103,7 @@ def _overview(parent: SweepRun, states: Counter[str]) -> SweepOverview:
         started=datetime.fromtimestamp(parent.started / 1000, UTC),
         trials=dict(states),
         expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
+        spec=text,
     )
     if overview.status == "completed" and overview.missing:
         return replace(overview, status="incomplete")

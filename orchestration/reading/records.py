@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, spec_from_tags
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, STATUS_TAG, spec_from_tags
 
 __all__ = [
     "ALL_METRICS",
@@ -30,6 +30,7 @@ __all__ = [
     "SPIKE_RATE",
     "Parent",
     "Records",
+    "RunRow",
     "Source",
     "SweepRun",
     "SweepSource",
@@ -68,8 +69,11 @@ names only the runs tell."""
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
 
+RunRow = tuple[str, str | None, str | None, int | None, int | None, str]
+"""A trial's run: its id, the trial's key, its outcome, start and end, and MLflow's status."""
+
 Parent = tuple[int | None, str, Mapping[str, str]]
-"""A sweep's own run: when it was started, its id, and the tags that hold its spec."""
+"""A sweep's own run: when it was started, its id, and the tags that hold its spec and status."""
 
 
 def is_wanted(name: str, wanted: Collection[str]) -> bool:
@@ -84,14 +88,17 @@ def is_wanted(name: str, wanted: Collection[str]) -> bool:
 
 @dataclass(frozen=True)
 class Records:
-    """A sweep as MLflow holds it. The frames share one index, the run ids in order.
+    """A sweep's trials as MLflow holds them. The frames share one index, the run ids in order.
 
     Args:
-        runs: a finished trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
-            ``finished`` (milliseconds since 1970; missing where MLflow has none).
+        runs: a trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
+            ``finished`` (milliseconds since 1970; missing where MLflow has none), ``status``
+            (MLflow's).
         metrics: a column a metric that was asked for and is there, its last value.
         experiment_id: MLflow's.
         parent_run_id: the sweep's own run, the one started first; None where it has none.
+        status: of the sweep, as its last driver wrote it; None where it has no run of its own.
+        began: milliseconds since 1970; None where it has no run of its own.
         spec: the canonical JSON of the newest spec; None where there is none.
         param_rows: gives the parameters of the runs of these ids. They are most of what there is
             to read, and few answers need them all.
@@ -102,6 +109,8 @@ class Records:
     metrics: pd.DataFrame
     experiment_id: str
     parent_run_id: str | None
+    status: str | None
+    began: int | None
     spec: str | None
     param_rows: Callable[[Sequence[str]], TextRows]
     tag_rows: Callable[[Collection[str]], TextRows]
@@ -126,6 +135,11 @@ class SweepRun(NamedTuple):
     """Milliseconds since 1970."""
     tags: Mapping[str, str]
     """Those that are this project's."""
+    run_id: str
+    ended: int | None
+    """Milliseconds since 1970; None of a run that is not over."""
+    metrics: Mapping[str, tuple[int, float]]
+    """Of those asked for, the last epoch's: its number, and the value."""
 
 
 class SweepSource(Protocol):
@@ -156,12 +170,26 @@ class SweepSource(Protocol):
 class Source(SweepSource, Protocol):
     """One way to the records of all sweeps."""
 
-    def sweep_runs(self) -> Iterable[SweepRun]:
+    def read(
+        self,
+        sweep: str,
+        metrics: Collection[str] = ALL_METRICS,
+        *,
+        finished: bool = True,
+        replaced: bool = False,
+    ) -> Records:
+        """Give a sweep's finished trials, or else the others: running, failed and stopped ones.
+
+        Raises:
+            InputError: there is no such sweep.
+        """
+
+    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterable[SweepRun]:
         """Give the runs of all sweeps and their trials, in no order."""
 
 
 def make_records(
-    runs: Iterable[tuple[str, str | None, str | None, int | None, int | None]],
+    runs: Iterable[RunRow],
     metrics: Iterable[tuple[str, str, float | None]],
     parents: Iterable[Parent],
     **more: Any,
@@ -169,7 +197,7 @@ def make_records(
     """Build Records from rows in any order.
 
     Args:
-        runs: (run id, trial key, outcome, started, finished).
+        runs: (run id, trial key, outcome, started, finished, status).
         metrics: (run id, name, value).
         parents: the sweep's own runs.
         more: experiment_id, param_rows and tag_rows, as of Records.
@@ -182,6 +210,7 @@ def make_records(
             "outcome": pd.Series([row[2] for row in rows], dtype=object),
             "started": pd.array([row[3] for row in rows], dtype="Int64"),
             "finished": pd.array([row[4] for row in rows], dtype="Int64"),
+            "status": pd.Series([row[5] for row in rows], dtype=object),
         }
     ).set_axis(_index(ids))
     own = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
@@ -190,6 +219,8 @@ def make_records(
         frame,
         _wide(metrics, ids, "float64"),
         parent_run_id=own[0][1] if own else None,
+        status=own[0][2].get(STATUS_TAG) if own else None,
+        began=own[0][0] if own else None,
         spec=specs[-1] if specs else None,
         **more,
     )

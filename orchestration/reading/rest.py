@@ -5,6 +5,7 @@ Replies are taken as the JSON that they are, of which MLflow's client would make
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
@@ -33,6 +34,7 @@ __all__ = ["RestSource"]
 
 _PARENT = f"tags.`{ROLE_TAG}` = 'sweep'"
 _FINISHED = "attributes.status = 'FINISHED'"
+_UNFINISHED = "attributes.status != 'FINISHED'"
 _FINISHED_TRIAL = f"{_FINISHED} AND tags.`{ROLE_TAG}` = 'trial'"
 # The one started first at first: one created meanwhile shifts no page.
 _ORDER = ["attributes.start_time ASC"]
@@ -48,6 +50,7 @@ class _FoundRun(NamedTuple):
     run_id: str
     started: int | None
     finished: int | None
+    status: str
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
@@ -71,15 +74,20 @@ class RestSource:
         self._bulk = tracking_uri.startswith(("http://", "https://"))
         self._page = self._over_http if self._bulk else self._in_store
 
-    def sweep_runs(self) -> Iterator[SweepRun]:
+    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[SweepRun]:
         """Give the runs of all sweeps and their trials."""
         found = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
         names = {experiment.experiment_id: experiment.name for experiment in found}
         for role in ("sweep", "trial"):
             for run in runs_of_role(self.client, list(names), role):
                 info = run.info
-                name = names[info.experiment_id]
-                yield SweepRun(name, info.status, info.start_time, run.data.tags)
+                last = {
+                    metric.key: (metric.step, metric.value)
+                    for metric in (run.to_proto().data.metrics if metrics else ())
+                    if metric.key in metrics and not math.isnan(metric.value)
+                }
+                found = run.data.tags, info.run_id, info.end_time, last
+                yield SweepRun(names[info.experiment_id], info.status, info.start_time, *found)
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep."""
@@ -88,16 +96,21 @@ class RestSource:
             raise unknown_sweep(sweep, sweep_names(self.client))
 
     def read(
-        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+        self,
+        sweep: str,
+        metrics: Collection[str] = ALL_METRICS,
+        *,
+        finished: bool = True,
+        replaced: bool = False,
     ) -> Records:
-        """Give a sweep's finished trials."""
+        """Give a sweep's trials."""
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         experiment = self._experiment(sweep)
         parents = list(self._runs(experiment, _PARENT))
         # Which are trials is looked up here: to ask for a tag makes every page slower. By run id,
         # of which a page that another run shifted repeats some.
-        finished = self._runs(experiment, _FINISHED)
-        trials = {run.run_id: run for run in finished if run.tags.get(ROLE_TAG) in roles}
+        found = self._runs(experiment, _FINISHED if finished else _UNFINISHED)
+        trials = {run.run_id: run for run in found if run.tags.get(ROLE_TAG) in roles}
         if not parents and not trials:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return make_records(
@@ -108,6 +121,7 @@ class RestSource:
                     run.tags.get(OUTCOME_TAG),
                     run.started,
                     run.finished,
+                    run.status,
                 )
                 for run in trials.values()
             ),
@@ -228,6 +242,7 @@ def _of_json(run: dict[str, Any]) -> _FoundRun:
         info["run_id"],
         int(info["start_time"]) if "start_time" in info else None,
         int(info["end_time"]) if "end_time" in info else None,
+        info.get("status", ""),
         tags,
         params,
         {name: float(value) for name, value in metrics.items()},
@@ -236,6 +251,5 @@ def _of_json(run: dict[str, Any]) -> _FoundRun:
 
 def _of_entity(run: Run) -> _FoundRun:
     info, data = run.info, run.data
-    return _FoundRun(
-        info.run_id, info.start_time, info.end_time, data.tags, data.params, data.metrics
-    )
+    found = info.run_id, info.start_time, info.end_time, info.status
+    return _FoundRun(*found, data.tags, data.params, data.metrics)

@@ -18,6 +18,7 @@ from orchestration.reading.records import (
     EVERY_METRIC,
     Parent,
     Records,
+    RunRow,
     SweepRun,
     is_wanted,
     make_records,
@@ -36,6 +37,7 @@ from orchestration.reading.sql_schema import (
     open_read_only,
 )
 from orchestration.record.names import (
+    LABEL_TAG,
     NAME_TAG,
     OUTCOME_TAG,
     REPLACED_ROLE,
@@ -48,8 +50,6 @@ from orchestration.record.unknown_sweep import unknown_sweep
 from services.tracking import ServiceError
 
 __all__ = ["SqlSource"]
-
-_RunRow = tuple[str, str | None, str | None, int | None, int | None]
 
 _RUN_IDS_A_QUERY = 10_000
 """How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
@@ -69,7 +69,7 @@ class SqlSource:
 
     def __init__(self, database_url: str) -> None:
         self.engine = open_read_only(database_url)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             try:
                 found = set(connection.scalars(sa.select(VERSION.c.version_num)))
             except sa.exc.DBAPIError:
@@ -77,13 +77,13 @@ class SqlSource:
         if not found or not found <= KNOWN_SCHEMAS:
             raise UnknownSchemaError(f"its schema version is {', '.join(sorted(found)) or 'empty'}")
 
-    def sweep_runs(self) -> list[SweepRun]:
+    def sweep_runs(self, metrics: Collection[str] = ()) -> list[SweepRun]:
         """Give the runs of all sweeps and their trials."""
         role = TAGS.alias("role")
         query = (
             sa.select(
                 *(EXPERIMENTS.c.name, RUNS.c.run_uuid, RUNS.c.status, RUNS.c.start_time),
-                *(TAGS.c.key, TAGS.c.value),
+                *(RUNS.c.end_time, TAGS.c.key, TAGS.c.value),
             )
             .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
             .join(role, (role.c.run_uuid == RUNS.c.run_uuid) & (role.c.key == ROLE_TAG))
@@ -92,20 +92,31 @@ class SqlSource:
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
                 role.c.value.in_(("sweep", "trial")),
-                TAGS.c.key.in_((ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG))
+                TAGS.c.key.in_((ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG))
                 | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
         )
+        last = sa.select(
+            *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
+            *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
+        ).where(LATEST_METRICS.c.key.in_(metrics))
         runs: dict[str, SweepRun] = {}
-        with self._transaction() as connection:
-            for name, run_id, status, started, key, value in _rows(connection, query):
-                run = runs.setdefault(run_id, SweepRun(name, status, started, {}))
-                runs[run_id] = run._replace(tags={**run.tags, key: value})
+        tags: dict[str, dict[str, str]] = defaultdict(dict)
+        numbers: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
+        with self.transaction() as connection:
+            for name, run_id, status, started, ended, key, value in _rows(connection, query):
+                tags[run_id][key] = value
+                if run_id not in runs:
+                    found = tags[run_id], run_id, ended, numbers[run_id]
+                    runs[run_id] = SweepRun(name, status, started, *found)
+            for run_id, key, step, number in _rows(connection, last) if metrics else ():
+                if run_id in runs and number is not None:
+                    numbers[run_id][key] = (step, number)
         return list(runs.values())
 
     def check(self, sweep: str) -> None:
         """Raise InputError where there is no such sweep."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             experiment = _experiment(connection, sweep)
             some = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
             if experiment is None or not (
@@ -115,16 +126,22 @@ class SqlSource:
                 raise unknown_sweep(sweep, _sweeps(connection))
 
     def read(
-        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+        self,
+        sweep: str,
+        metrics: Collection[str] = ALL_METRICS,
+        *,
+        finished: bool = True,
+        replaced: bool = False,
     ) -> Records:
-        """Give a sweep's finished trials, but for their parameters all from one snapshot."""
+        """Give a sweep's trials, but for their parameters all from one snapshot."""
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
-        with self._transaction() as connection:
+        wanted = _is_finished() if finished else _is_unfinished()
+        with self.transaction() as connection:
             experiment = _experiment(connection, sweep)
             if experiment is None:
                 raise unknown_sweep(sweep, _sweeps(connection))
             parents = _parents(connection, experiment)
-            runs = _trials(connection, experiment, *roles)
+            runs = _trials(connection, experiment, wanted, *roles)
             if not parents and not runs:
                 raise unknown_sweep(sweep, _sweeps(connection))
             rows = _rows(
@@ -133,7 +150,7 @@ class SqlSource:
                 .join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
                 .where(
                     RUNS.c.experiment_id == experiment,
-                    *_is_finished(),
+                    *wanted,
                     _named(LATEST_METRICS, metrics),
                 ),
             )
@@ -154,7 +171,7 @@ class SqlSource:
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
         """Give these metrics of these runs by epoch, all from one snapshot of the database."""
         rows: list[tuple[str, str, int, int, float]] = []
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for first in range(0, len(run_ids), _RUN_IDS_A_QUERY):
                 some = run_ids[first : first + _RUN_IDS_A_QUERY]
                 found = connection.execute(
@@ -178,21 +195,26 @@ class SqlSource:
         else:
             query = query.where(PARAMS.c.run_uuid.in_(run_ids))
         wanted = set(run_ids)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             rows = _rows(connection, query)
         return [(run_id, name, text) for run_id, name, text in rows if run_id in wanted]
 
     def _tag_rows(self, experiment: int, names: Collection[str]) -> Sequence[tuple[str, str, str]]:
         query = sa.select(TAGS.c.run_uuid, TAGS.c.key, TAGS.c.value)
         query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return _rows(
                 connection,
                 query.where(RUNS.c.experiment_id == experiment, TAGS.c.key.in_(names)),
             )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One snapshot of the database, for statements that only read.
+
+        Raises:
+            ServiceError: it cannot be read.
+        """
         try:
             with self.engine.connect() as connection, connection.begin():
                 yield connection
@@ -232,7 +254,7 @@ def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
             spec,
             sa.and_(
                 spec.c.run_uuid == RUNS.c.run_uuid,
-                spec.c.key.startswith(SPEC_TAG, autoescape=True),
+                spec.c.key.startswith(SPEC_TAG, autoescape=True) | (spec.c.key == STATUS_TAG),
             ),
         )
         .where(RUNS.c.experiment_id == experiment, RUNS.c.lifecycle_stage == "active")
@@ -245,13 +267,18 @@ def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
     return [(started, run_id, found) for (started, run_id), found in tags.items()]
 
 
-def _trials(connection: sa.Connection, experiment: int, *roles: str) -> list[_RunRow]:
-    """A finished trial a row: run id, trial key, outcome, start and end.
+def _trials(
+    connection: sa.Connection,
+    experiment: int,
+    wanted: tuple[sa.ColumnElement[bool], ...],
+    *roles: str,
+) -> list[RunRow]:
+    """A trial a row, of those wanted.
 
     A query a tag: to join them all in one is slower, since databases guess wrong how many rows
     two conditions leave that always hold together.
     """
-    where = (RUNS.c.experiment_id == experiment, *_is_finished())
+    where = (RUNS.c.experiment_id == experiment, *wanted)
 
     def tag(name: str) -> dict[str, str]:
         query = sa.select(TAGS.c.run_uuid, TAGS.c.value)
@@ -259,10 +286,10 @@ def _trials(connection: sa.Connection, experiment: int, *roles: str) -> list[_Ru
         return dict(_rows(connection, query.where(*where, TAGS.c.key == name)))
 
     key, outcome = tag(TRIAL_KEY_TAG), tag(OUTCOME_TAG)
-    times = sa.select(RUNS.c.run_uuid, RUNS.c.start_time, RUNS.c.end_time)
+    times = sa.select(RUNS.c.run_uuid, RUNS.c.start_time, RUNS.c.end_time, RUNS.c.status)
     return [
-        (run_id, key.get(run_id), outcome.get(run_id), started, ended)
-        for run_id, started, ended in _rows(
+        (run_id, key.get(run_id), outcome.get(run_id), started, ended, status)
+        for run_id, started, ended, status in _rows(
             connection, times.join(TAGS, _with_role(*roles)).where(*where)
         )
     ]
@@ -277,6 +304,10 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
 
 def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
     return (RUNS.c.lifecycle_stage == "active", RUNS.c.status == "FINISHED")
+
+
+def _is_unfinished() -> tuple[sa.ColumnElement[bool], ...]:
+    return (RUNS.c.lifecycle_stage == "active", RUNS.c.status != "FINISHED")
 
 
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:

@@ -55,8 +55,9 @@ RUNS = _table(
 )  # fmt: skip
 PARAMS = _table("params", **_KEY, value=sa.String)
 TAGS = _table("tags", **_KEY, value=sa.String)
-LATEST_METRICS = _table("latest_metrics", **_NUMBER)
-METRICS = _table("metrics", **_NUMBER, step=sa.BigInteger, timestamp=sa.BigInteger)
+_POINT = {**_NUMBER, "step": sa.BigInteger, "timestamp": sa.BigInteger}
+LATEST_METRICS = _table("latest_metrics", **_POINT)
+METRICS = _table("metrics", **_POINT)
 VERSION = _table("alembic_version", version_num=sa.String)
 
 

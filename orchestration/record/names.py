@@ -15,9 +15,11 @@ __all__ = [
     "COPIED_TAG",
     "EXPERIMENT_TAGS",
     "IMPORTING",
+    "LABEL_TAG",
     "LAYERS_TAG",
     "LONGEST_TAG",
     "NAME_TAG",
+    "NOTE_TAG",
     "OUTCOME_TAG",
     "PARENT_TAG",
     "REASON_TAG",
@@ -36,6 +38,8 @@ __all__ = [
 ]
 
 PARENT_TAG = "mlflow.parentRunId"
+LABEL_TAG = "mlflow.runName"
+NOTE_TAG = "mlflow.note.content"
 ROLE_TAG = "snn_sweep.role"
 NAME_TAG = "snn_sweep.name"
 STATUS_TAG = "snn_sweep.status"

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Collection
 from typing import Any, cast
+from urllib.parse import quote
 
 import stamina
 from mlflow import MlflowClient
@@ -23,6 +24,7 @@ from orchestration.record.names import (
     EXPERIMENT_TAGS,
     IMPORTING,
     NAME_TAG,
+    NOTE_TAG,
     OUTCOME_TAG,
     REASON_TAG,
     REPLACED_ROLE,
@@ -40,6 +42,7 @@ from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
+from services.tracking import has_pages
 
 __all__ = ["SweepRecorder"]
 
@@ -97,6 +100,7 @@ class SweepRecorder:
             for key, value in tags.items():
                 self._client.set_tag(self.parent_run_id, key, value)
         else:
+            tags |= _note(self._client.tracking_uri, self._name)
             run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
             self.parent_run_id = run.info.run_id
 
@@ -258,6 +262,13 @@ class SweepRecorder:
             return recorded
         epochs = [entry["step"] for entry in spooled if "step" in entry]
         return dataclasses.replace(recorded, epochs_done=max(epochs, default=0), resumable=True)
+
+
+def _note(tracking_uri: str, name: str) -> dict[str, str]:
+    """The description that MLflow shows of a sweep's run: where its page is, if there is one."""
+    if not tracking_uri.startswith("http") or not has_pages(tracking_uri):
+        return {}
+    return {NOTE_TAG: f"[Cells and seeds, live](/sweeps/{quote(name, safe='')})"}
 
 
 def _recorded(run: Run) -> RecordedRun:

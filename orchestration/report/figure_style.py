@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
@@ -18,14 +18,9 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from snn_norm.norms.table import NORMS, Norm
+from orchestration.report.looks import STYLE
 
-if TYPE_CHECKING:
-    from matplotlib.typing import LineStyleType  # takes long to import
-
-__all__ = ["FORMATS", "Look", "Picture", "inline_svg", "look_of", "save", "style"]
-
-_STYLE = Path(__file__).with_name("figures.mplstyle")
+__all__ = ["FORMATS", "Picture", "inline_svg", "save", "style"]
 
 
 @dataclass(frozen=True)
@@ -45,44 +40,10 @@ class Picture:
     figure: Figure
 
 
-@dataclass(frozen=True)
-class Look:
-    """What a norm looks like: a colour, and for a grey print a line and a marker of its own."""
-
-    color: str
-    line: LineStyleType
-    marker: str
-
-
-_OWN_LINES: Sequence[LineStyleType] = ("-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2.5)), (0, (8, 3)))
-_OWN_MARKERS = "DvPX"
-
-
-def look_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> Look:
-    """A norm's look, among all norms of the sweep: the user's own take what is left, in order.
-
-    Args:
-        norm: one of ``norms``, or a value of what else is told apart.
-        norms: all of them.
-        ours: those that have a look of their own.
-    """
-    if known := ours.get(norm):
-        return Look(known.color, cast("LineStyleType", known.line), known.marker)
-    number = [name for name in norms if name not in ours].index(norm)
-    taken = {known.color for known in ours.values()}
-    colors = [f"C{place}" for place in range(len(mpl.rcParams["axes.prop_cycle"]))]
-    free = [color for color in colors if color not in taken] or colors
-    return Look(
-        free[number % len(free)],
-        _OWN_LINES[number % len(_OWN_LINES)],
-        _OWN_MARKERS[number % len(_OWN_MARKERS)],
-    )
-
-
 @contextmanager
 def style() -> Iterator[None]:
     """The figures' style, whatever the user's own matplotlib settings are."""
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         yield
 
 

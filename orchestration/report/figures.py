@@ -20,7 +20,8 @@ from orchestration.reading.records import SPIKE_RATE
 from orchestration.report.data import Answers
 from orchestration.report.energy_figure import energy_figure
 from orchestration.report.evidence_figure import evidence_figure
-from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.figure_style import Picture
+from orchestration.report.looks import Look, look_of
 from orchestration.report.panels import (
     MOST_PANELS,
     MOST_ROWS,

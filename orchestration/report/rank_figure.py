@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestration.report.figure_style import Look, Picture, look_of
+from orchestration.report.figure_style import Picture
 from orchestration.report.headline import NETWORKS
+from orchestration.report.looks import Look, look_of
 from orchestration.report.table import as_text, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from snn_norm.norms.table import label_of

@@ -20,6 +20,7 @@ from orchestration.results.columns import (
     shortfall,
 )
 from orchestration.results.results import Results
+from orchestration.results.snapshot import Snapshot
 from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "compare",
     "compare_sweeps",
     "comparison",
+    "comparison_of",
     "published_headline",
+    "published_side",
+    "side_of",
 ]
 
 HEADLINE_PUBLISHED = "headline-published"
@@ -71,7 +75,22 @@ def comparison(first: str, second: str, **where: str | None) -> tuple[pd.DataFra
     Raises:
         InputError: besides, the two are judged by different metrics.
     """
-    (best_a, a), (best_b, b) = (_best_and_metric(name, **where) for name in (first, second))
+    one, other = (
+        published_side()
+        if name == HEADLINE_PUBLISHED
+        else side_of(Results(name, **where).snapshot([BEST_TEST_ACCURACY]))
+        for name in (first, second)
+    )
+    return comparison_of(first, one, second, other)
+
+
+Side = tuple[pd.DataFrame, Metric]
+"""Best of seeds with the columns that :func:`compare` needs, and what it is of."""
+
+
+def comparison_of(first: str, one: Side, second: str, other: Side) -> tuple[pd.DataFrame, Metric]:
+    """As :func:`comparison`, of sweeps that were read already."""
+    (best_a, a), (best_b, b) = one, other
     if a != b:
         raise InputError(
             f"{first} is judged by {a.name} ({a.goal}), {second} by {b.name} ({b.goal}): "
@@ -80,12 +99,15 @@ def comparison(first: str, second: str, **where: str | None) -> tuple[pd.DataFra
     return compare(best_a, best_b, a), a
 
 
-def _best_and_metric(name: str, **where: str | None) -> tuple[pd.DataFrame, Metric]:
-    if name == HEADLINE_PUBLISHED:
-        return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
-    snapshot = Results(name, **where).snapshot([BEST_TEST_ACCURACY])
+def side_of(snapshot: Snapshot) -> Side:
+    """A sweep that was read."""
     best = snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
     return best, snapshot.metric
+
+
+def published_side() -> Side:
+    """The published numbers."""
+    return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
 
 
 def published_headline() -> pd.DataFrame:

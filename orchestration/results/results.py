@@ -17,7 +17,13 @@ import pandas as pd
 
 from orchestration.errors import InputError, SpecError
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, EVERY_METRIC, Records
+from orchestration.reading.records import (
+    ALL_METRICS,
+    DIAGNOSTICS,
+    EVERY_METRIC,
+    Records,
+    SweepSource,
+)
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
 from orchestration.results.models import ModelServer, chosen_run, models_table
@@ -58,7 +64,15 @@ class Results:
         self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
     ) -> None:
         self._tracking_uri = tracking_uri
+        self._source: SweepSource
         self.name, self._source = open_sweep(name, tracking_uri, database_url)
+
+    @classmethod
+    def of(cls, source: SweepSource, name: str) -> Results:
+        """The trials of one sweep, from a source that is open; whether there is one shows later."""
+        results = cls.__new__(cls)
+        results.name, results._source, results._tracking_uri = name, source, None
+        return results
 
     def snapshot(self, metrics: Collection[str] = ALL_METRICS) -> Snapshot:
         """Read the sweep once, for several tables of the same runs.

@@ -98,14 +98,17 @@ def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> DatabaseMaker:
 
 
 @pytest.fixture(scope="session")
-def tracking_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real tracking server on SQLite, one for all tests: each takes a name of its own.
-
-    The processes of one run share it: its home is beside the folders of each.
-    """
+def tracking_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of the tracking server that all tests share, beside the folders of each process."""
     folder = tmp_path_factory.getbasetemp()
-    home = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "tracking"
-    with tracking_server(Settings.from_environment({"SNN_SWEEP_HOME": str(home)})) as uri:
+    return (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "tracking"
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tracking_home: Path) -> Iterator[str]:
+    """A real tracking server on SQLite, one for all tests: each takes a name of its own."""
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(tracking_home)})
+    with tracking_server(settings) as uri:
         yield uri
 
 

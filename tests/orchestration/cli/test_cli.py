@@ -295,7 +295,10 @@ def test_a_reader_that_has_enough_is_no_error(small: SweepSpec, command: str) ->
     assert (process.returncode, told) == (141, "")
 
 
-HEAVY = ("torch", "ray", "mlflow", "pandas", "scipy", "matplotlib", "sqlalchemy")
+HEAVY = (
+    "torch", "ray", "mlflow", "pandas", "scipy", "matplotlib", "sqlalchemy", "starlette",
+    "orchestration.page",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -332,7 +335,8 @@ def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(
     small: SweepSpec, arguments: list[str]
 ) -> None:
     arguments = [small.name if one == "small" else one for one in arguments]
-    assert not {"torch", "ray", "matplotlib"} & set(loaded_by(arguments, 0))
+    unwanted = {"torch", "ray", "matplotlib", "orchestration.page"}
+    assert not unwanted & set(loaded_by(arguments, 0))
 
 
 @pytest.mark.parametrize(
@@ -372,7 +376,9 @@ def test_ui_names_the_page_of_the_users_own_server(
     for display in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(display, raising=False)
     result = run("ui")
-    assert result.stdout.startswith(f"MLflow at {tracking_uri}/#/experiments")
+    sweeps, mlflow = result.stdout.splitlines()
+    assert sweeps == f"sweeps at {tracking_uri}/sweeps"
+    assert mlflow.startswith(f"MLflow at {tracking_uri}/#/experiments")
 
 
 def test_a_name_that_is_nearly_right_is_helped(small: SweepSpec) -> None:

@@ -6,12 +6,12 @@ Screenshots go to the folder that SNN_TEST_SCREENSHOTS names, for people to look
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from contrast import contrast
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from whole_sweep import record_digits
@@ -159,15 +159,3 @@ def test_a_number_leads_to_its_runs(report: Path, page: Page) -> None:
     heading = opened.value.get_by_text("Comparing 3 Runs from 1 Experiment")
     expect(heading).to_be_visible(timeout=60 * SECONDS)
     screenshot(opened.value, "mlflow-compare")
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG's contrast of two colours as a browser writes them."""
-
-    def light(colour: str) -> float:
-        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    darker, lighter = sorted((light(one), light(other)))
-    return (lighter + 0.05) / (darker + 0.05)

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from matplotlib.colors import to_hex
 from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
 from whole_sweep import digests, record_digits
@@ -21,7 +22,8 @@ from whole_sweep import digests, record_digits
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
 from orchestration.report.data import read_answers
-from orchestration.report.figure_style import look_of, style
+from orchestration.report.figure_style import style
+from orchestration.report.looks import COLORS, look_of
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
@@ -224,10 +226,10 @@ def test_it_reads_its_sweep_once(
 
 def test_own_norms_look_like_no_other() -> None:
     own = ["my:A", "my:B", "my:C"]
+    looks = {norm: look_of(norm, [*NORMS, *own]) for norm in [*NORMS, *own]}
     with style():
-        looks = {norm: look_of(norm, [*NORMS, *own]) for norm in [*NORMS, *own]}
-        colours = len(mpl.rcParams["axes.prop_cycle"])
-    assert all(int(look.color[1:]) < colours for look in looks.values())
+        assert [to_hex(one["color"]) for one in mpl.rcParams["axes.prop_cycle"]] == list(COLORS)
+        assert all(to_hex(look.color) == look.hex for look in looks.values())
     others = {looks[norm].color for norm in NORMS}
     assert len({looks[norm].color for norm in own} - others) == 3
     assert len({(looks[norm].line, looks[norm].marker) for norm in own}) == 3

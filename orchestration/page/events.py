@@ -1,0 +1,59 @@
+"""What has happened in a sweep that is run from this machine, in words, as its log grows."""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestration.page.text import shown
+from orchestration.progress.display import LineWatch
+from orchestration.progress.event_log import Replay
+
+__all__ = ["EventTail"]
+
+_MOST_LINES = 60
+_MOST_BYTES = 32_000_000
+"""Of a longer log nothing is told: to read it again would take too long."""
+
+
+class EventTail:
+    """The last events of one log.
+
+    Args:
+        path: of the log; it need not be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.offset = 0
+        self._part = b""
+        self._replay = Replay()
+        self._out = io.StringIO()
+        console = Console(file=self._out, width=10_000, color_system=None)
+        self._watch = LineWatch(console, lambda: self._replay.time)
+
+    def read(self) -> None:
+        """Take in what was written since; a log that was begun anew is read from its start."""
+        size = self._path.stat().st_size if self._path.is_file() else 0
+        if size < self.offset:
+            self._begin()
+        if size == self.offset or size > _MOST_BYTES:
+            return
+        with self._path.open("rb") as file:
+            file.seek(self.offset)
+            found = file.read()
+        self.offset += len(found)
+        *lines, self._part = (self._part + found).split(b"\n")
+        for line in lines:
+            self._replay.feed(line.decode(errors="replace"), self._watch)
+        told = self._out.getvalue().splitlines()
+        self._out.seek(0)
+        self._out.truncate()
+        self.lines.extend(shown(line, 400) for line in told)

@@ -1,0 +1,172 @@
+"""The grid as HTML: a row a cell, a column a seed, axes beyond two as rows that fold. Pure.
+
+Written by hand and not by a template: it may have ten thousand places, and each is kept apart, so
+that one that changes can be sent alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from markupsafe import escape
+
+from orchestration.page.pieces import Page
+from orchestration.page.state import Cell, Grid, Place
+from orchestration.page.text import shown
+from orchestration.report.table import percent
+from snn_norm.norms.table import label_of
+
+__all__ = ["LEVELS", "grid_page", "interval_of"]
+
+LEVELS = 10
+"""Steps of the colour scale."""
+
+_MOST_ROWS = 40
+"""Beyond so many in a table, the rows fold by one more axis."""
+
+_LEADING = ("architecture", "norm")
+
+RunUrl = Callable[[str], str]
+
+
+def grid_page(grid: Grid, run_url: RunUrl) -> Page:
+    """Write the grid.
+
+    Args:
+        grid: every trial in its place.
+        run_url: gives the address of a run's page.
+    """
+    writer = _Writer(grid, run_url)
+    outer = [axis for axis in grid.axes if axis not in _LEADING]
+    html = writer.rows(grid.cells, outer, "f")
+    return Page({"grid": html}, writer.cells)
+
+
+def interval_of(mean: float | None, low: float | None, high: float | None) -> str:
+    """A mean with the half of its interval: ``97.31 ± 0.42``, in percent."""
+    if mean is None:
+        return "–"
+    if low is None or high is None:
+        return percent(mean)
+    return f"{percent(mean)} ± {percent((high - low) / 2)}"
+
+
+class _Writer:
+    def __init__(self, grid: Grid, run_url: RunUrl) -> None:
+        self.grid, self.run_url = grid, run_url
+        self.cells: dict[str, str] = {}
+        self._decided = any(cell.verdict for cell in grid.cells)
+        self._column = {seed: number for number, seed in enumerate(grid.seeds)}
+
+    def rows(self, cells: Sequence[Cell], outer: Sequence[str], path: str) -> str:
+        """A table of these, or if they are many one a value of the next axis, folded."""
+        axis, *rest = outer or [""]
+        groups: dict[str, list[Cell]] = {}
+        for cell in cells:
+            groups.setdefault(cell.values.get(axis, ""), []).append(cell)
+        if not axis or len(cells) <= _MOST_ROWS:
+            return self._table(cells, [*_LEADING, *outer])
+        if len(groups) == 1:
+            return self.rows(cells, rest, path)
+        return "".join(
+            self._fold(axis, value, some, rest, path, number)
+            for number, (value, some) in enumerate(groups.items())
+        )
+
+    def _fold(
+        self, axis: str, value: str, cells: list[Cell], rest: Sequence[str], path: str, number: int
+    ) -> str:
+        # The first one at least, and those in which something happens.
+        is_open = " open" if number == 0 or any(cell.count("running") for cell in cells) else ""
+        path = f"{path}-{number}"
+        name = f"{axis} {shown(value)}" if value else f"no {axis}"
+        finished = sum(cell.finished for cell in cells)
+        trials = sum(len(cell.places) for cell in cells)
+        told = [f"{finished} of {trials} trials"]
+        for state in ("running", "collapsed", "diverged", "failed"):
+            if count := sum(cell.count(state) for cell in cells):
+                told.append(f"{count} {state}")
+        best = max((cell.best for cell in cells if cell.best is not None), default=None)
+        if best is not None:
+            told.append(f"best {percent(best)} %")
+        summary = self._keep(
+            f"s{path}",
+            f'<summary id="s{path}"><strong>{escape(name)}</strong> '
+            f"<span>{', '.join(told)}</span></summary>",
+        )
+        return f'<details id="{path}"{is_open}>{summary}{self.rows(cells, rest, path)}</details>'
+
+    def _table(self, cells: Sequence[Cell], axes: Sequence[str]) -> str:
+        axes = [axis for axis in axes if any(axis in cell.values for cell in cells)]
+        alike = len({tuple(cell.values.get(axis) for axis in axes) for cell in cells}) > 1
+        if alike:  # an axis with one value tells nothing apart here
+            axes = [a for a in axes if a == "norm" or len({c.values.get(a) for c in cells}) > 1]
+        heads = [*axes, "mean ± 95 %", "done", *(["decided"] if self._decided else [])]
+        heads += [f"seed {seed}" for seed in self.grid.seeds]
+        head = "".join(f'<th scope="col">{escape(shown(text))}</th>' for text in heads)
+        body = "".join(self._row(cell, axes) for cell in cells)
+        return (
+            '<div class="scroll" role="region" aria-label="Grid of cells and seeds" tabindex="0">'
+            f'<table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        )
+
+    def _row(self, cell: Cell, axes: Sequence[str]) -> str:
+        named = [_axis(axis, cell.values.get(axis)) for axis in axes]
+        head = "".join(f'<th scope="row">{escape(text)}</th>' for text in named)
+        places = "".join(self._place(cell, seed) for seed in self.grid.seeds)
+        number = cell.number
+        mean = self._keep(
+            f"m{number}",
+            f'<td id="m{number}" class="mean"{_title(cell)}>'
+            f"{interval_of(cell.mean, cell.low, cell.high)}</td>",
+        )
+        done = self._keep(
+            f"d{number}", f'<td id="d{number}" class="done">{cell.finished}/{len(cell.places)}</td>'
+        )
+        verdict = ""
+        if self._decided:
+            verdict = self._keep(
+                f"v{number}", f'<td id="v{number}">{escape(shown(cell.verdict))}</td>'
+            )
+        return f"<tr>{head}{mean}{done}{verdict}{places}</tr>"
+
+    def _place(self, cell: Cell, seed: int) -> str:
+        place = cell.places.get(seed)
+        if place is None:
+            return "<td></td>"
+        name = f"t{cell.number}-{self._column[seed]}"
+        inner = _words(place, cell.epochs)
+        if place.run_id:
+            inner = f'<a href="{escape(self.run_url(place.run_id))}">{inner}</a>'
+        kind = self._kind(place)
+        return self._keep(name, f'<td id="{name}" class="{kind}">{inner}</td>')
+
+    def _kind(self, place: Place) -> str:
+        if place.state != "completed" or place.accuracy is None:
+            return place.state
+        grid = self.grid
+        part = (place.accuracy - grid.low) / (grid.high - grid.low)
+        return f"g{max(0, min(LEVELS - 1, int(part * LEVELS)))}"
+
+    def _keep(self, name: str, html: str) -> str:
+        self.cells[name] = html
+        return html
+
+
+def _axis(axis: str, value: str | None) -> str:
+    if value is None:
+        return "–"
+    return shown(label_of(value) if axis == "norm" else value)
+
+
+def _words(place: Place, epochs: int | None) -> str:
+    number = "" if place.accuracy is None else f"{100 * place.accuracy:.2f}"
+    if place.state == "completed":
+        return number or "no accuracy"
+    if place.state == "running":
+        return f"{number} <small>epoch {place.epoch}/{'?' if epochs is None else epochs}</small>"
+    return f"{number} <small>{place.state}</small>" if number else f"<small>{place.state}</small>"
+
+
+def _title(cell: Cell) -> str:
+    return f' title="{escape(cell.lack)}"' if cell.lack else ""

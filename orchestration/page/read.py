@@ -1,0 +1,387 @@
+"""Reads what the pages show from MLflow's own database, and again only what has changed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import TypeVar
+
+import pandas as pd
+
+from orchestration.errors import SpecError, SweepError
+from orchestration.page.state import Grid, grid_of
+from orchestration.page.text import last_lines
+from orchestration.reading.overview import SweepOverview, overviews_of
+from orchestration.reading.records import SPIKE_RATE, Records, Source
+from orchestration.reading.sql import SqlSource
+from orchestration.reading.stamps import Stamps, stamps_of
+from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG, ROLE_TAG
+from orchestration.results.cells import assign_cells, spec_cells
+from orchestration.results.columns import plain
+from orchestration.results.results import Results
+from orchestration.results.snapshot import METRIC_OF, Snapshot
+from orchestration.sweep.metric import TEST_ACCURACY
+from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["Failure", "Finished", "Listed", "Reader", "Sweep"]
+
+_SECONDS = "epoch_seconds"
+_READ = (*METRIC_OF.values(), _SECONDS, SPIKE_RATE)
+_MOST_KEPT = 8
+_MOST_SETTINGS = 100
+"""Beyond so many, differences between norms are not tested for a page: each takes a moment."""
+_T = TypeVar("_T")
+_WITHOUT_STAMPS = 5.0
+"""Seconds after which all is read again where no stamps can be had."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sweep in the list of all.
+
+    Args:
+        overview: how far it has come.
+        hours: of training, all trials together, about; times the GPUs of a trial if it has any.
+        on_gpu: whether it has.
+        best: the largest accuracy, a fraction; None before there is one.
+        best_of: the trial that has it.
+        running: how many trials do.
+    """
+
+    overview: SweepOverview
+    hours: float
+    on_gpu: bool
+    best: float | None
+    best_of: str
+    running: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that has failed or was stopped: which, and the last that it said."""
+
+    run_id: str
+    label: str
+    state: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What follows from a sweep's finished trials alone.
+
+    Args:
+        snapshot: those trials.
+        best: best of seeds.
+        by_seed: a row a trial that counts.
+        decisions, differences: as of ``Results``. The first is None where the spec declares none,
+            the second where it does, or where there are more settings than anybody reads.
+        rates: spike rates by cell (index) and layer.
+    """
+
+    snapshot: Snapshot
+    best: pd.DataFrame
+    by_seed: pd.DataFrame
+    decisions: pd.DataFrame | None
+    differences: pd.DataFrame | None
+    rates: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it stands.
+
+    Args:
+        name: its experiment's.
+        status: as the driver wrote it; incomplete where finished runs have been deleted since.
+        began: seconds since 1970; None where it has no run of its own.
+        grid: every trial in its place.
+        finished: what follows from those that are.
+        curves: test accuracy of the trials shown by ``cell``, ``run_id`` and ``epoch``.
+        failures: the newest first.
+        hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
+        seconds_left: about; None where nobody can tell.
+        stamps: what it was read at.
+    """
+
+    name: str
+    status: str
+    began: float | None
+    grid: Grid
+    finished: Finished
+    curves: pd.DataFrame
+    failures: list[Failure]
+    hours: float
+    on_gpu: bool
+    seconds_left: float | None
+    stamps: Stamps
+
+    @property
+    def records(self) -> Records:
+        """Of its finished trials."""
+        return self.finished.snapshot.records
+
+
+class Reader:
+    """Reads from one source. Its methods may be called from several threads.
+
+    Args:
+        source: MLflow's database, or its store where the database's schema is not known.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._listing = Lock()
+        self._listed: tuple[Stamps, list[Listed]] | None = None
+        self._reading: dict[str, Lock] = defaultdict(Lock)
+        self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
+        self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
+
+    def stamps(self, name: str | None = None) -> Stamps:
+        """Of a sweep, or of all: equal as long as nothing has changed."""
+        if isinstance(self._source, SqlSource):
+            return stamps_of(self._source, name)
+        now = str(int(time.monotonic() / _WITHOUT_STAMPS))
+        return Stamps(now, now)
+
+    def check(self, name: str) -> None:
+        """Raise InputError where there is no such sweep."""
+        self._source.check(name)
+
+    def sweeps(self) -> list[Listed]:
+        """All sweeps, the last started first."""
+        with self._listing:
+            stamps = self.stamps()
+            if self._listed is None or self._listed[0] != stamps:
+                self._listed = stamps, self._read_list()
+            return self._listed[1]
+
+    def sweep(self, name: str) -> Sweep:
+        """One sweep.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        with self._reading[name]:
+            stamps = self.stamps(name)
+            known = self._sweeps.get(name)
+            if known is None or known.stamps != stamps:
+                known = self._read(name, stamps)
+                _keep(self._sweeps, name, known)
+            return known
+
+    def _read_list(self) -> list[Listed]:
+        runs = list(self._source.sweep_runs((BEST_TEST_ACCURACY, _SECONDS)))
+        hours: dict[str, float] = {}
+        running: dict[str, int] = {}
+        best: dict[str, tuple[float, str]] = {}
+        for run in runs:
+            if run.tags[ROLE_TAG] != "trial":
+                continue
+            name = run.experiment
+            epochs, seconds = run.metrics.get(_SECONDS, (0, 0.0))
+            spent = min(epochs * seconds, ((run.ended or math.inf) - run.started) / 1000)
+            hours[name] = hours.get(name, 0.0) + spent / 3600
+            running[name] = running.get(name, 0) + (run.status == "RUNNING")
+            if run.status == "FINISHED" and BEST_TEST_ACCURACY in run.metrics:
+                one = run.metrics[BEST_TEST_ACCURACY][1], run.tags.get(LABEL_TAG, "")
+                best[name] = max(best.get(name, one), one)
+        found = []
+        for overview in overviews_of(runs):
+            name = overview.name
+            accuracy, label = best.get(name, (None, ""))
+            gpus = _gpus(overview.spec)
+            spent = hours.get(name, 0.0) * (gpus or 1.0)
+            found.append(Listed(overview, spent, bool(gpus), accuracy, label, running.get(name, 0)))
+        return found
+
+    def _read(self, name: str, stamps: Stamps) -> Sweep:
+        kept = self._finished.get(name)
+        if kept is None or kept[0] != stamps.finished:
+            snapshot = Results.of(self._source, name).snapshot(_READ)
+            if snapshot.metric != TEST_ACCURACY:
+                raise SweepError(
+                    f"this sweep is judged by {snapshot.metric.name}, and the page knows test "
+                    f"accuracies alone so far: see MLflow's pages, or snn-sweep results {name}"
+                )
+            kept = stamps.finished, _finished(snapshot)
+            _keep(self._finished, name, kept)
+        finished = kept[1]
+        records = finished.snapshot.records
+        others = self._source.read(name, (BEST_TEST_ACCURACY, _SECONDS), finished=False)
+        places = self._unfinished(others, records.spec)
+        cells = finished.snapshot.cells
+        status = others.status or "completed"
+        grid = grid_of(
+            finished.best,
+            cells.axes,
+            cells.table["epochs"],
+            _certain_seeds(finished),
+            finished.by_seed,
+            places,
+            _decided(finished),
+            is_running=status == "running",
+        )
+        gpus = _gpus(records.spec)
+        if status == "completed" and grid.count("missing"):
+            status = "incomplete"
+        return Sweep(
+            name=name,
+            status=status,
+            began=others.began / 1000 if others.began else None,
+            grid=grid,
+            finished=finished,
+            curves=self._curves(grid, finished, places),
+            failures=_failures(others),
+            hours=_hours(finished, others, places) * (gpus or 1.0),
+            on_gpu=bool(gpus),
+            seconds_left=_seconds_left(grid, finished, others) if status == "running" else None,
+            stamps=stamps,
+        )
+
+    def _unfinished(self, others: Records, spec: str | None) -> pd.DataFrame:
+        """Those of them that are in a cell, with their best accuracy and last epoch so far."""
+        of_spec = None
+        with suppress(SpecError):
+            of_spec = spec_cells(spec) if spec else None
+        columns = ["run_id", "cell", "seed", "status", "started", "best", "epoch"]
+        if of_spec is None or others.runs.empty:
+            return pd.DataFrame(columns=columns)
+        placed = assign_cells(others, of_spec)
+        runs = others.runs.assign(cell=placed.of_trial, seed=placed.seeds)
+        runs = runs[runs["cell"].notna()].astype({"cell": "int64", "seed": "int64"})
+        points = self._source.points(runs.index.tolist(), ["test_accuracy"])
+        by_run = points.groupby("run_id")
+        runs["best"] = by_run["value"].max().reindex(runs.index)
+        runs["epoch"] = by_run["epoch"].max().reindex(runs.index).fillna(0).astype("int64")
+        return runs.reset_index(names="run_id")[columns]
+
+    def _curves(self, grid: Grid, finished: Finished, others: pd.DataFrame) -> pd.DataFrame:
+        """By epoch, of the cells that the page draws."""
+        drawn = {cell.number for cells in grid.drawn() for cell in cells}
+        runs = pd.concat([finished.by_seed[["run_id", "cell"]], others[["run_id", "cell"]]])
+        runs = runs[runs["cell"].isin(drawn)]
+        points = self._source.points(runs["run_id"].tolist(), ["test_accuracy"])
+        cells = points["run_id"].map(dict(zip(runs["run_id"], runs["cell"], strict=True)))
+        return points.assign(cell=cells)[["cell", "run_id", "epoch", "value"]]
+
+
+def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:
+    """Remember it, and forget what was read the longest ago."""
+    kept[name] = one
+    kept.move_to_end(name)
+    while len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)
+
+
+def _finished(snapshot: Snapshot) -> Finished:
+    best = snapshot.best_of_seeds()
+    others = [axis for axis in snapshot.cells.axes if axis != "norm"]
+    few = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
+    by_seed = snapshot.by_seed()
+    metrics = snapshot.records.metrics
+    layers = [name for name in map(str, metrics) if name.startswith(SPIKE_RATE)]
+    rates = metrics[layers].groupby(snapshot.cells.of_trial).mean()
+    rates.columns = [name.removeprefix(SPIKE_RATE) for name in layers]
+    return Finished(
+        snapshot,
+        best,
+        by_seed,
+        snapshot.decisions() if snapshot.has_decisions else None,
+        snapshot.norm_differences() if few and not snapshot.has_decisions else None,
+        rates.dropna(how="all"),
+    )
+
+
+def _certain_seeds(finished: Finished) -> Sequence[int]:
+    text = finished.snapshot.records.spec
+    with suppress(SpecError):  # of another version: then the seeds are those that trials have
+        if text is not None:
+            return SweepSpec.from_json(text).certain_seeds()
+    return sorted(int(seed) for seed in finished.by_seed["seed"].unique())
+
+
+def _decided(finished: Finished) -> dict[int, str]:
+    """Verdicts of declared comparisons, by their first cell."""
+    decisions = finished.decisions
+    if decisions is None:
+        return {}
+    axes = finished.snapshot.cells.axes
+    cells = {
+        tuple(map(plain, row)): number
+        for number, row in enumerate(finished.best[axes].itertuples(index=False))
+    }
+    words: dict[int, list[str]] = {}
+    for row in decisions.to_dict("records"):
+        number = cells[tuple(plain(row[axis]) for axis in axes)]
+        joint = "as" if row["verdict"] == "equal" else "than"
+        told = f"{row['verdict']} {joint} {row['against']}"
+        words.setdefault(number, []).append(
+            f"undecided against {row['against']}" if row["verdict"] == "undecided" else told
+        )
+    return {number: "; ".join(found) for number, found in words.items()}
+
+
+def _failures(others: Records) -> list[Failure]:
+    states = {"FAILED": "failed", "KILLED": "stopped"}
+    ended = others.runs[others.runs["status"].isin(list(states))]
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, tag, value in others.tag_rows((REASON_TAG, LABEL_TAG)):
+        tags.setdefault(run_id, {})[tag] = value
+    newest = ended.sort_values("finished", ascending=False, na_position="last")
+    return [
+        Failure(
+            run_id,
+            tags.get(run_id, {}).get(LABEL_TAG, run_id),
+            states[status],
+            last_lines(tags.get(run_id, {}).get(REASON_TAG, "")),
+        )
+        for run_id, status in zip(newest.index.tolist(), newest["status"], strict=True)
+    ]
+
+
+def _hours(finished: Finished, others: Records, places: pd.DataFrame) -> float:
+    """Of all trials together: epochs are alike, and no trial took longer than from start to end."""
+    records, seconds = finished.snapshot.records, 0.0
+    if _SECONDS in records.metrics:
+        cells = finished.snapshot.cells
+        epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
+        planned = epochs * records.metrics[_SECONDS]
+        span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
+        seconds += float(planned.clip(upper=span).sum())
+    if _SECONDS in others.metrics and len(places):
+        known = others.metrics[_SECONDS].reindex(places["run_id"]).fillna(0.0)
+        seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
+    return seconds / 3600
+
+
+def _seconds_left(grid: Grid, finished: Finished, others: Records) -> float | None:
+    """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
+    records = finished.snapshot.records
+    if _SECONDS not in records.metrics and _SECONDS not in others.metrics:
+        return None
+    seen = records.metrics.get(_SECONDS, pd.Series(dtype=float)).dropna()
+    by_cell = seen.groupby(finished.snapshot.cells.of_trial).mean().to_dict()
+    of_others = others.metrics.get(_SECONDS, pd.Series(dtype=float))
+    overall = pd.concat([seen, of_others]).mean()
+    if math.isnan(overall):
+        return None
+    total = 0.0
+    for cell in grid.cells:
+        seconds = by_cell.get(cell.number, overall)
+        for place in cell.places.values():
+            if place.state in ("waiting", "running"):
+                total += seconds * max((cell.epochs or 0) - place.epoch, 0)
+    return total / max(1, grid.count("running"))
+
+
+def _gpus(spec: str | None) -> float:
+    """How many of them a trial takes; 0 where it is not known."""
+    gpu = json.loads(spec).get("resources", {}).get("gpu", 0) if spec else 0
+    return 1.0 if gpu == "auto" else float(gpu)

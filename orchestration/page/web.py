@@ -1,0 +1,291 @@
+"""The pages' addresses: who may have which, and what each answers.
+
+    GET  /sweeps                    all sweeps; ?find=words&sort=order
+    GET  /sweeps/NAME               one
+    GET  /sweeps/NAME/changes       what changes on it, as server-sent events
+    GET  /sweeps/NAME/table.tex     best of seeds; .md and .csv too, and so verdicts and compare
+    GET  /sweeps/NAME/compare       ?with=OTHER
+    POST /sweeps/NAME/stop          as Ctrl-C
+
+Nothing on a page comes from elsewhere, and no script or style but the two files beside it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import anyio
+import pandas as pd
+from markupsafe import Markup
+from mlflow.exceptions import MlflowException
+from starlette.requests import Request
+from starlette.responses import (
+    HTMLResponse,
+    PlainTextResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
+from starlette.types import Receive, Scope, Send
+
+from orchestration.errors import InputError, SweepError
+from orchestration.execution.here import Here, log_path
+from orchestration.page import view
+from orchestration.page.events import EventTail
+from orchestration.page.live import Live
+from orchestration.page.login import Login, RefusedError, Visitor
+from orchestration.page.pieces import Page
+from orchestration.page.read import Finished, Reader, Sweep
+from orchestration.report.formats import render
+from orchestration.results.comparison import (
+    HEADLINE_PUBLISHED,
+    comparison_of,
+    published_side,
+    side_of,
+)
+from services.errors import ServiceError
+from services.settings import Settings
+
+__all__ = ["Pages"]
+
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "cache-control": "private, no-cache",
+}
+_FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
+_LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
+_TOKEN = "snn-sweep-token"
+_STOP_SECONDS = 5.0
+_DRIVER_SECONDS = 4.0
+"""After which it is asked again who drives a sweep that somebody watches."""
+_LONGEST_FORM = 10_000
+
+_T = TypeVar("_T")
+
+_threads = anyio.CapacityLimiter(4)  # and not MLflow's own, which its requests wait for
+
+
+class Pages:
+    """An ASGI app, to stand below ``/sweeps``.
+
+    Args:
+        reader: of MLflow's database.
+        login: MLflow's.
+        settings: where this machine's sweeps leave their logs and who drives them.
+        base: what addresses of the server begin with; empty unless it has a prefix.
+    """
+
+    def __init__(self, reader: Reader, login: Login, settings: Settings, base: str = "") -> None:
+        self._reader, self._login, self._base = reader, login, base
+        self._settings, self._here = settings, Here(settings)
+        self._live: dict[str, Live] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except RefusedError as error:
+            response = error.response
+        except InputError as error:
+            response = self._message("No such sweep", str(error), 404)
+        except SweepError as error:
+            response = self._message("It cannot be done", str(error), 409)
+        except (ServiceError, MlflowException) as error:
+            response = self._message("MLflow's database does not answer", str(error), 503)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        raw = request.scope.get("raw_path") or request.scope["path"].encode()
+        path = raw.decode("latin-1").removeprefix(f"{self._base}/sweeps").strip("/")
+        visitor = await self._login.visitor(request)
+        if not path:
+            return await self._list(request)
+        name, *rest = [unquote(part) for part in path.split("/")]
+        if not await self._login.may_read(request, name):
+            raise InputError("there is none of this name, or you may not see it")
+        page = "/".join(rest)
+        if request.method == "POST" and page == "stop":
+            return await self._stop(request, visitor, name)
+        if request.method not in ("GET", "HEAD"):
+            return PlainTextResponse("Method not allowed", 405)
+        match page:
+            case "":
+                return await self._sweep(request, visitor, name)
+            case "changes":
+                return await self._changes(request, name)
+        table, _, form = page.partition(".")
+        tables = {"table": _best, "verdicts": _verdicts}
+        if table in tables and form in _FORMS:
+            finished = (await self._read(name)).finished
+            frame = await _in_thread(partial(tables[table], finished))
+            return PlainTextResponse(render(frame, _FORMS[form]) + "\n")
+        if table == "compare" and form in ("", *_FORMS):
+            return await self._compare(request, name, form)
+        return self._message("No such page", "A sweep has no page of this name.", 404)
+
+    async def _list(self, request: Request) -> Response:
+        find = request.query_params.get("find", "")[:200]
+        sort = request.query_params.get("sort", "started")
+        sweeps = await _in_thread(self._reader.sweeps)
+        readable = await self._login.readable(request)
+        if readable is not None:
+            sweeps = [one for one in sweeps if one.overview.name in readable]
+        running = [one.overview.name for one in sweeps if one.overview.status == "running"]
+        drivers = await _in_thread(partial(self._here.drivers, running)) if running else {}
+        rows = view.listed(sweeps, drivers, find, sort)
+        page = view.document(
+            "list", self._base, rows=rows, total=len(sweeps), find=find, sort=sort,
+            sorts=view.SORTS, version_of_list="",
+        )  # fmt: skip
+        etag = f'"{hashlib.sha256(page.encode()).hexdigest()[:24]}"'
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers={"etag": etag})
+        return HTMLResponse(page, headers={"etag": etag})
+
+    async def _sweep(self, request: Request, visitor: Visitor, name: str) -> Response:
+        live = self._live_of(name)
+        await live.refresh()
+        sweep = await self._read(name)
+        others = [one for one in await self._names(request) if one != name]
+        experiment = sweep.records.experiment_id
+        may_act = sweep.status == "running" and await self._login.may_act(
+            request, visitor, experiment
+        )
+        token = request.cookies.get(_TOKEN) or secrets.token_urlsafe(32)
+        page = view.document(
+            "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
+            may_act=may_act, token=token, others=[*others, HEADLINE_PUBLISHED], forms=_LABELS,
+        )  # fmt: skip
+        response = HTMLResponse(page)
+        if may_act:
+            response.set_cookie(
+                _TOKEN, token, path=f"{self._base}/sweeps", httponly=True, samesite="strict"
+            )
+        return response
+
+    async def _changes(self, request: Request, name: str) -> Response:
+        live = self._live_of(name)
+        await live.refresh()
+        have = request.headers.get("last-event-id") or request.query_params.get("have", "")
+
+        async def told() -> AsyncIterator[str]:
+            yield "retry: 1000\n\n"
+            async for change in live.listen(have):
+                yield f"id: {change.version}\ndata: {json.dumps(change.pieces)}\n\n"
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
+    async def _compare(self, request: Request, name: str, form: str) -> Response:
+        names = await self._names(request)
+        other = request.query_params.get("with", "")
+        if other != HEADLINE_PUBLISHED and other not in names:
+            raise InputError(f"there is no sweep {other[:200]!r} to compare with")
+        first = side_of((await self._read(name)).finished.snapshot)
+        second = (
+            published_side()
+            if other == HEADLINE_PUBLISHED
+            else side_of((await self._read(other)).finished.snapshot)
+        )
+        table, _ = comparison_of(name, first, other, second)
+        if form:
+            return PlainTextResponse(render(table, _FORMS[form]) + "\n")
+        names = [*names, HEADLINE_PUBLISHED]
+        return HTMLResponse(view.compared(self._base, name, other, table, names, _LABELS))
+
+    async def _stop(self, request: Request, visitor: Visitor, name: str) -> Response:
+        """As Ctrl-C, of a sweep that is run from the machine of this server."""
+        sweep = await self._read(name)
+        if not await self._login.may_act(request, visitor, sweep.records.experiment_id):
+            text = (
+                "Who may write to its experiment may, or without a login who sits at the machine."
+            )
+            return self._message("You may not stop this sweep", text, 403)
+        if not await _is_own_form(request):
+            return self._message("Not stopped", "The form is not from this page: reload it.", 403)
+        with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed meanwhile; the page shows it
+            await anyio.to_thread.run_sync(
+                self._here.stop, name, limiter=_threads, abandon_on_cancel=True
+            )
+        return RedirectResponse(view.sweep_url(self._base, name), 303)
+
+    async def _read(self, name: str) -> Sweep:
+        return await _in_thread(partial(self._reader.sweep, name))
+
+    async def _names(self, request: Request) -> list[str]:
+        sweeps = await _in_thread(self._reader.sweeps)
+        readable = await self._login.readable(request)
+        names = [one.overview.name for one in sweeps]
+        return names if readable is None else [name for name in names if name in readable]
+
+    def _live_of(self, name: str) -> Live:
+        for other in [other for other, live in self._live.items() if live.is_idle]:
+            del self._live[other]
+        if name not in self._live:
+            self._live[name] = self._make_live(name)
+        return self._live[name]
+
+    def _make_live(self, name: str) -> Live:
+        tail = EventTail(log_path(self._settings, name))
+        asked, driver = 0.0, None
+
+        def look() -> str:
+            nonlocal asked, driver
+            tail.read()
+            if time.monotonic() - asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
+                asked, driver = time.monotonic(), self._here.drivers([name]).get(name)
+            return f"{self._reader.stamps(name)} {tail.offset} {driver}"
+
+        def draw() -> Page:
+            return view.sections(self._base, self._reader.sweep(name), driver, list(tail.lines))
+
+        return Live(look, draw)
+
+    def _message(self, title: str, text: str, code: int) -> Response:
+        return HTMLResponse(view.message(self._base, title, text), code)
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    return await anyio.to_thread.run_sync(call, limiter=_threads)
+
+
+async def _is_own_form(request: Request) -> bool:
+    """Whether it was sent from a page of ours: its token is the cookie's, and its origin this."""
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    if not origin or origin != request.headers.get("host"):
+        return False
+    if int(request.headers.get("content-length", "0")) > _LONGEST_FORM:
+        return False
+    given = parse_qs((await request.body()).decode("latin-1")).get("token", [""])[0]
+    kept = request.cookies.get(_TOKEN, "")
+    return bool(kept) and secrets.compare_digest(given.encode(), kept.encode())
+
+
+def _safe(page: Page) -> dict[str, Markup]:
+    """Sections are HTML already; every text in them was escaped when they were written."""
+    return {name: Markup(html) for name, html in page.sections.items()}
+
+
+def _best(finished: Finished) -> pd.DataFrame:
+    return finished.best
+
+
+def _verdicts(finished: Finished) -> pd.DataFrame:
+    if finished.decisions is not None:
+        return finished.decisions
+    known = finished.differences
+    return finished.snapshot.norm_differences() if known is None else known

@@ -1,0 +1,137 @@
+"""Behind MLflow's own login: nothing without it, and of the sweeps what MLflow lets each see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from commands import free_port, wait_until
+from mlflow import MlflowClient
+from whole_sweep import record_digits
+
+ADMIN = ("admin", "admin's-own-1")
+WRITER = ("writer", "writer's-own-1")
+READER = ("reader", "reader's-own-1")
+
+
+class Server:
+    """MLflow with basic-auth and the pages; its settings are those of docker-compose.yml."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.uri = f"http://127.0.0.1:{port}"
+        config = folder / "basic_auth.ini"
+        config.write_text(
+            "[mlflow]\ndefault_permission = READ\n"
+            f"database_uri = sqlite:///{folder / 'users.db'}\nadmin_username = admin\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+            "auth_cache_ttl_seconds = 60\n"
+        )
+        environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the tests",
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "SNN_SWEEP_HOME": str(folder / "home"),
+        }
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+        command += ["--app-name", "snn-sweep-with-basic-auth"]
+        with (folder / "server.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=log, stderr=log
+            )
+
+    def answers(self) -> bool:
+        try:
+            return requests.get(f"{self.uri}/health", timeout=5).ok
+        except requests.ConnectionError:
+            assert self.process.poll() is None
+            return False
+
+    def post(self, path: str, **given: str) -> None:
+        url = f"{self.uri}/api/{path}"
+        reply = requests.post(url, json=given, auth=ADMIN, timeout=60)
+        assert reply.ok, reply.text
+
+    def get(self, page: str, user: tuple[str, str] | None, code: int = 200) -> str:
+        reply = requests.get(f"{self.uri}/{page}", auth=user, timeout=60)
+        assert reply.status_code == code, reply.text
+        return reply.text
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("login"))
+    patch = pytest.MonkeyPatch()
+    try:
+        wait_until(server.answers, 120)
+        patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
+        for name, password in (WRITER, READER):
+            server.post("2.0/mlflow/users/create", username=name, password=password)
+        for name in ("open", "closed"):
+            experiment, parent = record_digits(server.uri, name, 1)
+            MlflowClient(server.uri).set_tag(parent, "snn_sweep.status", "running")
+            permission = "READ" if name == "open" else "DENY"
+            for user, may in ((READER[0], permission), (WRITER[0], "EDIT")):
+                server.post(
+                    "3.0/mlflow/users/permissions/grant", username=user, permission=may,
+                    resource_type="experiment", resource_id=experiment,
+                )  # fmt: skip
+        yield server
+    finally:
+        patch.undo()
+        server.process.terminate()
+        server.process.wait(30)
+
+
+@pytest.mark.parametrize("page", ["sweeps", "sweeps/open", "sweeps/open/changes", "sweeps/nothing"])
+@pytest.mark.parametrize("user", [None, ("reader", "guessed"), ("nobody", "reader's-own-1")])
+def test_no_page_without_a_login(server: Server, page: str, user: tuple[str, str] | None) -> None:
+    reply = requests.get(f"{server.uri}/{page}", auth=user, timeout=60)
+    assert reply.status_code == 401
+    assert reply.headers["www-authenticate"].startswith("Basic")
+    assert "open" not in reply.text
+    assert requests.post(f"{server.uri}/sweeps/open/stop", auth=user, timeout=60).status_code == 401
+
+
+def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> None:
+    assert "/sweeps/closed" in server.get("sweeps", WRITER)
+    seen = server.get("sweeps", READER)
+    assert "/sweeps/open" in seen
+    assert "closed" not in seen
+    assert "closed" not in server.get("sweeps/open", READER)  # nor in its list to compare with
+    for page in ("sweeps/closed", "sweeps/closed/table.csv", "sweeps/closed/changes"):
+        assert "open" not in server.get(page, READER, 404)
+    server.get("sweeps/open/compare?with=closed", READER, 404)
+
+
+def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:
+    assert "Stop it" in server.get("sweeps/open", WRITER)
+    assert "Stop it" in server.get("sweeps/open", ADMIN)
+    assert "Stop it" not in server.get("sweeps/open", READER)
+    token = {"snn-sweep-token": "x" * 43}
+    reply = requests.post(
+        f"{server.uri}/sweeps/open/stop", auth=READER, data={"token": "x" * 43}, cookies=token,
+        headers={"origin": server.uri}, timeout=60,
+    )  # fmt: skip
+    assert reply.status_code == 403
+    assert "may not" in reply.text
+
+
+def test_mlflow_itself_is_as_it_was(server: Server) -> None:
+    server.get("api/2.0/mlflow/experiments/search?max_results=1", None, 401)
+    server.get("api/2.0/mlflow/experiments/search?max_results=1", READER)
+    assert "MLflow" in server.get("", READER)
+    start = time.monotonic()
+    with requests.get(f"{server.uri}/sweeps/open/changes", auth=READER, stream=True, timeout=60):
+        server.get("health", None)
+    assert time.monotonic() - start < 20

@@ -1,0 +1,230 @@
+"""What the server answers to whom: pages, tables, refusals. On a real tracking server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from recorded import RecordedTrial, Recorder
+from whole_sweep import record_digits
+
+from orchestration.report.formats import render
+from orchestration.results.results import Results
+from orchestration.sweep.spec import SweepSpec
+
+NAME = "digits on a page"
+
+
+@pytest.fixture(scope="module")
+def sweep(tracking_uri: str) -> str:
+    record_digits(tracking_uri, NAME, 17)
+    return f"{tracking_uri}/sweeps/{quote(NAME)}"
+
+
+def get(url: str, code: int = 200, **more: object) -> str:
+    reply = requests.get(url, timeout=60, **more)  # type: ignore[arg-type]
+    assert reply.status_code == code, reply.text
+    policy = reply.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert " style=" not in reply.text
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    return reply.text
+
+
+def test_the_page_is_whole_without_scripts(sweep: str) -> None:
+    page = get(sweep)
+    assert "<strong>17 of 18</strong> trials finished" in page
+    best = Results(NAME, tracking_uri=sweep.partition("/sweeps")[0]).best_of_seeds()
+    for mean in best["mean"].dropna():
+        assert f"{100 * mean:.2f}" in page
+    assert page.count("<small>collapsed</small>") == 3
+    assert page.count("<polyline") == 6
+    assert "seed 456" in page
+
+
+@pytest.mark.parametrize(("form", "name"), [("tex", "latex"), ("md", "markdown"), ("csv", "csv")])
+def test_tables_to_copy_are_those_of_the_commands(sweep: str, form: str, name: str) -> None:
+    results = Results(NAME, tracking_uri=sweep.partition("/sweeps")[0])
+    assert get(f"{sweep}/table.{form}") == render(results.best_of_seeds(), name) + "\n"
+    assert get(f"{sweep}/verdicts.{form}") == render(results.norm_differences(), name) + "\n"
+
+
+@pytest.mark.usefixtures("sweep")
+def test_the_list_can_be_searched_and_sorted(tracking_uri: str) -> None:
+    assert NAME in get(f"{tracking_uri}/sweeps?find=ON+digits+page&sort=best")
+    assert f">{NAME}<" not in get(f"{tracking_uri}/sweeps?find=no-such-word")
+    reply = requests.get(f"{tracking_uri}/sweeps", timeout=60)
+    known = {"if-none-match": reply.headers["etag"]}
+    assert requests.get(f"{tracking_uri}/sweeps", headers=known, timeout=60).status_code == 304
+    record_digits(tracking_uri, "one more on a page", 1)
+    assert (
+        "one more on a page"
+        in requests.get(f"{tracking_uri}/sweeps", headers=known, timeout=60).text
+    )
+
+
+def test_two_sweeps_side_by_side(sweep: str) -> None:
+    page = get(f"{sweep}/compare?with=headline-published")
+    assert "best A %" in page
+    assert "92.27" in page  # as published
+    assert get(f"{sweep}/compare.csv?with={quote(NAME)}").count("\n") == 7
+    get(f"{sweep}/compare?with=no+such", 404)
+
+
+ABSENT = ["no-such-sweep", f"{quote(NAME)}/no-such-page", "%2e%2e", "a/../b", "%00"]
+
+
+@pytest.mark.usefixtures("sweep")
+@pytest.mark.parametrize("page", ABSENT)
+def test_what_is_not_there(tracking_uri: str, page: str) -> None:
+    url = f"{tracking_uri}/sweeps/{page}"
+    request = requests.Request("GET", url).prepare()
+    request.url = url  # as it is, dots and all
+    with requests.Session() as session:
+        reply = session.send(request, timeout=60)
+    assert reply.status_code == 404
+    assert "<h1>" in reply.text
+
+
+def test_nothing_that_others_wrote_is_more_than_text(tracking_uri: str) -> None:
+    name = 'a/b <script>alert("x")</script> \u202e&'
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(name, "{}")
+    nasty = "<img src=x onerror=alert(1)>\x1b[31m\u202e" + "y" * 5000
+    config = {"architecture": nasty, "norm": nasty, "seed": 1, "epochs": 1, "dataset": nasty}
+    recorder.trial(experiment, parent, RecordedTrial(config, [0.5], key=None))
+    tags = {"snn_sweep.reason": nasty, "mlflow.runName": nasty, "snn_sweep.outcome": nasty}
+    recorder.trial(experiment, parent, RecordedTrial(config, [], key=None, tags=tags))
+    failed = RecordedTrial(config, [], None, None, "FAILED", tags=tags)
+    recorder.trial(experiment, parent, failed)
+    recorder.client.set_tag(parent, "snn_sweep.status", nasty)
+    own = f"/{quote(name, safe='')}"
+    for page in ("", own, f"{own}/compare?with={quote(name)}"):
+        html = get(f"{tracking_uri}/sweeps{page}")
+        assert "<script>alert" not in html
+        assert "<img" not in html
+        assert "\u202e" not in html
+        assert "\x1b" not in html
+
+
+def test_another_host_is_refused_as_by_mlflow(sweep: str) -> None:
+    reply = requests.get(sweep, headers={"host": "evil.example"}, timeout=60)
+    assert reply.status_code == 403
+    assert NAME not in reply.text
+
+
+def changes(url: str, have: str) -> Iterator[dict[str, dict[str, str]] | None]:
+    with requests.get(f"{url}/changes?have={have}", stream=True, timeout=60) as reply:
+        for line in reply.iter_lines(chunk_size=1, decode_unicode=True):
+            if line.startswith("data: "):
+                yield json.loads(line[6:])
+
+
+def test_a_new_epoch_is_told_alone(tracking_uri: str) -> None:
+    name = "moves on a page"
+    experiment, parent = record_digits(tracking_uri, name, 5)
+    client, recorder = MlflowClient(tracking_uri), Recorder(tracking_uri)
+    client.set_tag(parent, "snn_sweep.status", "running")
+    spec = SweepSpec.from_json(client.get_run(parent).data.tags["snn_sweep.spec"])
+    trial = spec.trials()[5]
+    config = trial.config.given()
+    run = recorder.trial(
+        experiment, parent, RecordedTrial(config, [0.25], None, trial.key, status=None)
+    )
+    url = f"{tracking_uri}/sweeps/{quote(name)}"
+    have = get(url).partition('data-version="')[2].partition('"')[0]
+    stream = changes(url, have)
+    client.log_metric(run, "test_accuracy", 0.75, step=2)
+    told = next(stream)
+    assert told is not None
+    assert list(told["whole"]) == ["t1-2"]
+    assert "75.00 <small>epoch 2/8</small>" in told["whole"]["t1-2"]
+    assert "grid" not in told["inside"]
+    assert next(changes(url, "a version of another server")) is None
+
+
+DRIVER = """
+import sys, time
+from orchestration.store.lease import sweep_lease
+from orchestration.store.open import sweep_storage
+from services.settings import Settings
+with sweep_lease(sweep_storage(Settings.from_environment(), sys.argv[1]), sys.argv[1]):
+    print("drives", flush=True)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+"""As a sweep's own driver in what its lease says, and in what it makes of Ctrl-C."""
+
+
+@pytest.fixture
+def driver(
+    tracking_uri: str, tracking_home: Path, tmp_path: Path
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The page of a running sweep, and the process that drives it from the server's home."""
+    name = f"driven {tmp_path.name}"
+    _, parent = record_digits(tracking_uri, name, 5)
+    MlflowClient(tracking_uri).set_tag(parent, "snn_sweep.status", "running")
+    environment = {**os.environ, "SNN_SWEEP_HOME": str(tracking_home)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, name], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "drives\n"
+    yield f"{tracking_uri}/sweeps/{quote(name)}", process
+    process.kill()
+    process.communicate()
+
+
+def test_a_sweep_is_stopped_from_its_own_page_alone(
+    driver: tuple[str, subprocess.Popen[str]], tracking_uri: str
+) -> None:
+    url, process = driver
+    with requests.Session() as browser:
+        page = browser.get(url, timeout=60).text
+        assert f"process {process.pid} on" in page
+        token = page.partition('name="token" value="')[2].partition('"')[0]
+        here = {"origin": tracking_uri}
+        for form, headers in (
+            ({}, here),
+            ({"token": "guessed"}, here),
+            ({"token": token}, {}),
+            ({"token": token}, {"origin": "http://evil.example"}),
+            ({"token": token}, {**here, "cookie": "snn-sweep-token=another"}),
+        ):
+            refused = requests.Request("POST", f"{url}/stop", data=form, headers=headers)
+            if "cookie" not in headers:
+                refused.cookies = browser.cookies
+            with requests.Session() as other:
+                assert other.send(refused.prepare(), timeout=60).status_code == 403
+        assert requests.get(f"{url}/stop", timeout=60).status_code == 404
+        assert process.poll() is None
+        reply = browser.post(f"{url}/stop", data={"token": token}, headers=here, timeout=60)
+    assert reply.url == url
+    assert process.wait(60) == 0
+    assert process.stdout is not None
+    assert process.stdout.read() == "stopped\n"
+
+
+def test_a_sweep_that_nobody_drives_cannot_be_stopped(tracking_uri: str) -> None:
+    name = "not driven from here"
+    _, parent = record_digits(tracking_uri, name, 1)
+    MlflowClient(tracking_uri).set_tag(parent, "snn_sweep.status", "running")
+    url = f"{tracking_uri}/sweeps/{quote(name)}"
+    with requests.Session() as browser:
+        page = browser.get(url, timeout=60).text
+        token = page.partition('name="token" value="')[2].partition('"')[0]
+        headers = {"origin": tracking_uri}
+        reply = browser.post(f"{url}/stop", data={"token": token}, headers=headers, timeout=60)
+    assert reply.status_code == 404
+    assert "nobody runs sweep" in reply.text
