@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from orchestration.report.energy_layout import CAVEAT
-from orchestration.report.figure_style import Picture, look_of
+from orchestration.report.figure_style import Picture
 from orchestration.report.headline import NETWORKS
+from orchestration.report.looks import look_of
 from orchestration.report.table import as_text
 from orchestration.results.columns import SELECTED_ON, remark
 from snn_norm.norms.table import label_of
