@@ -153,7 +153,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         table.add_row(trial.label, trial.key, "runs")
     for one in planned.resume:
         epochs = one.trial.config.epochs
-        what = f"goes on after epoch {one.run.epochs_done}" + (f" of {epochs}" if epochs else "")
+        what = f"resumes after epoch {one.run.epochs_done}" + (f" of {epochs}" if epochs else "")
         table.add_row(one.trial.label, one.trial.key, what)
     for one in planned.reuse:
         table.add_row(one.trial.label, one.trial.key, f"finished before: {one.run.outcome}")

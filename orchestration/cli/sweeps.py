@@ -109,7 +109,7 @@ def status(name: str, place: Place, as_json: bool) -> None:
 
     uri = place.reading_uri()
     if uri is None:
-        raise InputError(f"there is no sweep {name!r} to be read: {place.unrecorded}")
+        raise InputError(f"there is no sweep {name!r} to read: {place.unrecorded}")
     sweep = one_sweep(open_source(uri), name)
     driver = place.drivers([name]).get(name)
     if as_json:
@@ -125,7 +125,7 @@ def status(name: str, place: Place, as_json: bool) -> None:
     if driver:
         out.print(f"driven by {driver}", markup=False, highlight=False)
     elif sweep.status == "running":
-        out.print(f"nobody drives it; to go on with it: snn-sweep {place.how_to_run} its spec")
+        out.print(f"nobody is running it; to continue: snn-sweep {place.how_to_run} its spec")
 
 
 def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def stop(name: str, place: Place) -> None:
     """Stop sweep NAME as Ctrl-C would. It can resume from its last checkpoints."""
     with err.status(f"waiting for {name} to close its runs"):
         place.stop(name)
-    out.print(f"{name} stopped; to go on with it: snn-sweep {place.how_to_run} its spec")
+    out.print(f"{name} stopped; to continue: snn-sweep {place.how_to_run} its spec")
 
 
 COMMANDS = (submit, list_sweeps, status, logs, stop)

@@ -66,7 +66,7 @@ def main() -> int:
         return CRASHED
     if outcome.interrupted:
         # By its user or by the end of the cluster: the keeper knows which, from the job's status.
-        watch(Note("stopped; submitting it again goes on with it"))
+        watch(Note("stopped; submit it again to continue"))
         return INTERRUPTED
     forget(storage)
     return FAILED if outcome.failures else 0

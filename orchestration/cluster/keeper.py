@@ -79,7 +79,7 @@ def _look_at(sweep: Storage, submitted: Path, server: JobServer) -> None:
     elif action == "resubmit":
         with suppress(JobExistsError):
             job = send(server, submitted)
-            _say(f"{name}: taken up again as {job.id}")
+            _say(f"{name}: restarted as {job.id}")
 
 
 def main() -> None:

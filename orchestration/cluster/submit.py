@@ -80,8 +80,8 @@ def submit_sweep(
         except JobExistsError:  # somebody was quicker by a moment
             if (other := _running(server, spec)) is None:
                 raise ServiceError(
-                    f"{spec.name!r} was submitted by somebody else at the same moment, and is over "
-                    "again: submit it once more"
+                    f"{spec.name!r} was submitted by somebody else at the same moment, and has "
+                    "ended: submit it again"
                 ) from None
             return Submission(spec.name, other.id, address, is_new=False)
     _wait_until_kept(server, job)
@@ -100,12 +100,12 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
             time.sleep(0.3)
     except ServiceError as error:
         raise ServiceError(
-            f"The cluster was lost while it took {job.sweep!r}: {error} Submit it again; what was "
-            "taken nevertheless is not taken twice."
+            f"The cluster was lost while it took {job.sweep!r}: {error} Submit it again: "
+            "nothing runs twice."
         ) from None
     raise SweepError(
-        f"{job.id} ended before the sweep had begun ({now.status}: {now.message}). Why, its log "
-        f"tells: snn-sweep logs {job.sweep} --cluster {server.address}"
+        f"{job.id} ended before the sweep had begun ({now.status}: {now.message}). Its log "
+        f"says why: snn-sweep logs {job.sweep} --cluster {server.address}"
     )
 
 

@@ -22,7 +22,7 @@ __all__ = ["There"]
 _PATIENCE = 600.0
 """Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
 
-_AWAY = "the cluster does not answer; waiting for it to be back, or to take the sweep up again"
+_AWAY = "the cluster does not answer; waiting for it, or for the sweep to be restarted"
 
 
 class There:
@@ -37,7 +37,7 @@ class There:
     """
 
     how_to_run = "submit"
-    unrecorded = "how far it has come is in its tracking server: set MLFLOW_TRACKING_URI"
+    unrecorded = "its progress is in its tracking server: set MLFLOW_TRACKING_URI"
 
     def __init__(self, address: str) -> None:
         self._server = JobServer(address)
@@ -110,9 +110,7 @@ class There:
                     replay.feed(line, watch)
                 if _is_over(now):
                     return now
-                trouble = (
-                    f"the driver died ({now.status}); waiting for the sweep to be taken up again"
-                )
+                trouble = f"the driver died ({now.status}); waiting for the sweep to be restarted"
                 ended: Job | None = now
             except ServiceError:
                 trouble, ended = _AWAY, None
@@ -145,7 +143,7 @@ class There:
         if mine:
             return mine[-1]
         names = sorted({job.sweep for job in jobs})
-        known = f"it knows {', '.join(names)}" if names else "it knows none since its start"
+        known = f"it knows {', '.join(names)}" if names else "it has known none since its start"
         raise InputError(
             f"the cluster at {self._server.address} knows no job of a sweep {name!r}; {known}"
             f"{did_you_mean(name, names)}"

@@ -131,8 +131,8 @@ class _Driver:
                     recorder.close(status)
             if lease.lost:
                 raise SweepError(
-                    f"another process has taken over sweep {spec.name!r}, as this one had given "
-                    f"no sign of life. Follow it with: snn-sweep status {spec.name}"
+                    f"another process has taken over sweep {spec.name!r}, as this one had not "
+                    f"answered. Follow it with: snn-sweep status {spec.name}"
                 )
             self._log_report(recorder, uri)
             if status == "completed":

@@ -153,11 +153,13 @@ def _seed(trial: TrialState) -> Text:
 def _in_words(event: Retried | Failed | Kept | Note) -> str:
     match event:
         case Retried(label, reason):
-            return f"{label}: interrupted, will go on: {reason}"
+            return f"{label}: interrupted, will be resumed: {reason}"
         case Failed(label, reason):
             return f"{label}: failed: {reason}"
         case Kept():
-            return "kept: should its driver or the cluster's head die, the sweep goes on by itself"
+            return (
+                "supervised: if its driver or the cluster's head dies, the sweep resumes by itself"
+            )
         case Note(text):
             return text
 

@@ -180,7 +180,7 @@ def make_plan(
             new.append(trial)
             close += _open(runs, "its writer is gone, and so is its checkpoint")
     for runs in runs_of.values():
-        close += _open(runs, "its writer is gone, and the spec wants the trial no longer")
+        close += _open(runs, "its writer is gone, and the spec no longer wants the trial")
     warnings = (
         *_version_warnings([*reuse, *copy], "reusing", version),
         *_version_warnings(resume, "resuming", version),

@@ -44,8 +44,8 @@ def kill_everything(stack: Stack) -> None:
 
 
 FAULTS = {
-    kill_a_worker: "interrupted, will go on",
-    cut_a_worker_off: "interrupted, will go on",
+    kill_a_worker: "interrupted, will be resumed",
+    cut_a_worker_off: "interrupted, will be resumed",
     restart_postgres: "",
     restart_mlflow: "",
     kill_the_head: "take the sweep up again",

@@ -166,7 +166,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
         assert submitted is not None, "a head that died now would take it along"
     wait_until(lambda: epochs_of(client, "kept") > 27)
     said = output(outside.start("stop", "kept"))
-    assert "kept stopped; to go on with it: snn-sweep submit its spec" in said
+    assert "kept stopped; to continue: snn-sweep submit its spec" in said
     assert audit(client, spec).running == []
     look(job_server, store)
     assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))

@@ -100,7 +100,7 @@ def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
     process.kill()
     process.communicate()
     said, _ = commands.start("status", "in-s3").communicate()
-    assert "nobody drives it; to go on with it: snn-sweep run its spec" in said
+    assert "nobody is running it; to continue: snn-sweep run its spec" in said
     assert re.search("in-s3 +running .* nobody", commands.start("list").communicate()[0])
     assert any("checkpoint" in key for key in kept())
 

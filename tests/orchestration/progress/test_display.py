@@ -86,7 +86,7 @@ def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
         "ann batchnorm seed 1: completed, best 87.50%",
     ]
     assert lines[4].startswith("2 of 4 done · 0 running · 2 waiting · 0 failed · ")
-    assert lines[5] == "ann none seed 2: interrupted, will go on: WorkerCrashedError: it died"
+    assert lines[5] == "ann none seed 2: interrupted, will be resumed: WorkerCrashedError: it died"
     assert lines[6] == "ann batchnorm seed 2: failed: [bold]ValueError: no markup[/bold]"
 
 

@@ -113,7 +113,7 @@ def test_an_open_run_of_a_trial_no_longer_wanted_is_closed() -> None:
     made = plan(
         open_run("a", trial=None), open_run("b", "KILLED", trial=None), run("c", trial=None)
     )
-    assert closed(made) == {"a": "its writer is gone, and the spec wants the trial no longer"}
+    assert closed(made) == {"a": "its writer is gone, and the spec no longer wants the trial"}
     assert len(made.run) == len(TRIALS)
 
 
