@@ -49,7 +49,7 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
         "A marker a cell: mean over seeds of accuracy and energy in the best epoch; the line is "
         f"the 95 % t-interval of the energy. {CAVEAT} "
     ) + remark(energy[SELECTED_ON])
-    return Picture("energy", "Accuracy against energy", caption, figure)
+    return Picture("accuracy-by-energy", "Accuracy against energy", caption, figure)
 
 
 def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:

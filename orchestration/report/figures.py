@@ -45,7 +45,7 @@ FIGURES = (
     "learning-curves",
     "why",
     "spike-rates",
-    "energy",
+    "accuracy-by-energy",
     "cost",
 )
 

@@ -18,7 +18,7 @@ from orchestration.results.columns import SELECTED_ON
 from orchestration.results.statistics import t_interval
 from snn_norm.data.table import DATASETS
 from snn_norm.networks.operations import Operations, operations
-from snn_norm.networks.table import make_trunk
+from snn_norm.networks.table import Trunk, make_trunk
 from snn_norm.norms.table import ARCHITECTURES
 
 __all__ = ["Sample", "energy", "operations_of", "samples_of"]
@@ -66,7 +66,7 @@ def operations_of(
     Returns:
         A row a (trial, layer), in the network's order: ``run_id``, ``layer``, ``accumulates``,
         ``multiply_accumulates`` (both an image), ``energy_nj``. A trial of a user's own network, of
-        data whose shape is not on record, or of no finite epoch has none.
+        data whose shape is not on record, without a finite epoch or without spike rates has none.
     """
     layers = [name for name in map(str, rates) if name.startswith(SPIKE_RATE)]
     by_epoch = rates.set_index(["run_id", "epoch"])[layers]
@@ -78,6 +78,9 @@ def operations_of(
             continue
         measured = by_epoch.loc[(run_id, epoch)].dropna()
         found = {name[len(SPIKE_RATE) :]: float(rate) for name, rate in measured.items()}
+        trunk = _trunk(trial)
+        if trial["architecture"] == "snn" and not trunk.spiking <= found.keys():
+            continue
         rows += [
             {
                 "run_id": run_id,
@@ -86,7 +89,7 @@ def operations_of(
                 "multiply_accumulates": one.multiply_accumulates,
                 "energy_nj": one.nanojoules,
             }
-            for one in _operations(trial, found, samples[run_id])
+            for one in _operations(trial, trunk, found, samples[run_id])
         ]
     columns = ["run_id", "layer", "accumulates", "multiply_accumulates", "energy_nj"]
     return pd.DataFrame(rows, columns=columns)
@@ -116,32 +119,37 @@ def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> 
     low, high = t_interval(mean, std, n.to_numpy("int64"))
     means["energy_ci_low"], means["energy_ci_high"], means["n_seeds"] = low, high, n
     axes = [str(name) for name in cells if name != SELECTED_ON]
-    table = cells[axes].join(means, how="inner")
-    return table.assign(**{SELECTED_ON: cells[SELECTED_ON]})
+    known = cells.loc[means.index.astype("int64")]
+    table = pd.concat([known[axes], means.set_axis(known.index)], axis="columns")
+    return table.assign(**{SELECTED_ON: known[SELECTED_ON]})
 
 
 def _operations(
-    trial: Mapping[Any, Any], rates: Mapping[str, float], sample: Sample
+    trial: Mapping[Any, Any], trunk: Trunk, rates: Mapping[str, float], sample: Sample
 ) -> list[Operations]:
-    def key(name: str) -> Any:
-        value = trial.get(name)
-        return None if pd.isna(value) else value
-
-    def number(name: str) -> int | None:
-        value = key(name)
-        return None if value is None else int(value)
-
-    # A run without a trunk was recorded before there was another than the reference.
-    trunk = make_trunk(
-        key("trunk") or "reference", number("width"), number("depth"), key("shortcut")
-    )
     return operations(
         trunk,
         str(trial["norm"]),
         in_channels=sample.channels,
         num_classes=sample.classes,
         image_size=sample.image_size,
-        num_steps=number("num_steps") if trial["architecture"] == "snn" else None,
+        num_steps=_number(trial, "num_steps") if trial["architecture"] == "snn" else None,
         rates=rates,
         sequences=sample.sequences,
     )
+
+
+def _trunk(trial: Mapping[Any, Any]) -> Trunk:
+    # A run without a trunk was recorded before there was another than the reference.
+    name, shortcut = (
+        None if pd.isna(value) else str(value)
+        for value in (trial.get("trunk"), trial.get("shortcut"))
+    )
+    return make_trunk(
+        name or "reference", _number(trial, "width"), _number(trial, "depth"), shortcut
+    )
+
+
+def _number(trial: Mapping[Any, Any], name: str) -> int | None:
+    value = trial.get(name)
+    return None if pd.isna(value) else int(value)

@@ -110,6 +110,12 @@ class Trunk:
         return layer.is_summand or self.uses[layer.name, "currents"] > 0
 
     @cached_property
+    def spiking(self) -> set[str]:
+        """The layers that have neurons."""
+        hidden = {"hidden"} if self.hidden is not None else set()
+        return {layer.name for layer in self.layers if layer.fires} | hidden
+
+    @cached_property
     def pooled(self) -> set[str | None]:
         """The layers whose spikes are averaged over squares."""
         return {layer.name for layer in self.layers if layer.pool}

@@ -153,7 +153,8 @@ def test_a_new_epoch_is_told_alone(tracking_uri: str) -> None:
 
 
 DRIVER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
 from services.settings import Settings

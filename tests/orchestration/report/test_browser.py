@@ -129,7 +129,7 @@ def test_the_page_without_a_network(
     expect(page.get_by_text("Download this page")).to_be_hidden()
     # Wide tables and figures scroll in their own boxes, the page never does.
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert page.locator("figure svg[role=img]").count() == 5
+    assert page.locator("figure svg[role=img]").count() == 6
     for figure in page.locator("figure svg").all():
         box = figure.bounding_box()
         assert box is not None
