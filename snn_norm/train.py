@@ -18,7 +18,8 @@ from snn_norm.data.dataset import load_dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import check_call
 from snn_norm.shell import add_where, device_of
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 from snn_norm.wording import in_words
 
 __all__ = ["main"]

@@ -35,7 +35,8 @@ from orchestration.sweep.own_config import OwnConfig, read_config
 from orchestration.sweep.spec import Keep
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 __all__ = ["StorageError", "SweepTrial", "TrialTask"]
 

@@ -10,8 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -24,17 +23,18 @@ from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.networks.cnn import make_model
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.neurons.engine import choose_engine
-from snn_norm.neurons.layers import LIF
 from snn_norm.references import is_reference
 from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
+from snn_norm.training.epoch import EpochResult, spike_rates
 from snn_norm.training.evaluation import Sums, evaluate, logits_of
+from snn_norm.training.optimization import learning_rate_factor, make_optimizer
 from snn_norm.training.saved_model import describe, model_bytes, source_digests
 from snn_norm.training.seeding import derived_seed, seed_everything
 
-__all__ = ["EpochResult", "Outcome", "TrainingRun"]
+__all__ = ["Outcome", "TrainingRun"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,47 +42,6 @@ Outcome = Literal["completed", "collapsed", "diverged"]
 
 _COLLAPSE_EPOCHS = 3
 """So many last epochs at chance make a run collapsed, where the configuration names no number."""
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What one epoch measured: losses in nats an image, accuracies and spike rates as fractions."""
-
-    epoch: int
-    """Its number, from 1."""
-    train_loss: float
-    train_accuracy: float
-    """Over the epoch's own training batches, as the weights changed."""
-    test_loss: float
-    test_accuracy: float
-    images_per_second: float
-    """Training images; the test set is not counted."""
-    epoch_seconds: float
-    """Training, validation and test together."""
-    validation_loss: float | None = None
-    """On the held-out training images; None without any."""
-    validation_accuracy: float | None = None
-    spike_rates: dict[str, float] = field(default_factory=dict)
-    """Spikes a neuron and time step on the test set, by layer; empty without spiking layers."""
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether no loss is NaN or infinite."""
-        losses = (self.train_loss, self.validation_loss, self.test_loss)
-        return all(math.isfinite(loss) for loss in losses if loss is not None)
-
-    @property
-    def selecting_accuracy(self) -> float:
-        """What selects the best epoch: on held-out images; without any, on the test set."""
-        held_out = self.validation_accuracy
-        return self.test_accuracy if held_out is None else held_out
-
-    def metrics(self) -> dict[str, float]:
-        """Its numbers by metric name, ``spike_rate.<layer>`` among them, without the epoch."""
-        values = {name: value for name, value in asdict(self).items() if value is not None}
-        del values["epoch"]
-        rates = values.pop("spike_rates")
-        return {**values, **{f"spike_rate.{layer}": rate for layer, rate in rates.items()}}
 
 
 class TrainingRun:
@@ -139,10 +98,10 @@ class TrainingRun:
         self._sources = source_digests(config)  # now, as somebody may edit them meanwhile
         self.engine = choose_engine(model, config.compile, torch.device(device))
         self._step = CapturedStep(model, graph_for(config, torch.device(device)))
-        self._optimizer = _make_optimizer(config, self.model)
+        self._optimizer = make_optimizer(config, self.model)
         steps_an_epoch = math.ceil(len(dataset.train_labels) / config.batch_size)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: _learning_rate_factor(config, step, steps_an_epoch)
+            self._optimizer, lambda step: learning_rate_factor(config, step, steps_an_epoch)
         )
 
     @property
@@ -190,7 +149,7 @@ class TrainingRun:
         train_loss, train_accuracy = self._train(epoch, on_batch)
         train_seconds = time.perf_counter() - started
         held_out = self._evaluate(*self._held_out) if self._held_out else (None, None)
-        with _spike_rates(self.model) as rates:
+        with spike_rates(self.model) as rates:
             test_loss, test_accuracy = self._evaluate(
                 self.dataset.test_images, self.dataset.test_labels
             )
@@ -337,54 +296,3 @@ class TrainingRun:
             result.train_accuracy <= self._chance_train
             and result.selecting_accuracy <= self._chance_selecting
         )
-
-
-@contextmanager
-def _spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect, while the context lasts, the mean output of each :class:`LIF` by its layer."""
-    rates: dict[str, Tensor] = {}
-    batches_seen: dict[str, int] = {}
-
-    def record(layer: str, spikes_TN: Tensor) -> None:
-        # A mean of means, each weighted by the images and time steps that it is over.
-        images = spikes_TN.shape[:2].numel()
-        seen = batches_seen.get(layer, 0) + images
-        mean = spikes_TN.mean(dtype=torch.float32)
-        rates[layer] = rates[layer].lerp(mean, images / seen) if layer in rates else mean
-        batches_seen[layer] = seen
-
-    layers = {module: name for name, module in model.named_modules() if isinstance(module, LIF)}
-    hooks = [
-        module.register_forward_hook(
-            lambda module, _inputs, spikes: record(layers[module].rpartition(".")[2], spikes)
-        )
-        for module in layers
-    ]
-    try:
-        yield rates
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    parameters, rate, decay = model.parameters(), config.learning_rate, config.weight_decay
-    match config.optimizer:
-        case "sgd":
-            assert config.momentum is not None
-            return torch.optim.SGD(parameters, rate, config.momentum, weight_decay=decay)
-        case "adamw":
-            return torch.optim.AdamW(parameters, rate, weight_decay=decay)
-        case "adam":
-            return torch.optim.Adam(parameters, rate, weight_decay=decay)
-
-
-def _learning_rate_factor(config: RunConfig, step: int, steps_an_epoch: int) -> float:
-    """The fraction of the peak learning rate for the step after so many steps."""
-    warmup = config.warmup_epochs * steps_an_epoch
-    if step < warmup:
-        return (step + 1) / warmup
-    if config.schedule == "constant":
-        return 1.0
-    progress = (step - warmup) / (config.epochs * steps_an_epoch - warmup)
-    return (1 + math.cos(math.pi * min(progress, 1.0))) / 2

@@ -15,7 +15,8 @@ from snn_norm import pyfunc
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.evaluate import main
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 KEYS = {"architecture": "snn", "norm": "bntt", "dataset": "digits", "seed": 1, "width": 2}
 

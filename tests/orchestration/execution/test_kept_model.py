@@ -17,7 +17,8 @@ from orchestration.store.checkpoints import CheckpointStore
 from orchestration.store.open import open_storage
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 ACCURACIES = (0.2, 0.5, 0.5, 0.4, 0.6, 0.7, 0.3, 0.6, 0.8, 0.1, 0.8, 0.7)
 BEST, LAST = 9, len(ACCURACIES)

@@ -16,7 +16,8 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset, normalize
 from snn_norm.data.hold_out import hold_out, only_some
 from snn_norm.data.local import DatasetError
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 
 def shades(root: Path) -> tuple[Tensor, ...]:

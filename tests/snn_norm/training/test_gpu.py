@@ -14,7 +14,8 @@ from torch import Tensor
 from snn_norm import LIF, SNNCNN
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, crop_and_flip, load_dataset, normalize
 from snn_norm.networks.spiking import SNNCNN
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.epoch import EpochResult
+from snn_norm.training.run import TrainingRun
 
 TRAIN, TEST, BATCH = 44, 13, 8
 

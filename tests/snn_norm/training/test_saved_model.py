@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from snn_norm import fold, load_model
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
+from snn_norm.training.epoch import EpochResult
 from snn_norm.training.evaluation import evaluate
-from snn_norm.training.run import EpochResult, TrainingRun
+from snn_norm.training.run import TrainingRun
 from snn_norm.training.saved_model import check_whole, description_in, model_bytes
 
 OWN = """
