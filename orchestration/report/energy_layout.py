@@ -11,7 +11,6 @@ from orchestration.report.table import (
     as_text,
     is_numeric,
     percent,
-    span,
 )
 from orchestration.results.columns import SELECTED_ON, remark
 
@@ -40,7 +39,8 @@ def energy_table(frame: pd.DataFrame) -> Table:
     rows = []
     for row in frame.to_dict("records"):
         known = not pd.isna(row["energy_ci_low"])
-        interval = span(row["energy_ci_low"], row["energy_ci_high"]) if known else NO_NUMBER
+        ends = (nanojoules(row[end]) for end in ("energy_ci_low", "energy_ci_high"))
+        interval = " to ".join(ends) if known else NO_NUMBER
         texts = [
             *(as_text(row[axis]) for axis in axes),
             percent(row["accuracy"]),
