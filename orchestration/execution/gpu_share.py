@@ -18,7 +18,7 @@ from orchestration.execution.worker import TrialTask
 from orchestration.progress.events import Note, Watch
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
-from snn_norm.data.hold_out import hold_out, only_some
+from snn_norm.data.hold_out import training_part
 from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE
 from snn_norm.training.run import TrainingRun
 
@@ -84,11 +84,8 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
         sys.path.insert(0, task.import_path)
     config = RunConfig(**task.record.config)
     try:
-        dataset = whole = load_dataset(config.dataset, task.data, config.image_size)
-        if config.training_images:
-            dataset = only_some(dataset, config.training_images)
-        if config.validation_fraction:
-            dataset, _, _ = hold_out(whole, config.validation_fraction)
+        whole = load_dataset(config.dataset, task.data, config.image_size)
+        dataset, _ = training_part(whole, config.training_images, config.validation_fraction)
         few = _few_batches(dataset, config.batch_size)
         config = config.model_copy(update={"training_images": None, "validation_fraction": 0.0})
         TrainingRun(config, few, device=task.device).run_epoch()

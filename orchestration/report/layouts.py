@@ -57,7 +57,7 @@ def table_of(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
         return tuned_gap_table(frame)
     if "basin" in frame:
         return basin_table(frame)
-    if "energy_nj" in frame and "accuracy" in frame:
+    if "energy_ci_low" in frame:
         return energy_table(frame)
     if "is_standard" in frame:
         return _norm_gaps(frame)

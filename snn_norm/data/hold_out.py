@@ -16,7 +16,31 @@ from torch import Tensor
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.data.local import DatasetError
 
-__all__ = ["hold_out", "only_some"]
+__all__ = ["hold_out", "only_some", "training_part"]
+
+
+def training_part(
+    dataset: Dataset, training_images: int | None, validation_fraction: float
+) -> tuple[Dataset, tuple[Tensor, Tensor] | None]:
+    """What a configuration trains on: :func:`only_some` of a data set, without :func:`hold_out`'s.
+
+    Args:
+        dataset: a whole data set.
+        training_images: so many of its training images; None is all.
+        validation_fraction: of these, held out; 0 is none.
+
+    Returns:
+        The data set, and the images and labels that are held out of it, if any.
+
+    Raises:
+        DatasetError: as the two.
+    """
+    if training_images is not None:
+        dataset = only_some(dataset, training_images)
+    if not validation_fraction:
+        return dataset, None
+    rest, images, labels = hold_out(dataset, validation_fraction)
+    return rest, (images, labels)
 
 
 def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor]:

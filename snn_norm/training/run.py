@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
-from snn_norm.data.hold_out import hold_out, only_some
+from snn_norm.data.hold_out import training_part
 from snn_norm.networks.cnn import make_model
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.neurons.engine import choose_engine
@@ -76,13 +76,10 @@ class TrainingRun:
         self.config = config
         self.history: list[EpochResult] = []
         self._can_be_diagnosed = True
-        self._held_out: tuple[Tensor, Tensor] | None = None
-        selecting = dataset.test_labels
-        if config.training_images:
-            dataset = only_some(dataset, config.training_images)
-        if config.validation_fraction:
-            dataset, images, selecting = hold_out(dataset, config.validation_fraction)
-            self._held_out = (images.to(device), selecting.to(device))
+        part = (config.training_images, config.validation_fraction)
+        dataset, held_out = training_part(dataset, *part)
+        self._held_out = held_out and (held_out[0].to(device), held_out[1].to(device))
+        selecting = held_out[1] if held_out else dataset.test_labels
         self.dataset = dataset.to(device)
         self._chance_train = chance_accuracy(dataset.train_labels)
         self._chance_selecting = chance_accuracy(selecting)

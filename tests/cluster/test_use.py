@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+from chromium import SECONDS, chromium, needs_chromium
 from commands import USERS_FOLDER, wait_until
 from conftest import Stack, finish
 from ledger import Ledger, audit
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from orchestration import Results, SweepSpec, run_sweep
 from services.settings import Settings
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SECONDS = 1000  # in the milliseconds that Playwright counts in
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +70,7 @@ def test_a_cluster_and_one_machine_give_the_same_numbers(
     assert audit(stack.client, spec) == Ledger()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@needs_chromium
 def test_the_pages_in_a_browser(stack: Stack, digits: SweepSpec) -> None:
     experiment = stack.client.get_experiment_by_name(digits.name)
     assert experiment is not None
@@ -82,13 +78,11 @@ def test_the_pages_in_a_browser(stack: Stack, digits: SweepSpec) -> None:
     (parent,) = stack.client.search_runs(where, "tags.`snn_sweep.role` = 'sweep'")
     trial, *_ = stack.client.search_runs(where, "params.norm = 'bntt'")
     pages = f"{stack.tracking_uri}/#/experiments/{experiment.experiment_id}"
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *QUIET]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.set_default_timeout(60 * SECONDS)
         page.goto(f"{pages}/runs")
-        expect(page.get_by_text("19 matching runs")).to_be_visible(timeout=60 * SECONDS)
+        expect(page.get_by_text("22 matching runs")).to_be_visible(timeout=60 * SECONDS)
         screenshot(page, "cluster-runs")
         page.goto(f"{pages}/runs/{parent.info.run_id}")
         expect(page.get_by_text("Child runs", exact=True)).to_be_visible(timeout=60 * SECONDS)
@@ -101,7 +95,6 @@ def test_the_pages_in_a_browser(stack: Stack, digits: SweepSpec) -> None:
         heading = page.frame_locator("iframe#html").get_by_role("heading", level=1)
         expect(heading).to_have_text("digits", timeout=60 * SECONDS)
         screenshot(page, "cluster-report")
-        browser.close()
 
 
 def screenshot(page: Page, name: str) -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from chromium import chromium
+from playwright.sync_api import Browser
 from s3_server import BUCKET, s3_server
 
 from orchestration.store.base import Storage
@@ -143,3 +145,10 @@ def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "users_module", raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """For a whole file."""
+    with chromium() as one:
+        yield one

@@ -7,36 +7,24 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from chromium import SECONDS, needs_chromium
 from contrast import contrast
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from recorded import RecordedTrial, Recorder
 from whole_sweep import record_digits
 
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 NAME = "a person's digits"
-SECONDS = 1000  # in the milliseconds that Playwright counts in
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *QUIET]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
+pytestmark = needs_chromium
 
 
 class Sweep:

@@ -6,26 +6,19 @@ Screenshots go to the folder that SNN_TEST_SCREENSHOTS names, for people to look
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import SECONDS, needs_chromium
 from contrast import contrast
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from whole_sweep import record_digits
 
 from orchestration.report.write import log_report
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SECONDS = 1000  # in the milliseconds that Playwright counts in
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 class Sweep:
@@ -46,15 +39,6 @@ class Sweep:
 @pytest.fixture(scope="module")
 def sweep(tracking_uri: str) -> Sweep:
     return Sweep(tracking_uri)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *QUIET]
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
+"""One training run: resumed, measured, ended."""
+
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 import random
 from pathlib import Path
@@ -11,115 +12,26 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from small_runs import (
+    BATCH,
+    TRAIN,
+    assert_bit_for_bit,
+    config,
+    numbers,
+    through_a_file,
+)
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, crop_and_flip, load_dataset, normalize
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.training.epoch import EpochResult
 from snn_norm.training.run import TrainingRun
 
-TRAIN, TEST, BATCH = 44, 13, 8
-
-
-def stripes(root: Path) -> tuple[Tensor, ...]:
-    """A data set of this test: noisy images whose label is the half that is bright."""
-    del root
-    generator = torch.Generator().manual_seed(1)
-    labels = torch.arange(TRAIN + TEST) % 2
-    images = torch.randint(0, 120, (TRAIN + TEST, 1, 8, 8), generator=generator)
-    images[labels == 0, :, :4] += 100
-    images[labels == 1, :, 4:] += 100
-    images = images.to(torch.uint8)
-    return images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:]
-
-
-class Noisy(nn.Module):
-    """A user's norm that draws from every global generator."""
-
-    def __init__(self, num_features: int, num_steps: int | None = None) -> None:
-        super().__init__()
-        del num_steps
-        self.weight = nn.Parameter(torch.ones(num_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        noise = torch.randn(()) + np.random.randn() + random.gauss(0, 1)
-        return x * (1 + 0.1 * noise) * self.weight[:, None, None]
-
-
-class Fading(nn.Module):
-    """A user's network that learns, until it has seen so many training batches: then, nothing."""
-
-    def __init__(self, *, in_channels: int, image_size: int, num_classes: int, **_: Any) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(in_channels * image_size**2, num_classes)
-        self.register_buffer("batches_left", torch.tensor(self.lasts * math.ceil(TRAIN / BATCH)))
-
-    lasts = 2
-    """Epochs."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.classifier(x.flatten(1))
-        alive = self.batches_left > 0
-        if self.training:
-            self.batches_left -= 1
-        return logits * alive
-
-
-class NeverLearning(Fading):
-    lasts = 0
-
-
-def config(**changes: Any) -> RunConfig:
-    keys: dict[str, Any] = {
-        "architecture": "ann",
-        "norm": "homeostatic",
-        "dataset": f"{__name__}:stripes",
-        "epochs": 3,
-        "seed": 42,
-        "batch_size": BATCH,
-        "learning_rate": 0.01,
-    }
-    if changes.get("architecture", "ann") in ("ann", "snn"):
-        keys["width"] = 2
-    if changes.get("architecture") == "snn":
-        keys |= {"width": 4, "num_steps": 4}
-    return RunConfig(**{**keys, **changes})
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return load_dataset(f"{__name__}:stripes", Path())
-
-
-def numbers(run: TrainingRun) -> list[EpochResult]:
-    """What it measured, without the times."""
-    untimed = {"images_per_second": 0.0, "epoch_seconds": 0.0}
-    return [dataclasses.replace(result, **untimed) for result in run.history]
-
-
-def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    loaded: dict[str, Any] = torch.load(file, weights_only=True)
-    return loaded
-
-
-def assert_bit_for_bit(ours: TrainingRun, theirs: TrainingRun) -> None:
-    assert numbers(ours) == numbers(theirs)
-    for part in ("model", "optimizer", "scheduler"):
-        torch.testing.assert_close(
-            ours.state_dict()[part], theirs.state_dict()[part], rtol=0, atol=0
-        )
-
 
 class TestResume:
     @pytest.mark.parametrize("changes", [{}, {"validation_fraction": 0.25}, {"precision": "bf16"}])
-    @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
+    @pytest.mark.parametrize("norm", ["homeostatic", "small_runs:Noisy"])
     @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
     @pytest.mark.parametrize("architecture", ["ann", "snn"])
     def test_after_any_epoch_it_goes_on_as_undisturbed(
@@ -179,7 +91,7 @@ class TestResume:
 
 
 @pytest.mark.parametrize("architecture", ["ann", "snn"])
-@pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy", "none"])
+@pytest.mark.parametrize("norm", ["homeostatic", "small_runs:Noisy", "none"])
 def test_bf16_is_near_float32_and_keeps_float32(
     data: Dataset, architecture: str, norm: str
 ) -> None:
@@ -228,7 +140,7 @@ def test_a_step_waits_for_no_value(
 
 
 class TestSeed:
-    @pytest.mark.parametrize("norm", ["homeostatic", f"{__name__}:Noisy"])
+    @pytest.mark.parametrize("norm", ["homeostatic", "small_runs:Noisy"])
     def test_the_same_gives_the_same(self, data: Dataset, norm: str) -> None:
         first = TrainingRun(config(norm=norm, augment=True), data)
         list(first.epochs())
@@ -380,7 +292,7 @@ class TestOutcome:
         self, data: Dataset, network: str, stop_after: int | None, epochs: int
     ) -> None:
         keys = config(
-            architecture=f"{__name__}:{network}", stop_when_collapsed_after=stop_after, epochs=6
+            architecture=f"small_runs:{network}", stop_when_collapsed_after=stop_after, epochs=6
         )
         run = TrainingRun(keys, data)
         assert len(list(run.epochs())) == epochs
@@ -445,69 +357,6 @@ def measured(epoch: int, train: float, test: float) -> EpochResult:
     return EpochResult(epoch, loss, train, loss, test, 1.0, 1.0)
 
 
-class TestOptimizer:
-    STEPS = math.ceil(TRAIN / BATCH)
-
-    def rates(self, data: Dataset, **keys: Any) -> list[float]:
-        """The learning rate of each training step, and the one that would come next."""
-        run = TrainingRun(config(learning_rate=0.5, **keys), data)
-
-        def rate(_: int = 0) -> None:
-            found.append(run.state_dict()["optimizer"]["param_groups"][0]["lr"])
-
-        found: list[float] = []
-        rate()
-        for _ in range(run.config.epochs):
-            run.run_epoch(rate)
-        return found
-
-    def test_constant(self, data: Dataset) -> None:
-        assert set(self.rates(data, schedule="constant")) == {0.5}
-
-    def test_cosine_ends_at_zero(self, data: Dataset) -> None:
-        rates = self.rates(data, schedule="cosine")
-        total = 3 * self.STEPS
-        expected = [0.25 * (1 + math.cos(math.pi * step / total)) for step in range(total + 1)]
-        assert rates == pytest.approx(expected)
-        assert rates[0] == 0.5
-        assert rates[-1] == pytest.approx(0, abs=1e-12)
-
-    @pytest.mark.parametrize("schedule", ["constant", "cosine"])
-    def test_warm_up_rises_to_the_peak(self, data: Dataset, schedule: str) -> None:
-        rates = self.rates(data, schedule=schedule, warmup_epochs=2)
-        warm = 2 * self.STEPS
-        assert rates[:warm] == sorted(rates[:warm])
-        assert rates[warm] == pytest.approx(0.5)
-        assert max(rates) == pytest.approx(0.5)
-        assert rates[warm // 2] == pytest.approx(0.25, rel=0.2)
-        assert rates[-1] == pytest.approx(0 if schedule == "cosine" else 0.5, abs=1e-12)
-
-    @pytest.mark.parametrize(
-        ("keys", "group"),
-        [
-            ({"optimizer": "sgd"}, {"momentum": 0.9, "weight_decay": 0.0}),
-            ({"optimizer": "sgd", "momentum": 0.5, "weight_decay": 0.1}, {"momentum": 0.5}),
-            ({"optimizer": "adam", "weight_decay": 0.1}, {"weight_decay": 0.1}),
-            ({"optimizer": "adamw", "weight_decay": 0.1}, {"weight_decay": 0.1}),
-        ],
-    )
-    def test_its_settings(
-        self, data: Dataset, keys: dict[str, Any], group: dict[str, float]
-    ) -> None:
-        found = TrainingRun(config(**keys), data).state_dict()["optimizer"]["param_groups"]
-        assert len(found) == 1
-        assert group.items() <= found[0].items()
-
-    def test_decay_is_decoupled_with_adamw_alone(self, data: Dataset) -> None:
-        norms = {}
-        for optimizer in ("adam", "adamw"):
-            keys = config(optimizer=optimizer, weight_decay=50.0, epochs=1)
-            run = TrainingRun(keys, data)
-            run.run_epoch()
-            norms[optimizer] = run.model.get_parameter("hidden.weight").norm().item()
-        assert norms["adamw"] < 0.5 * norms["adam"]
-
-
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -519,66 +368,3 @@ class TestOptimizer:
 def test_a_network_that_cannot_be_built(data: Dataset, change: dict[str, str], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         TrainingRun(config(**change), data)
-
-
-class Uncopied(Fading):
-    """A user's network that holds what cannot be copied."""
-
-    def __init__(self, **keys: Any) -> None:
-        super().__init__(**keys)
-        self.act = nn.ReLU()
-        self.doubled = self.classifier.weight * 2
-
-
-class TestDiagnostics:
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"norm": "none"},
-            {"norm": "batchnorm", "augment": True},
-            {"norm": f"{__name__}:Noisy"},
-            {"architecture": "snn", "norm": "homeostatic", "precision": "bf16"},
-            {"architecture": "snn", "norm": "mpbn", "validation_fraction": 0.25},
-            {"architecture": "snn", "norm": f"{__name__}:Noisy"},
-            {"architecture": "snn", "norm": "bntt", "neuron": "plif"},
-            {"architecture": f"{__name__}:Fading", "norm": "none"},
-        ],
-    )
-    def test_with_and_without_them_a_run_is_the_same(
-        self, data: Dataset, changes: dict[str, Any]
-    ) -> None:
-        without, run = (TrainingRun(config(**changes), data) for _ in range(2))
-        for _ in without.epochs():
-            pass
-        assert bool(run.diagnostics()) == bool(run.layers)
-        for _ in run.epochs():
-            run.diagnostics()
-        assert_bit_for_bit(run, without)
-
-    def test_a_resumed_run_has_those_of_an_undisturbed_one(self, data: Dataset) -> None:
-        keys = config(architecture="snn", norm=f"{__name__}:Noisy")
-        run, resumed = (TrainingRun(keys, data) for _ in range(2))
-        at_first = run.diagnostics()
-        run.run_epoch()
-        assert run.diagnostics() != at_first
-        resumed.load_state_dict(through_a_file(run.state_dict()))
-        assert resumed.diagnostics() == pytest.approx(run.diagnostics(), rel=0, abs=0, nan_ok=True)
-
-    def test_of_a_network_that_cannot_be_copied_there_are_none(
-        self, data: Dataset, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        run = TrainingRun(config(architecture=f"{__name__}:Uncopied", norm="none"), data)
-        assert run.diagnostics() == {} == run.diagnostics()
-        assert caplog.text.count("no diagnostics: RuntimeError: Only Tensors created") == 1
-        run.run_epoch()
-
-    def test_memory_that_is_used_up_is_not_passed_over(
-        self, data: Dataset, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def hungry(*_: Any, **__: Any) -> None:
-            raise MemoryError
-
-        run = TrainingRun(config(norm=f"{__name__}:Noisy"), data)
-        monkeypatch.setattr(Noisy, "forward", hungry)
-        with pytest.raises(MemoryError):
-            run.diagnostics()
