@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import OrderedDict, defaultdict
@@ -14,7 +13,13 @@ from typing import TypeVar
 
 import pandas as pd
 
-from orchestration.errors import SpecError, SweepError
+from orchestration.errors import InputError, SpecError, SweepError
+from orchestration.page.estimates import (
+    EPOCH_SECONDS,
+    gpus_of_a_trial,
+    seconds_left,
+    trained_hours,
+)
 from orchestration.page.state import Grid, grid_of
 from orchestration.page.text import last_lines
 from orchestration.reading.overview import SweepOverview, overviews_of
@@ -31,8 +36,7 @@ from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["Failure", "Finished", "Listed", "Reader", "Sweep"]
 
-_SECONDS = "epoch_seconds"
-_READ = (*METRIC_OF.values(), _SECONDS, SPIKE_RATE)
+_READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
 _MOST_SETTINGS = 100
 """Beyond so many, differences between norms are not tested for a page: each takes a moment."""
@@ -172,12 +176,16 @@ class Reader:
             stamps = self.stamps(name)
             known = self._sweeps.get(name)
             if known is None or known.stamps != stamps:
-                known = self._read(name, stamps)
+                try:
+                    known = self._read(name, stamps)
+                except InputError:  # whoever asks for names that are none leaves nothing here
+                    self._reading.pop(name, None)
+                    raise
                 _keep(self._sweeps, name, known)
             return known
 
     def _read_list(self) -> list[Listed]:
-        runs = list(self._source.sweep_runs((BEST_TEST_ACCURACY, _SECONDS)))
+        runs = list(self._source.sweep_runs((BEST_TEST_ACCURACY, EPOCH_SECONDS)))
         hours: dict[str, float] = {}
         running: dict[str, int] = {}
         best: dict[str, tuple[float, str]] = {}
@@ -185,7 +193,7 @@ class Reader:
             if run.tags[ROLE_TAG] != "trial":
                 continue
             name = run.experiment
-            epochs, seconds = run.metrics.get(_SECONDS, (0, 0.0))
+            epochs, seconds = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
             spent = min(epochs * seconds, ((run.ended or math.inf) - run.started) / 1000)
             hours[name] = hours.get(name, 0.0) + spent / 3600
             running[name] = running.get(name, 0) + (run.status == "RUNNING")
@@ -196,7 +204,7 @@ class Reader:
         for overview in overviews_of(runs):
             name = overview.name
             accuracy, label = best.get(name, (None, ""))
-            gpus = _gpus(overview.spec)
+            gpus = gpus_of_a_trial(overview.spec)
             spent = hours.get(name, 0.0) * (gpus or 1.0)
             found.append(Listed(overview, spent, bool(gpus), accuracy, label, running.get(name, 0)))
         return found
@@ -214,7 +222,7 @@ class Reader:
             _keep(self._finished, name, kept)
         finished = kept[1]
         records = finished.snapshot.records
-        others = self._source.read(name, (BEST_TEST_ACCURACY, _SECONDS), finished=False)
+        others = self._source.read(name, (BEST_TEST_ACCURACY, EPOCH_SECONDS), finished=False)
         places = self._unfinished(others, records.spec)
         cells = finished.snapshot.cells
         status = others.status or "completed"
@@ -228,7 +236,7 @@ class Reader:
             _decided(finished),
             is_running=status == "running",
         )
-        gpus = _gpus(records.spec)
+        gpus = gpus_of_a_trial(records.spec)
         if status == "completed" and grid.count("missing"):
             status = "incomplete"
         return Sweep(
@@ -239,9 +247,11 @@ class Reader:
             finished=finished,
             curves=self._curves(grid, finished, places),
             failures=_failures(others),
-            hours=_hours(finished, others, places) * (gpus or 1.0),
+            hours=trained_hours(finished.snapshot, others, places) * (gpus or 1.0),
             on_gpu=bool(gpus),
-            seconds_left=_seconds_left(grid, finished, others) if status == "running" else None,
+            seconds_left=seconds_left(grid, finished.snapshot, others)
+            if status == "running"
+            else None,
             stamps=stamps,
         )
 
@@ -344,44 +354,3 @@ def _failures(others: Records) -> list[Failure]:
         )
         for run_id, status in zip(newest.index.tolist(), newest["status"], strict=True)
     ]
-
-
-def _hours(finished: Finished, others: Records, places: pd.DataFrame) -> float:
-    """Of all trials together: epochs are alike, and no trial took longer than from start to end."""
-    records, seconds = finished.snapshot.records, 0.0
-    if _SECONDS in records.metrics:
-        cells = finished.snapshot.cells
-        epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
-        planned = epochs * records.metrics[_SECONDS]
-        span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
-        seconds += float(planned.clip(upper=span).sum())
-    if _SECONDS in others.metrics and len(places):
-        known = others.metrics[_SECONDS].reindex(places["run_id"]).fillna(0.0)
-        seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
-    return seconds / 3600
-
-
-def _seconds_left(grid: Grid, finished: Finished, others: Records) -> float | None:
-    """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
-    records = finished.snapshot.records
-    if _SECONDS not in records.metrics and _SECONDS not in others.metrics:
-        return None
-    seen = records.metrics.get(_SECONDS, pd.Series(dtype=float)).dropna()
-    by_cell = seen.groupby(finished.snapshot.cells.of_trial).mean().to_dict()
-    of_others = others.metrics.get(_SECONDS, pd.Series(dtype=float))
-    overall = pd.concat([seen, of_others]).mean()
-    if math.isnan(overall):
-        return None
-    total = 0.0
-    for cell in grid.cells:
-        seconds = by_cell.get(cell.number, overall)
-        for place in cell.places.values():
-            if place.state in ("waiting", "running"):
-                total += seconds * max((cell.epochs or 0) - place.epoch, 0)
-    return total / max(1, grid.count("running"))
-
-
-def _gpus(spec: str | None) -> float:
-    """How many of them a trial takes; 0 where it is not known."""
-    gpu = json.loads(spec).get("resources", {}).get("gpu", 0) if spec else 0
-    return 1.0 if gpu == "auto" else float(gpu)
