@@ -39,7 +39,8 @@ class Answers:
         gap: the dependency gap, a row a setting; None with training code of the user's own.
         norm_gaps: the same, a row each norm.
         tuned_gap: each norm's gap as built and tuned; None where there is nothing to tune.
-        basin: the share of settings near the best one; None likewise.
+        basin: the share of settings near the best one; None where no two norms
+            have several settings each.
         energy: what networks cost an image, a row a cell; None where nothing is known of it.
         last: as ``best``, of the last epoch.
         expected: what a best of n seeds is worth, by ``cell`` and n.
@@ -140,7 +141,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         gap=dependency_gap(best, axes) if ours else None,
         norm_gaps=norm_gaps(best, axes) if ours else None,
         tuned_gap=snapshot.dependency_gap(tuned=True, by_norm=True) if tunes else None,
-        basin=snapshot.basin() if tunes else None,
+        basin=snapshot.comparable_basins() if tunes else None,
         energy=None if energy is None or energy.empty else energy,
         last=snapshot.best_of_seeds(last=True),
         expected=snapshot.expected_best(),

@@ -228,6 +228,11 @@ class Snapshot:
         self._refuse_own("basin()")
         return basin(*self._settings(), points)
 
+    def comparable_basins(self) -> pd.DataFrame | None:
+        """The basins, where several norms have several settings each; None: nothing to compare."""
+        basins = self.basin()
+        return basins if (basins["n_settings_expected"] > 1).sum() > 1 else None
+
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
         """The cells, each trial's accuracies in its best epoch, and the axes."""
         seeds, cells = self.by_seed(), self.best_of_seeds().join(self.cells.table[AS_BUILT])

@@ -206,3 +206,22 @@ def test_a_recorded_sweep(sqlite_database: Callable[[], str]) -> None:
     assert dict(zip(keys, shares["basin"], strict=True)) == {
         (8, "none"): 0.5, (8, "bntt"): 1.0, (14, "none"): 0.5, (14, "bntt"): 1.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings_of_bntt", "compare"), [([1.0], False), ([1.0, 0.5], True)])
+def test_basins_are_compared_where_several_norms_have_several_settings(
+    settings_of_bntt: list[float], compare: bool, sqlite_database: Callable[[], str]
+) -> None:
+    recorder = Recorder(uri := sqlite_database())
+    grid = [
+        {"architecture": "snn", "norm": "none", "threshold": [1.0, 0.5]},
+        {"architecture": "snn", "norm": "bntt", "threshold": settings_of_bntt},
+    ]
+    given = {"name": "basins", "dataset": "digits", "epochs": 1, "seeds": [1], "grid": grid}
+    spec = SweepSpec.from_dict(given)
+    experiment, parent = recorder.sweep("basins", spec.to_json())
+    for cell in spec.cells():
+        recorder.trial(experiment, parent, RecordedTrial({**cell.given(), "seed": 1}, [0.5]))
+    snapshot = Results("basins", tracking_uri=uri).snapshot()
+    assert snapshot.has_settings
+    assert (snapshot.comparable_basins() is not None) == compare
