@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestration.report.table import (
-    NO_NUMBER,
-    Table,
-    TableCell,
-    as_text,
-    is_numeric,
-    percent,
-)
+from orchestration.report.columns import Column, Row, axes_of, columns_before, lay_out, number
+from orchestration.report.table import NO_NUMBER, Table, percent
 from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["CAVEAT", "energy_table", "millions", "nanojoules"]
 
@@ -32,25 +27,22 @@ def nanojoules(energy: float) -> str:
     return f"{energy:.1f}"
 
 
-def energy_table(frame: pd.DataFrame) -> Table:
+def energy_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:  # noqa: ARG001
     """Lay out ``Results.energy``: operations in millions an image, energy in nanojoules."""
-    axes = [str(name) for name in frame.columns[: frame.columns.get_loc("accuracy")]]
-    headings = [*axes, "mean %", "AC M", "MAC M", "nJ an image", "95 % CI", "seeds"]
-    rows = []
-    for row in frame.to_dict("records"):
-        known = not pd.isna(row["energy_ci_low"])
-        ends = (nanojoules(row[end]) for end in ("energy_ci_low", "energy_ci_high"))
-        interval = " to ".join(ends) if known else NO_NUMBER
-        texts = [
-            *(as_text(row[axis]) for axis in axes),
-            percent(row["accuracy"]),
-            millions(row["accumulates"]),
-            millions(row["multiply_accumulates"]),
-            nanojoules(row["energy_nj"]),
-            interval,
-            str(int(row["n_seeds"])),
-        ]
-        rows.append([TableCell(text) for text in texts])
-    numeric = [*(is_numeric(frame[axis]) for axis in axes), *[True] * 6]
+
+    def interval(row: Row) -> str:
+        if pd.isna(row["energy_ci_low"]):
+            return NO_NUMBER
+        return " to ".join(nanojoules(row[f"energy_ci_{end}"]) for end in ("low", "high"))
+
+    columns = [
+        *axes_of(frame, columns_before(frame, "accuracy")),
+        number("mean %", "accuracy", percent),
+        number("AC M", "accumulates", millions),
+        number("MAC M", "multiply_accumulates", millions),
+        number("nJ an image", "energy_nj", nanojoules),
+        Column("95 % CI", interval),
+        number("seeds", "n_seeds", lambda n: str(int(n))),
+    ]
     told = " ".join(filter(None, [CAVEAT, remark(frame[SELECTED_ON])]))
-    return Table(headings, rows, numeric, remark=told)
+    return lay_out(frame, columns, remark=told)

@@ -4,92 +4,81 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestration.report.table import (
-    NO_NUMBER,
-    Table,
-    TableCell,
-    as_text,
-    decimal,
-    interval,
-    is_numeric,
-    letter,
-    percent,
-    span,
+from orchestration.report.columns import (
+    Column,
+    Row,
+    axes_of,
+    columns_before,
+    lay_out,
+    number,
+    span_of,
 )
+from orchestration.report.table import NO_NUMBER, Table, decimal, interval, percent
 from orchestration.results.columns import SELECTED_ON, remark
-from orchestration.sweep.metric import TEST_ACCURACY
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["basin_table", "tuned_gap_table"]
 
 
-def tuned_gap_table(frame: pd.DataFrame) -> Table:
+def tuned_gap_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:  # noqa: ARG001
     """Lay out each gap in two rows: as built, and below it tuned."""
-    keys = _keys(frame, "built_none")
-    headings = [*keys, "settings", "no norm %", "norm %", "gap pp", "95 % CI pp"]
-    headings += ["no norm at", "norm at"]
-    notes = _notes(frame)
-    rows = []
-    for row in frame.to_dict("records"):
-        mark = letter(notes.index(row["note"])) if row["note"] else ""
-        norm = row["norm"] + (" (standard)" if row["is_standard"] else "")
-        named = [TableCell(norm if key == "norm" else as_text(row[key])) for key in keys]
-        for side, words in (("built", "as built"), ("tuned", "tuned")):
-            at = [row[name] if side == "tuned" else "" for name in ("none_at", "norm_at")]
-            rows.append(
-                [
-                    *named,
-                    TableCell(words),
-                    TableCell(percent(row[f"{side}_none"])),
-                    TableCell(percent(row[side])),
-                    TableCell(decimal(row[f"{side}_gap_pp"]), mark="" if side == "built" else mark),
-                    TableCell(span(row[f"{side}_ci_low_pp"], row[f"{side}_ci_high_pp"])),
-                    *map(TableCell, at),
-                ]
-            )
-    numeric = [*(is_numeric(frame[key]) for key in keys), False, *[True] * 4, False, False]
-    return Table(headings, rows, numeric, tuple(notes), _remark(frame))
-
-
-def basin_table(frame: pd.DataFrame) -> Table:
-    """Lay out the share of settings that end near the best one."""
-    keys = _keys(frame, "basin")
-    headings = [
-        *keys,
-        "basin %",
-        "certain %",
-        "of all %",
-        "certain %",
-        "best %",
-        "at",
-        "settings",
+    keys = columns_before(frame, "built_none")
+    norm = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
+    shared = frame[[*keys, SELECTED_ON]].assign(norm=norm)
+    measured = ("none", "accuracy", "gap_pp", "ci_low_pp", "ci_high_pp")
+    built, tuned = (
+        shared.assign(
+            settings=words,
+            **{
+                name: frame[prefix + ("" if name == "accuracy" else f"_{name}")]
+                for name in measured
+            },
+            none_at="" if prefix == "built" else frame["none_at"],
+            norm_at="" if prefix == "built" else frame["norm_at"],
+            note="" if prefix == "built" else frame["note"],
+        )
+        for prefix, words in (("built", "as built"), ("tuned", "tuned"))
+    )
+    both = pd.concat([built, tuned]).sort_index(kind="stable")
+    columns = [
+        *axes_of(frame, keys),
+        Column("settings", lambda row: row["settings"], numeric=False),
+        number("no norm %", "none", percent),
+        number("norm %", "accuracy", percent),
+        number("gap pp", "gap_pp", decimal, marked=True),
+        span_of("95 % CI pp", "ci_low_pp", "ci_high_pp"),
+        Column("no norm at", lambda row: row["none_at"], numeric=False),
+        Column("norm at", lambda row: row["norm_at"], numeric=False),
     ]
-    notes = _notes(frame)
-    rows = []
-    for row in frame.to_dict("records"):
-        mark = letter(notes.index(row["note"])) if row["note"] else ""
-        cells = [TableCell(as_text(row[key])) for key in keys]
-        for name in ("basin", "basin_of_all"):
-            cells.append(TableCell(percent(row[name])))
-            cells.append(
-                TableCell(interval(row[f"{name}_low"], row[f"{name}_high"], TEST_ACCURACY))
-            )
-        count = f"{row['n_settings']}/{row['n_settings_expected']}"
-        cells += [
-            TableCell(percent(row["best"])),
-            TableCell(row["best_at"] or NO_NUMBER),
-            TableCell(count, mark=mark),
-        ]
-        rows.append(cells)
-    numeric = [*(is_numeric(frame[key]) for key in keys), *[True] * 5, False, True]
-    return Table(headings, rows, numeric, tuple(notes), _remark(frame))
+    return lay_out(both, columns, note=_note, remark=_remark(frame))
 
 
-def _keys(frame: pd.DataFrame, first: str) -> list[str]:
-    return [str(name) for name in frame.columns[: frame.columns.get_loc(first)]]
+def basin_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
+    """Lay out the share of settings that end near the best one."""
+
+    def certain(name: str) -> Column:
+        low, high = f"{name}_low", f"{name}_high"
+        return Column("certain %", lambda row: interval(row[low], row[high], metric))
+
+    columns = [
+        *axes_of(frame, columns_before(frame, "basin")),
+        number("basin %", "basin", percent),
+        certain("basin"),
+        number("of all %", "basin_of_all", percent),
+        certain("basin_of_all"),
+        number("best %", "best", percent),
+        Column("at", lambda row: row["best_at"] or NO_NUMBER, numeric=False),
+        Column("settings", _count, marked=True),
+    ]
+    return lay_out(frame, columns, note=_note, remark=_remark(frame))
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
-    return [note for note in dict.fromkeys(frame["note"]) if note]
+def _count(row: Row) -> str:
+    return f"{row['n_settings']}/{row['n_settings_expected']}"
+
+
+def _note(row: Row) -> str:
+    return str(row["note"])
 
 
 def _remark(frame: pd.DataFrame) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.sweep.metric import Metric
+
 __all__ = [
     "AS_BUILT",
     "COUNTS",
@@ -21,6 +23,7 @@ __all__ = [
     "axis_columns",
     "plain",
     "remark",
+    "remark_of_metric",
     "remark_of_two",
     "seeds_differ",
     "selected_on",
@@ -126,6 +129,14 @@ def remark(selected: Iterable[str | None]) -> str:
     """A sentence for below a table whose rows have these ``selected_on``; empty without any."""
     words = _words(selected)
     return f"Epochs selected on {words}." if words else ""
+
+
+def remark_of_metric(selected: Iterable[str | None], metric: Metric) -> str:
+    """As :func:`remark`; of an own metric it also says which way is better."""
+    if metric.is_fraction:
+        return remark(selected)
+    better = "larger" if metric.goal == "maximize" else "smaller"
+    return f"{metric.name}: {better} is better. {remark(selected)}".rstrip()
 
 
 def remark_of_two(a: Iterable[str | None], b: Iterable[str | None]) -> str:
