@@ -12,6 +12,7 @@ are over other trials, the intervals percentiles over trials drawn again with re
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import random
@@ -42,6 +43,9 @@ RECORDED = Path(__file__).parent / "evidence" / "prediction.jsonl"
 
 Row = dict[str, Any]
 Scores = np.ndarray[tuple[int], np.dtype[np.float64]]
+Scorer = Callable[[Sequence[Row]], Scores]
+
+RULE = "**the rule**"
 
 _RESAMPLES = 2000
 
@@ -159,40 +163,56 @@ def area(scores: Scores, collapsed: np.ndarray[Any, Any]) -> float:
     return float((ranks[~collapsed].sum() - learned * (learned + 1) / 2) / pairs)
 
 
+def contenders(made: Sequence[Row]) -> dict[str, Scorer]:
+    """The rule, and each diagnostic by the layer and the sign that do best on these trials."""
+    of_made = collapsed(made)
+    found: dict[str, Scorer] = {RULE: by_rule}
+    for name in DIAGNOSTICS:
+        areas = {way: area(by_diagnostic(made, name, way), of_made) for way in _LAYERS}
+        best = max(areas, key=lambda way: abs(areas[way] - 0.5))
+        found[f"{name}, {best}"] = functools.partial(
+            _signed, name=name, layers=best, sign=1 if areas[best] > 0.5 else -1
+        )
+    return found
+
+
+def _signed(rows: Sequence[Row], name: str, layers: str, sign: int) -> Scores:
+    return sign * by_diagnostic(rows, name, layers)
+
+
+def collapsed(rows: Sequence[Row]) -> np.ndarray[Any, Any]:
+    """Which of these trials collapsed."""
+    return np.array([row["outcome"] == "collapsed" for row in rows])
+
+
+def ended(trials: Mapping[int, Row], numbers: Iterable[int]) -> list[Row]:
+    """Those of these draws that are recorded and did not diverge."""
+    return [trials[n] for n in numbers if n in trials and trials[n]["outcome"] != "diverged"]
+
+
 def table(trials: Mapping[int, Row]) -> None:
     """Print how well the rule and each diagnostic foretell which trials collapse."""
-    made, tried = (
-        [trials[n] for n in numbers if n in trials and trials[n]["outcome"] != "diverged"]
-        for numbers in (MADE_ON, TRIED_ON)
-    )
-    of_made, of_tried = (
-        np.array([row["outcome"] == "collapsed" for row in rows]) for rows in (made, tried)
-    )
+    made, tried = ended(trials, MADE_ON), ended(trials, TRIED_ON)
+    of_made, of_tried = collapsed(made), collapsed(tried)
     diverged = sum(row["outcome"] == "diverged" for row in trials.values())
     print(
         f"made on {len(made)} trials, {of_made.sum()} collapsed; "
         f"tried on {len(tried)}, {of_tried.sum()} collapsed; left out, diverged: {diverged}\n"
     )
-    contenders = {"**the rule**": by_rule(tried)}
-    for name in DIAGNOSTICS:
-        areas = {way: area(by_diagnostic(made, name, way), of_made) for way in _LAYERS}
-        best = max(areas, key=lambda way: abs(areas[way] - 0.5))
-        sign = 1 if areas[best] > 0.5 else -1
-        contenders[f"{name}, {best}"] = sign * by_diagnostic(tried, name, best)
+    scores = {name: scorer(tried) for name, scorer in contenders(made).items()}
     drawn = np.random.default_rng(0).integers(len(tried), size=(_RESAMPLES, len(tried)))
     again = {
-        name: np.array([area(scores[rows], of_tried[rows]) for rows in drawn])
-        for name, scores in contenders.items()
+        name: np.array([area(of_tried_by[rows], of_tried[rows]) for rows in drawn])
+        for name, of_tried_by in scores.items()
     }
     print("| | area | 95 % | rule minus it | 95 % |\n| --- | ---: | --- | ---: | --- |")
-    rule = "**the rule**"
-    for name, scores in contenders.items():
-        cells = [f"{area(scores, of_tried):.3f}", _interval(again[name])]
-        if name != rule:
-            difference = area(contenders[rule], of_tried) - area(scores, of_tried)
-            cells += [f"{difference:+.3f}", _interval(again[rule] - again[name])]
+    for name, of_tried_by in scores.items():
+        cells = [f"{area(of_tried_by, of_tried):.3f}", _interval(again[name])]
+        if name != RULE:
+            difference = area(scores[RULE], of_tried) - area(of_tried_by, of_tried)
+            cells += [f"{difference:+.3f}", _interval(again[RULE] - again[name])]
         print(f"| {name} | {' | '.join([*cells, '', ''][:4])} |")
-    foretold = contenders[rule] < COLLAPSES_BELOW
+    foretold = scores[RULE] < COLLAPSES_BELOW
     print(
         f"\nat its threshold: {(foretold & of_tried).sum()} of {of_tried.sum()} that collapsed "
         f"were warned of, and {(foretold & ~of_tried).sum()} of {(~of_tried).sum()} that learned"

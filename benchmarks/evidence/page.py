@@ -8,6 +8,8 @@ Jinja2's and may say:
     {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of orchestration.report.numbers:
                                                           its column, what tells its row apart
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
+    {{ separation("SWEEP", …) }}                           which diagnostics tell trials that train
+                                                          from the others, in these sweeps
     {{ spec("SWEEP") }}                                    its spec as YAML
     {{ origin("SWEEP") }}                                  its file, trials, machines and versions
     {% for sweep in sweeps %}                              all names, in order
@@ -23,6 +25,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from benchmarks.evidence.mechanism import separation
 from orchestration.errors import InputError
 from orchestration.report.data import Answers, read_answers
 from orchestration.report.figure_style import Picture, style
@@ -85,7 +88,7 @@ def render(template: str, archives: Collection[Path], folder: str = "evidence") 
     return Page(HEAD + text, evidence.pictures)
 
 
-_SLOTS = ("table", "number", "figure", "spec", "origin")
+_SLOTS = ("table", "number", "figure", "separation", "spec", "origin")
 
 
 class _Evidence:
@@ -137,6 +140,12 @@ class _Evidence:
         picture, file = drawn[name], f"{sweep}-{name}".replace(" ", "-")
         self.pictures[file] = picture
         return f"![{picture.title}]({self._folder}/{file}.svg)\n\n*{picture.caption.strip()}*"
+
+    def separation(self, *sweeps: str) -> str:
+        """How well the prediction rule, and each diagnostic, separates trials, in Markdown."""
+        for sweep in sweeps:
+            _check("sweep", sweep, self.files)
+        return markdown(table_of(separation({sweep: self._results[sweep] for sweep in sweeps})))
 
     def spec(self, sweep: str) -> str:
         """A sweep's spec."""

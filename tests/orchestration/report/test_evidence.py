@@ -10,7 +10,9 @@ from jinja2 import UndefinedError
 from whole_sweep import record_digits
 
 from benchmarks.evidence.__main__ import FOLDER, PAGE
+from benchmarks.evidence.mechanism import rows_of, separation
 from benchmarks.evidence.page import HEAD, render
+from benchmarks.prediction import by_rule
 from orchestration.errors import InputError
 from orchestration.record.archive import write_archive
 from orchestration.record.client import connect
@@ -67,6 +69,28 @@ def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "evidence").iterdir()] == [
         "digits-dependency-gap.svg"
     ]
+
+
+def test_what_separates_trials_is_told_of_sweeps_that_have_both_kinds() -> None:
+    archive = FOLDER / "norms-digits.jsonl.gz"
+    page = render('{{ separation("norms-digits") }}', [archive])
+    trials = Results(str(archive)).trials().query("architecture == 'snn'")
+    n_collapsed = (trials["outcome"] == "collapsed").sum()
+    assert 0 < n_collapsed < len(trials)
+    assert f"norms-digits ({n_collapsed} of {len(trials)} collapsed)" in page.text
+    line = next(line for line in page.text.splitlines() if line.startswith("| **the rule**"))
+    rows = rows_of(Results(str(archive)))
+    learned, lost = (
+        [score for score, row in zip(by_rule(rows), rows, strict=True) if is_of(row["outcome"])]
+        for is_of in ("completed".__eq__, "collapsed".__eq__)
+    )
+    ordered = [(a > b) + (a == b) / 2 for a in learned for b in lost]
+    assert line.endswith(f"| {sum(ordered) / len(ordered):.3f} |")
+
+
+def test_a_sweep_whose_trials_all_learned_separates_nothing() -> None:
+    with pytest.raises(InputError, match="no sweep has both trials that learned and trials"):
+        separation({})
 
 
 @pytest.mark.parametrize(
