@@ -1,0 +1,88 @@
+"""The commands that ask for the results of sweeps: results, report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestration.cli.console import out, print_results, terminal_width
+from orchestration.errors import InputError
+from orchestration.report.forms import FORMATS
+
+__all__ = ["COMMANDS"]
+
+_name = click.argument("name", metavar="NAME")
+
+
+@click.command()
+@_name
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def results(name: str, form: str) -> None:
+    """Print the best of seeds of sweep NAME, one row per cell."""
+    if form == "table":
+        print_results(name)
+    else:
+        from orchestration.record.names import BEST_TEST_ACCURACY
+        from orchestration.report.formats import render
+        from orchestration.results.results import Results
+
+        snapshot = Results(name).snapshot([BEST_TEST_ACCURACY])
+        click.echo(render(snapshot.best_of_seeds(), form, metric=snapshot.metric))
+
+
+@click.command()
+@_name
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to write to; default: NAME-report.",
+)
+def report(name: str, output: Path | None) -> None:
+    """Write the report of sweep NAME: tables, figures and one page with everything."""
+    from orchestration.report.write import write_report
+
+    page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
+    out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="[B]", required=False)
+@click.option(
+    "--at",
+    "versions",
+    nargs=2,
+    metavar="VERSION VERSION",
+    help="Of sweep A alone: its trials by two versions of the code, or commits, seed by seed.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+def compare(first: str, second: str | None, versions: tuple[str, str] | None, form: str) -> None:
+    """Compare sweeps A and B cell by cell, or two versions of the code by sweep A.
+
+    Either may be headline-published: the headline as it was published.
+    """
+    if (second is None) == (versions is None):
+        raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")
+    from orchestration.report.formats import render
+
+    if versions is not None:
+        from orchestration.results.results import Results
+        from orchestration.sweep.metric import TEST_ACCURACY
+
+        frame, metric = Results(first).compare_versions(*versions), TEST_ACCURACY
+        told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"
+    else:
+        from orchestration.results.comparison import comparison
+
+        assert second is not None
+        frame, metric = comparison(first, second)
+        told = f"{metric.title}, best of seeds and mean: A is {first}, B is {second}"
+    if form == "table":
+        click.echo(told)
+    click.echo(render(frame, form, terminal_width(), metric))
+
+
+COMMANDS = (results, report, compare)
+"""For ``snn-sweep``."""

@@ -1,0 +1,173 @@
+"""The commands that train, or say what would be trained: plan and run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestration.cli.console import err, out, print_results
+from orchestration.cli.models import bytes_to_keep, print_kept
+from orchestration.cli.probing import print_probed, probe_cells
+from orchestration.errors import FAILED, INTERRUPTED
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestration.results.forecast import Forecast
+    from orchestration.sweep.plan import Plan
+    from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["COMMANDS"]
+
+_spec = click.argument("spec", metavar="SPEC")
+_fresh = click.option(
+    "--fresh",
+    is_flag=True,
+    help="Run every trial again; existing runs stay in MLflow but no longer count.",
+)
+
+
+@click.command()
+@_spec
+@_fresh
+@click.option("--json", "as_json", is_flag=True, help="Print only the plan, as JSON.")
+@click.option("--data", is_flag=True, help="Also load each data set, as run does before it starts.")
+@click.option(
+    "--probe",
+    "probed",
+    is_flag=True,
+    help="Also load each data set, give each cell's network one batch, and warn of those that are "
+    "predicted to collapse.",
+)
+def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> None:
+    """Check SPEC and print what would run, without starting it."""
+    from orchestration.execution.planning import forecast_of, plan_sweep
+    from orchestration.sweep.spec import SweepSpec
+
+    sweep = SweepSpec.load(spec)
+    settings = Settings.from_environment()
+    if probed:
+        err.print("loading each data set; one that is missing is downloaded")
+    if data or probed:
+        from orchestration.execution.preflight import check_data
+
+        check_data(sweep, settings)
+    planned = plan_sweep(sweep, fresh=fresh)
+    found = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
+    if as_json:
+        kept = {"keep": sweep.keeps(), "bytes": bytes_to_keep(sweep, planned)}
+        told: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
+        if (whole := forecast_of(sweep, planned)) is not None:
+            told["seeds"] = dataclasses.asdict(whole)
+        if found is not None:
+            told["probe"] = [one.to_dict() for one in found]
+        click.echo(json.dumps(told, indent=2))
+        return
+    _print_plan(sweep, planned)
+    if found is not None:
+        print_probed(found)
+
+
+def _print_plan(spec: SweepSpec, planned: Plan) -> None:
+    from rich.table import Table
+
+    from orchestration.execution.planning import forecast_of
+    from orchestration.progress.state import duration
+    from orchestration.sweep.plan import estimate_seconds
+
+    table = Table("trial", "key", "what happens", box=None, pad_edge=False)
+    for trial in planned.run:
+        table.add_row(trial.label, trial.key, "runs")
+    for one in planned.resume:
+        epochs = one.trial.config.epochs
+        what = f"resumes after epoch {one.run.epochs_done}" + (f" of {epochs}" if epochs else "")
+        table.add_row(one.trial.label, one.trial.key, what)
+    for one in planned.reuse:
+        table.add_row(one.trial.label, one.trial.key, f"finished before: {one.run.outcome}")
+    for one in planned.copy:
+        what = f"finished in another sweep: {one.run.outcome}"
+        table.add_row(one.trial.label, one.trial.key, what)
+    out.print(table)
+    for warning in planned.warnings:
+        err.print(f"warning: {warning}", markup=False)
+    slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpu))
+    seconds = estimate_seconds(planned, slots)
+    out.print(
+        f"{spec.name}: {len(planned.run)} to run, {len(planned.resume)} to resume, "
+        f"{len(planned.reuse) + len(planned.copy)} finished before"
+        + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
+    )
+    print_kept(spec, planned)
+    if whole := forecast_of(spec, planned):
+        _print_forecast(spec, whole)
+
+
+def _print_forecast(spec: SweepSpec, whole: Forecast) -> None:
+    from rich.table import Table
+
+    from orchestration.report.table import hours_in_words
+
+    certain, most = len(spec.certain_seeds()), len(spec.seed_order())
+    out.print("seeds until decided: above is what the record asks for so far; in all")
+    table = Table("", "trials", f"{whole.hours_of} hours", "", box=None, pad_edge=False)
+    for name, cost, why in (
+        ("certain", whole.certain, f"{certain} seeds of each cell"),
+        ("likely", whole.likely, "if seeds go on as those so far"),
+        ("at most", whole.most, f"{most} seeds of each cell that is compared"),
+    ):
+        if cost is None:
+            table.add_row(name, "–", "–", "known once every comparison has two pairs of seeds")
+        else:
+            hours = "–" if cost.hours is None else hours_in_words(cost.hours)
+            table.add_row(name, f"{cost.trials:,}", hours, why)
+    out.print(table)
+
+
+@click.command()
+@_spec
+@_fresh
+def run(spec: str, fresh: bool) -> None:
+    """Run SPEC and print its table. Finished trials do not run again."""
+    from orchestration.sweep.spec import SweepSpec
+
+    # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sweep = SweepSpec.load(spec)
+    settings = Settings.from_environment()
+    from orchestration.execution.driver import run_sweep
+    from orchestration.execution.here import log_path
+    from orchestration.progress.display import make_watch
+    from orchestration.progress.event_log import FileLog
+    from orchestration.progress.events import both
+
+    log = FileLog(log_path(settings, sweep.name))
+    with make_watch(err) as watch:
+        outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
+    print_results(sweep.name)
+    if outcome.unfinished:
+        labels = ", ".join(outcome.unfinished[:3]) + (" …" if len(outcome.unfinished) > 3 else "")
+        err.print(
+            f"gpu_hours are used up: {len(outcome.unfinished)} trials are missing ({labels}); with "
+            f"more of them in the spec, go on with: snn-sweep run {spec}",
+            markup=False,
+        )
+    for label, reason in outcome.failures.items():
+        err.print(f"failed: {label}: {reason}", markup=False, style="red")
+    if outcome.interrupted:
+        err.print(f"stopped; go on with: snn-sweep run {spec}", markup=False)
+        raise SystemExit(INTERRUPTED)
+    if settings.tracking_uri is None:
+        err.print("browse every run: snn-sweep ui", highlight=False)
+    else:
+        err.print(f"browse every run: {outcome.tracking_uri}", highlight=False)
+    if outcome.failures:
+        err.print("their tracebacks are in their runs, tag snn_sweep.reason")
+        raise SystemExit(FAILED)
+
+
+COMMANDS = (plan, run)
+"""For ``snn-sweep``."""
