@@ -18,7 +18,7 @@ from snn_norm.norms.table import NORMS
 from snn_norm.references import is_reference
 from snn_norm.wording import not_among
 
-__all__ = ["MODEL_KEYS", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
+__all__ = ["MODEL_KEYS", "NOT_OF_ANN", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
 
 
 def _number(value: Any) -> Any:
@@ -297,6 +297,9 @@ def _instead_of_spiking_keys(given: dict[str, Any]) -> dict[str, Any]:
 
 MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)
 """Keys that shape the network; the other optional ones are training keys."""
+
+NOT_OF_ANN = (*SPIKING_KEYS, "compile")
+"""Keys that say nothing of an artificial network: it has no such part, or no layer to compile."""
 
 TRAINING_KEYS = (
     "batch_size",

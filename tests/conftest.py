@@ -17,7 +17,11 @@ import psutil
 import pytest
 import sqlalchemy as sa
 import torch
+from hypothesis import settings
 
+# On a busy machine an example takes any time.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 torch.set_num_threads(1)
 # Or torch.compile starts worker processes that outlive the tests.
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"

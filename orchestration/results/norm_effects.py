@@ -17,7 +17,7 @@ from orchestration.results.columns import SELECTED_ON, plain, shortfall
 from orchestration.results.differences import paired_rows
 from orchestration.results.statistics import holm
 from orchestration.sweep.metric import TEST_ACCURACY
-from snn_norm.config import SPIKING_KEYS
+from snn_norm.config import NOT_OF_ANN
 from snn_norm.norms.table import standard_norm
 
 __all__ = ["Setting", "dependency_gap", "norm_differences", "norm_gaps", "settings_of"]
@@ -152,7 +152,7 @@ def _ratios(settings: Sequence[Setting]) -> list[float]:
     """Each setting's gap over that of the one artificial network that shares its axes."""
 
     def shared(setting: Setting) -> tuple[Any, ...]:
-        own = ("architecture", *SPIKING_KEYS)
+        own = ("architecture", *NOT_OF_ANN)
         return tuple(value for axis, value in setting.values.items() if axis not in own)
 
     base: dict[tuple[Any, ...], list[float]] = {}

@@ -17,7 +17,7 @@ from orchestration.sweep.problems import Problems
 from orchestration.sweep.trial import Trial, trial_keys
 from orchestration.sweep.user_code import References, wrong_names
 from orchestration.sweep.yaml_file import FieldPath
-from snn_norm.config import RunConfig
+from snn_norm.config import NOT_OF_ANN, RunConfig
 from snn_norm.wording import in_words
 
 __all__ = ["MAX_TRIALS", "GridEntry", "Located", "axes_of", "cells_of", "check_size", "trials_of"]
@@ -112,8 +112,9 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
 
     Of the user's own training code, what varies; where nothing does, its name.
 
-    A key varies if the cells that have it have more than one value of it (``num_steps`` given once
-    for the spiking network alone does not), or if cells would look alike without it.
+    A key varies if the cells that have it have more than one value of it (``num_steps`` or
+    ``compile`` given once for the spiking network alone do not), or if cells would look alike
+    without it.
     """
     # As texts: to the user's code 1 and true are not the same.
     rows = [{key: json.dumps(value) for key, value in cell.given().items()} for cell in cells]
@@ -123,7 +124,7 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
     known = in_grid if own else RunConfig.model_fields
     candidates = [key for key in known if key in in_grid and key not in axes]
     for key in candidates:
-        if len({row[key] for row in rows if key in row}) > 1:
+        if len({row[key] for row in rows if key in row and _says(key, row)}) > 1:
             axes.append(key)
     for key in candidates:
         alike: dict[tuple[Any, ...], set[Any]] = {}
@@ -132,6 +133,11 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
         if any(len(values) > 1 for values in alike.values()):
             axes.append(key)
     return tuple(axes) or ("train",)
+
+
+def _says(key: str, row: Mapping[str, str]) -> bool:
+    """Whether a key says something of this cell's network."""
+    return key not in NOT_OF_ANN or row.get("architecture") != json.dumps("ann")
 
 
 def _combinations(

@@ -145,7 +145,7 @@ def test_a_forecast_of_what_is_certain_what_is_likely_and_the_most() -> None:
     assert forecast(wanted, decided, hours, "GPU").likely == Cost(8 + 2 * n, 48.0 + 3 * n)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.randoms(use_true_random=False),
     st.tuples(*[st.sampled_from([0.0, 0.7, 1.5, 3.0])] * 4),

@@ -463,6 +463,26 @@ def test_further_axes_make_further_rows_of_the_gap(sqlite_database: Callable[[],
     assert gap["ratio"].tolist() == pytest.approx([1, 1, 4, 4, 4, 4])
 
 
+def test_the_gap_of_compiled_spiking_layers_is_related_to_the_artificial_network_s(
+    sqlite_database: Callable[[], str],
+) -> None:
+    spec = {
+        **SPEC,
+        "seeds": [1],
+        "grid": [
+            {"architecture": "ann", "norm": ["none", "batchnorm"]},
+            {"architecture": "snn", "norm": ["none", "bntt"], "compile": [True, False]},
+        ],
+    }
+    sweep = Sweep(sqlite_database(), "SQL", spec)
+    accuracies = iter([0.5, 0.6, 0.1, 0.1, 0.4, 0.5])
+    for cell in SweepSpec.from_dict(spec).cells():
+        sweep.add({**cell.given(), "seed": 1}, next(accuracies))
+    gap = sweep.results().dependency_gap()
+    assert gap["compile"].tolist() == ["auto", "true", "false"]
+    assert gap["ratio"].tolist() == pytest.approx([1, 3, 4])
+
+
 class TestWhichWay:
     def test_an_unknown_schema_falls_back_to_rest_with_one_warning(
         self, sqlite_database: Callable[[], str]

@@ -157,7 +157,7 @@ def test_a_diverged_seed_without_an_accuracy_counts_as_a_failure_at_zero() -> No
     assert table.loc[1, "difference_pp"] == pytest.approx(-95, abs=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.003, 0.02]))
 def test_the_order_of_completion_decides_nothing(order: random.Random, shift: float) -> None:
     wanted = sweep(at_most=14)

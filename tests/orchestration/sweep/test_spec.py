@@ -247,6 +247,16 @@ def test_changed_code_of_the_user_is_another_trial(users_module: Path) -> None:
             [{"architecture": "ann", "norm": "none", "precision": ["float32", "bf16"]}],
             ("precision",),
         ),
+        # An artificial network has nothing to compile; what is compiled all the same is told apart.
+        (
+            [
+                {"architecture": "ann", "norm": "none"},
+                {"architecture": "snn", "norm": "none", "compile": True},
+            ],
+            (),
+        ),
+        ([{"architecture": "ann", "norm": "none", "compile": [True, False]}], ("compile",)),
+        ([{"architecture": "snn", "norm": "none", "compile": [True, False]}], ("compile",)),
         # Only one of two cells that are alike otherwise has it.
         (
             [

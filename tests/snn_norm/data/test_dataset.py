@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -396,7 +396,6 @@ class TestNormalize:
 class TestCropAndFlip:
     @given(n=st.integers(1, 5), channels=st.integers(1, 3), size=st.integers(1, 12),
            seed=st.integers(0, 2**40))  # fmt: skip
-    @settings(deadline=None)
     def test_each_is_a_window_of_the_padded_image(
         self, n: int, channels: int, size: int, seed: int
     ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from slow_norms import Array, SlowHomeostaticNorm, renormalized
 from torch import Tensor, nn
@@ -173,7 +173,6 @@ class TestWhereItIsBatchNorm:
         st.lists(st.floats(-1e3, 1e3), min_size=4, max_size=4), min_size=1, max_size=12
     )
 )
-@settings(deadline=None)
 def test_without_momentum_the_statistics_are_those_of_all_values_seen(
     batches: list[list[float]],
 ) -> None:
