@@ -1,4 +1,5 @@
-"""Writes docs/evidence.md and its figures; with --check, ends with 1 where the page is another.
+"""Writes docs/evidence.md, its figures and the README's part; with --check, ends with 1 where
+one of them is another.
 
 python -m benchmarks.evidence [--check]
 """
@@ -10,11 +11,30 @@ import difflib
 import sys
 from pathlib import Path
 
-from benchmarks.evidence.page import render
+from benchmarks.evidence.page import Page, render, with_part
 from orchestration.errors import InputError
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "evidence.md"
+README = FOLDER.parents[1] / "README.md"
+
+
+def made() -> dict[Path, Page]:
+    """Both pages as the records have them.
+
+    Raises:
+        InputError: a template asks for what is not there.
+    """
+    pages = {}
+    archives = list(FOLDER.glob("*.jsonl.gz"))
+    for path, template in ((PAGE, "page.md.jinja"), (README, "readme.md.jinja")):
+        try:
+            pages[path] = render((FOLDER / template).read_text(encoding="utf-8"), archives)
+        except InputError as error:
+            raise InputError(f"{FOLDER / template}: {error}") from None
+    part = pages[README]
+    pages[README] = Page(with_part(README.read_text(encoding="utf-8"), part.text), part.pictures)
+    return pages
 
 
 def main() -> None:
@@ -22,18 +42,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make docs/evidence.md from exported sweeps.")
     parser.add_argument("--check", action="store_true", help="compare it instead")
     check = parser.parse_args().check
-    template = (FOLDER / "page.md.jinja").read_text(encoding="utf-8")
     try:
-        page = render(template, list(FOLDER.glob("*.jsonl.gz")))
+        pages = made()
     except InputError as error:
-        sys.exit(f"{FOLDER / 'page.md.jinja'}: {error}")
-    if not check:
-        page.write(PAGE)
-        return
-    present = PAGE.read_text(encoding="utf-8").splitlines()
-    difference = list(difflib.unified_diff(present, page.text.splitlines(), "written", "record"))
-    print("\n".join(difference))
-    sys.exit(bool(difference))
+        sys.exit(str(error))
+    differences = []
+    for path, page in pages.items():
+        if not check:
+            page.write(path)
+            continue
+        present = path.read_text(encoding="utf-8").splitlines()
+        differences += difflib.unified_diff(present, page.text.splitlines(), str(path), "record")
+    if differences:
+        print("\n".join(differences))
+    sys.exit(bool(differences))
 
 
 if __name__ == "__main__":

@@ -40,9 +40,13 @@ from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from snn_norm.wording import not_among
 
-__all__ = ["Page", "render"]
+__all__ = ["END", "HEAD", "Page", "render", "with_part"]
 
-HEAD = "<!-- Made by `python -m benchmarks.evidence` from benchmarks/evidence/page.md.jinja. -->\n"
+HEAD = "<!-- Made by `python -m benchmarks.evidence` from benchmarks/evidence/*.md.jinja. -->\n"
+"""Begins what is made."""
+
+END = "<!-- Made until here. -->\n"
+"""Ends it in a page that is written by hand besides."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,18 @@ def render(template: str, archives: Collection[Path], folder: str = "evidence") 
     slots = {name: getattr(evidence, name) for name in _SLOTS}
     text = environment.from_string(template).render(sweeps=sorted(evidence.files), **slots)
     return Page(HEAD + text, evidence.pictures)
+
+
+def with_part(page: str, part: str) -> str:
+    """A page that is written by hand, with what :func:`render` gave between its two marks.
+
+    Raises:
+        InputError: it does not have each mark once.
+    """
+    head, *rest = page.split(HEAD)
+    if len(rest) != 1 or rest[0].count(END) != 1:
+        raise InputError(f"the page must have {HEAD.strip()!r} and {END.strip()!r}, once each")
+    return f"{head}{part.rstrip()}\n{END}{rest[0].partition(END)[2]}"
 
 
 _SLOTS = ("table", "number", "figure", "separation", "spec", "origin")

@@ -1,4 +1,4 @@
-"""docs/evidence.md is what its template and the exported sweeps give, byte by byte."""
+"""docs/evidence.md and the README are what the exported sweeps give, byte by byte."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from jinja2 import UndefinedError
 from whole_sweep import record_digits
 
-from benchmarks.evidence.__main__ import FOLDER, PAGE
+from benchmarks.evidence.__main__ import FOLDER, PAGE, made
 from benchmarks.evidence.mechanism import rows_of, separation
-from benchmarks.evidence.page import HEAD, render
+from benchmarks.evidence.page import END, HEAD, render, with_part
 from benchmarks.prediction import by_rule
 from orchestration.errors import InputError
 from orchestration.record.archive import write_archive
@@ -31,13 +31,20 @@ def archive(sqlite_database: Callable[[], str], tmp_path_factory: pytest.TempPat
     return path
 
 
-def test_the_page_is_the_records() -> None:
-    template = (FOLDER / "page.md.jinja").read_text(encoding="utf-8")
-    page = render(template, list(FOLDER.glob("*.jsonl.gz")))
+def test_the_pages_are_the_records() -> None:
     made_again = "make it again with: python -m benchmarks.evidence"
-    assert PAGE.read_bytes().decode() == page.text, made_again
+    for path, page in made().items():
+        assert path.read_bytes().decode() == page.text, made_again
     figures = {path.stem for path in PAGE.with_suffix("").glob("*")}
-    assert figures == page.pictures.keys(), made_again
+    assert figures == made()[PAGE].pictures.keys(), made_again
+
+
+def test_a_part_is_put_between_the_marks_of_a_page_and_nowhere_else() -> None:
+    page = f"# Title\n{HEAD}as it was\n{END}and so on\n"
+    assert with_part(page, f"{HEAD}as it is\n\n") == page.replace("as it was", "as it is")
+    for broken in ("# Title\n", page.replace(END, ""), page + page):
+        with pytest.raises(InputError, match="once each"):
+            with_part(broken, HEAD)
 
 
 def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) -> None:
