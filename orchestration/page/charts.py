@@ -6,77 +6,98 @@ No attribute ``style`` in it, which the page's own rules forbid; sizes are a vie
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from markupsafe import Markup, escape
 
+from orchestration.page.scale import Axis, axis_of
 from orchestration.page.state import Cell
 from orchestration.page.text import shown
-from orchestration.report.looks import COLORS, Look, look_of
-from snn_norm.norms.table import label_of
+from orchestration.report.looks import COLORS, Look
+from orchestration.report.table import unit_of
+from orchestration.sweep.metric import Metric
 
-__all__ = ["Curve", "chart", "curves_of", "key"]
+__all__ = ["Curve", "Series", "chart", "curves_of", "key"]
 
 _WIDTH, _HEIGHT = 320.0, 200.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 8.0, 8.0, 24.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 8.0, 8.0, 24.0
 _LINES = {"-": "", "--": "5 3", ":": "1.5 2.5", "-.": "6 2 1.5 2"}
+_INFINITE = 1e300
+"""What MLflow has in place of infinity is larger."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one line of every panel stands for: a norm, or a value of what else is compared."""
+
+    label: str
+    look: Look
 
 
 @dataclass(frozen=True)
 class Curve:
-    """The accuracies of a cell, in percent.
+    """The values of a cell, in percent if they are fractions.
 
     Args:
-        norm: of the cell.
+        series: the cell's norm, or its value of what else is compared.
         points: epoch, mean, smallest and largest of the seeds, and how many there are.
     """
 
-    norm: str
+    series: str
     points: list[tuple[int, float, float, float, int]]
 
 
-def curves_of(cells: Sequence[Cell], values: pd.DataFrame) -> list[Curve]:
+def curves_of(
+    cells: Sequence[Cell], values: pd.DataFrame, series: str, metric: Metric
+) -> list[Curve]:
     """The curves of these cells.
 
     Args:
         cells: of one setting.
-        values: a row a trial and epoch: ``cell``, ``epoch``, ``value`` (a fraction).
+        values: a row a trial and epoch: ``cell``, ``epoch``, ``value``.
+        series: the axis that tells them apart.
+        metric: what the values are of.
     """
     curves = []
     for cell in cells:
-        of_cell = values[(values["cell"] == cell.number) & values["value"].notna()]
+        of_cell = values[(values["cell"] == cell.number) & (values["value"].abs() < _INFINITE)]
         found = of_cell.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
         points = [
-            (int(epoch), 100 * mean, 100 * low, 100 * high, int(n))
+            (int(epoch), metric.scale * mean, metric.scale * low, metric.scale * high, int(n))
             for epoch, mean, low, high, n in found.itertuples()
         ]
-        curves.append(Curve(cell.values.get("norm", ""), points))
+        curves.append(Curve(cell.values.get(series, ""), points))
     return [curve for curve in curves if curve.points]
 
 
-def chart(title: str, curves: Sequence[Curve], norms: list[str]) -> Markup:
-    """One panel: a line a norm.
+def chart(
+    title: str, curves: Sequence[Curve], series: Mapping[str, Series], metric: Metric
+) -> Markup:
+    """One panel: a line a norm, or a value of what else is compared.
 
     Args:
         title: what the panel is of.
         curves: with points.
-        norms: of the whole sweep, which decide on colours.
+        series: how each is called, and looks.
+        metric: what they are of.
     """
     last = max(point[0] for curve in curves for point in curve.points)
-    low = 10 * math.floor(min(point[2] for curve in curves for point in curve.points) / 10)
-    low = min(low, 90)
+    axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric)
 
     def x(epoch: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (epoch - 1) / max(1, last - 1)
 
     def y(value: float) -> float:
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (100 - value) / (100 - low)
+        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - axis.part(value))
 
-    parts = [_frame(x, y, low, last)]
+    def text(value: float) -> str:
+        return metric.number(value / metric.scale)
+
+    unit, parts, ends = unit_of(metric), [_frame(x, y, axis, last)], []
     for curve in curves:
-        look, label = look_of(curve.norm, norms), shown(label_of(curve.norm), 40)
+        look, label = series[curve.series].look, shown(series[curve.series].label, 40)
         color = _color(look)
         if len(curve.points) > 1:
             upper = [f"{x(e):.1f},{y(high):.1f}" for e, _, _, high, _ in curve.points]
@@ -94,41 +115,42 @@ def chart(title: str, curves: Sequence[Curve], norms: list[str]) -> Markup:
             Markup(
                 '<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"><title>{}</title></circle>'
             ).format(x(e), y(mean), 3 if len(curve.points) == 1 else 2, color,
-                     f"{label}, epoch {e}: {mean:.2f} % "
-                     f"({lo:.2f} to {hi:.2f}, {n} seed{'s' if n > 1 else ''})")
+                     f"{label}, epoch {e}: {text(mean)}{unit} "
+                     f"({text(lo)} to {text(hi)}, {n} seed{'s' if n > 1 else ''})")
             for e, mean, lo, hi, n in curve.points
         ]  # fmt: skip
-    ends = ", ".join(f"{shown(label_of(c.norm), 40)} {c.points[-1][1]:.2f} %" for c in curves)
+        ends.append(f"{label} {text(curve.points[-1][1])}{unit}")
+    told = ", ".join(filter(None, [title, f"in the last epoch: {', '.join(ends)}"]))
     return Markup(
         '<figure><figcaption>{}</figcaption><svg viewBox="0 0 {:g} {:g}" role="img" '
         'aria-label="{}">{}</svg></figure>'
-    ).format(title, _WIDTH, _HEIGHT, f"{title}, in the last epoch: {ends}", Markup("").join(parts))
+    ).format(title, _WIDTH, _HEIGHT, told, Markup("").join(parts))
 
 
-def key(norms: Sequence[str]) -> Markup:
-    """Which line is which norm's."""
+def key(series: Sequence[Series]) -> Markup:
+    """Which line is whose."""
     entries = []
-    for norm in norms:
-        look = look_of(norm, list(norms))
+    for one in series:
         entries.append(
             Markup(
                 '<li><svg viewBox="0 0 30 8" width="30" height="8" aria-hidden="true">'
                 '<line x1="0" y1="4" x2="30" y2="4" stroke="{}" stroke-width="2.4"{}/></svg>'
                 " {}</li>"
-            ).format(_color(look), _dashes(look), shown(label_of(norm)))
+            ).format(_color(one.look), _dashes(one.look), shown(one.label))
         )
     return Markup('<ul class="key">{}</ul>').format(Markup("").join(entries))
 
 
-def _frame(x, y, low: int, last: int) -> Markup:  # type: ignore[no-untyped-def]
+def _frame(
+    x: Callable[[float], float], y: Callable[[float], float], axis: Axis, last: int
+) -> Markup:
     """Axes with few numbers."""
-    step = 10 if low >= 60 else 20
     marks = [
         Markup(
             '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-            '<text x="{}" y="{:.1f}" text-anchor="end">{}</text>'
+            '<text x="{}" y="{:.1f}" text-anchor="end">{:g}</text>'
         ).format(_LEFT, _WIDTH - _RIGHT, y(v), y(v), _LEFT - 5, y(v) + 3.5, v)
-        for v in range(low if low % step == 0 else low + step - low % step, 101, step)
+        for v in axis.marks
     ]
     epochs = sorted({1, last, *range(1, last, max(1, math.ceil(last / 5)))})
     marks += [

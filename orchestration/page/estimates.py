@@ -25,7 +25,8 @@ def trained_hours(finished: Snapshot, others: Records, places: pd.DataFrame) -> 
         epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
         planned = epochs * records.metrics[EPOCH_SECONDS]
         span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
-        seconds += float(planned.clip(upper=span).sum())
+        # Of training that is done when it says so, nobody knows how many epochs were meant.
+        seconds += float(planned.clip(upper=span).fillna(span).sum())
     if EPOCH_SECONDS in others.metrics and len(places):
         known = others.metrics[EPOCH_SECONDS].reindex(places["run_id"]).fillna(0.0)
         seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
@@ -48,11 +49,16 @@ def seconds_left(grid: Grid, finished: Snapshot, others: Records) -> float | Non
         seconds = by_cell.get(cell.number, overall)
         for place in cell.places.values():
             if place.state in ("waiting", "running"):
-                total += seconds * max((cell.epochs or 0) - place.epoch, 0)
+                if cell.epochs is None:
+                    return None
+                total += seconds * max(cell.epochs - place.epoch, 0)
     return total / max(1, grid.count("running"))
 
 
 def gpus_of_a_trial(spec: str | None) -> float:
     """How many of them a trial takes; 0 where it is not known."""
-    gpu = json.loads(spec).get("resources", {}).get("gpu", 0) if spec else 0
-    return 1.0 if gpu == "auto" else float(gpu)
+    try:
+        gpu = json.loads(spec or "{}")["resources"]["gpu"]
+        return 1.0 if gpu == "auto" else float(gpu)
+    except (KeyError, TypeError, ValueError):  # of another version
+        return 0.0

@@ -13,7 +13,8 @@ from markupsafe import escape
 from orchestration.page.pieces import Page
 from orchestration.page.state import Cell, Grid, Place
 from orchestration.page.text import shown
-from orchestration.report.table import percent
+from orchestration.report.table import NO_NUMBER, unit_of
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from snn_norm.norms.table import label_of
 
 __all__ = ["LEVELS", "grid_page", "interval_of"]
@@ -23,8 +24,6 @@ LEVELS = 10
 
 _MOST_ROWS = 40
 """Beyond so many in a table, the rows fold by one more axis."""
-
-_LEADING = ("architecture", "norm")
 
 RunUrl = Callable[[str], str]
 
@@ -37,24 +36,29 @@ def grid_page(grid: Grid, run_url: RunUrl) -> Page:
         run_url: gives the address of a run's page.
     """
     writer = _Writer(grid, run_url)
-    outer = [axis for axis in grid.axes if axis not in _LEADING]
+    outer = [axis for axis in grid.axes if axis not in writer.leading]
     html = writer.rows(grid.cells, outer, "f")
     return Page({"grid": html}, writer.cells)
 
 
-def interval_of(mean: float | None, low: float | None, high: float | None) -> str:
-    """A mean with the half of its interval: ``97.31 ± 0.42``, in percent."""
+def interval_of(
+    mean: float | None, low: float | None, high: float | None, metric: Metric = TEST_ACCURACY
+) -> str:
+    """A mean with the half of its interval: ``97.31 ± 0.42``, accuracies in percent."""
     if mean is None:
-        return "–"
+        return NO_NUMBER
     if low is None or high is None:
-        return percent(mean)
-    return f"{percent(mean)} ± {percent((high - low) / 2)}"
+        return metric.number(mean)
+    return f"{metric.number(mean)} ± {metric.number((high - low) / 2)}"
 
 
 class _Writer:
     def __init__(self, grid: Grid, run_url: RunUrl) -> None:
         self.grid, self.run_url = grid, run_url
         self.cells: dict[str, str] = {}
+        known = ("architecture", grid.series) if grid.is_ours else (grid.series,)
+        self.leading = [axis for axis in known if axis in grid.axes]
+        """Axes that no fold is of."""
         self._decided = any(cell.verdict for cell in grid.cells)
         self._column = {seed: number for number, seed in enumerate(grid.seeds)}
 
@@ -65,7 +69,7 @@ class _Writer:
         for cell in cells:
             groups.setdefault(cell.values.get(axis, ""), []).append(cell)
         if not axis or len(cells) <= _MOST_ROWS:
-            return self._table(cells, [*_LEADING, *outer])
+            return self._table(cells, [*self.leading, *outer])
         if len(groups) == 1:
             return self.rows(cells, rest, path)
         return "".join(
@@ -86,9 +90,10 @@ class _Writer:
         for state in ("running", "collapsed", "diverged", "failed"):
             if count := sum(cell.count(state) for cell in cells):
                 told.append(f"{count} {state}")
-        best = max((cell.best for cell in cells if cell.best is not None), default=None)
+        best = max(cells, key=self.grid.better).best
         if best is not None:
-            told.append(f"best {percent(best)} %")
+            metric = self.grid.metric
+            told.append(f"best {metric.number(best)}{unit_of(metric)}")
         summary = self._keep(
             f"s{path}",
             f'<summary id="s{path}"><strong>{escape(name)}</strong> '
@@ -100,7 +105,11 @@ class _Writer:
         axes = [axis for axis in axes if any(axis in cell.values for cell in cells)]
         alike = len({tuple(cell.values.get(axis) for axis in axes) for cell in cells}) > 1
         if alike:  # an axis with one value tells nothing apart here
-            axes = [a for a in axes if a == "norm" or len({c.values.get(a) for c in cells}) > 1]
+            axes = [
+                a
+                for a in axes
+                if a == self.grid.series or len({c.values.get(a) for c in cells}) > 1
+            ]
         heads = [*axes, "mean ± 95 %", "done", *(["decided"] if self._decided else [])]
         heads += [f"seed {seed}" for seed in self.grid.seeds]
         head = "".join(f'<th scope="col">{escape(shown(text))}</th>' for text in heads)
@@ -111,14 +120,14 @@ class _Writer:
         )
 
     def _row(self, cell: Cell, axes: Sequence[str]) -> str:
-        named = [_axis(axis, cell.values.get(axis)) for axis in axes]
+        named = [self._value(axis, cell.values.get(axis)) for axis in axes]
         head = "".join(f'<th scope="row">{escape(text)}</th>' for text in named)
         places = "".join(self._place(cell, seed) for seed in self.grid.seeds)
         number = cell.number
         mean = self._keep(
             f"m{number}",
             f'<td id="m{number}" class="mean"{_title(cell)}>'
-            f"{interval_of(cell.mean, cell.low, cell.high)}</td>",
+            f"{interval_of(cell.mean, cell.low, cell.high, self.grid.metric)}</td>",
         )
         done = self._keep(
             f"d{number}", f'<td id="d{number}" class="done">{cell.finished}/{len(cell.places)}</td>'
@@ -135,37 +144,35 @@ class _Writer:
         if place is None:
             return "<td></td>"
         name = f"t{cell.number}-{self._column[seed]}"
-        inner = _words(place, cell.epochs)
+        inner = self._words(place, cell.epochs)
         if place.run_id:
             inner = f'<a href="{escape(self.run_url(place.run_id))}">{inner}</a>'
         kind = self._kind(place)
         return self._keep(name, f'<td id="{name}" class="{kind}">{inner}</td>')
 
     def _kind(self, place: Place) -> str:
-        if place.state != "completed" or place.accuracy is None:
+        if place.state != "completed" or place.value is None:
             return place.state
-        grid = self.grid
-        part = (place.accuracy - grid.low) / (grid.high - grid.low)
-        return f"g{max(0, min(LEVELS - 1, int(part * LEVELS)))}"
+        return f"g{max(0, min(LEVELS - 1, int(self.grid.share(place.value) * LEVELS)))}"
+
+    def _words(self, place: Place, epochs: int | None) -> str:
+        number = "" if place.value is None else self.grid.metric.number(place.value)
+        if place.state == "completed":
+            return number or f"no {escape(self.grid.metric.words)}"
+        if place.state == "running":
+            of = "" if epochs is None else f"/{epochs}"
+            return f"{number} <small>epoch {place.epoch}{of}</small>"
+        said = f"<small>{place.state}</small>"
+        return f"{number} {said}" if number else said
+
+    def _value(self, axis: str, value: str | None) -> str:
+        if value is None:
+            return NO_NUMBER
+        return shown(label_of(value) if self.grid.is_ours and axis == "norm" else value)
 
     def _keep(self, name: str, html: str) -> str:
         self.cells[name] = html
         return html
-
-
-def _axis(axis: str, value: str | None) -> str:
-    if value is None:
-        return "–"
-    return shown(label_of(value) if axis == "norm" else value)
-
-
-def _words(place: Place, epochs: int | None) -> str:
-    number = "" if place.accuracy is None else f"{100 * place.accuracy:.2f}"
-    if place.state == "completed":
-        return number or "no accuracy"
-    if place.state == "running":
-        return f"{number} <small>epoch {place.epoch}/{'?' if epochs is None else epochs}</small>"
-    return f"{number} <small>{place.state}</small>" if number else f"<small>{place.state}</small>"
 
 
 def _title(cell: Cell) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict, defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -13,57 +11,33 @@ from typing import TypeVar
 
 import pandas as pd
 
-from orchestration.errors import InputError, SpecError, SweepError
+from orchestration.errors import InputError, SpecError
 from orchestration.page.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
     seconds_left,
     trained_hours,
 )
+from orchestration.page.finished import Finished, finished_of
+from orchestration.page.listing import Listed, read_list
 from orchestration.page.state import Grid, grid_of
 from orchestration.page.text import last_lines
-from orchestration.reading.overview import SweepOverview, overviews_of
 from orchestration.reading.records import SPIKE_RATE, Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.stamps import Stamps, stamps_of
-from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG, ROLE_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
 from orchestration.results.cells import assign_cells, spec_cells
-from orchestration.results.columns import plain
 from orchestration.results.results import Results
-from orchestration.results.snapshot import METRIC_OF, Snapshot
-from orchestration.sweep.metric import TEST_ACCURACY
-from orchestration.sweep.spec import SweepSpec
+from orchestration.results.snapshot import METRIC_OF
+from orchestration.sweep.metric import Metric
 
-__all__ = ["Failure", "Finished", "Listed", "Reader", "Sweep"]
+__all__ = ["Failure", "Reader", "Sweep"]
 
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
-_MOST_SETTINGS = 100
-"""Beyond so many, differences between norms are not tested for a page: each takes a moment."""
 _T = TypeVar("_T")
 _WITHOUT_STAMPS = 5.0
 """Seconds after which all is read again where no stamps can be had."""
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A sweep in the list of all.
-
-    Args:
-        overview: how far it has come.
-        hours: of training, all trials together, about; times the GPUs of a trial if it has any.
-        on_gpu: whether it has.
-        best: the largest accuracy, a fraction; None before there is one.
-        best_of: the trial that has it.
-        running: how many trials do.
-    """
-
-    overview: SweepOverview
-    hours: float
-    on_gpu: bool
-    best: float | None
-    best_of: str
-    running: int
 
 
 @dataclass(frozen=True)
@@ -77,27 +51,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What follows from a sweep's finished trials alone.
-
-    Args:
-        snapshot: those trials.
-        best: best of seeds.
-        by_seed: a row a trial that counts.
-        decisions, differences: as of ``Results``. The first is None where the spec declares none,
-            the second where it does, or where there are more settings than anybody reads.
-        rates: spike rates by cell (index) and layer.
-    """
-
-    snapshot: Snapshot
-    best: pd.DataFrame
-    by_seed: pd.DataFrame
-    decisions: pd.DataFrame | None
-    differences: pd.DataFrame | None
-    rates: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Sweep:
     """A sweep as it stands.
 
@@ -107,7 +60,7 @@ class Sweep:
         began: seconds since 1970; None where it has no run of its own.
         grid: every trial in its place.
         finished: what follows from those that are.
-        curves: test accuracy of the trials shown by ``cell``, ``run_id`` and ``epoch``.
+        curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
         failures: the newest first.
         hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
         seconds_left: about; None where nobody can tell.
@@ -143,6 +96,7 @@ class Reader:
         self._source = source
         self._listing = Lock()
         self._listed: tuple[Stamps, list[Listed]] | None = None
+        self._best_names = {BEST_TEST_ACCURACY}
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
@@ -163,7 +117,8 @@ class Reader:
         with self._listing:
             stamps = self.stamps()
             if self._listed is None or self._listed[0] != stamps:
-                self._listed = stamps, self._read_list()
+                self._listed = stamps, read_list(self._source, self._best_names)
+                self._best_names |= {one.metric.best_name for one in self._listed[1]}
             return self._listed[1]
 
     def sweep(self, name: str) -> Sweep:
@@ -184,57 +139,29 @@ class Reader:
                 _keep(self._sweeps, name, known)
             return known
 
-    def _read_list(self) -> list[Listed]:
-        runs = list(self._source.sweep_runs((BEST_TEST_ACCURACY, EPOCH_SECONDS)))
-        hours: dict[str, float] = {}
-        running: dict[str, int] = {}
-        best: dict[str, tuple[float, str]] = {}
-        for run in runs:
-            if run.tags[ROLE_TAG] != "trial":
-                continue
-            name = run.experiment
-            epochs, seconds = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
-            spent = min(epochs * seconds, ((run.ended or math.inf) - run.started) / 1000)
-            hours[name] = hours.get(name, 0.0) + spent / 3600
-            running[name] = running.get(name, 0) + (run.status == "RUNNING")
-            if run.status == "FINISHED" and BEST_TEST_ACCURACY in run.metrics:
-                one = run.metrics[BEST_TEST_ACCURACY][1], run.tags.get(LABEL_TAG, "")
-                best[name] = max(best.get(name, one), one)
-        found = []
-        for overview in overviews_of(runs):
-            name = overview.name
-            accuracy, label = best.get(name, (None, ""))
-            gpus = gpus_of_a_trial(overview.spec)
-            spent = hours.get(name, 0.0) * (gpus or 1.0)
-            found.append(Listed(overview, spent, bool(gpus), accuracy, label, running.get(name, 0)))
-        return found
-
     def _read(self, name: str, stamps: Stamps) -> Sweep:
         kept = self._finished.get(name)
         if kept is None or kept[0] != stamps.finished:
-            snapshot = Results.of(self._source, name).snapshot(_READ)
-            if snapshot.metric != TEST_ACCURACY:
-                raise SweepError(
-                    f"this sweep is judged by {snapshot.metric.name}, and the page knows test "
-                    f"accuracies alone so far: see MLflow's pages, or snn-sweep results {name}"
-                )
-            kept = stamps.finished, _finished(snapshot)
+            kept = stamps.finished, finished_of(Results.of(self._source, name).snapshot(_READ))
             _keep(self._finished, name, kept)
         finished = kept[1]
         records = finished.snapshot.records
-        others = self._source.read(name, (BEST_TEST_ACCURACY, EPOCH_SECONDS), finished=False)
-        places = self._unfinished(others, records.spec)
+        others = self._source.read(name, [EPOCH_SECONDS], finished=False)
         cells = finished.snapshot.cells
+        places = self._unfinished(others, records.spec, cells.metric)
         status = others.status or "completed"
         grid = grid_of(
             finished.best,
             cells.axes,
             cells.table["epochs"],
-            _certain_seeds(finished),
+            finished.certain_seeds(),
             finished.by_seed,
             places,
-            _decided(finished),
+            finished.decided(),
             is_running=status == "running",
+            metric=cells.metric,
+            series=cells.series,
+            is_ours=cells.train is None,
         )
         gpus = gpus_of_a_trial(records.spec)
         if status == "completed" and grid.count("missing"):
@@ -255,8 +182,8 @@ class Reader:
             stamps=stamps,
         )
 
-    def _unfinished(self, others: Records, spec: str | None) -> pd.DataFrame:
-        """Those of them that are in a cell, with their best accuracy and last epoch so far."""
+    def _unfinished(self, others: Records, spec: str | None, metric: Metric) -> pd.DataFrame:
+        """Those of them that are in a cell, with their best value and last epoch so far."""
         of_spec = None
         with suppress(SpecError):
             of_spec = spec_cells(spec) if spec else None
@@ -266,9 +193,10 @@ class Reader:
         placed = assign_cells(others, of_spec)
         runs = others.runs.assign(cell=placed.of_trial, seed=placed.seeds)
         runs = runs[runs["cell"].notna()].astype({"cell": "int64", "seed": "int64"})
-        points = self._source.points(runs.index.tolist(), ["test_accuracy"])
+        points = self._source.points(runs.index.tolist(), [metric.name])
         by_run = points.groupby("run_id")
-        runs["best"] = by_run["value"].max().reindex(runs.index)
+        best = by_run["value"].max() if metric.goal == "maximize" else by_run["value"].min()
+        runs["best"] = best.reindex(runs.index)
         runs["epoch"] = by_run["epoch"].max().reindex(runs.index).fillna(0).astype("int64")
         return runs.reset_index(names="run_id")[columns]
 
@@ -277,7 +205,7 @@ class Reader:
         drawn = {cell.number for cells in grid.drawn() for cell in cells}
         runs = pd.concat([finished.by_seed[["run_id", "cell"]], others[["run_id", "cell"]]])
         runs = runs[runs["cell"].isin(drawn)]
-        points = self._source.points(runs["run_id"].tolist(), ["test_accuracy"])
+        points = self._source.points(runs["run_id"].tolist(), [grid.metric.name])
         cells = points["run_id"].map(dict(zip(runs["run_id"], runs["cell"], strict=True)))
         return points.assign(cell=cells)[["cell", "run_id", "epoch", "value"]]
 
@@ -288,54 +216,6 @@ def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:
     kept.move_to_end(name)
     while len(kept) > _MOST_KEPT:
         kept.popitem(last=False)
-
-
-def _finished(snapshot: Snapshot) -> Finished:
-    best = snapshot.best_of_seeds()
-    others = [axis for axis in snapshot.cells.axes if axis != "norm"]
-    few = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
-    by_seed = snapshot.by_seed()
-    metrics = snapshot.records.metrics
-    layers = [name for name in map(str, metrics) if name.startswith(SPIKE_RATE)]
-    rates = metrics[layers].groupby(snapshot.cells.of_trial).mean()
-    rates.columns = [name.removeprefix(SPIKE_RATE) for name in layers]
-    return Finished(
-        snapshot,
-        best,
-        by_seed,
-        snapshot.decisions() if snapshot.has_decisions else None,
-        snapshot.norm_differences() if few and not snapshot.has_decisions else None,
-        rates.dropna(how="all"),
-    )
-
-
-def _certain_seeds(finished: Finished) -> Sequence[int]:
-    text = finished.snapshot.records.spec
-    with suppress(SpecError):  # of another version: then the seeds are those that trials have
-        if text is not None:
-            return SweepSpec.from_json(text).certain_seeds()
-    return sorted(int(seed) for seed in finished.by_seed["seed"].unique())
-
-
-def _decided(finished: Finished) -> dict[int, str]:
-    """Verdicts of declared comparisons, by their first cell."""
-    decisions = finished.decisions
-    if decisions is None:
-        return {}
-    axes = finished.snapshot.cells.axes
-    cells = {
-        tuple(map(plain, row)): number
-        for number, row in enumerate(finished.best[axes].itertuples(index=False))
-    }
-    words: dict[int, list[str]] = {}
-    for row in decisions.to_dict("records"):
-        number = cells[tuple(plain(row[axis]) for axis in axes)]
-        joint = "as" if row["verdict"] == "equal" else "than"
-        told = f"{row['verdict']} {joint} {row['against']}"
-        words.setdefault(number, []).append(
-            f"undecided against {row['against']}" if row["verdict"] == "undecided" else told
-        )
-    return {number: "; ".join(found) for number, found in words.items()}
 
 
 def _failures(others: Records) -> list[Failure]:

@@ -13,9 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.record.names import BEST_TEST_ACCURACY
+from orchestration.page.scale import ends_of
+from orchestration.report.looks import called
 from orchestration.report.table import as_text
 from orchestration.results.columns import plain, shortfall
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["MOST_DRAWN", "Cell", "Grid", "Place", "grid_of"]
 
@@ -30,13 +32,13 @@ class Place:
         state: completed, collapsed, diverged, running, failed, stopped or waiting; missing where
             the sweep does not run.
         run_id: of its run; empty where it has none.
-        accuracy: the best so far, a fraction; None where there is none.
+        value: the best of the metric so far; None where there is none.
         epoch: how many are done, of a trial that is not finished.
     """
 
     state: str
     run_id: str = ""
-    accuracy: float | None = None
+    value: float | None = None
     epoch: int = 0
 
 
@@ -54,8 +56,8 @@ class Cell:
         number: its row of best of seeds.
         values: its value on each axis, as text; those of axes that it has not are missing.
         places: a trial by seed.
-        mean, low, high: of its finished seeds, fractions; None where there is none.
-        best: the largest.
+        mean, low, high: of the metric, of its finished seeds; None where there is none.
+        best: of them.
         lack: what it lacks, in words.
         epochs: of one of its trials; None where not known.
         verdict: what is decided of it, in words.
@@ -90,17 +92,24 @@ class Grid:
         axes: what tells cells apart.
         seeds: of all cells, in the spec's order.
         cells: in the spec's order.
-        low, high: the ends of the colour scale, fractions.
+        metric: what its trials are judged by.
+        series: the axis whose values are compared, and colours tell apart.
+        is_ours: whether its trials train this package's networks.
+        low, high: the ends of the colour scale, of the metric.
     """
 
     axes: list[str]
     seeds: list[int]
     cells: list[Cell]
+    metric: Metric = TEST_ACCURACY
+    series: str = "norm"
+    is_ours: bool = True
     low: float = field(init=False)
     high: float = field(init=False)
 
     def __post_init__(self) -> None:
-        low, high = _scale([p.accuracy for p in self.places() if p.state == "completed"])
+        known = [p.value for p in self.places() if p.state == "completed" and p.value is not None]
+        low, high = ends_of([value for value in known if math.isfinite(value)], self.metric)
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
@@ -113,26 +122,53 @@ class Grid:
         """How many trials are in one of these states."""
         return sum(place.state in states for place in self.places())
 
+    def name(self, cell: Cell) -> str:
+        """A cell's norm, or its value of what else is compared, in words."""
+        return called(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
+
+    def setting(self, cell: Cell) -> str:
+        """All else of a cell in words; empty where there is nothing else."""
+        unnamed = "architecture" if self.is_ours else None
+        words = [
+            value if axis == unnamed else f"{axis} {value}"
+            for axis, value in cell.values.items()
+            if axis != self.series
+        ]
+        return ", ".join(words)
+
+    def label(self, cell: Cell) -> str:
+        """A cell in words."""
+        return ", ".join(filter(None, [self.setting(cell), self.name(cell)]))
+
+    def share(self, value: float) -> float:
+        """How far up the colour scale a value stands: 0 at its worse end, 1 at its better one."""
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return share if self.metric.sign > 0 else 1 - share
+
+    def better(self, cell: Cell) -> float:
+        """A cell's best, so that more of it is better; of a cell without, the least."""
+        return -math.inf if cell.best is None else self.metric.sign * cell.best
+
     def settings(self) -> dict[tuple[tuple[str, str], ...], list[Cell]]:
-        """Cells that differ in their norm alone, together."""
+        """Cells that differ in nothing but what is compared, together."""
         found: dict[tuple[tuple[str, str], ...], list[Cell]] = {}
         for cell in self.cells:
-            setting = tuple(pair for pair in cell.values.items() if pair[0] != "norm")
+            setting = tuple(pair for pair in cell.values.items() if pair[0] != self.series)
             found.setdefault(setting, []).append(cell)
         return found
 
     def drawn(self) -> list[list[Cell]]:
         """The settings whose curves are drawn: all, or of many those with the best cells."""
         settings = list(self.settings().values())
-        ranked = sorted(settings, key=lambda cells: -max(cell.best or 0.0 for cell in cells))
+        ranked = sorted(settings, key=lambda cells: -max(map(self.better, cells)))
         kept = {id(cells) for cells in ranked[:MOST_DRAWN]}
         return [cells for cells in settings if id(cells) in kept]
 
     @property
     def leader(self) -> Cell | None:
-        """The cell with the best accuracy."""
+        """The cell with the best value."""
         with_best = [cell for cell in self.cells if cell.best is not None]
-        return max(with_best, key=lambda cell: cell.best or 0.0, default=None)
+        return max(with_best, key=self.better, default=None)
 
 
 def grid_of(
@@ -145,6 +181,9 @@ def grid_of(
     decided: dict[int, str],
     *,
     is_running: bool,
+    metric: Metric = TEST_ACCURACY,
+    series: str = "norm",
+    is_ours: bool = True,
 ) -> Grid:
     """Put every trial in its place.
 
@@ -153,11 +192,12 @@ def grid_of(
         axes: its columns that tell cells apart.
         epochs: of a trial, by cell.
         seeds: those that the spec wants for certain; others are added where they have trials.
-        finished: ``cell``, ``seed``, ``outcome``, ``run_id``, ``best_test_accuracy``.
+        finished: ``cell``, ``seed``, ``outcome``, ``run_id``, and the metric's best.
         others: ``cell``, ``seed``, ``status``, ``started``, ``run_id``, ``best``, ``epoch``; where
             a trial has several runs, one that runs counts, else the newest.
         decided: verdicts by cell.
         is_running: whether trials that have no run wait for one.
+        metric, series, is_ours: as of Grid.
     """
     places: dict[int, dict[int, Place]] = {cell: {} for cell in range(len(best))}
     order = others.assign(runs=others["status"] == "RUNNING").sort_values(["runs", "started"])
@@ -166,12 +206,12 @@ def grid_of(
         places[row["cell"]][row["seed"]] = Place(
             state, row["run_id"], _number(row["best"]), int(row["epoch"])
         )
-    for cell, seed, outcome, run_id, accuracy in zip(
-        *(finished[name] for name in ("cell", "seed", "outcome", "run_id", BEST_TEST_ACCURACY)),
+    for cell, seed, outcome, run_id, value in zip(
+        *(finished[name] for name in ("cell", "seed", "outcome", "run_id", metric.best_name)),
         strict=True,
     ):
         state = outcome if outcome in ("collapsed", "diverged") else "completed"
-        places[cell][seed] = Place(state, run_id, _number(accuracy))
+        places[cell][seed] = Place(state, run_id, _number(value))
     begun = sorted({seed for found in places.values() for seed in found} - set(seeds))
     columns = [*seeds, *begun]
     certain = set(seeds)
@@ -195,19 +235,8 @@ def grid_of(
         )
         for number, row in enumerate(rows)
     ]
-    return Grid(list(axes), columns, cells)
+    return Grid(list(axes), columns, cells, metric, series, is_ours)
 
 
 def _number(value: Any) -> float | None:
     return None if pd.isna(value) else float(value)
-
-
-def _scale(accuracies: list[float | None]) -> tuple[float, float]:
-    """Round ends of a scale for these, which a further trial seldom moves."""
-    known = [one for one in accuracies if one is not None and math.isfinite(one)]
-    if not known:
-        return 0.0, 1.0
-    low, high = min(known), max(known)
-    step = next(s for s in (0.02, 0.05, 0.1, 0.2, 1.0) if high - low <= 5 * s or s == 1.0)
-    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return (low, min(high, 1.0)) if high > low else (max(low - step, 0.0), min(low + step, 1.0))

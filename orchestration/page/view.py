@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,24 +12,25 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from orchestration.page.charts import chart, curves_of, key
-from orchestration.page.grid import LEVELS, grid_page
-from orchestration.page.pieces import Page
-from orchestration.page.read import Listed, Sweep
-from orchestration.page.state import MOST_DRAWN, Cell
+from orchestration.page.listing import Listed
 from orchestration.page.text import harmless, shown
 from orchestration.progress.state import duration
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.report.formats import html
 from orchestration.report.layouts import table_of
-from orchestration.report.table import percent
-from snn_norm.norms.table import label_of
+from orchestration.report.table import NO_NUMBER, unit_of
+from orchestration.sweep.metric import Metric
 
-__all__ = ["SORTS", "compared", "document", "listed", "message", "sections", "sweep_url"]
-
-_MOST_FAILURES = 50
-_MOST_DIFFERENCES = 200
-"""Rows of differences between norms that are shown; the report has all."""
+__all__ = [
+    "SORTS",
+    "compared",
+    "document",
+    "listed",
+    "message",
+    "render",
+    "run_url",
+    "sweep_url",
+]
 
 
 def sweep_url(base: str, name: str, page: str = "") -> str:
@@ -38,8 +38,14 @@ def sweep_url(base: str, name: str, page: str = "") -> str:
     return f"{base}/sweeps/{quote(name, safe='')}{page}"
 
 
-def _run_url(base: str, experiment: str, run: str) -> str:
+def run_url(base: str, experiment: str, run: str) -> str:
+    """The address of MLflow's page of a run."""
     return f"{base}/#/experiments/{experiment}/runs/{run}?{TRAINING_PAGES}"
+
+
+def amount(value: float | None, metric: Metric) -> str:
+    """A value of a metric with its unit, if it has one."""
+    return NO_NUMBER if value is None else metric.number(value) + unit_of(metric)
 
 
 def _time(seconds: float | None) -> Markup | str:
@@ -66,20 +72,20 @@ _environment = Environment(
 )
 _environment.filters |= {
     "shown": shown,
-    "percent": percent,
+    "amount": amount,
     "time": _time,
-    "label": label_of,
     "duration": duration,
 }
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """A piece of a page."""
     return harmless(_environment.get_template(f"{template}.html").render(**values))
 
 
 def document(template: str, base: str, **values: Any) -> str:
     """A whole page."""
-    return _render(template, base=base, **values)
+    return render(template, base=base, **values)
 
 
 def message(base: str, title: str, text: str) -> str:
@@ -87,88 +93,11 @@ def message(base: str, title: str, text: str) -> str:
     return document("message", base, title=title, text=text)
 
 
-def sections(base: str, sweep: Sweep, driver: str | None, events: Sequence[str]) -> Page:
-    """What moves on a sweep's page.
-
-    Args:
-        base: what the server's addresses begin with.
-        sweep: as it stands.
-        driver: who drives it, as far as this machine knows.
-        events: lines, the newest last.
-    """
-    experiment = sweep.records.experiment_id
-
-    def run_url(run: str) -> str:
-        return _run_url(base, experiment, run)
-
-    grid, finished = sweep.grid, sweep.finished
-    written = grid_page(grid, run_url)
-    norms = list(dict.fromkeys(cell.values.get("norm", "") for cell in grid.cells))
-    drawn = grid.drawn()
-    panels = [(_setting(cells[0]), curves_of(cells, sweep.curves)) for cells in drawn]
-    panels = [(title, curves) for title, curves in panels if curves]
-    shown_norms = [norm for norm in norms if any(norm == c.norm for _, cs in panels for c in cs)]
-    table = finished.decisions if finished.decisions is not None else finished.differences
-    return Page(
-        {
-            "status": _render("status", sweep=sweep, driver=driver, run_url=run_url, base=base),
-            **written.sections,
-            "scale": _render("scale", grid=grid, levels=range(LEVELS)),
-            "verdicts": _render(
-                "verdicts",
-                declared=finished.decisions is not None,
-                many=table is None,
-                table="" if table is None or table.empty else _table(table),
-                left_out=0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
-            ),
-            "curves": _render(
-                "curves",
-                panels=[chart(title, curves, norms) for title, curves in panels],
-                key=key(shown_norms) if panels else "",
-                left_out=max(0, len(grid.settings()) - MOST_DRAWN),
-            ),
-            "rates": _render("rates", **_rates(drawn, finished.rates)),
-            "failures": _render(
-                "failures",
-                failures=sweep.failures[:_MOST_FAILURES],
-                left_out=max(0, len(sweep.failures) - _MOST_FAILURES),
-                run_url=run_url,
-            ),
-            "events": _render("events", events=list(reversed(events))),
-        },
-        written.cells,
-    )
-
-
-def _table(frame: pd.DataFrame) -> Markup:
-    return html(table_of(frame.head(_MOST_DIFFERENCES)))
-
-
-def _setting(cell: Cell) -> str:
-    """A cell without its norm, in words."""
-    further = [axis for axis in cell.values if axis not in ("architecture", "norm")]
-    others = [f"{axis} {cell.values[axis]}" for axis in further]
-    return shown(", ".join([cell.values.get("architecture", ""), *others]).strip(", ") or "all")
-
-
-def _label(cell: Cell) -> str:
-    return f"{_setting(cell)}, {shown(label_of(cell.values.get('norm', '')))}"
-
-
 _environment.globals |= {
     "sweep_url": sweep_url,
     "hours": _hours,
-    "cell_label": _label,
     "version": version("snn-norm"),
 }
-
-
-def _rates(drawn: Sequence[Sequence[Cell]], rates: pd.DataFrame) -> dict[str, Any]:
-    rows = []
-    for cell in (cell for cells in drawn for cell in cells if cell.number in rates.index):
-        values = rates.loc[[cell.number]].to_numpy(float)[0].tolist()
-        rows.append({"cell": _label(cell), "rates": [None if math.isnan(v) else v for v in values]})
-    return {"layers": [shown(name, 40) for name in map(str, rates)], "rows": rows}
 
 
 SORTS = {
@@ -177,7 +106,7 @@ SORTS = {
     "status": "status",
     "progress": "progress",
     "hours": "hours",
-    "best": "best accuracy",
+    "best": "best",
 }
 """Ways to sort the list of sweeps, and how they are called."""
 
@@ -207,7 +136,7 @@ def listed(
         "status": lambda row: row["view"].status,
         "progress": lambda row: row["share"],
         "hours": lambda row: -row["sweep"].hours,
-        "best": lambda row: -(row["sweep"].best or 0.0),
+        "best": lambda row: _by_best(row["sweep"]),
     }
     return sorted(rows, key=orders[sort]) if sort in orders else rows
 
@@ -217,11 +146,19 @@ def compared(
     name: str,
     other: str,
     table: pd.DataFrame,
+    metric: Metric,
     names: Sequence[str],
     forms: Mapping[str, str],
 ) -> str:
     """The page of two sweeps side by side."""
-    shown_table = html(table_of(table))
+    shown_table = html(table_of(table, metric))
     return document(
         "compare", base, name=name, other=other, table=shown_table, names=names, forms=forms
     )
+
+
+def _by_best(sweep: Listed) -> tuple[bool, str, float]:
+    """Accuracies first, the largest before the others; then metric by metric, its best first."""
+    metric = sweep.metric
+    value = float("inf") if sweep.best is None else -metric.sign * sweep.best
+    return not metric.is_fraction, metric.name, value

@@ -39,10 +39,12 @@ from orchestration.errors import InputError, SweepError
 from orchestration.execution.here import Here, log_path
 from orchestration.page import view
 from orchestration.page.events import EventTail
+from orchestration.page.finished import Finished
 from orchestration.page.live import Live
 from orchestration.page.login import Login, RefusedError, Visitor
 from orchestration.page.pieces import Page
-from orchestration.page.read import Finished, Reader, Sweep
+from orchestration.page.read import Reader, Sweep
+from orchestration.page.sections import sections
 from orchestration.report.formats import render
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
@@ -100,7 +102,7 @@ class Pages:
         except RefusedError as error:
             response = error.response
         except InputError as error:
-            response = self._message("No such sweep", str(error), 404)
+            response = self._message("It is not there", str(error), 404)
         except SweepError as error:
             response = self._message("It cannot be done", str(error), 409)
         except (ServiceError, MlflowException) as error:
@@ -129,11 +131,12 @@ class Pages:
             case "changes":
                 return await self._changes(request, name)
         table, _, form = page.partition(".")
-        tables = {"table": _best, "verdicts": _verdicts}
+        tables = {"table": _best, "verdicts": Finished.verdicts}
         if table in tables and form in _FORMS:
             finished = (await self._read(name)).finished
             frame = await _in_thread(partial(tables[table], finished))
-            return PlainTextResponse(render(frame, _FORMS[form]) + "\n")
+            metric = finished.snapshot.metric
+            return PlainTextResponse(render(frame, _FORMS[form], metric=metric) + "\n")
         if table == "compare" and form in ("", *_FORMS):
             return await self._compare(request, name, form)
         return self._message("No such page", "A sweep has no page of this name.", 404)
@@ -169,7 +172,9 @@ class Pages:
         token = request.cookies.get(_TOKEN) or secrets.token_urlsafe(32)
         page = view.document(
             "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
-            may_act=may_act, token=token, others=[*others, HEADLINE_PUBLISHED], forms=_LABELS,
+            metric=sweep.grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
+            may_act=may_act, token=token,
+            others=[*others, *([HEADLINE_PUBLISHED] if sweep.grid.is_ours else [])],
         )  # fmt: skip
         response = HTMLResponse(page)
         if may_act:
@@ -201,11 +206,11 @@ class Pages:
             if other == HEADLINE_PUBLISHED
             else side_of((await self._read(other)).finished.snapshot)
         )
-        table, _ = comparison_of(name, first, other, second)
+        table, metric = comparison_of(name, first, other, second)
         if form:
-            return PlainTextResponse(render(table, _FORMS[form]) + "\n")
+            return PlainTextResponse(render(table, _FORMS[form], metric=metric) + "\n")
         names = [*names, HEADLINE_PUBLISHED]
-        return HTMLResponse(view.compared(self._base, name, other, table, names, _LABELS))
+        return HTMLResponse(view.compared(self._base, name, other, table, metric, names, _LABELS))
 
     async def _stop(self, request: Request, visitor: Visitor, name: str) -> Response:
         """As Ctrl-C, of a sweep that is run from the machine of this server."""
@@ -251,7 +256,7 @@ class Pages:
             return f"{self._reader.stamps(name)} {tail.offset} {driver}"
 
         def draw() -> Page:
-            return view.sections(self._base, self._reader.sweep(name), driver, list(tail.lines))
+            return sections(self._base, self._reader.sweep(name), driver, list(tail.lines))
 
         return Live(look, draw)
 
@@ -282,10 +287,3 @@ def _safe(page: Page) -> dict[str, Markup]:
 
 def _best(finished: Finished) -> pd.DataFrame:
     return finished.best
-
-
-def _verdicts(finished: Finished) -> pd.DataFrame:
-    if finished.decisions is not None:
-        return finished.decisions
-    known = finished.differences
-    return finished.snapshot.norm_differences() if known is None else known

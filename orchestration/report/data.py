@@ -10,11 +10,11 @@ from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
 from orchestration.report.headline import NETWORKS
 from orchestration.report.layouts import lacks_of
+from orchestration.report.looks import called
 from orchestration.report.table import as_text
 from orchestration.results.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
 from orchestration.sweep.metric import Metric
-from snn_norm.norms.table import label_of
 
 __all__ = ["MOST_DIAGNOSED", "Answers", "read_answers"]
 
@@ -90,9 +90,7 @@ class Answers:
 
     def name_of(self, norm: str) -> str:
         """What a legend says of one of ``norms``."""
-        if self.train is None:
-            return label_of(norm)
-        return norm if self.series == "train" else f"{self.series} {norm}"
+        return called(self.series, norm, is_ours=self.train is None)
 
     def setting(self, cell: int) -> str:
         """A cell's network and further axes, in words: everything but its norm."""
@@ -135,7 +133,7 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         axes=axes,
         metric=snapshot.metric,
         train=cells.train,
-        series="norm" if ours else next(iter([*cells.baseline, *axes])),
+        series=cells.series,
         best=best,
         lacks=lacks_of(best),
         gap=dependency_gap(best, axes) if ours else None,

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from snn_norm.norms.table import NORMS, Norm
+from snn_norm.norms.table import NORMS, Norm, label_of
 
 if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType  # takes long to import
 
-__all__ = ["COLORS", "STYLE", "Look", "look_of"]
+__all__ = ["COLORS", "STYLE", "Look", "called", "look_of"]
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
@@ -63,3 +63,16 @@ def look_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> Lo
         _OWN_LINES[number % len(_OWN_LINES)],
         _OWN_MARKERS[number % len(_OWN_MARKERS)],
     )
+
+
+def called(series: str, value: str, *, is_ours: bool) -> str:
+    """What a legend says of a norm, or of a value of what else is told apart.
+
+    Args:
+        series: the axis that it is of.
+        value: as text.
+        is_ours: whether the sweep trains this package's networks, whose series are norms.
+    """
+    if is_ours:
+        return label_of(value)
+    return value if series == "train" else f"{series} {value}"

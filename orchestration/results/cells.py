@@ -75,6 +75,11 @@ class Cells:
     train: str | None = None
     baseline: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def series(self) -> str:
+        """The axis whose values are compared, and colours tell apart."""
+        return "norm" if self.train is None else next(iter([*self.baseline, *self.axes]))
+
 
 @dataclass(frozen=True)
 class SpecCells:

@@ -52,15 +52,19 @@ class Metric:
         return f"{name}_pp" if self.is_fraction else name
 
     @property
+    def sign(self) -> int:
+        """What a value is multiplied by, so that more of it is better."""
+        return 1 if self.goal == "maximize" else -1
+
+    @property
     def scale(self) -> int:
         """What a difference is multiplied by, to be in the unit of its column."""
         return 100 if self.is_fraction else 1
 
     def best(self, values: Sequence[float]) -> int | None:
         """The place of the best value, of equals the first; None without a finite one."""
-        sign = 1 if self.goal == "maximize" else -1
         finite = [place for place, value in enumerate(values) if math.isfinite(value)]
-        return max(finite, key=lambda place: sign * values[place], default=None)
+        return max(finite, key=lambda place: self.sign * values[place], default=None)
 
     def text(self, value: float) -> str:
         """A value for a line of text, with its unit."""

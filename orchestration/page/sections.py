@@ -1,0 +1,115 @@
+"""What moves on a sweep's page: its sections, each as HTML. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from orchestration.page import view
+from orchestration.page.charts import Series, chart, curves_of, key
+from orchestration.page.grid import LEVELS, grid_page
+from orchestration.page.pieces import Page
+from orchestration.page.read import Sweep
+from orchestration.page.state import MOST_DRAWN, Grid
+from orchestration.page.text import shown
+from orchestration.page.view import render
+from orchestration.report.formats import html
+from orchestration.report.layouts import table_of
+from orchestration.report.looks import called, look_of
+from snn_norm.norms.table import NORMS
+
+__all__ = ["sections"]
+
+_MOST_FAILURES = 50
+_MOST_DIFFERENCES = 200
+"""Rows of differences that are shown; the report has all."""
+
+
+def sections(base: str, sweep: Sweep, driver: str | None, events: Sequence[str]) -> Page:
+    """What moves on a sweep's page.
+
+    Args:
+        base: what the server's addresses begin with.
+        sweep: as it stands.
+        driver: who drives it, as far as this machine knows.
+        events: lines, the newest last.
+    """
+    experiment, grid = sweep.records.experiment_id, sweep.grid
+
+    def run_url(run: str) -> str:
+        return view.run_url(base, experiment, run)
+
+    written = grid_page(grid, run_url)
+    return Page(
+        {
+            "status": render("status", sweep=sweep, driver=driver, run_url=run_url, base=base),
+            **written.sections,
+            "scale": render("scale", grid=grid, levels=range(LEVELS)),
+            "verdicts": render("verdicts", **_verdicts(sweep)),
+            "curves": render("curves", **_curves(sweep)),
+            "rates": render("rates", **_rates(grid, sweep.finished.rates)),
+            "failures": render(
+                "failures",
+                failures=sweep.failures[:_MOST_FAILURES],
+                left_out=max(0, len(sweep.failures) - _MOST_FAILURES),
+                run_url=run_url,
+            ),
+            "events": render("events", events=list(reversed(events))),
+        },
+        written.cells,
+    )
+
+
+def _verdicts(sweep: Sweep) -> dict[str, Any]:
+    finished, metric = sweep.finished, sweep.grid.metric
+    declared = finished.decisions is not None
+    table = finished.decisions if declared else finished.differences
+    rows = None if table is None or table.empty else table.head(_MOST_DIFFERENCES)
+    return {
+        "declared": declared,
+        "many": table is None and finished.has_verdicts,
+        "is_ours": sweep.grid.is_ours,
+        "table": "" if rows is None else html(table_of(rows, metric)),
+        "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
+    }
+
+
+def _curves(sweep: Sweep) -> dict[str, Any]:
+    grid = sweep.grid
+    all_series = series_of(grid)
+    panels, drawn = [], set()
+    for cells in grid.drawn():
+        if curves := curves_of(cells, sweep.curves, grid.series, grid.metric):
+            title = shown(grid.setting(cells[0])) or "all"
+            panels.append(chart(title, curves, all_series, grid.metric))
+            drawn |= {curve.series for curve in curves}
+    return {
+        "metric": grid.metric,
+        "panels": panels,
+        "key": key([one for name, one in all_series.items() if name in drawn]),
+        "left_out": max(0, len(grid.settings()) - MOST_DRAWN),
+    }
+
+
+def series_of(grid: Grid) -> dict[str, Series]:
+    """What lines stand for, by the value of what is compared, in the spec's order."""
+    values = list(dict.fromkeys(cell.values.get(grid.series, "") for cell in grid.cells))
+    looks = NORMS if grid.is_ours else {}
+    return {
+        value: Series(
+            called(grid.series, value, is_ours=grid.is_ours), look_of(value, values, looks)
+        )
+        for value in values
+    }
+
+
+def _rates(grid: Grid, rates: pd.DataFrame) -> dict[str, Any]:
+    rows = []
+    for cell in (cell for cells in grid.drawn() for cell in cells if cell.number in rates.index):
+        values = rates.loc[[cell.number]].to_numpy(float)[0].tolist()
+        known = [None if math.isnan(value) else value for value in values]
+        rows.append({"cell": shown(grid.label(cell)), "rates": known})
+    return {"layers": [shown(name, 40) for name in map(str, rates)], "rows": rows}

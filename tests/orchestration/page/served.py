@@ -1,0 +1,37 @@
+"""The pages on a server in this process, over any source."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from commands import free_port, wait_until
+
+from orchestration.page.login import Login
+from orchestration.page.read import Reader
+from orchestration.page.web import Pages
+from orchestration.reading.records import Source
+from services.settings import Settings
+
+
+@contextmanager
+def served(
+    source: Source, home: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Pages without a login; gives the address that they are below."""
+    given = {"SNN_SWEEP_HOME": str(home), **(environment or {})}
+    pages = Pages(Reader(source), Login(None), Settings.from_environment(given))
+    port = free_port()
+    config = uvicorn.Config(pages, port=port, log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started, 30)
+        yield f"http://127.0.0.1:{port}/sweeps"
+    finally:
+        server.should_exit = True
+        thread.join()
