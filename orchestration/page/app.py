@@ -42,6 +42,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from starlette.routing import Mount, Route
     from starlette.staticfiles import StaticFiles
 
+    from orchestration.page.acting import OnCluster, OnThisMachine
     from orchestration.page.login import Login
     from orchestration.page.read import Reader
     from orchestration.page.web import Pages
@@ -56,7 +57,10 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     login = Login(app if has_login else None)
     # MLflow sets it to its own store, which is no address.
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
-    pages = Pages(Reader(_open_store()), login, Settings.from_environment(environment), base)
+    settings = Settings.from_environment(environment)
+    cluster = os.environ.get("RAY_API_SERVER_ADDRESS")
+    actor = OnCluster(cluster) if cluster else OnThisMachine(settings)
+    pages = Pages(Reader(_open_store()), login, settings, actor, base)
     static = StaticFiles(directory=str(files("orchestration.page") / "static"))
     # First, since MLflow's own pages take every address that is left.
     app.router.routes[:0] = [

@@ -6,6 +6,7 @@
     GET  /sweeps/NAME/table.tex     best of seeds; .md and .csv too, and so verdicts and compare
     GET  /sweeps/NAME/compare       ?with=OTHER
     POST /sweeps/NAME/stop          as Ctrl-C
+    POST /sweeps/NAME/seeds         so many more of them, and on it goes
 
 Nothing on a page comes from elsewhere, and no script or style but the two files beside it runs.
 """
@@ -38,6 +39,7 @@ from starlette.types import Receive, Scope, Send
 from orchestration.errors import InputError, SweepError
 from orchestration.execution.here import Here, log_path
 from orchestration.page import view
+from orchestration.page.acting import Actor
 from orchestration.page.events import EventTail
 from orchestration.page.finished import Finished
 from orchestration.page.live import Live
@@ -52,6 +54,7 @@ from orchestration.results.comparison import (
     published_side,
     side_of,
 )
+from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
 from services.errors import ServiceError
 from services.settings import Settings
 
@@ -69,6 +72,7 @@ _HEADERS = {
 _FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
 _LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
 _TOKEN = "snn-sweep-token"
+_ACTS = {"stop": "Not stopped", "seeds": "No seeds were added"}
 _STOP_SECONDS = 5.0
 _DRIVER_SECONDS = 4.0
 """After which it is asked again who drives a sweep that somebody watches."""
@@ -77,6 +81,7 @@ _LONGEST_FORM = 10_000
 _T = TypeVar("_T")
 
 _threads = anyio.CapacityLimiter(4)  # and not MLflow's own, which its requests wait for
+_acting = anyio.CapacityLimiter(4)  # takes longer: nobody who looks waits for it
 
 
 class Pages:
@@ -86,11 +91,14 @@ class Pages:
         reader: of MLflow's database.
         login: MLflow's.
         settings: where this machine's sweeps leave their logs and who drives them.
+        actor: acts on sweeps.
         base: what addresses of the server begin with; empty unless it has a prefix.
     """
 
-    def __init__(self, reader: Reader, login: Login, settings: Settings, base: str = "") -> None:
-        self._reader, self._login, self._base = reader, login, base
+    def __init__(
+        self, reader: Reader, login: Login, settings: Settings, actor: Actor, base: str = ""
+    ) -> None:
+        self._reader, self._login, self._actor, self._base = reader, login, actor, base
         self._settings, self._here = settings, Here(settings)
         self._live: dict[str, Live] = {}
 
@@ -121,8 +129,8 @@ class Pages:
         if not await self._login.may_read(request, name):
             raise InputError("there is none of this name, or you may not see it")
         page = "/".join(rest)
-        if request.method == "POST" and page == "stop":
-            return await self._stop(request, visitor, name)
+        if request.method == "POST" and page in _ACTS:
+            return await self._act(request, visitor, name, page)
         if request.method not in ("GET", "HEAD"):
             return PlainTextResponse("Method not allowed", 405)
         match page:
@@ -166,14 +174,14 @@ class Pages:
         sweep = await self._read(name)
         others = [one for one in await self._names(request) if one != name]
         experiment = sweep.records.experiment_id
-        may_act = sweep.status == "running" and await self._login.may_act(
-            request, visitor, experiment
-        )
+        may_act = await self._login.may_act(request, visitor, experiment)
+        no_more = await _in_thread(partial(self._why_no_more, sweep)) if may_act else ""
         token = request.cookies.get(_TOKEN) or secrets.token_urlsafe(32)
         page = view.document(
             "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
             metric=sweep.grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
-            may_act=may_act, token=token,
+            may_act=may_act, token=token, status=sweep.status, no_more=no_more,
+            most_more=MOST_MORE_SEEDS,
             others=[*others, *([HEADLINE_PUBLISHED] if sweep.grid.is_ours else [])],
         )  # fmt: skip
         response = HTMLResponse(page)
@@ -212,21 +220,35 @@ class Pages:
         names = [*names, HEADLINE_PUBLISHED]
         return HTMLResponse(view.compared(self._base, name, other, table, metric, names, _LABELS))
 
-    async def _stop(self, request: Request, visitor: Visitor, name: str) -> Response:
-        """As Ctrl-C, of a sweep that is run from the machine of this server."""
+    async def _act(self, request: Request, visitor: Visitor, name: str, act: str) -> Response:
+        """Stop a sweep, or give it more seeds: who may, and has sent this page's own form."""
         sweep = await self._read(name)
         if not await self._login.may_act(request, visitor, sweep.records.experiment_id):
             text = (
                 "Who may write to its experiment may, or without a login who sits at the machine."
             )
-            return self._message("You may not stop this sweep", text, 403)
-        if not await _is_own_form(request):
-            return self._message("Not stopped", "The form is not from this page: reload it.", 403)
-        with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed meanwhile; the page shows it
-            await anyio.to_thread.run_sync(
-                self._here.stop, name, limiter=_threads, abandon_on_cancel=True
-            )
+            return self._message("You may not do this to the sweep", text, 403)
+        form = await _own_form(request)
+        if form is None:
+            return self._message(_ACTS[act], "The form is not from this page: reload it.", 403)
+        try:
+            if act == "stop":
+                with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed; the page shows it
+                    await _in_thread(partial(self._actor.stop, name), _acting, abandon=True)
+            else:
+                count = int(form["count"]) if form.get("count", "").isdecimal() else 0
+                await _in_thread(partial(self._actor.more_seeds, sweep, count), _acting)
+        except SweepError as error:
+            return self._message(_ACTS[act], str(error), 409)
         return RedirectResponse(view.sweep_url(self._base, name), 303)
+
+    def _why_no_more(self, sweep: Sweep) -> str:
+        """Why a sweep can be given no more seeds; empty where it can."""
+        try:
+            self._actor.growing(sweep)
+        except SweepError as error:
+            return str(error)
+        return ""
 
     async def _read(self, name: str) -> Sweep:
         return await _in_thread(partial(self._reader.sweep, name))
@@ -264,20 +286,24 @@ class Pages:
         return HTMLResponse(view.message(self._base, title, text), code)
 
 
-async def _in_thread(call: Callable[[], _T]) -> _T:
-    return await anyio.to_thread.run_sync(call, limiter=_threads)
+async def _in_thread(
+    call: Callable[[], _T], limiter: anyio.CapacityLimiter = _threads, *, abandon: bool = False
+) -> _T:
+    return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=abandon)
 
 
-async def _is_own_form(request: Request) -> bool:
-    """Whether it was sent from a page of ours: its token is the cookie's, and its origin this."""
+async def _own_form(request: Request) -> dict[str, str] | None:
+    """What a form of ours says: its token is the cookie's, and its origin this; None of others."""
     origin = urlsplit(request.headers.get("origin", "")).netloc
     if not origin or origin != request.headers.get("host"):
-        return False
+        return None
     if int(request.headers.get("content-length", "0")) > _LONGEST_FORM:
-        return False
-    given = parse_qs((await request.body()).decode("latin-1")).get("token", [""])[0]
+        return None
+    fields = parse_qs((await request.body()).decode("latin-1"))
+    form = {name: values[0] for name, values in fields.items()}
     kept = request.cookies.get(_TOKEN, "")
-    return bool(kept) and secrets.compare_digest(given.encode(), kept.encode())
+    is_ours = secrets.compare_digest(form.get("token", "").encode(), kept.encode())
+    return form if kept and is_ours else None
 
 
 def _safe(page: Page) -> dict[str, Markup]:

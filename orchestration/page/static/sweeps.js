@@ -35,6 +35,14 @@ function putInside(id, html) {
     if (open.has(details.id)) details.open = open.get(details.id);
   }
   localTimes(element);
+  if (id === "status") showActs();
+}
+
+function showActs() { // what can be done to a sweep that runs, or to one that does not
+  const runs = document.querySelector("#status .state.running") !== null;
+  for (const act of document.querySelectorAll("[data-when]")) {
+    act.hidden = (act.dataset.when === "running") !== runs;
+  }
 }
 
 function putWhole(id, html) {

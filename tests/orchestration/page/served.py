@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from commands import free_port, wait_until
 
+from orchestration.page.acting import OnThisMachine
 from orchestration.page.login import Login
 from orchestration.page.read import Reader
 from orchestration.page.web import Pages
@@ -23,7 +24,8 @@ def served(
 ) -> Iterator[str]:
     """Pages without a login; gives the address that they are below."""
     given = {"SNN_SWEEP_HOME": str(home), **(environment or {})}
-    pages = Pages(Reader(source), Login(None), Settings.from_environment(given))
+    settings = Settings.from_environment(given)
+    pages = Pages(Reader(source), Login(None), settings, OnThisMachine(settings))
     port = free_port()
     config = uvicorn.Config(pages, port=port, log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

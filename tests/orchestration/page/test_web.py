@@ -227,5 +227,5 @@ def test_a_sweep_that_nobody_drives_cannot_be_stopped(tracking_uri: str) -> None
         token = page.partition('name="token" value="')[2].partition('"')[0]
         headers = {"origin": tracking_uri}
         reply = browser.post(f"{url}/stop", data={"token": token}, headers=headers, timeout=60)
-    assert reply.status_code == 404
+    assert reply.status_code == 409
     assert "nobody runs sweep" in reply.text

@@ -1,0 +1,241 @@
+"""What a person may do to a sweep from its page: stop it, and give it more seeds.
+
+Both are what the commands of these names do, as processes of their own, here or through a cluster's
+job server: this server loads neither Ray nor torch. All that comes from the browser is the sweep's
+name and a number of seeds. The spec that grows is, here, the one that this machine has itself run
+last, which the record must agree with; on a cluster the one on record, in which names of this
+package alone may stand: whoever may write to an experiment could have put any other there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from orchestration.errors import InputError, SpecError, SweepError
+from orchestration.execution.command_note import CommandNote
+from orchestration.execution.here import Here, log_path
+from orchestration.page.read import Sweep
+from orchestration.page.text import last_lines
+from orchestration.sweep.more_seeds import listed_seeds, with_more_seeds
+from orchestration.sweep.spec import SweepSpec
+from services.settings import Settings
+from snn_norm.references import is_reference
+
+__all__ = ["Actor", "OnCluster", "OnThisMachine"]
+
+_MAIN = "from orchestration import main; main()"
+_PLAN_SECONDS = 120.0
+_START_SECONDS = 30.0
+"""After which a run that is neither at work nor over is left to itself."""
+_LOOK_SECONDS = 0.2
+
+
+class Actor(Protocol):
+    """Acts on sweeps. Its methods take seconds, and raise SweepErrors that say what cannot be."""
+
+    def stop(self, name: str) -> None:
+        """Stop a sweep as Ctrl-C would, and wait until its runs are closed."""
+
+    def growing(self, sweep: Sweep) -> SweepSpec:
+        """The spec that more seeds would be added to; raises where none can be."""
+
+    def more_seeds(self, sweep: Sweep, count: int) -> None:
+        """Give a sweep so many further seeds, and start it again."""
+
+
+class OnThisMachine:
+    """Sweeps that are run from the server's machine.
+
+    Args:
+        settings: where their logs lie, and who drives them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self._here = settings, Here(settings)
+
+    def stop(self, name: str) -> None:
+        """As of Actor."""
+        self._here.stop(name)
+
+    def growing(self, sweep: Sweep) -> SweepSpec:
+        """As of Actor."""
+        return self._noted(sweep)[1]
+
+    def more_seeds(self, sweep: Sweep, count: int) -> None:
+        """As of Actor."""
+        note, spec = self._noted(sweep)
+        grown = with_more_seeds(spec, count).to_json()
+        environment = _environment() | dict(note.environment)
+        environment["SNN_SWEEP_HOME"] = str(self._settings.home)
+        with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
+            path = Path(folder) / "spec.json"
+            path.write_text(grown, encoding="utf-8")
+            planned = _answer(environment, note.folder, "plan", str(path), "--json")
+        counted = sum(len(json.loads(planned)[how]) for how in ("reuse", "copy"))
+        again = sweep.grid.count("completed", "collapsed", "diverged") - counted
+        if again > 0:
+            raise SweepError(
+                f"{again} finished trials would be trained again, since the code that they name is "
+                "not what it was: nothing was started. If that is meant, run the spec yourself"
+            )
+        path = log_path(self._settings, sweep.name).with_name("spec.json")
+        path.write_text(grown + "\n", encoding="utf-8")
+        self._start(sweep.name, path, note.folder, environment)
+
+    def _noted(self, sweep: Sweep) -> tuple[CommandNote, SweepSpec]:
+        _refuse_running(sweep)
+        note, text = CommandNote.of(self._settings, sweep.name), sweep.records.spec
+        if note is None or text is None:
+            raise InputError(
+                "it was not run from the server's machine by snn-sweep run: more seeds are given "
+                "where it was run, by more of them in its spec"
+            )
+        spec = _read(note.spec)
+        if not _are_equal(note.spec, text) or spec.name != sweep.name:
+            raise InputError(
+                "its spec on record is not the one that was last run from the server's machine: "
+                "more seeds are given where it was last run, by more of them in its spec"
+            )
+        listed_seeds(spec)
+        return note, spec
+
+    def _start(self, name: str, spec: Path, folder: str, environment: Mapping[str, str]) -> None:
+        """Run a spec in a process that outlives this server, and see it begin."""
+        output = spec.with_name("output.txt")
+        with output.open("wb") as told:
+            process = subprocess.Popen(
+                _command("run", str(spec)),
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=told,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        # Its end is waited for, lest a process without life stays in the system's table.
+        threading.Thread(target=process.wait, daemon=True).start()
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and not self._here.drivers([name]):
+            if (code := process.poll()) is not None:
+                if code:
+                    end = last_lines(output.read_text(encoding="utf-8", errors="replace"))
+                    raise SweepError(f"it ended at once, with {code}: {' '.join(end.split())}")
+                return
+            time.sleep(_LOOK_SECONDS)
+
+
+class OnCluster:
+    """Sweeps of a Ray cluster.
+
+    Args:
+        address: of its job server.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def stop(self, name: str) -> None:
+        """As of Actor."""
+        _answer(_environment(), None, "stop", "--cluster", self._address, "--", name)
+
+    def growing(self, sweep: Sweep) -> SweepSpec:
+        """As of Actor."""
+        _refuse_running(sweep)
+        if sweep.records.spec is None:
+            raise InputError("it has no spec on record")
+        spec = _read(sweep.records.spec)
+        if spec.name != sweep.name:
+            raise InputError(
+                f"it was begun as {spec.name!r}, and renamed since: submit its spec yourself"
+            )
+        own = {name for cell in spec.cells() for name in cell.named_code if is_reference(name)}
+        if own:
+            raise InputError(
+                f"it names code of its user's own ({', '.join(sorted(own))}), which the server "
+                "does not have: submit its spec, with more seeds, from where that lies"
+            )
+        listed_seeds(spec)
+        return spec
+
+    def more_seeds(self, sweep: Sweep, count: int) -> None:
+        """As of Actor."""
+        grown = with_more_seeds(self.growing(sweep), count)
+        with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
+            path = Path(folder) / "spec.json"
+            path.write_text(grown.to_json(), encoding="utf-8")
+            _answer(_environment(), folder, "submit", "--cluster", self._address, str(path))
+
+
+def _refuse_running(sweep: Sweep) -> None:
+    if sweep.status == "running":
+        raise SweepError(
+            "it is running: more seeds are given to one that has ended, or was stopped"
+        )
+
+
+@lru_cache(maxsize=16)  # to expand a large grid takes as long as all else of a page
+def _read(text: str) -> SweepSpec:
+    try:
+        return SweepSpec.from_json(text)
+    except SpecError as error:
+        raise InputError(f"its spec cannot be read by this version: {error}") from None
+
+
+def _are_equal(one: str, other: str) -> bool:
+    return bool(json.loads(one) == json.loads(other))
+
+
+def _command(*arguments: str) -> list[str]:
+    # -P: no module of the current folder comes before the installed ones; the command itself puts
+    # the folder on the path for the user's own.
+    return [sys.executable, "-P", "-c", _MAIN, *arguments]
+
+
+def _answer(environment: Mapping[str, str], folder: str | None, *arguments: str) -> str:
+    """What a command prints.
+
+    Raises:
+        SweepError: it has failed; in its own words.
+    """
+    try:
+        done = subprocess.run(
+            _command(*arguments),
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PLAN_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        what = f"snn-sweep {arguments[0]}"
+        raise SweepError(f"{what} has not answered within {_PLAN_SECONDS:.0f} s") from None
+    except OSError as error:  # the folder has gone
+        raise SweepError(f"it cannot be run where it was: {error}") from None
+    if done.returncode:
+        said = " ".join(last_lines(done.stderr).split()).removeprefix("snn-sweep: ")
+        raise SweepError(said or f"snn-sweep {arguments[0]} ended with {done.returncode}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """This server's, without what is its own alone: its store, its users, its database."""
+    clients = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_REQUEST_")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lstrip("_").startswith(("MLFLOW_", "PGPASS")) or name.startswith(clients)
+    }
+    kept.pop("MLFLOW_TRACKING_URI", None)
+    return kept

@@ -1,0 +1,52 @@
+"""A sweep's spec with further seeds. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from orchestration.errors import InputError
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+
+__all__ = ["MOST_MORE_SEEDS", "listed_seeds", "with_more_seeds"]
+
+MOST_MORE_SEEDS = 100
+"""At a time: a number with a digit too many costs weeks."""
+
+_LARGEST = 2**32 - 1
+
+
+def listed_seeds(spec: SweepSpec) -> tuple[int, ...]:
+    """The seeds of a spec that lists them, which others can be added to.
+
+    Raises:
+        InputError: they are bought until its comparisons are decided.
+    """
+    if isinstance(spec.seeds, UntilDecided):
+        raise InputError(
+            f"the seeds of {spec.name!r} are bought until its comparisons are decided: raise "
+            "at_most or gpu_hours in its spec, and run it again"
+        )
+    return spec.seeds
+
+
+def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
+    """The spec, grown by so many seeds: the numbers after its largest.
+
+    Raises:
+        InputError: its seeds are not listed, or the number is none that can be added.
+        SpecError: the grown spec has more trials than a spec may have.
+    """
+    seeds = listed_seeds(spec)
+    if not 1 <= count <= MOST_MORE_SEEDS:
+        raise InputError(
+            f"further seeds must be a whole number from 1 to {MOST_MORE_SEEDS}, got {count}"
+        )
+    last = max(seeds)
+    if last + count > _LARGEST:
+        raise InputError(
+            f"there are not {count} seeds after {last}, the largest of {spec.name!r}: give some "
+            "of your own in its spec"
+        )
+    grown = [*seeds, *range(last + 1, last + 1 + count)]
+    return SweepSpec.from_json(json.dumps({**json.loads(spec.to_json()), "seeds": grown}))

@@ -1,0 +1,202 @@
+"""More seeds from a sweep's page: what is refused, and that nothing is started then; what runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import requests
+from commands import USERS_FOLDER, commands_in, wait_until
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+from own_sweep import CONTENT, record
+from recorded import Recorder
+from served import served
+from specs import SLOW_SPEC
+
+from orchestration import SweepSpec
+from orchestration.errors import SweepError
+from orchestration.execution.command_note import CommandNote, note_command
+from orchestration.page.acting import OnCluster
+from orchestration.page.read import Reader
+from orchestration.progress.events import Note, Planned
+from orchestration.reading.sql import SqlSource
+from orchestration.sweep.more_seeds import with_more_seeds
+from orchestration.sweep.plan import Plan
+from services.settings import Settings
+
+NOTHING = Plan((), (), (), (), (), (), (), ())
+
+
+def ask(url: str, count: str = "1", **more: Any) -> requests.Response:
+    """Give a sweep more seeds as its page does."""
+    with requests.Session() as browser:
+        page = browser.get(url, timeout=60).text
+        token = page.partition('name="token" value="')[2].partition('"')[0]
+        origin = url.partition("/sweeps")[0]
+        form = {"token": token, "count": count, **more}
+        return browser.post(f"{url}/seeds", data=form, headers={"origin": origin}, timeout=200)
+
+
+class Machine:
+    """A home from which sweeps were run in a folder, and a database that they are recorded in."""
+
+    def __init__(self, uri: str, home: Path, folder: Path) -> None:
+        self.uri, self.home, self.folder = uri, home, folder
+        self.settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
+
+    def record(self, name: str, **changes: Any) -> SweepSpec:
+        record(self.uri, name, **changes)
+        return SweepSpec.from_json(json.dumps({**CONTENT, "name": name, **changes}))
+
+    def note(self, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(self.folder)
+        watch = note_command(self.settings, spec)
+        watch(Note("something else"))
+        assert CommandNote.of(self.settings, spec.name) is None
+        watch(Planned(NOTHING))
+
+    def refusal(self, name: str, count: str = "1") -> str:
+        with served(SqlSource(self.uri), self.home) as address:
+            reply = ask(f"{address}/{quote(name)}", count)
+        assert reply.status_code == 409, reply.text
+        logs = self.home / "logs" / name
+        left = {path.name for path in logs.iterdir()} if logs.exists() else set()
+        assert left <= {"command.json"}  # nothing was written, and nothing started
+        return reply.text.replace("&#39;", "'")
+
+
+@pytest.fixture
+def machine(sqlite_database: Callable[[], str], tmp_path: Path) -> Machine:
+    home, folder = tmp_path / "home", tmp_path / "a folder"
+    (home / "tracking").mkdir(parents=True)
+    folder.mkdir()
+    # Where the home's server has it.
+    database = home / "tracking" / "mlflow.db"
+    shutil.move(sqlite_database().removeprefix("sqlite:///"), database)
+    return Machine(f"sqlite:///{database}", home, folder)
+
+
+def test_a_sweep_that_was_run_elsewhere(machine: Machine) -> None:
+    machine.record("away")
+    assert "was not run from the server's machine" in machine.refusal("away")
+
+
+def test_a_spec_on_record_that_is_not_the_one_that_was_run(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may write to an experiment may write any spec there."""
+    spec = machine.record("changed")
+    machine.note(spec, monkeypatch)
+    forged = {**json.loads(spec.to_json()), "train": "shutil:rmtree"}
+    text = SweepSpec.from_json(json.dumps(forged)).to_json()
+    Recorder(machine.uri).parent("1", "changed", text)
+    assert "is not the one that was last run" in machine.refusal("changed")
+
+
+def test_a_sweep_that_runs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.note(machine.record("runs"), monkeypatch)
+    client = MlflowClient(machine.uri)
+    (parent,) = client.search_runs(["1"], "tags.`snn_sweep.role` = 'sweep'")
+    client.set_tag(parent.info.run_id, "snn_sweep.status", "running")
+    assert "it is running" in machine.refusal("runs")
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "x", "", "101", "9" * 500])
+def test_a_number_that_cannot_be_meant(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, count: str
+) -> None:
+    machine.note(machine.record("many"), monkeypatch)
+    assert "must be a whole number from 1 to 100" in machine.refusal("many", count)
+
+
+def test_code_of_the_users_own_that_is_not_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.note(machine.record("lost"), monkeypatch)
+    assert "nowhere_at_all" in machine.refusal("lost")
+
+
+def test_code_that_has_changed_since(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine.folder / "mine.py").write_text("def train(config, device, state):\n    yield {}\n")
+    machine.note(machine.record("other code", train="mine:train"), monkeypatch)
+    assert "12 finished trials would be trained again" in machine.refusal("other code")
+
+
+def test_a_form_of_another_page(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.note(machine.record("forged"), monkeypatch)
+    with served(SqlSource(machine.uri), machine.home) as address:
+        assert ask(f"{address}/forged", token="guessed").status_code == 403
+        assert requests.get(f"{address}/forged/seeds", timeout=60).status_code == 404
+
+
+def test_what_is_noted_of_a_command(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.settings = Settings.from_environment(
+        {
+            "SNN_SWEEP_HOME": str(machine.home),
+            "MLFLOW_TRACKING_URI": "https://me:secret@lab.example/mlflow",
+            "SNN_SWEEP_STORAGE": "s3://bucket/sweeps",
+        }
+    )
+    spec = machine.record("noted")
+    machine.note(spec, monkeypatch)
+    note = CommandNote.of(machine.settings, "noted")
+    assert note is not None
+    assert (note.spec, note.folder) == (spec.to_json(), str(machine.folder))
+    assert note.environment["MLFLOW_TRACKING_URI"] == "https://lab.example/mlflow"
+    assert note.environment["SNN_SWEEP_STORAGE"] == "s3://bucket/sweeps"
+
+
+def test_a_cluster_is_sent_no_code_that_somebody_put_on_record(machine: Machine) -> None:
+    machine.record("there")
+    recorder = Recorder(machine.uri)
+    ours = {
+        "name": "another name",
+        "dataset": "shutil:rmtree",
+        "epochs": 1,
+        "seeds": [1],
+        "grid": [{"architecture": "ann", "norm": "none"}],
+    }
+    for name in ("there", "another name"):
+        recorder.sweep(f"{name} recorded", SweepSpec.from_dict({**ours, "name": name}).to_json())
+    recorder.sweep("shutil", SweepSpec.from_dict({**ours, "name": "shutil"}).to_json())
+    reader, cluster = Reader(SqlSource(machine.uri)), OnCluster("http://127.0.0.1:1")
+    for name, why in (
+        ("there", "names code of its user's own .nowhere_at_all:Run."),
+        ("another name recorded", "was begun as 'another name'"),
+        ("shutil", "names code of its user's own .shutil:rmtree."),
+    ):
+        with pytest.raises(SweepError, match=why):
+            cluster.more_seeds(reader.sweep(name), 1)
+
+
+@pytest.mark.slow
+def test_more_seeds_run_as_the_command_would(
+    tracking_uri: str, tracking_home: Path, tmp_path: Path
+) -> None:
+    name, home = f"grows {tmp_path.name}", {"SNN_SWEEP_HOME": str(tracking_home)}
+    content = {**SLOW_SPEC, "epochs": 1, "seeds": [5]}
+    with commands_in(tmp_path, tracking_uri, home) as commands:
+        spec, path = commands.spec(name, content)
+        commands.run("run", path)
+    url = f"{tracking_uri}/sweeps/{quote(name)}"
+    assert "Add them and start" in requests.get(url, timeout=60).text
+    assert ask(url, "2").url == url
+
+    def is_done() -> bool:
+        return "<strong>6 of 6</strong>" in requests.get(url, timeout=60).text
+
+    wait_until(is_done)
+    # A driver ends a moment after its last trial.
+    client = MlflowClient(tracking_uri)
+    wait_until(lambda: "state completed" in requests.get(url, timeout=60).text)
+    assert audit(client, with_more_seeds(spec, 2)) == Ledger()
+    note = CommandNote.of(Settings.from_environment(home), name)
+    assert note is not None
+    assert json.loads(note.spec)["seeds"] == [5, 6, 7]
+    assert note.folder == str(USERS_FOLDER)
