@@ -43,6 +43,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from starlette.staticfiles import StaticFiles
 
     from orchestration.page.acting import OnCluster, OnThisMachine
+    from orchestration.page.inner_mlflow import InnerMlflow
     from orchestration.page.login import Login
     from orchestration.page.read import Reader
     from orchestration.page.web import Pages
@@ -54,13 +55,14 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
             "and --waitress-opts, or --app-name"
         )
     base = os.environ.get(STATIC_PREFIX_ENV_VAR, "").rstrip("/")
-    login = Login(app if has_login else None)
+    mlflow = InnerMlflow(app)
+    login = Login(mlflow if has_login else None)
     # MLflow sets it to its own store, which is no address.
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     settings = Settings.from_environment(environment)
     cluster = os.environ.get("RAY_API_SERVER_ADDRESS")
     actor = OnCluster(cluster) if cluster else OnThisMachine(settings)
-    pages = Pages(Reader(_open_store()), login, settings, actor, base)
+    pages = Pages(Reader(_open_store()), login, settings, actor, mlflow, base)
     static = StaticFiles(directory=str(files("orchestration.page") / "static"))
     # First, since MLflow's own pages take every address that is left.
     app.router.routes[:0] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.console import Console
 from orchestration.page.text import shown
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import Replay
+from orchestration.progress.events import Event, Retried
 
 __all__ = ["EventTail"]
 
@@ -20,7 +21,7 @@ _MOST_BYTES = 32_000_000
 
 
 class EventTail:
-    """The last events of one log.
+    """The last events of one log, and how often which trial was tried again, by its label.
 
     Args:
         path: of the log; it need not be there.
@@ -35,9 +36,15 @@ class EventTail:
         self.offset = 0
         self._part = b""
         self._replay = Replay()
+        self.retried: Counter[str] = Counter()
         self._out = io.StringIO()
         console = Console(file=self._out, width=10_000, color_system=None)
-        self._watch = LineWatch(console, lambda: self._replay.time)
+        self._words = LineWatch(console, lambda: self._replay.time)
+
+    def _take(self, event: Event) -> None:
+        self._words(event)
+        if isinstance(event, Retried):
+            self.retried[event.label] += 1
 
     def read(self) -> None:
         """Take in what was written since; a log that was begun anew is read from its start."""
@@ -52,7 +59,7 @@ class EventTail:
         self.offset += len(found)
         *lines, self._part = (self._part + found).split(b"\n")
         for line in lines:
-            self._replay.feed(line.decode(errors="replace"), self._watch)
+            self._replay.feed(line.decode(errors="replace"), self._take)
         told = self._out.getvalue().splitlines()
         self._out.seek(0)
         self._out.truncate()

@@ -6,7 +6,8 @@ that one that changes can be sent alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from markupsafe import escape
 
@@ -28,14 +29,17 @@ _MOST_ROWS = 40
 RunUrl = Callable[[str], str]
 
 
-def grid_page(grid: Grid, run_url: RunUrl) -> Page:
+def grid_page(
+    grid: Grid, run_url: RunUrl, retried: Mapping[str, int] = MappingProxyType({})
+) -> Page:
     """Write the grid.
 
     Args:
         grid: every trial in its place.
         run_url: gives the address of a run's page.
+        retried: how often a run's trial was tried again after a fault of a machine.
     """
-    writer = _Writer(grid, run_url)
+    writer = _Writer(grid, run_url, retried)
     outer = [axis for axis in grid.axes if axis not in writer.leading]
     html = writer.rows(grid.cells, outer, "f")
     return Page({"grid": html}, writer.cells)
@@ -53,8 +57,8 @@ def interval_of(
 
 
 class _Writer:
-    def __init__(self, grid: Grid, run_url: RunUrl) -> None:
-        self.grid, self.run_url = grid, run_url
+    def __init__(self, grid: Grid, run_url: RunUrl, retried: Mapping[str, int]) -> None:
+        self.grid, self.run_url, self.retried = grid, run_url, retried
         self.cells: dict[str, str] = {}
         known = ("architecture", grid.series) if grid.is_ours else (grid.series,)
         self.leading = [axis for axis in known if axis in grid.axes]
@@ -145,6 +149,8 @@ class _Writer:
             return "<td></td>"
         name = f"t{cell.number}-{self._column[seed]}"
         inner = self._words(place, cell.epochs)
+        if times := self.retried.get(place.run_id):
+            inner += " <small>retried" + (f" {times}×" if times > 1 else "") + "</small>"
         if place.run_id:
             inner = f'<a href="{escape(self.run_url(place.run_id))}">{inner}</a>'
         kind = self._kind(place)

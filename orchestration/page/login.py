@@ -8,28 +8,17 @@ is given that it would not give. Without a login everybody may look, and this ma
 from __future__ import annotations
 
 import ipaddress
-import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Scope
 
-__all__ = ["Login", "RefusedError", "Visitor"]
+from orchestration.page.inner_mlflow import InnerMlflow, RefusedError
 
-_KEPT_HEADERS = (b"authorization", b"cookie", b"host")
+__all__ = ["Login", "Visitor"]
+
 _MOST_EXPERIMENTS = 1000  # a page of MLflow's search
 _MAY_ACT = ("EDIT", "MANAGE")
-
-
-class RefusedError(Exception):
-    """MLflow does not let this request pass; ``response`` says why."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status_code)
-        self.response = response
 
 
 @dataclass(frozen=True)
@@ -54,7 +43,7 @@ class Login:
         mlflow: its app, if it has a login; None without.
     """
 
-    def __init__(self, mlflow: ASGIApp | None) -> None:
+    def __init__(self, mlflow: InnerMlflow | None) -> None:
         self._mlflow = mlflow
 
     async def visitor(self, request: Request) -> Visitor:
@@ -66,7 +55,7 @@ class Login:
         here = _is_loopback(request.client.host if request.client else "")
         if self._mlflow is None:
             return Visitor(None, is_admin=False, is_here=here)
-        user = (await self._ask(request, "GET", "/api/2.0/mlflow/users/current"))["user"]
+        user = (await self._mlflow.ask(request, "/api/2.0/mlflow/users/current"))["user"]
         return Visitor(user["username"], is_admin=bool(user["is_admin"]), is_here=here)
 
     async def readable(self, request: Request) -> set[str] | None:
@@ -80,7 +69,7 @@ class Login:
             if token:
                 asked["page_token"] = token
             path = "/api/2.0/mlflow/experiments/search"
-            reply = await self._ask(request, "GET", path, asked)
+            reply = await self._mlflow.ask(request, path, asked)
             names |= {one["name"] for one in reply.get("experiments", ())}
             token = reply.get("next_page_token", "")
             if not token:
@@ -92,7 +81,7 @@ class Login:
             return True
         try:
             path = "/api/2.0/mlflow/experiments/get-by-name"
-            await self._ask(request, "GET", path, {"experiment_name": name})
+            await self._mlflow.ask(request, path, {"experiment_name": name})
         except RefusedError:
             return False
         return True
@@ -110,54 +99,10 @@ class Login:
         }
         try:
             path = "/api/3.0/mlflow/users/permissions/get"
-            reply = await self._ask(request, "GET", path, asked)
+            reply = await self._mlflow.ask(request, path, asked)
         except RefusedError:
             return False
         return reply.get("permission") in _MAY_ACT
-
-    async def _ask(
-        self, request: Request, method: str, path: str, query: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        assert self._mlflow is not None
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": request.url.scheme,
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": urlencode(query or {}).encode(),
-            "headers": [one for one in request.headers.raw if one[0] in _KEPT_HEADERS],
-            "client": request.scope.get("client"),
-            "server": request.scope.get("server"),
-        }
-        status, headers, body = await _call(self._mlflow, scope)
-        if status != 200:
-            kept = {k: v for k, v in headers.items() if k in ("content-type", "www-authenticate")}
-            raise RefusedError(Response(body, status, kept))
-        found: dict[str, Any] = json.loads(body)
-        return found
-
-
-async def _call(app: ASGIApp, scope: Scope) -> tuple[int, dict[str, str], bytes]:
-    """Make a request of an app in this process."""
-    status, headers, body = 500, {}, bytearray()
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        nonlocal status
-        if message["type"] == "http.response.start":
-            status = message["status"]
-            headers.update({k.decode().lower(): v.decode() for k, v in message["headers"]})
-        elif message["type"] == "http.response.body":
-            body.extend(message.get("body", b""))
-
-    await app(scope, receive, send)
-    return status, headers, bytes(body)
 
 
 def _is_loopback(host: str) -> bool:

@@ -19,6 +19,7 @@ from orchestration.page.estimates import (
     trained_hours,
 )
 from orchestration.page.finished import Finished, finished_of
+from orchestration.page.layers import DIAGNOSED, medians_of
 from orchestration.page.listing import Listed, read_list
 from orchestration.page.state import Grid, grid_of
 from orchestration.page.text import last_lines
@@ -26,6 +27,7 @@ from orchestration.reading.records import SPIKE_RATE, Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.stamps import Stamps, stamps_of
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
+from orchestration.report.data import MOST_DIAGNOSED
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.results import Results
 from orchestration.results.snapshot import METRIC_OF
@@ -60,6 +62,7 @@ class Sweep:
         began: seconds since 1970; None where it has no run of its own.
         grid: every trial in its place.
         finished: what follows from those that are.
+        unfinished: the records of those that are not.
         curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
         failures: the newest first.
         hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
@@ -72,6 +75,7 @@ class Sweep:
     began: float | None
     grid: Grid
     finished: Finished
+    unfinished: Records
     curves: pd.DataFrame
     failures: list[Failure]
     hours: float
@@ -83,6 +87,11 @@ class Sweep:
     def records(self) -> Records:
         """Of its finished trials."""
         return self.finished.snapshot.records
+
+    def labels(self) -> dict[str, str]:
+        """What its trials are called in its events, by run."""
+        both = (self.records, self.unfinished)
+        return {run: label for one in both for run, _, label in one.tag_rows((LABEL_TAG,))}
 
 
 class Reader:
@@ -100,6 +109,8 @@ class Reader:
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
+        self._reading_layers = Lock()
+        self._layers: OrderedDict[str, tuple[str, pd.DataFrame]] = OrderedDict()
 
     def stamps(self, name: str | None = None) -> Stamps:
         """Of a sweep, or of all: equal as long as nothing has changed."""
@@ -120,6 +131,27 @@ class Reader:
                 self._listed = stamps, read_list(self._source, self._best_names)
                 self._best_names |= {one.metric.best_name for one in self._listed[1]}
             return self._listed[1]
+
+    def layers(self, sweep: Sweep) -> pd.DataFrame:
+        """Diagnostics of the layers of a sweep's finished trials, as of ``layers.medians_of``.
+
+        They are many, so they are read when somebody asks for them, of the cells that are drawn.
+        """
+        with self._reading_layers:
+            kept = self._layers.get(sweep.name)
+            if kept is None or kept[0] != sweep.stamps.finished:
+                kept = sweep.stamps.finished, self._read_layers(sweep)
+                _keep(self._layers, sweep.name, kept)
+            return kept[1]
+
+    def _read_layers(self, sweep: Sweep) -> pd.DataFrame:
+        snapshot = Results.of(self._source, sweep.name).snapshot(DIAGNOSED)
+        trials, diagnosed = snapshot.trials(), snapshot.diagnosed
+        trials = trials[trials["in_spec"] & trials["run_id"].isin(diagnosed)]
+        trials = trials.astype({"cell": "int64"})
+        drawn = [cell.number for cells in sweep.grid.drawn() for cell in cells]
+        cells = [cell for cell in drawn if cell in set(trials["cell"])][:MOST_DIAGNOSED]
+        return medians_of(snapshot.diagnostics(trials[trials["cell"].isin(cells)]))
 
     def sweep(self, name: str) -> Sweep:
         """One sweep.
@@ -172,6 +204,7 @@ class Reader:
             began=others.began / 1000 if others.began else None,
             grid=grid,
             finished=finished,
+            unfinished=others,
             curves=self._curves(grid, finished, places),
             failures=_failures(others),
             hours=trained_hours(finished.snapshot, others, places) * (gpus or 1.0),

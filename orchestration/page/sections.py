@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,13 @@ _MOST_DIFFERENCES = 200
 """Rows of differences that are shown; the report has all."""
 
 
-def sections(base: str, sweep: Sweep, driver: str | None, events: Sequence[str]) -> Page:
+def sections(
+    base: str,
+    sweep: Sweep,
+    driver: str | None,
+    events: Sequence[str],
+    retried: Mapping[str, int] = MappingProxyType({}),
+) -> Page:
     """What moves on a sweep's page.
 
     Args:
@@ -36,13 +43,16 @@ def sections(base: str, sweep: Sweep, driver: str | None, events: Sequence[str])
         sweep: as it stands.
         driver: who drives it, as far as this machine knows.
         events: lines, the newest last.
+        retried: how often trials were tried again, by what events call them.
     """
     experiment, grid = sweep.records.experiment_id, sweep.grid
 
     def run_url(run: str) -> str:
         return view.run_url(base, experiment, run)
 
-    written = grid_page(grid, run_url)
+    labels = sweep.labels() if retried else {}
+    again = {run: retried[label] for run, label in labels.items() if label in retried}
+    written = grid_page(grid, run_url, again)
     return Page(
         {
             "status": render("status", sweep=sweep, driver=driver, run_url=run_url, base=base),

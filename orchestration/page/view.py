@@ -23,11 +23,13 @@ from orchestration.sweep.metric import Metric
 
 __all__ = [
     "SORTS",
+    "artifact_url",
     "compared",
     "document",
     "listed",
     "message",
     "render",
+    "report_parts",
     "run_url",
     "sweep_url",
 ]
@@ -41,6 +43,22 @@ def sweep_url(base: str, name: str, page: str = "") -> str:
 def run_url(base: str, experiment: str, run: str) -> str:
     """The address of MLflow's page of a run."""
     return f"{base}/#/experiments/{experiment}/runs/{run}?{TRAINING_PAGES}"
+
+
+def artifact_url(base: str, experiment: str, run: str, path: str) -> str:
+    """The address at which MLflow shows a file of a run."""
+    return f"{base}/#/experiments/{experiment}/runs/{run}/artifacts/{quote(path)}?{TRAINING_PAGES}"
+
+
+def report_parts(files: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """A report's files: its page, figures and tables, each by name with the forms that it has."""
+    parts: dict[str, dict[str, list[str]]] = {"the whole": {}, "figures": {}, "tables": {}}
+    for path in sorted(files):
+        stem = path.rpartition("/")[2].rpartition(".")[0]
+        kind = "figures" if "/figures/" in path else "tables"
+        kind = "the whole" if path == "report/report.html" else kind
+        parts[kind].setdefault(stem, []).append(path)
+    return {kind: named for kind, named in parts.items() if named}
 
 
 def amount(value: float | None, metric: Metric) -> str:

@@ -3,6 +3,8 @@
     GET  /sweeps                    all sweeps; ?find=words&sort=order
     GET  /sweeps/NAME               one
     GET  /sweeps/NAME/changes       what changes on it, as server-sent events
+    GET  /sweeps/NAME/layers        diagnostics by layer, which the page fetches when asked to
+    GET  /sweeps/NAME/report        the files of its report, at MLflow
     GET  /sweeps/NAME/table.tex     best of seeds; .md and .csv too, and so verdicts and compare
     GET  /sweeps/NAME/compare       ?with=OTHER
     POST /sweeps/NAME/stop          as Ctrl-C
@@ -42,8 +44,10 @@ from orchestration.page import view
 from orchestration.page.acting import Actor
 from orchestration.page.events import EventTail
 from orchestration.page.finished import Finished
+from orchestration.page.inner_mlflow import InnerMlflow, RefusedError
+from orchestration.page.layers import strips
 from orchestration.page.live import Live
-from orchestration.page.login import Login, RefusedError, Visitor
+from orchestration.page.login import Login, Visitor
 from orchestration.page.pieces import Page
 from orchestration.page.read import Reader, Sweep
 from orchestration.page.sections import sections
@@ -92,13 +96,21 @@ class Pages:
         login: MLflow's.
         settings: where this machine's sweeps leave their logs and who drives them.
         actor: acts on sweeps.
+        mlflow: asked which files a report has; None: there is none to ask.
         base: what addresses of the server begin with; empty unless it has a prefix.
     """
 
     def __init__(
-        self, reader: Reader, login: Login, settings: Settings, actor: Actor, base: str = ""
+        self,
+        reader: Reader,
+        login: Login,
+        settings: Settings,
+        actor: Actor,
+        mlflow: InnerMlflow | None = None,
+        base: str = "",
     ) -> None:
         self._reader, self._login, self._actor, self._base = reader, login, actor, base
+        self._mlflow = mlflow
         self._settings, self._here = settings, Here(settings)
         self._live: dict[str, Live] = {}
 
@@ -138,6 +150,10 @@ class Pages:
                 return await self._sweep(request, visitor, name)
             case "changes":
                 return await self._changes(request, name)
+            case "report":
+                return await self._report(request, name)
+            case "layers":
+                return await self._layers(name)
         table, _, form = page.partition(".")
         tables = {"table": _best, "verdicts": Finished.verdicts}
         if table in tables and form in _FORMS:
@@ -180,6 +196,7 @@ class Pages:
         page = view.document(
             "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
             metric=sweep.grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
+            is_ours=sweep.grid.is_ours,
             may_act=may_act, token=token, status=sweep.status, no_more=no_more,
             most_more=MOST_MORE_SEEDS,
             others=[*others, *([HEADLINE_PUBLISHED] if sweep.grid.is_ours else [])],
@@ -202,6 +219,25 @@ class Pages:
                 yield f"id: {change.version}\ndata: {json.dumps(change.pieces)}\n\n"
 
         return StreamingResponse(told(), media_type="text/event-stream")
+
+    async def _report(self, request: Request, name: str) -> Response:
+        records = (await self._read(name)).records
+        run = records.parent_run_id
+        files: list[str] = []
+        if self._mlflow is not None and run is not None:
+            for folder in ("report", "report/figures"):
+                asked = {"run_id": run, "path": folder}
+                reply = await self._mlflow.ask(request, "/api/2.0/mlflow/artifacts/list", asked)
+                files += [one["path"] for one in reply.get("files", ()) if not one.get("is_dir")]
+        at = partial(view.artifact_url, self._base, records.experiment_id, run or "")
+        page = view.document("report", self._base, name=name, parts=view.report_parts(files), at=at)
+        return HTMLResponse(page)
+
+    async def _layers(self, name: str) -> Response:
+        sweep = await self._read(name)
+        medians = await _in_thread(partial(self._reader.layers, sweep))
+        tables = await _in_thread(partial(strips, sweep.grid, medians))
+        return HTMLResponse(view.document("layers", self._base, name=name, tables=tables))
 
     async def _compare(self, request: Request, name: str, form: str) -> Response:
         names = await self._names(request)
@@ -278,7 +314,8 @@ class Pages:
             return f"{self._reader.stamps(name)} {tail.offset} {driver}"
 
         def draw() -> Page:
-            return sections(self._base, self._reader.sweep(name), driver, list(tail.lines))
+            sweep = self._reader.sweep(name)
+            return sections(self._base, sweep, driver, list(tail.lines), tail.retried)
 
         return Live(look, draw)
 

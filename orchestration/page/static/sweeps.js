@@ -71,6 +71,15 @@ setInterval(() => {
   for (const [id, html] of [...waiting]) putInside(id, html);
 }, 500);
 
+async function fetchLayers() { // many numbers, for who asks for them
+  const details = document.getElementById("of-layers");
+  if (!details || !details.open) return;
+  const reply = await fetch(details.dataset.from, { credentials: "same-origin" });
+  if (!reply.ok) return;
+  const found = new DOMParser().parseFromString(await reply.text(), "text/html");
+  putInside("layers", found.getElementById("layers").innerHTML);
+}
+
 async function fetchPage() {
   const reply = await fetch(location.href, { credentials: "same-origin" });
   if (!reply.ok) return;
@@ -104,6 +113,7 @@ function follow() {
       }
       for (const [id, html] of Object.entries(pieces.whole)) putWhole(id, html);
       for (const [id, html] of Object.entries(pieces.inside)) putInside(id, html);
+      if ("rates" in pieces.inside || "verdicts" in pieces.inside) fetchLayers(); // one has finished
     };
   }
   function close() {
@@ -139,6 +149,7 @@ function copying() {
 
 localTimes(document);
 if (page === "sweep") {
+  document.getElementById("of-layers")?.addEventListener("toggle", fetchLayers);
   follow();
   copying();
 }

@@ -31,11 +31,16 @@ from orchestration import Results
 from orchestration.cluster import bundle as submission
 from orchestration.cluster.keeper import look
 from orchestration.cluster.there import There
+from orchestration.errors import SweepError
+from orchestration.page.acting import OnCluster
+from orchestration.page.read import Reader
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Event, Note
+from orchestration.reading.rest import RestSource
 from orchestration.record.client import connect
 from orchestration.store.lease import holder, sweep_lease
 from orchestration.store.open import open_storage
+from orchestration.sweep.more_seeds import with_more_seeds
 from services.jobs import Job, JobServer
 
 STORE = "storage"
@@ -100,6 +105,22 @@ def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str
     told = outside.run("submit", path, "--wait")
     assert "as sweep-submitted-2" in told
     assert "0 trials to run, 0 to resume, 4 finished before" in told
+
+
+@pytest.mark.slow
+def test_more_seeds_from_a_sweeps_page_are_submitted(
+    outside: Commands, tracking_uri: str, job_server: str
+) -> None:
+    grid = [{"architecture": "ann", "norm": "none", "width": 4}]
+    content = {"dataset": "digits", "epochs": 1, "seeds": [1], "grid": grid}
+    spec, path = outside.spec("grows there", content)
+    outside.run("submit", path, "--wait")
+    reader, page = Reader(RestSource(tracking_uri)), OnCluster(job_server)
+    with pytest.raises(SweepError, match="does not run: its last job"):
+        page.stop(spec.name)
+    page.more_seeds(reader.sweep(spec.name), 1)
+    grown = with_more_seeds(spec, 1)
+    wait_until(lambda: audit(connect(tracking_uri), grown) == Ledger())
 
 
 @pytest.mark.slow

@@ -177,8 +177,9 @@ def test_a_cluster_is_sent_no_code_that_somebody_put_on_record(machine: Machine)
 
 @pytest.mark.slow
 def test_more_seeds_run_as_the_command_would(
-    tracking_uri: str, tracking_home: Path, tmp_path: Path
+    tracking_uri: str, tracking_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
     name, home = f"grows {tmp_path.name}", {"SNN_SWEEP_HOME": str(tracking_home)}
     content = {**SLOW_SPEC, "epochs": 1, "seeds": [5]}
     with commands_in(tmp_path, tracking_uri, home) as commands:

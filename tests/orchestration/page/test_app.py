@@ -42,6 +42,11 @@ def test_every_server_that_is_started_has_the_pages() -> None:
     app = words[words.index("--app-name") + 1]
     of_setting = "${MLFLOW_APP:+-with-${MLFLOW_APP:-}}"
     assert {app.replace(of_setting, ""), app.replace(of_setting, "-with-basic-auth")} == APPS
+    acting = yaml.safe_load((ROOT / "docker-compose.page.yml").read_text())["services"]
+    assert set(acting) == {"mlflow"}
+    assert set(acting["mlflow"]["secrets"]) <= set(compose["secrets"])
+    known = compose["services"]["keeper"]["environment"]["RAY_API_SERVER_ADDRESS"]
+    assert acting["mlflow"]["environment"]["RAY_API_SERVER_ADDRESS"] == known
     manifest = yaml.safe_load_all((ROOT / "services" / "kubernetes" / "mlflow.yaml").read_text())
     (deployment,) = (one for one in manifest if one["kind"] == "Deployment")
     arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]

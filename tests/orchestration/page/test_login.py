@@ -100,7 +100,9 @@ def test_no_page_without_a_login(server: Server, page: str, user: tuple[str, str
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"].startswith("Basic")
     assert "open" not in reply.text
-    assert requests.post(f"{server.uri}/sweeps/open/stop", auth=user, timeout=60).status_code == 401
+    for act in ("stop", "seeds"):
+        reply = requests.post(f"{server.uri}/sweeps/open/{act}", auth=user, timeout=60)
+        assert reply.status_code == 401
 
 
 def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> None:
@@ -109,7 +111,8 @@ def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> No
     assert "/sweeps/open" in seen
     assert "closed" not in seen
     assert "closed" not in server.get("sweeps/open", READER)  # nor in its list to compare with
-    for page in ("sweeps/closed", "sweeps/closed/table.csv", "sweeps/closed/changes"):
+    pages = ("", "/table.csv", "/changes", "/layers", "/report")
+    for page in (f"sweeps/closed{page}" for page in pages):
         assert "open" not in server.get(page, READER, 404)
     server.get("sweeps/open/compare?with=closed", READER, 404)
 
@@ -117,14 +120,17 @@ def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> No
 def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:
     assert "Stop it" in server.get("sweeps/open", WRITER)
     assert "Stop it" in server.get("sweeps/open", ADMIN)
-    assert "Stop it" not in server.get("sweeps/open", READER)
+    assert "More seeds" in server.get("sweeps/open", WRITER)
+    for act in ("Stop it", "More seeds"):
+        assert act not in server.get("sweeps/open", READER)
     token = {"snn-sweep-token": "x" * 43}
-    reply = requests.post(
-        f"{server.uri}/sweeps/open/stop", auth=READER, data={"token": "x" * 43}, cookies=token,
-        headers={"origin": server.uri}, timeout=60,
-    )  # fmt: skip
-    assert reply.status_code == 403
-    assert "may not" in reply.text
+    for act in ("stop", "seeds"):
+        reply = requests.post(
+            f"{server.uri}/sweeps/open/{act}", auth=READER, data={"token": "x" * 43, "count": "1"},
+            cookies=token, headers={"origin": server.uri}, timeout=60,
+        )  # fmt: skip
+        assert reply.status_code == 403
+        assert "may not" in reply.text
 
 
 def test_mlflow_itself_is_as_it_was(server: Server) -> None:

@@ -229,3 +229,17 @@ def test_a_sweep_that_nobody_drives_cannot_be_stopped(tracking_uri: str) -> None
         reply = browser.post(f"{url}/stop", data={"token": token}, headers=headers, timeout=60)
     assert reply.status_code == 409
     assert "nobody runs sweep" in reply.text
+
+
+def test_the_files_of_its_report(tracking_uri: str) -> None:
+    name = "reported on a page"
+    _, parent = record_digits(tracking_uri, name, 1)
+    url = f"{tracking_uri}/sweeps/{quote(name)}/report"
+    assert "It has none yet" in get(url)
+    client = MlflowClient(tracking_uri)
+    client.log_text(parent, "<p>whole</p>", "report/report.html")
+    client.log_text(parent, "<svg/>", "report/figures/learning-curves.svg")
+    page = get(url)
+    assert "learning curves: <a href=" in page
+    assert f"/runs/{parent}/artifacts/report/figures/learning-curves.svg?" in page
+    assert f"{quote(name)}/report" in get(url.removesuffix("/report"))
