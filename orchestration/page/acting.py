@@ -61,11 +61,12 @@ class OnThisMachine:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings, self._here = settings, Here(settings)
+        self._settings = settings
 
     def stop(self, name: str) -> None:
         """As of Actor."""
-        self._here.stop(name)
+        note = CommandNote.of(self._settings, name)
+        Here(self._settings if note is None else self._settings_of(note)).stop(name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
         """As of Actor."""
@@ -90,7 +91,7 @@ class OnThisMachine:
             )
         path = log_path(self._settings, sweep.name).with_name("spec.json")
         path.write_text(grown + "\n", encoding="utf-8")
-        self._start(sweep.name, path, note.folder, environment)
+        self._start(sweep.name, path, note, environment)
 
     def _noted(self, sweep: Sweep) -> tuple[CommandNote, SweepSpec]:
         _refuse_running(sweep)
@@ -109,13 +110,20 @@ class OnThisMachine:
         listed_seeds(spec)
         return note, spec
 
-    def _start(self, name: str, spec: Path, folder: str, environment: Mapping[str, str]) -> None:
+    def _settings_of(self, note: CommandNote) -> Settings:
+        home = {"SNN_SWEEP_HOME": str(self._settings.home)}
+        return Settings.from_environment({**note.environment, **home})
+
+    def _start(
+        self, name: str, spec: Path, note: CommandNote, environment: Mapping[str, str]
+    ) -> None:
         """Run a spec in a process that outlives this server, and see it begin."""
+        here = Here(self._settings_of(note))
         output = spec.with_name("output.txt")
         with output.open("wb") as told:
             process = subprocess.Popen(
                 _command("run", str(spec)),
-                cwd=folder,
+                cwd=note.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=told,
@@ -125,7 +133,7 @@ class OnThisMachine:
         # Its end is waited for, lest a process without life stays in the system's table.
         threading.Thread(target=process.wait, daemon=True).start()
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and not self._here.drivers([name]):
+        while time.monotonic() < deadline and not here.drivers([name]):
             if (code := process.poll()) is not None:
                 if code:
                     end = last_lines(output.read_text(encoding="utf-8", errors="replace"))
