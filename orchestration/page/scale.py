@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orchestration.sweep.metric import Metric
 
-__all__ = ["Axis", "axis_of", "ends_of"]
+__all__ = ["Axis", "axis_of", "ends_of", "near_the_best"]
 
 _LOGARITHMIC = 100.0
 """An axis whose ends differ by this factor has powers of ten at even distances."""
@@ -28,6 +28,18 @@ def ends_of(values: Sequence[float], metric: Metric) -> tuple[float, float]:
     if high <= low:
         low, high = low - step, high + step
     return (max(low, 0.0), min(high, 1.0)) if metric.is_fraction else (low, high)
+
+
+def near_the_best(values: Sequence[float], metric: Metric) -> list[float]:
+    """Those that a scale of colours is for: of an own metric not what is far off, such as a loss
+    that has run away, beside which all others would have one colour.
+    """
+    if metric.is_fraction or len(values) < 3:
+        return list(values)
+    signed = sorted((metric.sign * value for value in values), reverse=True)
+    best, median = signed[0], signed[len(signed) // 2]
+    least = median - 3 * (best - median) if best > median else signed[-1]
+    return [value for value in values if metric.sign * value >= least]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.page.scale import ends_of
+from orchestration.page.scale import ends_of, near_the_best
 from orchestration.report.looks import called
 from orchestration.report.table import as_text
 from orchestration.results.columns import plain, shortfall
@@ -96,6 +96,7 @@ class Grid:
         series: the axis whose values are compared, and colours tell apart.
         is_ours: whether its trials train this package's networks.
         low, high: the ends of the colour scale, of the metric.
+        is_clipped: whether some trials are worse than its worse end.
     """
 
     axes: list[str]
@@ -106,10 +107,14 @@ class Grid:
     is_ours: bool = True
     low: float = field(init=False)
     high: float = field(init=False)
+    is_clipped: bool = field(init=False)
 
     def __post_init__(self) -> None:
         known = [p.value for p in self.places() if p.state == "completed" and p.value is not None]
-        low, high = ends_of([value for value in known if math.isfinite(value)], self.metric)
+        finite = [value for value in known if math.isfinite(value)]
+        shown = near_the_best(finite, self.metric)
+        low, high = ends_of(shown, self.metric)
+        object.__setattr__(self, "is_clipped", len(shown) < len(finite))
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 

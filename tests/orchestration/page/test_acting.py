@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from commands import USERS_FOLDER, commands_in, wait_until
-from ledger import Ledger, audit
+from commands import USERS_FOLDER, wait_until
 from mlflow import MlflowClient
 from own_sweep import CONTENT, record
-from recorded import Recorder
+from recorded import RecordedTrial, Recorder
 from served import served
 from specs import SLOW_SPEC
 
 from orchestration import SweepSpec
 from orchestration.errors import SweepError
 from orchestration.execution.command_note import CommandNote, note_command
+from orchestration.execution.here import Here
 from orchestration.page.acting import OnCluster
 from orchestration.page.read import Reader
 from orchestration.progress.events import Note, Planned
@@ -175,29 +175,36 @@ def test_a_cluster_is_sent_no_code_that_somebody_put_on_record(machine: Machine)
             cluster.more_seeds(reader.sweep(name), 1)
 
 
-@pytest.mark.slow
-def test_more_seeds_run_as_the_command_would(
+def test_more_seeds_start_the_command_anew(
     tracking_uri: str, tracking_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With code of the user's own, of which the further seeds have been trained before."""
     monkeypatch.syspath_prepend(USERS_FOLDER)
-    name, home = f"grows {tmp_path.name}", {"SNN_SWEEP_HOME": str(tracking_home)}
-    content = {**SLOW_SPEC, "epochs": 1, "seeds": [5]}
-    with commands_in(tmp_path, tracking_uri, home) as commands:
-        spec, path = commands.spec(name, content)
-        commands.run("run", path)
+    name = f"grows {tmp_path.name}"
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(tracking_home)})
+    content = {"name": name, **SLOW_SPEC, "epochs": 1, "seeds": [5], "keep": "none"}
+    spec = SweepSpec.from_dict(content)
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(name, spec.to_json())
+    for trial in with_more_seeds(spec, 2).trials():
+        done = RecordedTrial(trial.config.given(), [0.5], key=trial.key)
+        recorder.trial(experiment, parent, done)
+    monkeypatch.chdir(USERS_FOLDER)
+    note_command(settings, spec)(Planned(NOTHING))
     url = f"{tracking_uri}/sweeps/{quote(name)}"
-    assert "Add them and start" in requests.get(url, timeout=60).text
+    page = requests.get(url, timeout=60).text
+    assert "<strong>2 of 2</strong>" in page
+    assert "Add them and start" in page
     assert ask(url, "2").url == url
 
-    def is_done() -> bool:
-        return "<strong>6 of 6</strong>" in requests.get(url, timeout=60).text
+    def tags() -> dict[str, str]:
+        return dict(recorder.client.get_run(parent).data.tags)
 
-    wait_until(is_done)
-    # A driver ends a moment after its last trial.
-    client = MlflowClient(tracking_uri)
-    wait_until(lambda: "state completed" in requests.get(url, timeout=60).text)
-    assert audit(client, with_more_seeds(spec, 2)) == Ledger()
-    note = CommandNote.of(Settings.from_environment(home), name)
+    wait_until(lambda: json.loads(tags()["snn_sweep.spec"])["seeds"] == [5, 6, 7])
+    wait_until(lambda: tags()["snn_sweep.status"] == "completed")
+    wait_until(lambda: not Here(settings).drivers([name]))
+    assert "<strong>6 of 6</strong>" in requests.get(url, timeout=60).text
+    note = CommandNote.of(settings, name)
     assert note is not None
     assert json.loads(note.spec)["seeds"] == [5, 6, 7]
     assert note.folder == str(USERS_FOLDER)
