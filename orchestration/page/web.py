@@ -17,12 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
 import anyio
 import pandas as pd
@@ -39,18 +37,17 @@ from starlette.responses import (
 from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError
-from orchestration.execution.here import Here, log_path
+from orchestration.execution.here import Here
 from orchestration.page import view
 from orchestration.page.acting import Actor
-from orchestration.page.events import EventTail
 from orchestration.page.finished import Finished
 from orchestration.page.inner_mlflow import InnerMlflow, RefusedError
 from orchestration.page.layers import strips
-from orchestration.page.live import Live
+from orchestration.page.live_pages import LivePages
 from orchestration.page.login import Login, Visitor
+from orchestration.page.own_form import give_token, own_form, token_of
 from orchestration.page.pieces import Page
 from orchestration.page.read import Reader, Sweep
-from orchestration.page.sections import sections
 from orchestration.report.formats import render
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
@@ -75,12 +72,8 @@ _HEADERS = {
 }
 _FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
 _LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
-_TOKEN = "snn-sweep-token"
 _ACTS = {"stop": "Not stopped", "seeds": "No seeds were added"}
 _STOP_SECONDS = 5.0
-_DRIVER_SECONDS = 4.0
-"""After which it is asked again who drives a sweep that somebody watches."""
-_LONGEST_FORM = 10_000
 
 _T = TypeVar("_T")
 
@@ -111,8 +104,8 @@ class Pages:
     ) -> None:
         self._reader, self._login, self._actor, self._base = reader, login, actor, base
         self._mlflow = mlflow
-        self._settings, self._here = settings, Here(settings)
-        self._live: dict[str, Live] = {}
+        self._here = Here(settings)
+        self._live = LivePages(reader, settings, base)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -185,14 +178,14 @@ class Pages:
         return HTMLResponse(page, headers={"etag": etag})
 
     async def _sweep(self, request: Request, visitor: Visitor, name: str) -> Response:
-        live = self._live_of(name)
+        live = self._live.of(name)
         await live.refresh()
         sweep = await self._read(name)
         others = [one for one in await self._names(request) if one != name]
         experiment = sweep.records.experiment_id
         may_act = await self._login.may_act(request, visitor, experiment)
         no_more = await _in_thread(partial(self._why_no_more, sweep)) if may_act else ""
-        token = request.cookies.get(_TOKEN) or secrets.token_urlsafe(32)
+        token = token_of(request)
         page = view.document(
             "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
             metric=sweep.grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
@@ -203,13 +196,11 @@ class Pages:
         )  # fmt: skip
         response = HTMLResponse(page)
         if may_act:
-            response.set_cookie(
-                _TOKEN, token, path=f"{self._base}/sweeps", httponly=True, samesite="strict"
-            )
+            give_token(response, token, f"{self._base}/sweeps")
         return response
 
     async def _changes(self, request: Request, name: str) -> Response:
-        live = self._live_of(name)
+        live = self._live.of(name)
         await live.refresh()
         have = request.headers.get("last-event-id") or request.query_params.get("have", "")
 
@@ -264,7 +255,7 @@ class Pages:
                 "Who may write to its experiment may, or without a login who sits at the machine."
             )
             return self._message("You may not do this to the sweep", text, 403)
-        form = await _own_form(request)
+        form = await own_form(request)
         if form is None:
             return self._message(_ACTS[act], "The form is not from this page: reload it.", 403)
         try:
@@ -295,30 +286,6 @@ class Pages:
         names = [one.overview.name for one in sweeps]
         return names if readable is None else [name for name in names if name in readable]
 
-    def _live_of(self, name: str) -> Live:
-        for other in [other for other, live in self._live.items() if live.is_idle]:
-            del self._live[other]
-        if name not in self._live:
-            self._live[name] = self._make_live(name)
-        return self._live[name]
-
-    def _make_live(self, name: str) -> Live:
-        tail = EventTail(log_path(self._settings, name))
-        asked, driver = 0.0, None
-
-        def look() -> str:
-            nonlocal asked, driver
-            tail.read()
-            if time.monotonic() - asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
-                asked, driver = time.monotonic(), self._here.drivers([name]).get(name)
-            return f"{self._reader.stamps(name)} {tail.offset} {driver}"
-
-        def draw() -> Page:
-            sweep = self._reader.sweep(name)
-            return sections(self._base, sweep, driver, list(tail.lines), tail.retried)
-
-        return Live(look, draw)
-
     def _message(self, title: str, text: str, code: int) -> Response:
         return HTMLResponse(view.message(self._base, title, text), code)
 
@@ -327,20 +294,6 @@ async def _in_thread(
     call: Callable[[], _T], limiter: anyio.CapacityLimiter = _threads, *, abandon: bool = False
 ) -> _T:
     return await anyio.to_thread.run_sync(call, limiter=limiter, abandon_on_cancel=abandon)
-
-
-async def _own_form(request: Request) -> dict[str, str] | None:
-    """What a form of ours says: its token is the cookie's, and its origin this; None of others."""
-    origin = urlsplit(request.headers.get("origin", "")).netloc
-    if not origin or origin != request.headers.get("host"):
-        return None
-    if int(request.headers.get("content-length", "0")) > _LONGEST_FORM:
-        return None
-    fields = parse_qs((await request.body()).decode("latin-1"))
-    form = {name: values[0] for name, values in fields.items()}
-    kept = request.cookies.get(_TOKEN, "")
-    is_ours = secrets.compare_digest(form.get("token", "").encode(), kept.encode())
-    return form if kept and is_ours else None
 
 
 def _safe(page: Page) -> dict[str, Markup]:

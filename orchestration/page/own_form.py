@@ -1,0 +1,41 @@
+"""Forms that act: a page of ours gives each browser a token, and takes no form without it.
+
+Another site can make a browser send a form here, but neither knows the token nor is the origin.
+"""
+
+from __future__ import annotations
+
+import secrets
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+__all__ = ["give_token", "own_form", "token_of"]
+
+_TOKEN = "snn-sweep-token"
+_LONGEST_FORM = 10_000
+
+
+def token_of(request: Request) -> str:
+    """The browser's token, or a new one."""
+    return request.cookies.get(_TOKEN) or secrets.token_urlsafe(32)
+
+
+def give_token(response: Response, token: str, path: str) -> None:
+    """Let the browser keep its token, for addresses below this path."""
+    response.set_cookie(_TOKEN, token, path=path, httponly=True, samesite="strict")
+
+
+async def own_form(request: Request) -> dict[str, str] | None:
+    """What a form of ours says; None of any other."""
+    origin = urlsplit(request.headers.get("origin", "")).netloc
+    if not origin or origin != request.headers.get("host"):
+        return None
+    if int(request.headers.get("content-length", "0")) > _LONGEST_FORM:
+        return None
+    fields = parse_qs((await request.body()).decode("latin-1"))
+    form = {name: values[0] for name, values in fields.items()}
+    kept = request.cookies.get(_TOKEN, "")
+    is_ours = secrets.compare_digest(form.get("token", "").encode(), kept.encode())
+    return form if kept and is_ours else None
