@@ -72,7 +72,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("login"))
     patch = pytest.MonkeyPatch()
     try:
-        wait_until(server.answers, 120)
+        wait_until(server.answers)
         patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
         patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
         for name, password in (WRITER, READER):
