@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
+    from snn_norm.training.own_model import load_own_model
     from snn_norm.training.own_run import BaseRun
     from snn_norm.training.saved_model import load_model
 
@@ -30,6 +31,7 @@ __all__ = [
     "TemporalHomeostaticNorm2d",
     "fold",
     "load_model",
+    "load_own_model",
 ]
 
 __getattr__ = lazily(
@@ -44,5 +46,6 @@ __getattr__ = lazily(
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
         "fold": "snn_norm.networks.fold",
         "load_model": "snn_norm.training.saved_model",
+        "load_own_model": "snn_norm.training.own_model",
     },
 )

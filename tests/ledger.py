@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from orchestration import SweepSpec
 from orchestration.record.kept_model import KeptModel
 from orchestration.record.model_artifact import fetch_model
-from snn_norm.training.saved_model import check_whole, description_in
+from snn_norm.training.model_file import check_whole, said_in
 
 
 @dataclass
@@ -47,8 +47,10 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
     counts = Counter(run.data.tags["snn_sweep.trial_key"] for run in finished)
     ledger.lost = [trial.label for trial in spec.trials() if counts[trial.key] == 0]
     ledger.double = [key for key, count in counts.items() if count > 1]
-    if spec.keeps() == "best":
-        ledger.without_model = [run.info.run_id for run in finished if not _has_model(client, run)]
+    if spec.keep != "none":
+        ledger.without_model = [
+            run.info.run_id for run in finished if not _has_model(client, run, spec)
+        ]
     for run in trials:
         epochs = 0
         for metric in sorted(run.data.metrics):
@@ -70,23 +72,30 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
     return ledger
 
 
-def _has_model(client: MlflowClient, run: Run) -> bool:
-    """Whether the model of its best epoch is among the artifacts of a run.
+def _has_model(client: MlflowClient, run: Run, spec: SweepSpec) -> bool:
+    """Whether the model of the epoch that is kept is among the artifacts of a run, once.
 
-    One without a best epoch has none.
+    One without a best epoch has none, nor has the user's own code that gives no state.
     """
     told = KeptModel.from_tag(run.data.tags.get("snn_sweep.model", "{}"))
     folders = [one.path for one in client.list_artifacts(run.info.run_id)]
-    if "best_epoch" not in run.data.metrics:
+    if "best_epoch" not in run.data.metrics or "gives no state" in (told.missing or ""):
         return told.missing is not None and folders == []
+    epoch = run.data.metrics["best_epoch"]
+    if spec.keep == "last":
+        history = client.get_metric_history(run.info.run_id, spec.judged_by().name)
+        epoch = max(point.step for point in history)
     with tempfile.TemporaryDirectory() as folder:
         fetch_model(client, run.info.run_id, Path(folder))
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
     data = files["model.safetensors"]
     check_whole(data)
+    names = {"config.json", "model.safetensors"}
+    if "train" not in run.data.params:
+        names.add("MLmodel")
     return (
-        files.keys() == {"MLmodel", "config.json", "model.safetensors"}
+        files.keys() == names
         and folders == ["model"]
-        and (told.epoch, told.bytes) == (run.data.metrics["best_epoch"], len(data))
-        and description_in(data).epoch == told.epoch
+        and (told.epoch, told.bytes) == (epoch, len(data))
+        and said_in(data)["epoch"] == told.epoch
     )

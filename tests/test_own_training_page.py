@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from own_training_page import DIFF, SPECS, before_and_after, save_programs
 
@@ -16,6 +17,7 @@ from orchestration import SweepSpec
 from orchestration.execution.own_training import OwnTraining
 from orchestration.sweep.metric import Metric
 from orchestration.sweep.own_config import OwnConfig
+from snn_norm import load_own_model
 
 PROGRAMS = {
     "my_mlp:train": (
@@ -78,6 +80,24 @@ def test_a_program_learns_and_goes_on_where_it_was(name: str) -> None:
     assert values_of(later, metric) == whole
 
 
+@pytest.mark.parametrize("name", ["my_gpt:Run", "my_unet:Run"])
+def test_its_model_comes_back_as_the_run(name: str, tmp_path: Path) -> None:
+    run = training(name)
+    metric = PROGRAMS[name][1]
+    value = values_of(run, metric)[-1]
+    (tmp_path / "model.safetensors").write_bytes(run.saved())
+    loaded = load_own_model(tmp_path)
+    with torch.no_grad():
+        assert float(loaded.evaluate()[metric.name]) == value
+
+
+def test_an_estimator_leaves_no_model() -> None:
+    run = training("my_mlp:train")
+    run.run_epoch()
+    with pytest.raises(ValueError, match="holds something of type MLPClassifier at 0; a model is"):
+        run.saved()
+
+
 def test_from_a_script_to_a_sweep_in_fifteen_lines(capsys: pytest.CaptureFixture[str]) -> None:
     changed = [line for line in DIFF if line[:1] == "+"]
     assert len(changed) <= 15
@@ -91,6 +111,8 @@ def test_from_a_script_to_a_sweep_in_fifteen_lines(capsys: pytest.CaptureFixture
 def test_the_specs_of_the_page_are_specs(tmp_path: Path) -> None:
     shown = SweepSpec.from_json(json.dumps(yaml.safe_load(SPECS[0])))
     assert shown.axes() == ("method", "depth")
+    decided = yaml.safe_load(SPECS[0]) | yaml.safe_load(SPECS[2])
+    assert len(SweepSpec.from_json(json.dumps(decided)).comparisons()) == 2
     (tmp_path / "mlp.yaml").write_text(SPECS[1])
     trials = SweepSpec.load(tmp_path / "mlp.yaml").trials()
     assert len(trials) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from orchestration.cli.console import err, out, size_in_words
 if TYPE_CHECKING:
     import pandas as pd
 
+    from orchestration.sweep.metric import Metric
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
@@ -32,10 +34,12 @@ __all__ = ["COMMANDS", "bytes_to_keep", "print_kept"]
 @click.option("--json", "as_json", is_flag=True, help="Print only the list, as JSON.")
 def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bool) -> None:
     """List the trained models of sweep NAME, and fetch them."""
-    from orchestration.results.models import chosen_run
+    from orchestration.results.models import chosen_run, models_table
     from orchestration.results.results import Results
+    from orchestration.results.snapshot import METRIC_OF
 
-    table = Results(name).models()
+    snapshot = Results(name).snapshot(METRIC_OF.values())
+    table = models_table(snapshot)
     if run_ids:
         chosen = [chosen_run(table, run_id, {}) for run_id in run_ids]
         table = table[table["run_id"].isin(chosen)]
@@ -43,7 +47,7 @@ def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bo
     if as_json:
         click.echo(json.dumps(_as_json(table, places), indent=2))
     else:
-        _print(table, places)
+        _print(table, places, snapshot.metric)
 
 
 def _fetched(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
@@ -72,21 +76,23 @@ def _as_json(table: pd.DataFrame, places: dict[str, Path]) -> list[dict[str, Any
     return rows
 
 
-def _print(table: pd.DataFrame, places: dict[str, Path]) -> None:
+def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None:
     from rich.table import Table
 
     from orchestration.results.columns import plain
+    from orchestration.sweep.metric import TEST_ACCURACY
 
     keys = [str(key) for key in table.columns[: list(table).index("run_id")]]
-    shown = Table(*keys, "run", "epoch", "accuracy", "size", box=None, pad_edge=False)
+    judged = "accuracy" if metric == TEST_ACCURACY else metric.name
+    shown = Table(*keys, "run", "epoch", judged, "size", box=None, pad_edge=False)
     for row in table.to_dict("records"):
         cell = ["" if (value := plain(row[key])) is None else str(value) for key in keys]
-        epoch, accuracy, size = (plain(row[key]) for key in ("epoch", "test_accuracy", "bytes"))
+        epoch, value, size = (plain(row[key]) for key in ("epoch", metric.name, "bytes"))
         if epoch is None:
             shown.add_row(*cell, row["run_id"], "none", "", "")
         else:
-            percent = "" if accuracy is None else f"{accuracy:.2%}"
-            shown.add_row(*cell, row["run_id"], str(epoch), percent, size_in_words(size))
+            text = "" if value is None or math.isnan(value) else metric.text(value)
+            shown.add_row(*cell, row["run_id"], str(epoch), text, size_in_words(size))
     out.print(shown, markup=False, highlight=False)
     for reason, rows in table.groupby("missing"):
         out.print(f"{len(rows)} without: {reason}", markup=False, highlight=False)
@@ -103,19 +109,19 @@ def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:
     from orchestration.sweep.model_size import estimate_bytes
 
     trials = [*planned.run, *(one.trial for one in planned.resume)]
-    return 0 if spec.keeps() == "none" else estimate_bytes(trials)
+    return 0 if spec.keep == "none" else estimate_bytes(trials)
 
 
 def print_kept(spec: SweepSpec, planned: Plan) -> None:
     """Say which models a plan will leave, and how large they are."""
-    if spec.keeps() == "none":
+    if spec.keep == "none":
         out.print("no trained models are kept")
     elif trials := len(planned.run) + len(planned.resume):
         size = bytes_to_keep(spec, planned)
         told = "their size is known once there is one"
         if size is not None:
             told = f"about {size_in_words(size // trials)} each, {size_in_words(size)} in all"
-        out.print(f"the network of each trial's {spec.keep} epoch is kept: {told}")
+        out.print(f"the model of each trial's {spec.keep} epoch is kept: {told}")
 
 
 COMMANDS = (models,)

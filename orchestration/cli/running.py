@@ -59,7 +59,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
     planned = plan_sweep(sweep, fresh=fresh)
     found = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
-        kept = {"keep": sweep.keeps(), "bytes": bytes_to_keep(sweep, planned)}
+        kept = {"keep": sweep.keep, "bytes": bytes_to_keep(sweep, planned)}
         told: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
         if (whole := forecast_of(sweep, planned)) is not None:
             told["seeds"] = dataclasses.asdict(whole)

@@ -120,7 +120,7 @@ class _Driver:
                 for replaced in plan.replace:
                     recorder.replace_trial(replaced)
                 for matched in plan.copy:
-                    recorder.copy_trial(matched, with_model=spec.keeps() != "none")
+                    recorder.copy_trial(matched, with_model=spec.keep != "none")
                 failures, all_ended, used_up = self._train(plan, recorder, uri, lease)
                 if used_up:
                     unfinished = self._unfinished(recorder, failures)
@@ -171,7 +171,7 @@ class _Driver:
         spec, until_decided = self._spec, isinstance(self._spec.seeds, UntilDecided)
         if not plan.run and not plan.resume and not (plan.copy and until_decided):
             return {}, True, False
-        if spec.keeps() != "none":
+        if spec.keep != "none":
             recorder.check_artifacts(spec)
         recorded = recorder.recorded()
         buyer = SeedBuyer(spec, recorded) if until_decided else None

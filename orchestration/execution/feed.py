@@ -69,6 +69,7 @@ class SweepFeed:
         self._watch = watch
         self._given = {task.record.trial_key for task in self._tasks}
         self._told = buyer.verdicts() if buyer else []
+        self._told_of_models: set[str] = set()
         self._has_more = buyer is not None
         self._look()
 
@@ -101,6 +102,9 @@ class SweepFeed:
             self._tell_verdicts()
         if report["outcome"] is not None:
             self._look()
+        if (why := report.get("no_model")) and why not in self._told_of_models:
+            self._told_of_models.add(why)
+            self._watch(Note(f"warning: {task.record.label} leaves no model: {why}"))
 
     def fail(self, task: TrialTask) -> None:
         """Leave a trial out."""

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from mlflow import MlflowClient
 
+from orchestration.execution.training import Training
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import put_model
 from orchestration.store.base import Storage
 from orchestration.sweep.spec import Keep
-from snn_norm.training.run import TrainingRun
-from snn_norm.training.saved_model import check_whole, description_in
+from snn_norm.training.model_file import WEIGHTS_FILE, check_whole, said_in
 
-__all__ = ["ModelKeeper"]
-
-_FILE = "model.safetensors"
+__all__ = ["ModelKeeper", "why_missing"]
 
 # Of the newest checkpoint, of the one before it, and of the one that is saved next.
 _CHECKPOINTS = 3
@@ -40,8 +39,12 @@ class ModelKeeper:
         self._needed: deque[str] = deque(maxlen=_CHECKPOINTS)
         self._problem: str | None = None
 
-    def take(self, run: TrainingRun) -> None:
+    def take(self, run: Training, *, is_saved: bool = True) -> None:
         """After an epoch, before its checkpoint: put its network into the store if it is the best.
+
+        Args:
+            run: after the epoch.
+            is_saved: whether a checkpoint of the epoch follows.
 
         Raises:
             OSError: the store would not take it.
@@ -49,17 +52,18 @@ class ModelKeeper:
         best = run.best
         if self._keep != "best" or best is None:
             return
-        self._needed.append(str(best.epoch))
+        if is_saved:
+            self._needed.append(str(best.epoch))
         if best.epoch != len(run.history):
             return
         self._write(run)
         # Those of an attempt that ended here are dropped too, once no checkpoint may need them.
         if len(self._needed) == _CHECKPOINTS:
             for folder in self._storage.folders():
-                if folder.name not in self._needed:
+                if folder.name not in (*self._needed, str(best.epoch)):
                     folder.delete_all()
 
-    def settle(self, run: TrainingRun) -> dict[str, str]:
+    def settle(self, run: Training) -> dict[str, str]:
         """Before the end is put on record: make sure of the model that stays.
 
         Returns:
@@ -74,8 +78,8 @@ class ModelKeeper:
             self._write(run)
         chosen = run.history[-1] if self._keep == "last" else run.best
         if chosen is None:
-            return _tag(KeptModel(missing="no epoch had finite losses"))
-        data = self._storage.folder(str(chosen.epoch)).read(_FILE)
+            return _tag(KeptModel(missing="no epoch had finite numbers"))
+        data = self._storage.folder(str(chosen.epoch)).read(WEIGHTS_FILE)
         if data is None:
             missing = self._problem or "not kept when its epoch was trained"
             return _tag(KeptModel(missing=missing))
@@ -83,7 +87,7 @@ class ModelKeeper:
             check_whole(data)
         except ValueError as error:
             return _tag(KeptModel(missing=f"its file in the checkpoint store: {error}"))
-        accuracy = description_in(data).metrics.get("test_accuracy")
+        accuracy = said_in(data)["metrics"].get("test_accuracy")
         return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
 
     def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:
@@ -98,7 +102,7 @@ class ModelKeeper:
         told = KeptModel.from_tag(tags[MODEL_TAG]) if MODEL_TAG in tags else KeptModel()
         if told.epoch is None:
             return None
-        data = self._storage.folder(str(told.epoch)).read(_FILE)
+        data = self._storage.folder(str(told.epoch)).read(WEIGHTS_FILE)
         if data is not None:
             return lambda client, run_id: put_model(client, run_id, data)
         lost = KeptModel(missing="its file in the checkpoint store was removed")
@@ -108,13 +112,25 @@ class ModelKeeper:
         """Delete what is in the store."""
         self._storage.delete_all()
 
-    def _write(self, run: TrainingRun) -> None:
+    def _write(self, run: Training) -> None:
         try:
             data = run.saved()
-        except ValueError as error:  # of a network of the user's own, which trains all the same
+        except ValueError as error:  # of code of the user's own, which trains all the same
             self._problem = str(error)
             return
-        self._storage.folder(str(len(run.history))).write(_FILE, data)
+        self._storage.folder(str(len(run.history))).write(WEIGHTS_FILE, data)
+
+
+def why_missing(ending: Mapping[str, Any]) -> str | None:
+    """Why a trial leaves no model though one is asked for; None where there is no reason to tell.
+
+    Args:
+        ending: what its spool says of its end.
+    """
+    text = ending.get("tags", {}).get(MODEL_TAG)
+    if text is None or ending["outcome"] == "diverged":
+        return None
+    return KeptModel.from_tag(text).missing
 
 
 def _tag(model: KeptModel) -> dict[str, str]:

@@ -9,15 +9,17 @@ import io
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 
 from orchestration.sweep.metric import Metric
 from orchestration.sweep.own_config import RESERVED_NAMES, OwnConfig
-from snn_norm.references import load_reference
+from snn_norm.training.model_sources import source_digests
+from snn_norm.training.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run
 from snn_norm.training.seeding import derived_seed, seed_everything
 
@@ -61,16 +63,16 @@ class OwnTraining:
         TypeError: what the code makes is no run.
     """
 
-    engine = None
-    layers: tuple[str, ...] = ()
+    engine: str | None = None
+    layers: Sequence[str] = ()
+    sample: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, config: OwnConfig, metric: Metric, device: str) -> None:
         self.history: list[OwnEpoch] = []
         self._config = config
         self._metric = metric
-        load_reference(config.train)  # whose module may draw, the first time that it is imported
-        seed_everything(derived_seed(config.seed, "start"))
         self._run = make_run(config.train, config.passed(), torch.device(device))
+        self._sources = source_digests([config.train])  # now, as somebody may edit it meanwhile
 
     @property
     def best(self) -> OwnEpoch | None:
@@ -131,6 +133,23 @@ class OwnTraining:
             # A tensor, so that a checkpoint itself is loaded without running what it holds.
             "run": torch.frombuffer(written.getbuffer(), dtype=torch.uint8).clone(),
         }
+
+    def saved(self) -> bytes:
+        """The model as it is: a file for ``snn_norm.load_own_model``.
+
+        Raises:
+            ValueError: the user's code gives none, or one that cannot be written without pickle.
+        """
+        epoch, config = self.history[-1], self._config
+        finite = {name: one for name, one in epoch.measured.items() if math.isfinite(one)}
+        description = OwnDescription(
+            train=config.train,
+            config=config.passed(),
+            epoch=epoch.epoch,
+            metrics=finite,
+            sources=self._sources,
+        )
+        return own_model_bytes(self._run, description)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave; the user's state comes back on the CPU."""

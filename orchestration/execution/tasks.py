@@ -109,7 +109,7 @@ class TaskMaker:
             import_path=str(Path.cwd()),
             patience=_PATIENCE,
             driver=self._driver,
-            keep=self._spec.keeps(),
+            keep=self._spec.keep,
             metric=trial.metric,
         )
         return self._share(task)

@@ -20,9 +20,10 @@ from typing import Any
 import torch
 from ray import tune
 
-from orchestration.execution.kept_model import ModelKeeper
-from orchestration.execution.own_training import OwnEpoch, OwnTraining
+from orchestration.execution.kept_model import ModelKeeper, why_missing
+from orchestration.execution.own_training import OwnTraining
 from orchestration.execution.process_state import ProcessState
+from orchestration.execution.training import Epoch, Training
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
 from orchestration.record.names import BEST_EPOCH, SAMPLE_TAG, layers_tag
@@ -35,7 +36,6 @@ from orchestration.sweep.own_config import OwnConfig, read_config
 from orchestration.sweep.spec import Keep
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
-from snn_norm.training.epoch import EpochResult
 from snn_norm.training.run import TrainingRun
 
 __all__ = ["StorageError", "SweepTrial", "TrialTask"]
@@ -147,7 +147,7 @@ class _Session:
         self._task = task
         self._checkpoints = CheckpointStore(task.storage)
         self._models = ModelKeeper(task.keep, task.storage)
-        self._run: TrainingRun | OwnTraining | None = None
+        self._run: Training | None = None
         with _storage():
             spool = Spool(task.storage, task.driver)
             self.recorder = TrialRecorder(
@@ -172,7 +172,8 @@ class _Session:
         self._checkpoints.remove()
         self._models.remove()
         best = ending["metrics"].get(self._task.metric.best_name)
-        return {**report, "best": best, "outcome": ending["outcome"], "done": True}
+        told = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
+        return {**report, **told, "done": True}
 
     def _run_epoch(self) -> dict[str, Any]:
         if self._run is None:
@@ -186,8 +187,8 @@ class _Session:
             state = run.state_dict()
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, _tags(run))
             with _storage():
-                if isinstance(run, TrainingRun):
-                    self._models.take(run)  # first: a checkpoint counts on it
+                # First: a checkpoint counts on it.
+                self._models.take(run, is_saved=state is not None)
                 if state is not None:
                     self._checkpoints.save(state)
         best = run.best
@@ -196,8 +197,7 @@ class _Session:
             if best is not None:
                 final = {metric.best_name: best.metrics()[metric.name], BEST_EPOCH: best.epoch}
             with _storage():
-                kept = self._models.settle(run) if isinstance(run, TrainingRun) else {}
-                self.recorder.end(run.outcome, final, kept)
+                self.recorder.end(run.outcome, final, self._models.settle(run))
         return _report(result, best, metric, run.outcome) if result else {}
 
     def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:
@@ -205,10 +205,10 @@ class _Session:
             with _storage():
                 self.recorder.record_epoch(epoch, metrics, tags)
 
-    def _begin(self) -> TrainingRun | OwnTraining:
+    def _begin(self) -> Training:
         """The training run, as its newest checkpoint has it."""
         task, config = self._task, read_config(self._task.record.config)
-        run: TrainingRun | OwnTraining
+        run: Training
         if isinstance(config, OwnConfig):
             run = OwnTraining(config, task.metric, task.device)
         else:
@@ -221,15 +221,15 @@ class _Session:
         return run
 
 
-def _tags(run: TrainingRun | OwnTraining) -> dict[str, str]:
+def _tags(run: Training) -> dict[str, str]:
     """What is said of a run besides its numbers."""
-    tags: dict[str, str] = {ENGINE_TAG: run.engine} if run.engine else {}
-    return {**tags, SAMPLE_TAG: json.dumps(run.sample)} if isinstance(run, TrainingRun) else tags
+    tags = {ENGINE_TAG: run.engine, SAMPLE_TAG: json.dumps(run.sample) if run.sample else None}
+    return {tag: text for tag, text in tags.items() if text}
 
 
 def _report(
-    last: EpochResult | OwnEpoch,
-    best: EpochResult | OwnEpoch | None,
+    last: Epoch,
+    best: Epoch | None,
     metric: Metric,
     outcome: str | None,
 ) -> dict[str, Any]:

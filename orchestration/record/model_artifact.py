@@ -1,12 +1,13 @@
 """A trained model among the artifacts of its trial's run: put there, fetched, removed.
 
 The folder ``model`` holds ``model.safetensors``, the model itself; ``config.json``, what its header
-says; and ``MLmodel``, which makes it one of MLflow's models (flavour ``python_function``), loaded
-by ``snn_norm.pyfunc``. Nothing in it is pickled.
+says; and of a network of this package ``MLmodel``, which makes it one of MLflow's models (flavour
+``python_function``), loaded by ``snn_norm.pyfunc``. Nothing in it is pickled.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import tempfile
@@ -44,18 +45,27 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     Args:
         client: MLflow's client.
         run_id: of the trial.
-        data: of ``snn_norm.training.saved_model.model_bytes``.
+        data: of ``snn_norm.training.model_file``.
     """
-    from snn_norm.training.saved_model import CONFIG_FILE, WEIGHTS_FILE, description_in
+    from snn_norm.training.model_file import (
+        CONFIG_FILE,
+        WEIGHTS_FILE,
+        is_of_own_training,
+        said_in,
+    )
+    from snn_norm.training.saved_model import description_in
 
-    description = description_in(data)
+    said = said_in(data)
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
         folder = Path(scratch)
         (folder / WEIGHTS_FILE).write_bytes(data)
-        (folder / CONFIG_FILE).write_text(description.to_json(indent=2) + "\n", encoding="utf-8")
-        _mlflow_model(description, run_id).save(str(folder / _MLMODEL_FILE))
-        # MLflow takes for a model what has the last of them.
-        for name in (WEIGHTS_FILE, CONFIG_FILE, _MLMODEL_FILE):
+        (folder / CONFIG_FILE).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        names = [WEIGHTS_FILE, CONFIG_FILE]
+        if not is_of_own_training(said):
+            # MLflow takes for a model what has this file, which therefore comes last.
+            names.append(_MLMODEL_FILE)
+            _mlflow_model(description_in(data), run_id).save(str(folder / _MLMODEL_FILE))
+        for name in names:
             client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
 
 
@@ -75,7 +85,7 @@ def copy_model(client: MlflowClient, source: str, target: str) -> bool:
     """Put the model of one run beside another; gives whether there was one."""
     if _holder_of(client, source) is None:
         return False
-    from snn_norm.training.saved_model import WEIGHTS_FILE
+    from snn_norm.training.model_file import WEIGHTS_FILE
 
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
         fetch_model(client, source, Path(scratch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,33 +24,41 @@ from snn_norm.wording import did_you_mean
 if TYPE_CHECKING:  # MLflow is loaded where a model is fetched, torch where one is made
     from mlflow import MlflowClient
 
-    from snn_norm.training.saved_model import TrainedModel
-
 __all__ = ["ModelServer", "chosen_run", "folder_names", "models_table"]
 
 _NOT_KEPT = (
     "the sweep kept none (keep: none), or its run is from before there was the key, "
     "or from an exported file"
 )
-_OF_MODEL = ("epoch", "test_accuracy", "bytes", "missing")
 
 
 def models_table(snapshot: Snapshot) -> pd.DataFrame:
     """A row a trial that counts, in order of cell and seed.
 
     Columns: the grid's axes, ``seed``, ``run_id``, ``outcome``; ``epoch`` whose weights the model
-    has, ``test_accuracy`` in it, ``bytes`` of the model, ``missing`` (why there is none; else
-    missing).
+    has; ``test_accuracy`` in it, or what else the spec's metric is; ``bytes`` of the model;
+    ``missing`` (why there is none; else missing).
     """
-    trials = snapshot.by_seed()
+    trials, metric = snapshot.by_seed(), snapshot.metric
     said = {run: text for run, _, text in snapshot.records.tag_rows([MODEL_TAG])}
     kept = [
         KeptModel.from_tag(said[run]) if run in said else KeptModel(missing=_NOT_KEPT)
         for run in trials["run_id"]
     ]
     table = trials[[*snapshot.cells.axes, "seed", "run_id", "outcome"]].copy()
-    for name, dtype in zip(_OF_MODEL, ("Int64", "float64", "Int64", "object"), strict=True):
-        table[name] = pd.Series([getattr(one, name) for one in kept], table.index, dtype=dtype)
+    columns: dict[str, tuple[str, Sequence[Any]]] = {
+        "epoch": ("Int64", [one.epoch for one in kept]),
+        metric.name: ("float64", [one.test_accuracy for one in kept]),
+        "bytes": ("Int64", [one.bytes for one in kept]),
+        "missing": ("object", [one.missing for one in kept]),
+    }
+    if snapshot.cells.train is not None:  # the metric may be another since the model was kept
+        recorded = snapshot.points(trials["run_id"].tolist(), [metric.name])
+        by_epoch = recorded.set_index(["run_id", "epoch"])["value"].to_dict()
+        of_epochs = zip(trials["run_id"], (one.epoch for one in kept), strict=True)
+        columns[metric.name] = ("float64", [by_epoch.get(one) for one in of_epochs])
+    for name, (dtype, values) in columns.items():
+        table[name] = pd.Series(values, table.index, dtype=dtype)
     return table
 
 
@@ -148,19 +156,24 @@ class ModelServer:
                 ) from error
             whole.replace(folder)
 
-    def load(self, run_id: str, device: str) -> TrainedModel:
-        """A run's model, in evaluation.
+    def load(self, run_id: str, device: str, *, own: bool) -> Any:
+        """A run's model, in evaluation, or what ``load_own_model`` gives.
+
+        Args:
+            run_id: of the trial.
+            device: where it is to compute.
+            own: whether it is of training code of the user's own.
 
         Raises:
             ServiceError: as of :meth:`fetch`.
             InputError: its network cannot be made here.
         """
-        from snn_norm.training.saved_model import load_model
+        from snn_norm import load_model, load_own_model
 
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
             folder = Path(scratch) / "model"
             self.fetch(run_id, folder)
             try:
-                return load_model(folder, device)
+                return (load_own_model if own else load_model)(folder, device)
             except ValueError as error:
                 raise InputError(str(error)) from error

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -36,9 +36,6 @@ from orchestration.results.snapshot import (
 )
 from orchestration.results.versions import compare_versions
 from orchestration.sweep.metric import Metric
-
-if TYPE_CHECKING:
-    from snn_norm.training.saved_model import TrainedModel
 
 __all__ = ["Results"]
 
@@ -259,15 +256,15 @@ class Results:
 
         Columns as of ``orchestration.results.models.models_table``.
         """
-        snapshot = self.snapshot(METRIC_OF.values())
-        refuse_own("models()", snapshot.cells.train)
-        return models_table(snapshot)
+        return models_table(self.snapshot(METRIC_OF.values()))
 
-    def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> TrainedModel:
-        """Give a trained network, in evaluation, which takes uint8 images and gives logits.
+    def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> Any:
+        """Give a trained model: a network in evaluation, from uint8 images to logits.
 
-        Modules of the user's own that its configuration names are imported, and so run; nothing
-        else is.
+        Of this package's networks it is a ``snn_norm.training.saved_model.TrainedModel``; modules
+        of the user's own that its configuration names are imported, and so run; nothing else is.
+        Of training code of the user's own it is what ``snn_norm.load_own_model`` gives: the run
+        with its model loaded, or a dictionary of ``state``, ``config``, ``epoch``, ``metrics``.
 
         Args:
             run_id: of a trial's run in MLflow; or
@@ -280,9 +277,10 @@ class Results:
                 be made here.
             ServiceError: the tracking server has it not, or cannot be reached.
         """
-        chosen = chosen_run(self.models(), run_id, cell)
+        snapshot = self.snapshot(METRIC_OF.values())
+        chosen = chosen_run(models_table(snapshot), run_id, cell)
         with ModelServer.at(self._tracking_uri) as server:
-            return server.load(chosen, device)
+            return server.load(chosen, device, own=snapshot.cells.train is not None)
 
     def _check_recorded(self, metric: Metric, records: Records) -> None:
         recorded = list(map(str, records.metrics))

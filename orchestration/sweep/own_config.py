@@ -25,6 +25,8 @@ RESERVED_NAMES = frozenset({
     "best", "best_seed", "best_a", "none", "mean", "std", "ci_low", "ci_high", "n_seeds",
     "n_expected", "n_common", "n_collapsed", "n_diverged", "selected_on", "n", "expected_best",
     "compared", "against", "difference", "n_pairs", "t", "p", "p_holm",
+    # of a model
+    "bytes", "missing",
 })  # fmt: skip
 """Names that keys and metrics of the user's own may not have."""
 

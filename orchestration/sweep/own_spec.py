@@ -70,8 +70,6 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
     for key, message in _NOT_WITH_TRAIN.items():
         if given[key]:
             problems.add((key,), message)
-    if given["keep"] == "last":
-        problems.add(("keep",), "is for networks of this package: take it out, or set it to none")
     if isinstance(given["seeds"], UntilDecided):
         problems.add(
             ("seeds",), "until: decided compares test accuracies: with train, give a list of seeds"

@@ -42,7 +42,7 @@ GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL
 
 
 Keep = Literal["best", "last", "none"]
-"""Which epoch's network a trial leaves beside its run."""
+"""Which epoch's model a trial leaves beside its run."""
 
 
 def _single(value: Any) -> Any:
@@ -169,7 +169,7 @@ class SweepSpec(Section):
         "sweep", description="whose finished trials count: this sweep's, or any on the server"
     )
     keep: Keep = Field(
-        "best", description="the network of each trial's best epoch, of its last, or none"
+        "best", description="the model of each trial's best epoch, of its last, or none"
     )
     stop_when_collapsed: CollapseRule | None = None
     _source: Document = PrivateAttr(Document())
@@ -228,10 +228,6 @@ class SweepSpec(Section):
             if data[key] == value:
                 del data[key]
         return json.dumps(data, separators=(",", ":"))
-
-    def keeps(self) -> Keep:
-        """Which models are kept; of training code of the user's own, none."""
-        return self.keep if self.train is None else "none"
 
     def judged_by(self) -> Metric:
         """What tells which epoch and which trial is better."""

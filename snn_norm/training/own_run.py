@@ -6,8 +6,9 @@ function ``train(config, device, state)``, which yields an epoch's metrics:
     yield {"val_loss": 0.3}           # gives no state: interrupted, it starts from its beginning
     yield {"val_loss": 0.3}, state    # interrupted, it is called with the state it gave last
 
-``config`` holds the user's own keys and the seed. :class:`BaseRun` is for whoever has a model, an
-optimizer and a step.
+A run may say besides what its model is, by ``model_state()``, and take one back by
+``load_model_state(state)``: ``snn_norm.training.own_model``. ``config`` holds the user's own keys
+and the seed. :class:`BaseRun` is for whoever has a model, an optimizer and a step.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.references import METHODS_OF_A_RUN, is_generator_function, load_reference
+from snn_norm.training.seeding import derived_seed, seed_everything
 
 __all__ = ["BaseRun", "GeneratorRun", "Run", "make_run"]
 
@@ -49,11 +51,14 @@ class Run(Protocol):
 def make_run(reference: str, config: Mapping[str, Any], device: torch.device) -> Run:
     """The run that a user's class, function or generator function makes.
 
+    Python's, numpy's and torch's generators are seeded from the configuration's seed before.
+
     Raises:
         ValueError: it cannot be imported.
         TypeError: what it made is no run.
     """
-    made = load_reference(reference)
+    made = load_reference(reference)  # whose module may draw, the first time that it is imported
+    seed_everything(derived_seed(config["seed"], "start"))
     if is_generator_function(made):
         return GeneratorRun(made, config, device)
     run = made(dict(config), device)
@@ -188,3 +193,12 @@ class BaseRun:
         self.epoch = state["epoch"]
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
+
+    def model_state(self) -> dict[str, Any]:
+        """What is kept of the run once it has ended: the state of the model alone."""
+        return self.model.state_dict()
+
+    def load_model_state(self, state: Mapping[str, Any]) -> None:
+        """Take the model that :meth:`model_state` gave, for use, in eval mode."""
+        self.model.load_state_dict(state)
+        self.model.eval()

@@ -30,8 +30,9 @@ from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
 from snn_norm.training.epoch import EpochResult, spike_rates
 from snn_norm.training.evaluation import Sums, evaluate, logits_of
+from snn_norm.training.model_sources import source_digests
 from snn_norm.training.optimization import learning_rate_factor, make_optimizer
-from snn_norm.training.saved_model import describe, model_bytes, source_digests
+from snn_norm.training.saved_model import describe, model_bytes
 from snn_norm.training.seeding import derived_seed, seed_everything
 
 __all__ = ["Outcome", "TrainingRun"]
@@ -92,7 +93,8 @@ class TrainingRun:
         }
         model = make_model(config.architecture, **{**config.model_arguments(), **shape})
         self.model = model.to(device)
-        self._sources = source_digests(config)  # now, as somebody may edit them meanwhile
+        # Now, as somebody may edit them meanwhile.
+        self._sources = source_digests((config.architecture, config.norm))
         self.engine = choose_engine(model, config.compile, torch.device(device))
         self._step = CapturedStep(model, graph_for(config, torch.device(device)))
         self._optimizer = make_optimizer(config, self.model)

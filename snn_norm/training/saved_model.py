@@ -1,8 +1,7 @@
 """A trained network as one file, and the network out of such a file.
 
-The file is in the format safetensors (https://github.com/huggingface/safetensors): the weights, and
-in its header a JSON text that says how the network is made and how its images are normalized.
-Nothing in it is code and nothing is pickled, so that reading it runs no code, but what the
+The file is that of ``snn_norm.training.model_file``: the weights, and a text that says how the
+network is made and how its images are normalized. Reading it runs no code, but what the
 configuration names: modules of the user's own, which are imported to make the network.
 
 Shapes: N images, T time steps, C channels, H height, W width, K classes.
@@ -13,44 +12,29 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset
 from snn_norm.networks.cnn import make_model
-from snn_norm.references import is_reference, source_digest
 from snn_norm.training.evaluation import logits_of
+from snn_norm.training.model_file import is_of_own_training, model_file, read_model_file, said_in
+from snn_norm.training.model_sources import tell_of_changes
 
 __all__ = [
-    "CONFIG_FILE",
-    "WEIGHTS_FILE",
     "Description",
     "TrainedModel",
-    "check_whole",
     "describe",
     "description_in",
     "load_model",
     "model_bytes",
-    "source_digests",
 ]
-
-WEIGHTS_FILE = "model.safetensors"
-"""In a model's folder, the model."""
-
-CONFIG_FILE = "config.json"
-"""In a model's folder, what the header of the other says, for people and other programs."""
-
-_KEY = "snn_norm"
-"""Of the description among a file's metadata. A single key: with several, their order varies."""
 
 
 class Description(pydantic.BaseModel):
@@ -107,7 +91,7 @@ def describe(
     Args:
         config: the run's.
         dataset: what it trains on, without held-out images.
-        sources: of :func:`source_digests`.
+        sources: of ``snn_norm.training.model_sources.source_digests``.
         epoch: that has ended, from 1.
         metrics: of that epoch, of which those are told that measuring again gives again: no times.
     """
@@ -185,15 +169,7 @@ def model_bytes(network: nn.Module, description: Description) -> bytes:
     state: dict[str, Any] = network.state_dict()
     if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
         raise ValueError(f"its state_dict holds {other[0]!r}, which is no tensor")
-    # Copies, as tensors that share memory are refused.
-    tensors = {
-        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, value in state.items()
-    }
-    try:
-        return bytes(safetensors.torch.save(tensors, {_KEY: description.to_json()}))
-    except (KeyError, safetensors.SafetensorError) as error:
-        raise ValueError(f"its state_dict cannot be saved as safetensors: {error}") from error
+    return model_file(state, description.to_json())
 
 
 def description_in(data: bytes) -> Description:
@@ -202,25 +178,7 @@ def description_in(data: bytes) -> Description:
     Raises:
         ValueError: the file is none of :func:`model_bytes`, or of a later version.
     """
-    length = int.from_bytes(data[:8], "little")
-    try:
-        text = json.loads(data[8 : 8 + length])["__metadata__"][_KEY]
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError("it is not the file of a trained model") from error
-    return _read_description(text)
-
-
-def check_whole(data: bytes) -> None:
-    """Check that a file lacks nothing.
-
-    Raises:
-        ValueError: it is cut short, or no file of :func:`model_bytes`.
-    """
-    description_in(data)
-    try:
-        safetensors.torch.load(data)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"it is damaged: {error}") from error
+    return _described(said_in(data))
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
@@ -237,23 +195,14 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedM
         ValueError: there is no such file, it is no model's or damaged, or the network cannot be
             made: its own module is missing, or has other weights by now.
     """
-    path = Path(path)
-    file = path / WEIGHTS_FILE if path.is_dir() else path
-    if not file.is_file():
+    weights, said = read_model_file(path)
+    if is_of_own_training(said):
         raise ValueError(
-            f"there is no trained model {os.fspath(file)!r}; a sweep's are fetched with "
-            "snn-sweep models NAME --download DIR"
+            f"{os.fspath(path)!r} is a model of {said['train']}, training code of a user's own: "
+            "snn_norm.load_own_model() gives it"
         )
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            text = (opened.metadata() or {}).get(_KEY)
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error
-    if text is None:
-        raise ValueError(f"{os.fspath(file)!r} does not say how its network is made")
-    description = _read_description(text)
-    _tell_of_changes(description)
+    description = _described(said)
+    tell_of_changes(description.sources)
     network = _network(description)
     try:
         network.load_state_dict(weights)
@@ -263,17 +212,6 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedM
             f"than the saved one: {error}"
         ) from error
     return TrainedModel(network, description).to(device)
-
-
-def source_digests(config: RunConfig) -> dict[str, str]:
-    """Digest of each module of the user's own that a network is made of, where it can be read."""
-    digests = {}
-    for reference in filter(is_reference, (config.architecture, config.norm)):
-        try:
-            digests[reference] = source_digest(reference)
-        except ValueError:  # written in C, or made: the loaded one cannot be compared
-            continue
-    return digests
 
 
 def _network(description: Description) -> nn.Module:
@@ -293,19 +231,8 @@ def _network(description: Description) -> nn.Module:
         ) from error
 
 
-def _read_description(text: str) -> Description:
+def _described(said: Mapping[str, Any]) -> Description:
     try:
-        return Description.model_validate_json(text)
+        return Description.model_validate_json(json.dumps(said))
     except pydantic.ValidationError as error:
         raise ValueError(f"its description cannot be read by this version: {error}") from error
-
-
-def _tell_of_changes(description: Description) -> None:
-    now = source_digests(description.config)
-    for reference, digest in description.sources.items():
-        if now.get(reference, digest) != digest:
-            warnings.warn(
-                f"the code of {reference} has changed since this model was trained: "
-                "it may compute something else now",
-                stacklevel=3,
-            )

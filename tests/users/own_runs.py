@@ -60,6 +60,36 @@ def mindful(
         yield run.run_epoch(), run.state_dict()
 
 
+def seeded(
+    config: Mapping[str, Any], device: torch.device, state: Any
+) -> Iterator[tuple[Metrics, Any]]:
+    """A generator that gives its state and seeds its epochs itself, as it prepares within one."""
+    run = Fit(config, device)
+    if state is not None:
+        run.load_state_dict(state)
+    while not run.done:
+        torch.manual_seed(1000 * config["seed"] + run.epoch)
+        yield run.run_epoch(), run.state_dict()
+
+
+def seldom(
+    config: Mapping[str, Any], device: torch.device, state: Any  # noqa: ARG001
+) -> Iterator[Any]:  # fmt: skip
+    """A generator whose second epoch is the best, and the only one to give a state."""
+    yield {"val_error": 0.5}
+    yield {"val_error": 0.1}, {"epoch": 2}
+    for _ in range(6):
+        yield {"val_error": 0.3}
+
+
+def opaque(
+    config: Mapping[str, Any], device: torch.device, state: Any  # noqa: ARG001
+) -> Iterator[Any]:  # fmt: skip
+    """A generator whose state cannot be written without pickle."""
+    for epoch in range(state[1] if state else 0, 4):
+        yield {"val_error": 1 / (epoch + 1)}, (object(), epoch + 1)
+
+
 def mistaken(
     config: Mapping[str, Any], device: torch.device, state: Any  # noqa: ARG001
 ) -> Iterator[Any]:  # fmt: skip
@@ -83,6 +113,8 @@ def mistaken(
         yield {**good, "epoch_seconds": 1.0}
     if mistake == "nothing":
         return
+    if mistake == "nan_at_once":
+        yield third["nan"] | {"val_error": math.nan}
     yield good
     yield good
     if mistake == "raises":

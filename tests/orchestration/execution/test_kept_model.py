@@ -138,7 +138,7 @@ def test_why_there_is_none_is_told(tmp_path: object, monkeypatch: pytest.MonkeyP
     diverged, keeper = ScriptedRun((math.nan, 0.5)), ModelKeeper("best", storage)
     diverged.run_epoch()
     keeper.take(diverged)
-    assert told(keeper, diverged) == KeptModel(missing="no epoch had finite losses")
+    assert told(keeper, diverged) == KeptModel(missing="no epoch had finite numbers")
     assert told(ModelKeeper("last", storage), diverged).epoch == 1
 
     begun_without, keeper = ScriptedRun((0.6, 0.5)), ModelKeeper("best", storage.folder("b"))

@@ -10,9 +10,15 @@ import pytest
 import torch
 from commands import USERS_FOLDER
 
+from orchestration.execution.kept_model import ModelKeeper
 from orchestration.execution.own_training import OwnTraining
+from orchestration.record.kept_model import KeptModel
+from orchestration.store.base import Storage
+from orchestration.store.checkpoints import CheckpointStore
 from orchestration.sweep.metric import Metric
 from orchestration.sweep.own_config import OwnConfig
+from orchestration.sweep.spec import Keep
+from snn_norm import load_own_model
 
 METRIC = Metric("val_error", "minimize")
 
@@ -116,6 +122,74 @@ def test_a_mistake_is_said(mistake: str, message: str) -> None:
     run = training("mistaken", mistake=mistake)
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         _train_and_save(run)
+
+
+def kept(run: OwnTraining, storage: Storage, keep: Keep = "best") -> tuple[KeptModel, bytes | None]:
+    """Train it with checkpoints, and give what is said of its model, and the model."""
+    keeper, store = ModelKeeper(keep, storage), CheckpointStore(storage)
+    while run.outcome is None:
+        if run.run_epoch() is not None:
+            state = run.state_dict()
+            keeper.take(run, is_saved=state is not None)
+            if state is not None:
+                store.save(state)
+    told = KeptModel.from_tag(keeper.settle(run)["snn_sweep.model"])
+    return told, storage.folder("models").folder(str(told.epoch)).read("model.safetensors")
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_its_model_is_that_of_the_epoch_and_the_same_after_an_interruption(
+    keep: Keep, storage: Storage, tmp_path: Path
+) -> None:
+    undisturbed = training("Fit", rate=0.05)
+    models = []
+    while undisturbed.outcome is None:
+        undisturbed.run_epoch()
+        models.append(undisturbed.saved())
+    assert undisturbed.best is not None
+    epoch = undisturbed.best.epoch if keep == "best" else 4
+    interrupted = training("Fit", rate=0.05)
+    interrupted.run_epoch()
+    state = interrupted.state_dict()
+    assert state is not None
+    ModelKeeper(keep, storage).take(interrupted)
+    later = training("Fit", rate=0.05)
+    later.load_state_dict(state)
+    told, data = kept(later, storage, keep)
+    assert (told.epoch, data) == (epoch, models[epoch - 1])
+    (tmp_path / "model.safetensors").write_bytes(models[epoch - 1])
+    run = load_own_model(tmp_path)
+    value = undisturbed.history[epoch - 1].measured["val_error"]
+    with torch.no_grad():
+        assert run.evaluate() == {"val_error": value}
+
+
+def test_a_generator_that_gives_a_state_now_and_then_keeps_what_it_gave(
+    storage: Storage, tmp_path: Path
+) -> None:
+    told, data = kept(training("seldom", epochs=None), storage)
+    assert (told.epoch, told.missing) == (2, None)
+    assert data is not None
+    (tmp_path / "model.safetensors").write_bytes(data)
+    assert load_own_model(tmp_path)["state"] == {"epoch": 2}
+    # The best by the checkpoint stays, however many epochs follow that leave none.
+    assert storage.folder("models").folder("2").read("model.safetensors") == data
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "missing"),
+    [
+        ("forgetful", {"rate": 0.05}, "'own_runs:forgetful' gives no state: there is no model to"),
+        ("opaque", {}, "its state holds something of type object at 0; a model is made of tens"),
+        ("mistaken", {"mistake": "nan_at_once"}, "no epoch had finite numbers"),
+    ],
+)
+def test_why_there_is_no_model_is_said(
+    name: str, params: dict[str, object], missing: str, storage: Storage
+) -> None:
+    told, data = kept(training(name, epochs=3, **params), storage)
+    assert (told.missing or "").startswith(missing)
+    assert (told.epoch, data) == (None, None)
 
 
 def _train_and_save(run: OwnTraining) -> None:

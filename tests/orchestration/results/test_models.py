@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
+from commands import USERS_FOLDER
 from recorded import RecordedTrial, Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
+from orchestration.execution.own_training import OwnTraining
 from orchestration.record.client import connect
 from orchestration.record.kept_model import KeptModel
-from orchestration.record.model_artifact import put_model
+from orchestration.record.model_artifact import copy_model, put_model
 from orchestration.results.models import chosen_run, folder_names
+from orchestration.sweep.own_config import OwnConfig
 from services.errors import ServiceError
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.evaluation import evaluate
@@ -103,6 +107,57 @@ def test_folders_say_what_they_hold_and_no_two_are_one(table: pd.DataFrame) -> N
     assert names[second] == f"ann-.._my_lab_Norm-seed2-{second[:8]}"
     assert len(set(names.values())) == 4
     assert max(map(len, names.values())) < 200
+
+
+def test_of_own_training_code_it_is_the_run_that_was_trained(
+    tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    content = {
+        "name": f"own {uuid.uuid4()}", "train": "own_runs:Fit", "epochs": 2, "seeds": [1, 2],
+        "grid": [{"rate": [0.05]}], "metric": {"name": "val_error", "goal": "minimize"},
+    }  # fmt: skip
+    spec = SweepSpec.from_dict(content)
+    recorder, client = Recorder(tracking_uri), connect(tracking_uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    first, second = spec.trials()
+    assert isinstance(first.config, OwnConfig)
+    run = OwnTraining(first.config, first.metric, "cpu")
+    run.run_epoch()
+    run.run_epoch()
+    metrics = {name: [one.measured[name] for one in run.history] for name in ("val_error",)}
+    told = KeptModel(2, None, len(run.saved())).to_tag()
+    tags = {"snn_sweep.model": told}
+    run_id = recorder.trial(
+        experiment, parent,
+        RecordedTrial(first.config.given(), key=first.key, tags=tags, metrics=metrics),
+    )  # fmt: skip
+    put_model(client, run_id, run.saved())
+    missing = KeptModel(missing="its state holds something").to_tag()
+    tags = {"snn_sweep.model": missing}
+    recorder.trial(
+        experiment, parent,
+        RecordedTrial(second.config.given(), key=second.key, tags=tags, metrics=metrics),
+    )  # fmt: skip
+
+    results = Results(spec.name, tracking_uri=tracking_uri)
+    table = results.models()
+    assert list(table) == [
+        "train", "seed", "run_id", "outcome", "epoch", "val_error", "bytes", "missing",
+    ]  # fmt: skip
+    assert table["epoch"].tolist() == [2, pd.NA]
+    assert table["val_error"].iloc[0] == run.history[1].measured["val_error"]
+    assert table["val_error"].isna().iloc[1]
+    loaded = results.model(seed=1)
+    with torch.no_grad():
+        assert loaded.evaluate() == {"val_error": run.history[1].measured["val_error"]}
+    with pytest.raises(InputError, match="has no model: its state holds something"):
+        results.model(seed=2)
+    names = {Path(one.path).name for one in client.list_artifacts(run_id, "model")}
+    assert names == {"config.json", "model.safetensors"}
+    copy = client.create_run(experiment).info.run_id
+    assert copy_model(client, run_id, copy)
+    assert len(client.list_artifacts(copy, "model")) == 2
 
 
 def test_it_is_the_network_that_was_trained(tracking_uri: str) -> None:

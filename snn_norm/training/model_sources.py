@@ -1,0 +1,37 @@
+"""The user's own code that a model is made of, and whether it is another by now."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+
+from snn_norm.references import is_reference, source_digest
+
+__all__ = ["source_digests", "tell_of_changes"]
+
+
+def source_digests(names: Iterable[str]) -> dict[str, str]:
+    """Digest of each module of the user's own that is named, where it can be read."""
+    digests = {}
+    for reference in filter(is_reference, names):
+        try:
+            digests[reference] = source_digest(reference)
+        except ValueError:  # written in C, or made: the loaded one cannot be compared
+            continue
+    return digests
+
+
+def tell_of_changes(trained_by: Mapping[str, str]) -> None:
+    """Warn of code that is another one now.
+
+    Args:
+        trained_by: of :func:`source_digests`, at the training.
+    """
+    now = source_digests(trained_by)
+    for reference, digest in trained_by.items():
+        if now.get(reference, digest) != digest:
+            warnings.warn(
+                f"the code of {reference} has changed since this model was trained: "
+                "it may compute something else now",
+                stacklevel=3,
+            )
