@@ -46,15 +46,19 @@ def print_results(name: str) -> None:
     width = terminal_width()
     best = snapshot.best_of_seeds()
     metric = snapshot.metric
+    declared = "Declared comparisons: what the first cell is, by pairs of seeds"
     click.echo(f"{metric.title}, best of seeds" + (" (%)" if metric.is_fraction else ""))
     click.echo(render(best, "table", width, metric))
     if snapshot.cells.train is not None:
+        if snapshot.has_decisions:
+            click.echo(declared)
+            click.echo(render(snapshot.decisions(), "table", width, metric))
         if snapshot.cells.baseline:
             click.echo("Differences from the baseline, paired by seed")
             click.echo(render(snapshot.differences(), "table", width, metric))
         return
     if snapshot.has_decisions:
-        click.echo("Declared comparisons: what the first cell is, by pairs of seeds")
+        click.echo(declared)
         click.echo(render(snapshot.decisions(), "table", width))
     if (table := headline(best)).rows:
         click.echo("The headline, and the dependency gap: standard norm minus none")

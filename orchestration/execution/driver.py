@@ -107,7 +107,8 @@ class _Driver:
         with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
             if (before := recorder.spec()) and isinstance(before.seeds, UntilDecided):
-                refuse_another_family(spec, before, recorder.recorded())
+                runs = recorder.judged(recorder.recorded(), before)
+                refuse_another_family(spec, before, runs)
             plan = plan_with(recorder, spec, fresh=fresh)
             self._announce(plan)
             recorder.open(spec)
@@ -173,7 +174,7 @@ class _Driver:
             return {}, True, False
         if spec.keep != "none":
             recorder.check_artifacts(spec)
-        recorded = recorder.recorded()
+        recorded = recorder.judged(recorder.recorded(), spec)
         buyer = SeedBuyer(spec, recorded) if until_decided else None
         self._forget_other_runs(plan, recorded, buyer)
         failures: dict[str, str] = {}

@@ -50,13 +50,14 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
     """The plan of a sweep that has this record, or none yet."""
-    recorded = recorder.recorded() if recorder else []
+    recorded = recorder.judged(recorder.recorded(), spec) if recorder else []
     trials = _wanted(spec, recorded, fresh=fresh)
     elsewhere: list[RecordedRun] = []
     if recorder and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
         missing -= {run.trial_key for run in recorded if run.finished}
-        elsewhere = recorder.finished_elsewhere(missing) if missing else []
+        found = recorder.finished_elsewhere(missing) if missing else []
+        elsewhere = recorder.judged(found, spec)
     return make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )

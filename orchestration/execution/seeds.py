@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.buying import (
     Purchase,
     names_of,
@@ -54,15 +53,15 @@ class SeedBuyer:
             if run.epoch_seconds is not None:
                 self.time(run.trial_key, run.epoch_seconds)
             if run.finished:
-                self.take(run.trial_key, run.outcome or "", run.best_test_accuracy)
+                self.take(run.trial_key, run.outcome or "", run.best)
 
     def time(self, key: str, epoch_seconds: float) -> None:
         """Take in how long an epoch of a trial took."""
         self._seconds[key] = epoch_seconds
 
-    def take(self, key: str, outcome: str, accuracy: float | None) -> None:
+    def take(self, key: str, outcome: str, best: float | None) -> None:
         """Take in a trial's end; of several of one trial the first counts."""
-        self._ended.setdefault(key, (accuracy, outcome))
+        self._ended.setdefault(key, (best, outcome))
         self._known = None
 
     def fail(self, key: str) -> None:
@@ -161,7 +160,7 @@ class SeedBuyer:
             for key, result in self._ended.items():
                 cell, seed = self._place[key]
                 rows[cell].append((seed, *result))
-            columns = ["seed", BEST_TEST_ACCURACY, "outcome"]
+            columns = ["seed", self._spec.judged_by().best_name, "outcome"]
             by_cell = {
                 cell: pd.DataFrame(found, columns=columns).set_index("seed")
                 for cell, found in enumerate(rows)
@@ -181,26 +180,27 @@ def refuse_another_family(
         recorded: its runs.
 
     Raises:
-        InputError: something is decided, and ``compare`` or the rule in ``seeds`` has changed.
+        InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has
+            changed.
     """
     if _family(spec) == _family(before):
         return
     decided = [words for words in SeedBuyer(before, recorded).verdicts() if words]
     if decided:
         raise InputError(
-            f"{spec.name}: compare and the rule in seeds are declared before the first trial, and "
-            f"cannot change once something is decided ({decided[0]}): the error rate would hold no "
-            "longer. Leave them as they were, or give the sweep another name: it begins with "
-            "seeds of its own"
+            f"{spec.name}: compare, metric and the rule in seeds are declared before the first "
+            f"trial, and cannot change once something is decided ({decided[0]}): the error rate "
+            "would hold no longer. Leave them as they were, or give the sweep another name: it "
+            "begins with seeds of its own"
         )
 
 
 def _family(spec: SweepSpec) -> tuple[object, ...]:
-    """What decisions rest on: the pairs compared, and the rule without what merely limits it."""
+    """What decisions rest on: the pairs compared, by what, and the rule without its mere limits."""
     rule = spec.seeds
     if not isinstance(rule, UntilDecided):
         return ()
     limits = {"gpu_hours"} if rule.method == "spending" else {"gpu_hours", "at_most"}
     cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
     pairs = {frozenset((cells[one.first], cells[one.second])) for one in spec.comparisons()}
-    return pairs, rule.model_dump(exclude=limits)
+    return pairs, spec.judged_by(), rule.model_dump(exclude=limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -41,6 +41,7 @@ from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
 from services.tracking import has_pages
 
@@ -150,6 +151,25 @@ class SweepRecorder:
     def recorded(self) -> list[RecordedRun]:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
+
+    @_insist
+    def judged(self, runs: Iterable[RecordedRun], spec: SweepSpec) -> list[RecordedRun]:
+        """Runs with their best by the metric of a spec, where its seeds depend on that.
+
+        Of training code of the user's own it is looked for in all epochs, as the spec may have had
+        another metric when a run was recorded.
+        """
+        if spec.train is None or not isinstance(spec.seeds, UntilDecided):
+            return list(runs)
+        metric = spec.judged_by()
+
+        def best(run: RecordedRun) -> float | None:
+            points = self._client.get_metric_history(run.run_id, metric.name)
+            values = [point.value for point in sorted(points, key=lambda point: point.step)]
+            place = metric.best(values)
+            return None if place is None else float(values[place])
+
+        return [dataclasses.replace(run, best=best(run)) if run.finished else run for run in runs]
 
     @_insist
     def close_trial(self, run: RecordedRun, status: str, reason: str) -> None:
@@ -283,5 +303,5 @@ def _recorded(run: Run) -> RecordedRun:
         epoch_seconds=run.data.metrics.get("epoch_seconds"),
         version=tags.get(VERSION_TAG),
         resumable=False,
-        best_test_accuracy=run.data.metrics.get(BEST_TEST_ACCURACY),
+        best=run.data.metrics.get(BEST_TEST_ACCURACY),
     )

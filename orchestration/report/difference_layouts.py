@@ -128,19 +128,32 @@ def ranks_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
     return lay_out(frame, columns, remark=remark(frame[SELECTED_ON]))
 
 
-def decisions_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def decisions_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the verdicts of declared comparisons."""
     columns = [
         *axes_of(frame, columns_before(frame, "compared")),
         Column("is", lambda row: row["verdict"], numeric=False, marked=True),
         Column("than / as", lambda row: as_text(row["against"]), numeric=False),
-        number("by pp", "difference_pp", decimal),
-        span_of("interval pp", "ci_low_pp", "ci_high_pp"),
+        *_of_decision(metric),
         number("e-value", "e_value", lambda e: NO_NUMBER if math.isnan(e) else f"{e:.3g}"),
         _P_HOLM,
         _PAIRS,
     ]
-    return lay_out(frame, columns, note=_missing, remark=remark(frame[SELECTED_ON]))
+    told = remark_of_metric(frame[SELECTED_ON], metric)
+    return lay_out(frame, columns, note=_missing, remark=told)
+
+
+def _of_decision(metric: Metric) -> list[Column]:
+    """The difference and its interval."""
+    if metric.is_fraction:
+        return [
+            number("by pp", "difference_pp", decimal),
+            span_of("interval pp", "ci_low_pp", "ci_high_pp"),
+        ]
+    return [
+        number("by", "difference", metric.number),
+        Column("interval", lambda row: interval(row["ci_low"], row["ci_high"], metric)),
+    ]
 
 
 def _missing(decision: Row) -> str:

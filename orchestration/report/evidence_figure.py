@@ -115,7 +115,7 @@ def _setting(answers: Answers, curve: pd.DataFrame) -> str:
     if "architecture" in words:
         words["architecture"] = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
     if "norm" in words:
-        words["norm"] = label_of(row["norm"])
+        words["norm"] = label_of(as_text(row["norm"]))
     return ", ".join(words.values())
 
 

@@ -92,7 +92,7 @@ def merged(best: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
     columns = [
         *axes_of(best, axis_columns(best)),
         Column("best (seed)", top),
-        *_at_common_n(best),
+        *_at_common_n(best, metric),
         Column("mean ± std", mean),
         _interval(metric),
         Column("seeds", seeds, numeric=False),
@@ -108,7 +108,7 @@ def _best(frame: pd.DataFrame, metric: Metric) -> Table:
         *axes_of(frame, axes),
         Column(f"best{unit}", lambda cell: metric.number(cell["best"]), strong=not differ),
         number("best seed", "best_seed", as_text),
-        *_at_common_n(frame, metric),
+        *_at_common_n(frame, metric, unit),
         number(f"mean{unit}", "mean", metric.number),
         number("std", "std", metric.number),
         _interval(metric),
@@ -118,13 +118,12 @@ def _best(frame: pd.DataFrame, metric: Metric) -> Table:
     return lay_out(frame, columns, winners=winners, remark=_remarks(frame, metric))
 
 
-def _at_common_n(best: pd.DataFrame, metric: Metric | None = None) -> list[Column]:
+def _at_common_n(best: pd.DataFrame, metric: Metric, unit: str = "") -> list[Column]:
     """The best of as many seeds as each cell has, where some have more."""
     if not seeds_differ(best):
         return []
-    text, unit = (metric.number, unit_of(metric)) if metric else (percent, "")
     heading = f"best of {best[N_COMMON].iloc[0]}{unit}"
-    return [Column(heading, lambda cell: text(cell[EXPECTED_BEST]), strong=True)]
+    return [Column(heading, lambda cell: metric.number(cell[EXPECTED_BEST]), strong=True)]
 
 
 def _interval(metric: Metric) -> Column:

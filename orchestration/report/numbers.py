@@ -59,14 +59,14 @@ def _best(metric: Metric) -> dict[str, _Form]:
 
 _GAP: dict[str, _Form] = {"gap_pp": decimal, "ratio": decimal}
 _NORM_GAP: dict[str, _Form] = {"gap_pp": decimal}
-_DIFFERENCE: dict[str, _Form] = {
-    "difference_pp": decimal,
-    "ci_low_pp": decimal,
-    "ci_high_pp": decimal,
-    "n_pairs": str,
-    "p_holm": p_value,
-}
-_DECISION: dict[str, _Form] = {**_DIFFERENCE, "verdict": str}
+
+
+def _difference(metric: Metric) -> dict[str, _Form]:
+    names = map(metric.difference, ("difference", "ci_low", "ci_high"))
+    forms: dict[str, _Form] = dict.fromkeys(names, decimal if metric.is_fraction else metric.number)
+    return {**forms, "n_pairs": str, "p_holm": p_value}
+
+
 _TUNED: dict[str, _Form] = {
     f"{side}{part}": form
     for side in ("built", "tuned")
@@ -99,6 +99,7 @@ def numbers_of(answers: Answers) -> Iterator[Number]:
     for number, row in enumerate(answers.last.to_dict("records")):
         yield from _row(answers, row, axes, _spread(metric), (number,), prefix="last_")
     if answers.train is not None:
+        yield from _decided(answers, cells)
         yield from _from_baseline(answers, cells)
         return
     assert answers.gap is not None
@@ -130,25 +131,31 @@ def numbers_of(answers: Answers) -> Iterator[Number]:
     for row in answers.differences.to_dict("records"):
         found = cells.of(row, setting, (row["norm"], row["against"]))
         where = {**row, "against": f"against {row['against']}"}
-        yield from _row(answers, where, [*axes, "against"], _DIFFERENCE, found)
+        yield from _row(answers, where, [*axes, "against"], _difference(metric), found)
     if answers.ranks is not None:
         for row in answers.ranks.to_dict("records"):
             yield from _row(answers, row, axes, _RANKS, cells.of(row, setting))
-    if answers.decisions is not None:
-        for row in answers.decisions.to_dict("records"):
-            others = [axis for axis in axes if axis != row["compared"]]
-            first, second = cells.of(row, axes), cells.of(row, others, against=row)
-            where = {**row, "against": f"decided against {row['compared']} {row['against']}"}
-            yield from _row(answers, where, [*axes, "against"], _DECISION, (*first, *second))
+    yield from _decided(answers, cells)
+
+
+def _decided(answers: Answers, cells: _Cells) -> Iterator[Number]:
+    """Of declared comparisons, if there are any."""
+    if answers.decisions is None:
+        return
+    axes = answers.axes
+    forms: dict[str, _Form] = {**_difference(answers.metric), "verdict": str}
+    for row in answers.decisions.to_dict("records"):
+        others = [axis for axis in axes if axis != row["compared"]]
+        first, second = cells.of(row, axes), cells.of(row, others, against=row)
+        where = {**row, "against": f"decided against {row['compared']} {row['against']}"}
+        yield from _row(answers, where, [*axes, "against"], forms, (*first, *second))
 
 
 def _from_baseline(answers: Answers, cells: _Cells) -> Iterator[Number]:
     """Of training code of the user's own: differences from the spec's baseline."""
     if answers.differences is None:
         return
-    number = answers.metric.number
-    forms: dict[str, _Form] = dict.fromkeys(("difference", "ci_low", "ci_high"), number)
-    forms |= {"n_pairs": str, "p_holm": p_value}
+    forms = _difference(answers.metric)
     for row in answers.differences.to_dict("records"):
         others = [axis for axis in answers.axes if axis != row["compared"]]
         first = cells.of(row, answers.axes)

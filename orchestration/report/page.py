@@ -44,7 +44,7 @@ def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
         "choice": _choice(answers),
         "differences": _optional(answers.differences, answers.metric),
         "ranks": _optional(answers.ranks),
-        "decisions": _optional(answers.decisions),
+        "decisions": _optional(answers.decisions, answers.metric),
         "trials": _trials(answers),
     }
     return (

@@ -78,7 +78,7 @@ def is_numeric(column: pd.Series) -> bool:
 
 def interval(low: float, high: float, metric: Metric) -> str:
     """An interval: of accuracies in percent, cut at 0 and 100 %; of an own metric as it is."""
-    if math.isnan(low):
+    if not math.isfinite(low):
         return NO_NUMBER
     if metric.is_fraction:
         return f"{metric.number(max(low, 0.0))}–{metric.number(min(high, 1.0))}"

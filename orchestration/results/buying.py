@@ -8,12 +8,12 @@ bought for until its verdict no longer depends on how far the others are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from orchestration.results.decisions import Pairs, Standing, verdict_of
+from orchestration.results.decisions import Pairs, Standing, mean_difference, verdict_of
 from orchestration.results.sequential import UNDECIDED, evidence
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -159,10 +159,14 @@ def not_needed(spec: SweepSpec, now: Standing, by_cell: Mapping[int, pd.DataFram
 
 
 def names_of(spec: SweepSpec, now: Standing) -> list[str]:
-    """Each comparison in words, such as ``snn none against bntt``."""
+    """Each comparison in words, such as ``snn none against bntt``, ``method=ours against base``."""
     rows, axes = [cell.given() for cell in spec.cells()], spec.axes()
+
+    def name(axis: str, row: Mapping[str, Any]) -> str:
+        return f"{row[axis]}" if spec.train is None else f"{axis}={row[axis]}"
+
     return [
-        f"{' '.join(str(rows[one.first][axis]) for axis in axes if axis in rows[one.first])} "
+        f"{' '.join(name(axis, rows[one.first]) for axis in axes if axis in rows[one.first])} "
         f"against {rows[one.second][one.axis]}"
         for one in now.comparisons
     ]
@@ -170,14 +174,15 @@ def names_of(spec: SweepSpec, now: Standing) -> list[str]:
 
 def verdicts_in_words(spec: SweepSpec, now: Standing) -> list[str]:
     """What is decided of each comparison, such as ``snn none against bntt: worse …``, or empty."""
-    words = []
+    words, metric = [], spec.judged_by()
     for name, pairs, verdict, look in zip(
         names_of(spec, now), now.pairs, now.verdicts, now.looks, strict=True
     ):
         used = pairs.upto(min(int(look), len(pairs.seeds)))
+        difference = mean_difference(used)
+        by = f"{100 * difference:+.2f} points" if metric.is_fraction else f"{difference:+.4g}"
         words.append(
-            f"{name}: {verdict_of(verdict, used)} after "
-            f"{len(used.seeds)} seeds, by {100 * np.mean(used.differences):+.2f} points"
+            f"{name}: {verdict_of(verdict, used, metric)} after {len(used.seeds)} seeds, by {by}"
             if verdict != UNDECIDED
             else ""
         )

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.hours import hours_unit
 from orchestration.results.sequential import (
@@ -21,8 +20,11 @@ from orchestration.results.sequential import (
     Integers,
     decide,
     evidence,
+    failure_log_e,
+    student_log_e,
 )
 from orchestration.results.statistics import Floats, holm
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 
@@ -32,6 +34,7 @@ __all__ = [
     "Standing",
     "decisions",
     "level_of",
+    "mean_difference",
     "more_seeds",
     "side_by_side",
     "standing",
@@ -42,11 +45,16 @@ __all__ = [
 MOST_MORE_SEEDS = 1000
 """A comparison that would need more seeds than that is not given an estimate."""
 
-_COLUMNS = [
-    "compared", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "e_value", "p", "p_holm",
-    "n_pairs", "verdict", "method", "decided_at", "more_seeds", "more_hours", "hours_of",
-    SELECTED_ON,
-]  # fmt: skip
+
+def _columns(metric: Metric) -> list[str]:
+    differences = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
+    # One method alone is of training code of the user's own, which may have a key of this name.
+    method = ["method"] if metric.is_fraction else []
+    return [
+        "compared", "against", *differences, "e_value", "p", "p_holm",
+        "n_pairs", "verdict", *method, "decided_at", "more_seeds", "more_hours", "hours_of",
+        SELECTED_ON,
+    ]  # fmt: skip
 
 
 class Pairs(NamedTuple):
@@ -54,8 +62,9 @@ class Pairs(NamedTuple):
 
     Args:
         seeds: of each pair.
-        differences: of accuracy, first - second; a seed without an accuracy counts as 0.
-        first_failed, second_failed: whether it collapsed, diverged or has no accuracy.
+        differences: of accuracy, first - second; a seed without an accuracy counts as 0. Of another
+            metric, NaN where one has no value.
+        first_failed, second_failed: whether it collapsed, diverged or has no value.
     """
 
     seeds: tuple[int, ...]
@@ -105,11 +114,14 @@ def decisions(
         A row a comparison; a decided one tells of the pairs up to its decision. The axes of the
         first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
         of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
-        ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``;
-        ``n_pairs``; ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
+        ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;
+        ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
         ``decided_at`` (the seed, missing while undecided); ``more_seeds`` (about how many would
         decide it, missing where nobody can tell) and ``more_hours`` (of both cells' trials that it
         takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
+
+        Of training code of the user's own ``difference``, ``ci_low`` and ``ci_high`` are in the
+        units of its metric, over pairs of which both have a value, and ``method`` is absent.
 
     Raises:
         InputError: the spec declares no comparisons.
@@ -123,6 +135,7 @@ def decisions(
     by_cell = trials_by_cell(cells, seeds)
     now = standing(spec, by_cell)
     comparisons, known, found, verdicts, looks = now
+    metric = spec.judged_by()
     ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
     p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
     rows = []
@@ -137,11 +150,11 @@ def decisions(
                 **names.to_dict(),
                 "compared": one.axis,
                 "against": cells.loc[one.second, one.axis],
-                **_numbers(used, look, n),
+                **_numbers(used, look, n, metric),
                 "p_holm": p_holm,
                 "n_pairs": n,
-                "verdict": verdict_of(verdict, used),
-                "method": _method(used, rule),
+                "verdict": verdict_of(verdict, used, metric),
+                **({"method": _method(used, rule)} if metric.is_fraction else {}),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
                 "more_seeds": more,
                 "more_hours": _hours_of(more, one, n, by_cell, spec.seed_order(), hours),
@@ -149,7 +162,7 @@ def decisions(
             }
         )
     axes = [name for name in cells if name != SELECTED_ON]
-    table = pd.DataFrame(rows, columns=[*axes, *_COLUMNS])
+    table = pd.DataFrame(rows, columns=[*axes, *_columns(metric)])
     types = {"decided_at": "Int64", "more_seeds": "Int64", "more_hours": "float64"}
     return table.astype(types)
 
@@ -170,7 +183,8 @@ def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
     rule = spec.seeds
     assert isinstance(rule, UntilDecided)
     comparisons, order = spec.comparisons(), spec.seed_order()
-    cells = {cell: _in_order(trials, order) for cell, trials in by_cell.items()}
+    metric = spec.judged_by()
+    cells = {cell: _in_order(trials, order, metric) for cell, trials in by_cell.items()}
     known = [_pairs(cells[one.first], cells[one.second], order) for one in comparisons]
     found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
     return Standing(comparisons, known, found, *decide(side_by_side(found), rule))
@@ -179,23 +193,23 @@ def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
 class _Seeds(NamedTuple):
     """What the longest complete beginning of a cell's seeds came to."""
 
-    accuracies: Floats
+    values: Floats
     failed: Bools
 
 
-def _in_order(trials: pd.DataFrame, order: tuple[int, ...]) -> _Seeds:
+def _in_order(trials: pd.DataFrame, order: tuple[int, ...], metric: Metric) -> _Seeds:
     there = set(trials.index)
     n = next((number for number, seed in enumerate(order) if seed not in there), len(order))
     rows = trials.loc[list(order[:n])]
-    accuracies = rows[BEST_TEST_ACCURACY].to_numpy(float)
-    failed = rows["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool)
-    return _Seeds(np.nan_to_num(accuracies, nan=0.0), failed | np.isnan(accuracies))
+    values = rows[metric.best_name].to_numpy(float)
+    failed = rows["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool) | np.isnan(values)
+    return _Seeds(np.nan_to_num(values, nan=0.0) if metric.is_fraction else values, failed)
 
 
 def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
     """The pairs up to the first seed that one of both cells lacks."""
     n = min(len(first.failed), len(second.failed))
-    differences = first.accuracies[:n] - second.accuracies[:n]
+    differences = first.values[:n] - second.values[:n]
     return Pairs(order[:n], differences, first.failed[:n], second.failed[:n])
 
 
@@ -260,24 +274,39 @@ def side_by_side(found: list[Evidence]) -> Evidence:
     )
 
 
-def _numbers(pairs: Pairs, found: Evidence, n: int) -> dict[str, float]:
+def _numbers(pairs: Pairs, found: Evidence, n: int, metric: Metric) -> dict[str, float]:
+    names = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
     if not n:
-        return {"ci_low_pp": -np.inf, "ci_high_pp": np.inf, "e_value": 1.0, "p": 1.0}
+        return {names[1]: -np.inf, names[2]: np.inf, "e_value": 1.0, "p": 1.0}
     log_e, p, low, high = (float(values[n - 1]) for values in found)
-    return {
-        "difference_pp": 100 * float(pairs.differences.mean()),
-        "ci_low_pp": 100 * low,
-        "ci_high_pp": 100 * high,
-        "e_value": float(np.exp(log_e)),
-        "p": p,
-    }
+    numbers = (metric.scale * one for one in (mean_difference(pairs), low, high))
+    return {**dict(zip(names, numbers, strict=True)), "e_value": float(np.exp(log_e)), "p": p}
 
 
-def verdict_of(verdict: int, pairs: Pairs) -> str:
+def mean_difference(pairs: Pairs) -> float:
+    """Of the pairs that have both values; NaN where none has."""
+    known = pairs.differences[~np.isnan(pairs.differences)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def verdict_of(verdict: int, pairs: Pairs, metric: Metric = TEST_ACCURACY) -> str:
     """``decide``'s verdict in a word, of the pairs up to it."""
     if verdict == DIFFERENT:
-        return "better" if pairs.differences.mean() > 0 else "worse"
+        return "better" if _is_first_better(pairs, metric) else "worse"
     return "equal" if verdict == EQUAL else "undecided"
+
+
+def _is_first_better(pairs: Pairs, metric: Metric) -> bool:
+    """Of two that were found different. A failure is an accuracy like another; of another metric
+    it has no value, and whichever of values and failures is the stronger evidence tells.
+    """
+    if metric.is_fraction:
+        return bool(pairs.differences.mean() > 0)
+    failed = pairs.first_failed | pairs.second_failed
+    of_values = student_log_e(np.where(failed, np.nan, pairs.differences))[-1]
+    if failure_log_e(pairs.first_failed, pairs.second_failed)[-1] > of_values:
+        return bool(pairs.first_failed.sum() < pairs.second_failed.sum())
+    return bool((pairs.differences[~failed].mean() > 0) == (metric.goal == "maximize"))
 
 
 def _method(pairs: Pairs, rule: UntilDecided) -> str:

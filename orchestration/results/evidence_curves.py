@@ -22,13 +22,15 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
 
     Returns:
         The axes of the first cell; ``compared``, ``against``; ``n`` (pairs so far) and the
-        ``seed`` of the last; ``e_value``, ``p``, ``ci_low_pp``, ``ci_high_pp`` (as of decisions);
+        ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (as of decisions);
         ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method: the
         number of those that are not found so, by α); ``verdict`` (at the pair at which it was
         decided, else missing); ``selected_on``; ``cell``, of the first.
     """
     rule = spec.seeds
     assert isinstance(rule, UntilDecided)
+    metric = spec.judged_by()
+    low, high = (metric.difference(name) for name in ("ci_low", "ci_high"))
     now = standing(spec, trials_by_cell(cells, seeds))
     axes = [str(name) for name in cells if name != SELECTED_ON]
     found_at = now.looks[now.verdicts == DIFFERENT]
@@ -49,13 +51,15 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
                     "seed": seed,
                     "e_value": float(np.exp(found.log_e[n - 1])),
                     "p": float(found.p[n - 1]),
-                    "ci_low_pp": 100 * float(found.low[n - 1]),
-                    "ci_high_pp": 100 * float(found.high[n - 1]),
+                    low: metric.scale * float(found.low[n - 1]),
+                    high: metric.scale * float(found.high[n - 1]),
                     "bound": max(still_open, 1) / rule.alpha,
-                    "verdict": verdict_of(verdict, pairs.upto(n)) if n == decided_at else None,
+                    "verdict": (
+                        verdict_of(verdict, pairs.upto(n), metric) if n == decided_at else None
+                    ),
                     SELECTED_ON: names[SELECTED_ON],
                     "cell": one.first,
                 }
             )
-    columns = ["compared", "against", "n", "seed", "e_value", "p", "ci_low_pp", "ci_high_pp"]
+    columns = ["compared", "against", "n", "seed", "e_value", "p", low, high]
     return pd.DataFrame(rows, columns=[*axes, *columns, "bound", "verdict", SELECTED_ON, "cell"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
+from orchestration.sweep.own_config import Config
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 
@@ -31,10 +32,11 @@ def trial_hours(
             since one that collapses may stop early.
 
     Returns:
-        One a cell; None where nothing is on record.
+        One a cell; None where nothing is on record, or trials go on until their code is done.
     """
-    # Only networks of this package are trained until something is decided.
-    cells = [cell for cell in spec.cells() if isinstance(cell, RunConfig)]
+    cells = spec.cells()
+    if any(cell.epochs is None for cell in cells):
+        return None
     samples: dict[object, list[float]] = {}
     for cell, seconds, outcome in epochs:
         config = cells[cell]
@@ -56,10 +58,12 @@ def trial_hours(
     return found
 
 
-def _epochs(config: RunConfig, outcome: str | None) -> int:
-    stops = config.stop_when_collapsed_after if outcome == "collapsed" else None
-    return min(config.epochs, stops or config.epochs)
+def _epochs(config: Config, outcome: str | None) -> int:
+    most = config.epochs or 1
+    if isinstance(config, RunConfig) and outcome == "collapsed":
+        return min(most, config.stop_when_collapsed_after or most)
+    return most
 
 
-def _cost(config: RunConfig) -> float:
-    return config.epochs * config.epoch_cost
+def _cost(config: Config) -> float:
+    return (config.epochs or 1) * config.epoch_cost

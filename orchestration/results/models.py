@@ -14,6 +14,7 @@ import pandas as pd
 
 from orchestration.errors import InputError
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
+from orchestration.record.names import params_of
 from orchestration.results.columns import plain
 from orchestration.results.snapshot import Snapshot
 from services.errors import ServiceError
@@ -81,7 +82,9 @@ def chosen_run(models: pd.DataFrame, run_id: str | None, cell: Mapping[str, Any]
             )
     meant = pd.Series(True, models.index)
     for key, value in cell.items():
-        meant &= pd.Series([plain(one) == value for one in models[key]], models.index)
+        # A list, and a value in a column of several types, stands there as MLflow's text.
+        same = (value, params_of({key: value})[key])
+        meant &= pd.Series([plain(one) in same for one in models[key]], models.index)
     if run_id is not None:
         meant &= models["run_id"] == run_id
     found = models[meant]

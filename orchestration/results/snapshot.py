@@ -257,7 +257,6 @@ class Snapshot:
 
     def decisions(self) -> pd.DataFrame:
         """A row a declared comparison."""
-        self._refuse_own("decisions()")
         spec = self._spec()
         return decisions(self._named_cells(), self.by_seed(), spec, self.trial_hours(spec))
 

@@ -52,6 +52,7 @@ class OwnConfig(Section):
     """Everything that decides the numbers of one run of the user's own training code.
 
     Equal configurations have equal texts: 1, 1.0 and true are different values to the user's code.
+    A value may be a list, of values and lists.
     """
 
     train: str = Field(description="package.module:Name")
@@ -71,7 +72,8 @@ class OwnConfig(Section):
     def passed(self) -> dict[str, Any]:
         """What the user's code is given: its own keys, ``epochs`` if there are any, the seed."""
         epochs = {} if self.epochs is None else {"epochs": self.epochs}
-        return {**dict(self.params), **epochs, "seed": self.seed}
+        params = {key: _as_lists(value) for key, value in self.params}
+        return {**params, **epochs, "seed": self.seed}
 
     def given(self) -> dict[str, Any]:
         """What a record of the run holds."""
@@ -102,6 +104,11 @@ class OwnConfig(Section):
     def epoch_cost(self) -> float:
         """How long an epoch takes, in no unit: nothing is known of it."""
         return 1.0
+
+
+def _as_lists(value: Any) -> Any:
+    """A value as YAML has it, to be changed by nobody else."""
+    return list(map(_as_lists, value)) if isinstance(value, list | tuple) else value
 
 
 Config = RunConfig | OwnConfig

@@ -37,12 +37,16 @@ class MetricRule(Section):
         return Metric(self.name, self.goal)
 
 
+_OF_DECISIONS = frozenset({
+    "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
+})  # fmt: skip
+"""Columns of decisions and of their evidence, beside names that no key may have."""
+
 _NOT_WITH_TRAIN = {
     "dataset": "is for networks of this package; a key of that name for your own code belongs in "
     "training, or in an entry of the grid",
     "stop_when_collapsed": "is for networks of this package: training code of your own is done "
     "when it says so",
-    "compare": "compares test accuracies: with train, baseline names what is compared with",
 }
 
 
@@ -71,15 +75,29 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
         if given[key]:
             problems.add((key,), message)
     if isinstance(given["seeds"], UntilDecided):
-        problems.add(
-            ("seeds",), "until: decided compares test accuracies: with train, give a list of seeds"
-        )
+        _note_undecidable(given, problems)
     if given["resources"].gpu == "auto":
         problems.add(
             ("resources", "gpu"),
             "auto measures networks of this package: with train, give a part of one GPU (such as "
             "0.25) or a whole number",
         )
+
+
+def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
+    """What seeds until decided do not go with."""
+    if given["seeds"].method == "spending":
+        problems.add(
+            ("seeds", "method"),
+            "spending counts a trial that fails as an accuracy of 0, and other metrics have no "
+            "such value: with train, take it out",
+        )
+    for number, entry in enumerate(given["grid"]):
+        for key in sorted(_OF_DECISIONS.intersection(entry)):
+            problems.add(
+                ("grid", number, key),
+                "is a name that the table of decisions uses: with compare, give your key another",
+            )
 
 
 def _note_alike(metric: Metric, given: Mapping[str, Any], problems: Problems) -> None:

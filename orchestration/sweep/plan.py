@@ -40,7 +40,7 @@ class RecordedRun:
         epoch_seconds: of its last epoch in the record; None before the first.
         version: of this package, when the run was started.
         resumable: whether its work in progress, checkpoint and records, is at hand.
-        best_test_accuracy: of its best epoch; None where it has none.
+        best: what its best epoch came to, by what the sweep is judged by; None where it has none.
     """
 
     run_id: str
@@ -51,7 +51,7 @@ class RecordedRun:
     epoch_seconds: float | None
     version: str | None
     resumable: bool
-    best_test_accuracy: float | None = None
+    best: float | None = None
 
     @property
     def finished(self) -> bool:

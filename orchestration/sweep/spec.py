@@ -45,10 +45,19 @@ Keep = Literal["best", "last", "none"]
 """Which epoch's model a trial leaves beside its run."""
 
 
-def _single(value: Any) -> Any:
+def _single(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str | int | float | bool):
         return value
-    raise ValueError(f"must be a single value, got {described(value)}")
+    own = _is_own(info)
+    if own and isinstance(value, list | tuple):
+        return tuple(_single(one, info) for one in value)
+    a_list = ", or a list of such" if own else ""
+    raise ValueError(f"must be a single value{a_list}, got {described(value)}")
+
+
+def _is_own(info: ValidationInfo) -> bool:
+    """Whether the spec is of training code of the user's own."""
+    return bool(info.context and info.context["own"])
 
 
 def _listed(value: Any) -> tuple[Any, ...]:
@@ -92,7 +101,7 @@ def _key_of(*valid: str) -> AfterValidator:
     """A key is one of these; with training code of the user's own, it is the user's to name."""
 
     def check(key: str, info: ValidationInfo) -> str:
-        if info.context and info.context["own"]:
+        if _is_own(info) and key != "against":
             return own_key(key)
         if key not in valid:
             raise ValueError(_unknown_key(key, valid))
@@ -101,7 +110,7 @@ def _key_of(*valid: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_Scalar = Annotated[str | int | float | bool, PlainValidator(_single)]
+_Scalar = Annotated[Any, PlainValidator(_single)]
 _Values = Annotated[tuple[_Scalar, ...], BeforeValidator(_listed), Field(min_length=1)]
 _Seed = Annotated[int, RunConfig.model_fields["seed"]]
 _Entry = dict[Annotated[str, _key_of(*GRID_KEYS)], _Values]
@@ -376,6 +385,9 @@ def _note_unstoppable(spec: SweepSpec, problems: Problems) -> None:
             )
         if spec.gpu_hours is not None:
             problems.add(("gpu_hours",), "belongs in seeds, where they are until: decided")
+        margin = spec.seeds.practically_equal
+        if spec.train is None and margin is not None and margin >= 1:
+            problems.add(("seeds", "practically_equal"), f"must be less than 1, got {margin:g}")
     elif spec.compare:
         problems.add(
             ("compare",), "goes with seeds: {until: decided}, got a list of seeds: take one out"

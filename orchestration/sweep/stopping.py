@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestration.sweep.own_config import Config
+from orchestration.sweep.own_config import Config, OwnConfig
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.section import Section
 from snn_norm.wording import described, did_you_mean
@@ -36,7 +37,7 @@ class UntilDecided(Section):
     until: Literal["decided"] = Field(description="decided")
     alpha: float = Field(0.05, gt=0, le=0.5, description="the most probable family-wise error")
     practically_equal: float | None = Field(
-        None, gt=0, lt=1, description="differences of accuracy below it do not matter"
+        None, gt=0, description="differences of accuracy, or of metric, below it do not matter"
     )
     at_least: int = Field(5, ge=2, description="seeds of each cell, before the first decision")
     at_most: int = Field(40, le=_MOST_SEEDS, description="seeds of each cell")
@@ -100,6 +101,8 @@ def comparisons_of(
         axes: the keys that tell cells apart.
         problems: where to note an entry that names no cell.
     """
+    # To the user's own code 1, 1.0 and true are not the same.
+    same = json.dumps if any(isinstance(cell, OwnConfig) for cell in cells) else _itself
     rows = [cell.given() for cell in cells]
     found: dict[frozenset[int], Comparison] = {}
     for number, entry in enumerate(declared):
@@ -112,15 +115,18 @@ def comparisons_of(
             )
             continue
         axis = keys[0]
-        values = list(dict.fromkeys(row[axis] for row in rows if axis in row))
-        if _note_unknown(entry, axis, values, number, problems):
+        values = {same(row[axis]): row[axis] for row in rows if axis in row}
+        if _note_unknown(entry, axis, values, same, number, problems):
             continue
         others = entry.get("against", ())
-        pairs = list(_pairs(entry[axis], values if others == ("all",) else others))
+        against = list(values) if others == ("all",) else list(map(same, others))
+        pairs = list(_pairs(list(map(same, entry[axis])), against))
+        rest = [key for key in axes if key != axis]
         settings: dict[tuple[Any, ...], dict[Any, int]] = {}
         for cell, row in enumerate(rows):
-            setting = tuple(row.get(key) for key in axes if key != axis)
-            settings.setdefault(setting, {})[row.get(axis)] = cell
+            setting = tuple(same(row[key]) if key in row else None for key in rest)
+            if axis in row:
+                settings.setdefault(setting, {})[same(row[axis])] = cell
         matches = [
             (cell_of[first], cell_of[second])
             for cell_of in settings.values()
@@ -133,9 +139,13 @@ def comparisons_of(
             problems.add(
                 ("compare", number),
                 "names no pair of cells: no two of the grid have such values of "
-                f"{axis} and are alike in {', '.join(key for key in axes if key != axis)}",
+                f"{' and are alike in '.join(filter(None, (axis, ', '.join(rest))))}",
             )
     return list(found.values())
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
@@ -147,7 +157,8 @@ def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, 
 def _note_unknown(
     entry: Mapping[str, Sequence[Any]],
     axis: str,
-    values: Sequence[Any],
+    values: Mapping[Any, Any],
+    same: Callable[[Any], Any],
     number: int,
     problems: Problems,
 ) -> bool:
@@ -156,10 +167,10 @@ def _note_unknown(
         (key, place, value)
         for key, given in entry.items()
         for place, value in enumerate(given)
-        if value not in values and not (key == "against" and given == ("all",))
+        if same(value) not in values and not (key == "against" and given == ("all",))
     ]
     for key, place, value in unknown:
-        valid = [str(one) for one in values] + ["all"] * (key == "against")
+        valid = list(map(str, values.values())) + ["all"] * (key == "against")
         problems.add(
             ("compare", number, key, place),
             f"must be a value of {axis} in the grid ({', '.join(valid)}), got {described(value)}"

@@ -88,6 +88,70 @@ def test_a_key_is_of_code_and_parameters_alone() -> None:
         assert not others & set(keys)
 
 
+def test_an_inner_list_is_a_value() -> None:
+    hidden = [[64, 64], [128], [], 32, [[1, 2.5], ["a", True]]]
+    spec = SweepSpec.from_dict(
+        own(training={"sizes": [3, 5]}, grid=[{"hidden": hidden}], baseline={"hidden": [128]})
+    )
+    assert spec.axes() == ("hidden",)
+    trials = spec.trials()
+    found = [trial.config.given()["hidden"] for trial in trials[::2]]
+    assert found == hidden
+    assert json.dumps(found) == json.dumps(hidden)
+    assert trials[0].label == "hidden=[64, 64] seed 1"
+    assert len({trial.key for trial in trials}) == 10
+    assert {json.dumps(trial.config.given()["sizes"]) for trial in trials} == {"[3, 5]"}
+    again = SweepSpec.from_json(json.dumps({**json.loads(spec.to_json()), "train": "x:Run"}))
+    assert [cell.given()["hidden"] for cell in again.cells()] == hidden
+    plan = make_plan(trials, (), version="1")
+    assert type(plan).from_dict(json.loads(json.dumps(plan.to_dict()))).run == plan.run
+    for trial in trials:
+        assert read_config(trial.config.given()) == trial.config
+    # Whoever is given a list may change it.
+    assert isinstance(trials[0].config, OwnConfig)
+    trials[0].config.passed()["hidden"].append(1)
+    assert trials[0].config.passed()["hidden"] == [64, 64]
+
+
+def test_comparisons_are_over_any_axes_and_values_keep_their_types() -> None:
+    values = [1, 1.0, True, [64, 64], [[64], 64]]
+    spec = SweepSpec.from_dict(
+        own(
+            grid=[{"hidden": values, "rate": [0.1, 0.2]}],
+            baseline="absent",
+            seeds={"until": "decided", "practically_equal": 2.5, "at_least": 3},
+            compare=[{"hidden": [[64, 64]], "against": [1.0, True]}, {"rate": [0.1, 0.2]}],
+        )
+    )
+    rows = [[cell.given()[axis] for axis in ("hidden", "rate")] for cell in spec.cells()]
+    found = [
+        (one.axis, *(json.dumps(rows[cell]) for cell in one.cells)) for one in spec.comparisons()
+    ]
+    assert found[:4] == [
+        ("hidden", "[[64, 64], 0.1]", "[1.0, 0.1]"),
+        ("hidden", "[[64, 64], 0.1]", "[true, 0.1]"),
+        ("hidden", "[[64, 64], 0.2]", "[1.0, 0.2]"),
+        ("hidden", "[[64, 64], 0.2]", "[true, 0.2]"),
+    ]
+    assert found[4] == ("rate", "[1, 0.1]", "[1, 0.2]")
+    assert len(found) == 9
+    alone = own(
+        grid=[{"hidden": [1, 2]}], baseline="absent", training="absent",
+        seeds={"until": "decided"}, compare=[{"hidden": 1}],
+    )  # fmt: skip
+    with pytest.raises(SpecError, match=r"no two of the grid have such values of hidden$"):
+        SweepSpec.from_dict(alone)
+
+
+@pytest.mark.parametrize("keep", ["best", "last", "none"])
+def test_which_model_is_kept_is_no_part_of_the_key(keep: str) -> None:
+    spec = SweepSpec.from_dict(own(keep=keep))
+    assert spec.keep == keep
+    assert [one.key for one in spec.trials()] == [
+        one.key for one in SweepSpec.from_dict(own()).trials()
+    ]
+
+
 def test_keys_stay_what_they_were() -> None:
     config = OwnConfig(
         train="my_lab:Run", params=(("depth", 18), ("method", "ours"), ("rate", 0.5)), seed=7
@@ -131,11 +195,36 @@ def test_changed_code_makes_other_trials(tmp_path: Path, monkeypatch: pytest.Mon
         ({"dataset": "digits"}, "dataset: is for networks of this package; a key of that name"),
         ({"stop_when_collapsed": {"after_epochs": 3}}, "stop_when_collapsed: is for networks of"),
         ({"resources": {"gpu": "auto"}}, "resources.gpu: auto measures networks of this package"),
-        ({"seeds": {"until": "decided"}}, "seeds: until: decided compares test accuracies: with"),
-        ({"compare": [{"norm": ["a"]}]}, "compare: compares test accuracies: with train"),
+        ({"compare": [{"method": ["ours", "baseline"]}]}, "compare: goes with seeds: {until: dec"),
+        (
+            {"seeds": {"until": "decided"}, "compare": [{"method": ["our", "baseline"]}]},
+            "compare[0].method[0]: must be a value of method in the grid (baseline, ours), got",
+        ),
+        (
+            {"seeds": {"until": "decided"}, "compare": [{"batch": [8, 9]}]},
+            "compare[0]: must name one axis of the grid (method, rate) and the values to compare",
+        ),
+        (
+            {
+                "seeds": {"until": "decided", "method": "spending"},
+                "compare": [{"method": ["ours", "baseline"]}],
+            },
+            "seeds.method: spending counts a trial that fails as an accuracy of 0, and other metr",
+        ),
+        (
+            {
+                "seeds": {"until": "decided"},
+                "grid": [{"verdict": ["a", "b"]}],
+                "compare": [{"verdict": ["a", "b"]}],
+                "baseline": "absent",
+            },
+            "grid[0].verdict: is a name that the table of decisions uses: with compare, give your",
+        ),
         ({"grid": [{"seed": [1]}]}, "grid[0].seed: is a name that the sweep's own parameters"),
         ({"grid": [{"a b": [1]}]}, "grid[0].'a b': must be letters, digits and _ . - from"),
-        ({"grid": [{"hidden": [[64, 64]]}]}, "grid[0].hidden[0]: must be a single value"),
+        ({"grid": [{"a": [{"b": 1}]}]}, "grid[0].a[0]: must be a single value, or a list of such"),
+        ({"grid": [{"a": [[1, None]]}]}, "grid[0].a[0]: must be a single value, or a list of such"),
+        ({"grid": [{"bytes": [1]}]}, "grid[0].bytes: is a name that the sweep's own parameters"),
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
         ({"baseline": {"methd": "ours"}}, "baseline.methd: must name an axis of the grid, with"),
         ({"baseline": {"batch": 8}}, "baseline.batch: must name an axis of the grid, with several"),

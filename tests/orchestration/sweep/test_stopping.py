@@ -115,6 +115,7 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
         (decided(gpu_hours=0), "seeds.gpu_hours: must be greater than 0, got 0"),
         (spec(gpu_hours=0), "gpu_hours: must be greater than 0, got 0"),
         (decided(practically_equal=0), "seeds.practically_equal: must be greater than 0, got 0"),
+        (decided(practically_equal=1), "seeds.practically_equal: must be less than 1, got 1"),
         (
             decided(until="decide"),
             "seeds.until: must be one of decided, got 'decide'; did you mean 'decided'?",
