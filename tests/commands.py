@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,11 @@ from mlflow import MlflowClient
 
 from orchestration import SweepSpec
 from orchestration.execution.own_training import OwnTraining
+from orchestration.record.model_artifact import fetch_model
 from orchestration.sweep.own_config import OwnConfig
 from orchestration.sweep.trial import Trial
 from snn_norm.data.dataset import load_dataset
+from snn_norm.training.model_file import WEIGHTS_FILE
 from snn_norm.training.run import TrainingRun
 
 USERS_FOLDER = Path(__file__).parent / "users"
@@ -152,6 +155,37 @@ def _run_of(trial: Trial) -> TrainingRun | OwnTraining:
     if isinstance(config, OwnConfig):
         return OwnTraining(config, trial.metric, "cpu")
     return TrainingRun(config, load_dataset(config.dataset, Path(), config.image_size))
+
+
+def undisturbed_models(spec: SweepSpec) -> dict[str, bytes]:
+    """What :func:`models_of` must be: the models of trials that are trained here, alone.
+
+    Of training code of a user's own; that which gives no state leaves none.
+    """
+    models: dict[str, bytes] = {}
+    for trial in spec.trials():
+        run, of_epochs = _run_of(trial), {}
+        while run.outcome is None:
+            if run.run_epoch() is not None and run.state_dict() is not None:
+                of_epochs[len(run.history)] = run.saved()
+        assert run.best is not None
+        epoch = run.best.epoch if spec.keep == "best" else len(run.history)
+        if epoch in of_epochs:
+            models[str(trial.config.seed)] = of_epochs[epoch]
+    return models
+
+
+def models_of(client: MlflowClient, name: str) -> dict[str, bytes]:
+    """The model's file of each finished trial that has one, by seed."""
+    found = {}
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    for run in client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'"):
+        if client.list_artifacts(run.info.run_id, "model"):
+            with tempfile.TemporaryDirectory() as folder:
+                fetch_model(client, run.info.run_id, Path(folder))
+                found[run.data.params["seed"]] = (Path(folder) / WEIGHTS_FILE).read_bytes()
+    return found
 
 
 def numbers(client: MlflowClient, name: str) -> Numbers:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from commands import Commands, Numbers, commands_in, numbers, wait_until
+from commands import Commands, Numbers, commands_in, models_of, numbers, wait_until
 from ledger import Ledger, audit
 from proxy import Proxy
 
@@ -41,7 +41,6 @@ TRAINING_PASSES = STEPS * _LAYERS
 """Of a trial, without those of its diagnostics before its first epoch and after each."""
 PASSES_AN_EPOCH = (_BATCHES + 1) * _LAYERS
 PASSES_A_TRIAL = TRAINING_PASSES + (EPOCHS + 1) * _LAYERS
-PASSES = SEEDS * PASSES_A_TRIAL
 
 ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 """Of each fault."""
@@ -79,6 +78,10 @@ class StruckSweep:
     tracking_uri: str
     undisturbed: Numbers
     content: Mapping[str, Any] = field(default_factory=lambda: SPEC)
+    passes_a_trial: int = PASSES_A_TRIAL
+    passes_an_epoch: int = PASSES_AN_EPOCH
+    models: Mapping[str, bytes] | None = None
+    """Those of training code of the user's own as they must be, by seed; it may leave none."""
 
     def __post_init__(self) -> None:
         self.name = f"{self.row.fault} {uuid.uuid4().hex[:8]}"
@@ -101,7 +104,7 @@ class StruckSweep:
 
     def wait_for_a_moment(self, process: subprocess.Popen[str], *, after: float = 0.0) -> None:
         """Wait for a random moment of the training, after this part of it at the earliest."""
-        moment = max(1, int(self.random.uniform(after, 0.85) * PASSES))
+        moment = max(1, int(self.random.uniform(after, 0.85) * SEEDS * self.passes_a_trial))
         wait_until(lambda: self.passes >= moment or process.poll() is not None)
         time.sleep(self.random.uniform(0, 0.2))
 
@@ -114,7 +117,7 @@ class StruckSweep:
 
     def check(self, *, most_epochs_again: float) -> None:
         """Look at the whole record, its numbers, and at what was trained more than once."""
-        again = (self.passes - PASSES) / PASSES_AN_EPOCH
+        again = (self.passes - SEEDS * self.passes_a_trial) / self.passes_an_epoch
         self.check_record(again)
         assert again <= most_epochs_again
 
@@ -128,7 +131,10 @@ class StruckSweep:
         row.other_numbers = any(found.get(k) != curve for k, curve in self.undisturbed.items())
         row.epochs_again, row.unchecked = max(0.0, epochs_again), False
         assert ledger == Ledger()
-        self.check_models()
+        if self.models is None:
+            self.check_models()
+        else:
+            assert models_of(client, self.name) == self.models
         assert not row.other_numbers, "not the numbers of an undisturbed sweep"
 
     def check_models(self) -> None:

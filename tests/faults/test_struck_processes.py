@@ -7,28 +7,18 @@ import os
 
 import psutil
 import pytest
-from commands import wait_until, workers_of
 from laboratory import SLOTS, StruckSweep
 from ray.cluster_utils import Cluster
+from strikes import kill_driver, kill_worker
 
 
 def test_worker_killed(sweep: StruckSweep) -> None:
-    process = sweep.start()
-    sweep.wait_for_a_moment(process)
-    wait_until(lambda: workers_of(process) != [])
-    sweep.random.choice(workers_of(process)).kill()
-    sweep.finish(process)
+    kill_worker(sweep)
     sweep.check(most_epochs_again=1)
 
 
 def test_driver_killed(sweep: StruckSweep) -> None:
-    process = sweep.start()
-    if sweep.random.random() < 0.2:  # before the first epoch: at its preparations
-        wait_until(lambda: sweep.folder.exists())
-    else:
-        sweep.wait_for_a_moment(process)
-    process.kill()
-    sweep.finish(process)
+    kill_driver(sweep)
     # Its workers end a moment after it, so the same command may find them still at work.
     sweep.check(most_epochs_again=SLOTS * 2)
 

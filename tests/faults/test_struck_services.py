@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from commands import finish
-from laboratory import PASSES_A_TRIAL, ROUNDS, StruckSweep
+from laboratory import ROUNDS, StruckSweep
+from strikes import lose_replies, take_server_away
 
 from services import server
 from services.settings import Settings
@@ -46,17 +47,7 @@ def test_tracking_server_killed_and_started(
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [0, 20, 60])
 def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
-    sweep.row.fault += f" for {seconds} s"
-    process = sweep.start()
-    sweep.wait_for_a_moment(process)
-    sweep.proxy.down()
-    time.sleep(seconds)
-    passes = sweep.passes
-    sweep.proxy.up()
-    finish(process, 0)
-    if seconds:
-        # What was in training meanwhile went on to its last epoch, where it waited for the server.
-        assert passes % PASSES_A_TRIAL == 0
+    take_server_away(sweep, seconds)
     sweep.check(most_epochs_again=0)
 
 
@@ -75,13 +66,7 @@ def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
 
 @pytest.mark.slow
 def test_reply_lost_after_commit(sweep: StruckSweep) -> None:
-    process, most = sweep.start(), 2  # a command asks three times whether the server is there
-    if sweep.random.random() < 0.7:
-        sweep.wait_for_a_moment(process)
-        most = 8
-    sweep.proxy.lose_replies(sweep.random.randint(1, most))
-    finish(process, 0)
-    assert sweep.proxy.replies_left_to_lose == 0
+    lose_replies(sweep)
     sweep.check(most_epochs_again=0)
 
 
