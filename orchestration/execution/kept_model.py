@@ -17,7 +17,7 @@ from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import put_model
 from orchestration.store.base import Storage
 from orchestration.sweep.spec import Keep
-from snn_norm.training.model_file import WEIGHTS_FILE, check_whole, said_in
+from snn_norm.training.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
 
 __all__ = ["ModelKeeper", "why_missing"]
 
@@ -115,7 +115,7 @@ class ModelKeeper:
     def _write(self, run: Training) -> None:
         try:
             data = run.saved()
-        except ValueError as error:  # of code of the user's own, which trains all the same
+        except UnsavableError as error:  # of code of the user's own, which trains all the same
             self._problem = str(error)
             return
         self._storage.folder(str(len(run.history))).write(WEIGHTS_FILE, data)

@@ -138,7 +138,8 @@ class OwnTraining:
         """The model as it is: a file for ``snn_norm.load_own_model``.
 
         Raises:
-            ValueError: the user's code gives none, or one that cannot be written without pickle.
+            UnsavableError: the user's code gives none, or one that cannot be written without
+                pickle.
         """
         epoch, config = self.history[-1], self._config
         finite = {name: one for name, one in epoch.measured.items() if math.isfinite(one)}
@@ -149,7 +150,10 @@ class OwnTraining:
             metrics=finite,
             sources=self._sources,
         )
-        return own_model_bytes(self._run, description)
+        try:
+            return own_model_bytes(self._run, description)
+        except OSError as error:  # else taken for one of the checkpoint store
+            raise RuntimeError(f"{config.train!r} did not give its model: {error}") from error
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave; the user's state comes back on the CPU."""

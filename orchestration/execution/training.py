@@ -66,5 +66,5 @@ class Training(Protocol):
         """The model as it is, as a file.
 
         Raises:
-            ValueError: there is none that can be saved.
+            UnsavableError: there is none that can be saved.
         """

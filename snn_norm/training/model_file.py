@@ -21,6 +21,7 @@ from torch import Tensor
 __all__ = [
     "CONFIG_FILE",
     "WEIGHTS_FILE",
+    "UnsavableError",
     "check_whole",
     "is_of_own_training",
     "model_file",
@@ -38,15 +39,19 @@ _KEY = "snn_norm"
 """Of the text among a file's metadata. A single key: with several, their order varies."""
 
 
+class UnsavableError(ValueError):
+    """A model cannot be written in this format, which is no reason not to train it."""
+
+
 def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
     """Tensors and a JSON text as one file; the same ones give the same bytes.
 
     Raises:
-        ValueError: the format lacks one of the tensors' types or layouts.
+        UnsavableError: the format lacks one of the tensors' types or layouts.
     """
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided:
-            raise ValueError(f"{name!r} cannot be saved as safetensors: it is {tensor.layout}")
+            raise UnsavableError(f"{name!r} cannot be saved as safetensors: it is {tensor.layout}")
     # Copies, as tensors that share memory are refused.
     copies = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
@@ -55,7 +60,7 @@ def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
     try:
         return bytes(safetensors.torch.save(copies, {_KEY: text}))
     except (KeyError, safetensors.SafetensorError) as error:
-        raise ValueError(f"its tensors cannot be saved as safetensors: {error}") from error
+        raise UnsavableError(f"its tensors cannot be saved as safetensors: {error}") from error
 
 
 def said_in(data: bytes) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from snn_norm.training.model_file import is_of_own_training, model_file, read_model_file
+from snn_norm.training.model_file import (
+    UnsavableError,
+    is_of_own_training,
+    model_file,
+    read_model_file,
+)
 from snn_norm.training.model_sources import tell_of_changes
 from snn_norm.training.own_run import Run, make_run
 from snn_norm.training.plain_state import join_state, split_state
@@ -57,11 +62,11 @@ def own_model_bytes(run: Run, description: OwnDescription) -> bytes:
         description: of it; ``loads`` and ``state`` are the run's to say.
 
     Raises:
-        ValueError: its state holds what cannot be written without pickle, or it gives none.
+        UnsavableError: its state holds what cannot be written without pickle, or it gives none.
     """
     state = getattr(run, "model_state", run.state_dict)()
     if state is None:
-        raise ValueError(f"{description.train!r} gives no state: there is no model to keep")
+        raise UnsavableError(f"{description.train!r} gives no state: there is no model to keep")
     tensors, said = split_state(state)
     told = {"loads": hasattr(run, "load_model_state"), "state": said}
     return model_file(tensors, json.dumps({**description.model_dump(), **told}))

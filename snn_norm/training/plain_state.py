@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snn_norm.training.model_file import UnsavableError
+
 __all__ = ["join_state", "split_state"]
 
 
@@ -25,13 +27,13 @@ def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
     """The tensors of a state, and what JSON says of the rest.
 
     Raises:
-        ValueError: it holds what is neither a tensor nor plain, and where.
+        UnsavableError: it holds what is neither a tensor nor plain, and where.
     """
     tensors: dict[str, Tensor] = {}
     try:
         return tensors, _split(state, (), tensors)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply, or holds itself") from error
+        raise UnsavableError("it is nested too deeply, or holds itself") from error
 
 
 def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
@@ -117,9 +119,9 @@ def _add(tensor: Tensor, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> s
     return name
 
 
-def _refused(path: tuple[Any, ...], what: str) -> ValueError:
+def _refused(path: tuple[Any, ...], what: str) -> UnsavableError:
     place = f" at {'.'.join(map(str, path))}" if path else ""
-    return ValueError(
+    return UnsavableError(
         f"its state holds {what}{place}; a model is made of tensors, arrays, numbers, texts, "
         "lists and dictionaries"
     )

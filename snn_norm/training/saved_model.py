@@ -24,7 +24,13 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset
 from snn_norm.networks.cnn import make_model
 from snn_norm.training.evaluation import logits_of
-from snn_norm.training.model_file import is_of_own_training, model_file, read_model_file, said_in
+from snn_norm.training.model_file import (
+    UnsavableError,
+    is_of_own_training,
+    model_file,
+    read_model_file,
+    said_in,
+)
 from snn_norm.training.model_sources import tell_of_changes
 
 __all__ = [
@@ -164,11 +170,11 @@ def model_bytes(network: nn.Module, description: Description) -> bytes:
     """A network and its description as one file; the same ones give the same bytes.
 
     Raises:
-        ValueError: the network's state holds what is no tensor, or one that the format lacks.
+        UnsavableError: the network's state holds what is no tensor, or one that the format lacks.
     """
     state: dict[str, Any] = network.state_dict()
     if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"its state_dict holds {other[0]!r}, which is no tensor")
+        raise UnsavableError(f"its state_dict holds {other[0]!r}, which is no tensor")
     return model_file(state, description.to_json())
 
 

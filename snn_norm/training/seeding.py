@@ -29,7 +29,8 @@ def seed_everything(seed: int) -> None:
 def generators_restored() -> Iterator[None]:
     """Leave every generator as it was, whatever is seeded and drawn in the block."""
     python, arrays = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng():
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices):
         try:
             yield
         finally:

@@ -86,6 +86,35 @@ def test_it_lists_and_fetches(
     assert list(Path("other").iterdir()) == []
 
 
+@pytest.mark.usefixtures("sweep")
+def test_of_own_training_code_the_spec_s_metric_is_listed(tracking_uri: str) -> None:
+    content = {
+        "name": f"own models {uuid.uuid4()}", "train": "nowhere_at_all:Run", "seeds": [1, 2],
+        "grid": [{"hidden": [[64, 64], [8]]}], "metric": {"name": "val_loss", "goal": "minimize"},
+    }  # fmt: skip
+    spec = SweepSpec.from_json(json.dumps(content))
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    tags = (KeptModel(2, None, 10), KeptModel(missing="its state holds a set"))
+    for told, seed in zip(tags, (1, 2), strict=True):
+        one = RecordedTrial(
+            {**spec.cells()[0].given(), "seed": seed},
+            key=f"key of {seed}",
+            metrics={"val_loss": [3.0, 0.25, 1.0]},
+            tags={"snn_sweep.model": told.to_tag()},
+        )
+        recorder.trial(experiment, parent, one)
+    listed = run("models", spec.name)
+    assert listed.exit_code == 0, listed.output
+    head, first, *_ = listed.stdout.splitlines()
+    assert head.split() == ["hidden", "seed", "run", "epoch", "val_loss", "size"]
+    assert first.startswith("[64, 64]")
+    assert first.split()[-3] == "0.2500"
+    assert "1 without: its state holds a set" in listed.stdout
+    rows = json.loads(run("models", spec.name, "--json").stdout)
+    assert [row["val_loss"] for row in rows] == [0.25, None]
+
+
 def test_of_one_run_or_of_none(sweep: dict[str, str]) -> None:
     one = run("models", sweep["name"], "--run", sweep["kept"], "--json")
     assert [row["run_id"] for row in json.loads(one.stdout)] == [sweep["kept"]]

@@ -17,7 +17,7 @@ from orchestration.execution.feed import Budget, SweepFeed
 from orchestration.execution.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import _Queue
 from orchestration.execution.worker import TrialTask
-from orchestration.progress.events import Event, Looked
+from orchestration.progress.events import Event, Looked, Note
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import RecordedRun
@@ -129,6 +129,18 @@ def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> 
     assert any(one.startswith(look) for one in words)
     assert words[-1] == "2 of 2 comparisons decided"
     assert run.feed.summary().startswith("2 of 2 comparisons decided · 0 trials")
+
+
+def test_why_there_is_no_model_is_told_once(tmp_path: Path) -> None:
+    run = Run(sweep([{"norm": NORMS[:2]}]), tmp_path)
+    report = {"epoch": 1, "epoch_seconds": 1.0, "best": 0.5, "outcome": "completed"}
+    for reason in ("it holds a set", "it holds a set", "it gives none", None):
+        task = run.feed.next(idle=True)
+        assert task is not None
+        run.feed.take(task, {**report, "no_model": reason})
+    told = [event.text for event in run.events if isinstance(event, Note)]
+    told = [text.partition(" leaves ")[2] for text in told if text.startswith("warning: ")]
+    assert told == ["no model: it holds a set", "no model: it gives none"]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -18,6 +18,7 @@ from orchestration.store.open import open_storage
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.training.epoch import EpochResult
+from snn_norm.training.model_file import UnsavableError
 from snn_norm.training.run import TrainingRun
 
 ACCURACIES = (0.2, 0.5, 0.5, 0.4, 0.6, 0.7, 0.3, 0.6, 0.8, 0.1, 0.8, 0.7)
@@ -153,7 +154,9 @@ def test_why_there_is_none_is_told(tmp_path: object, monkeypatch: pytest.MonkeyP
     (saved,) = kept(storage.folder("c")).values()
     storage.folder("c").folder("models").folder("1").write("model.safetensors", saved[:-9])
     assert "damaged" in (told(keeper, run).missing or "")
-    monkeypatch.setattr(run, "saved", lambda: (_ for _ in ()).throw(ValueError("of the user's")))
+    monkeypatch.setattr(
+        run, "saved", lambda: (_ for _ in ()).throw(UnsavableError("of the user's"))
+    )
     keeper = ModelKeeper("best", storage.folder("d"))
     keeper.take(run)
     assert told(keeper, run).missing == "of the user's"

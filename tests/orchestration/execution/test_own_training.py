@@ -192,6 +192,24 @@ def test_why_there_is_no_model_is_said(
     assert (told.epoch, data) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("mistake", "error"),
+    [(ValueError("their own"), ValueError), (OSError("their disk"), RuntimeError)],
+)
+def test_a_mistake_in_what_gives_the_model_is_the_trial_s(
+    mistake: Exception, error: type[Exception], storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = training("Fit", rate=0.05)
+    run.run_epoch()
+
+    def mistaken() -> None:
+        raise mistake
+
+    monkeypatch.setattr(run._run, "model_state", mistaken)
+    with pytest.raises(error, match="their"):
+        ModelKeeper("best", storage).take(run)
+
+
 def _train_and_save(run: OwnTraining) -> None:
     while run.outcome is None:
         run.run_epoch()

@@ -70,6 +70,38 @@ def test_a_sweep_buys_seeds_until_it_is_decided_and_again_nothing(
         assert "give the sweep another name" in commands.run("run", other, code=2)
 
 
+@pytest.mark.slow
+def test_own_training_code_gets_seeds_until_it_is_decided_and_leaves_models(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    content = {
+        "train": "own_runs:Fit",
+        "epochs": 2,
+        "seeds": {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4},
+        "compare": [{"rate": [0.05, 0.2]}],
+        "grid": [{"rate": [0.05, 0.2], "hidden": [[8, 8]]}],
+        "metric": {"name": "val_error", "goal": "minimize"},
+    }
+    spec, path = commands.spec("until-own", content)
+    told = commands.run("run", path)
+    assert audit(client, spec) == Ledger()
+    assert " comparisons decided" in told
+    assert "leaves no model" not in told
+    results = Results("until-own", tracking_uri=tracking_uri)
+    (row,) = results.decisions().to_dict("records")
+    seeds = results.by_seed().pivot(index="seed", columns="rate", values="best_val_error")
+    pairs = seeds.loc[list(spec.seed_order()[: row["n_pairs"]])]
+    assert row["difference"] == pytest.approx((pairs[0.05] - pairs[0.2]).mean())
+    assert row["verdict"] == ("worse" if row["difference"] > 0 else "better") or (
+        row["verdict"] == "undecided" and row["n_pairs"] == 4
+    )
+    models = results.models()
+    assert models["missing"].isna().all()
+    assert models["val_error"].tolist() == results.by_seed()["best_val_error"].tolist()
+    again = commands.run("run", path)
+    assert f"0 trials to run, 0 to resume, {len(models)} finished before" in again
+
+
 def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
