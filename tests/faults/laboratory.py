@@ -110,7 +110,7 @@ class StruckSweep:
 
     def finish(self, process: subprocess.Popen[str]) -> None:
         """Wait for the command; whatever it could not end, the same command again does."""
-        process.communicate(timeout=250)
+        process.communicate(timeout=500)
         if process.returncode != 0:
             self.row.second_command = True
             self.commands.run("run", self.path)
