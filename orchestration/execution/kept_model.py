@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from orchestration.execution.training import Training
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
-from orchestration.record.model_artifact import put_model
+from orchestration.record.model_artifact import has_model, put_model
 from orchestration.store.base import Storage
 from orchestration.sweep.spec import Keep
 from snn_norm.training.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
@@ -105,8 +105,7 @@ class ModelKeeper:
         data = self._storage.folder(str(told.epoch)).read(WEIGHTS_FILE)
         if data is not None:
             return lambda client, run_id: put_model(client, run_id, data)
-        lost = KeptModel(missing="its file in the checkpoint store was removed")
-        return lambda client, run_id: client.set_tag(run_id, MODEL_TAG, lost.to_tag())
+        return _see_that_it_arrived
 
     def remove(self) -> None:
         """Delete what is in the store."""
@@ -119,6 +118,15 @@ class ModelKeeper:
             self._problem = str(error)
             return
         self._storage.folder(str(len(run.history))).write(WEIGHTS_FILE, data)
+
+
+def _see_that_it_arrived(client: MlflowClient, run_id: str) -> None:
+    """Of a model that is in the store no more: an attempt that had closed its books removed it, and
+    was killed before it could say so; or somebody else did.
+    """
+    if not has_model(client, run_id):
+        lost = KeptModel(missing="its file in the checkpoint store was removed")
+        client.set_tag(run_id, MODEL_TAG, lost.to_tag())
 
 
 def why_missing(ending: Mapping[str, Any]) -> str | None:

@@ -28,7 +28,7 @@ from orchestration.record.kept_model import MODEL_FOLDER
 if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
     from snn_norm.training.saved_model import Description
 
-__all__ = ["copy_model", "fetch_model", "put_model", "remove_model"]
+__all__ = ["copy_model", "fetch_model", "has_model", "put_model", "remove_model"]
 
 _MLMODEL_FILE = "MLmodel"
 
@@ -79,6 +79,11 @@ def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
         fetched = Path(client.download_artifacts(run_id, MODEL_FOLDER, scratch))
         for file in fetched.iterdir():
             file.replace(folder / file.name)
+
+
+def has_model(client: MlflowClient, run_id: str) -> bool:
+    """Whether a model lies beside a run."""
+    return _holder_of(client, run_id) is not None
 
 
 def copy_model(client: MlflowClient, source: str, target: str) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
 
 from orchestration.execution.kept_model import ModelKeeper
+from orchestration.record.client import connect
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
 from orchestration.store.checkpoints import CheckpointStore
@@ -132,6 +135,29 @@ def test_none_is_kept_if_none_is_asked_for(storage: Storage) -> None:
     assert keeper.settle(run) == {}
     assert keeper.delivery({}) is None
     assert kept(storage) == {}
+
+
+def test_a_trial_that_is_killed_once_its_books_are_closed_does_not_lose_it(
+    tracking_uri: str, tmp_path: Path
+) -> None:
+    client, storage = connect(tracking_uri), open_storage(str(tmp_path))
+    experiment = client.create_experiment(f"closed {uuid.uuid4()}")
+    run, keeper = ScriptedRun((0.6,)), ModelKeeper("best", storage)
+    run.run_epoch()
+    keeper.take(run)
+    tags = keeper.settle(run)
+    closed, without = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
+    deliver = keeper.delivery(tags)
+    assert deliver is not None
+    deliver(client, closed)
+    keeper.remove()
+    again = ModelKeeper("best", storage).delivery(tags)
+    assert again is not None
+    for run_id in (closed, without):
+        again(client, run_id)
+    told = [client.get_run(one).data.tags["snn_sweep.model"] for one in (closed, without)]
+    assert told[0] == tags["snn_sweep.model"]
+    assert KeptModel.from_tag(told[1]).missing == "its file in the checkpoint store was removed"
 
 
 def test_why_there_is_none_is_told(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
