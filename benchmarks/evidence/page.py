@@ -7,6 +7,7 @@ Jinja2's and may say:
                                                           whole or these of its rows
     {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of orchestration.report.numbers:
                                                           its column, what tells its row apart
+    {{ collapsed("SWEEP", norm="none") }}                  how many of its cells collapsed, in part
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
     {{ separation("SWEEP", …) }}                           which diagnostics tell trials that train
                                                           from the others, in these sweeps
@@ -18,11 +19,12 @@ Jinja2's and may say:
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from benchmarks.evidence.mechanism import separation
@@ -104,7 +106,7 @@ def with_part(page: str, part: str) -> str:
     return f"{head}{part.rstrip()}\n{END}{rest[0].partition(END)[2]}"
 
 
-_SLOTS = ("table", "number", "figure", "separation", "spec", "origin")
+_SLOTS = ("table", "number", "collapsed", "figure", "separation", "spec", "origin")
 
 
 class _Evidence:
@@ -130,14 +132,13 @@ class _Evidence:
         tables = {key: frame for key, (frame, _) in tables_of(answers).items()}
         _check("table", name, tables)
         frame = answers.best if name == "headline" else tables[name]
-        for column, values in where.items():
-            _check("column", column, list(map(str, frame)))
-            wanted = values if isinstance(values, list) else [values]
-            frame = frame[[plain(one) in wanted for one in frame[column]]]
-        if frame.empty:
-            raise InputError(f"table {name!r} of sweep {sweep!r} has no row where {where}")
-        frame = frame.reset_index(drop=True)
+        frame = _rows(frame, where, f"table {name!r} of sweep {sweep!r}")
         return markdown(headline(frame) if name == "headline" else table_of(frame))
+
+    def collapsed(self, sweep: str, **where: Any) -> str:
+        """How many of such cells have seeds that collapsed, as in ``3 of 24``."""
+        cells = _rows(self._answers(sweep).best, where, f"sweep {sweep!r}")
+        return f"{(cells['n_collapsed'] > 0).sum()} of {len(cells)}"
 
     def number(self, sweep: str, column: str, *where: str) -> str:
         """A number, as tables show it."""
@@ -182,6 +183,17 @@ class _Evidence:
     def _draw(self, sweep: str) -> dict[str, Picture]:
         with style():
             return {picture.name: picture for picture in draw(self._answers(sweep))}
+
+
+def _rows(frame: pd.DataFrame, where: Mapping[str, Any], of: str) -> pd.DataFrame:
+    """Those rows whose columns have these values, or one of them; there must be some."""
+    for column, values in where.items():
+        _check("column", column, list(map(str, frame)))
+        wanted = values if isinstance(values, list) else [values]
+        frame = frame[[plain(one) in wanted for one in frame[column]]]
+    if frame.empty:
+        raise InputError(f"{of} has no row where {where}")
+    return frame.reset_index(drop=True)
 
 
 def _check(what: str, name: str, known: Collection[str]) -> None:

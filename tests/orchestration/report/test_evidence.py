@@ -54,6 +54,7 @@ def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) ->
         '{{ table("digits", "best_of_seeds", architecture="snn", norm=["none", "bntt"]) }}\n'
         'On average {{ number("digits", "mean", "snn", "bntt") }} %, a gap of '
         '{{ number("digits", "gap_pp", "snn") }}.\n'
+        'Of the spiking cells {{ collapsed("digits", architecture="snn") }} collapsed.\n'
         '{{ figure("digits", "dependency-gap") }}\n{{ spec("digits") }}\n{{ origin("digits") }}\n',
         [archive],
     )
@@ -63,6 +64,10 @@ def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) ->
     assert markdown(headline(best)) in page.text
     assert "| snn | bntt |" in page.text
     assert "| snn | homeostatic |" not in page.text
+    spiking = best[best["architecture"] == "snn"]
+    n_collapsed = sum(count > 0 for count in spiking["n_collapsed"])
+    assert n_collapsed > 0
+    assert f"cells {n_collapsed} of {len(spiking)} collapsed." in page.text
     mean = 100 * best.query("architecture == 'snn' and norm == 'bntt'")["mean"].iloc[0]
     told = (
         f"On average {mean:.2f} %, a gap of {gap.set_index('architecture')['gap_pp']['snn']:.2f}."
@@ -109,6 +114,7 @@ def test_a_sweep_whose_trials_all_learned_separates_nothing() -> None:
         ('table("digits", "headline", norm="tab")', "has no row where {'norm': 'tab'}"),
         ('number("digits", "mean", "snn", "tab")', "has no row must be one of"),
         ('number("digits", "maen", "snn", "bntt")', "number must be one of best, "),
+        ('collapsed("digits", norm="tab")', "sweep 'digits' has no row where {'norm': 'tab'}"),
         ('figure("digits", "basin")', "figure must be one of dependency-gap, "),
     ],
 )
