@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -46,12 +47,12 @@ def same(one: Any, other: Any) -> bool:
         (1, (2, [3]), math.inf, -math.inf, math.nan, 2**200),
         {"weights": np.arange(12.0).reshape(3, 4).T[::-1], "n": np.zeros((), dtype=">i2")},
         np.array([[True, False]]),
-        random.getstate(),
+        random.Random(1).getstate(),
         np.random.RandomState(1).get_state(),
         np.random.default_rng(1).bit_generator.state,
-        torch.get_rng_state(),
+        torch.Generator().manual_seed(1).get_state(),
     ],
-    ids=str,
+    ids=itertools.count(),
 )
 def test_it_comes_back_as_it_was(state: Any) -> None:
     assert same(state, again(state))
