@@ -75,11 +75,14 @@ def audit(client: MlflowClient, spec: SweepSpec) -> Ledger:
 def _has_model(client: MlflowClient, run: Run, spec: SweepSpec) -> bool:
     """Whether the model of the epoch that is kept is among the artifacts of a run, once.
 
-    One without a best epoch has none, nor has the user's own code that gives no state.
+    One without a best epoch has none, nor has the user's own code whose state is none or no plain
+    one.
     """
     told = KeptModel.from_tag(run.data.tags.get("snn_sweep.model", "{}"))
     folders = [one.path for one in client.list_artifacts(run.info.run_id)]
-    if "best_epoch" not in run.data.metrics or "gives no state" in (told.missing or ""):
+    reasons = ("gives no state", "a model is made of")
+    unsavable = any(reason in (told.missing or "") for reason in reasons)
+    if "best_epoch" not in run.data.metrics or unsavable:
         return told.missing is not None and folders == []
     epoch = run.data.metrics["best_epoch"]
     if spec.keep == "last":
