@@ -22,8 +22,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import psutil
 import requests
@@ -241,24 +243,31 @@ def _browser() -> Iterator[Browser]:
 
 @contextmanager
 def _listeners(url: str, count: int) -> Iterator[None]:
-    """So many pages that are open: each listens, and listens again when it was told to."""
-    stopped = threading.Event()
+    """So many pages that are open, in a process of their own, as other people's are."""
+    process = get_context("spawn").Process(target=_listen, args=(url, count), daemon=True)
+    process.start()
+    time.sleep(5)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def _listen(url: str, count: int) -> None:
+    """Listen so many times, and again whenever the server ends an answer."""
 
     def listen() -> None:
         have = "none"
-        while not stopped.is_set():
-            with requests.get(f"{url}?have={have}", stream=True, timeout=60) as reply:
-                for line in reply.iter_lines(chunk_size=1, decode_unicode=True):
-                    have = line[4:] if line.startswith("id: ") else have
-                    if stopped.is_set():
-                        break
+        while True:
+            with urlopen(f"{url}?have={have}", timeout=60) as reply:
+                for line in reply:
+                    if line.startswith(b"id: "):
+                        have = line[4:].strip().decode()
 
-    threads = [threading.Thread(target=listen, daemon=True) for _ in range(count)]
+    threads = [threading.Thread(target=listen) for _ in range(count)]
     for thread in threads:
         thread.start()
-    time.sleep(2)
-    yield
-    stopped.set()
 
 
 def _memory(running: server.Server) -> int:
