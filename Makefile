@@ -19,7 +19,7 @@ test: .venv/test lint  ## all tests but the slow ones, which docs/contributing.m
 test-all: test .venv/test-all  ## the slow ones too
 	$(PYTEST) -m slow
 
-faults: .venv/test  ## each fault in 20 rounds: some five hours on two cores; what they showed is kept in build/
+faults: .venv/test  ## each fault in 20 rounds: hours on two cores; what they showed is kept in build/
 	mkdir -p build
 	SNN_TEST_FAULT_ROUNDS=$${SNN_TEST_FAULT_ROUNDS:-20} SNN_TEST_FAULT_ROWS=build/faults.jsonl \
 		$(BIN)/pytest tests/faults --timeout 900
