@@ -145,7 +145,7 @@ class OwnTraining:
         finite = {name: one for name, one in epoch.measured.items() if math.isfinite(one)}
         description = OwnDescription(
             train=config.train,
-            config=config.passed(),
+            config=dict(sorted(config.passed().items())),  # a spec may give them in any order
             epoch=epoch.epoch,
             metrics=finite,
             sources=self._sources,

@@ -164,6 +164,15 @@ def test_its_model_is_that_of_the_epoch_and_the_same_after_an_interruption(
         assert run.evaluate() == {"val_error": value}
 
 
+def test_its_model_is_the_same_in_whatever_order_the_spec_gives_its_keys() -> None:
+    one, other = (
+        training("Fit", rate=0.05, hidden="wide"),
+        training("Fit", hidden="wide", rate=0.05),
+    )
+    assert values_of(one) == values_of(other)
+    assert one.saved() == other.saved()
+
+
 def test_a_generator_that_gives_a_state_now_and_then_keeps_what_it_gave(
     storage: Storage, tmp_path: Path
 ) -> None:
