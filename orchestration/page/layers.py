@@ -16,6 +16,14 @@ from markupsafe import Markup
 from orchestration.page.grid import LEVELS
 from orchestration.page.state import Cell, Grid
 from orchestration.page.text import shown
+from orchestration.report.shown_diagnostics import (
+    GRADIENT,
+    RATE,
+    SILENT,
+    SUPPORT,
+    ShownDiagnostic,
+    those_with_numbers,
+)
 
 __all__ = ["DIAGNOSED", "medians_of", "strips"]
 
@@ -23,21 +31,7 @@ _SIDE, _NAMES = 11, 70
 _MOST_EPOCHS, _MOST_LAYERS = 16, 40
 
 
-@dataclass(frozen=True)
-class _Diagnostic:
-    """One of a layer's numbers: its heading, and the least that is told apart; 0: all from 0 on."""
-
-    name: str
-    heading: str
-    least: float = 0.0
-
-
-_DIAGNOSTICS = (
-    _Diagnostic("rate", "spikes a neuron and step"),
-    _Diagnostic("silent", "silent units"),
-    _Diagnostic("support", "support of the surrogate", 1e-3),
-    _Diagnostic("gradient", "norm of the gradient", 1e-12),
-)
+_DIAGNOSTICS = (RATE, SILENT, SUPPORT, GRADIENT)
 DIAGNOSED = tuple(f"{one.name}." for one in _DIAGNOSTICS)
 """The metrics that they are made of."""
 
@@ -70,7 +64,9 @@ def strips(grid: Grid, medians: pd.DataFrame) -> list[tuple[str, Markup]]:
 
 
 def _table(grid: Grid, cells: Sequence[Cell], medians: pd.DataFrame) -> Markup:
-    columns = [(one, _scale(one, medians[one.name])) for one in _shown(medians)]
+    columns = [
+        (one, _scale(one, medians[one.name])) for one in those_with_numbers(_DIAGNOSTICS, medians)
+    ]
     steps = Markup("").join(
         Markup('<span class="g{}"></span>').format(level) for level in range(LEVELS)
     )
@@ -96,15 +92,6 @@ def _table(grid: Grid, cells: Sequence[Cell], medians: pd.DataFrame) -> Markup:
     ).format(grid.series, heads, Markup("").join(rows))
 
 
-def _shown(medians: pd.DataFrame) -> list[_Diagnostic]:
-    """Those with numbers; the support of rectified linear units is their rate once more."""
-    found = [one for one in _DIAGNOSTICS if medians[one.name].notna().any()]
-    if not medians["support"].equals(medians["rate"]):
-        return found
-    above = _Diagnostic("rate", "units above zero")
-    return [above if one.name == "rate" else one for one in found if one.name != "support"]
-
-
 @dataclass(frozen=True)
 class _Scale:
     """From the palest to the deepest colour.
@@ -119,7 +106,7 @@ class _Scale:
     part: Callable[[float], float]
 
 
-def _scale(one: _Diagnostic, values: pd.Series) -> _Scale:
+def _scale(one: ShownDiagnostic, values: pd.Series) -> _Scale:
     known = [value for value in values if math.isfinite(value) and value > 0]
     high = max(known, default=1.0)
     if not one.least:
@@ -130,7 +117,7 @@ def _scale(one: _Diagnostic, values: pd.Series) -> _Scale:
 
 
 def _strip(
-    name: str, of_cell: pd.DataFrame, one: _Diagnostic, scale: _Scale, *, named: bool
+    name: str, of_cell: pd.DataFrame, one: ShownDiagnostic, scale: _Scale, *, named: bool
 ) -> Markup:
     """Layers down, the first on top, and epochs to the right; of many, some at even distances."""
     values = of_cell.pivot(index="layer", columns="epoch", values=one.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +17,17 @@ from orchestration.report.table import (
     span,
 )
 
-__all__ = ["Column", "Row", "axes_of", "columns_before", "lay_out", "number", "span_of"]
+__all__ = [
+    "Column",
+    "Row",
+    "axes_of",
+    "columns_before",
+    "lay_out",
+    "note_of",
+    "number",
+    "span_of",
+    "words",
+]
 
 Row = Mapping[Hashable, Any]
 
@@ -48,6 +58,12 @@ def number(
     return Column(heading, lambda row: text(row[name]), marked=marked)
 
 
+def words(heading: str, name: str | None = None, *, marked: bool = False) -> Column:
+    """A column of the frame's words of this name; by default that of its heading."""
+    found = heading if name is None else name
+    return Column(heading, lambda row: as_text(row[found]), numeric=False, marked=marked)
+
+
 def span_of(heading: str, low: str, high: str) -> Column:
     """A column of intervals of differences, from the frame's columns of their ends."""
     return Column(heading, lambda row: span(row[low], row[high]))
@@ -55,10 +71,12 @@ def span_of(heading: str, low: str, high: str) -> Column:
 
 def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
     """These columns of the frame as they are."""
-    return [
-        Column(name, lambda row, name=name: as_text(row[name]), is_numeric(frame[name]))  # type: ignore[misc]
-        for name in names
-    ]
+    return [replace(words(name), numeric=is_numeric(frame[name])) for name in names]
+
+
+def note_of(row: Row) -> str:
+    """What the frame itself says of a row."""
+    return str(row["note"])
 
 
 def columns_before(frame: pd.DataFrame, first: str) -> list[str]:
@@ -87,7 +105,7 @@ def lay_out(
     records = frame.to_dict("records")
     said = [note(row) if note else "" for row in records]
     notes = tuple(dict.fromkeys(filter(None, said)))
-    marks = [letter(notes.index(words)) if words else "" for words in said]
+    marks = [letter(notes.index(one)) if one else "" for one in said]
     rows = [
         [
             TableCell(

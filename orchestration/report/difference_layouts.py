@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import pandas as pd
 
@@ -13,18 +12,18 @@ from orchestration.report.columns import (
     axes_of,
     columns_before,
     lay_out,
+    note_of,
     number,
     span_of,
+    words,
 )
 from orchestration.report.table import (
     NO_NUMBER,
     Table,
-    as_text,
     decimal,
     hours_in_words,
     interval,
     p_value,
-    percent,
     unit_of,
 )
 from orchestration.results.cells import CONDITIONS
@@ -32,7 +31,6 @@ from orchestration.results.columns import (
     SELECTED_ON,
     axis_columns,
     remark,
-    remark_of_metric,
     remark_of_two,
 )
 from orchestration.sweep.metric import Metric
@@ -52,39 +50,40 @@ _P_HOLM = number("p (Holm)", "p_holm", p_value)
 _PAIRS = number("pairs", "n_pairs")
 
 
-def gap_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def gap_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the dependency gap of each network."""
     accuracies = {"no norm %": "none", "standard %": "standard", "homeostatic %": "homeostatic"}
-    return _gaps(frame, accuracies)
+    return _gaps(frame, accuracies, metric)
 
 
-def norm_gaps_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def norm_gaps_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the dependency gap of each norm."""
     norms = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
-    return _gaps(frame.assign(norm=norms), {"no norm %": "none", "norm %": "accuracy"})
+    return _gaps(frame.assign(norm=norms), {"no norm %": "none", "norm %": "accuracy"}, metric)
 
 
-def _gaps(frame: pd.DataFrame, accuracies: dict[str, str]) -> Table:
+def _gaps(frame: pd.DataFrame, accuracies: dict[str, str], metric: Metric) -> Table:
     columns = [
         *axes_of(frame, axis_columns(frame)),
-        *(number(heading, name, percent) for heading, name in accuracies.items()),
+        *(number(heading, name, metric.number) for heading, name in accuracies.items()),
         number("gap pp", "gap_pp", decimal, marked=True),
         number("gap / ann's", "ratio", decimal),
     ]
-    return lay_out(frame, columns, note=_note, remark=remark(frame[SELECTED_ON]))
+    return lay_out(frame, columns, note=note_of, remark=remark(frame[SELECTED_ON], metric))
 
 
-def differences_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out paired differences between norms."""
     columns = [
         *axes_of(frame, columns_before(frame, "norm")),
-        *_words("norm", "against"),
+        words("norm"),
+        words("against"),
         number("difference pp", "difference_pp", decimal),
         span_of("95 % CI pp", "ci_low_pp", "ci_high_pp"),
         _PAIRS,
         _P_HOLM,
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON]))
+    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
 
 
 def own_differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
@@ -97,49 +96,49 @@ def own_differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
         _PAIRS,
         _P_HOLM,
     ]
-    return lay_out(frame, columns, remark=remark_of_metric(frame[SELECTED_ON], metric))
+    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
 
 
-def versions_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def versions_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the same trials by two versions of the code."""
     columns = [
         *axes_of(frame, columns_before(frame, "mean_a")),
-        number("A %", "mean_a", percent),
-        number("B %", "mean_b", percent),
+        number("A %", "mean_a", metric.number),
+        number("B %", "mean_b", metric.number),
         number("A - B pp", "difference_pp", decimal),
         span_of("95 % CI pp", "ci_low_pp", "ci_high_pp"),
         _PAIRS,
         number("equal", "n_equal"),
         _P_HOLM,
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON]))
+    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
 
 
-def ranks_table(frame: pd.DataFrame, metric: Metric) -> Table:  # noqa: ARG001
+def ranks_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the mean rank of each norm."""
     columns = [
         *axes_of(frame, columns_before(frame, "norm")),
-        *_words("norm"),
+        words("norm"),
         number("mean rank", "mean_rank", decimal),
-        *_words("groups"),
+        words("groups"),
         number("seeds", "n_seeds"),
         number("p (Friedman)", "friedman_p", p_value),
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON]))
+    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
 
 
 def decisions_table(frame: pd.DataFrame, metric: Metric) -> Table:
     """Lay out the verdicts of declared comparisons."""
     columns = [
         *axes_of(frame, columns_before(frame, "compared")),
-        Column("is", lambda row: row["verdict"], numeric=False, marked=True),
-        Column("than / as", lambda row: as_text(row["against"]), numeric=False),
+        words("is", "verdict", marked=True),
+        words("than / as", "against"),
         *_of_decision(metric),
         number("e-value", "e_value", lambda e: NO_NUMBER if math.isnan(e) else f"{e:.3g}"),
         _P_HOLM,
         _PAIRS,
     ]
-    told = remark_of_metric(frame[SELECTED_ON], metric)
+    told = remark(frame[SELECTED_ON], metric)
     return lay_out(frame, columns, note=_missing, remark=told)
 
 
@@ -184,19 +183,8 @@ def comparison_table(frame: pd.DataFrame, metric: Metric) -> Table:
             number(apart, metric.difference(difference), scaled, marked=True),
         ]
     told = [remark_of_two(*(frame[f"{SELECTED_ON}_{side}"] for side in "ab"))]
-    for name, words in zip(CONDITIONS, ("data sets", "numbers of epochs"), strict=True):
+    for name, what in zip(CONDITIONS, ("data sets", "numbers of epochs"), strict=True):
         a, b = (" or ".join(map(str, frame[f"{name}_{side}"].dropna().unique())) for side in "ab")
         if a and b and a != b:
-            told.append(f"Not the same {words}: {a} (A), {b} (B).")
-    return lay_out(frame, columns, note=_note, remark=" ".join(filter(None, told)))
-
-
-def _words(*names: str) -> Iterable[Column]:
-    return (
-        Column(name, lambda row, name=name: as_text(row[name]), numeric=False)  # type: ignore[misc]
-        for name in names
-    )
-
-
-def _note(row: Row) -> str:
-    return str(row["note"])
+            told.append(f"Not the same {what}: {a} (A), {b} (B).")
+    return lay_out(frame, columns, note=note_of, remark=" ".join(filter(None, told)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.report.columns import Column, Row, axes_of, columns_before, lay_out, number
-from orchestration.report.table import NO_NUMBER, Table, percent
+from orchestration.report.table import NO_NUMBER, Table
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
@@ -27,7 +27,7 @@ def nanojoules(energy: float) -> str:
     return f"{energy:.1f}"
 
 
-def energy_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:  # noqa: ARG001
+def energy_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
     """Lay out ``Results.energy``: operations in millions an image, energy in nanojoules."""
 
     def interval(row: Row) -> str:
@@ -37,7 +37,7 @@ def energy_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table: 
 
     columns = [
         *axes_of(frame, columns_before(frame, "accuracy")),
-        number("mean %", "accuracy", percent),
+        number("mean %", "accuracy", metric.number),
         number("AC M", "accumulates", millions),
         number("MAC M", "multiply_accumulates", millions),
         number("nJ an image", "energy_nj", nanojoules),

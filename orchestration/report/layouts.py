@@ -38,7 +38,7 @@ from orchestration.results.columns import (
     N_COMMON,
     SELECTED_ON,
     axis_columns,
-    remark_of_metric,
+    remark,
     seeds_differ,
     shortfall,
     unequal_seeds,
@@ -131,7 +131,7 @@ def _interval(metric: Metric) -> Column:
 
 
 def _remarks(best: pd.DataFrame, metric: Metric) -> str:
-    told = [unequal_seeds(best), remark_of_metric(best[SELECTED_ON], metric)]
+    told = [unequal_seeds(best), remark(best[SELECTED_ON], metric)]
     if seeds_differ(best):
         common = best[N_COMMON].iloc[0]
         told.insert(1, f"Best of {common} is what the best of {common} of them is on average.")

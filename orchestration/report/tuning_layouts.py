@@ -10,17 +10,19 @@ from orchestration.report.columns import (
     axes_of,
     columns_before,
     lay_out,
+    note_of,
     number,
     span_of,
+    words,
 )
-from orchestration.report.table import NO_NUMBER, Table, decimal, interval, percent
+from orchestration.report.table import NO_NUMBER, Table, decimal, interval
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["basin_table", "tuned_gap_table"]
 
 
-def tuned_gap_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:  # noqa: ARG001
+def tuned_gap_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
     """Lay out each gap in two rows: as built, and below it tuned."""
     keys = columns_before(frame, "built_none")
     norm = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
@@ -28,7 +30,7 @@ def tuned_gap_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Tabl
     measured = ("none", "accuracy", "gap_pp", "ci_low_pp", "ci_high_pp")
     built, tuned = (
         shared.assign(
-            settings=words,
+            settings=what,
             **{
                 name: frame[prefix + ("" if name == "accuracy" else f"_{name}")]
                 for name in measured
@@ -37,20 +39,20 @@ def tuned_gap_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Tabl
             norm_at="" if prefix == "built" else frame["norm_at"],
             note="" if prefix == "built" else frame["note"],
         )
-        for prefix, words in (("built", "as built"), ("tuned", "tuned"))
+        for prefix, what in (("built", "as built"), ("tuned", "tuned"))
     )
     both = pd.concat([built, tuned]).sort_index(kind="stable")
     columns = [
         *axes_of(frame, keys),
-        Column("settings", lambda row: row["settings"], numeric=False),
-        number("no norm %", "none", percent),
-        number("norm %", "accuracy", percent),
+        words("settings"),
+        number("no norm %", "none", metric.number),
+        number("norm %", "accuracy", metric.number),
         number("gap pp", "gap_pp", decimal, marked=True),
         span_of("95 % CI pp", "ci_low_pp", "ci_high_pp"),
-        Column("no norm at", lambda row: row["none_at"], numeric=False),
-        Column("norm at", lambda row: row["norm_at"], numeric=False),
+        words("no norm at", "none_at"),
+        words("norm at", "norm_at"),
     ]
-    return lay_out(both, columns, note=_note, remark=_remark(frame))
+    return lay_out(both, columns, note=note_of, remark=_remark(frame))
 
 
 def basin_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
@@ -62,23 +64,19 @@ def basin_table(frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
 
     columns = [
         *axes_of(frame, columns_before(frame, "basin")),
-        number("basin %", "basin", percent),
+        number("basin %", "basin", metric.number),
         certain("basin"),
-        number("of all %", "basin_of_all", percent),
+        number("of all %", "basin_of_all", metric.number),
         certain("basin_of_all"),
-        number("best %", "best", percent),
+        number("best %", "best", metric.number),
         Column("at", lambda row: row["best_at"] or NO_NUMBER, numeric=False),
         Column("settings", _count, marked=True),
     ]
-    return lay_out(frame, columns, note=_note, remark=_remark(frame))
+    return lay_out(frame, columns, note=note_of, remark=_remark(frame))
 
 
 def _count(row: Row) -> str:
     return f"{row['n_settings']}/{row['n_settings_expected']}"
-
-
-def _note(row: Row) -> str:
-    return str(row["note"])
 
 
 def _remark(frame: pd.DataFrame) -> str:

@@ -8,8 +8,8 @@ layers lie on one axis, from the first on top, and epochs on the other.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,13 @@ from matplotlib.ticker import MaxNLocator
 
 from orchestration.report.data import MOST_DIAGNOSED, Answers
 from orchestration.report.figure_style import Picture
+from orchestration.report.shown_diagnostics import (
+    GRADIENT,
+    RATE,
+    SUPPORT,
+    ShownDiagnostic,
+    those_with_numbers,
+)
 from snn_norm.norms.table import label_of
 
 __all__ = ["why"]
@@ -32,20 +39,10 @@ _MOST_NAMES = 8
 """Of layers along an axis."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A diagnostic: its column and heading, and the least that is told apart; 0 to begin at 0."""
+_ROWS = (RATE, SUPPORT, GRADIENT)
 
-    name: str
-    heading: str
-    least: float = 0.0
-
-
-_ROWS = (
-    _Row("rate", "spikes a neuron\nand step"),
-    _Row("support", "support of the\nsurrogate", 1e-3),
-    _Row("gradient", "norm of the\ngradient", 1e-12),
-)
+_HEADING_WIDTH = 15
+"""Of a row's heading, in letters."""
 
 
 def why(answers: Answers) -> Picture | None:
@@ -59,7 +56,8 @@ def why(answers: Answers) -> Picture | None:
         (setting, band) for setting, of_it in settings.items() for band in _bands(answers, of_it)
     ]
     rows = {
-        setting: _rows_of(table[table["cell"].isin(of_it)]) for setting, of_it in settings.items()
+        setting: those_with_numbers(_ROWS, table[table["cell"].isin(of_it)])
+        for setting, of_it in settings.items()
     }
     heights = [0.55 + 0.95 * len(rows[setting]) for setting, _ in bands]
     figure = Figure(figsize=(7, sum(heights)))
@@ -99,14 +97,6 @@ def _bands(answers: Answers, cells: Sequence[int]) -> list[list[int]]:
     return [[*without, *part.tolist()] for part in np.array_split(np.array(others, int), count)]
 
 
-def _rows_of(table: pd.DataFrame) -> list[_Row]:
-    """Those with numbers; the support of rectified linear units is their rate once more."""
-    rows = [row for row in _ROWS if table[row.name].notna().any()]
-    if not table["support"].equals(table["rate"]):
-        return rows
-    return [_Row("rate", "units above\nzero"), *(row for row in rows if row.name == "gradient")]
-
-
 def _scales(answers: Answers, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
     """Of each architecture and diagnostic."""
     architectures = table["cell"].map(answers.best["architecture"].to_dict())
@@ -116,7 +106,7 @@ def _scales(answers: Answers, table: pd.DataFrame) -> dict[str, dict[str, Normal
     }
 
 
-def _scale(row: _Row, values: pd.Series) -> Normalize:
+def _scale(row: ShownDiagnostic, values: pd.Series) -> Normalize:
     known = values[np.isfinite(values) & (values > 0)]
     highest = float(known.max()) if len(known) else 1.0
     if not row.least:
@@ -130,7 +120,7 @@ def _band(
     part: SubFigure,
     table: pd.DataFrame,
     names: dict[int, str],
-    rows: Sequence[_Row],
+    rows: Sequence[ShownDiagnostic],
     scales: dict[str, Normalize],
     widest: int,
 ) -> None:
@@ -146,7 +136,7 @@ def _band(
         grid[0, column].set_title(name.replace(", ", ",\n"), fontsize=size, loc="center")
         grid[-1, column].set_xlabel("epoch", fontsize="small")
     for number, row in enumerate(rows):
-        grid[number, 0].set_ylabel(row.heading, fontsize="small")
+        grid[number, 0].set_ylabel(textwrap.fill(row.heading, _HEADING_WIDTH), fontsize="small")
         image = grid[number, 0].images[0]
         extend = "min" if row.least else "neither"
         bar = part.colorbar(image, ax=list(grid[number, :]), extend=extend, aspect=8, pad=0.01)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.sweep.metric import Metric
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = [
     "AS_BUILT",
@@ -23,7 +23,6 @@ __all__ = [
     "axis_columns",
     "plain",
     "remark",
-    "remark_of_metric",
     "remark_of_two",
     "seeds_differ",
     "selected_on",
@@ -125,18 +124,17 @@ def selected_on(validation_fraction: float | str) -> str:
     return f"{100 * fraction:g} % held-out training images" if fraction else TEST_SET
 
 
-def remark(selected: Iterable[str | None]) -> str:
-    """A sentence for below a table whose rows have these ``selected_on``; empty without any."""
+def remark(selected: Iterable[str | None], metric: Metric = TEST_ACCURACY) -> str:
+    """A sentence for below a table whose rows have these ``selected_on``; empty without any.
+
+    Of an own metric it also says which way is better.
+    """
     words = _words(selected)
-    return f"Epochs selected on {words}." if words else ""
-
-
-def remark_of_metric(selected: Iterable[str | None], metric: Metric) -> str:
-    """As :func:`remark`; of an own metric it also says which way is better."""
+    told = f"Epochs selected on {words}." if words else ""
     if metric.is_fraction:
-        return remark(selected)
+        return told
     better = "larger" if metric.goal == "maximize" else "smaller"
-    return f"{metric.name}: {better} is better. {remark(selected)}".rstrip()
+    return f"{metric.name}: {better} is better. {told}".rstrip()
 
 
 def remark_of_two(a: Iterable[str | None], b: Iterable[str | None]) -> str:
