@@ -4,83 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import scipy.stats
-import sqlalchemy as sa
-from recorded import RecordedTrial, Recorder
+from six_cells import ACCURACIES, SPEC, Sweep
 
 from orchestration.errors import InputError
-from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
 NAN = float("nan")
-SPEC: dict[str, Any] = {
-    "name": "sweep",
-    "dataset": "digits",
-    "epochs": 2,
-    "seeds": [9, 42, 123],
-    "grid": [
-        {"architecture": "ann", "norm": ["none", "batchnorm", "homeostatic"]},
-        {"architecture": "snn", "norm": ["none", "bntt", "homeostatic"], "num_steps": 10},
-    ],
-}
-# By (architecture, norm): best accuracy of seeds 9, 42, 123.
-ACCURACIES = {
-    ("ann", "none"): (0.890, 0.900, 0.880),
-    ("ann", "batchnorm"): (0.970, 0.980, 0.980),
-    ("ann", "homeostatic"): (0.985, 0.975, 0.965),
-    ("snn", "none"): (0.100, 0.100, 0.100),
-    ("snn", "bntt"): (0.950, 0.940, 0.960),
-    ("snn", "homeostatic"): (0.945, 0.955, 0.935),
-}
-
-Opener = Callable[[str], Results]
-
-
-class Sweep:
-    """A recorded sweep, and one way to its results."""
-
-    def __init__(
-        self, url: str, protocol: str, spec: dict[str, Any] | None = SPEC, name: str = "sweep"
-    ) -> None:
-        self.recorder = Recorder(url)
-        self.url, self.protocol, self.name = url, protocol, name
-        text = None if spec is None else SweepSpec.from_dict(spec).to_json()
-        self.experiment, self.parent = self.recorder.sweep(name, text)
-
-    def config(self, architecture: str, norm: str, seed: int, **more: Any) -> dict[str, Any]:
-        given = SweepSpec.from_dict(SPEC).cells()
-        cell = next(c for c in given if (c.architecture, c.norm) == (architecture, norm))
-        return {**cell.given(), "seed": seed, **more}
-
-    def add(self, config: dict[str, Any], *accuracies: float, **more: Any) -> str:
-        return self.recorder.trial(
-            self.experiment, self.parent, RecordedTrial(config, accuracies, **more)
-        )
-
-    def fill(self) -> None:
-        for (architecture, norm), values in ACCURACIES.items():
-            for seed, value in zip((9, 42, 123), values, strict=True):
-                outcome = "collapsed" if value == 0.1 else "completed"
-                self.add(
-                    self.config(architecture, norm, seed), value - 0.05, value, outcome=outcome
-                )
-
-    def results(self) -> Results:
-        if self.protocol == "REST":
-            return Results(self.name, tracking_uri=self.url)
-        return Results(self.name, database_url=self.url)
-
-    def cell(self, architecture: str, norm: str) -> pd.Series:
-        table = self.results().best_of_seeds()
-        rows = table[(table["architecture"] == architecture) & (table["norm"] == norm)]
-        assert len(rows) == 1
-        return rows.iloc[0]
 
 
 @pytest.fixture(params=["REST on SQLite", "SQL on SQLite", "SQL on Postgres"])
@@ -430,92 +364,3 @@ class TestEveryWay:
         results = sweep.results()
         with pytest.warns(UserWarning, match="cells are taken from its trials"):
             assert results.best_of_seeds()["best"].tolist() == [0.9]
-
-
-def test_further_axes_make_further_rows_of_the_gap(sqlite_database: Callable[[], str]) -> None:
-    spec = {
-        **SPEC,
-        "seeds": [1],
-        "grid": [
-            {"architecture": "ann", "norm": ["none", "batchnorm"], "width": [8, 16]},
-            {
-                "architecture": "snn",
-                "norm": ["none", "bntt"],
-                "width": [8, 16],
-                "slope": [1.0, 25.0],
-            },
-        ],
-    }
-    sweep = Sweep(sqlite_database(), "SQL", spec)
-    for cell in SweepSpec.from_dict(spec).cells():
-        base = 0.5 if cell.norm == "none" else 0.5 + (0.01 if cell.architecture == "ann" else 0.04)
-        sweep.add({**cell.given(), "seed": 1}, base + (0 if cell.width == 8 else 0.1))
-    gap = sweep.results().dependency_gap()
-    assert list(gap)[:3] == ["architecture", "width", "slope"]
-    assert sorted(zip(gap["architecture"], gap["width"], gap["slope"].fillna(0), strict=True)) == [
-        ("ann", 8, 0),
-        ("ann", 16, 0),
-        ("snn", 8, 1),
-        ("snn", 8, 25),
-        ("snn", 16, 1),
-        ("snn", 16, 25),
-    ]
-    assert gap["ratio"].tolist() == pytest.approx([1, 1, 4, 4, 4, 4])
-
-
-def test_the_gap_of_compiled_spiking_layers_is_related_to_the_artificial_network_s(
-    sqlite_database: Callable[[], str],
-) -> None:
-    spec = {
-        **SPEC,
-        "seeds": [1],
-        "grid": [
-            {"architecture": "ann", "norm": ["none", "batchnorm"]},
-            {"architecture": "snn", "norm": ["none", "bntt"], "compile": [True, False]},
-        ],
-    }
-    sweep = Sweep(sqlite_database(), "SQL", spec)
-    accuracies = iter([0.5, 0.6, 0.1, 0.1, 0.4, 0.5])
-    for cell in SweepSpec.from_dict(spec).cells():
-        sweep.add({**cell.given(), "seed": 1}, next(accuracies))
-    gap = sweep.results().dependency_gap()
-    assert gap["compile"].tolist() == ["auto", "true", "false"]
-    assert gap["ratio"].tolist() == pytest.approx([1, 3, 4])
-
-
-class TestWhichWay:
-    def test_an_unknown_schema_falls_back_to_rest_with_one_warning(
-        self, sqlite_database: Callable[[], str]
-    ) -> None:
-        sweep = Sweep(sqlite_database(), "SQL")
-        sweep.fill()
-        expected = sweep.results().best_of_seeds()
-        other = sqlite_database()
-        engine = sa.create_engine(other, poolclass=sa.NullPool)
-        with engine.begin() as connection:
-            connection.execute(sa.text("UPDATE alembic_version SET version_num = 'new'"))
-        with pytest.warns(UserWarning, match="schema version is new") as warned:
-            results = Results("sweep", tracking_uri=sweep.url, database_url=other)
-        assert len(warned) == 1
-        found = results.best_of_seeds()  # a second warning would be an error here
-        pd.testing.assert_frame_equal(found, expected, check_exact=True)
-
-    def test_the_settings_decide_unless_told(
-        self,
-        sqlite_database: Callable[[], str],
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        full, empty = Sweep(sqlite_database(), "SQL"), sqlite_database()
-        full.fill()
-        monkeypatch.setenv("SNN_SWEEP_HOME", str(tmp_path))
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        monkeypatch.setenv("SNN_SWEEP_DATABASE_URL", full.url)
-        assert len(Results("sweep").trials()) == 18
-        with pytest.raises(InputError, match="no sweep is named 'sweep'"):
-            Results("sweep", tracking_uri=empty)
-        monkeypatch.delenv("SNN_SWEEP_DATABASE_URL")
-        with pytest.raises(InputError, match="nothing has been recorded on this machine yet"):
-            Results("sweep")
-        assert len(Results("sweep", tracking_uri=full.url).trials()) == 18
-        assert len(Results("sweep", database_url=full.url).trials()) == 18
