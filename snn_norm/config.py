@@ -18,7 +18,7 @@ from snn_norm.norms.table import NORMS
 from snn_norm.references import is_reference
 from snn_norm.wording import not_among
 
-__all__ = ["MODEL_KEYS", "NOT_OF_ANN", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
+__all__ = ["LARGEST_SEED", "MODEL_KEYS", "NOT_OF_ANN", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
 
 
 def _number(value: Any) -> Any:
@@ -76,6 +76,9 @@ def _depth(depth: int) -> int:
     return depth
 
 
+LARGEST_SEED = 2**32 - 1
+"""That numpy takes."""
+
 SPIKING_KEYS: dict[str, Any] = {
     "num_steps": 25,
     "neuron": "lif",
@@ -104,7 +107,9 @@ class RunConfig(BaseModel):
     architecture: str = Field(description="ann, snn, or package.module:name")
     norm: str = Field(description=f"{', '.join(NORMS)}, or package.module:name")
     dataset: str = Field(description=f"{', '.join(DATASETS)}, or package.module:function")
-    seed: int = Field(ge=0, lt=2**32, description="initial weights, order and augmentation")
+    seed: int = Field(
+        ge=0, lt=LARGEST_SEED + 1, description="initial weights, order and augmentation"
+    )
     epochs: int = Field(ge=1, description="passes over the training set")
 
     batch_size: int = Field(128, ge=1, description="images in a training step")

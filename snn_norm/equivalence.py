@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from snn_norm.config import LARGEST_SEED
 from snn_norm.norms.static import HomeostaticNorm
 
 __all__ = ["Comparison", "FeatureMaps", "compare", "main"]
@@ -154,8 +155,8 @@ def _positive(text: str) -> int:
 
 def _seed(text: str) -> int:
     value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"must be 0 to {2**32 - 1}, got {value}")
+    if not 0 <= value <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"must be 0 to {LARGEST_SEED}, got {value}")
     return value
 
 

@@ -7,13 +7,12 @@ import json
 from orchestration.errors import InputError
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
+from snn_norm.config import LARGEST_SEED
 
 __all__ = ["MOST_MORE_SEEDS", "listed_seeds", "with_more_seeds"]
 
 MOST_MORE_SEEDS = 100
 """At a time: a number with a digit too many costs weeks."""
-
-_LARGEST = 2**32 - 1
 
 
 def listed_seeds(spec: SweepSpec) -> tuple[int, ...]:
@@ -43,7 +42,7 @@ def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
             f"further seeds must be a whole number from 1 to {MOST_MORE_SEEDS}, got {count}"
         )
     last = max(seeds)
-    if last + count > _LARGEST:
+    if last + count > LARGEST_SEED:
         raise InputError(
             f"there are not {count} seeds after {last}, the largest of {spec.name!r}: give some "
             "of your own in its spec"
