@@ -25,6 +25,8 @@ def choose_engine(
 ) -> Engine | None:
     """Set how each :class:`LIF` of a network computes, and log it.
 
+    A network with norms on the membrane is eager, whatever is wanted: they have no compiled form.
+
     Args:
         model: a network.
         wanted: true compiles, false does not, auto compiles on a GPU.
@@ -40,8 +42,12 @@ def choose_engine(
     if not neurons:
         return None
     compiled = _compiled_by_default(device) if wanted == "auto" else wanted
-    problem = _problem(neurons, device) if compiled else None
+    compiled = compiled and all(neuron.on_membrane is None for neuron in neurons)
+    problem = _compiler_problem(device) if compiled else None
     if problem is not None:
+        problem = (
+            f"torch.compile does not work here on {device.type}: {problem}; install what it needs"
+        )
         if wanted is True:
             raise ValueError(f"compile is true, but {problem}; set compile to auto")
         _LOG.warning("spiking layers are eager: %s", problem)
@@ -51,16 +57,6 @@ def choose_engine(
     engine: Engine = "compiled" if compiled else "eager"
     _LOG.info("spiking layers are %s on %s", engine, device)
     return engine
-
-
-def _problem(neurons: list[LIF], device: torch.device) -> str | None:
-    """Why these neurons cannot be compiled; None if they can."""
-    if any(neuron.on_membrane is not None for neuron in neurons):
-        return "norms on the membrane are not compiled"
-    problem = _compiler_problem(device)
-    if problem is None:
-        return None
-    return f"torch.compile does not work here on {device.type}: {problem}; install what it needs"
 
 
 def _compiled_by_default(device: torch.device) -> bool:
