@@ -7,14 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 from chromium import SECONDS, chromium, needs_chromium
-from commands import USERS_FOLDER, wait_until
+from commands import USERS_FOLDER, undisturbed_models, wait_until
 from conftest import Stack, finish
 from ledger import Ledger, audit
 from playwright.sync_api import Page, expect
 
 from orchestration import Results, SweepSpec, run_sweep
 from services.settings import Settings
+from snn_norm.training.model_file import WEIGHTS_FILE
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,36 @@ def test_a_cluster_and_one_machine_give_the_same_numbers(
         curves[name] = table[["train_loss", "test_accuracy"]].to_numpy().tolist()
     assert curves["there"] == curves["here"]
     assert audit(stack.client, spec) == Ledger()
+
+
+def test_training_code_of_the_users_own_and_its_models(stack: Stack, tmp_path: Path) -> None:
+    content = {
+        "name": "own",
+        "train": "own_runs:Fit",
+        "epochs": 3,
+        "seeds": {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 3},
+        "grid": [{"rate": [0.05, 0.2], "hidden": [[8, 8]]}],
+        "compare": [{"rate": [0.05, 0.2]}],
+        "metric": {"name": "val_error", "goal": "minimize"},
+    }
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(content))
+    spec = SweepSpec.load(path)
+    stack.sweep("submit", str(path), "--wait")
+    assert audit(stack.client, spec) == Ledger()
+    results = Results("own", tracking_uri=stack.tracking_uri)
+    (decision,) = results.decisions().to_dict("records")
+    assert decision["verdict"] in ("better", "worse") or decision["n_pairs"] == 3
+    stack.sweep("models", "own", "--download", str(tmp_path / "models"))
+    found = {file.read_bytes() for file in (tmp_path / "models").rglob(WEIGHTS_FILE)}
+    # Not decided sooner than after its two seeds, so these two are there.
+    for rate in (0.05, 0.2):
+        one = {
+            **{key: value for key, value in content.items() if key != "compare"},
+            "seeds": list(spec.seed_order()[:2]),
+            "grid": [{"rate": rate, "hidden": [[8, 8]]}],
+        }
+        assert set(undisturbed_models(SweepSpec.from_dict(one)).values()) <= found
 
 
 @needs_chromium

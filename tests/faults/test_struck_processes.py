@@ -17,6 +17,7 @@ def test_worker_killed(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=1)
 
 
+@pytest.mark.slow
 def test_driver_killed(sweep: StruckSweep) -> None:
     kill_driver(sweep)
     # Its workers end a moment after it, so the same command may find them still at work.

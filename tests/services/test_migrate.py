@@ -132,6 +132,7 @@ def test_an_earlier_mlflows_tables_are_brought_up_with_all_that_is_in_them(
         assert databases.ask(f"SELECT {', '.join(row)} FROM {table}") == [tuple(row.values())]
 
 
+@pytest.mark.slow
 def test_run_again_it_sets_rights_and_passwords_right(databases: Databases) -> None:
     def known(name: str, password: str) -> bool:
         return bool(users.authenticate_user(name, password))

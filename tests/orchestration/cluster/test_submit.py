@@ -246,6 +246,7 @@ def test_wrong_input_creates_nothing(outside: Commands, tracking_uri: str, tmp_p
     assert connect(tracking_uri).get_experiment_by_name("wrong") is None
 
 
+@pytest.mark.slow
 def test_the_log_of_a_sweep_that_runs_here(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert table["selected_on"].tolist()[1:] == ["the test set", "25 % held-out training images"]
 
 
+@pytest.mark.slow
 def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: MlflowClient) -> None:
     spec = SweepSpec.from_dict({**SPEC, "name": "fresh", "grid": [SPEC["grid"][1]]})
     run_sweep(spec, settings=settings)
@@ -157,6 +158,7 @@ def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: Mlflow
     assert len(Results("fresh", tracking_uri=settings.tracking_uri).trials()) == 2
 
 
+@pytest.mark.slow
 def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
     settings: Settings, client: MlflowClient
 ) -> None:

@@ -22,6 +22,8 @@ from orchestration.results.decisions import decisions
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 
+pytestmark = pytest.mark.slow
+
 CONTENT: dict[str, Any] = {
     "dataset": "own_code:blobs",
     "epochs": 2,
@@ -70,7 +72,6 @@ def test_a_sweep_buys_seeds_until_it_is_decided_and_again_nothing(
         assert "give the sweep another name" in commands.run("run", other, code=2)
 
 
-@pytest.mark.slow
 def test_own_training_code_gets_seeds_until_it_is_decided_and_leaves_models(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
@@ -130,7 +131,6 @@ def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
     assert audit(client, spec) == Ledger()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_killed_at_a_random_moment_it_takes_the_same_decisions(
     seed: int, commands: Commands, client: MlflowClient, tracking_uri: str
