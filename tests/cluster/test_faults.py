@@ -48,8 +48,8 @@ FAULTS = {
     cut_a_worker_off: "interrupted, will be resumed",
     restart_postgres: "",
     restart_mlflow: "",
-    kill_the_head: "take the sweep up again",
-    kill_everything: "take the sweep up again",
+    kill_the_head: "waiting for it, or for the sweep to be restarted",
+    kill_everything: "waiting for it, or for the sweep to be restarted",
 }
 """The faults, and what whoever follows the sweep is told of each."""
 

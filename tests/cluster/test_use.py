@@ -41,7 +41,7 @@ def test_the_digits_sweep_from_outside(stack: Stack, digits: SweepSpec) -> None:
     status, _ = stack.sweep("status", "digits")
     assert "digits: completed, 21 of 21 finished" in status
     log, _ = stack.sweep("logs", "digits")
-    assert "snn bntt seed 42: epoch 1 of 8, test accuracy" in log
+    assert "snn bntt threshold=1.0 seed 42: epoch 1 of 8, test accuracy" in log
 
 
 def test_rest_and_sql_give_the_same_answers(stack: Stack, digits: SweepSpec) -> None:
