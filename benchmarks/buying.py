@@ -20,9 +20,9 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.sequential import ALPHA, FAMILY, MARGIN, MIXED, Sweeps, drawn
-from orchestration.results.buying import next_purchase
-from orchestration.results.decisions import Pairs, Standing, side_by_side
-from orchestration.results.sequential import decide, evidence
+from orchestration.results.deciding.buying import next_purchase
+from orchestration.results.deciding.decisions import Pairs, Standing, side_by_side
+from orchestration.results.deciding.sequential import decide, evidence
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -92,7 +92,7 @@ def rows(count: int, dear: float) -> Iterator[str]:
             wanted = spec(at_most, margin)
             for name in ("in step", "by growth"):
                 # Where nothing is promised, the earliest seed comes first.
-                promised = "orchestration.results.buying.expected_growth"
+                promised = "orchestration.results.deciding.buying.expected_growth"
                 with ExitStack() as patches:
                     if name == "in step":
                         patches.enter_context(mock.patch(promised, return_value=0.0))

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betaln
 
-from orchestration.results.sequential import (
+from orchestration.results.deciding.sequential import (
     DIFFERENT,
     EQUAL,
     UNDECIDED,

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from snn_norm.neurons.layers import LIF
     from snn_norm.norms.static import HomeostaticNorm
     from snn_norm.norms.temporal import BatchNormThroughTime2d, TemporalHomeostaticNorm2d
-    from snn_norm.training.own_model import load_own_model
+    from snn_norm.training.models.own_model import load_own_model
+    from snn_norm.training.models.saved_model import load_model
     from snn_norm.training.own_run import BaseRun
-    from snn_norm.training.saved_model import load_model
 
 __all__ = [
     "ANNCNN",
@@ -45,7 +45,7 @@ __getattr__ = lazily(
         "HomeostaticNorm": "snn_norm.norms.static",
         "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
         "fold": "snn_norm.networks.fold",
-        "load_model": "snn_norm.training.saved_model",
-        "load_own_model": "snn_norm.training.own_model",
+        "load_model": "snn_norm.training.models.saved_model",
+        "load_own_model": "snn_norm.training.models.own_model",
     },
 )

@@ -15,7 +15,7 @@ from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.neurons.engine import choose_engine
 from snn_norm.shell import add_where, device_of
 from snn_norm.training.evaluation import evaluate
-from snn_norm.training.saved_model import TrainedModel, load_model
+from snn_norm.training.models.saved_model import TrainedModel, load_model
 
 __all__ = ["main"]
 

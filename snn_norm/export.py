@@ -29,7 +29,7 @@ from snn_norm.networks.layers import ConvolutionOfEachStep
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.networks.table import Layer, Output
 from snn_norm.neurons.layers import LIF
-from snn_norm.training.saved_model import load_model
+from snn_norm.training.models.saved_model import load_model
 
 __all__ = ["main", "to_nir"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from snn_norm.training.saved_model import TrainedModel, load_model
+from snn_norm.training.models.saved_model import TrainedModel, load_model
 
 __all__ = ["Predictor"]
 

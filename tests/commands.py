@@ -19,12 +19,12 @@ import yaml
 from mlflow import MlflowClient
 
 from orchestration import SweepSpec
-from orchestration.execution.own_training import OwnTraining
+from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.record.model_artifact import fetch_model
 from orchestration.sweep.own_config import OwnConfig
 from orchestration.sweep.trial import Trial
 from snn_norm.data.dataset import load_dataset
-from snn_norm.training.model_file import WEIGHTS_FILE
+from snn_norm.training.models.model_file import WEIGHTS_FILE
 from snn_norm.training.run import TrainingRun
 
 USERS_FOLDER = Path(__file__).parent / "users"

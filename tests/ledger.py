@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from orchestration import SweepSpec
 from orchestration.record.kept_model import KeptModel
 from orchestration.record.model_artifact import fetch_model
-from snn_norm.training.model_file import check_whole, said_in
+from snn_norm.training.models.model_file import check_whole, said_in
 
 
 @dataclass

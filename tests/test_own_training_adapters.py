@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from own_training_page import save_programs
 
-from orchestration.execution.own_training import OwnTraining
+from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.sweep.metric import Metric
 from orchestration.sweep.own_config import OwnConfig
 

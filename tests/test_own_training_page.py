@@ -14,7 +14,7 @@ import yaml
 from own_training_page import DIFF, SPECS, before_and_after, save_programs
 
 from orchestration import SweepSpec
-from orchestration.execution.own_training import OwnTraining
+from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.sweep.metric import Metric
 from orchestration.sweep.own_config import OwnConfig
 from snn_norm import load_own_model

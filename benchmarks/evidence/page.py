@@ -3,10 +3,10 @@
 Every number, table and figure of the page comes out of an archive in this folder. The template is
 Jinja2's and may say:
 
-    {{ table("SWEEP", "TABLE", norm=["none", "bntt"]) }}   a table of orchestration.report.tables,
-                                                          whole or these of its rows
-    {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of orchestration.report.numbers:
-                                                          its column, what tells its row apart
+    {{ table("SWEEP", "TABLE", norm=["none", "bntt"]) }}   a table of a report, whole or these of
+                                                          its rows: orchestration.report.all_tables
+    {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of a report: its column, what
+                                                          tells its row apart: .report.paper.numbers
     {{ collapsed("SWEEP", norm="none") }}                  how many of its cells collapsed, in part
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
     {{ separation("SWEEP", …) }}                           which diagnostics tell trials that train
@@ -29,15 +29,15 @@ from jinja2 import Environment, StrictUndefined
 
 from benchmarks.evidence.mechanism import separation
 from orchestration.errors import InputError
+from orchestration.report.all_tables import tables_of
 from orchestration.report.data import Answers, read_answers
-from orchestration.report.figure_style import Picture, style
-from orchestration.report.figure_style import save as save_figure
-from orchestration.report.figures import draw
-from orchestration.report.formats import markdown
-from orchestration.report.headline import headline
-from orchestration.report.layouts import table_of
-from orchestration.report.numbers import Number, numbers_of
-from orchestration.report.tables import tables_of
+from orchestration.report.figures.draw import draw
+from orchestration.report.figures.style import Picture, style
+from orchestration.report.figures.style import save as save_figure
+from orchestration.report.paper.numbers import Number, numbers_of
+from orchestration.report.tables.formats import markdown
+from orchestration.report.tables.headline import headline
+from orchestration.report.tables.layouts import table_of
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from snn_norm.wording import not_among

@@ -8,7 +8,7 @@ import click
 
 from orchestration.cli.console import out, print_results, terminal_width
 from orchestration.errors import InputError
-from orchestration.report.forms import FORMATS
+from orchestration.report.tables.forms import FORMATS
 
 __all__ = ["COMMANDS"]
 
@@ -24,7 +24,7 @@ def results(name: str, form: str) -> None:
         print_results(name)
     else:
         from orchestration.record.names import BEST_TEST_ACCURACY
-        from orchestration.report.formats import render
+        from orchestration.report.tables.formats import render
         from orchestration.results.results import Results
 
         snapshot = Results(name).snapshot([BEST_TEST_ACCURACY])
@@ -65,7 +65,7 @@ def compare(first: str, second: str | None, versions: tuple[str, str] | None, fo
     """
     if (second is None) == (versions is None):
         raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")
-    from orchestration.report.formats import render
+    from orchestration.report.tables.formats import render
 
     if versions is not None:
         from orchestration.results.results import Results

@@ -36,9 +36,9 @@ def size_in_words(size: int) -> str:
 
 def print_results(name: str) -> None:
     """Print a sweep's best of seeds, its headline, and what each norm adds if there are more."""
-    from orchestration.report.formats import plain, render
-    from orchestration.report.headline import headline
-    from orchestration.report.layouts import has_more_norms
+    from orchestration.report.tables.formats import plain, render
+    from orchestration.report.tables.headline import headline
+    from orchestration.report.tables.layouts import has_more_norms
     from orchestration.results.results import Results
     from orchestration.results.snapshot import METRIC_OF
 

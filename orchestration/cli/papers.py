@@ -37,7 +37,7 @@ def paper(names: tuple[str, ...], output: Path | None, check: Path | None) -> No
         return
     if not names:
         raise InputError("paper needs the NAME of a sweep, or several")
-    from orchestration.report.paper import MACROS, compose, read_sweeps, write_paper
+    from orchestration.report.paper.write import MACROS, compose, read_sweeps, write_paper
 
     assert output is not None
     written = compose(read_sweeps(names))
@@ -50,7 +50,7 @@ def paper(names: tuple[str, ...], output: Path | None, check: Path | None) -> No
 
 
 def _check(folder: Path, names: tuple[str, ...]) -> None:
-    from orchestration.report.paper_check import check_paper
+    from orchestration.report.paper.check import check_paper
 
     differences = check_paper(folder, names)
     for difference in differences:

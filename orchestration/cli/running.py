@@ -17,7 +17,7 @@ from orchestration.errors import FAILED, INTERRUPTED
 from services.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestration.results.forecast import Forecast
+    from orchestration.results.deciding.forecast import Forecast
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
@@ -45,7 +45,7 @@ _fresh = click.option(
 )
 def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> None:
     """Check SPEC and print what would run, without starting it."""
-    from orchestration.execution.planning import forecast_of, plan_sweep
+    from orchestration.execution.trials.planning import forecast_of, plan_sweep
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
@@ -53,7 +53,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
     if probed:
         err.print("loading each data set; one that is missing is downloaded")
     if data or probed:
-        from orchestration.execution.preflight import check_data
+        from orchestration.execution.trials.preflight import check_data
 
         check_data(sweep, settings)
     planned = plan_sweep(sweep, fresh=fresh)
@@ -75,7 +75,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     from rich.table import Table
 
-    from orchestration.execution.planning import forecast_of
+    from orchestration.execution.trials.planning import forecast_of
     from orchestration.progress.state import duration
     from orchestration.sweep.plan import estimate_seconds
 
@@ -109,7 +109,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
 def _print_forecast(spec: SweepSpec, whole: Forecast) -> None:
     from rich.table import Table
 
-    from orchestration.report.table import hours_in_words
+    from orchestration.report.tables.table import hours_in_words
 
     certain, most = len(spec.certain_seeds()), len(spec.seed_order())
     out.print("seeds until decided: above is what the record asks for so far; in all")

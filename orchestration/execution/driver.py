@@ -12,13 +12,13 @@ from importlib.metadata import version
 from rich.console import Console
 
 from orchestration.errors import SweepError
-from orchestration.execution.feed import SweepFeed
-from orchestration.execution.planning import plan_with
-from orchestration.execution.preflight import check_data, check_resources
-from orchestration.execution.seeds import SeedBuyer, refuse_another_family
-from orchestration.execution.tasks import TaskMaker
+from orchestration.execution.trials.feed import SweepFeed
+from orchestration.execution.trials.planning import plan_with
+from orchestration.execution.trials.preflight import check_data, check_resources
+from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
-from orchestration.execution.worker import TrialTask
+from orchestration.execution.worker.trial import TrialTask
 from orchestration.progress.display import make_watch
 from orchestration.progress.events import Added, Note, Planned, Watch
 from orchestration.record.client import connect

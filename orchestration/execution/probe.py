@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from orchestration.execution.process_state import ProcessState
+from orchestration.execution.worker.process_state import ProcessState
 from orchestration.sweep.plan import Plan
 from orchestration.sweep.trial import Trial
 from snn_norm.config import RunConfig

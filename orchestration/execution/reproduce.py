@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from orchestration.errors import InputError
-from orchestration.execution.process_state import ProcessState
+from orchestration.execution.worker.process_state import ProcessState
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG, machine_tags
 from orchestration.results.recorded_trials import RecordedTrial
 from orchestration.sweep.trial import trial_key

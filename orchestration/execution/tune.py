@@ -15,7 +15,7 @@ from ray import cloudpickle, tune
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from orchestration.execution.worker import SweepTrial, TrialTask
+from orchestration.execution.worker.trial import SweepTrial, TrialTask
 from orchestration.progress.events import EpochDone, Failed, Retried, Started, Watch
 
 __all__ = ["Feed", "run_tasks"]

@@ -24,8 +24,8 @@ from typing import Protocol
 from orchestration.errors import InputError, SpecError, SweepError
 from orchestration.execution.command_note import CommandNote
 from orchestration.execution.here import Here, log_path
+from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
-from orchestration.page.text import last_lines
 from orchestration.sweep.more_seeds import listed_seeds, with_more_seeds
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings

@@ -43,9 +43,9 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from starlette.staticfiles import StaticFiles
 
     from orchestration.page.acting import OnCluster, OnThisMachine
-    from orchestration.page.inner_mlflow import InnerMlflow
-    from orchestration.page.login import Login
     from orchestration.page.read import Reader
+    from orchestration.page.visitor.inner_mlflow import InnerMlflow
+    from orchestration.page.visitor.login import Login
     from orchestration.page.web import Pages
     from services.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestration.page.text import shown
+from orchestration.page.drawing.text import shown
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Event, Retried

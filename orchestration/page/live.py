@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import anyio
 
 from orchestration.errors import SweepError
-from orchestration.page.pieces import Page, changes
+from orchestration.page.drawing.pieces import Page, changes
 from services.errors import ServiceError
 
 __all__ = ["Change", "Live"]

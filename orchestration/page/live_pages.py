@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from orchestration.execution.here import Here, log_path
+from orchestration.page.drawing.pieces import Page
 from orchestration.page.events import EventTail
 from orchestration.page.live import Live
-from orchestration.page.pieces import Page
 from orchestration.page.read import Reader
 from orchestration.page.sections import sections
 from services.settings import Settings

@@ -12,17 +12,17 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
-from orchestration.page.estimates import (
+from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
     seconds_left,
     trained_hours,
 )
+from orchestration.page.drawing.layers import DIAGNOSED, medians_of
+from orchestration.page.drawing.listing import Listed, read_list
+from orchestration.page.drawing.state import Grid, grid_of
+from orchestration.page.drawing.text import last_lines
 from orchestration.page.finished import Finished, finished_of
-from orchestration.page.layers import DIAGNOSED, medians_of
-from orchestration.page.listing import Listed, read_list
-from orchestration.page.state import Grid, grid_of
-from orchestration.page.text import last_lines
 from orchestration.reading.records import SPIKE_RATE, Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.stamps import Stamps, stamps_of

@@ -9,17 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.page import view
-from orchestration.page.charts import Series, chart, curves_of, key
-from orchestration.page.grid import LEVELS, grid_page
-from orchestration.page.pieces import Page
+from orchestration.page.drawing import view
+from orchestration.page.drawing.charts import Series, chart, curves_of, key
+from orchestration.page.drawing.grid import LEVELS, grid_page
+from orchestration.page.drawing.pieces import Page
+from orchestration.page.drawing.state import MOST_DRAWN, Grid
+from orchestration.page.drawing.text import shown
+from orchestration.page.drawing.view import render
 from orchestration.page.read import Sweep
-from orchestration.page.state import MOST_DRAWN, Grid
-from orchestration.page.text import shown
-from orchestration.page.view import render
-from orchestration.report.formats import html
-from orchestration.report.layouts import table_of
 from orchestration.report.looks import called, look_of
+from orchestration.report.tables.formats import html
+from orchestration.report.tables.layouts import table_of
 from snn_norm.norms.table import NORMS
 
 __all__ = ["sections"]

@@ -38,17 +38,17 @@ from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError
 from orchestration.execution.here import Here
-from orchestration.page import view
 from orchestration.page.acting import Actor
+from orchestration.page.drawing import view
+from orchestration.page.drawing.layers import strips
+from orchestration.page.drawing.pieces import Page
 from orchestration.page.finished import Finished
-from orchestration.page.inner_mlflow import InnerMlflow, RefusedError
-from orchestration.page.layers import strips
 from orchestration.page.live_pages import LivePages
-from orchestration.page.login import Login, Visitor
-from orchestration.page.own_form import give_token, own_form, token_of
-from orchestration.page.pieces import Page
 from orchestration.page.read import Reader, Sweep
-from orchestration.report.formats import render
+from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
+from orchestration.page.visitor.login import Login, Visitor
+from orchestration.page.visitor.own_form import give_token, own_form, token_of
+from orchestration.report.tables.formats import render
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
     comparison_of,

@@ -26,7 +26,7 @@ from mlflow.types import Schema, TensorSpec
 from orchestration.record.kept_model import MODEL_FOLDER
 
 if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
-    from snn_norm.training.saved_model import Description
+    from snn_norm.training.models.saved_model import Description
 
 __all__ = ["copy_model", "fetch_model", "has_model", "put_model", "remove_model"]
 
@@ -45,15 +45,15 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     Args:
         client: MLflow's client.
         run_id: of the trial.
-        data: of ``snn_norm.training.model_file``.
+        data: of ``snn_norm.training.models.model_file``.
     """
-    from snn_norm.training.model_file import (
+    from snn_norm.training.models.model_file import (
         CONFIG_FILE,
         WEIGHTS_FILE,
         is_of_own_training,
         said_in,
     )
-    from snn_norm.training.saved_model import description_in
+    from snn_norm.training.models.saved_model import description_in
 
     said = said_in(data)
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
@@ -90,7 +90,7 @@ def copy_model(client: MlflowClient, source: str, target: str) -> bool:
     """Put the model of one run beside another; gives whether there was one."""
     if _holder_of(client, source) is None:
         return False
-    from snn_norm.training.model_file import WEIGHTS_FILE
+    from snn_norm.training.models.model_file import WEIGHTS_FILE
 
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
         fetch_model(client, source, Path(scratch))

@@ -8,11 +8,11 @@ import pandas as pd
 
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
-from orchestration.report.headline import NETWORKS
-from orchestration.report.layouts import lacks_of
 from orchestration.report.looks import called
-from orchestration.report.table import as_text
-from orchestration.results.norm_effects import dependency_gap, norm_gaps
+from orchestration.report.tables.headline import NETWORKS
+from orchestration.report.tables.layouts import lacks_of
+from orchestration.report.tables.table import as_text
+from orchestration.results.effects.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
 from orchestration.sweep.metric import Metric
 

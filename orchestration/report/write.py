@@ -8,12 +8,12 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from orchestration.errors import InputError
+from orchestration.report.all_tables import TABLES, tables_of
 from orchestration.report.data import Answers, read_answers
-from orchestration.report.figure_style import FORMATS, Picture, save, style
-from orchestration.report.figures import FIGURES, draw
-from orchestration.report.formats import html, latex, markdown, render
+from orchestration.report.figures.draw import FIGURES, draw
+from orchestration.report.figures.style import FORMATS, Picture, save, style
 from orchestration.report.page import page
-from orchestration.report.tables import TABLES, tables_of
+from orchestration.report.tables.formats import html, latex, markdown, render
 from orchestration.results.results import Results
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -33,7 +33,7 @@ def write_report(
     """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap`` and the others of ``orchestration.report.tables`` as .tex, .md, .html and
+    ``dependency_gap`` and the others of ``orchestration.report.all_tables`` as .tex, .md, .html and
     .csv; ``last_epoch``, ``expected_best``, ``evidence``, ``trials``, ``curves`` as .csv) and the
     figures (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 

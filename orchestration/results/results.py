@@ -111,7 +111,7 @@ class Results:
 
         Epoch 0 is before the first step. Columns: ``run_id``, ``trial_key``, ``in_spec``, the
         grid's axes, ``seed``, ``epoch``, ``layer`` (in the network's order), then those of
-        ``orchestration.results.diagnostics``. A trial without diagnostics has no row.
+        ``orchestration.results.effects.diagnostics``. A trial without diagnostics has no row.
         """
         snapshot = self.snapshot(DIAGNOSTICS)
         return snapshot.diagnostics(snapshot.trials()).drop(columns="cell")
@@ -130,7 +130,7 @@ class Results:
     def energy(self) -> pd.DataFrame:
         """Give a row a cell: what its networks cost an image, beside their accuracy.
 
-        Columns as of ``orchestration.results.energy.energy``.
+        Columns as of ``orchestration.results.effects.energy.energy``.
         """
         snapshot = self.snapshot()
         trials = snapshot.trials()
@@ -179,14 +179,14 @@ class Results:
         Args:
             accuracy: best_test_accuracy or last_test_accuracy.
 
-        Columns as of ``orchestration.results.norm_effects.norm_differences``.
+        Columns as of ``orchestration.results.effects.norm_effects.norm_differences``.
         """
         return self.snapshot(METRIC_OF.values()).norm_differences(accuracy)
 
     def mean_ranks(self) -> pd.DataFrame:
         """Give a row a norm, the best first, of each setting that has at least four.
 
-        Columns as of ``orchestration.results.ranks.mean_ranks``.
+        Columns as of ``orchestration.results.effects.ranks.mean_ranks``.
         """
         return self.snapshot(METRIC_OF.values()).mean_ranks()
 
@@ -196,7 +196,7 @@ class Results:
         Args:
             last: compare the last epochs, which nothing selected, instead of the best ones.
 
-        Columns as of ``orchestration.results.differences.differences_from``.
+        Columns as of ``orchestration.results.effects.differences.differences_from``.
         """
         return self.snapshot(METRIC_OF.values()).differences(last=last)
 
@@ -207,8 +207,8 @@ class Results:
             by_norm: give a row each norm instead: what it adds to none, the standard one marked.
             tuned: give the gap as built beside that of both sides at their best settings.
 
-        Columns as of ``orchestration.results.norm_effects.dependency_gap``, or ``norm_gaps``; of
-        the tuned one as of ``orchestration.results.tuning.tuned_gap``.
+        Columns as of ``orchestration.results.effects.norm_effects.dependency_gap``, or
+        ``norm_gaps``; of the tuned one as of ``orchestration.results.effects.tuning.tuned_gap``.
         """
         metrics = METRIC_OF.values() if tuned else [BEST_TEST_ACCURACY]
         return self.snapshot(metrics).dependency_gap(by_norm=by_norm, tuned=tuned)
@@ -219,21 +219,21 @@ class Results:
         Args:
             points: how near, in percentage points.
 
-        Columns as of ``orchestration.results.tuning.basin``.
+        Columns as of ``orchestration.results.effects.tuning.basin``.
         """
         return self.snapshot(METRIC_OF.values()).basin(points)
 
     def decisions(self) -> pd.DataFrame:
         """Give a row a comparison that the spec declares: its verdict, as far as records go.
 
-        Columns as of ``orchestration.results.decisions.decisions``.
+        Columns as of ``orchestration.results.deciding.decisions.decisions``.
         """
         return self.snapshot([*METRIC_OF.values(), "epoch_seconds"]).decisions()
 
     def evidence(self) -> pd.DataFrame:
         """Give a row a declared comparison and pair of seeds: how its evidence grew.
 
-        Columns as of ``orchestration.results.evidence_curves.evidence_curves``.
+        Columns as of ``orchestration.results.deciding.evidence_curves.evidence_curves``.
         """
         return self.snapshot(METRIC_OF.values()).evidence().drop(columns="cell")
 
@@ -261,8 +261,9 @@ class Results:
     def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> Any:
         """Give a trained model: a network in evaluation, from uint8 images to logits.
 
-        Of this package's networks it is a ``snn_norm.training.saved_model.TrainedModel``; modules
-        of the user's own that its configuration names are imported, and so run; nothing else is.
+        Of this package's networks it is a ``snn_norm.training.models.saved_model.TrainedModel``;
+        modules of the user's own that its configuration names are imported, and so run; nothing
+        else is.
         Of training code of the user's own it is what ``snn_norm.load_own_model`` gives: the run
         with its model loaded, or a dictionary of ``state``, ``config``, ``epoch``, ``metrics``.
 

@@ -19,16 +19,16 @@ from orchestration.reading.records import (
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import AS_BUILT, EXPECTED_BEST, N_COMMON, SELECTED_ON, TEST_SET
-from orchestration.results.decisions import decisions
-from orchestration.results.diagnostics import by_layer, orders_of
-from orchestration.results.differences import differences_from
-from orchestration.results.energy import energy, operations_of, samples_of
-from orchestration.results.evidence_curves import evidence_curves
-from orchestration.results.hours import trial_hours
-from orchestration.results.norm_effects import dependency_gap, norm_differences, norm_gaps
-from orchestration.results.ranks import mean_ranks
+from orchestration.results.deciding.decisions import decisions
+from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.hours import trial_hours
+from orchestration.results.effects.diagnostics import by_layer, orders_of
+from orchestration.results.effects.differences import differences_from
+from orchestration.results.effects.energy import energy, operations_of, samples_of
+from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
+from orchestration.results.effects.ranks import mean_ranks
+from orchestration.results.effects.tuning import SELECTING_ACCURACY, basin, has_settings, tuned_gap
 from orchestration.results.statistics import cell_statistics, expected_best
-from orchestration.results.tuning import SELECTING_ACCURACY, basin, has_settings, tuned_gap
 from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 

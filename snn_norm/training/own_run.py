@@ -7,8 +7,8 @@ function ``train(config, device, state)``, which yields an epoch's metrics:
     yield {"val_loss": 0.3}, state    # interrupted, it is called with the state it gave last
 
 A run may say besides what its model is, by ``model_state()``, and take one back by
-``load_model_state(state)``: ``snn_norm.training.own_model``. ``config`` holds the user's own keys
-and the seed. :class:`BaseRun` is for whoever has a model, an optimizer and a step.
+``load_model_state(state)``: ``snn_norm.training.models.own_model``. ``config`` holds the user's own
+keys and the seed. :class:`BaseRun` is for whoever has a model, an optimizer and a step.
 """
 
 from __future__ import annotations

@@ -30,9 +30,9 @@ from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
 from snn_norm.training.epoch import EpochResult, spike_rates
 from snn_norm.training.evaluation import Sums, evaluate, logits_of
-from snn_norm.training.model_sources import source_digests
+from snn_norm.training.models.model_sources import source_digests
+from snn_norm.training.models.saved_model import describe, model_bytes
 from snn_norm.training.optimization import learning_rate_factor, make_optimizer
-from snn_norm.training.saved_model import describe, model_bytes
 from snn_norm.training.seeding import derived_seed, seed_everything
 
 __all__ = ["Outcome", "TrainingRun"]

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 
 from orchestration import Results, SweepSpec, run_sweep
 from services.settings import Settings
-from snn_norm.training.model_file import WEIGHTS_FILE
+from snn_norm.training.models.model_file import WEIGHTS_FILE
 
 
 @pytest.fixture(scope="module")

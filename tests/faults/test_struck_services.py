@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 IMPATIENT = (
     "import stamina; stamina.set_testing(True, attempts=3); "
-    "from orchestration import main; from orchestration.execution import tasks; "
+    "from orchestration import main; from orchestration.execution.trials import tasks; "
     "tasks._PATIENCE = 2.0; main()"
 )
 

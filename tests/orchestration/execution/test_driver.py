@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
-from orchestration.execution.planning import plan_sweep
+from orchestration.execution.trials.planning import plan_sweep
 from orchestration.record.client import connect
 from orchestration.record.names import params_of
 from services.cluster import local_ray

@@ -13,10 +13,10 @@ import pytest
 from specs import spec
 
 from orchestration.errors import InputError
-from orchestration.execution.feed import Budget, SweepFeed
-from orchestration.execution.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.trials.feed import Budget, SweepFeed
+from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import _Queue
-from orchestration.execution.worker import TrialTask
+from orchestration.execution.worker.trial import TrialTask
 from orchestration.progress.events import Event, Looked, Note
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import sweep_storage

@@ -9,8 +9,13 @@ from commands import USERS_FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.execution.gpu_share import GpuMemory, gpu_share, memory_of_a_trial, share_gpus
-from orchestration.execution.worker import TrialTask
+from orchestration.execution.trials.gpu_share import (
+    GpuMemory,
+    gpu_share,
+    memory_of_a_trial,
+    share_gpus,
+)
+from orchestration.execution.worker.trial import TrialTask
 from orchestration.progress.events import Event, Note
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import open_storage

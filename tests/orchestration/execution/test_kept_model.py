@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestration.execution.kept_model import ModelKeeper
+from orchestration.execution.worker.kept_model import ModelKeeper
 from orchestration.record.client import connect
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
@@ -21,7 +21,7 @@ from orchestration.store.open import open_storage
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.training.epoch import EpochResult
-from snn_norm.training.model_file import UnsavableError
+from snn_norm.training.models.model_file import UnsavableError
 from snn_norm.training.run import TrainingRun
 
 ACCURACIES = (0.2, 0.5, 0.5, 0.4, 0.6, 0.7, 0.3, 0.6, 0.8, 0.1, 0.8, 0.7)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from commands import USERS_FOLDER
 
-from orchestration.execution.kept_model import ModelKeeper
-from orchestration.execution.own_training import OwnTraining
+from orchestration.execution.worker.kept_model import ModelKeeper
+from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
 from orchestration.store.checkpoints import CheckpointStore

@@ -14,7 +14,7 @@ import torch
 from commands import USERS_FOLDER, commands_in, finish, numbers
 from torch import nn
 
-from orchestration.execution.process_state import ProcessState
+from orchestration.execution.worker.process_state import ProcessState
 from orchestration.record.client import connect
 
 

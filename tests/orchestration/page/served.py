@@ -11,8 +11,8 @@ import uvicorn
 from commands import free_port, wait_until
 
 from orchestration.page.acting import OnThisMachine
-from orchestration.page.login import Login
 from orchestration.page.read import Reader
+from orchestration.page.visitor.login import Login
 from orchestration.page.web import Pages
 from orchestration.reading.records import Source
 from services.settings import Settings

@@ -7,9 +7,9 @@ import re
 import pandas as pd
 import pytest
 
-from orchestration.page.grid import grid_page, interval_of
-from orchestration.page.pieces import Page, changes
-from orchestration.page.state import Cell, Grid, Place, grid_of
+from orchestration.page.drawing.grid import grid_page, interval_of
+from orchestration.page.drawing.pieces import Page, changes
+from orchestration.page.drawing.state import Cell, Grid, Place, grid_of
 
 
 def cell(number: int, values: dict[str, str], places: dict[int, Place], **more: object) -> Cell:

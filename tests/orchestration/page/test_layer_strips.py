@@ -17,8 +17,8 @@ from whole_sweep import record_digits
 
 from orchestration import SweepSpec
 from orchestration.execution.here import log_path
-from orchestration.page.layers import strips
-from orchestration.page.state import Cell, Grid, Place
+from orchestration.page.drawing.layers import strips
+from orchestration.page.drawing.state import Cell, Grid, Place
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import Planned, Retried
 from orchestration.reading.sql import SqlSource

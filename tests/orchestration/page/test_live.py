@@ -10,8 +10,8 @@ import pytest
 
 from orchestration.errors import InputError
 from orchestration.page import live
+from orchestration.page.drawing.pieces import Page
 from orchestration.page.live import Change, Live
-from orchestration.page.pieces import Page
 
 
 class Source:

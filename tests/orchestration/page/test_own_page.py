@@ -20,7 +20,7 @@ from served import served
 from orchestration import Results, SweepSpec
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
-from orchestration.report.formats import render
+from orchestration.report.tables.formats import render
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.page.scale import axis_of, ends_of, near_the_best
+from orchestration.page.drawing.scale import axis_of, ends_of, near_the_best
 from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 LOSS, SCORE = Metric("loss", "minimize"), Metric("score", "maximize")

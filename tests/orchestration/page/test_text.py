@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.page.text import LONGEST, harmless, last_lines, shown
+from orchestration.page.drawing.text import LONGEST, harmless, last_lines, shown
 
 
 @pytest.mark.parametrize(

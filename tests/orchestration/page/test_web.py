@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
 from whole_sweep import record_digits
 
-from orchestration.report.formats import render
+from orchestration.report.tables.formats import render
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 

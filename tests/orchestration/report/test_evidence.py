@@ -17,8 +17,8 @@ from orchestration.errors import InputError
 from orchestration.record.archive import write_archive
 from orchestration.record.client import connect
 from orchestration.record.exchange import export_sweep
-from orchestration.report.formats import markdown
-from orchestration.report.headline import headline
+from orchestration.report.tables.formats import markdown
+from orchestration.report.tables.headline import headline
 from orchestration.results.results import Results
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from orchestration.errors import InputError
-from orchestration.report.formats import FORMATS, html, render
-from orchestration.report.layouts import table_of
-from orchestration.report.table import Table, TableCell, letter
+from orchestration.report.tables.formats import FORMATS, html, render
+from orchestration.report.tables.layouts import table_of
+from orchestration.report.tables.table import Table, TableCell, letter
 
 NAN = float("nan")
 

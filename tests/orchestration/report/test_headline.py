@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestration.report.formats import html, markdown, plain
-from orchestration.report.headline import headline
+from orchestration.report.tables.formats import html, markdown, plain
+from orchestration.report.tables.headline import headline
 
 PUBLISHED = {
     ("ann", "none"): 0.8878,

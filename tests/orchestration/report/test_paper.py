@@ -17,8 +17,8 @@ from orchestration.cli.main import cli
 from orchestration.record.archive import SweepArchive, read_archive, write_archive
 from orchestration.record.client import connect
 from orchestration.record.exchange import export_sweep, import_sweep
-from orchestration.report.macros import macro_names, read_macros
-from orchestration.report.numbers import Number
+from orchestration.report.paper.macros import macro_names, read_macros
+from orchestration.report.paper.numbers import Number
 from orchestration.results.results import Results
 from orchestration.store.open import open_storage
 

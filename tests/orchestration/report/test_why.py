@@ -11,8 +11,8 @@ from recorded import RecordedTrial, Recorder
 
 from orchestration.report import data
 from orchestration.report.data import read_answers
-from orchestration.report.figure_style import style
-from orchestration.report.why import why
+from orchestration.report.figures.style import style
+from orchestration.report.figures.why import why
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 

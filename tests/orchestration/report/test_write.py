@@ -22,7 +22,7 @@ from whole_sweep import digests, record_digits
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
 from orchestration.report.data import read_answers
-from orchestration.report.figure_style import style
+from orchestration.report.figures.style import style
 from orchestration.report.looks import COLORS, look_of
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import spec
 
-from orchestration.results.buying import expected_growth, next_purchase, seeds_wanted
-from orchestration.results.decisions import Pairs, Standing, standing
-from orchestration.results.forecast import Cost, forecast
-from orchestration.results.hours import hours_unit, trial_hours
-from orchestration.results.sequential import evidence
+from orchestration.results.deciding.buying import expected_growth, next_purchase, seeds_wanted
+from orchestration.results.deciding.decisions import Pairs, Standing, standing
+from orchestration.results.deciding.forecast import Cost, forecast
+from orchestration.results.deciding.hours import hours_unit, trial_hours
+from orchestration.results.deciding.sequential import evidence
 from orchestration.sweep.spec import SweepSpec
 
 NORMS = ["none", "bntt", "homeostatic", "tebn"]

@@ -11,7 +11,7 @@ import pytest
 from recorded import RecordedTrial, Recorder
 
 from orchestration.reading.records import DIAGNOSTICS
-from orchestration.results.diagnostics import COLUMNS, by_layer
+from orchestration.results.effects.diagnostics import COLUMNS, by_layer
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.training import diagnostics

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from orchestration.results.energy import Sample, energy, operations_of, samples_of
+from orchestration.results.effects.energy import Sample, energy, operations_of, samples_of
 from snn_norm.networks.operations import operations
 from snn_norm.networks.table import make_trunk
 

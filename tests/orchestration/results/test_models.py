@@ -14,7 +14,7 @@ from recorded import RecordedTrial, Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
-from orchestration.execution.own_training import OwnTraining
+from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.record.client import connect
 from orchestration.record.kept_model import KeptModel
 from orchestration.record.model_artifact import copy_model, put_model

@@ -14,14 +14,14 @@ from recorded import RecordedTrial, Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
-from orchestration.execution.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.report.data import read_answers
-from orchestration.report.formats import render
-from orchestration.report.numbers import numbers_of
-from orchestration.results.decisions import decisions
-from orchestration.results.evidence_curves import evidence_curves
+from orchestration.report.paper.numbers import numbers_of
+from orchestration.report.tables.formats import render
+from orchestration.results.deciding.decisions import decisions
+from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
 from orchestration.sweep.plan import RecordedRun
 

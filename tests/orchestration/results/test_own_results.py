@@ -14,8 +14,8 @@ from recorded import Recorder
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
 from orchestration.report.data import read_answers
-from orchestration.report.formats import render
-from orchestration.report.numbers import numbers_of
+from orchestration.report.paper.numbers import numbers_of
+from orchestration.report.tables.formats import render
 from orchestration.report.write import write_report
 from orchestration.results.comparison import comparison
 from orchestration.results.recorded_trials import choose

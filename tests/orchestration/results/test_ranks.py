@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from orchestration.results.norm_effects import norm_differences
-from orchestration.results.ranks import friedman, groups_of, mean_ranks
+from orchestration.results.effects.norm_effects import norm_differences
+from orchestration.results.effects.ranks import friedman, groups_of, mean_ranks
 
 AXES = ["architecture", "norm"]
 

@@ -14,7 +14,7 @@ import scipy.stats
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestration.results.sequential import (
+from orchestration.results.deciding.sequential import (
     DIFFERENT,
     EQUAL,
     UNDECIDED,
@@ -25,7 +25,7 @@ from orchestration.results.sequential import (
     student_interval,
     student_log_e,
 )
-from orchestration.results.spending import nominal_levels, spent
+from orchestration.results.deciding.spending import nominal_levels, spent
 from orchestration.sweep.stopping import UntilDecided
 
 accuracies = st.floats(-1, 1).map(lambda value: round(value, 4))

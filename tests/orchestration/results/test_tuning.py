@@ -14,9 +14,9 @@ from recorded import RecordedTrial, Recorder
 from scipy import stats
 
 from orchestration.errors import InputError
-from orchestration.report.formats import render
+from orchestration.report.tables.formats import render
+from orchestration.results.effects.tuning import basin, tuned_gap
 from orchestration.results.results import Results
-from orchestration.results.tuning import basin, tuned_gap
 from orchestration.sweep.spec import SweepSpec
 
 AXES = ["architecture", "norm", "threshold"]

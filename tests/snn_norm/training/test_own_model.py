@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from snn_norm import load_model, load_own_model
-from snn_norm.training.model_file import check_whole, model_file, said_in
-from snn_norm.training.own_model import OwnDescription, own_model_bytes
+from snn_norm.training.models.model_file import check_whole, model_file, said_in
+from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run
 
 MODULE = '''

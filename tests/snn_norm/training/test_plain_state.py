@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from snn_norm.training.plain_state import join_state, split_state
+from snn_norm.training.models.plain_state import join_state, split_state
 
 
 def again(state: Any) -> Any:

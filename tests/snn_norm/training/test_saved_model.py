@@ -18,9 +18,9 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.training.epoch import EpochResult
 from snn_norm.training.evaluation import evaluate
-from snn_norm.training.model_file import check_whole
+from snn_norm.training.models.model_file import check_whole
+from snn_norm.training.models.saved_model import description_in, model_bytes
 from snn_norm.training.run import TrainingRun
-from snn_norm.training.saved_model import description_in, model_bytes
 
 OWN = """
 import torch

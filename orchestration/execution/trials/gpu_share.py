@@ -1,0 +1,118 @@
+"""``resources: {gpu: auto}``: as many trials on a GPU as have room, measured and not guessed.
+
+A few batches of each cell are run on a GPU of its own, and their peak memory decides what share of
+a GPU each trial of that cell reserves. Ray only counts such shares; it does not enforce them.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import ray
+import torch
+
+from orchestration.execution.worker.trial import TrialTask
+from orchestration.progress.events import Note, Watch
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset, load_dataset
+from snn_norm.data.hold_out import training_part
+from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE
+from snn_norm.training.run import TrainingRun
+
+__all__ = ["GpuMemory", "gpu_share", "memory_of_a_trial", "share_gpus"]
+
+_HEADROOM = 1.1
+"""Over the measured peak, for what the allocator loses between blocks of different sizes."""
+
+_BATCHES = STEPS_TO_CAPTURE + 1
+
+_MOST = 64
+"""Trials on one GPU; long before that they wait for each other and not for memory."""
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Memory in bytes: what a trial needs at its peak, and what its GPU has."""
+
+    needed: int
+    total: int
+
+
+def gpu_share(memory: GpuMemory) -> float:
+    """The share of a GPU that a trial reserves: one part in as many as fit, 1 at least.
+
+    >>> gpu_share(GpuMemory(needed=10 * 2**30, total=80 * 2**30))
+    0.1428
+    """
+    fit = min(max(1, int(memory.total // (memory.needed * _HEADROOM))), _MOST)
+    return int(10_000 / fit) / 10_000  # Ray counts in ten-thousandths; their sum must not pass 1
+
+
+def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> Callable[[TrialTask], TrialTask]:
+    """Gives a task of one of these networks the share of a GPU that it needs. Ray must be there.
+
+    What cannot be measured has a GPU to itself, where its own trial will say what is wrong.
+    """
+    measure = ray.remote(num_gpus=1, num_cpus=0)(memory_of_a_trial)
+    cells = {_cell(task): task for task in tasks}
+    watch(Note(f"measuring what a trial takes of a GPU, in {len(cells)} networks"))
+    measured = ray.get([measure.remote(task) for task in cells.values()])
+    shares = {}
+    for (cell, task), memory in zip(cells.items(), measured, strict=True):
+        shares[cell] = gpu_share(memory) if memory else 1.0
+        label = task.record.label.rpartition(" seed ")[0]
+        found = (
+            f"{memory.needed / 2**30:.2f} of {memory.total / 2**30:.0f} GiB, "
+            f"{int(1 / shares[cell])} at a time on a GPU"
+            if memory
+            else "could not be measured, so a GPU to itself"
+        )
+        watch(Note(f"{label}: {found}"))
+    return lambda task: replace(task, gpu=shares[_cell(task)])
+
+
+def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
+    """Train a few batches on this process's GPU; None where that cannot be done.
+
+    As many as show all that an epoch holds at once: a step that is captured in a CUDA graph keeps
+    its memory, and the last batch, of another size, and the test set have theirs besides.
+    """
+    if task.import_path not in sys.path:
+        sys.path.insert(0, task.import_path)
+    config = RunConfig(**task.record.config)
+    try:
+        whole = load_dataset(config.dataset, task.data, config.image_size)
+        dataset, _ = training_part(whole, config.training_images, config.validation_fraction)
+        few = _few_batches(dataset, config.batch_size)
+        config = config.model_copy(update={"training_images": None, "validation_fraction": 0.0})
+        TrainingRun(config, few, device=task.device).run_epoch()
+        free, total = torch.cuda.mem_get_info()
+        elsewhere = total - free - torch.cuda.memory_reserved()  # the context above all
+        left_out = _bytes(whole) - _bytes(few)
+        return GpuMemory(torch.cuda.max_memory_reserved() + elsewhere + left_out, total)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        warnings.warn(f"{task.record.label}: no step could be trained: {error}", stacklevel=2)
+    return None
+
+
+def _few_batches(dataset: Dataset, batch_size: int) -> Dataset:
+    """A short epoch: whole batches, a last one as short as that of the whole set, a test batch."""
+    train = _BATCHES * batch_size + len(dataset.train_labels) % batch_size
+    return replace(
+        dataset,
+        train_images=dataset.train_images[:train],
+        train_labels=dataset.train_labels[:train],
+        test_images=dataset.test_images[:batch_size],
+        test_labels=dataset.test_labels[:batch_size],
+    )
+
+
+def _bytes(dataset: Dataset) -> int:
+    return dataset.train_images.nbytes + dataset.test_images.nbytes
+
+
+def _cell(task: TrialTask) -> tuple[tuple[str, object], ...]:
+    return tuple((key, value) for key, value in task.record.config.items() if key != "seed")

@@ -1,0 +1,77 @@
+"""What a sweep would do, from its spec and its record; without Ray and torch."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import Trial
+from services.settings import Settings
+from services.tracking import reading_uri
+
+if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
+    from orchestration.record.sweep_recorder import SweepRecorder
+    from orchestration.results.deciding.forecast import Forecast
+
+__all__ = ["forecast_of", "plan_sweep", "plan_with"]
+
+
+def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
+    """What :func:`run_sweep` would do. Starts and creates nothing.
+
+    Raises:
+        SpecError: the user's own code cannot be imported.
+        ServiceError: the tracking server that the user names cannot be reached.
+    """
+    settings = settings or Settings.from_environment()
+    uri = reading_uri(settings)
+    if uri is None:
+        return plan_with(None, spec)
+    from orchestration.record.client import connect
+    from orchestration.record.sweep_recorder import SweepRecorder
+    from orchestration.store.open import sweep_storage
+
+    recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    return plan_with(recorder, spec, fresh=fresh)
+
+
+def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
+    """What a sweep takes in all, by what its plan reuses; None where its seeds are listed."""
+    if not isinstance(spec.seeds, UntilDecided):
+        return None
+    from orchestration.execution.trials.seeds import SeedBuyer
+
+    known = (*plan.reuse, *plan.copy, *plan.resume)
+    return SeedBuyer(spec, [one.run for one in known]).forecast()
+
+
+def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
+    """The plan of a sweep that has this record, or none yet."""
+    recorded = recorder.judged(recorder.recorded(), spec) if recorder else []
+    trials = _wanted(spec, recorded, fresh=fresh)
+    elsewhere: list[RecordedRun] = []
+    if recorder and spec.reuse == "any" and not fresh:
+        missing = {trial.key for trial in trials}
+        missing -= {run.trial_key for run in recorded if run.finished}
+        found = recorder.finished_elsewhere(missing) if missing else []
+        elsewhere = recorder.judged(found, spec)
+    return make_plan(
+        trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
+    )
+
+
+def _wanted(spec: SweepSpec, recorded: list[RecordedRun], *, fresh: bool) -> list[Trial]:
+    """The trials that are wanted by now; what is made anew is all that there was."""
+    if not recorded or not isinstance(spec.seeds, UntilDecided):
+        return spec.trials()
+    from orchestration.execution.trials.seeds import (
+        SeedBuyer,  # with pandas, for which no other waits
+    )
+
+    buyer = SeedBuyer(spec, recorded)
+    wanted = {trial.key for trial in buyer.wanted()}
+    wanted |= {run.trial_key for run in recorded} if fresh else set()
+    return [trial for key, trial in buyer.possible.items() if key in wanted]

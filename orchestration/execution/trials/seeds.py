@@ -1,0 +1,206 @@
+"""Seeds until decided, while a sweep runs: what has come of its trials, and which are wanted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.results.deciding.buying import (
+    Purchase,
+    names_of,
+    next_purchase,
+    not_needed,
+    seeds_wanted,
+    verdicts_in_words,
+)
+from orchestration.results.deciding.decisions import Standing, standing
+from orchestration.results.deciding.forecast import Forecast, forecast
+from orchestration.results.deciding.hours import hours_unit, trial_hours
+from orchestration.sweep.plan import RecordedRun
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import Trial
+
+__all__ = ["SeedBuyer", "refuse_another_family"]
+
+
+class SeedBuyer:
+    """Knows the trials that have ended, and so which are wanted.
+
+    Args:
+        spec: with seeds until decided.
+        recorded: the sweep's runs, the earliest started first.
+    """
+
+    def __init__(self, spec: SweepSpec, recorded: Iterable[RecordedRun] = ()) -> None:
+        self._spec = spec
+        self._order = spec.seed_order()
+        n = len(self._order)
+        trials = spec.trials([n] * len(spec.cells()))
+        self.possible = {trial.key: trial for trial in trials}
+        self._of_cell = [trials[first : first + n] for first in range(0, len(trials), n)]
+        self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
+        self._ended: dict[str, tuple[float | None, str]] = {}
+        self._failed: set[str] = set()
+        self._seconds: dict[str, float] = {}
+        self._known: tuple[Standing, dict[int, pd.DataFrame]] | None = None
+        for run in recorded:
+            if run.trial_key not in self._place:
+                continue
+            if run.epoch_seconds is not None:
+                self.time(run.trial_key, run.epoch_seconds)
+            if run.finished:
+                self.take(run.trial_key, run.outcome or "", run.best)
+
+    def time(self, key: str, epoch_seconds: float) -> None:
+        """Take in how long an epoch of a trial took."""
+        self._seconds[key] = epoch_seconds
+
+    def take(self, key: str, outcome: str, best: float | None) -> None:
+        """Take in a trial's end; of several of one trial the first counts."""
+        self._ended.setdefault(key, (best, outcome))
+        self._known = None
+
+    def fail(self, key: str) -> None:
+        """Take in that a trial has no result, and gets none."""
+        self._failed.add(key)
+
+    def wanted(self) -> list[Trial]:
+        """All trials that are wanted by now, ended ones too: those of earlier seeds first."""
+        counts = seeds_wanted(self._spec, *self._now(), failed=self._places(self._failed))
+        wanted = [
+            (number, trial)
+            for trials, count in zip(self._of_cell, counts, strict=True)
+            for number, trial in enumerate(trials[:count])
+        ]
+        return [trial for _, trial in sorted(wanted, key=lambda one: one[0])]
+
+    def next(self, given: Iterable[str] = ()) -> list[Trial]:
+        """The trials to start next, the longest first; empty where there are none for now.
+
+        Args:
+            given: keys of those that are at work.
+        """
+        purchase = self._purchase({*given, *self._ended})
+        numbers = {seed: number for number, seed in enumerate(self._order)}
+        trials = purchase.trials if purchase else ()
+        return [self._of_cell[cell][numbers[seed]] for cell, seed in trials]
+
+    @property
+    def ended(self) -> Collection[str]:
+        """The keys of trials that have their result."""
+        return self._ended.keys()
+
+    def next_look(self) -> str:
+        """At which pair of seeds which comparison is looked at next, in words."""
+        purchase = self._purchase(self._ended)
+        if purchase is None:
+            return ""
+        name = names_of(self._spec, self._now()[0])[purchase.comparison]
+        rule = self._spec.seeds
+        assert isinstance(rule, UntilDecided)
+        look = max(purchase.pair, rule.at_least)
+        return f"next look: {name} after {look} of at most {rule.at_most} seeds"
+
+    def decided(self) -> dict[str, str]:
+        """How many of how many comparisons of each cell are decided, such as ``1 of 2``."""
+        now, _ = self._now()
+        found: dict[str, str] = {}
+        for cell, trials in enumerate(self._of_cell):
+            verdicts = [
+                verdict
+                for one, verdict in zip(now.comparisons, now.verdicts, strict=True)
+                if cell in one.cells
+            ]
+            label = trials[0].label.rpartition(" seed ")[0]
+            if verdicts:
+                found[label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
+        return found
+
+    def verdicts(self) -> list[str]:
+        """What is decided of each comparison, in words; empty for what is not."""
+        return verdicts_in_words(self._spec, self._now()[0])
+
+    def forecast(self) -> Forecast:
+        """What the sweep takes in all."""
+        return forecast(self._spec, self._now()[0], self._hours(), hours_unit(self._spec))
+
+    def in_vain(self) -> int:
+        """How many trials were run ahead that no decision needed."""
+        return not_needed(self._spec, *self._now())
+
+    def _purchase(self, given: Iterable[str]) -> Purchase | None:
+        return next_purchase(
+            self._spec,
+            self._now()[0],
+            self._hours(),
+            given=self._places(given),
+            failed=self._places(self._failed),
+        )
+
+    def _hours(self) -> list[float] | None:
+        outcomes = {key: outcome for key, (_, outcome) in self._ended.items()}
+        return trial_hours(
+            self._spec,
+            (
+                (self._place[key][0], seconds, outcomes.get(key))
+                for key, seconds in self._seconds.items()
+            ),
+        )
+
+    def _places(self, keys: Iterable[str]) -> set[tuple[int, int]]:
+        return {self._place[key] for key in keys if key in self._place}
+
+    def _now(self) -> tuple[Standing, dict[int, pd.DataFrame]]:
+        if self._known is None:
+            rows: list[list[tuple[int, float | None, str]]] = [[] for _ in self._of_cell]
+            for key, result in self._ended.items():
+                cell, seed = self._place[key]
+                rows[cell].append((seed, *result))
+            columns = ["seed", self._spec.judged_by().best_name, "outcome"]
+            by_cell = {
+                cell: pd.DataFrame(found, columns=columns).set_index("seed")
+                for cell, found in enumerate(rows)
+            }
+            self._known = standing(self._spec, by_cell), by_cell
+        return self._known
+
+
+def refuse_another_family(
+    spec: SweepSpec, before: SweepSpec, recorded: Sequence[RecordedRun]
+) -> None:
+    """Refuse to decide anew, by other rules, what has been looked at.
+
+    Args:
+        spec: what is wanted now.
+        before: what the sweep was last run with; with seeds until decided.
+        recorded: its runs.
+
+    Raises:
+        InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has
+            changed.
+    """
+    if _family(spec) == _family(before):
+        return
+    decided = [words for words in SeedBuyer(before, recorded).verdicts() if words]
+    if decided:
+        raise InputError(
+            f"{spec.name}: compare, metric and the rule in seeds are declared before the first "
+            f"trial, and cannot change once something is decided ({decided[0]}): the error rate "
+            "would hold no longer. Leave them as they were, or give the sweep another name: it "
+            "begins with seeds of its own"
+        )
+
+
+def _family(spec: SweepSpec) -> tuple[object, ...]:
+    """What decisions rest on: the pairs compared, by what, and the rule without its mere limits."""
+    rule = spec.seeds
+    if not isinstance(rule, UntilDecided):
+        return ()
+    limits = {"gpu_hours"} if rule.method == "spending" else {"gpu_hours", "at_most"}
+    cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
+    pairs = {frozenset((cells[one.first], cells[one.second])) for one in spec.comparisons()}
+    return pairs, spec.judged_by(), rule.model_dump(exclude=limits)

@@ -1,0 +1,129 @@
+"""Tasks for workers out of a sweep's plan, what they reserve, and the hours that they may use."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from orchestration.execution.trials.feed import Budget, resources_of
+from orchestration.execution.trials.gpu_share import share_gpus
+from orchestration.execution.worker.trial import TrialTask
+from orchestration.progress.events import Watch
+from orchestration.reading.open import open_source
+from orchestration.record.sweep_recorder import SweepRecorder
+from orchestration.record.trial_recorder import TrialRecord
+from orchestration.results.deciding.hours import hours_unit
+from orchestration.store.open import sweep_storage
+from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import Trial
+from services.settings import Settings
+
+__all__ = ["TaskMaker"]
+
+_PATIENCE = 15 * 60.0
+"""Seconds that the end of a trial waits for a tracking server that is away."""
+
+_Wanted = tuple[Trial, RecordedRun | None]
+"""A trial, and the run that it goes on in."""
+
+
+class TaskMaker:
+    """Makes tasks of a sweep's trials.
+
+    Args:
+        spec: what is wanted.
+        settings: where data sets and work in progress lie.
+        recorder: of the sweep, opened.
+        uri: of the tracking server.
+    """
+
+    def __init__(
+        self, spec: SweepSpec, settings: Settings, recorder: SweepRecorder, uri: str
+    ) -> None:
+        assert recorder.experiment_id is not None
+        assert recorder.parent_run_id is not None
+        self._spec = spec
+        self._settings = settings
+        self._experiment_id = recorder.experiment_id
+        self._parent_run_id = recorder.parent_run_id
+        self._uri = uri
+        self._storage = sweep_storage(settings, spec.name)
+        self._driver = uuid.uuid4().hex
+        self._share: Callable[[TrialTask], TrialTask] = lambda task: task
+
+    def share_gpus(self, plan: Plan, watch: Watch) -> None:
+        """With ``gpu: auto``, measure how many of the trials find room on a GPU. Ray must be there.
+
+        Args:
+            plan: what is run, unless the spec may come to want more.
+            watch: told what was measured.
+        """
+        if self._spec.resources.gpu == "auto":
+            grows = isinstance(self._spec.seeds, UntilDecided) or self._spec.gpu_hours
+            self._share = share_gpus(self.of(self._all_possible() if grows else plan), watch)
+
+    def of(self, plan: Plan) -> list[TrialTask]:
+        """The tasks of a plan's trials, those that take the longest first."""
+        wanted: list[_Wanted] = [
+            *((trial, None) for trial in plan.run),
+            *((matched.trial, matched.run) for matched in plan.resume),
+        ]
+        return [self._task(*one) for one in sorted(wanted, key=_cost, reverse=True)]
+
+    def budget(self, recorded: Sequence[RecordedRun]) -> Budget:
+        """What the sweep may use, less what its runs have used by the record."""
+        seeds = self._spec.seeds
+        hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
+        if hours is None:
+            return Budget(None)
+        run_ids = [run.run_id for run in recorded]
+        points = open_source(self._uri).points(run_ids, ["epoch_seconds"])
+        seconds = points.groupby("run_id")["value"].sum()
+        tasks = self.of(self._all_possible())
+        reserved = {task.record.trial_key: resources_of(task) for task in tasks}
+        # Of a trial that is wanted no longer nothing else is known.
+        used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
+        return Budget(hours, sum(used) / 3600, hours_unit(self._spec))
+
+    def _task(self, trial: Trial, interrupted: RecordedRun | None) -> TrialTask:
+        resources = self._spec.resources
+        task = TrialTask(
+            record=TrialRecord(
+                experiment_id=self._experiment_id,
+                parent_run_id=self._parent_run_id,
+                trial_key=trial.key,
+                label=trial.label,
+                version=version("snn-norm"),
+                config=trial.config.given(),
+                run_id=interrupted.run_id if interrupted else None,
+            ),
+            storage=self._storage.folder(trial.key),
+            data=self._settings.data,
+            tracking_uri=self._uri,
+            cpu=resources.cpu,
+            gpu=1.0 if resources.gpu == "auto" else resources.gpu,
+            import_path=str(Path.cwd()),
+            patience=_PATIENCE,
+            driver=self._driver,
+            keep=self._spec.keep,
+            metric=trial.metric,
+        )
+        return self._share(task)
+
+    def _all_possible(self) -> Plan:
+        """To run every trial that the spec might come to want."""
+        spec = self._spec
+        trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
+        return make_plan(trials, (), version="")
+
+
+def _cost(wanted: _Wanted) -> float:
+    """How long what is left of a trial takes, in no unit."""
+    trial, interrupted = wanted
+    done = interrupted.epochs_done if interrupted else 0
+    epochs = trial.config.epochs  # as many as it wants: nobody knows
+    return (1 if epochs is None else epochs - done) * trial.config.epoch_cost

@@ -1,0 +1,1 @@
+"""A sweep's page as HTML and SVG, from what was read. Pure."""

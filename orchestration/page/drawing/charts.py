@@ -1,0 +1,173 @@
+"""Curves by cell as SVG: the mean of the seeds, their range, the numbers on hover. Pure.
+
+No attribute ``style`` in it, which the page's own rules forbid; sizes are a viewBox's units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from orchestration.page.drawing.scale import Axis, axis_of
+from orchestration.page.drawing.state import Cell
+from orchestration.page.drawing.text import shown
+from orchestration.report.looks import COLORS, Look
+from orchestration.report.tables.table import unit_of
+from orchestration.sweep.metric import Metric
+
+__all__ = ["Curve", "Series", "chart", "curves_of", "key"]
+
+_WIDTH, _HEIGHT = 320.0, 200.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 8.0, 8.0, 24.0
+_LINES = {"-": "", "--": "5 3", ":": "1.5 2.5", "-.": "6 2 1.5 2"}
+_INFINITE = 1e300
+"""What MLflow has in place of infinity is larger."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one line of every panel stands for: a norm, or a value of what else is compared."""
+
+    label: str
+    look: Look
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The values of a cell, in percent if they are fractions.
+
+    Args:
+        series: the cell's norm, or its value of what else is compared.
+        points: epoch, mean, smallest and largest of the seeds, and how many there are.
+    """
+
+    series: str
+    points: list[tuple[int, float, float, float, int]]
+
+
+def curves_of(
+    cells: Sequence[Cell], values: pd.DataFrame, series: str, metric: Metric
+) -> list[Curve]:
+    """The curves of these cells.
+
+    Args:
+        cells: of one setting.
+        values: a row a trial and epoch: ``cell``, ``epoch``, ``value``.
+        series: the axis that tells them apart.
+        metric: what the values are of.
+    """
+    curves = []
+    for cell in cells:
+        of_cell = values[(values["cell"] == cell.number) & (values["value"].abs() < _INFINITE)]
+        found = of_cell.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
+        points = [
+            (int(epoch), metric.scale * mean, metric.scale * low, metric.scale * high, int(n))
+            for epoch, mean, low, high, n in found.itertuples()
+        ]
+        curves.append(Curve(cell.values.get(series, ""), points))
+    return [curve for curve in curves if curve.points]
+
+
+def chart(
+    title: str, curves: Sequence[Curve], series: Mapping[str, Series], metric: Metric
+) -> Markup:
+    """One panel: a line a norm, or a value of what else is compared.
+
+    Args:
+        title: what the panel is of.
+        curves: with points.
+        series: how each is called, and looks.
+        metric: what they are of.
+    """
+    last = max(point[0] for curve in curves for point in curve.points)
+    axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric)
+
+    def x(epoch: float) -> float:
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (epoch - 1) / max(1, last - 1)
+
+    def y(value: float) -> float:
+        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - axis.part(value))
+
+    def text(value: float) -> str:
+        return metric.number(value / metric.scale)
+
+    unit, parts, ends = unit_of(metric), [_frame(x, y, axis, last)], []
+    for curve in curves:
+        look, label = series[curve.series].look, shown(series[curve.series].label, 40)
+        color = _color(look)
+        if len(curve.points) > 1:
+            upper = [f"{x(e):.1f},{y(high):.1f}" for e, _, _, high, _ in curve.points]
+            lower = [f"{x(e):.1f},{y(low_):.1f}" for e, _, low_, _, _ in reversed(curve.points)]
+            ring = " ".join([*upper, *lower])
+            parts.append(Markup('<polygon points="{}" fill="{}" fill-opacity=".14"/>').format(
+                ring, color))  # fmt: skip
+        line = " ".join(f"{x(e):.1f},{y(mean):.1f}" for e, mean, *_ in curve.points)
+        parts.append(
+            Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.8"{}/>').format(
+                line, color, _dashes(look)
+            )
+        )
+        parts += [
+            Markup(
+                '<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"><title>{}</title></circle>'
+            ).format(x(e), y(mean), 3 if len(curve.points) == 1 else 2, color,
+                     f"{label}, epoch {e}: {text(mean)}{unit} "
+                     f"({text(lo)} to {text(hi)}, {n} seed{'s' if n > 1 else ''})")
+            for e, mean, lo, hi, n in curve.points
+        ]  # fmt: skip
+        ends.append(f"{label} {text(curve.points[-1][1])}{unit}")
+    told = ", ".join(filter(None, [title, f"in the last epoch: {', '.join(ends)}"]))
+    return Markup(
+        '<figure><figcaption>{}</figcaption><svg viewBox="0 0 {:g} {:g}" role="img" '
+        'aria-label="{}">{}</svg></figure>'
+    ).format(title, _WIDTH, _HEIGHT, told, Markup("").join(parts))
+
+
+def key(series: Sequence[Series]) -> Markup:
+    """Which line is whose."""
+    entries = []
+    for one in series:
+        entries.append(
+            Markup(
+                '<li><svg viewBox="0 0 30 8" width="30" height="8" aria-hidden="true">'
+                '<line x1="0" y1="4" x2="30" y2="4" stroke="{}" stroke-width="2.4"{}/></svg>'
+                " {}</li>"
+            ).format(_color(one.look), _dashes(one.look), shown(one.label))
+        )
+    return Markup('<ul class="key">{}</ul>').format(Markup("").join(entries))
+
+
+def _frame(
+    x: Callable[[float], float], y: Callable[[float], float], axis: Axis, last: int
+) -> Markup:
+    """Axes with few numbers."""
+    marks = [
+        Markup(
+            '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
+            '<text x="{}" y="{:.1f}" text-anchor="end">{:g}</text>'
+        ).format(_LEFT, _WIDTH - _RIGHT, y(v), y(v), _LEFT - 5, y(v) + 3.5, v)
+        for v in axis.marks
+    ]
+    epochs = sorted({1, last, *range(1, last, max(1, math.ceil(last / 5)))})
+    marks += [
+        Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
+            x(e), _HEIGHT - 8, e
+        )
+        for e in epochs
+        if e == last or last - e > last / 10
+    ]
+    return Markup("").join(marks)
+
+
+def _color(look: Look) -> str:
+    return "currentColor" if look.hex == COLORS[0] else look.hex
+
+
+def _dashes(look: Look) -> Markup:
+    line = look.line
+    dashes = _LINES[line] if isinstance(line, str) else " ".join(f"{2 * d:g}" for d in line[1])
+    return Markup(' stroke-dasharray="{}"').format(escape(dashes)) if dashes else Markup("")

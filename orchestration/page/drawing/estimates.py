@@ -1,0 +1,64 @@
+"""How long a sweep has trained, and how long it will, from the seconds of its epochs. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+
+from orchestration.page.drawing.state import Grid
+from orchestration.reading.records import Records
+from orchestration.results.snapshot import Snapshot
+
+__all__ = ["EPOCH_SECONDS", "gpus_of_a_trial", "seconds_left", "trained_hours"]
+
+EPOCH_SECONDS = "epoch_seconds"
+"""The metric that all of it follows from."""
+
+
+def trained_hours(finished: Snapshot, others: Records, places: pd.DataFrame) -> float:
+    """Of all trials together: epochs are alike, and no trial took longer than from start to end."""
+    records, seconds = finished.records, 0.0
+    if EPOCH_SECONDS in records.metrics:
+        cells = finished.cells
+        epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
+        planned = epochs * records.metrics[EPOCH_SECONDS]
+        span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
+        # Of training that is done when it says so, nobody knows how many epochs were meant.
+        seconds += float(planned.clip(upper=span).fillna(span).sum())
+    if EPOCH_SECONDS in others.metrics and len(places):
+        known = others.metrics[EPOCH_SECONDS].reindex(places["run_id"]).fillna(0.0)
+        seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
+    return seconds / 3600
+
+
+def seconds_left(grid: Grid, finished: Snapshot, others: Records) -> float | None:
+    """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
+    records = finished.records
+    if EPOCH_SECONDS not in records.metrics and EPOCH_SECONDS not in others.metrics:
+        return None
+    seen = records.metrics.get(EPOCH_SECONDS, pd.Series(dtype=float)).dropna()
+    by_cell = seen.groupby(finished.cells.of_trial).mean().to_dict()
+    of_others = others.metrics.get(EPOCH_SECONDS, pd.Series(dtype=float))
+    overall = pd.concat([seen, of_others]).mean()
+    if math.isnan(overall):
+        return None
+    total = 0.0
+    for cell in grid.cells:
+        seconds = by_cell.get(cell.number, overall)
+        for place in cell.places.values():
+            if place.state in ("waiting", "running"):
+                if cell.epochs is None:
+                    return None
+                total += seconds * max(cell.epochs - place.epoch, 0)
+    return total / max(1, grid.count("running"))
+
+
+def gpus_of_a_trial(spec: str | None) -> float:
+    """How many of them a trial takes; 0 where it is not known."""
+    try:
+        gpu = json.loads(spec or "{}")["resources"]["gpu"]
+        return 1.0 if gpu == "auto" else float(gpu)
+    except (KeyError, TypeError, ValueError):  # of another version
+        return 0.0

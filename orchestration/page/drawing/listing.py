@@ -1,0 +1,90 @@
+"""All sweeps as the list of them shows them, from their runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
+from orchestration.reading.overview import SweepOverview, overviews_of
+from orchestration.reading.records import Source, SweepRun
+from orchestration.record.names import LABEL_TAG, ROLE_TAG
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+
+__all__ = ["Listed", "read_list"]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A sweep in the list of all.
+
+    Args:
+        overview: how far it has come.
+        hours: of training, all trials together, about; times the GPUs of a trial if it has any.
+        on_gpu: whether it has.
+        metric: what it is judged by.
+        best: the best value of that; None before there is one.
+        best_of: the trial that has it.
+        running: how many trials do.
+    """
+
+    overview: SweepOverview
+    hours: float
+    on_gpu: bool
+    metric: Metric
+    best: float | None
+    best_of: str
+    running: int
+
+
+def read_list(source: Source, known: Collection[str]) -> list[Listed]:
+    """All sweeps, the last started first.
+
+    Args:
+        source: of the runs.
+        known: names under which sweeps have their best values, as far as they are known; others
+            take a second look at the runs.
+    """
+    runs = list(source.sweep_runs((*known, EPOCH_SECONDS)))
+    overviews = overviews_of(runs)
+    metrics = {overview.name: _metric_of(overview.spec) for overview in overviews}
+    names = {metric.best_name for metric in metrics.values()}
+    if not names <= set(known):
+        return read_list(source, names | set(known))
+    trials: dict[str, list[SweepRun]] = {overview.name: [] for overview in overviews}
+    for run in runs:
+        if run.tags[ROLE_TAG] == "trial" and run.experiment in trials:
+            trials[run.experiment].append(run)
+    return [_listed(one, metrics[one.name], trials[one.name]) for one in overviews]
+
+
+def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun]) -> Listed:
+    hours = 0.0
+    best: tuple[float, str] | None = None
+    for run in trials:
+        epochs, seconds = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
+        hours += min(epochs * seconds, ((run.ended or math.inf) - run.started) / 1000) / 3600
+        if run.status == "FINISHED" and metric.best_name in run.metrics:
+            one = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
+            best = one if best is None else max(best, one)
+    gpus = gpus_of_a_trial(overview.spec)
+    return Listed(
+        overview,
+        hours * (gpus or 1.0),
+        bool(gpus),
+        metric,
+        None if best is None else metric.sign * best[0],
+        "" if best is None else best[1],
+        sum(run.status == "RUNNING" for run in trials),
+    )
+
+
+def _metric_of(spec: str | None) -> Metric:
+    """As a spec says it, which need not be one that this version can read."""
+    try:
+        rule = json.loads(spec or "{}")["metric"]
+        return Metric(str(rule["name"]), "minimize" if rule["goal"] == "minimize" else "maximize")
+    except (KeyError, TypeError, ValueError):
+        return TEST_ACCURACY

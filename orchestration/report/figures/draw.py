@@ -1,0 +1,337 @@
+"""The figures of a report, from a sweep's answers.
+
+Accuracies are in percent here, a metric of the user's own as it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from orchestration.reading.records import SPIKE_RATE
+from orchestration.report.data import Answers
+from orchestration.report.figures.energy import energy_figure
+from orchestration.report.figures.evidence import evidence_figure
+from orchestration.report.figures.panels import (
+    MOST_PANELS,
+    MOST_ROWS,
+    name_rows,
+    panel_grid,
+    those_left_out,
+)
+from orchestration.report.figures.ranks import critical_differences
+from orchestration.report.figures.style import Picture
+from orchestration.report.figures.why import why
+from orchestration.report.looks import Look, look_of
+from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.results.effects.norm_effects import settings_of
+from snn_norm.norms.table import NORMS
+
+__all__ = ["FIGURES", "draw"]
+
+FIGURES = (
+    "dependency-gap",
+    "accuracy-by-seed",
+    "critical-difference",
+    "evidence",
+    "learning-curves",
+    "why",
+    "spike-rates",
+    "accuracy-by-energy",
+    "cost",
+)
+
+_MANY_LINES = 5
+"""Beyond so many in a panel, lines are thinner and the range of the seeds is left out."""
+
+_HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
+
+
+def draw(answers: Answers) -> Iterator[Picture]:
+    """Give the figures that this sweep has numbers for. Call in ``figure_style.style``."""
+    if answers.best["best"].notna().any():
+        if answers.norm_gaps is not None and answers.norm_gaps["gap_pp"].notna().any():
+            yield _dependency_gap(answers, answers.norm_gaps)
+        yield _accuracy_by_seed(answers)
+    if answers.ranks is not None:
+        yield critical_differences(answers.ranks, answers.norms)
+    if answers.evidence is not None and len(answers.evidence):
+        yield evidence_figure(answers)
+    name = answers.metric.name
+    if name in answers.curves and answers.curves[name].notna().any():
+        yield _learning_curves(answers)
+    if picture := why(answers):
+        yield picture
+    if answers.curves[_layers(answers)].notna().any(axis=None):
+        yield _spike_rates(answers)
+    if answers.energy is not None:
+        yield energy_figure(answers.energy, answers.norms)
+    if answers.curves["epoch_seconds"].notna().any():
+        yield _cost(answers)
+
+
+def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
+    """A row each norm: what it adds to none."""
+    measured = norm_gaps[norm_gaps["gap_pp"].notna()]
+    gaps = measured.iloc[:MOST_ROWS]
+    without = {
+        number: setting.numbers["none"]
+        for setting in settings_of(answers.best, answers.axes)
+        for number in setting.numbers.values()
+        if "none" in setting.numbers
+    }
+    figure = Figure(figsize=(7, 1 + 0.3 * len(gaps)))
+    axes = figure.subplots()
+    for row, (cell, gap) in enumerate(zip(gaps.index, gaps.to_dict("records"), strict=True)):
+        none, accuracy = 100 * gap["none"], 100 * gap["accuracy"]
+        axes.plot([none, accuracy], [row, row], color="#dddddd", linewidth=5, zorder=1)
+        _dot(axes, answers, without[cell], none, row)
+        _dot(axes, answers, cell, accuracy, row)
+        standard = " (standard)" if gap["is_standard"] else ""
+        axes.annotate(
+            f"{gap['gap_pp']:+.2f} pp{standard}", (1.01, row),
+            xycoords=("axes fraction", "data"), va="center",
+        )  # fmt: skip
+    name_rows(axes, [answers.label(cell) for cell in gaps.index])
+    axes.set_xlabel("test accuracy, best of seeds (%)")
+    axes.set_xlim(-2, 102)
+    _legend(figure, answers, lines=False, lacking=_HOLLOW if any(answers.lacks) else None)
+    caption = (
+        "Best of seeds with each norm, and of the same network without one. The grey bar is what "
+        "the norm adds; that of the standard norm is the dependency gap. "
+    ) + remark(gaps[SELECTED_ON])
+    caption += those_left_out(len(measured))
+    return Picture("dependency-gap", "Dependency gap", caption, figure)
+
+
+def _accuracy_by_seed(answers: Answers) -> Picture:
+    cells = list(range(len(answers.best)))[:MOST_ROWS]
+    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
+    accuracies = answers.metric.is_fraction
+    panels = figure.subplots(ncols=2 if accuracies else 1, sharey=True, squeeze=False)[0]
+    for axes in panels:
+        for cell in cells:
+            _seeds(axes, answers, cell)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"{answers.metric.words}, best epoch{_unit_of(answers)}")
+    if answers.metric.is_fraction:
+        _closer(answers, *panels)
+    name_rows(panels[0], [answers.label(cell) for cell in cells])
+    lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
+    _legend(figure, answers, lines=False, lacking=lacking)
+    caption = (
+        "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval"
+        + (", cut at 0 and 100 %. " if accuracies else ". ")
+    ) + remark(answers.best[SELECTED_ON])
+    title = "Accuracy by seed" if accuracies else f"{answers.metric.name} by seed"
+    return Picture("accuracy-by-seed", title, caption + those_left_out(len(answers.best)), figure)
+
+
+def _closer(answers: Answers, whole: Axes, closer: Axes) -> None:
+    """Show all accuracies, and beside them those that learned in a narrower range."""
+    whole.set_xlim(-2, 102)
+    whole.set_xticks([0, 25, 50, 75, 100])
+    whole.set_title("all", fontsize="medium")
+    learned = answers.trials.loc[answers.trials["outcome"] == "completed", "best_test_accuracy"]
+    if learned.notna().any():
+        closer.set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
+    closer.set_title("those that learned, closer", fontsize="medium")
+
+
+def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
+    row, look, scale = answers.best.iloc[cell], _look(answers, cell), answers.metric.scale
+    if not math.isnan(row["ci_low"]):
+        ends = [scale * row["ci_low"], scale * row["ci_high"]]
+        if answers.metric.is_fraction:
+            ends = [max(ends[0], 0), min(ends[1], 100)]
+        axes.plot(ends, [cell, cell], color=look.color, linewidth=1, alpha=0.7)
+    axes.plot([scale * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
+    trials = answers.trials[answers.trials["cell"] == cell]
+    heights = cell + (np.linspace(-0.2, 0.2, len(trials)) if len(trials) > 1 else np.zeros(1))
+    heights = heights[: len(trials)]
+    whole = trials["outcome"] == "completed"
+    for part, face in ((whole, look.color), (~whole, "#ffffff")):
+        axes.plot(
+            scale * trials[answers.metric.best_name][part], heights[part.to_numpy()], look.marker,
+            color=look.color, markersize=4.5, zorder=3, markerfacecolor=face,
+        )  # fmt: skip
+
+
+def _learning_curves(answers: Answers) -> Picture:
+    settings: dict[str, list[int]] = {}
+    for cell in sorted(set(answers.curves["cell"])):
+        settings.setdefault(answers.setting(cell), []).append(cell)
+    crowded = max(map(len, settings.values())) > _MANY_LINES
+    shown = f"{answers.metric.words}{_unit_of(answers)}"
+    figure, panels = panel_grid(list(settings), "epoch", shown, tall=crowded)
+    for axes, cells in zip(panels, settings.values(), strict=False):
+        for cell in cells:
+            _curve(axes, answers, cell, crowded=crowded)
+        if answers.metric.is_fraction:
+            axes.set_ylim(-2, 102)
+    lacking = ("x", "collapsed or diverged seed") if _any_lacking(answers) else None
+    _legend(figure, answers, lines=True, lacking=lacking)
+    caption = (
+        "The line is the mean over seeds, for as long as all of them ran; the shade, where a panel "
+        "has room for it, reaches from the lowest to the highest seed. A cross ends a seed that "
+        "collapsed or diverged."
+    )
+    left_out = those_left_out(len(settings), MOST_PANELS)
+    return Picture("learning-curves", "Learning curves", caption + left_out, figure)
+
+
+def _curve(axes: Axes, answers: Answers, cell: int, *, crowded: bool) -> None:
+    look = _look(answers, cell)
+    curves = answers.curves[answers.curves["cell"] == cell]
+    metric = answers.metric
+    by_seed = metric.scale * curves.pivot(index="epoch", columns="run_id", values=metric.name)
+    epochs = by_seed.index.to_numpy()
+    if not crowded:
+        low, high = by_seed.min(axis=1), by_seed.max(axis=1)
+        axes.fill_between(epochs, low, high, color=look.color, alpha=0.18, linewidth=0)
+    everyone = by_seed.dropna()
+    axes.plot(
+        everyone.index, everyone.mean(axis=1),
+        color=look.color, linestyle=look.line, marker=look.marker,
+        markevery=max(1, len(epochs) // 8), markersize=4, linewidth=1 if crowded else 1.6,
+    )  # fmt: skip
+    outcomes = answers.trials.set_index("run_id")["outcome"]
+    for run_id in map(str, by_seed):
+        measured = by_seed[run_id].dropna()
+        if outcomes[run_id] != "completed" and len(measured):
+            axes.plot(measured.index[-1], measured.iloc[-1], "x", color=look.color, markersize=8)
+
+
+def _spike_rates(answers: Answers) -> Picture:
+    layers = _layers(answers)
+    means = answers.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
+    cells = list(dict.fromkeys(means.index.get_level_values("cell")))
+    figure, panels = panel_grid([answers.label(cell) for cell in cells], "epoch", "spikes a step")
+    shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))  # seen on white and on black
+    looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
+    for axes, cell in zip(panels, cells, strict=False):
+        for layer, shade, marker in looks:
+            rates = means.loc[cell, layer]
+            axes.plot(rates.index, rates, color=shade, marker=marker, markersize=4)
+    highest = float(np.nanmax(means.loc[cells[: len(panels)]].to_numpy()))
+    panels[0].set_ylim(0, 1.05 * highest or 1)
+    handles = [
+        Line2D([], [], color=shade, marker=marker, markersize=4, label=layer[len(SPIKE_RATE) :])
+        for layer, shade, marker in looks
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
+    caption = (
+        "Spikes a neuron and time step on the test set, by layer, mean over seeds. "
+        "A layer at zero is silent."
+    )
+    left_out = those_left_out(len(cells), MOST_PANELS)
+    return Picture("spike-rates", "Spike rates by layer", caption + left_out, figure)
+
+
+def _layers(answers: Answers) -> list[str]:
+    return [name for name in map(str, answers.curves) if name.startswith(SPIKE_RATE)]
+
+
+def _cost(answers: Answers) -> Picture:
+    cells = list(range(len(answers.best)))[:MOST_ROWS]
+    by_cell = answers.curves.groupby("cell")
+    seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
+    speeds = None
+    if "images_per_second" in answers.curves:
+        speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
+    unit, seconds_each = _unit(float(np.nan_to_num(seconds).max(initial=0)))
+    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
+    shown = [(seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}")]
+    if speeds is not None:
+        shown.append((speeds, "training images a second (median)", "{:,.0f}"))
+    panels = figure.subplots(ncols=len(shown), sharey=True, squeeze=False)[0]
+    for axes, (values, label, form) in zip(panels, shown, strict=True):
+        for cell, value in zip(cells, values, strict=True):
+            if math.isnan(value):
+                continue
+            look = _look(answers, cell)
+            axes.barh(cell, value, 0.6, color=look.color, alpha=0.75)
+            axes.annotate(form.format(value), (value, cell), (3, 0),
+                          textcoords="offset points", va="center", fontsize="small")  # fmt: skip
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.18)
+        axes.set_xlim(left=0)
+    name_rows(panels[0], [answers.label(cell) for cell in cells])
+    total = float(answers.curves["epoch_seconds"].sum())
+    unit, seconds_each = _unit(total)
+    caption = (
+        f"{total / seconds_each:.1f} {unit} of training in all; a trial is counted from its first "
+        "epoch."
+    )
+    return Picture("cost", "Cost", caption + those_left_out(len(answers.best)), figure)
+
+
+def _unit(seconds: float) -> tuple[str, int]:
+    """The unit that this much time is told in, and its length in seconds."""
+    units = (("hours", 3600), ("minutes", 60))
+    return next((one for one in units if seconds >= one[1]), ("seconds", 1))
+
+
+def _any_lacking(answers: Answers) -> bool:
+    return bool((answers.trials["outcome"] != "completed").any())
+
+
+def _unit_of(answers: Answers) -> str:
+    return " (%)" if answers.metric.is_fraction else ""
+
+
+def _look(answers: Answers, cell: int) -> Look:
+    return _look_of(answers, answers.norm(cell))
+
+
+def _look_of(answers: Answers, norm: str) -> Look:
+    return look_of(norm, answers.norms, {} if answers.train else NORMS)
+
+
+def _dot(axes: Axes, answers: Answers, cell: int, accuracy: float, height: float) -> None:
+    """A cell's marker, hollow where it lacks something."""
+    look = _look(answers, cell)
+    axes.plot(
+        accuracy, height, look.marker, color=look.color, markersize=7, zorder=3,
+        markerfacecolor="#ffffff" if answers.lacks[cell] else look.color,
+    )  # fmt: skip
+
+
+def _legend(
+    figure: Figure, answers: Answers, *, lines: bool, lacking: tuple[str, str] | None
+) -> None:
+    """Name the norms below the figure, those that look alike (BatchNorm, BNTT) in one entry.
+
+    Args:
+        lines: whether they have lines.
+        lacking: the marker of what is not whole, and what it means; None where all is.
+    """
+    names: dict[Look, list[str]] = {}
+    for norm in answers.norms:
+        names.setdefault(_look_of(answers, norm), []).append(answers.name_of(norm))
+    handles = [
+        Line2D(
+            [], [], color=look.color, linestyle=look.line if lines else "none",
+            marker=look.marker, label=", ".join(alike),
+        )
+        for look, alike in names.items()
+    ]  # fmt: skip
+    if lacking:
+        marker, label = lacking
+        handles.append(
+            Line2D([], [], color="#222222", linestyle="none", marker=marker,
+                   markerfacecolor="#ffffff", label=label)
+        )  # fmt: skip
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)

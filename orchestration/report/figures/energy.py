@@ -1,0 +1,75 @@
+"""The figure of accuracy against energy."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from orchestration.report.figures.style import Picture
+from orchestration.report.looks import look_of
+from orchestration.report.tables.energy import CAVEAT
+from orchestration.report.tables.headline import NETWORKS
+from orchestration.report.tables.table import as_text
+from orchestration.results.columns import SELECTED_ON, remark
+from snn_norm.norms.table import label_of
+
+__all__ = ["energy_figure"]
+
+
+def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
+    """Draw a marker each cell. Call in ``figure_style.style``.
+
+    Args:
+        energy: as ``Results.energy`` gives it; at least a row.
+        norms: all norms of the sweep.
+    """
+    figure = Figure(figsize=(7, 4))
+    axes = figure.subplots()
+    for cell in energy.to_dict("records"):
+        look = look_of(str(cell["norm"]), norms)
+        low, high = cell["energy_ci_low"], cell["energy_ci_high"]
+        if not pd.isna(low):
+            ends = [max(low, cell["energy_nj"] / 10), high]
+            axes.plot(ends, [100 * cell["accuracy"]] * 2, color=look.color, linewidth=1, alpha=0.7)
+        face = "#ffffff" if cell["architecture"] == "ann" else look.color
+        axes.plot(
+            cell["energy_nj"], 100 * cell["accuracy"], look.marker, color=look.color,
+            markersize=7, markerfacecolor=face,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlabel("energy, estimate (nJ an image)")
+    axes.set_ylabel("test accuracy, mean (%)")
+    figure.legend(
+        handles=[*_norms(energy, norms), *_networks(energy)],
+        loc="outside lower center",
+        ncols=4,
+    )
+    caption = (
+        "A marker a cell: mean over seeds of accuracy and energy in the best epoch; the line is "
+        f"the 95 % t-interval of the energy. {CAVEAT} "
+    ) + remark(energy[SELECTED_ON])
+    return Picture("accuracy-by-energy", "Accuracy against energy", caption, figure)
+
+
+def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:
+    drawn = [norm for norm in norms if norm in set(map(as_text, energy["norm"]))]
+    names: dict[tuple[str, str], list[str]] = {}
+    for norm in drawn:
+        look = look_of(norm, norms)
+        names.setdefault((look.color, look.marker), []).append(label_of(norm))
+    return [
+        Line2D([], [], color=color, marker=marker, linestyle="none", label=", ".join(alike))
+        for (color, marker), alike in names.items()
+    ]
+
+
+def _networks(energy: pd.DataFrame) -> list[Line2D]:
+    """What is filled and what is hollow, where there are both."""
+    if energy["architecture"].nunique() < 2:
+        return []
+    return [
+        Line2D([], [], color="#222222", marker="o", linestyle="none",
+               markerfacecolor=face, label=NETWORKS[network])
+        for network, face in (("ann", "#ffffff"), ("snn", "#222222"))
+    ]  # fmt: skip

@@ -1,0 +1,127 @@
+"""The figure of growing evidence: each declared comparison's e-value by pairs of seeds."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from orchestration.report.data import Answers
+from orchestration.report.figures.panels import MOST_PANELS, panel_grid, those_left_out
+from orchestration.report.figures.style import Picture
+from orchestration.report.tables.headline import NETWORKS
+from orchestration.report.tables.table import as_text
+from snn_norm.norms.table import label_of
+
+__all__ = ["evidence_figure"]
+
+_LOOKS = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
+"""Markers and colours, which come round apart from each other."""
+
+_LETTERS_AN_INCH = 15
+"""Of the legend."""
+
+_FARTHEST = 1e4
+"""Times the bound; what is beyond it is sure enough."""
+
+
+def evidence_figure(answers: Answers) -> Picture:
+    """Draw it: a panel a setting of the first cells, a line a comparison.
+
+    Args:
+        answers: of a sweep that has evidence.
+    """
+    assert answers.evidence is not None
+    curves = answers.evidence
+    in_panels: dict[str, list[pd.DataFrame]] = {}
+    for _, curve in curves.groupby(["cell", "compared", "against"], sort=False):
+        in_panels.setdefault(_setting(answers, curve), []).append(curve)
+    has_e = bool(curves["e_value"].notna().any())
+    figure, panels = panel_grid(
+        list(in_panels), "pairs of seeds", "e-value" if has_e else "1 / p", tall=True
+    )
+    names: dict[str, int] = {}
+    bounds = curves.drop_duplicates("n").sort_values("n")
+    for axes, of_panel in zip(panels, in_panels.values(), strict=False):
+        for curve in of_panel:
+            _line(axes, curve, names.setdefault(_name(curve), len(names)))
+        axes.step(
+            bounds["n"], bounds["bound"], where="mid", color="#222222", linewidth=1, linestyle="--"
+        )
+    highest = curves["bound"].max()
+    drawn = _evidence(curves)
+    panels[0].set_yscale("log")
+    panels[0].set_ylim(
+        max(drawn.min(), 1e-3) / 2, min(_FARTHEST * highest, 4 * max(drawn.max(), highest))
+    )
+    panels[0].set_xlim(0.5, curves["n"].max() + 0.5)
+    handles = [
+        Line2D([], [], color=f"C{color}", marker=marker, markersize=4, label=name)
+        for name, (marker, color) in ((name, _look(number)) for name, number in names.items())
+    ]
+    bound = "bound 1/α, by Holm's method"
+    handles.append(Line2D([], [], color="#222222", linewidth=1, linestyle="--", label=bound))
+    longest = max(len(str(one.get_label())) for one in handles)
+    columns = int(figure.get_figwidth() * _LETTERS_AN_INCH / (longest + 6))
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, columns))
+    what = "The e-value" if has_e else "1/p, by alpha spending,"
+    caption = (
+        f"{what} of each declared comparison after each pair of seeds, in the order of the seeds. "
+        "A comparison is found different where it reaches the bound, which is lower once others "
+        "have been. A ring marks where it was decided, a square where it was decided as equal; "
+        "what came later is pale and changes nothing."
+    )
+    left_out = those_left_out(len(in_panels), MOST_PANELS)
+    return Picture("evidence", "Growing evidence", caption + left_out, figure)
+
+
+def _line(axes: Axes, curve: pd.DataFrame, number: int) -> None:
+    marker, color = _look(number)
+    n, values = curve["n"].to_numpy(), _evidence(curve)
+    decided = np.flatnonzero(curve["verdict"].notna())
+    end = int(decided[0]) if len(decided) else len(n) - 1
+    for part, alpha in ((slice(end, None), 0.25), (slice(end + 1), 1.0)):
+        axes.plot(
+            n[part], values[part], color=f"C{color}", marker=marker, markersize=4, alpha=alpha
+        )
+    if len(decided):
+        ring = "s" if curve["verdict"].iloc[end] == "equal" else "o"
+        axes.plot(
+            n[end], values[end], ring, color=f"C{color}", markersize=11, markerfacecolor="none",
+            clip_on=False,
+        )  # fmt: skip
+
+
+def _evidence(curves: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The e-values; where the method has none, 1/p."""
+    return curves["e_value"].fillna(1 / curves["p"]).to_numpy(float)
+
+
+def _look(number: int) -> tuple[str, int]:
+    return _LOOKS[number % len(_LOOKS)]
+
+
+def _setting(answers: Answers, curve: pd.DataFrame) -> str:
+    """What both cells have in common, as a panel's title."""
+    row = curve.iloc[0]
+    words = {
+        axis: f"{axis} {as_text(row[axis])}"
+        for axis in answers.axes
+        if axis != row["compared"] and not pd.isna(row[axis])
+    }
+    if "architecture" in words:
+        words["architecture"] = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
+    if "norm" in words:
+        words["norm"] = label_of(as_text(row["norm"]))
+    return ", ".join(words.values())
+
+
+def _name(curve: pd.DataFrame) -> str:
+    row = curve.iloc[0]
+    first, second = (as_text(value) for value in (row[row["compared"]], row["against"]))
+    if row["compared"] == "norm":
+        first, second = label_of(first), label_of(second)
+    return f"{first} against {second}"

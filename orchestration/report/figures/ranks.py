@@ -1,0 +1,116 @@
+"""The critical-difference figure: mean ranks of norms, and bars over those that do not differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from orchestration.report.figures.style import Picture
+from orchestration.report.looks import Look, look_of
+from orchestration.report.tables.headline import NETWORKS
+from orchestration.report.tables.table import as_text, p_value
+from orchestration.results.columns import SELECTED_ON, remark
+from snn_norm.norms.table import label_of
+
+__all__ = ["critical_differences"]
+
+_MOST_PANELS = 8
+_LINE = 0.62
+"""Between two lines of labels, in units of which a bar takes a third."""
+
+
+def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
+    """Draw a panel each setting. Call in ``figure_style.style``.
+
+    Args:
+        ranks: as ``Results.mean_ranks`` gives them; at least a row.
+        norms: all norms of the sweep.
+    """
+    setting = [str(name) for name in ranks.columns[: ranks.columns.get_loc("norm")]]
+    panels = [group for _, group in ranks.groupby(setting, dropna=False, sort=False)]
+    drawn = panels[:_MOST_PANELS]
+    heights = [_height(group) for group in drawn]
+    figure = Figure(figsize=(7, 0.5 + 0.25 * sum(heights)))
+    grid = figure.subplots(len(drawn), squeeze=False, height_ratios=heights)
+    for axes, group in zip(grid.flat, drawn, strict=True):
+        _panel(axes, group, norms)
+        axes.set_title(_title(group.iloc[0], setting), pad=10)
+    caption = (
+        "Mean rank of each norm over seeds, the best on the left. A bar joins norms that do not "
+        "differ: no paired t-test between any two of them, corrected by Holm for all tests of the "
+        "sweep, reaches p ≤ 0.05. With few seeds that says little. "
+    ) + remark(ranks[SELECTED_ON])
+    if len(panels) > _MOST_PANELS:
+        caption += f" The first {_MOST_PANELS} of {len(panels)} settings are drawn."
+    return Picture("critical-difference", "Mean ranks", caption, figure)
+
+
+def _bars(group: pd.DataFrame) -> list[tuple[float, float]]:
+    """First and last mean rank of each group of several norms."""
+    ends: dict[str, list[float]] = {}
+    for rank, letters in zip(group["mean_rank"], _split(group["groups"]), strict=True):
+        for letter in letters:
+            ends.setdefault(letter, []).append(rank)
+    return [(min(found), max(found)) for found in ends.values() if len(found) > 1]
+
+
+def _split(groups: Sequence[str] | pd.Series) -> list[list[str]]:
+    return [text.split() for text in groups]
+
+
+def _height(group: pd.DataFrame) -> float:
+    """A panel's, in lines: its title and scale, its bars, its labels."""
+    return 2.6 + 0.5 * len(_bars(group)) + (len(group) + 1) // 2
+
+
+def _title(row: pd.Series[Any], setting: Sequence[str]) -> str:
+    network = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
+    others = [axis for axis in setting if axis != "architecture" and not pd.isna(row[axis])]
+    words = ", ".join([network, *(f"{axis} {as_text(row[axis])}" for axis in others)])
+    return f"{words}: {row['n_seeds']} seeds, Friedman p {_compared(row['friedman_p'])}"
+
+
+def _compared(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _panel(axes: Axes, group: pd.DataFrame, norms: list[str]) -> None:
+    """The scale on top, the bars below it, and below them the labels, half of them on each side."""
+    count, bars = len(group), _bars(group)
+    depth = 0.5 * len(bars)
+    axes.set_xlim(1 - 0.42 * count, count + 0.42 * count)
+    axes.set_ylim(depth + 0.6 + (count + 1) // 2, -0.4)
+    axes.axis("off")
+    axes.plot([1, count], [0, 0], color="#222222", linewidth=0.8)
+    for rank in range(1, count + 1):
+        axes.plot([rank, rank], [0, -0.18], color="#222222", linewidth=0.8)
+        axes.annotate(str(rank), (rank, -0.25), ha="center", va="bottom", fontsize="small")
+    for line, (first, last) in enumerate(bars, start=1):
+        ends = [first - 0.05, last + 0.05]
+        axes.plot(ends, [0.5 * line] * 2, color="#222222", linewidth=3.5, solid_capstyle="butt")
+    half = (count + 1) // 2
+    for place, row in enumerate(group.to_dict("records")):
+        is_left = place < half
+        height = depth + 0.7 + (place if is_left else count - 1 - place)
+        edge = 0.85 if is_left else count + 0.15
+        _label(axes, row, look_of(row["norm"], norms), height, edge)
+
+
+def _label(axes: Axes, row: dict[Any, Any], look: Look, height: float, edge: float) -> None:
+    rank, is_left = row["mean_rank"], edge < 1
+    axes.plot([rank, rank, edge], [0, height, height], color=look.color, linewidth=0.9, zorder=1)
+    axes.plot(rank, 0, look.marker, color=look.color, markersize=5, zorder=3)
+    text = (
+        f"{label_of(row['norm'])}  {rank:.2f}"
+        if is_left
+        else f"{rank:.2f}  {label_of(row['norm'])}"
+    )
+    axes.annotate(
+        text, (edge, height), (-4 if is_left else 4, 0), textcoords="offset points",
+        ha="right" if is_left else "left", va="center",
+    )  # fmt: skip

@@ -1,0 +1,170 @@
+"""The figure "Why": what every layer was like, from before the first step to the last epoch.
+
+A column a norm, those of the same network beside each other, the one without a norm first; a row a
+diagnostic, in colours that mean the same for all networks of an architecture. In each picture
+layers lie on one axis, from the first on top, and epochs on the other.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LogNorm, Normalize
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
+
+from orchestration.report.data import MOST_DIAGNOSED, Answers
+from orchestration.report.figures.style import Picture
+from orchestration.report.shown_diagnostics import (
+    GRADIENT,
+    RATE,
+    SUPPORT,
+    ShownDiagnostic,
+    those_with_numbers,
+)
+from snn_norm.norms.table import label_of
+
+__all__ = ["why"]
+
+_COLUMNS = 7
+"""Of a band: as many as have their names beside each other."""
+
+_MOST_NAMES = 8
+"""Of layers along an axis."""
+
+
+_ROWS = (RATE, SUPPORT, GRADIENT)
+
+_HEADING_WIDTH = 15
+"""Of a row's heading, in letters."""
+
+
+def why(answers: Answers) -> Picture | None:
+    """Draw it; None of a sweep without diagnostics. Call in ``figure_style.style``."""
+    table = answers.diagnostics
+    cells = [int(cell) for cell in dict.fromkeys(table["cell"])]
+    if not cells:
+        return None
+    settings = _by_setting(answers, cells)
+    bands = [
+        (setting, band) for setting, of_it in settings.items() for band in _bands(answers, of_it)
+    ]
+    rows = {
+        setting: those_with_numbers(_ROWS, table[table["cell"].isin(of_it)])
+        for setting, of_it in settings.items()
+    }
+    heights = [0.55 + 0.95 * len(rows[setting]) for setting, _ in bands]
+    figure = Figure(figsize=(7, sum(heights)))
+    parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
+    scales = _scales(answers, table)
+    widest = max(len(band) for _, band in bands)
+    for part, (setting, band) in zip(parts, bands, strict=True):
+        part.suptitle(setting, x=0.01, ha="left", fontsize="medium", fontweight="bold")
+        names = [label_of(answers.norm(cell)) for cell in band]
+        of_network = scales[answers.best["architecture"].iloc[band[0]]]
+        _band(part, table, dict(zip(band, names, strict=True)), rows[setting], of_network, widest)
+    left_out = answers.cells_diagnosed - len(cells)
+    caption = (
+        "In each picture the first layer is on top, and epochs go from left to right; epoch 0 is "
+        "before the first step. Dark is little: neurons that are silent, a surrogate gradient that "
+        "lets nothing through, a gradient that has vanished on its way back to the layer. Medians "
+        "over seeds, on one batch of training images; grey where there is no number."
+    )
+    if left_out > 0:
+        caption += f" The first {MOST_DIAGNOSED} of {answers.cells_diagnosed} networks are drawn."
+    return Picture("why", "Why", caption, figure)
+
+
+def _by_setting(answers: Answers, cells: Sequence[int]) -> dict[str, list[int]]:
+    settings: dict[str, list[int]] = {}
+    for cell in cells:
+        settings.setdefault(answers.setting(cell), []).append(cell)
+    return settings
+
+
+def _bands(answers: Answers, cells: Sequence[int]) -> list[list[int]]:
+    """The cells of a setting in bands, each with the one that has no norm before the others."""
+    without = [cell for cell in cells if answers.norm(cell) == "none"][:1]
+    others = [cell for cell in cells if cell not in without]
+    room = _COLUMNS - len(without)
+    count = max(1, -(-len(others) // room))
+    return [[*without, *part.tolist()] for part in np.array_split(np.array(others, int), count)]
+
+
+def _scales(answers: Answers, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
+    """Of each architecture and diagnostic."""
+    architectures = table["cell"].map(answers.best["architecture"].to_dict())
+    return {
+        str(architecture): {row.name: _scale(row, of_it[row.name]) for row in _ROWS}
+        for architecture, of_it in table.groupby(architectures)
+    }
+
+
+def _scale(row: ShownDiagnostic, values: pd.Series) -> Normalize:
+    known = values[np.isfinite(values) & (values > 0)]
+    highest = float(known.max()) if len(known) else 1.0
+    if not row.least:
+        return Normalize(0, highest)
+    lowest = max(row.least, float(known.min())) if len(known) else row.least
+    decades = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
+    return LogNorm(10.0 ** min(decades[0], decades[1] - 1), 10.0 ** decades[1], clip=True)
+
+
+def _band(
+    part: SubFigure,
+    table: pd.DataFrame,
+    names: dict[int, str],
+    rows: Sequence[ShownDiagnostic],
+    scales: dict[str, Normalize],
+    widest: int,
+) -> None:
+    """Draw a band, its columns as wide as those of the widest one."""
+    grid = part.subplots(len(rows), widest, squeeze=False, sharex=True)
+    colors = colormaps["viridis"].with_extremes(bad="#cccccc")
+    for column, (cell, name) in enumerate(names.items()):
+        of_cell = table[table["cell"] == cell]
+        for row, axes in zip(rows, grid[:, column], strict=True):
+            _picture(axes, of_cell, row.name, scales[row.name], colors)
+            axes.tick_params(labelleft=column == 0, labelbottom=row is rows[-1])
+        size = "small" if widest < _COLUMNS else "x-small"
+        grid[0, column].set_title(name.replace(", ", ",\n"), fontsize=size, loc="center")
+        grid[-1, column].set_xlabel("epoch", fontsize="small")
+    for number, row in enumerate(rows):
+        grid[number, 0].set_ylabel(textwrap.fill(row.heading, _HEADING_WIDTH), fontsize="small")
+        image = grid[number, 0].images[0]
+        extend = "min" if row.least else "neither"
+        bar = part.colorbar(image, ax=list(grid[number, :]), extend=extend, aspect=8, pad=0.01)
+        bar.ax.tick_params(labelsize="x-small")
+        bar.outline.set_visible(False)
+    for axes in grid[:, len(names) :].flat:
+        axes.set_axis_off()
+
+
+def _picture(
+    axes: Axes, of_cell: pd.DataFrame, diagnostic: str, scale: Normalize, colors: Colormap
+) -> None:
+    """A diagnostic of one network: layers down, epochs to the right."""
+    layers = list(dict.fromkeys(of_cell["layer"]))
+    medians = of_cell.pivot_table(
+        index="layer", columns="epoch", values=diagnostic, aggfunc="median", dropna=False
+    )
+    epochs = range(int(of_cell["epoch"].min()), int(of_cell["epoch"].max()) + 1)
+    values = medians.reindex(index=layers, columns=epochs).to_numpy(float)
+    axes.imshow(
+        np.ma.masked_invalid(values), norm=scale, cmap=colors, aspect="auto",
+        interpolation="nearest",
+        extent=(epochs[0] - 0.5, epochs[-1] + 0.5, len(layers) - 0.5, -0.5),
+    )  # fmt: skip
+    axes.grid(visible=False)
+    step = -(-len(layers) // _MOST_NAMES)
+    axes.set_yticks(range(0, len(layers), step), layers[::step], fontsize="x-small")
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.tick_params(length=2, labelsize="x-small")
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,1 @@
+"""From answers to tables for people, and their writing in six formats. Pure."""

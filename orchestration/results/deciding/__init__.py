@@ -1,0 +1,1 @@
+"""Seeds until decided: what comparisons have come to, and which seeds are next. Pure."""

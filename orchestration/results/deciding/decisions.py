@@ -1,0 +1,316 @@
+"""What the declared comparisons of a sweep have come to: a row each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.deciding.hours import hours_unit
+from orchestration.results.deciding.sequential import (
+    DIFFERENT,
+    EQUAL,
+    UNDECIDED,
+    Bools,
+    Evidence,
+    Integers,
+    decide,
+    evidence,
+    failure_log_e,
+    student_log_e,
+)
+from orchestration.results.statistics import Floats, holm
+from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import Comparison, UntilDecided
+
+__all__ = [
+    "MOST_MORE_SEEDS",
+    "Pairs",
+    "Standing",
+    "decisions",
+    "level_of",
+    "mean_difference",
+    "more_seeds",
+    "side_by_side",
+    "standing",
+    "trials_by_cell",
+    "verdict_of",
+]
+
+MOST_MORE_SEEDS = 1000
+"""A comparison that would need more seeds than that is not given an estimate."""
+
+
+def _columns(metric: Metric) -> list[str]:
+    differences = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
+    # One method alone is of training code of the user's own, which may have a key of this name.
+    method = ["method"] if metric.is_fraction else []
+    return [
+        "compared", "against", *differences, "e_value", "p", "p_holm",
+        "n_pairs", "verdict", *method, "decided_at", "more_seeds", "more_hours", "hours_of",
+        SELECTED_ON,
+    ]  # fmt: skip
+
+
+class Pairs(NamedTuple):
+    """The longest complete beginning of a comparison's pairs, in the order of the seeds.
+
+    Args:
+        seeds: of each pair.
+        differences: of accuracy, first - second; a seed without an accuracy counts as 0. Of another
+            metric, NaN where one has no value.
+        first_failed, second_failed: whether it collapsed, diverged or has no value.
+    """
+
+    seeds: tuple[int, ...]
+    differences: Floats
+    first_failed: Bools
+    second_failed: Bools
+
+    def upto(self, n: int) -> Pairs:
+        """The first n of them; beyond their number they begin again, as if all went on so."""
+        return Pairs(
+            self.seeds[:n],
+            np.resize(self.differences, n),
+            np.resize(self.first_failed, n),
+            np.resize(self.second_failed, n),
+        )
+
+
+class Standing(NamedTuple):
+    """How a declared family stands: of each comparison its pairs, their evidence, and ``decide``'s
+    verdict and look."""
+
+    comparisons: list[Comparison]
+    pairs: list[Pairs]
+    found: list[Evidence]
+    verdicts: Integers
+    looks: Integers
+
+
+def decisions(
+    cells: pd.DataFrame,
+    seeds: pd.DataFrame,
+    spec: SweepSpec,
+    hours: Sequence[float] | None = None,
+) -> pd.DataFrame:
+    """Decide each declared comparison as far as its records go.
+
+    Pairs are taken in the spec's order of the seeds alone, so that the order in which trials
+    ended, collapsed ones first, does not matter.
+
+    Args:
+        cells: the spec's cells by their number: a column an axis, and ``selected_on``.
+        seeds: a row a trial that counts, as of ``Results.by_seed``, and ``cell``, its number.
+        spec: of the sweep.
+        hours: of a trial of each cell, as of ``trial_hours``; None where they are not known.
+
+    Returns:
+        A row a comparison; a decided one tells of the pairs up to its decision. The axes of the
+        first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
+        of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
+        ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;
+        ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
+        ``decided_at`` (the seed, missing while undecided); ``more_seeds`` (about how many would
+        decide it, missing where nobody can tell) and ``more_hours`` (of both cells' trials that it
+        takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
+
+        Of training code of the user's own ``difference``, ``ci_low`` and ``ci_high`` are in the
+        units of its metric, over pairs of which both have a value, and ``method`` is absent.
+
+    Raises:
+        InputError: the spec declares no comparisons.
+    """
+    rule = spec.seeds
+    if not isinstance(rule, UntilDecided):
+        raise InputError(
+            "decisions are of comparisons that a spec declares: compare, with "
+            "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
+        )
+    by_cell = trials_by_cell(cells, seeds)
+    now = standing(spec, by_cell)
+    comparisons, known, found, verdicts, looks = now
+    metric = spec.judged_by()
+    ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
+    p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
+    rows = []
+    for one, pairs, look, n, verdict, p_holm in zip(
+        comparisons, known, found, ends, verdicts, holm(p), strict=True
+    ):
+        used = pairs.upto(n)
+        more = None if verdict else more_seeds(used, rule, len(known), level_of(now, rule))
+        names = cells.loc[one.first]
+        rows.append(
+            {
+                **names.to_dict(),
+                "compared": one.axis,
+                "against": cells.loc[one.second, one.axis],
+                **_numbers(used, look, n, metric),
+                "p_holm": p_holm,
+                "n_pairs": n,
+                "verdict": verdict_of(verdict, used, metric),
+                **({"method": _method(used, rule)} if metric.is_fraction else {}),
+                "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
+                "more_seeds": more,
+                "more_hours": _hours_of(more, one, n, by_cell, spec.seed_order(), hours),
+                "hours_of": hours_unit(spec),
+            }
+        )
+    axes = [name for name in cells if name != SELECTED_ON]
+    table = pd.DataFrame(rows, columns=[*axes, *_columns(metric)])
+    types = {"decided_at": "Int64", "more_seeds": "Int64", "more_hours": "float64"}
+    return table.astype(types)
+
+
+def trials_by_cell(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The trials of each cell, index ``seed``; arguments as of :func:`decisions`."""
+    trials = seeds.set_index("seed")
+    return {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
+
+
+def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
+    """Decide each declared comparison as far as these trials go.
+
+    Args:
+        spec: with seeds until decided.
+        by_cell: trials that count, index ``seed``, by the number of their cell.
+    """
+    rule = spec.seeds
+    assert isinstance(rule, UntilDecided)
+    comparisons, order = spec.comparisons(), spec.seed_order()
+    metric = spec.judged_by()
+    cells = {cell: _in_order(trials, order, metric) for cell, trials in by_cell.items()}
+    known = [_pairs(cells[one.first], cells[one.second], order) for one in comparisons]
+    found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
+    return Standing(comparisons, known, found, *decide(side_by_side(found), rule))
+
+
+class _Seeds(NamedTuple):
+    """What the longest complete beginning of a cell's seeds came to."""
+
+    values: Floats
+    failed: Bools
+
+
+def _in_order(trials: pd.DataFrame, order: tuple[int, ...], metric: Metric) -> _Seeds:
+    there = set(trials.index)
+    n = next((number for number, seed in enumerate(order) if seed not in there), len(order))
+    rows = trials.loc[list(order[:n])]
+    values = rows[metric.best_name].to_numpy(float)
+    failed = rows["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool) | np.isnan(values)
+    return _Seeds(np.nan_to_num(values, nan=0.0) if metric.is_fraction else values, failed)
+
+
+def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
+    """The pairs up to the first seed that one of both cells lacks."""
+    n = min(len(first.failed), len(second.failed))
+    differences = first.values[:n] - second.values[:n]
+    return Pairs(order[:n], differences, first.failed[:n], second.failed[:n])
+
+
+def level_of(now: Standing, rule: UntilDecided) -> float:
+    """What the p of the next comparison has to reach, by Holm's method."""
+    # A step of Holm's is won by what was found different, not by what was found equal.
+    return rule.alpha / max(1, int((now.verdicts != DIFFERENT).sum()))
+
+
+def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> int | None:
+    """About how many more seeds decide a comparison, if they go on as those so far.
+
+    Args:
+        family: how many comparisons are declared.
+        level: what p has to reach.
+
+    Returns:
+        None where no number of them up to :data:`MOST_MORE_SEEDS` does, or nothing is known yet.
+    """
+    n = len(pairs.seeds)
+    if not n:
+        return None
+    going_on = n + MOST_MORE_SEEDS if rule.method == "sequential" else rule.at_most
+    later = evidence(*pairs.upto(going_on)[1:], rule, family)
+    margin = rule.practically_equal or 0.0
+    decided = (later.p <= level) | ((later.low > -margin) & (later.high < margin))
+    places = np.flatnonzero(decided[n:])
+    return int(places[0]) + 1 if len(places) else None
+
+
+def _hours_of(
+    more: int | None,
+    one: Comparison,
+    n: int,
+    by_cell: Mapping[int, pd.DataFrame],
+    order: tuple[int, ...],
+    hours: Sequence[float] | None,
+) -> float | None:
+    """Of so many more pairs after the first n: of the trials of them that are not there yet."""
+    if more is None or hours is None:
+        return None
+    there = {cell: len(set(by_cell[cell].index) & set(order[n : n + more])) for cell in one.cells}
+    return sum(hours[cell] * (more - there[cell]) for cell in one.cells)
+
+
+def side_by_side(found: list[Evidence]) -> Evidence:
+    """Comparisons side by side, the last look of each repeated to the length of the longest."""
+    longest = max(len(one.p) for one in found)
+    nothing = np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf)
+    return Evidence(
+        *(
+            np.array(
+                [
+                    np.pad(one[i], (0, longest - len(one[i])), mode="edge")
+                    if len(one[i])
+                    else np.repeat(nothing[i], longest)
+                    for one in found
+                ]
+            )
+            for i in range(len(nothing))
+        )
+    )
+
+
+def _numbers(pairs: Pairs, found: Evidence, n: int, metric: Metric) -> dict[str, float]:
+    names = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
+    if not n:
+        return {names[1]: -np.inf, names[2]: np.inf, "e_value": 1.0, "p": 1.0}
+    log_e, p, low, high = (float(values[n - 1]) for values in found)
+    numbers = (metric.scale * one for one in (mean_difference(pairs), low, high))
+    return {**dict(zip(names, numbers, strict=True)), "e_value": float(np.exp(log_e)), "p": p}
+
+
+def mean_difference(pairs: Pairs) -> float:
+    """Of the pairs that have both values; NaN where none has."""
+    known = pairs.differences[~np.isnan(pairs.differences)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def verdict_of(verdict: int, pairs: Pairs, metric: Metric = TEST_ACCURACY) -> str:
+    """``decide``'s verdict in a word, of the pairs up to it."""
+    if verdict == DIFFERENT:
+        return "better" if _is_first_better(pairs, metric) else "worse"
+    return "equal" if verdict == EQUAL else "undecided"
+
+
+def _is_first_better(pairs: Pairs, metric: Metric) -> bool:
+    """Of two that were found different. A failure is an accuracy like another; of another metric
+    it has no value, and whichever of values and failures is the stronger evidence tells.
+    """
+    if metric.is_fraction:
+        return bool(pairs.differences.mean() > 0)
+    failed = pairs.first_failed | pairs.second_failed
+    of_values = student_log_e(np.where(failed, np.nan, pairs.differences))[-1]
+    if failure_log_e(pairs.first_failed, pairs.second_failed)[-1] > of_values:
+        return bool(pairs.first_failed.sum() < pairs.second_failed.sum())
+    return bool((pairs.differences[~failed].mean() > 0) == (metric.goal == "maximize"))
+
+
+def _method(pairs: Pairs, rule: UntilDecided) -> str:
+    if rule.method == "spending":
+        return "alpha spending"
+    failures = np.any(pairs.first_failed | pairs.second_failed)
+    return "differences and failures" if failures else "differences"

@@ -1,0 +1,65 @@
+"""How the evidence of each declared comparison grew, pair by pair of seeds. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.deciding.decisions import standing, trials_by_cell, verdict_of
+from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+
+__all__ = ["evidence_curves"]
+
+
+def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
+    """Give a row a (comparison, pair), in the spec's order of both.
+
+    Args:
+        cells, seeds, spec: as of ``.decisions.decisions``; with comparisons.
+
+    Returns:
+        The axes of the first cell; ``compared``, ``against``; ``n`` (pairs so far) and the
+        ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (as of decisions);
+        ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method: the
+        number of those that are not found so, by α); ``verdict`` (at the pair at which it was
+        decided, else missing); ``selected_on``; ``cell``, of the first.
+    """
+    rule = spec.seeds
+    assert isinstance(rule, UntilDecided)
+    metric = spec.judged_by()
+    low, high = (metric.difference(name) for name in ("ci_low", "ci_high"))
+    now = standing(spec, trials_by_cell(cells, seeds))
+    axes = [str(name) for name in cells if name != SELECTED_ON]
+    found_at = now.looks[now.verdicts == DIFFERENT]
+    rows = []
+    for one, pairs, found, verdict, look in zip(
+        now.comparisons, now.pairs, now.found, now.verdicts, now.looks, strict=True
+    ):
+        names = cells.loc[one.first]
+        decided_at = 0 if verdict == UNDECIDED else min(int(look), len(pairs.seeds))
+        for n, seed in enumerate(pairs.seeds, 1):
+            still_open = len(now.comparisons) - int((found_at <= n).sum())
+            rows.append(
+                {
+                    **names[axes].to_dict(),
+                    "compared": one.axis,
+                    "against": cells.loc[one.second, one.axis],
+                    "n": n,
+                    "seed": seed,
+                    "e_value": float(np.exp(found.log_e[n - 1])),
+                    "p": float(found.p[n - 1]),
+                    low: metric.scale * float(found.low[n - 1]),
+                    high: metric.scale * float(found.high[n - 1]),
+                    "bound": max(still_open, 1) / rule.alpha,
+                    "verdict": (
+                        verdict_of(verdict, pairs.upto(n), metric) if n == decided_at else None
+                    ),
+                    SELECTED_ON: names[SELECTED_ON],
+                    "cell": one.first,
+                }
+            )
+    columns = ["compared", "against", "n", "seed", "e_value", "p", low, high]
+    return pd.DataFrame(rows, columns=[*axes, *columns, "bound", "verdict", SELECTED_ON, "cell"])

@@ -1,0 +1,188 @@
+"""How sure a paired comparison is after each seed, in a way that holds whenever one looks. Pure.
+
+Arrays hold one element a pair on their last axis, in the order of the seeds; the answers hold one
+element a look, after that pair. Axes before it are separate comparisons. ``docs/results.md`` has
+the formulas' sources and why they hold together.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from orchestration.results.deciding.spending import nominal_levels, spent
+from orchestration.results.statistics import Floats, holm, student_t
+from orchestration.sweep.stopping import UntilDecided
+
+__all__ = [
+    "DIFFERENT",
+    "EQUAL",
+    "UNDECIDED",
+    "Evidence",
+    "decide",
+    "evidence",
+    "failure_log_e",
+    "student_interval",
+    "student_log_e",
+]
+
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.integer[Any]]
+
+UNDECIDED, DIFFERENT, EQUAL = 0, 1, 2
+
+_C2 = 1.0  # the standardized effect that is bet on has variance 1 / c²
+
+
+class Evidence(NamedTuple):
+    """What is known at each look.
+
+    Args:
+        log_e: logarithm of the e-value; NaN where the method has none.
+        p: valid at every look at once, and never growing.
+        low, high: of an interval for the mean that is valid at every look at once; infinite
+            where there is none.
+    """
+
+    log_e: Floats
+    p: Floats
+    low: Floats
+    high: Floats
+
+
+def student_log_e(differences: Floats) -> Floats:
+    """Log of the e-value against a mean of 0 of normal differences of unknown variance.
+
+    E = √(c²/(n+c²)) · [(n+c²)V / ((n+c²)V - S²)]^(n/2) with S = Σd, V = Σd², c² = 1: the ratio of
+    likelihoods of the scale-free data, mixed over standardized effects from N(0, 1/c²) (Wang and
+    Ramdas, arXiv 2310.03722, theorem 4.9). S² ≤ nV, so that it is finite; where all differences
+    are 0 it is √(c²/(n+c²)), its smallest value.
+
+    Args:
+        differences: NaN for a pair that does not count; E then stays as it is.
+    """
+    counted = ~np.isnan(differences)
+    d = np.where(counted, differences, 0.0)
+    n = counted.cumsum(axis=-1)
+    total, squares = d.cumsum(axis=-1), (d * d).cumsum(axis=-1)
+    full = (n + _C2) * squares
+    share = np.divide(total * total, full, out=np.zeros_like(full), where=full > 0)
+    log_e: Floats = 0.5 * np.log(_C2 / (n + _C2)) - n / 2 * np.log1p(-share)
+    return log_e
+
+
+def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """The means against which :func:`student_log_e` is below log 1/α, at each look.
+
+    With κ = (n+c²)/c² and R = (κ/α²)^(1/n): d̄ ± (s/√n)·√((n-1)(R-1)/(1-R/κ)), infinite while
+    R ≥ κ.
+
+    Returns:
+        Lower and upper ends.
+    """
+    n, mean, std = _running(differences)
+    kappa = (n + _C2) / _C2
+    log_r = (np.log(kappa) - 2 * np.log(alpha)) / n
+    bounded = log_r < np.log(kappa)
+    r = np.exp(np.where(bounded, log_r, 0.0))
+    factor = np.sqrt((n - 1) * (r - 1) / np.where(bounded, 1 - r / kappa, 1.0))
+    half = np.where(bounded, std / np.sqrt(n) * factor, np.inf)
+    return mean - half, mean + half
+
+
+def failure_log_e(first: Bools, second: Bools) -> Floats:
+    """Log of the e-value against equal probabilities of failing, of two cells seed by seed.
+
+    Each pair multiplies E by pₐ(x)·p_b(y) / (p₀(x)·p₀(y)) with p₀ = (pₐ + p_b)/2 (Turner, Ly and
+    Grünwald, arXiv 2106.02693); pₐ and p_b are (failures + ½)/(pairs + 1) of the pairs before.
+    Without any failure E stays exactly 1.
+
+    Args:
+        first, second: whether the seed failed in each cell.
+    """
+    before = np.arange(first.shape[-1])
+    p_first = (first.cumsum(axis=-1) - first + 0.5) / (before + 1)
+    p_second = (second.cumsum(axis=-1) - second + 0.5) / (before + 1)
+    p_null = (p_first + p_second) / 2
+    bets = [
+        np.log(np.where(failed, p / p_null, (1 - p) / (1 - p_null)))
+        for failed, p in ((first, p_first), (second, p_second))
+    ]
+    log_e: Floats = (bets[0] + bets[1]).cumsum(axis=-1)
+    return log_e
+
+
+def evidence(
+    differences: Floats, first: Bools, second: Bools, rule: UntilDecided, family: int
+) -> Evidence:
+    """All that is known of comparisons at each look; before ``at_least`` nothing is.
+
+    Args:
+        differences: of accuracy, in each pair.
+        first, second: whether the seed failed (collapsed, diverged) in each cell.
+        rule: the spec's; its method chooses between e-values and alpha spending.
+        family: how many comparisons are declared: intervals hold for all of them at once.
+    """
+    failed = first | second
+    if rule.method == "spending":
+        log_e = np.full(differences.shape, np.nan)
+        n, mean, std = _running(differences)
+        p = spent(student_t(mean, std, n)[1], rule.at_least, rule.at_most)
+        levels = nominal_levels(rule.alpha / family, rule.at_least, rule.at_most)[: len(n)]
+        quantiles = -special.stdtrit(np.maximum(n - 1, 1), np.maximum(levels, 1e-300) / 2)
+        half = quantiles * std / np.sqrt(n)
+        low, high = mean - half, mean + half
+    else:
+        log_e = student_log_e(np.where(failed, np.nan, differences))
+        log_e = log_e + failure_log_e(first, second)
+        p = np.exp(-np.maximum(log_e, 0.0))
+        low, high = student_interval(differences, rule.alpha / family)
+        any_failed = np.logical_or.accumulate(failed, axis=-1)
+        low, high = np.where(any_failed, -np.inf, low), np.where(any_failed, np.inf, high)
+    early = np.arange(differences.shape[-1]) < rule.at_least - 1
+    p = np.minimum.accumulate(np.where(early, 1.0, p), axis=-1)
+    return Evidence(log_e, p, np.where(early, -np.inf, low), np.where(early, np.inf, high))
+
+
+def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
+    """Decide families of comparisons look by look, all of a family after the same pair.
+
+    At each look a comparison is decided, and stays so, if its interval lies within
+    ± ``practically_equal`` (equal), or else if its p, corrected by Holm's method over the whole
+    family, is at most ``alpha`` (different). What is decided keeps the p that it had then, so that
+    trials beyond a decision change nothing.
+
+    Args:
+        found: a comparison of a family on the second axis from the end; where one has fewer pairs
+            than another its last look is repeated.
+        rule: the spec's.
+
+    Returns:
+        ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1: the last where undecided.
+    """
+    margin = rule.practically_equal or 0.0
+    verdicts = np.zeros(found.p.shape[:-1], dtype=np.int64)
+    looks = np.full(verdicts.shape, found.p.shape[-1])
+    p = np.ones(verdicts.shape)
+    for look in range(found.p.shape[-1]):
+        undecided = verdicts == UNDECIDED
+        p = np.where(undecided, found.p[..., look], p)
+        equal = (found.low[..., look] > -margin) & (found.high[..., look] < margin)
+        decided = undecided & (equal | (holm(p) <= rule.alpha))
+        verdicts = np.where(decided, np.where(equal, EQUAL, DIFFERENT), verdicts)
+        looks = np.where(decided, look + 1, looks)
+    return verdicts, looks
+
+
+def _running(differences: Floats) -> tuple[Integers, Floats, Floats]:
+    """Number, mean and standard deviation (n - 1) of the differences so far."""
+    n = np.arange(1, differences.shape[-1] + 1)
+    # About the first one, lest large means with little spread cancel.
+    origin = differences[..., :1]
+    d = differences - origin
+    total, squares = d.cumsum(axis=-1), (d * d).cumsum(axis=-1)
+    variance = np.maximum(squares - total * total / n, 0.0) / np.maximum(n - 1, 1)
+    return n, origin + total / n, np.sqrt(variance)

@@ -1,0 +1,196 @@
+"""What a norm does: how much a network depends on it, and whether one does better. Pure.
+
+The dependency gap of an architecture is the accuracy of its standard norm less its accuracy
+without any, best of seeds, in percentage points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from orchestration.results.columns import SELECTED_ON, plain, shortfall
+from orchestration.results.effects.differences import paired_rows
+from orchestration.results.statistics import holm
+from orchestration.sweep.metric import TEST_ACCURACY
+from snn_norm.config import NOT_OF_ANN
+from snn_norm.norms.table import standard_norm
+
+__all__ = ["Setting", "dependency_gap", "norm_differences", "norm_gaps", "settings_of"]
+
+_NAN = float("nan")
+
+
+@dataclass
+class Setting:
+    """An architecture and a value of each further axis, and the cells in it.
+
+    Args:
+        values: by axis.
+        cells: each norm's cell, a row of best of seeds.
+        numbers: the numbers of those rows, by norm.
+    """
+
+    values: dict[str, Any]
+    cells: dict[str, dict[Any, Any]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def standard(self) -> str | None:
+        """The architecture's usual norm."""
+        return standard_norm(self.values["architecture"], self.cells)
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """Which norm stands in each column of the headline."""
+        return {"none": "none", "standard": self.standard, "homeostatic": "homeostatic"}
+
+    def best(self, norm: str | None) -> float:
+        """A norm's best accuracy; NaN without a result."""
+        return float(self.cells[norm]["best"]) if norm in self.cells else _NAN
+
+    def gap(self, norm: str | None) -> float:
+        """What a norm adds to no norm, in percentage points."""
+        return 100 * (self.best(norm) - self.best("none"))
+
+    def note(self, norms: Sequence[str | None]) -> str:
+        """What these cells lack, in words."""
+        lacks = {norm: shortfall(self.cells[norm]) for norm in norms if norm in self.cells}
+        return "; ".join(f"{norm}: {lack}" for norm, lack in lacks.items() if lack)
+
+
+def settings_of(best: pd.DataFrame, axes: Sequence[str]) -> list[Setting]:
+    """Sort the cells of best of seeds by setting, in their order.
+
+    Args:
+        best: a row a cell, as ``Results.best_of_seeds`` gives it.
+        axes: its columns that tell cells apart.
+    """
+    keys = [axis for axis in axes if axis != "norm"]
+    settings: dict[tuple[Any, ...], Setting] = {}
+    for number, cell in enumerate(best.to_dict("records")):
+        if pd.isna(cell["norm"]):  # of another program
+            continue
+        values = {key: plain(cell[key]) for key in keys}
+        setting = settings.setdefault(tuple(values.values()), Setting(values))
+        setting.cells[cell["norm"]] = cell
+        setting.numbers[cell["norm"]] = number
+    return list(settings.values())
+
+
+def dependency_gap(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Set an architecture's norms side by side.
+
+    Args:
+        best, axes: as of :func:`settings_of`.
+
+    Returns:
+        A row an architecture, and a row more for each value of any further axis: ``architecture``,
+        the further axes; ``none``, ``standard``, ``homeostatic`` (best accuracy, a fraction; NaN
+        without a result); ``gap_pp`` = 100 · (standard - none); ``ratio``, the gap over that of
+        the artificial network in the same setting (NaN where that is not above zero);
+        ``note``, in words, what a cell lacks: such a number is not a whole cell's;
+        ``selected_on``, as of ``best``.
+    """
+    settings = settings_of(best, axes)
+    rows = [
+        {
+            **{column: setting.best(norm) for column, norm in setting.columns.items()},
+            "gap_pp": setting.gap(setting.standard),
+            "ratio": ratio,
+            "note": setting.note(list(setting.columns.values())),
+            SELECTED_ON: _selected_on(setting),
+        }
+        for setting, ratio in zip(settings, _ratios(settings), strict=True)
+    ]
+    columns = ["none", "standard", "homeostatic", "gap_pp", "ratio", "note", SELECTED_ON]
+    keys = [axis for axis in axes if axis != "norm"]
+    first = best[keys].iloc[[min(setting.numbers.values()) for setting in settings]]
+    return pd.concat(
+        [first.reset_index(drop=True), pd.DataFrame(rows, columns=columns)], axis="columns"
+    )
+
+
+def norm_gaps(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
+    """Set each norm against none.
+
+    Args:
+        best, axes: as of :func:`settings_of`.
+
+    Returns:
+        A row a cell that has a norm, whose number is its index: the axes; ``none``, ``accuracy``
+        (best of no norm and of this one, fractions; NaN without a result); ``gap_pp`` = 100 ·
+        (accuracy - none); ``is_standard``, whether it is the architecture's standard norm;
+        ``ratio``, of the standard one's gap, ``note`` and ``selected_on`` as of
+        :func:`dependency_gap`.
+    """
+    settings = settings_of(best, axes)
+    rows = {
+        setting.numbers[norm]: {
+            "none": setting.best("none"),
+            "accuracy": setting.best(norm),
+            "gap_pp": setting.gap(norm),
+            "is_standard": norm == setting.standard,
+            "ratio": ratio if norm == setting.standard else _NAN,
+            "note": setting.note(["none", norm]),
+            SELECTED_ON: _selected_on(setting),
+        }
+        for setting, ratio in zip(settings, _ratios(settings), strict=True)
+        for norm in setting.cells
+        if norm != "none"
+    }
+    columns = ["none", "accuracy", "gap_pp", "is_standard", "ratio", "note", SELECTED_ON]
+    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=columns)
+    return best[list(axes)].iloc[list(rows)].join(table.astype({"is_standard": "bool"}))
+
+
+def _ratios(settings: Sequence[Setting]) -> list[float]:
+    """Each setting's gap over that of the one artificial network that shares its axes."""
+
+    def shared(setting: Setting) -> tuple[Any, ...]:
+        own = ("architecture", *NOT_OF_ANN)
+        return tuple(value for axis, value in setting.values.items() if axis not in own)
+
+    base: dict[tuple[Any, ...], list[float]] = {}
+    for setting in settings:
+        if setting.values["architecture"] == "ann":
+            base.setdefault(shared(setting), []).append(setting.gap(setting.standard))
+    ratios = []
+    for setting in settings:
+        artificial = base.get(shared(setting), [])
+        positive = len(artificial) == 1 and artificial[0] > 0
+        ratios.append(setting.gap(setting.standard) / artificial[0] if positive else math.nan)
+    return ratios
+
+
+def _selected_on(setting: Setting) -> Any:
+    return next(iter(setting.cells.values()))[SELECTED_ON]  # one in each setting
+
+
+def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) -> pd.DataFrame:
+    """Compare all pairs of norms within a setting, seed by seed, with a test and its correction.
+
+    Args:
+        seeds: a row a trial, as ``Results.by_seed`` gives it, in the order of the cells.
+        axes: its columns that tell cells apart.
+        accuracy: which of its columns to compare.
+
+    Returns:
+        A row a pair: the axes but the norm; ``norm`` and ``against``; ``difference_pp``,
+        ``ci_low_pp``, ``ci_high_pp`` (mean of norm - against over the seeds that both have, and
+        its 95 % t-interval, in percentage points), ``n_pairs``, ``t``, ``p``, and ``p_holm``, p
+        corrected for the number of all tests in the table; ``selected_on``, as of ``by_seed``.
+    """
+    setting = [axis for axis in axes if axis != "norm"]
+    rows = [
+        {"norm": norm, "against": against, **row}
+        for norm, against, row in paired_rows(seeds, axes, "norm", accuracy, TEST_ACCURACY)
+    ]
+    columns = ["norm", "against", "difference_pp", "ci_low_pp", "ci_high_pp", "n_pairs", "t", "p"]
+    table = pd.DataFrame(rows, columns=[*setting, *columns, SELECTED_ON])
+    table.insert(len(table.columns) - 1, "p_holm", holm(table["p"].to_numpy(float)))
+    return table

@@ -1,0 +1,122 @@
+"""A trained model's file: tensors, and in its header a JSON text that says what they are.
+
+The format is safetensors (https://github.com/huggingface/safetensors). Nothing in it is code and
+nothing is pickled, so reading it runs nothing. ``saved_model`` beside it has the models of this
+package's networks, ``own_model`` those of training code of a user's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+__all__ = [
+    "CONFIG_FILE",
+    "WEIGHTS_FILE",
+    "UnsavableError",
+    "check_whole",
+    "is_of_own_training",
+    "model_file",
+    "read_model_file",
+    "said_in",
+]
+
+WEIGHTS_FILE = "model.safetensors"
+"""In a model's folder, the model."""
+
+CONFIG_FILE = "config.json"
+"""In a model's folder, what the header of the other says, for people and other programs."""
+
+_KEY = "snn_norm"
+"""Of the text among a file's metadata. A single key: with several, their order varies."""
+
+
+class UnsavableError(ValueError):
+    """A model cannot be written in this format, which is no reason not to train it."""
+
+
+def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
+    """Tensors and a JSON text as one file; the same ones give the same bytes.
+
+    Raises:
+        UnsavableError: the format lacks one of the tensors' types or layouts.
+    """
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided:
+            raise UnsavableError(f"{name!r} cannot be saved as safetensors: it is {tensor.layout}")
+    # Copies, as tensors that share memory are refused.
+    copies = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    try:
+        return bytes(safetensors.torch.save(copies, {_KEY: text}))
+    except (KeyError, safetensors.SafetensorError) as error:
+        raise UnsavableError(f"its tensors cannot be saved as safetensors: {error}") from error
+
+
+def said_in(data: bytes) -> dict[str, Any]:
+    """The text in the header of a file, parsed.
+
+    Raises:
+        ValueError: the file is none of :func:`model_file`.
+    """
+    length = int.from_bytes(data[:8], "little")
+    try:
+        said = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        return dict(said)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError("it is not the file of a trained model") from error
+
+
+def is_of_own_training(said: Mapping[str, Any]) -> bool:
+    """Whether the text in a file's header is of a model of training code of a user's own."""
+    return "train" in said
+
+
+def check_whole(data: bytes) -> None:
+    """Check that a file lacks nothing.
+
+    Raises:
+        ValueError: it is cut short, or no file of :func:`model_file`.
+    """
+    said_in(data)
+    try:
+        safetensors.torch.load(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"it is damaged: {error}") from error
+
+
+def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a model, on the CPU, and the text in its header, parsed.
+
+    Args:
+        path: the model's folder, or the file ``model.safetensors`` itself.
+
+    Raises:
+        ValueError: there is no such file, or it is no model's, or damaged.
+    """
+    path = Path(path)
+    file = path / WEIGHTS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(
+            f"there is no trained model {os.fspath(file)!r}; a sweep's are fetched with "
+            "snn-sweep models NAME --download DIR"
+        )
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            text = (opened.metadata() or {}).get(_KEY)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error
+    if text is None:
+        raise ValueError(f"{os.fspath(file)!r} does not say how its network is made")
+    return tensors, json.loads(text)

@@ -1,0 +1,127 @@
+"""A state of tensors and plain values, as tensors by name and JSON: nothing of it is pickled.
+
+Plain are None, truth values, numbers, text, lists, tuples and dictionaries with plain keys, nested
+as one likes; numpy's arrays and numbers too. In the JSON a text, a number and a list stand for
+themselves, and an object with one key for what JSON lacks:
+
+    {"tensor": "model.weight"}, {"array": "scaler.mean"}     the tensor of this name
+    {"dict": {"rate": 0.1}}, {"items": [[0, "first"]]}        with texts as keys, with others
+    {"tuple": [1, 2]}, {"float": "nan"}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snn_norm.training.models.model_file import UnsavableError
+
+__all__ = ["join_state", "split_state"]
+
+
+def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of a state, and what JSON says of the rest.
+
+    Raises:
+        UnsavableError: it holds what is neither a tensor nor plain, and where.
+    """
+    tensors: dict[str, Tensor] = {}
+    try:
+        return tensors, _split(state, (), tensors)
+    except RecursionError as error:
+        raise UnsavableError("it is nested too deeply, or holds itself") from error
+
+
+def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
+    """The state that :func:`split_state` gave these of; its arrays are numpy's again.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    if isinstance(said, list):
+        return [join_state(tensors, one) for one in said]
+    if not isinstance(said, dict):
+        return said
+    if len(said) != 1:
+        raise ValueError(f"its state cannot be read by this version: it holds {said}")
+    ((kind, value),) = said.items()
+    try:
+        match kind:
+            case "tensor":
+                return tensors[value]
+            case "array":
+                return tensors[value].numpy()
+            case "float":
+                return float(value)
+            case "tuple":
+                return tuple(join_state(tensors, one) for one in value)
+            case "dict":
+                return {key: join_state(tensors, one) for key, one in value.items()}
+            case "items":
+                return {join_state(tensors, k): join_state(tensors, v) for k, v in value}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its state cannot be read: {error}") from error
+    raise ValueError(f"its state cannot be read by this version: it holds a {kind!r}")
+
+
+def _split(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any:
+    """What JSON says of a value, whose tensors are added to the others."""
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return int(value)
+        case float():
+            return float(value) if math.isfinite(value) else {"float": str(float(value))}
+        case Tensor():
+            return {"tensor": _add(value, path, tensors)}
+        case np.generic():
+            return _split(value.item(), path, tensors)
+        case np.ndarray() if type(value) is np.ndarray:  # a mask, say, would be lost
+            try:
+                # Reversed and other endians' arrays, which torch refuses, become plain ones.
+                plain = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
+                return {"array": _add(torch.tensor(plain.reshape(value.shape)), path, tensors)}
+            except TypeError as error:
+                raise _refused(path, f"an array of {value.dtype}") from error
+        case list():
+            return [_split(one, (*path, n), tensors) for n, one in enumerate(value)]
+        case tuple():
+            return {"tuple": [_split(one, (*path, n), tensors) for n, one in enumerate(value)]}
+        case dict() if all(type(key) is str for key in value):
+            return {"dict": {key: _split(one, (*path, key), tensors) for key, one in value.items()}}
+        case dict():
+            items = value.items()
+            return {"items": [[_key(k, path), _split(v, (*path, k), tensors)] for k, v in items]}
+    raise _refused(path, f"something of type {type(value).__name__}")
+
+
+def _key(key: Any, path: tuple[Any, ...]) -> Any:
+    tensors: dict[str, Tensor] = {}
+    said = _split(key, path, tensors)
+    if tensors:
+        raise _refused(path, "a tensor as a key")
+    return said
+
+
+def _add(tensor: Tensor, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> str:
+    """Add a tensor under the name of its place; another may have that already."""
+    name = wanted = ".".join(map(str, path)) or "state"
+    number = 1
+    while name in tensors or name == "__metadata__":  # of the file's header
+        number += 1
+        name = f"{wanted}#{number}"
+    tensors[name] = tensor
+    return name
+
+
+def _refused(path: tuple[Any, ...], what: str) -> UnsavableError:
+    place = f" at {'.'.join(map(str, path))}" if path else ""
+    return UnsavableError(
+        f"its state holds {what}{place}; a model is made of tensors, arrays, numbers, texts, "
+        "lists and dictionaries"
+    )

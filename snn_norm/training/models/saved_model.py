@@ -1,0 +1,244 @@
+"""A trained network as one file, and the network out of such a file.
+
+The file is that of ``model_file`` beside it: the weights, and a text that says how the network is
+made and how its images are normalized. Reading it runs no code, but what the configuration names:
+modules of the user's own, which are imported to make the network.
+
+Shapes: N images, T time steps, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from snn_norm.config import RunConfig
+from snn_norm.data.dataset import Dataset
+from snn_norm.networks.cnn import make_model
+from snn_norm.training.evaluation import logits_of
+from snn_norm.training.models.model_file import (
+    UnsavableError,
+    is_of_own_training,
+    model_file,
+    read_model_file,
+    said_in,
+)
+from snn_norm.training.models.model_sources import tell_of_changes
+
+__all__ = [
+    "Description",
+    "TrainedModel",
+    "describe",
+    "description_in",
+    "load_model",
+    "model_bytes",
+]
+
+
+class Description(pydantic.BaseModel):
+    """What a network's use needs besides its weights.
+
+    Args:
+        format: of this description.
+        config: the run's.
+        epoch: after which the weights were taken, from 1.
+        metrics: losses and accuracies of that epoch, those that are finite.
+        in_channels: C.
+        num_classes: K.
+        image_size: H and W, in pixels.
+        sequence_steps: T of a data set of sequences; None where a sample is a single image.
+        mean, std: by channel, of the training images scaled to 0..1.
+        sources: digest of the code of each module of the user's own that the network is made of.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    format: Literal[1] = 1
+    config: RunConfig
+    epoch: int
+    metrics: dict[str, float]
+    in_channels: int
+    num_classes: int
+    image_size: int
+    sequence_steps: int | None = None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    sources: dict[str, str] = {}
+
+    def to_json(self, indent: int | None = None) -> str:
+        """As JSON; every number keeps all its digits."""
+        given = {**self.model_dump(mode="json"), "config": self.config.given()}
+        return json.dumps(given, indent=indent, allow_nan=False)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(C, H, W), or (T, C, H, W) of sequences."""
+        image = (self.in_channels, self.image_size, self.image_size)
+        return image if self.sequence_steps is None else (self.sequence_steps, *image)
+
+
+def describe(
+    config: RunConfig,
+    dataset: Dataset,
+    sources: Mapping[str, str],
+    epoch: int,
+    metrics: Mapping[str, float],
+) -> Description:
+    """The description of a network in training.
+
+    Args:
+        config: the run's.
+        dataset: what it trains on, without held-out images.
+        sources: of ``snn_norm.training.models.model_sources.source_digests``.
+        epoch: that has ended, from 1.
+        metrics: of that epoch, of which those are told that measuring again gives again: no times.
+    """
+    return Description(
+        config=config,
+        epoch=epoch,
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if name.endswith(("_loss", "_accuracy")) and math.isfinite(value)
+        },
+        in_channels=dataset.in_channels,
+        num_classes=dataset.num_classes,
+        image_size=dataset.image_size,
+        sequence_steps=dataset.num_steps,
+        mean=tuple(dataset.mean.tolist()),
+        std=tuple(dataset.std.tolist()),
+        sources=dict(sources),
+    )
+
+
+class TrainedModel(nn.Module):
+    """A trained network that takes images as they are, in evaluation.
+
+    Args:
+        network: takes normalized images.
+        description: how it was made and trained.
+
+    Attributes:
+        network: the network itself, a plain module.
+        description: as given.
+
+    Shape:
+        uint8 (N, C, H, W), or (N, T, C, H, W) of sequences, to logits (N, K) in float32.
+
+    Example:
+        >>> model = load_model("snn-bntt-seed42")
+        >>> model(images).argmax(1)  # classes of uint8 images
+    """
+
+    def __init__(self, network: nn.Module, description: Description) -> None:
+        super().__init__()
+        self.network = network
+        self.description = description
+        self.register_buffer("mean", torch.tensor(description.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(description.std), persistent=False)
+        self.eval()
+
+    mean: Tensor
+    std: Tensor
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K) of uint8 images.
+
+        Raises:
+            ValueError: they are not uint8, or of another shape.
+        """
+        shape = self.description.sample_shape
+        if images.dtype != torch.uint8 or images.shape[1:] != shape:
+            raise ValueError(
+                f"images must be uint8 (N, {', '.join(map(str, shape))}), got {images.dtype} "
+                f"{tuple(images.shape)}; normalized ones are for its .network"
+            )
+        return logits_of(
+            self.network, images, self.mean, self.std, self.description.config.precision
+        )
+
+
+def model_bytes(network: nn.Module, description: Description) -> bytes:
+    """A network and its description as one file; the same ones give the same bytes.
+
+    Raises:
+        UnsavableError: the network's state holds what is no tensor, or one that the format lacks.
+    """
+    state: dict[str, Any] = network.state_dict()
+    if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise UnsavableError(f"its state_dict holds {other[0]!r}, which is no tensor")
+    return model_file(state, description.to_json())
+
+
+def description_in(data: bytes) -> Description:
+    """The description in the header of a file.
+
+    Raises:
+        ValueError: the file is none of :func:`model_bytes`, or of a later version.
+    """
+    return _described(said_in(data))
+
+
+def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+    """Load a trained model.
+
+    Modules of the user's own that its configuration names are imported, and so run; a warning says
+    so where their code has changed since the training. Nothing else is run.
+
+    Args:
+        path: its folder, or the file ``model.safetensors`` itself.
+        device: where it is to compute.
+
+    Raises:
+        ValueError: there is no such file, it is no model's or damaged, or the network cannot be
+            made: its own module is missing, or has other weights by now.
+    """
+    weights, said = read_model_file(path)
+    if is_of_own_training(said):
+        raise ValueError(
+            f"{os.fspath(path)!r} is a model of {said['train']}, training code of a user's own: "
+            "snn_norm.load_own_model() gives it"
+        )
+    description = _described(said)
+    tell_of_changes(description.sources)
+    network = _network(description)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the network that {description.config.architecture!r} makes now has other weights "
+            f"than the saved one: {error}"
+        ) from error
+    return TrainedModel(network, description).to(device)
+
+
+def _network(description: Description) -> nn.Module:
+    shape = {
+        "in_channels": description.in_channels,
+        "num_classes": description.num_classes,
+        "image_size": description.image_size,
+    }
+    config = description.config
+    try:
+        return make_model(config.architecture, **{**config.model_arguments(), **shape})
+    except ValueError:
+        raise
+    except Exception as error:  # of the user's own module, which may raise anything
+        raise ValueError(
+            f"the network of this model cannot be made: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _described(said: Mapping[str, Any]) -> Description:
+    try:
+        return Description.model_validate_json(json.dumps(said))
+    except pydantic.ValidationError as error:
+        raise ValueError(f"its description cannot be read by this version: {error}") from error
