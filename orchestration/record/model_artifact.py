@@ -36,6 +36,9 @@ _SETTINGS = {
     # Seconds until the server answers: it may have to hand a large file on before it does.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "120",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # All of it through the server: who may ask that need not be able to reach a store behind it.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 
 
