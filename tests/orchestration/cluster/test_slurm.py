@@ -10,12 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from commands import USERS_FOLDER, commands_in, epochs_of, free_port, wait_until
+from commands import USERS_FOLDER, commands_in, free_port, wait_until
 from ledger import Ledger, audit
+from mlflow import MlflowClient
 from specs import SLOW_SPEC
 
+from orchestration import SweepSpec
 from orchestration.record.client import connect
 
 SCRIPT = Path(__file__).parents[3] / "services" / "slurm" / "sweep.sbatch"
@@ -124,21 +127,40 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         slurm.stop()
 
 
+OWN_SPEC: dict[str, Any] = {
+    "train": "own_runs:Fit",
+    "epochs": 40,
+    "seeds": [1, 2],
+    "grid": [{"rate": [0.05, 0.2], "hidden": [[8, 8]]}],
+    "metric": {"name": "val_error", "goal": "minimize"},
+}
+"""Of training code of the user's own, slowed down by ``OWN_CODE_COUNT``."""
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("allocated", {**SLOW_SPEC, "epochs": 8}), ("allocated-own", OWN_SPEC)]
+)
 def test_an_allocation_that_ends_is_followed_by_the_next(
-    slurm: Slurm, tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    content: dict[str, Any],
+    slurm: Slurm,
+    tracking_uri: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(USERS_FOLDER)
     client = connect(tracking_uri)
     with commands_in(tmp_path, tracking_uri) as commands:
-        spec, path = commands.spec("allocated", {**SLOW_SPEC, "epochs": 8})
+        spec, path = commands.spec(name, content)
     slurm.environment |= commands.environment | {
+        "OWN_CODE_COUNT": str(tmp_path / "steps"),
         "SNN_SWEEP_STORAGE": str(tmp_path / "storage"),
         "RAY_PORT": str(free_port()),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     submit = ("sbatch", "--parsable", f"--chdir={USERS_FOLDER}", f"--output={tmp_path}/%j.log")
     first, second = (slurm.ask(*submit, str(SCRIPT), path) for _ in range(2))
-    wait_until(lambda: epochs_of(client, spec.name) > 2)
+    wait_until(lambda: epochs_of_all(client, spec) > 2)
     assert slurm.state(second) == "PENDING"
     # As Slurm does some time before the allocation ends.
     slurm.ask("scancel", "--batch", "--signal=TERM", first)
@@ -150,3 +172,13 @@ def test_an_allocation_that_ends_is_followed_by_the_next(
     told = (tmp_path / f"{second}.log").read_text()
     assert "4 of 4 done" in told
     assert audit(client, spec) == Ledger()
+
+
+def epochs_of_all(client: MlflowClient, spec: SweepSpec) -> int:
+    """How many epochs all trials of a sweep have on record."""
+    experiment = client.get_experiment_by_name(spec.name)
+    if experiment is None:
+        return 0
+    runs = client.search_runs([experiment.experiment_id])
+    histories = [client.get_metric_history(run.info.run_id, spec.judged_by().name) for run in runs]
+    return sum(map(len, histories))
