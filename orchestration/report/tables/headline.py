@@ -45,7 +45,7 @@ def headline(best: pd.DataFrame, url: Callable[[int], str] = lambda _: "") -> Ta
     """
     axes = [axis for axis in axis_columns(best) if axis not in ("architecture", "norm")]
     notes: list[str] = []
-    selected = []
+    shown: list[int] = []
     rows = []
     for setting in settings_of(best, axis_columns(best)):
         norms = setting.columns
@@ -74,9 +74,11 @@ def headline(best: pd.DataFrame, url: Callable[[int], str] = lambda _: "") -> Ta
             lacking = {marks[norm] for norm in (norms["none"], norms["standard"]) if norm}
             mark = ",".join(sorted(filter(None, lacking)))
             line.append(TableCell(gap, "\N{NO-BREAK SPACE}pp", mark))
-        selected += [cell[SELECTED_ON] for cell in cells.values()]
+        shown += [setting.numbers[norm] for norm in cells]
         rows.append(line)
     headings = ["network", *axes, "no norm", "standard norm", "homeostatic", "dependency gap"]
     numeric = [False, *(is_numeric(best[axis]) for axis in axes), True, True, True, True]
-    told = " ".join(filter(None, [unequal_seeds(best), remark(selected)])) if rows else ""
+    of_these = best.iloc[shown]  # other norms, and how many seeds they have, are in other tables
+    unequal = unequal_seeds(best) if of_these["n_seeds"].nunique() > 1 else ""
+    told = " ".join(filter(None, [unequal, remark(of_these[SELECTED_ON])]))
     return Table(headings, rows, numeric, tuple(notes), told)

@@ -52,6 +52,14 @@ def test_what_a_cell_lacks_marks_its_number_and_the_gap_it_is_in() -> None:
     assert plain(table).splitlines()[-3:-1] == ["a collapsed 3/3", "b incomplete 2/3"]
 
 
+def test_the_seeds_of_norms_that_are_not_in_it_are_of_no_account() -> None:
+    best = cells(n_common=2)
+    other = best.iloc[[4]].assign(norm="tebn", n_seeds=2)
+    assert headline(pd.concat([best, other], ignore_index=True)) == headline(best)
+    told = headline(cells(n_common=2, n_seeds=[3, 3, 3, 3, 3, 2])).remark
+    assert "Cells have 2 to 3 seeds" in told
+
+
 def test_a_cell_that_is_not_there_and_further_axes() -> None:
     best = cells().iloc[[0, 3, 4]].assign(slope=[float("nan"), 5.0, 25.0]).reset_index(drop=True)
     axes = ["architecture", "norm", "slope"]
