@@ -114,18 +114,18 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return []
 
 
-def trials_of(client: MlflowClient, name: str, norm: str) -> list[str]:
-    """The runs of a sweep's trials with this norm."""
+def trials_of(client: MlflowClient, name: str, value: str, key: str = "norm") -> list[str]:
+    """The runs of a sweep's trials with this norm, or this value of another key."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return []
-    runs = client.search_runs([experiment.experiment_id], f"params.norm = '{norm}'")
+    runs = client.search_runs([experiment.experiment_id], f"params.{key} = '{value}'")
     return [run.info.run_id for run in runs]
 
 
-def epochs_of(client: MlflowClient, name: str) -> int:
-    """How many epochs the slow trials of a sweep have on record, all together."""
-    runs = trials_of(client, name, SLOW)
+def epochs_of(client: MlflowClient, name: str, value: str = SLOW, key: str = "norm") -> int:
+    """How many epochs some trials of a sweep, the slow ones, have on record, all together."""
+    runs = trials_of(client, name, value, key)
     return sum(len(client.get_metric_history(run_id, "train_loss")) for run_id in runs)
 
 

@@ -5,8 +5,8 @@ Jinja2's and may say:
 
     {{ table("SWEEP", "TABLE", norm=["none", "bntt"]) }}   a table of a report, whole or these of
                                                           its rows: orchestration.report.all_tables
-    {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of a report: its column, what
-                                                          tells its row apart: .report.paper.numbers
+    {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of these tables: its column,
+                                                          what tells its row apart
     {{ collapsed("SWEEP", norm="none") }}                  how many of its cells collapsed, in part
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
     {{ separation("SWEEP", …) }}                           which diagnostics tell trials that train

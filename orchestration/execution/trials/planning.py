@@ -67,9 +67,8 @@ def _wanted(spec: SweepSpec, recorded: list[RecordedRun], *, fresh: bool) -> lis
     """The trials that are wanted by now; what is made anew is all that there was."""
     if not recorded or not isinstance(spec.seeds, UntilDecided):
         return spec.trials()
-    from orchestration.execution.trials.seeds import (
-        SeedBuyer,  # with pandas, for which no other waits
-    )
+    # With pandas, for which no other waits.
+    from orchestration.execution.trials.seeds import SeedBuyer
 
     buyer = SeedBuyer(spec, recorded)
     wanted = {trial.key for trial in buyer.wanted()}

@@ -1,1 +1,1 @@
-"""The figures of a report, a file each."""
+"""The figures of a report, and how they look and are written."""

@@ -56,7 +56,7 @@ _HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 
 
 def draw(answers: Answers) -> Iterator[Picture]:
-    """Give the figures that this sweep has numbers for. Call in ``figure_style.style``."""
+    """Give the figures that this sweep has numbers for. Call in ``.style.style``."""
     if answers.best["best"].notna().any():
         if answers.norm_gaps is not None and answers.norm_gaps["gap_pp"].notna().any():
             yield _dependency_gap(answers, answers.norm_gaps)

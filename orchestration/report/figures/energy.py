@@ -18,7 +18,7 @@ __all__ = ["energy_figure"]
 
 
 def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a marker each cell. Call in ``figure_style.style``.
+    """Draw a marker each cell. Call in ``.style.style``.
 
     Args:
         energy: as ``Results.energy`` gives it; at least a row.

@@ -24,7 +24,7 @@ _LINE = 0.62
 
 
 def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a panel each setting. Call in ``figure_style.style``.
+    """Draw a panel each setting. Call in ``.style.style``.
 
     Args:
         ranks: as ``Results.mean_ranks`` gives them; at least a row.

@@ -46,7 +46,7 @@ _HEADING_WIDTH = 15
 
 
 def why(answers: Answers) -> Picture | None:
-    """Draw it; None of a sweep without diagnostics. Call in ``figure_style.style``."""
+    """Draw it; None of a sweep without diagnostics. Call in ``.style.style``."""
     table = answers.diagnostics
     cells = [int(cell) for cell in dict.fromkeys(table["cell"])]
     if not cells:

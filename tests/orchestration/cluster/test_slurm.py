@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import USERS_FOLDER, commands_in, free_port, wait_until
+from commands import SLOW, USERS_FOLDER, commands_in, epochs_of, free_port, wait_until
 from ledger import Ledger, audit
-from mlflow import MlflowClient
 from specs import SLOW_SPEC
 
-from orchestration import SweepSpec
 from orchestration.record.client import connect
 
 SCRIPT = Path(__file__).parents[3] / "services" / "slurm" / "sweep.sbatch"
@@ -138,10 +136,10 @@ OWN_SPEC: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("allocated", {**SLOW_SPEC, "epochs": 8}), ("allocated-own", OWN_SPEC)]
+    ("key", "content"), [("norm", {**SLOW_SPEC, "epochs": 8}), ("train", OWN_SPEC)]
 )
 def test_an_allocation_that_ends_is_followed_by_the_next(
-    name: str,
+    key: str,
     content: dict[str, Any],
     slurm: Slurm,
     tracking_uri: str,
@@ -149,9 +147,9 @@ def test_an_allocation_that_ends_is_followed_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.syspath_prepend(USERS_FOLDER)
-    client = connect(tracking_uri)
+    client, slow = connect(tracking_uri), {"norm": SLOW, "train": OWN_SPEC["train"]}
     with commands_in(tmp_path, tracking_uri) as commands:
-        spec, path = commands.spec(name, content)
+        spec, path = commands.spec(f"allocated-{key}", content)
     slurm.environment |= commands.environment | {
         "OWN_CODE_COUNT": str(tmp_path / "steps"),
         "SNN_SWEEP_STORAGE": str(tmp_path / "storage"),
@@ -160,7 +158,7 @@ def test_an_allocation_that_ends_is_followed_by_the_next(
     }
     submit = ("sbatch", "--parsable", f"--chdir={USERS_FOLDER}", f"--output={tmp_path}/%j.log")
     first, second = (slurm.ask(*submit, str(SCRIPT), path) for _ in range(2))
-    wait_until(lambda: epochs_of_all(client, spec) > 2)
+    wait_until(lambda: epochs_of(client, spec.name, slow[key], key) > 2)
     assert slurm.state(second) == "PENDING"
     # As Slurm does some time before the allocation ends.
     slurm.ask("scancel", "--batch", "--signal=TERM", first)
@@ -172,13 +170,3 @@ def test_an_allocation_that_ends_is_followed_by_the_next(
     told = (tmp_path / f"{second}.log").read_text()
     assert "4 of 4 done" in told
     assert audit(client, spec) == Ledger()
-
-
-def epochs_of_all(client: MlflowClient, spec: SweepSpec) -> int:
-    """How many epochs all trials of a sweep have on record."""
-    experiment = client.get_experiment_by_name(spec.name)
-    if experiment is None:
-        return 0
-    runs = client.search_runs([experiment.experiment_id])
-    histories = [client.get_metric_history(run.info.run_id, spec.judged_by().name) for run in runs]
-    return sum(map(len, histories))
