@@ -79,7 +79,10 @@ class Server:
         return f"http://{_HOST}:{self.port}"
 
     def living(self) -> list[psutil.Process]:
-        """Its processes that still run; none when their pids belong to other programs now."""
+        """Its processes that still run; none when their pids belong to other programs now.
+
+        A zombie with threads that are still ending counts: they hold its port.
+        """
         import psutil
 
         living = []
@@ -87,7 +90,8 @@ class Server:
             with suppress(psutil.Error):
                 process = psutil.Process(pid)
                 same = abs(process.create_time() - created) < _CLOCK_SECONDS
-                if same and process.status() != psutil.STATUS_ZOMBIE:
+                ended = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() < 2
+                if same and not ended:
                     living.append(process)
         return living
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -86,6 +87,34 @@ def test_a_recycled_pid_is_not_killed(settings: Settings) -> None:
         finally:
             stranger.kill()
     assert server.load(folder) is None
+
+
+_HALF_DEAD = """
+import ctypes, socket, sys, threading
+listening = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=sys.stdin.read).start()
+print(listening.getsockname()[1], flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_killed_process_lives_until_its_last_thread_has_let_go_of_the_port() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HALF_DEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as half:
+        assert half.stdin is not None
+        assert half.stdout is not None
+        port = int(half.stdout.readline())
+        process = psutil.Process(half.pid)
+        while process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        record = server.Server(half.pid, server._family(half.pid), port, True, "")
+        assert record.living()
+        assert server._free_port(port) != port
+        half.stdin.close()
+        while record.living():
+            time.sleep(0.01)
+        assert server._free_port(port) == port
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "\x00"])
