@@ -2,6 +2,10 @@
 
     with local_ray(settings):        # Ray is there for as long as the block lasts
         tuner.fit()
+    with ray_meanwhile(settings) as start:   # the same, begun beside what comes first
+        ...
+        with start:
+            tuner.fit()
 
 Modules of the current folder can be imported in Ray's workers, as Ray adds it to their path.
 """
@@ -15,7 +19,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,7 +29,7 @@ import ray
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
-__all__ = ["local_ray"]
+__all__ = ["local_ray", "ray_meanwhile"]
 
 _CONNECT_SECONDS = 5
 _OBJECT_STORE_BYTES = 200 * 2**20  # trials hand over numbers; images lie in each trial's own memory
@@ -70,6 +75,24 @@ def local_ray(
             ray.shutdown()
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_sigterm)
+
+
+@contextmanager
+def ray_meanwhile(settings: Settings) -> Iterator[AbstractContextManager[None]]:
+    """Begin to start Ray in a thread; what it gives is `local_ray`, and waits for that start.
+
+    Ray has gone when the given block ends, or this one, if it was never entered.
+    """
+    with ExitStack() as stack, ThreadPoolExecutor(1, "ray") as thread:
+        started = thread.submit(stack.enter_context, local_ray(settings))
+
+        @contextmanager
+        def start() -> Iterator[None]:
+            with stack:
+                started.result()
+                yield
+
+        yield start()
 
 
 def _init(**options: Any) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 
 from rich.console import Console
@@ -32,7 +32,7 @@ from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
-from services.cluster import local_ray
+from services.cluster import ray_meanwhile
 from services.settings import Settings
 from services.tracking import reading_uri, tracking_server
 
@@ -104,7 +104,11 @@ class _Driver:
             return outcome
         check_resources(spec, settings)
         check_data(spec, settings)
-        with sweep_lease(self._storage, spec.name) as lease, tracking_server(settings) as uri:
+        with (
+            sweep_lease(self._storage, spec.name) as lease,
+            ray_meanwhile(settings) as ray,
+            tracking_server(settings) as uri,
+        ):
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
             if (before := recorder.spec()) and isinstance(before.seeds, UntilDecided):
                 runs = recorder.judged(recorder.recorded(), before)
@@ -122,7 +126,7 @@ class _Driver:
                     recorder.replace_trial(replaced)
                 for matched in plan.copy:
                     recorder.copy_trial(matched, with_model=spec.keep != "none")
-                failures, all_ended, used_up = self._train(plan, recorder, uri, lease)
+                failures, all_ended, used_up = self._train(plan, recorder, uri, lease, ray)
                 if used_up:
                     unfinished = self._unfinished(recorder, failures)
                 if all_ended and not unfinished:
@@ -166,7 +170,12 @@ class _Driver:
             self._watch(Note(f"warning: {warning}"))
 
     def _train(
-        self, plan: Plan, recorder: SweepRecorder, uri: str, lease: Held
+        self,
+        plan: Plan,
+        recorder: SweepRecorder,
+        uri: str,
+        lease: Held,
+        ray: AbstractContextManager[None],
     ) -> tuple[dict[str, str], bool, bool]:
         """Why trials failed, by key; whether none is left to run; whether the budget is used up."""
         spec, until_decided = self._spec, isinstance(self._spec.seeds, UntilDecided)
@@ -180,7 +189,7 @@ class _Driver:
         failures: dict[str, str] = {}
         all_ended = used_up = False
         try:
-            with local_ray(self._settings), _sigterm_as_ctrl_c():
+            with ray, _sigterm_as_ctrl_c():
                 tasks = TaskMaker(spec, self._settings, recorder, uri)
                 tasks.share_gpus(plan, self._watch)
                 budget = tasks.budget(recorded)

@@ -13,7 +13,7 @@ from homes import settings_in
 from ray._private import services
 
 from services import cluster
-from services.cluster import local_ray
+from services.cluster import local_ray, ray_meanwhile
 from services.settings import SettingsError
 from services.tracking import ServiceError
 
@@ -21,7 +21,7 @@ _DRIVER = """
 import os, signal, sys
 sys.path.insert(0, "")
 import ray
-from services.cluster import local_ray
+from services.cluster import local_ray, ray_meanwhile
 from services.settings import Settings
 
 settings = Settings.from_environment({})
@@ -33,16 +33,27 @@ def there():
     print("said by a worker")
     return of_the_user.answer(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
-for _ in range(2):
-    with local_ray(settings, num_cpus=2, num_gpus=1):
-        assert ray.get(there.remote()) == (42, ""), "a task without a GPU must see none"
-        assert ray.get(there.options(num_gpus=0.5).remote()) == (42, "0")
-        with local_ray(settings):
-            assert ray.cluster_resources()["CPU"] == 2
-        assert ray.is_initialized(), "the inner block has not made it"
-    assert not ray.is_initialized()
-    assert dict(os.environ) == before
-    assert signal.getsignal(signal.SIGTERM) is on_sigterm
+def no_trace():
+    return (
+        not ray.is_initialized()
+        and dict(os.environ) == before
+        and signal.getsignal(signal.SIGTERM) is on_sigterm
+    )
+
+with local_ray(settings, num_cpus=2, num_gpus=1):
+    assert ray.get(there.remote()) == (42, ""), "a task without a GPU must see none"
+    assert ray.get(there.options(num_gpus=0.5).remote()) == (42, "0")
+    with local_ray(settings):
+        assert ray.cluster_resources()["CPU"] == 2
+    assert ray.is_initialized(), "the inner block has not made it"
+assert no_trace()
+with ray_meanwhile(settings) as start:
+    with start:
+        assert ray.get(there.remote()) == (42, "")
+    assert no_trace(), "it has gone with the block that used it"
+with ray_meanwhile(settings):
+    pass  # used by nobody
+assert no_trace()
 """
 
 
@@ -73,6 +84,10 @@ def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
     with pytest.raises(ServiceError, match="unset RAY_ADDRESS") as caught, local_ray(settings):
         pytest.fail("entered")
     assert address in str(caught.value)
+    with ray_meanwhile(settings) as start, pytest.raises(ServiceError, match="unset RAY_ADDRESS"):
+        start.__enter__()
+    with ray_meanwhile(settings):
+        pass  # nobody has asked for it
 
 
 def test_auto_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
