@@ -8,7 +8,8 @@ time. A trial sleeps through its training, for 4.5 s, so what it takes beyond th
 the driver's, the tracking server's (SQLite) and its own. If nothing gets in the way of anything,
 the time that a trial holds its node is the same with however many nodes. It is taken from the end
 of each node's first trial to that of the last one: before, the nodes start processes, which here
-take processor time from each other. Requests are those in the server's log.
+take processor time from each other. What comes after the last trial is the report, mostly.
+Requests are those in the server's log.
 """
 
 from __future__ import annotations
@@ -41,18 +42,20 @@ def main() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("ray", "mlflow", "torch"))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {packages}\n")
     print(
-        "| nodes | trials | seconds | a trial on its node | first = 1 | requests a trial |", end=""
+        "| nodes | trials | seconds | after the last trial | a trial on its node | first = 1 |",
+        end="",
     )
-    print(" driver, processor s a trial | driver, MiB |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(" requests a trial | driver, processor s a trial | driver, MiB |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     first = 0.0
     for nodes in arguments.nodes:
         trials = nodes * arguments.trials
         row = measured_apart("benchmarks.scale", str(nodes), str(trials))
         first = first or row["a_trial"]
         print(
-            f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['a_trial']:.2f} "
-            f"| {row['a_trial'] / first:.2f} | {row['requests'] / trials:.1f} "
+            f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['after']:.1f} "
+            f"| {row['a_trial']:.2f} | {row['a_trial'] / first:.2f} "
+            f"| {row['requests'] / trials:.1f} "
             f"| {row['processor'] / trials:.3f} | {row['memory']:.0f} |",
             flush=True,
         )
@@ -75,6 +78,7 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
         start, used = time.perf_counter(), time.process_time()
         outcome = run_sweep(spec, settings=settings)
         seconds, processor = time.perf_counter() - start, time.process_time() - used
+        end = time.time()
     finally:
         cluster.shutdown()
     assert outcome.failures == {}
@@ -88,6 +92,7 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
     assert len(ends) == trials
     return {
         "seconds": seconds,
+        "after": end - ends[-1],
         "a_trial": (ends[-1] - ends[nodes - 1]) * nodes / (trials - nodes),
         "requests": requests_in(log),
         "processor": processor,

@@ -21,7 +21,8 @@ def slow_tests(path: Path) -> set[str]:
             case ast.Assign(targets=[ast.Name("pytestmark")], value=marks):
                 found |= {name for part in ast.walk(marks) if is_slow(part)}
             case ast.FunctionDef(decorator_list=marks) | ast.ClassDef(decorator_list=marks):
-                found |= {f"{name}::{node.name}" for mark in marks if is_slow(mark)}
+                parts = [part for mark in marks for part in ast.walk(mark)]  # of a case, too
+                found |= {f"{name}::{node.name}" for part in parts if is_slow(part)}
     return found
 
 

@@ -33,6 +33,7 @@ def wait_for_progress(client: MlflowClient, name: str) -> None:
     wait_until(lambda: epochs_of(client, name) > before)
 
 
+@pytest.mark.slow
 def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     commands: Commands, client: MlflowClient
 ) -> None:

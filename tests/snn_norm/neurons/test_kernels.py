@@ -109,9 +109,13 @@ def neurons(
     [
         (None, NEURON, T, 4, False, torch.float64),
         (BatchNormThroughTime2d, LEARNED, T, 5, True, torch.float64),
-        (TemporalHomeostaticNorm2d, RECTANGLE, 1, 4, False, torch.float64),
-        (TemporalHomeostaticNorm2d, SIGMOID, T, 4, True, torch.bfloat16),
-        (OverTime, TRIANGLE, T, 4, False, torch.float64),
+        pytest.param(
+            TemporalHomeostaticNorm2d, RECTANGLE, 1, 4, False, torch.float64, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            TemporalHomeostaticNorm2d, SIGMOID, T, 4, True, torch.bfloat16, marks=pytest.mark.slow
+        ),
+        pytest.param(OverTime, TRIANGLE, T, 4, False, torch.float64, marks=pytest.mark.slow),
     ],
 )
 def test_compiled_neurons_are_the_eager_ones(
