@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from orchestration.reading.records import DIAGNOSTICS
 
@@ -54,7 +54,7 @@ def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.Dat
     of_network = table.groupby(["run_id", "epoch"])
     table["rate_ratio"] = table["rate"] / of_network["rate"].shift(1)
     table["gradient_ratio"] = table["gradient"] / of_network["gradient"].shift(-1)
-    table["gaussian_rate"] = stats.norm.sf(table["margin"])
+    table["gaussian_rate"] = special.ndtr(-table["margin"])
     return table[[*index, *COLUMNS]]
 
 
