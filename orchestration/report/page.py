@@ -23,6 +23,8 @@ __all__ = ["page"]
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_OPEN = 40
 """Trials beyond which their table is folded away."""
+_MOST_BEST_OF = 10
+"""Numbers of seeds that have a column each; beyond, only that of all seeds has one."""
 
 
 def page(answers: Answers, pictures: Sequence[tuple[Picture, str]]) -> str:
@@ -142,7 +144,8 @@ def _choice(answers: Answers) -> Table:
     table[f"last epoch{unit}"] = answers.last["mean"].map(number)
     table[f"best epoch{unit}"] = answers.best["mean"].map(number)
     by_n = answers.expected.pivot(index="cell", columns="n", values="expected_best")
-    for n in [n for n in by_n if n != 1]:
+    most = by_n.shape[1]
+    for n in [n for n in range(2, most + 1) if n <= _MOST_BEST_OF or n == most]:
         table[f"best of {n}{unit}"] = by_n[n].reindex(table.index).map(number)
     return _aligned(table, [str(name) for name in table if name not in answers.axes])
 

@@ -66,16 +66,20 @@ def write_report(
     return path
 
 
-def log_report(client: MlflowClient, name: str, parent_run_id: str) -> None:
+def log_report(
+    client: MlflowClient, name: str, parent_run_id: str, database_url: str | None = None
+) -> None:
     """Write a sweep's report into the artifacts of its own run, where MLflow's pages show it.
 
     Args:
         client: of the tracking server that has the sweep.
         name: the sweep's.
         parent_run_id: the sweep's own run.
+        database_url: the server's database, to read it faster.
     """
     with tempfile.TemporaryDirectory() as folder:
-        write_report(name, Path(folder), tracking_uri=client.tracking_uri)
+        uri = client.tracking_uri
+        write_report(name, Path(folder), tracking_uri=uri, database_url=database_url)
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 

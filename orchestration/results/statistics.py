@@ -97,9 +97,12 @@ def expected_best(values: Sequence[float], n: int, metric: Metric = TEST_ACCURAC
         values: one a seed.
         n: from 1 to their number.
     """
-    ordered = sorted(values, reverse=metric.goal == "minimize")
-    weights = [math.comb(i, n - 1) / math.comb(len(ordered), n) for i in range(len(ordered))]
-    return math.fsum(weight * value for weight, value in zip(weights, ordered, strict=True))
+    best_first = np.sort(np.asarray(values, dtype=float))
+    best_first = best_first if metric.goal == "minimize" else best_first[::-1]
+    rank = np.arange(1, len(values) - n + 1)
+    # Each weight from the one before: C(N-1-rank, n-1) / C(N-rank, n-1).
+    weights = np.cumprod([n / len(values), *(1 - (n - 1) / (len(values) - rank))])
+    return math.fsum(weights * best_first[: len(weights)])
 
 
 def paired_differences(first: Floats, second: Floats) -> dict[str, float]:

@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy
 import stamina
 from homes import settings_in
 from mlflow import MlflowClient
@@ -22,6 +24,7 @@ from services.settings import Settings, SettingsError
 from services.tracking import (
     ServiceError,
     find_server,
+    readable_database,
     reading_uri,
     start_server,
     stop_server,
@@ -84,6 +87,31 @@ def test_up_on_another_database_is_refused(kept: Settings, tmp_path: Path) -> No
         start_server(kept, f"sqlite:///{other}")
     assert not other.exists()
     assert find_server(kept) is not None
+
+
+def test_the_database_of_the_homes_server_can_be_read_beside_it(
+    kept: Settings, tmp_path: Path
+) -> None:
+    MlflowClient(find_server(kept)).create_experiment("read beside")
+    url = readable_database(kept)
+    assert url is not None
+    with sqlalchemy.create_engine(url).connect() as connection:
+        names = set(connection.scalars(sqlalchemy.text("SELECT name FROM experiments")))
+    assert "read beside" in names
+
+    uri = find_server(kept)
+    assert uri is not None
+    named = settings_in(kept.home, MLFLOW_TRACKING_URI=uri)
+    assert readable_database(named) is None, "nobody has said which it is"
+    given = replace(named, database_url="sqlite:///given.db")
+    assert readable_database(given) == "sqlite:///given.db"
+
+    other = settings_in(tmp_path / "home")
+    assert readable_database(other) is None
+    folder = other.home / "tracking"
+    folder.mkdir(parents=True)
+    server.save(folder, replace(_record(kept), database="another's"))
+    assert readable_database(other) is None
 
 
 def test_a_proxy_does_not_come_between(kept: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,11 +204,11 @@ def _curve(axes: Axes, answers: Answers, cell: int, *, crowded: bool) -> None:
         color=look.color, linestyle=look.line, marker=look.marker,
         markevery=max(1, len(epochs) // 8), markersize=4, linewidth=1 if crowded else 1.6,
     )  # fmt: skip
-    outcomes = answers.trials.set_index("run_id")["outcome"]
-    for run_id in map(str, by_seed):
-        measured = by_seed[run_id].dropna()
-        if outcomes[run_id] != "completed" and len(measured):
-            axes.plot(measured.index[-1], measured.iloc[-1], "x", color=look.color, markersize=8)
+    outcomes = answers.trials.set_index("run_id")["outcome"].reindex(by_seed.columns)
+    lacking = by_seed.loc[:, outcomes != "completed"].dropna(axis="columns", how="all")
+    if not lacking.empty:
+        ends = lacking[::-1].notna().idxmax()
+        axes.plot(ends, lacking.ffill().iloc[-1], "x", color=look.color, markersize=8)
 
 
 def _spike_rates(answers: Answers) -> Picture:

@@ -42,8 +42,8 @@ def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
     caption = (
         "Mean rank of each norm over seeds, the best on the left. A bar joins norms that do not "
         "differ: no paired t-test between any two of them, corrected by Holm for all tests of the "
-        "sweep, reaches p ≤ 0.05. With few seeds that says little. Two that no bar joins may not differ "
-        "either, where others between them do: the table of differences has each pair. "
+        "sweep, reaches p ≤ 0.05. With few seeds that says little. Two that no bar joins may not "
+        "differ either, where others between them do: the table of differences has each pair. "
     ) + remark(ranks[SELECTED_ON])
     if len(panels) > _MOST_PANELS:
         caption += f" The first {_MOST_PANELS} of {len(panels)} settings are drawn."
