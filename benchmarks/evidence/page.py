@@ -9,6 +9,7 @@ Jinja2's and may say:
                                                           what tells its row apart
     {{ collapsed("SWEEP", norm="none") }}                  how many of its cells collapsed, in part
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
+    {{ why("SWEEP", norm=["none", "bntt"]) }}              its figure "why", of these cells alone
     {{ separation("SWEEP", …) }}                           which diagnostics tell trials that train
                                                           from the others, in these sweeps
     {{ spec("SWEEP") }}                                    its spec as YAML
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from orchestration.report.data import Answers, read_answers
 from orchestration.report.figures.draw import draw
 from orchestration.report.figures.style import Picture, style
 from orchestration.report.figures.style import save as save_figure
+from orchestration.report.figures.why import why
 from orchestration.report.paper.numbers import Number, numbers_of
 from orchestration.report.tables.formats import markdown
 from orchestration.report.tables.headline import headline
@@ -106,7 +108,7 @@ def with_part(page: str, part: str) -> str:
     return f"{head}{part.rstrip()}\n{END}{rest[0].partition(END)[2]}"
 
 
-_SLOTS = ("table", "number", "collapsed", "figure", "separation", "spec", "origin")
+_SLOTS = ("table", "number", "collapsed", "figure", "why", "separation", "spec", "origin")
 
 
 class _Evidence:
@@ -154,7 +156,23 @@ class _Evidence:
         """A figure, which is written beside the page."""
         drawn = self._drawn(sweep)
         _check("figure", name, drawn)
-        picture, file = drawn[name], f"{sweep}-{name}".replace(" ", "-")
+        return self._shown(drawn[name], f"{sweep}-{name}".replace(" ", "-"))
+
+    def why(self, sweep: str, **where: Any) -> str:
+        """The figure of the layers, of those cells whose columns have these values alone."""
+        answers = self._answers(sweep)
+        best = answers.best.assign(cell=answers.best.index)
+        cells = _rows(best, where, f"sweep {sweep!r}")["cell"]
+        diagnostics = answers.diagnostics[answers.diagnostics["cell"].isin(cells)]
+        some = replace(answers, diagnostics=diagnostics, cells_diagnosed=len(cells))
+        with style():
+            picture = why(some)
+        if picture is None:
+            raise InputError(f"sweep {sweep!r} has no diagnostics where {where}")
+        told = "-".join(f"{column}-{value}" for column, value in where.items())
+        return self._shown(picture, f"{sweep}-why-{told}")
+
+    def _shown(self, picture: Picture, file: str) -> str:
         self.pictures[file] = picture
         return f"![{picture.title}]({self._folder}/{file}.svg)\n\n*{picture.caption.strip()}*"
 

@@ -33,10 +33,11 @@ def archive(sqlite_database: Callable[[], str], tmp_path_factory: pytest.TempPat
 
 def test_the_pages_are_the_records() -> None:
     made_again = "make it again with: python -m benchmarks.evidence"
-    for path, page in made().items():
+    pages = made()
+    for path, page in pages.items():
         assert path.read_bytes().decode() == page.text, made_again
     figures = {path.stem for path in PAGE.with_suffix("").glob("*")}
-    assert figures == made()[PAGE].pictures.keys(), made_again
+    assert figures == pages[PAGE].pictures.keys(), made_again
 
 
 def test_a_part_is_put_between_the_marks_of_a_page_and_nowhere_else() -> None:
@@ -81,6 +82,21 @@ def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) ->
     assert [path.name for path in (tmp_path / "evidence").iterdir()] == [
         "digits-dependency-gap.svg"
     ]
+
+
+def test_why_of_some_cells_shows_these_alone(archive: Path) -> None:
+    deep = FOLDER / "depth-fashion.jsonl.gz"
+    page = render('{{ why("depth-fashion", architecture="snn", depth=20) }}', [deep])
+    (name,) = page.pictures
+    assert f"![Why](evidence/{name}.svg)" in page.text
+    figure = page.pictures[name].figure
+    titles = [str(part.get_suptitle()) for part in figure.subfigs]
+    assert titles == [f"spiking CNN, depth 20, shortcut {k}" for k in ("none", "spike", "membrane")]
+    assert "networks are drawn" not in page.text, "as if some were left out"
+    with pytest.raises(InputError, match="depth"):
+        render('{{ why("depth-fashion", depth=9) }}', [deep])
+    with pytest.raises(InputError, match="has no diagnostics"):
+        render('{{ why("digits", architecture="snn") }}', [archive])
 
 
 def test_what_separates_trials_is_told_of_sweeps_that_have_both_kinds() -> None:
