@@ -11,22 +11,16 @@ own, in turn; the figure is the wall-clock time of the fastest of each, from sta
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.startup import MAIN, environment_of
+from benchmarks.trivial import trivial_spec
+
 _TRIALS = 18
-_SPEC = f"""\
-name: empty
-dataset: benchmarks.trivial:blobs
-epochs: 3
-seeds: {list(range(_TRIALS // 2))}
-grid:
-  - {{architecture: ann, norm: [none, homeostatic], width: 2}}
-"""
 _BARE = """
 import ray
 
@@ -40,7 +34,6 @@ workers = [Worker.remote() for _ in range(2)]
 ray.get([worker.load.remote() for worker in workers])
 ray.shutdown()
 """
-_SWEEP = "from orchestration import main; main()"
 
 
 def main() -> None:
@@ -48,33 +41,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    pairs = [(_seconds_of_bare(), _seconds_of_sweep()) for _ in range(rounds)]
+    pairs = [(_seconds_of(_BARE, home=Path()), _seconds_of_sweep()) for _ in range(rounds)]
     bare, sweep = (min(times) for times in zip(*pairs, strict=True))
     print("| | seconds | bare start = 1 | aim |\n| --- | ---: | ---: | ---: |")
     print(f"| the bare start of Ray with two workers | {bare:.1f} | 1 | |")
     print(f"| {_TRIALS} empty trials | {sweep:.1f} | {sweep / bare:.2f} | 1.4 |")
 
 
-def _seconds_of_bare() -> float:
-    return _seconds_of([_BARE], Path.cwd(), dict(os.environ))
-
-
 def _seconds_of_sweep() -> float:
-    left_out = ("MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL", "SNN_SWEEP_STORAGE")
-    kept = {name: value for name, value in os.environ.items() if name not in left_out}
-    with tempfile.TemporaryDirectory() as name:
-        spec = Path(name) / "empty.yaml"
-        spec.write_text(_SPEC)
-        home = {"SNN_SWEEP_HOME": f"{name}/home"}
-        return _seconds_of([_SWEEP, "run", str(spec)], Path.cwd(), kept | home)
+    with tempfile.TemporaryDirectory() as folder:
+        spec = Path(folder) / "empty.yaml"
+        spec.write_text(trivial_spec(_TRIALS).to_json())  # which YAML contains
+        return _seconds_of(MAIN, "run", str(spec), home=Path(folder) / "home")
 
 
-def _seconds_of(program: list[str], folder: Path, environment: dict[str, str]) -> float:
+def _seconds_of(*program: str, home: Path) -> float:
     begin = time.perf_counter()
     subprocess.run(
         [sys.executable, "-c", *program],
-        cwd=folder,
-        env=environment,
+        env=environment_of(home),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         check=True,

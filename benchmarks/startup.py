@@ -19,8 +19,10 @@ from pathlib import Path
 from services.settings import Settings
 from services.tracking import tracking_server
 
+__all__ = ["MAIN", "environment_of"]
+
 _ROUNDS = 3
-_MAIN = "from orchestration import main; main()"
+MAIN = "from orchestration import main; main()"
 _SPEC = """\
 name: small
 dataset: digits
@@ -49,7 +51,7 @@ def main() -> None:
         programs = {
             "import mlflow": ([sys.executable, "-c", "import mlflow"], "empty"),
             **{
-                command: ([sys.executable, "-c", _MAIN, *arguments], home)
+                command: ([sys.executable, "-c", MAIN, *arguments], home)
                 for command, (arguments, home, _) in _COMMANDS.items()
             },
         }
@@ -67,13 +69,14 @@ def main() -> None:
 def _processor_seconds(command: list[str], folder: Path, home: str) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
-        command, cwd=folder, env=_environment(folder / home), capture_output=True, check=False
+        command, cwd=folder, env=environment_of(folder / home), capture_output=True, check=False
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment_of(home: Path) -> dict[str, str]:
+    """This process's, with a home, and no other server, database or storage."""
     left_out = ("MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL", "SNN_SWEEP_STORAGE")
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
     return kept | {"SNN_SWEEP_HOME": str(home)}
@@ -88,7 +91,7 @@ def _record(home: Path) -> None:
     from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
     from orchestration.store.open import sweep_storage
 
-    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
+    settings = Settings.fromenvironment_of({"SNN_SWEEP_HOME": str(home)})
     with tracking_server(settings) as uri:
         spec = SweepSpec.load(home.parent / "small.yaml")
         storage = sweep_storage(settings, spec.name)

@@ -3,7 +3,7 @@
     with tracking_server(settings) as uri:   # a sweep: a server is there for as long as it lasts
     start_server(settings)                   # `up`: it stays
     stop_server(settings)                    # `down`
-    find_server(settings), reading_uri(settings), readable_database(settings)   # create nothing
+    find_server(settings), reading_uri(settings), home_database(settings)   # create nothing
 
 A server that the user names (MLFLOW_TRACKING_URI) is used and never stopped. Otherwise there is
 one server a home, however many commands are given at once: they look and act under a lock of the
@@ -36,7 +36,7 @@ __all__ = [
     "check_reachable",
     "find_server",
     "has_pages",
-    "readable_database",
+    "home_database",
     "reading_uri",
     "start_server",
     "stop_server",
@@ -142,20 +142,14 @@ def reading_uri(settings: Settings) -> str | None:
     return _sqlite_url(file) if uri is None and file.exists() else uri
 
 
-def readable_database(settings: Settings) -> str | None:
-    """The database of the server in use, where it can be read beside it: SQL is faster than REST.
-
-    Returns:
-        ``settings.database_url``, else the file of the home's server; None if that has another
-        database, or the server is the user's own.
+def home_database(settings: Settings) -> str | None:
+    """The file of the home's own server, which SQL reads faster than REST does; None if it has
+    another database, or the server is the user's.
     """
-    if settings.database_url is not None or settings.tracking_uri is not None:
-        return settings.database_url
-    folder = _folder(settings)
-    known = server.load(folder)
+    known = None if settings.tracking_uri is not None else server.load(_folder(settings))
     if known is None or not known.serves(server.DEFAULT_DATABASE):
         return None
-    return _sqlite_url(folder / "mlflow.db")
+    return _sqlite_url(_folder(settings) / "mlflow.db")
 
 
 def _sqlite_url(file: Path) -> str:

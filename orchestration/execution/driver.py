@@ -34,7 +34,7 @@ from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
 from services.cluster import ray_meanwhile
 from services.settings import Settings
-from services.tracking import readable_database, reading_uri, tracking_server
+from services.tracking import home_database, reading_uri, tracking_server
 
 __all__ = ["SweepOutcome", "run_sweep"]
 
@@ -233,7 +233,7 @@ class _Driver:
         self._watch(Note("the report is being written"))
         assert recorder.parent_run_id is not None
         try:
-            database = readable_database(self._settings)
+            database = home_database(self._settings)
             log_report(connect(uri), self._spec.name, recorder.parent_run_id, database)
         except Exception as error:  # noqa: BLE001 - the trials have ended, whatever it is
             what = f"{type(error).__name__}: {error}"

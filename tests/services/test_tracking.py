@@ -24,7 +24,7 @@ from services.settings import Settings, SettingsError
 from services.tracking import (
     ServiceError,
     find_server,
-    readable_database,
+    home_database,
     reading_uri,
     start_server,
     stop_server,
@@ -93,7 +93,7 @@ def test_the_database_of_the_homes_server_can_be_read_beside_it(
     kept: Settings, tmp_path: Path
 ) -> None:
     MlflowClient(find_server(kept)).create_experiment("read beside")
-    url = readable_database(kept)
+    url = home_database(kept)
     assert url is not None
     with sqlalchemy.create_engine(url).connect() as connection:
         names = set(connection.scalars(sqlalchemy.text("SELECT name FROM experiments")))
@@ -102,16 +102,16 @@ def test_the_database_of_the_homes_server_can_be_read_beside_it(
     uri = find_server(kept)
     assert uri is not None
     named = settings_in(kept.home, MLFLOW_TRACKING_URI=uri)
-    assert readable_database(named) is None, "nobody has said which it is"
-    given = replace(named, database_url="sqlite:///given.db")
-    assert readable_database(given) == "sqlite:///given.db"
+    assert home_database(named) is None, "nobody has said which it is"
+    elsewhere = replace(kept, database_url="sqlite:///of-another-server.db")
+    assert home_database(elsewhere) == url, "what results are read from may be another's"
 
     other = settings_in(tmp_path / "home")
-    assert readable_database(other) is None
+    assert home_database(other) is None
     folder = other.home / "tracking"
     folder.mkdir(parents=True)
     server.save(folder, replace(_record(kept), database="another's"))
-    assert readable_database(other) is None
+    assert home_database(other) is None
 
 
 def test_a_proxy_does_not_come_between(kept: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
