@@ -33,10 +33,10 @@ from snn_norm.training.diagnostics import DIAGNOSTICS
 from snn_norm.training.prediction import COLLAPSES_BELOW, predict
 from snn_norm.training.run import TrainingRun
 
-MADE_ON = range(40)
+MADE_ON = (*range(40), *range(1010, 1210))
 """Draws, each also the seed of its trial: those that the rule and its threshold were made on."""
 
-TRIED_ON = range(1010, 1210)
+TRIED_ON = range(2010, 2210)
 """Those that it is tried on."""
 
 RECORDED = Path(__file__).parent / "evidence" / "prediction.jsonl"

@@ -1,8 +1,8 @@
 """Will a network learn? Its signal before the first step, from its diagnostics alone. Pure.
 
-The signal is the share of the images that is left on their way to the classifier, times the share
-of a gradient that the last layer before it lets through. The derivation, and how well the rule
-does on trials that it was not made on, are in section 13 of ``docs/theory.md``.
+The signal is the share of the images that is left where the classifier reads them, times the share
+of its gradient that comes back to the layer where least of it does. The derivation, and how well
+the rule does on trials that it was not made on, are in section 13 of ``docs/theory.md``.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from itertools import takewhile
 
 __all__ = ["COLLAPSES_BELOW", "Prediction", "predict"]
 
-COLLAPSES_BELOW = 1e-4
-"""The signal below which a network is predicted to collapse. Set below the signals of all trials
-but one that learned among the draws ``MADE_ON`` of ``benchmarks/prediction.py``."""
+COLLAPSES_BELOW = 1e-10
+"""The signal below which a network is predicted to collapse. Set low, where six of the 153 trials
+that learned among the draws ``MADE_ON`` of ``benchmarks/prediction.py`` have less."""
+
+_SILENT = 1e-6
+"""Spikes a neuron and step: no rate counts as less, for one batch has about a million chances."""
 
 _FIRES = 0.01
 """Spikes a neuron and step; where layers fire less up to the last, the first of them is named."""
@@ -28,7 +31,7 @@ class Prediction:
 
     Args:
         signal: the forward times the backward signal.
-        layer: where it is lost, if it is.
+        layer: where most of it is lost.
         cause: in words, what happens there.
     """
 
@@ -55,23 +58,22 @@ def predict(diagnostics: Mapping[str, float], layers: Sequence[str]) -> Predicti
     seen = [layer for layer in layers if f"rate.{layer}" in diagnostics]
     if not seen:
         return None
-    first, last = seen[0], seen[-1]
-    backward = _number(diagnostics, "support", last)
+    last = seen[-1]
+    gradients = {layer: _number(diagnostics, "gradient", layer) for layer in seen}
+    least = min(seen, key=gradients.__getitem__)
+    backward = gradients[least] / gradients[last] if gradients[last] else 0.0
+    cause = f"{least} gets {backward:.1g} of the gradient of {last}"
     if not any(f"shift.{layer}" in diagnostics for layer in seen):  # no time steps: all are ReLU
         # Their input shrinks on its way forward as the gradient does on its way back.
-        forward = _number(diagnostics, "gradient", first)
-        forward /= _number(diagnostics, "gradient", last) or math.inf
-        cause = f"{first} gets {forward:.1g} of the gradient of {last}"
-        return Prediction(forward * backward, first, cause)
+        return Prediction(backward, least, cause)
     rates = {layer: _number(diagnostics, "rate", layer) for layer in seen}
-    signal = rates[last] * backward
-    if rates[last] < _FIRES:
-        # From here on all are; one before may be silent where a shortcut leads past it.
-        silent = list(takewhile(lambda layer: rates[layer] < _FIRES, seen[::-1]))[-1]
-        cause = f"{silent} fires {rates[silent]:.1g} spikes a neuron and step"
-        return Prediction(signal, silent, cause)
-    cause = f"the surrogate of {last} lets {backward:.1g} of a gradient through"
-    return Prediction(signal, last, cause)
+    signal = max(rates[last], _SILENT) * backward
+    if rates[last] >= _FIRES:
+        return Prediction(signal, least, cause)
+    # From here on all are silent; one before may be where a shortcut leads past it.
+    silent = list(takewhile(lambda layer: rates[layer] < _FIRES, seen[::-1]))[-1]
+    cause = f"{silent} fires {rates[silent]:.1g} spikes a neuron and step"
+    return Prediction(signal, silent, cause)
 
 
 def _number(diagnostics: Mapping[str, float], name: str, layer: str) -> float:
