@@ -38,8 +38,8 @@ def _precision(value: Any) -> Any:
     """Refuse another precision with more help than a list: users know bf16 by several names."""
     if value not in ("float32", "bf16"):
         raise ValueError(
-            "must be float32, or bf16 for convolutions in bfloat16 (its range is float32's, so "
-            f"losses are not scaled; float16 is not offered), got {value!r}"
+            "must be float32, or bf16 for convolutions and linear layers in bfloat16 (its range is "
+            f"float32's, so losses are not scaled; float16 is not offered), got {value!r}"
         )
     return value
 
@@ -123,7 +123,7 @@ class RunConfig(BaseModel):
     warmup_epochs: int = Field(0, ge=0, description="epochs of linear rise before the schedule")
     augment: bool | None = Field(None, description="random crop and flip; default for CIFAR only")
     precision: _Precision = Field(
-        "float32", description="float32, or bf16: convolutions in bfloat16, all else in float32"
+        "float32", description="float32, or bf16: convolutions and linear layers in bfloat16"
     )
     compile: _Compile = Field(
         "auto",

@@ -7,6 +7,7 @@ Jinja2's and may say:
                                                           its rows: orchestration.report.all_tables
     {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of these tables: its column,
                                                           what tells its row apart
+    {{ mean("SWEEP", "last_train_accuracy", norm="bntt") }}   of these trials, in percent
     {{ collapsed("SWEEP", norm="none") }}                  how many of its cells collapsed, in part
     {{ figure("SWEEP", "FIGURE") }}                        a figure of its report, and its caption
     {{ why("SWEEP", norm=["none", "bntt"]) }}              its figure "why", of these cells alone
@@ -108,7 +109,7 @@ def with_part(page: str, part: str) -> str:
     return f"{head}{part.rstrip()}\n{END}{rest[0].partition(END)[2]}"
 
 
-_SLOTS = ("table", "number", "collapsed", "figure", "why", "separation", "spec", "origin")
+_SLOTS = ("table", "number", "mean", "collapsed", "figure", "why", "separation", "spec", "origin")
 
 
 class _Evidence:
@@ -151,6 +152,12 @@ class _Evidence:
         by_column = {one.column: one.text for one in found}
         _check("number", column, by_column)
         return by_column[column]
+
+    def mean(self, sweep: str, column: str, **where: Any) -> str:
+        """A share's mean over trials, in percent."""
+        trials = self._answers(sweep).trials
+        _check("column", column, trials)
+        return f"{100 * _rows(trials, where, f'sweep {sweep!r}')[column].mean():.2f}"
 
     def figure(self, sweep: str, name: str) -> str:
         """A figure, which is written beside the page."""

@@ -11,8 +11,9 @@ first: a multiply-accumulate. Counted for an image, as the field does it:
   same at every step is convolved once.
 - an artificial network has one dense pass of multiply-accumulates; its zeros are not made use of.
 - a norm that becomes a part of weights or thresholds (``folds``), or that is on the weights, costs
-  nothing. Any other, a user's own too, costs two multiply-accumulates a value and step: one for the
-  mean of squares, one for scale and offset.
+  nothing. Of weights for each step, which the one convolution of an image that stays the same
+  cannot have, it costs a multiply-accumulate a value and step there. Any other norm, a user's own
+  too, costs two: one for the mean of squares, one for scale and offset.
 
 Neurons' own leak, threshold and reset, and all that moves data, are left out.
 """
@@ -75,6 +76,9 @@ def operations(
     """
     steps = num_steps or 1
     norm_products = 0 if norm in NORMS and _costs_nothing(norm) else 2 * steps
+    of_each_step = (
+        num_steps is not None and norm in NORMS and NORMS[norm].folds == "weights of each step"
+    )
     counted = []
     for layer, connections, values, rate in _layers(
         trunk, in_channels, num_classes, image_size, rates if num_steps else None
@@ -83,6 +87,8 @@ def operations(
         if rate is None:
             constant = layer == trunk.layers[0].name and not sequences
             products += connections * (1 if constant else steps)
+            if constant and of_each_step:  # an affine map a step costs less than a convolution
+                products += values * steps
         else:
             accumulates = rate * steps * connections
         counted.append(Operations(layer, accumulates, products))

@@ -35,6 +35,11 @@ class PackedSpikes:
         """While it lasts, what an operation keeps of the spikes is kept in a byte each."""
         return _replaced(self._address, self._pack, self._unpack)
 
+    @property
+    def kept(self) -> bool:
+        """Whether an operation has kept them: not one whose weights and input need no gradient."""
+        return self._bytes is not None
+
     def again(self) -> Tensor:
         """The spikes, out of the bytes that an operation kept."""
         assert self._bytes is not None, "no operation has kept these spikes"

@@ -39,7 +39,9 @@ class SNNCNN(TrunkNetwork):
     """The spiking network: integrate-and-fire neurons over T time steps.
 
     An image is a constant input current at every step; the logits are the mean membrane of a
-    readout that leaks and never resets.
+    readout that leaks and never resets. Neurons of lif, plif and if do the work of a norm that is
+    an affine map of each step, so forward hooks on such a norm are not called: hook its neurons, or
+    take the diagnostics.
 
     Args:
         norm: a norm of :data:`snn_norm.norms.table.NORMS` for snn, or ``package.module:name``,
@@ -190,7 +192,7 @@ class SNNCNN(TrunkNetwork):
                 with packed.as_bytes():
                     x_TNCHW = self._currents(layer, spikes_TNCHW, steps)
                 del spikes_TNCHW  # its memory
-                if early and layer.cheap:
+                if early and layer.cheap and packed.kept:
                     less_kept = made_anew(x_TNCHW, partial(self._again, layer, packed, steps))
             with less_kept:
                 x_TNCHW = self._fire(layer, x_TNCHW, steps, states, outputs)

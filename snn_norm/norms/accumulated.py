@@ -69,11 +69,14 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
         center = mean.detach().mean(0)  # lest squares of large means cancel
         shift = mean - center
         mean = shift.cumsum(0) / count
-        var = (var + shift.square()).cumsum(0) / count - mean.square()
+        # Rounding takes it below 0 where the first steps are constant and the next are large.
+        var = ((var + shift.square()).cumsum(0) / count - mean.square()).clamp(min=0)
         mean = mean + center
         with torch.no_grad():
-            values = x_TNCHW[0].numel() // self.num_features
-            self._moving(steps).follow(mean, var, count * values)
+            # In float32 at least: a half ends at 65,504.
+            values = count.to(torch.promote_types(count.dtype, torch.float32))
+            values = values * (x_TNCHW[0].numel() // self.num_features)
+            self._moving(steps).follow(mean, var, values)
         return affine_map(mean, var, *self._affine(steps), self.eps)
 
     def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:

@@ -73,7 +73,7 @@ class Moving(NamedTuple):
         # Steps called one by one may have seen different numbers of batches.
         rate = share if self.momentum is None else torch.full_like(share, self.momentum)
         self.mean.lerp_(batch_mean, rate)
-        self.var.lerp_(batch_var * (values / (values - 1)), rate)
+        self.var.lerp_((batch_var * (values / (values - 1))).to(self.var.dtype), rate)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from snn_norm.norms.table import NORMS, norms_of
@@ -48,13 +50,14 @@ def check_own(name: str, made: object) -> None:
         ValueError: it is no module.
     """
 
-    def check(_module: nn.Module, _inputs: object, output: object) -> None:
-        if not isinstance(output, Tensor):
-            raise TypeError(f"{name} returned {_of_type(output)}; it must return a tensor")
-
     if not isinstance(made, nn.Module):
         raise ValueError(f"{name} must make a torch.nn.Module, got {_of_type(made)}")
-    made.register_forward_hook(check)
+    made.register_forward_hook(partial(_check_output, name))  # which pickles
+
+
+def _check_output(name: str, _module: nn.Module, _inputs: object, output: object) -> None:
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{name} returned {_of_type(output)}; it must return a tensor")
 
 
 def _of_type(value: object) -> str:

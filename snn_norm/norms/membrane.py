@@ -23,6 +23,11 @@ class MembranePotentialBatchNorm2d(TemporalNorm2d):
     passes :math:`\theta` where v passes :math:`(\theta - b) \sqrt{\sigma^2 + \epsilon} / w + \mu`;
     below 0, where v falls below it.
 
+    Steps whose membranes differ much are normalized each by its own statistics in training and all
+    by the same ones in evaluation: train and test accuracy then lie far apart (docs/evidence.md).
+    The paper adds this norm to a batch normalization after each convolution, and has two time steps
+    and a hard reset; in this project's networks it stands alone, as every norm that is compared.
+
     After Guo et al., "Membrane Potential Batch Normalization for Spiking Neural Networks", ICCV
     2023 (https://arxiv.org/abs/2308.08359). The authors carry the raw membrane on to the next step,
     SpikingJelly the normalized one, which then does not fold.

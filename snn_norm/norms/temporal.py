@@ -75,7 +75,7 @@ class TemporalHomeostaticNorm2d(HomeostaticLearning, TemporalNorm2d):
 class BatchNormThroughTime2d(TemporalNorm2d):
     r"""Batch normalization with its own statistics and scale at each time step (BNTT).
 
-    .. math:: y_t = w_t \, rac{x_t - m_t}{\sqrt{s_t^2 + \epsilon}}
+    .. math:: y_t = w_t \, \frac{x_t - m_t}{\sqrt{s_t^2 + \epsilon}}
 
     Statistics over (N, H, W) of each step; learned is a scale and no bias, (T, C); evaluation takes
     the moving statistics of the step. eps 1e-4.

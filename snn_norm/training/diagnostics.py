@@ -27,14 +27,11 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,6 +40,7 @@ from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.recurrence import Neuron, membranes
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
+from snn_norm.training.seeding import generators_restored, seed_everything
 
 __all__ = ["DIAGNOSTICS", "diagnose", "layers_of"]
 
@@ -70,7 +68,8 @@ def diagnose(
     if not layers_of(model):
         return {}
     watched: Watched = {}
-    with _own_generators(seed), torch.enable_grad():
+    with generators_restored(), torch.enable_grad():
+        seed_everything(seed)
         twin = copy.deepcopy(model).train()
         watch: Callable[..., object]
         for name, module in _neurons(twin):
@@ -192,19 +191,3 @@ def _follow(x: Tensor, numbers: LayerNumbers) -> None:
     """Have the gradient of these currents seen, where they have one."""
     if x.requires_grad:
         x.register_hook(numbers.see_gradient)
-
-
-@contextmanager
-def _own_generators(seed: int) -> Iterator[None]:
-    """Every global generator begins anew, and is put back at the end."""
-    python, of_numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices):
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(of_numpy)

@@ -31,7 +31,7 @@ def logits_of(
         network: takes normalized images.
         images_NCHW: uint8, or sequences (N, T, C, H, W).
         mean, std: float32 (C,), of the images that it was trained on, scaled to 0..1.
-        precision: bf16: convolutions in bfloat16, all else in float32.
+        precision: bf16: convolutions and linear layers (logits too) in bfloat16, not the rest.
 
     Returns:
         Logits (N, K), in float32 at least.

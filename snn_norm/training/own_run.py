@@ -177,6 +177,11 @@ class BaseRun:
             loss.backward()
             self.optimizer.step()
             losses.append(loss.detach())
+        if not losses:
+            raise ValueError(
+                f"{type(self).__name__}.batches() gave no batch in epoch {self.epoch + 1}: it must "
+                "give new ones each time it is called, and drop_last leaves none of few data"
+            )
         self.epoch += 1
         self.model.eval()
         with torch.no_grad():

@@ -41,6 +41,17 @@ class Fit(BaseRun):
         return {"val_error": float((self.model.weight - 1).abs().mean())}
 
 
+class OnlyOnce(Fit):
+    """Its batches are used up after an epoch."""
+
+    def __init__(self, config: Mapping[str, Any], device: torch.device) -> None:
+        super().__init__(config, device)
+        self.once = super().batches()
+
+    def batches(self) -> Iterator[Tensor]:
+        return self.once
+
+
 def forgetful(config: Mapping[str, Any], device: torch.device, state: Any) -> Iterator[Metrics]:
     """A generator that gives no state."""
     run = Fit(config, device)

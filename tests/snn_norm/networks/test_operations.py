@@ -90,7 +90,15 @@ def test_a_spiking_networks_are_what_its_layers_are_given(trunk: str, sequences:
 
 @pytest.mark.parametrize(
     ("norm", "products"),
-    [("none", 0), ("bntt", 0), ("mpbn", 0), ("weightstd", 0), ("groupnorm", 2), ("my:Norm", 2)],
+    [
+        ("none", 0),
+        ("batchnorm", 0),
+        ("mpbn", 0),
+        ("weightstd", 0),
+        ("bntt", 1),  # its weights of each step do not fold into the one convolution of the image
+        ("groupnorm", 2),
+        ("my:Norm", 2),
+    ],
 )
 def test_a_norm_costs_what_does_not_become_a_part_of_weights(norm: str, products: int) -> None:
     trunk = make_trunk("reference", 4)
@@ -100,6 +108,10 @@ def test_a_norm_costs_what_does_not_become_a_part_of_weights(norm: str, products
     more = counted[0].multiply_accumulates - without[0].multiply_accumulates
     assert more == products * STEPS * 4 * 20 * 20
     assert counted[-1] == without[-1]  # no norm after the classifier
+    if norm == "bntt":  # into a convolution of spikes they do, and into that of frames
+        frames = [operations(trunk, n, **keys, sequences=True) for n in ("none", norm)]
+        assert counted[1] == without[1]
+        assert frames[0] == frames[1]
 
 
 def test_their_energy() -> None:

@@ -133,6 +133,23 @@ def test_early_steps_are_made_anew_to_the_same_numbers(
         torch.testing.assert_close(result, results[0], rtol=0, atol=0)
 
 
+def test_layers_that_are_frozen_keep_nothing_and_the_others_learn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    model = SNNCNN("bntt", num_steps=6, slope=2.0, image_size=8, width=3)
+    frozen = [model.convolutions["conv1"], model.norms["conv1"], model.convolutions["conv2"]]
+    for module in frozen:
+        module.requires_grad_(requires_grad=False)
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    x, results = torch.randn(2, 3, 8, 8), []
+    monkeypatch.setattr(spiking, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
+    for steps_kept in (25, 0):
+        monkeypatch.setattr(spiking, "_STEPS_KEPT", steps_kept)
+        results.append(torch.autograd.grad(model(x).square().sum(), learning))
+    torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("norm", ["none", "bntt", "homeostatic"])
 def test_network_in_stretches_is_the_network_at_once(
     norm: str, monkeypatch: pytest.MonkeyPatch

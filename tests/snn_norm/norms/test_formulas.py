@@ -59,6 +59,22 @@ def test_batch_norms_are_the_slow_ones(name: str, momentum: float) -> None:
     assert_same(norm.eval()(x).detach(), torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_accumulated_statistics_of_silence_and_then_large_means(seed: int) -> None:
+    torch.manual_seed(seed)
+    x = torch.zeros(10, 4, 8, 6, 6)
+    x[5:] = 30 + torch.randn(5, 4, 8, 6, 6)
+    norm = norms.TemporalAccumulatedBatchNorm2d(8, 10)
+    expected = norms.TemporalAccumulatedBatchNorm2d(8, 10, dtype=torch.float64)(x.double())
+    assert_same(norm(x).detach(), expected.float().detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_accumulated_statistics_of_more_values_than_a_half_can_count() -> None:
+    norm = norms.TemporalAccumulatedBatchNorm2d(1, 3).half()
+    norm(torch.randn(3, 16, 1, 64, 64).half())
+    assert norm.running_var.isfinite().all()
+
+
 @pytest.mark.parametrize("name", [*OF_BATCHES, "groupnorm", "layernorm"])
 def test_gradients_against_finite_differences(name: str) -> None:
     norm = make(name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from torch import nn
 
@@ -27,6 +29,10 @@ class TestMakeNorm:
     @pytest.mark.parametrize("steps", [None, 3])
     def test_a_users_own(self, steps: int | None) -> None:
         assert make_norm(f"{__name__}:scaled", 5, steps).made_with == (5, steps)
+
+    def test_a_users_own_can_be_pickled(self) -> None:
+        norm = make_norm(f"{__name__}:scaled", 5)
+        assert pickle.loads(pickle.dumps(norm)).made_with == (5, None)
 
     def test_a_norm_of_the_other_network(self) -> None:
         with pytest.raises(ValueError, match=r"artificial .* none, batchnorm, .* got 'bntt'"):

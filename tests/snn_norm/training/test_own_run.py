@@ -87,6 +87,14 @@ def test_further_parts_are_saved_too_and_evaluate_is_without_gradients() -> None
     assert other.epoch == 1
 
 
+def test_an_epoch_without_a_batch_says_so_and_does_not_count() -> None:
+    run = make_run("own_runs:OnlyOnce", CONFIG, CPU)
+    run.run_epoch()
+    with pytest.raises(ValueError, match=r"OnlyOnce.batches\(\) gave no batch in epoch 2"):
+        run.run_epoch()
+    assert run.epoch == 1
+
+
 def test_what_a_subclass_must_bring_is_said() -> None:
     class Empty(BaseRun):
         model = nn.Linear(1, 1)
