@@ -130,7 +130,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "precision: bfloat16",
             5,
             "training.precision: must be float32, or bf16 for convolutions and linear layers in "
-            "bfloat16 (its range is float32's, so losses are not scaled; float16 is not offered), got 'bfloat16'",
+            "bfloat16 (its range is float32's, so losses are not scaled; float16 is not offered), "
+            "got 'bfloat16'",
         ),
         ("0.001", ".nan", 5, "training.learning_rate: must be a finite number, got nan"),
         ("0.001", "-1", 5, "training.learning_rate: must be greater than 0, got -1"),
