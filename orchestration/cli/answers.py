@@ -44,7 +44,7 @@ def report(name: str, output: Path | None) -> None:
     from orchestration.report.write import write_report
 
     page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
-    out.print(f"report in {page.parent}; open {page}", highlight=False, markup=False)
+    out.print(f"report in {page.parent}; open {page}")
 
 
 @click.command()

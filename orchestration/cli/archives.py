@@ -32,7 +32,7 @@ def export_sweep(name: str, file: Path) -> None:
         archive = exchange.export_sweep(connect(uri), name)
         write_archive(archive, file)
     size = file.stat().st_size / 1000
-    out.print(f"{name}: {len(archive.trials)} trials in {file}, {size:,.0f} kB", highlight=False)
+    out.print(f"{name}: {len(archive.trials)} trials in {file}, {size:,.0f} kB")
 
 
 @click.command("import")
@@ -52,7 +52,7 @@ def import_sweep(file: Path) -> None:
     with tracking_server(settings) as uri, err.status(f"writing {archive.name}"):
         done = exchange.import_sweep(connect(uri), archive, storage)
     known = f", {done.known} were there" if done.known else ""
-    out.print(f"{archive.name}: {done.new} trials imported{known}", highlight=False)
+    out.print(f"{archive.name}: {done.new} trials imported{known}")
 
 
 COMMANDS = (export_sweep, import_sweep)

@@ -6,10 +6,11 @@ import shutil
 import sys
 
 import click
-from rich.console import Console
+
+from orchestration.progress.console import TextConsole
 
 
-class _Console(Console):
+class _Console(TextConsole):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # which ends the command, where Rich would end the process
 
@@ -18,7 +19,7 @@ __all__ = ["err", "out", "print_results", "size_in_words", "terminal_width"]
 
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
 out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
-err = Console(stderr=True, soft_wrap=True)
+err = TextConsole(stderr=True, soft_wrap=True)
 
 
 def terminal_width() -> int:

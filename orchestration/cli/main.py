@@ -39,7 +39,7 @@ class _Commands(click.Group):
             code = _exit_code(error)
             if code is None or ctx.params["debug"]:
                 raise
-            err.print(f"snn-sweep: {error}", markup=False, highlight=False, style="red")
+            err.print(f"snn-sweep: {error}", style="red")
             ctx.exit(code)
         except KeyboardInterrupt:
             if ctx.params["debug"]:

@@ -93,15 +93,15 @@ def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None
         else:
             text = "" if value is None or math.isnan(value) else metric.text(value)
             shown.add_row(*cell, row["run_id"], str(epoch), text, size_in_words(size))
-    out.print(shown, markup=False, highlight=False)
+    out.print(shown)
     for reason, rows in table.groupby("missing"):
-        out.print(f"{len(rows)} without: {reason}", markup=False, highlight=False)
+        out.print(f"{len(rows)} without: {reason}")
     kept = table[table["missing"].isna()]
     where = f"in {next(iter(places.values())).parent}" if places else "fetch them: --download DIR"
     total = size_in_words(int(kept["bytes"].sum()))
     if len(kept):
         models = "1 model" if len(kept) == 1 else f"{len(kept)} models"
-        out.print(f"{models}, {total}; {where}", markup=False, highlight=False)
+        out.print(f"{models}, {total}; {where}")
 
 
 def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:

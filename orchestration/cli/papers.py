@@ -43,10 +43,7 @@ def paper(names: tuple[str, ...], output: Path | None, check: Path | None) -> No
     written = compose(read_sweeps(names))
     write_paper(written, output)
     count = len(written.manifest["numbers"])
-    out.print(
-        f"{len(written.files) - 1} tables in {output}; {count} numbers in {output / MACROS}",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    out.print(f"{len(written.files) - 1} tables in {output}; {count} numbers in {output / MACROS}")
 
 
 def _check(folder: Path, names: tuple[str, ...]) -> None:
@@ -54,10 +51,10 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
 
     differences = check_paper(folder, names)
     for difference in differences:
-        out.print(str(difference), highlight=False, markup=False)
+        out.print(str(difference))
     if differences:
         raise SystemExit(FAILED)
-    out.print(f"{folder}: every number is the record's", highlight=False, markup=False)
+    out.print(f"{folder}: every number is the record's")
 
 
 @click.command()
@@ -153,13 +150,13 @@ def _print_reproduced(done: Sequence[Reproduced]) -> None:
     out.print(table)
     for one in done:
         for problem in one.problems:
-            out.print(f"{one.trial.label}: {problem}", highlight=False, markup=False)
+            out.print(f"{one.trial.label}: {problem}")
         if one.unlike:
             first = one.unlike[0]
             words = f"first unlike in epoch {first.epoch}: {first.metric}"
-            out.print(f"{one.trial.label}: {words}", highlight=False, markup=False)
+            out.print(f"{one.trial.label}: {words}")
         for difference in one.otherwise:
-            out.print(f"{one.trial.label}: {difference}", highlight=False, markup=False)
+            out.print(f"{one.trial.label}: {difference}")
 
 
 COMMANDS = (paper, reproduce)

@@ -34,7 +34,7 @@ def probe_cells(plan: Plan, data: Path, cpus: float) -> list[Probed]:
 def print_probed(found: Sequence[Probed]) -> None:
     """Warn of cells that are predicted to collapse, and name those of which nothing is known."""
     for warning in filter(None, (one.warning() for one in found)):
-        err.print(f"warning: {warning}", markup=False, highlight=False)
+        err.print(f"warning: {warning}")
     known = [one.prediction for one in found if one.prediction is not None]
     collapsing = sum(prediction.collapses for prediction in known)
     out.print(

@@ -93,7 +93,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         table.add_row(one.trial.label, one.trial.key, what)
     out.print(table)
     for warning in planned.warnings:
-        err.print(f"warning: {warning}", markup=False)
+        err.print(f"warning: {warning}")
     slots = max(1, int((os.cpu_count() or 1) // spec.resources.cpu))
     seconds = estimate_seconds(planned, slots)
     out.print(
@@ -154,17 +154,16 @@ def run(spec: str, fresh: bool) -> None:
         err.print(
             f"gpu_hours are used up: {len(outcome.unfinished)} trials are missing ({labels}); with "
             f"more of them in the spec, go on with: snn-sweep run {spec}",
-            markup=False,
         )
     for label, reason in outcome.failures.items():
-        err.print(f"failed: {label}: {reason}", markup=False, style="red")
+        err.print(f"failed: {label}: {reason}", style="red")
     if outcome.interrupted:
-        err.print(f"stopped; go on with: snn-sweep run {spec}", markup=False)
+        err.print(f"stopped; go on with: snn-sweep run {spec}")
         raise SystemExit(INTERRUPTED)
     if settings.tracking_uri is None:
-        err.print("browse every run: snn-sweep ui", highlight=False)
+        err.print("browse every run: snn-sweep ui")
     else:
-        err.print(f"browse every run: {outcome.tracking_uri}", highlight=False)
+        err.print(f"browse every run: {outcome.tracking_uri}")
     if outcome.failures:
         err.print("their tracebacks are in their runs, tag snn_sweep.reason")
         raise SystemExit(FAILED)

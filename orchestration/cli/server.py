@@ -20,7 +20,7 @@ def up(database: str | None) -> None:
     from services.tracking import start_server
 
     uri = start_server(Settings.from_environment(), database)
-    out.print(f"tracking server at {uri}", highlight=False)
+    out.print(f"tracking server at {uri}")
 
 
 @click.command()
@@ -45,8 +45,8 @@ def ui() -> None:
     mlflow = f"{uri}/#/experiments?{TRAINING_PAGES}"
     page = f"{uri}/sweeps" if has_pages(uri) else mlflow  # another's server may be MLflow alone
     if page != mlflow:
-        out.print(f"sweeps at {page}", highlight=False)
-    out.print(f"MLflow at {mlflow}", highlight=False)
+        out.print(f"sweeps at {page}")
+    out.print(f"MLflow at {mlflow}")
     if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         click.launch(page)
 

@@ -58,10 +58,10 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
 
     submission = submit_sweep(sweep, cluster=cluster)
     what = "submitted as" if submission.is_new else "is running already, as"
-    err.print(f"{sweep.name} {what} {submission.job_id}", markup=False, highlight=False)
+    err.print(f"{sweep.name} {what} {submission.job_id}")
     if not wait:
         follow = f"follow it with: snn-sweep logs -f {sweep.name}"
-        err.print(f"{follow} --cluster {cluster}", markup=False, highlight=False)
+        err.print(f"{follow} --cluster {cluster}")
         return
     code = submission.wait()
     if code == 0 and Settings.from_environment().tracking_uri is not None:
@@ -120,10 +120,12 @@ def status(name: str, place: Place, as_json: bool) -> None:
         out.print("how many it wants is not known: its spec cannot be read by this version")
     if sweep.status == "incomplete":
         out.print(f"{sweep.missing} missing: deleted in MLflow; running its spec makes them anew")
+    if sweep.not_wanted:
+        out.print(f"{sweep.not_wanted} more have a result that the spec no longer wants")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
     if driver:
-        out.print(f"driven by {driver}", markup=False, highlight=False)
+        out.print(f"driven by {driver}")
     elif sweep.status == "running":
         out.print(f"nobody is running it; to continue: snn-sweep {place.how_to_run} its spec")
 

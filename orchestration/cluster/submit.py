@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from orchestration.cluster.bundle import digest, pack, send, user_modules
 from orchestration.cluster.there import There
 from orchestration.errors import SweepError
+from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_watch
 from orchestration.progress.event_log import Replay, read_event
 from orchestration.progress.events import Kept
@@ -42,7 +41,7 @@ class Submission:
             The exit code of its driver, that of ``snn-sweep run``; None if it was killed.
         """
         replay = Replay()
-        with make_watch(Console(stderr=True), lambda: replay.time) as watch:
+        with make_watch(TextConsole(stderr=True), lambda: replay.time) as watch:
             return There(self.cluster).follow(self.name, replay, watch).exit_code
 
 

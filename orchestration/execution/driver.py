@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 
-from rich.console import Console
-
 from orchestration.errors import SweepError
 from orchestration.execution.trials.feed import SweepFeed
 from orchestration.execution.trials.planning import plan_with
@@ -19,6 +17,7 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_watch
 from orchestration.progress.events import Added, Note, Planned, Watch
 from orchestration.record.client import connect
@@ -84,7 +83,7 @@ def run_sweep(
     settings = settings or Settings.from_environment()
     if watch is not None:
         return _Driver(spec, settings, watch).run(fresh=fresh)
-    with make_watch(Console(stderr=True)) as watch:
+    with make_watch(TextConsole(stderr=True)) as watch:
         return _Driver(spec, settings, watch).run(fresh=fresh)
 
 

@@ -6,9 +6,8 @@ import io
 from collections import Counter, deque
 from pathlib import Path
 
-from rich.console import Console
-
 from orchestration.page.drawing.text import shown
+from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Event, Retried
@@ -38,7 +37,7 @@ class EventTail:
         self._replay = Replay()
         self.retried: Counter[str] = Counter()
         self._out = io.StringIO()
-        console = Console(file=self._out, width=10_000, color_system=None)
+        console = TextConsole(file=self._out, width=10_000, color_system=None)
         self._words = LineWatch(console, lambda: self._replay.time)
 
     def _take(self, event: Event) -> None:

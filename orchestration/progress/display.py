@@ -78,7 +78,7 @@ class LineWatch:
 
     def _print(self, text: str) -> None:
         now = time.strftime("%H:%M:%S", time.localtime(self._clock()))
-        self._console.print(f"[{now}] {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"[{now}] {text}", soft_wrap=True)
 
 
 class LiveWatch:
@@ -105,7 +105,7 @@ class LiveWatch:
         """Show one event: in the table, or above it."""
         self._progress.take(event)
         if isinstance(event, Retried | Failed | Kept | Note):
-            self._console.print(_in_words(event), markup=False, highlight=False)
+            self._console.print(_in_words(event))
 
     def _render(self) -> Group:
         cells: dict[str, list[TrialState]] = {}

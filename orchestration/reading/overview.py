@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,11 +15,14 @@ from orchestration.record.names import (
     OUTCOME_TAG,
     ROLE_TAG,
     STATUS_TAG,
+    TRIAL_KEY_TAG,
     spec_from_tags,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.trial import trial_keys
+from snn_norm.references import is_reference
 
 __all__ = ["SweepOverview", "all_sweeps", "one_sweep", "overviews_of"]
 
@@ -39,6 +43,8 @@ class SweepOverview:
     started: datetime
     trials: dict[str, int]
     """How many trials of the experiment are in which state: MLflow's, or their outcome."""
+    finished: int
+    """How many of those that the spec wants have their result; of all, where that is not known."""
     expected: int | None
     """How many trials its spec wants, or without one, there are; with seeds until decided those
     that are certain and those begun besides. None where this version cannot read the spec."""
@@ -47,9 +53,9 @@ class SweepOverview:
     """The canonical JSON of the newest; None where none is recorded."""
 
     @property
-    def finished(self) -> int:
-        """How many trials have their result."""
-        return sum(self.trials.get(state, 0) for state in _OUTCOMES)
+    def not_wanted(self) -> int:
+        """How many have a result that an earlier spec of the sweep wanted."""
+        return sum(self.trials.get(state, 0) for state in _OUTCOMES) - self.finished
 
     @property
     def missing(self) -> int:
@@ -71,6 +77,7 @@ def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
     """Every sweep that these are the runs of, the last started first."""
     parents: list[SweepRun] = []
     trials: dict[str, Counter[str]] = defaultdict(Counter)
+    keys: dict[str, list[str | None]] = defaultdict(list)
     for run in runs:
         if run.tags[ROLE_TAG] == "sweep":
             parents.append(run)
@@ -78,8 +85,12 @@ def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
             outcome = run.tags.get(OUTCOME_TAG, "finished")
             state = outcome if run.status == "FINISHED" else run.status.lower()
             trials[run.experiment][state] += 1
+            if state in _OUTCOMES:
+                keys[run.experiment].append(run.tags.get(TRIAL_KEY_TAG))
     parents.sort(key=lambda run: run.started, reverse=True)
-    return [_overview(parent, trials[parent.experiment]) for parent in parents]
+    return [
+        _overview(parent, trials[parent.experiment], keys[parent.experiment]) for parent in parents
+    ]
 
 
 def one_sweep(source: Source, name: str) -> SweepOverview:
@@ -94,20 +105,36 @@ def one_sweep(source: Source, name: str) -> SweepOverview:
     return sweeps[name]
 
 
-def _overview(parent: SweepRun, states: Counter[str]) -> SweepOverview:
+def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]) -> SweepOverview:
     text = spec_from_tags(parent.tags)
+    wanted = _keys_of(text) if text else None
     overview = SweepOverview(
         name=parent.experiment,
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
         status=parent.tags[STATUS_TAG],
         started=datetime.fromtimestamp(parent.started / 1000, UTC),
         trials=dict(states),
+        # One without a key is from before there were any.
+        finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
         expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
         spec=text,
     )
     if overview.status == "completed" and overview.missing:
         return replace(overview, status="incomplete")
     return overview
+
+
+@functools.lru_cache(maxsize=256)
+def _keys_of(spec_json: str) -> frozenset[str] | None:
+    """The keys of the trials that a spec wants; None where only the user's own code tells them."""
+    try:
+        spec = SweepSpec.from_json(spec_json)
+    except SpecError:
+        return None
+    cells = spec.cells()
+    if any(is_reference(str(value)) for cell in cells for value in cell.given().values()):
+        return None
+    return frozenset(key for cell in cells for key in trial_keys(cell, spec.seed_order()))
 
 
 def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:

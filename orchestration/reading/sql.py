@@ -51,6 +51,8 @@ from services.tracking import ServiceError
 
 __all__ = ["SqlSource"]
 
+_OF_SWEEPS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
+
 _RUN_IDS_A_QUERY = 10_000
 """How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
 
@@ -92,8 +94,7 @@ class SqlSource:
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
                 role.c.value.in_(("sweep", "trial")),
-                TAGS.c.key.in_((ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG))
-                | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
+                TAGS.c.key.in_(_OF_SWEEPS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
         )
         last = sa.select(

@@ -11,6 +11,7 @@ import gzip
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,12 @@ from typing import Any
 from orchestration.errors import InputError
 from orchestration.record.finished_trial import FinishedTrial, Point
 from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG
+from orchestration.sweep.spec import sweep_name
 
 __all__ = ["SweepArchive", "read_archive", "write_archive"]
 
 _VERSION = 1
+_STATUSES = ("completed", "failed", "stopped")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def read_archive(path: Path) -> SweepArchive:
         version = sweep["snn_sweep_archive"]
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, EOFError, zlib.error) as error:
         raise InputError(
             f"{str(path)!r} is not a sweep's archive ({error}): "
             "`snn-sweep export NAME FILE` makes one"
@@ -89,11 +92,13 @@ def read_archive(path: Path) -> SweepArchive:
         )
     try:
         found = tuple(_read_trial(json.loads(line)) for line in trials)
+        name, status, spec = sweep_name(sweep["name"]), sweep["status"], sweep["spec"]
+        if status not in _STATUSES:
+            raise ValueError(f"the status {status!r}")
     except (ValueError, LookupError, TypeError) as error:
         raise InputError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
-    spec = sweep["spec"]
     text = None if spec is None else json.dumps(spec, separators=(",", ":"))
-    return SweepArchive(sweep["name"], sweep["status"], text, found)
+    return SweepArchive(name, status, text, found)
 
 
 def _trial_line(trial: FinishedTrial) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestration.sweep.own_config import text_of
+
 __all__ = [
     "BEST_EPOCH",
     "BEST_TEST_ACCURACY",
@@ -77,9 +79,7 @@ LONGEST_TAG = 8000
 
 def params_of(config: Mapping[str, Any]) -> dict[str, str]:
     """A configuration as MLflow params: text as it is, all else as JSON."""
-    return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
-    }
+    return {key: text_of(value) for key, value in config.items()}
 
 
 def layers_tag(layers: Sequence[str]) -> dict[str, str]:

@@ -308,7 +308,7 @@ def _from_trials(records: Records) -> Cells:
     texts = _texts(params, "seed")
     seeds = typed(pd.Series(texts, params.index, dtype="str"))
     params = params.drop(columns="seed", errors="ignore")
-    varying = [str(name) for name in params if params[name].nunique(dropna=False) > 1]
+    varying = [str(name) for name in params if _varies(params, str(name))]
     # Architecture and norm tell a cell what it is, also where they do not vary or are missing.
     axes = list(dict.fromkeys(["architecture", "norm", *varying]))
     params = params.reindex(columns=list(dict.fromkeys([*params, *axes])))
@@ -330,6 +330,15 @@ def _from_trials(records: Records) -> Cells:
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
     return Cells(axes, table, number.where(counted), seeds)
+
+
+def _varies(params: pd.DataFrame, name: str) -> bool:
+    """Whether a key tells cells apart; not if one architecture alone has it, always the same."""
+    if name == "architecture" or "architecture" not in params:
+        return bool(params[name].nunique(dropna=False) > 1)
+    of_each = params.groupby("architecture", dropna=False)[name]
+    known = of_each.nunique(dropna=False).gt(1).any()
+    return bool(known or params[name].nunique() > 1)
 
 
 def _texts(params: pd.DataFrame, name: str) -> list[str | None]:

@@ -189,4 +189,7 @@ def _note(row: dict[Any, Any]) -> str:
         lack = "not there" if pd.isna(cell["n_seeds"]) else shortfall(cell)
         if lack:
             notes.append(f"{side.upper()}: {lack}")
+    n_a, n_b = (0 if pd.isna(n) else int(n) for n in (row["n_seeds_a"], row["n_seeds_b"]))
+    if n_a and n_b and n_a != n_b:
+        notes.append(f"best of unequal numbers of seeds: A {n_a}, B {n_b}")
     return "; ".join(notes)

@@ -285,7 +285,7 @@ class Snapshot:
         """The metrics that epochs have; of our own training, some always."""
         if self.cells.train is not None:
             once = (BEST_EPOCH, self.metric.best_name)
-            return sorted(name for name in recorded if name not in once)
+            return sorted({"epoch_seconds", *recorded}.difference(once))
         return [*EPOCH_METRICS, *sorted(name for name in recorded if name.startswith(SPIKE_RATE))]
 
     def _trials_in_cells(self, *columns: str) -> pd.DataFrame:

@@ -59,7 +59,7 @@ class FolderStorage(Storage):
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)  # it may not have been opened
             raise
         written = self.path / name
         if previous is not None and written.exists():

@@ -13,7 +13,7 @@ from orchestration.sweep.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.references import is_generator_function, load_reference
 
-__all__ = ["RESERVED_NAMES", "Config", "OwnConfig", "own_key", "read_config"]
+__all__ = ["RESERVED_NAMES", "Config", "OwnConfig", "own_key", "read_config", "text_of"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
@@ -46,6 +46,11 @@ def own_key(key: str) -> str:
             "is a name that the sweep's own parameters and tables use: give your key another one"
         )
     return key
+
+
+def text_of(value: Any) -> str:
+    """A value as MLflow's parameters have it: a text as it is, all else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 class OwnConfig(Section):

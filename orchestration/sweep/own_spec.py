@@ -9,13 +9,14 @@ baseline: {method: baseline}                 # what paired tests compare with, i
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from orchestration.sweep.metric import Goal, Metric
-from orchestration.sweep.own_config import Config, own_key
+from orchestration.sweep.own_config import Config, own_key, text_of
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.section import Section
 from orchestration.sweep.stopping import UntilDecided
@@ -41,6 +42,9 @@ _OF_DECISIONS = frozenset({
     "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
 })  # fmt: skip
 """Columns of decisions and of their evidence, beside names that no key may have."""
+
+_LONGEST_TEXT = 6000
+"""Characters of a parameter's value in MLflow."""
 
 _NOT_WITH_TRAIN = {
     "dataset": "is for networks of this package; a key of that name for your own code belongs in "
@@ -71,6 +75,7 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
         )
     else:
         _note_alike(metric.metric(), given, problems)
+    _note_texts(given["grid"], problems)
     for key, message in _NOT_WITH_TRAIN.items():
         if given[key]:
             problems.add((key,), message)
@@ -131,3 +136,27 @@ def note_baseline(
                 f"must be a value of {axis} in the grid ({', '.join(valid)}), "
                 f"got {described(value)}{did_you_mean(value, valid)}",
             )
+
+
+def _note_texts(grid: Sequence[Mapping[str, Sequence[Any]]], problems: Problems) -> None:
+    """Note values that MLflow cannot hold, and unlike ones that have the same text there."""
+    seen: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for number, entry in enumerate(grid):
+        for key, values in entry.items():
+            for place, value in enumerate(values):
+                path = ("grid", number, key, place)
+                if (length := len(text_of(value))) > _LONGEST_TEXT:
+                    problems.add(
+                        path,
+                        f"may have at most {_LONGEST_TEXT:,} characters, got {length:,}: give a "
+                        "short name that your code looks up",
+                    )
+                for text in (text_of(value), str(value)):
+                    known = seen[key].setdefault(text, value)
+                    if json.dumps(known) != json.dumps(value):
+                        problems.add(
+                            path,
+                            f"cannot be told apart from {described(known)} in tables and in "
+                            f"MLflow, got {described(value)}: take one of them out",
+                        )
+                        break

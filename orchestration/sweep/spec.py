@@ -35,7 +35,7 @@ from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
 from snn_norm.wording import described, did_you_mean, in_words
 
-__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs"]
+__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs", "sweep_name"]
 
 GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
 """Keys of a grid entry; a list of values makes an axis of any of them."""
@@ -46,9 +46,11 @@ Keep = Literal["best", "last", "none"]
 
 
 def _single(value: Any, info: ValidationInfo) -> Any:
+    own = _is_own(info)
+    if own and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"must be a finite number, or a text such as {str(value)!r}")  # JSON's
     if isinstance(value, str | int | float | bool):
         return value
-    own = _is_own(info)
     if own and isinstance(value, list | tuple):
         return tuple(_single(one, info) for one in value)
     a_list = ", or a list of such" if own else ""
@@ -72,7 +74,8 @@ def _seed_list(value: Any) -> tuple[Any, ...]:
     return _listed(value)
 
 
-def _name(name: str) -> str:
+def sweep_name(name: str) -> str:
+    """Check a sweep's name, which is also a folder's and an MLflow experiment's."""
     rules = {
         "be 1 to 128 characters long": 1 <= len(name) <= 128,
         "hold printable characters alone": name.isprintable(),
@@ -101,7 +104,7 @@ def _key_of(*valid: str) -> AfterValidator:
     """A key is one of these; with training code of the user's own, it is the user's to name."""
 
     def check(key: str, info: ValidationInfo) -> str:
-        if _is_own(info) and key != "against":
+        if _is_own(info) and not (key == "against" and key in valid):
             return own_key(key)
         if key not in valid:
             raise ValueError(_unknown_key(key, valid))
@@ -144,7 +147,9 @@ class SweepSpec(Section):
     spec in hand is a valid one.
     """
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="the MLflow experiment's name")
+    name: Annotated[str, AfterValidator(sweep_name)] = Field(
+        description="the MLflow experiment's name"
+    )
     train: str | None = Field(
         None,
         description="training code of your own, package.module:Name, in place of dataset, "
@@ -355,6 +360,8 @@ def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
         # Parts in brackets are pydantic's or ours, for a key itself and for a kind of value.
         path = tuple(part for part in error["loc"] if not str(part).startswith("["))
         key = path[-1] if path else None
+        if error["type"] == "too_short" and error["input"]:
+            continue  # of what was given each is wrong
         if error["type"] == "extra_forbidden":
             message = _unknown_key(str(key), tuple(_SECTIONS[path[:-1]].model_fields))
         elif error["type"] == "missing":

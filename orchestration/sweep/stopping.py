@@ -170,6 +170,10 @@ def _note_unknown(
         if same(value) not in values and not (key == "against" and given == ("all",))
     ]
     for key, place, value in unknown:
+        if key == "against" and value == "all":
+            path = ("compare", number, key, place)
+            problems.add(path, "must be all and nothing else, or values of the grid")
+            continue
         valid = list(map(str, values.values())) + ["all"] * (key == "against")
         problems.add(
             ("compare", number, key, place),

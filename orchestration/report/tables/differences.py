@@ -83,7 +83,7 @@ def differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
         _PAIRS,
         _P_HOLM,
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
+    return lay_out(frame, columns, remark=_corrected(frame, metric))
 
 
 def own_differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
@@ -96,7 +96,12 @@ def own_differences_table(frame: pd.DataFrame, metric: Metric) -> Table:
         _PAIRS,
         _P_HOLM,
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
+    return lay_out(frame, columns, remark=_corrected(frame, metric))
+
+
+def _corrected(frame: pd.DataFrame, metric: Metric) -> str:
+    told = remark(frame[SELECTED_ON], metric)
+    return f"{told} p is corrected for all tests of the sweep, also those not shown.".lstrip()
 
 
 def versions_table(frame: pd.DataFrame, metric: Metric) -> Table:
@@ -124,7 +129,9 @@ def ranks_table(frame: pd.DataFrame, metric: Metric) -> Table:
         number("seeds", "n_seeds"),
         number("p (Friedman)", "friedman_p", p_value),
     ]
-    return lay_out(frame, columns, remark=remark(frame[SELECTED_ON], metric))
+    told = remark(frame[SELECTED_ON], metric)
+    told = f"{told} Norms that share no letter may not differ either: the differences say.".lstrip()
+    return lay_out(frame, columns, remark=told)
 
 
 def decisions_table(frame: pd.DataFrame, metric: Metric) -> Table:

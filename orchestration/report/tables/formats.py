@@ -16,9 +16,9 @@ import pandas as pd
 import rich.table
 from markupsafe import Markup, escape
 from rich import box
-from rich.console import Console
 
 from orchestration.errors import InputError
+from orchestration.progress.console import TextConsole
 from orchestration.report.tables.forms import FORMATS, Format
 from orchestration.report.tables.layouts import merged, table_of
 from orchestration.report.tables.table import Table, TableCell, letter
@@ -76,7 +76,7 @@ def plain(table: Table, width: int = _COLUMNS) -> str:
 
     In a terminal of fewer than 80 that is too narrow, a row becomes a block of lines.
     """
-    console = Console(file=io.StringIO(), width=10_000, color_system=None)
+    console = TextConsole(file=io.StringIO(), width=10_000, color_system=None)
     for gap in (1, 0):
         grid = _grid(table, gap)
         needed = console.measure(grid).minimum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -213,10 +214,24 @@ def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
     return Pairs(order[:n], differences, first.failed[:n], second.failed[:n])
 
 
-def level_of(now: Standing, rule: UntilDecided) -> float:
-    """What the p of the next comparison has to reach, by Holm's method."""
-    # A step of Holm's is won by what was found different, not by what was found equal.
-    return rule.alpha / max(1, int((now.verdicts != DIFFERENT).sum()))
+def level_of(
+    now: Standing, rule: UntilDecided, look: float = math.inf, *, but: int | None = None
+) -> float:
+    """What the p of a comparison still undecided has to reach after a look, by Holm's method.
+
+    Args:
+        look: as of ``.sequential.decide``, from 1.
+        but: the number of one that is taken as undecided.
+    """
+    decided = (now.verdicts != UNDECIDED) & (now.looks <= look)
+    if but is not None:
+        decided[but] = False
+    # The p that each kept, of those found equal too: steps of Holm's where they are small enough.
+    kept = [
+        float(found.p[min(at, len(found.p)) - 1]) if done else 1.0
+        for found, at, done in zip(now.found, now.looks, decided, strict=True)
+    ]
+    return rule.alpha / max(1, len(kept) - int((holm(np.array(kept)) <= rule.alpha).sum()))
 
 
 def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> int | None:

@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 
 from orchestration.results.columns import SELECTED_ON
-from orchestration.results.deciding.decisions import standing, trials_by_cell, verdict_of
-from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED
+from orchestration.results.deciding.decisions import (
+    level_of,
+    standing,
+    trials_by_cell,
+    verdict_of,
+)
+from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -23,8 +28,8 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
     Returns:
         The axes of the first cell; ``compared``, ``against``; ``n`` (pairs so far) and the
         ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (as of decisions);
-        ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method: the
-        number of those that are not found so, by α); ``verdict`` (at the pair at which it was
+        ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method);
+        ``verdict`` (at the pair at which it was
         decided, else missing); ``selected_on``; ``cell``, of the first.
     """
     rule = spec.seeds
@@ -33,15 +38,13 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
     low, high = (metric.difference(name) for name in ("ci_low", "ci_high"))
     now = standing(spec, trials_by_cell(cells, seeds))
     axes = [str(name) for name in cells if name != SELECTED_ON]
-    found_at = now.looks[now.verdicts == DIFFERENT]
     rows = []
-    for one, pairs, found, verdict, look in zip(
-        now.comparisons, now.pairs, now.found, now.verdicts, now.looks, strict=True
+    for number, (one, pairs, found, verdict, look) in enumerate(
+        zip(now.comparisons, now.pairs, now.found, now.verdicts, now.looks, strict=True)
     ):
         names = cells.loc[one.first]
         decided_at = 0 if verdict == UNDECIDED else min(int(look), len(pairs.seeds))
         for n, seed in enumerate(pairs.seeds, 1):
-            still_open = len(now.comparisons) - int((found_at <= n).sum())
             rows.append(
                 {
                     **names[axes].to_dict(),
@@ -53,7 +56,7 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
                     "p": float(found.p[n - 1]),
                     low: metric.scale * float(found.low[n - 1]),
                     high: metric.scale * float(found.high[n - 1]),
-                    "bound": max(still_open, 1) / rule.alpha,
+                    "bound": 1 / level_of(now, rule, n, but=number),
                     "verdict": (
                         verdict_of(verdict, pairs.upto(n), metric) if n == decided_at else None
                     ),

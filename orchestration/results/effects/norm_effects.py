@@ -6,7 +6,6 @@ without any, best of seeds, in percentage points.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,9 +57,15 @@ class Setting:
         return 100 * (self.best(norm) - self.best("none"))
 
     def note(self, norms: Sequence[str | None]) -> str:
-        """What these cells lack, in words."""
-        lacks = {norm: shortfall(self.cells[norm]) for norm in norms if norm in self.cells}
-        return "; ".join(f"{norm}: {lack}" for norm, lack in lacks.items() if lack)
+        """What these cells lack, in words, and whether one has its best of more seeds."""
+        cells = {norm: self.cells[norm] for norm in norms if norm in self.cells}
+        lacks = {norm: shortfall(cell) for norm, cell in cells.items()}
+        told = [f"{norm}: {lack}" for norm, lack in lacks.items() if lack]
+        seeds = {norm: int(cell["n_seeds"]) for norm, cell in cells.items() if cell["n_seeds"]}
+        if len(set(seeds.values())) > 1:
+            of_each = ", ".join(f"{norm} {n}" for norm, n in seeds.items())
+            told.append(f"best of unequal numbers of seeds: {of_each}")
+        return "; ".join(told)
 
 
 def settings_of(best: pd.DataFrame, axes: Sequence[str]) -> list[Setting]:
@@ -101,11 +106,11 @@ def dependency_gap(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         {
             **{column: setting.best(norm) for column, norm in setting.columns.items()},
             "gap_pp": setting.gap(setting.standard),
-            "ratio": ratio,
-            "note": setting.note(list(setting.columns.values())),
+            "ratio": _ratio(setting, base),
+            "note": _note(setting, list(setting.columns.values()), base),
             SELECTED_ON: _selected_on(setting),
         }
-        for setting, ratio in zip(settings, _ratios(settings), strict=True)
+        for setting, base in zip(settings, _artificial(settings), strict=True)
     ]
     columns = ["none", "standard", "homeostatic", "gap_pp", "ratio", "note", SELECTED_ON]
     keys = [axis for axis in axes if axis != "norm"]
@@ -135,11 +140,11 @@ def norm_gaps(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
             "accuracy": setting.best(norm),
             "gap_pp": setting.gap(norm),
             "is_standard": norm == setting.standard,
-            "ratio": ratio if norm == setting.standard else _NAN,
-            "note": setting.note(["none", norm]),
+            "ratio": _ratio(setting, base) if norm == setting.standard else _NAN,
+            "note": _note(setting, ["none", norm], base if norm == setting.standard else None),
             SELECTED_ON: _selected_on(setting),
         }
-        for setting, ratio in zip(settings, _ratios(settings), strict=True)
+        for setting, base in zip(settings, _artificial(settings), strict=True)
         for norm in setting.cells
         if norm != "none"
     }
@@ -148,23 +153,35 @@ def norm_gaps(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return best[list(axes)].iloc[list(rows)].join(table.astype({"is_standard": "bool"}))
 
 
-def _ratios(settings: Sequence[Setting]) -> list[float]:
-    """Each setting's gap over that of the one artificial network that shares its axes."""
+def _artificial(settings: Sequence[Setting]) -> list[Setting | None]:
+    """The one artificial network that shares each setting's axes, if its gap is above zero."""
 
     def shared(setting: Setting) -> tuple[Any, ...]:
         own = ("architecture", *NOT_OF_ANN)
         return tuple(value for axis, value in setting.values.items() if axis not in own)
 
-    base: dict[tuple[Any, ...], list[float]] = {}
+    known: dict[tuple[Any, ...], list[Setting]] = {}
     for setting in settings:
         if setting.values["architecture"] == "ann":
-            base.setdefault(shared(setting), []).append(setting.gap(setting.standard))
-    ratios = []
+            known.setdefault(shared(setting), []).append(setting)
+    bases: list[Setting | None] = []
     for setting in settings:
-        artificial = base.get(shared(setting), [])
-        positive = len(artificial) == 1 and artificial[0] > 0
-        ratios.append(setting.gap(setting.standard) / artificial[0] if positive else math.nan)
-    return ratios
+        artificial = known.get(shared(setting), [])
+        one = artificial[0] if len(artificial) == 1 else None
+        bases.append(one if one is not None and one.gap(one.standard) > 0 else None)
+    return bases
+
+
+def _ratio(setting: Setting, base: Setting | None) -> float:
+    return _NAN if base is None else setting.gap(setting.standard) / base.gap(base.standard)
+
+
+def _note(setting: Setting, norms: Sequence[str | None], base: Setting | None) -> str:
+    """What these cells lack, and those of the network whose gap the ratio is of."""
+    told = [setting.note(norms)]
+    if base is not None and base is not setting and (lack := base.note(["none", base.standard])):
+        told.append(f"ratio to ann, {lack}")
+    return "; ".join(filter(None, told))
 
 
 def _selected_on(setting: Setting) -> Any:

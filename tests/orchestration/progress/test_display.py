@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from orchestration import SweepSpec
+from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
 from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
 from orchestration.progress.state import Progress, duration
@@ -70,7 +70,7 @@ def test_time_left_is_unknown_before_the_first_epoch() -> None:
 
 def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
     text = io.StringIO()
-    watch = make_watch(Console(file=text))
+    watch = make_watch(TextConsole(file=text))
     assert isinstance(watch, LineWatch)
     with watch:
         watch(Planned(plan))
@@ -92,7 +92,7 @@ def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
 
 def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
     text = io.StringIO()
-    watch = make_watch(Console(file=text, force_terminal=True, width=100, height=20))
+    watch = make_watch(TextConsole(file=text, force_terminal=True, width=100, height=20))
     assert isinstance(watch, LiveWatch)
     with watch:
         watch(Planned(plan))
@@ -111,7 +111,9 @@ def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
 def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: int) -> None:
     words = "1 of 2 comparisons decided · 0.5 of 3 GPU hours used · next look: a against b"
     text = io.StringIO()
-    terminal = Console(file=text, force_terminal=True, color_system=None, width=width, height=20)
+    terminal = TextConsole(
+        file=text, force_terminal=True, color_system=None, width=width, height=20
+    )
     with LiveWatch(terminal) as watch:
         watch(Planned(plan))
         assert "decided" not in text.getvalue()
@@ -128,7 +130,7 @@ def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: in
         assert words in final
 
     text = io.StringIO()
-    lines = LineWatch(Console(file=text, width=width), clock=lambda: 0.0)
+    lines = LineWatch(TextConsole(file=text, width=width), clock=lambda: 0.0)
     lines(Looked({}, words))
     assert text.getvalue().endswith(f"] {words}\n")
 
@@ -149,8 +151,8 @@ def test_an_own_metric_is_shown_as_it_is_and_epochs_without_an_end() -> None:
         for seed in (1, 2)
     ]
     lines, table = io.StringIO(), io.StringIO()
-    live = LiveWatch(Console(file=table, force_terminal=True, width=100, height=20))
-    told = make_watch(Console(file=lines))
+    live = LiveWatch(TextConsole(file=table, force_terminal=True, width=100, height=20))
+    told = make_watch(TextConsole(file=lines))
     with live:
         for watch in (live, told):
             watch(Planned(make_plan(trials, [], version="1")))
@@ -177,7 +179,7 @@ def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
         }
     )
     text = io.StringIO()
-    watch = LiveWatch(Console(file=text, force_terminal=True, width=100, height=12))
+    watch = LiveWatch(TextConsole(file=text, force_terminal=True, width=100, height=12))
     with watch:
         watch(Planned(make_plan(spec.trials(), [], version="1")))
         watch(Started(spec.trials()[-1].label))
@@ -185,6 +187,22 @@ def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
     final = final[final.rindex("best so far") :]
     assert "… 32 more" in final
     assert spec.trials()[-1].label.rpartition(" seed ")[0] in final
+
+
+def test_brackets_of_a_users_values_are_text() -> None:
+    data = {"train": "x:Run", "metric": {"name": "m", "goal": "maximize"}, "name": "a [v2]"}
+    grid = [{"tag": ["[/INST]", "[red]"]}]
+    spec = SweepSpec.from_json(json.dumps({**data, "epochs": 1, "seeds": [1], "grid": grid}))
+    cells = [f"tag={cell.given()['tag']}" for cell in spec.cells()]
+    text = io.StringIO()
+    trials = [Trial(cell, key, f"{label} seed 1") for cell, key, label in
+              zip(spec.cells(), "ab", cells, strict=True)]  # fmt: skip
+    with LiveWatch(TextConsole(file=text, force_terminal=True, width=100, height=20)) as watch:
+        watch(Planned(make_plan(trials, [], version="1")))
+        watch(Failed(f"{cells[0]} seed 1", "[/red] is no number"))
+    shown = text.getvalue()
+    assert all(cell in shown for cell in cells)
+    assert "[/red] is no number" in shown
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from orchestration.errors import InputError
 from orchestration.reading.overview import all_sweeps, one_sweep
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
+from orchestration.record.names import spec_from_tags, spec_tags
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
 
@@ -51,3 +53,20 @@ def test_a_completed_sweep_that_lost_a_run_is_incomplete(
     after = one_sweep(way(uri), "digits")
     assert (after.status, after.missing) == ("incomplete", 1)
     assert after.progress == f"{before.finished - 1} of {before.expected}"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_an_earlier_spec_wanted_does_not_make_up_for_what_is_missing(
+    way: Callable[[str], RestSource | SqlSource], sqlite_database: Callable[[], str]
+) -> None:
+    client = MlflowClient(uri := sqlite_database())
+    experiment, parent = record_digits(uri, "digits")
+    given = json.loads(spec_from_tags(client.get_run(parent).data.tags) or "")
+    for tag, text in spec_tags(json.dumps({**given, "seeds": [42]})).items():
+        client.set_tag(parent, tag, text)
+    smaller = one_sweep(way(uri), "digits")
+    assert (smaller.status, smaller.progress, smaller.not_wanted) == ("completed", "6 of 6", 12)
+    found = client.search_runs([experiment], "params.seed = '42'")[0]
+    client.delete_run(found.info.run_id)
+    after = one_sweep(way(uri), "digits")
+    assert (after.status, after.progress, after.missing) == ("incomplete", "5 of 6", 1)

@@ -28,6 +28,10 @@ DAMAGED = b"""{"snn_sweep_archive": 1, "name": "x", "status": "completed", "spec
 """
 
 
+HEAD = b'{"snn_sweep_archive": 1, "name": "%s", "status": "%s", "spec": null}\n'
+PACKED = gzip.compress(HEAD % (b"a", b"stopped"), mtime=0)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Storage:
     return open_storage(str(tmp_path / "store")).folder("digits")
@@ -137,10 +141,16 @@ def test_the_file_is_small_the_same_each_time_and_keeps_what_is_not_finite(
         (b"name: digits\n", "is not a sweep's archive"),
         (b'{"snn_sweep_archive": 9}\n', "an archive of version 9; this version reads 1"),
         (DAMAGED, "is damaged"),
+        (b'{"snn_sweep_archive": 1, "name": "a", "status": "stopped"}\n', "damaged.*'spec'"),
+        (HEAD % (b"../a", b"stopped"), "damaged.*must not hold /"),
+        (HEAD % (b"a", b"weird"), "damaged.*the status 'weird'"),
+        (PACKED[:-9], "is not a sweep's archive"),
+        (PACKED[:12] + bytes(40), "cannot be read: "),
+        (PACKED[:12] + b"\xff" * 40, "is not a sweep's archive"),
     ],
 )  # fmt: skip
 def test_another_file_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "file.jsonl"
+    path = tmp_path / ("file.jsonl.gz" if content.startswith(b"\x1f") else "file.jsonl")
     path.write_bytes(content)
     with pytest.raises(InputError, match=message):
         read_archive(path)

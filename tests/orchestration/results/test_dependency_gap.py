@@ -59,3 +59,22 @@ def test_the_gap_of_compiled_spiking_layers_is_related_to_the_artificial_network
     gap = sweep.results().dependency_gap()
     assert gap["compile"].tolist() == ["auto", "true", "false"]
     assert gap["ratio"].tolist() == pytest.approx([1, 3, 4])
+
+
+def test_a_best_of_more_seeds_and_a_ratio_to_an_incomplete_cell_are_said(
+    sqlite_database: Callable[[], str],
+) -> None:
+    sweep = Sweep(sqlite_database(), "SQL")
+    for (architecture, norm), seeds in {
+        ("ann", "none"): (42,),
+        ("ann", "batchnorm"): (9, 42, 123),
+        ("snn", "none"): (9, 42, 123),
+        ("snn", "bntt"): (9, 42, 123),
+    }.items():
+        for seed in seeds:
+            value = 0.5 if norm == "none" else 0.75
+            sweep.add(sweep.config(architecture, norm, seed), value)
+    gap = sweep.results().dependency_gap().set_index("architecture")
+    unequal = "none: incomplete 1/3; best of unequal numbers of seeds: none 1, batchnorm 3"
+    assert gap.loc["ann", "note"].replace("; homeostatic: no results", "") == unequal
+    assert gap.loc["snn", "note"].endswith(f"ratio to ann, {unequal}")

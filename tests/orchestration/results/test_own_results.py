@@ -99,6 +99,15 @@ def test_trials_and_curves_have_every_metric_and_no_keys_of_ours(uri: str) -> No
     assert list(curves)[-3:] == ["epoch_seconds", "val_iou", "val_loss"]
 
 
+def test_a_sweep_of_which_nothing_has_finished_has_its_report(
+    sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    Recorder(uri := sqlite_database()).sweep("own", json.dumps(CONTENT))
+    assert list(Results("own", tracking_uri=uri).curves())[-1] == "epoch_seconds"
+    page = write_report("own", tmp_path / "report", tracking_uri=uri)
+    assert "no results" in page.read_text(encoding="utf-8")
+
+
 def test_a_key_that_the_spec_has_no_longer_is_of_another_cell(uri: str) -> None:
     changed = {**CONTENT, "grid": [{"method": ["baseline", "ours"]}], "baseline": {}}
     Recorder(uri).parent("1", "own", SweepSpec.from_json(json.dumps(changed)).to_json())

@@ -297,6 +297,18 @@ class TestEveryWay:
         ]
         assert sweep.results().trials()["in_spec"].all()
 
+    def test_without_a_spec_a_key_of_one_network_alone_is_no_axis(
+        self, way: tuple[str, str]
+    ) -> None:
+        sweep = Sweep(*way, spec=None)
+        for number, more in enumerate(
+            ({"architecture": "ann"}, {"architecture": "snn", "beta": 0.9})
+        ):
+            sweep.add({**more, "norm": "none", "seed": 1, "epochs": 2}, 0.5, key=f"key{number}")
+        assert list(sweep.results().best_of_seeds())[:3] == ["architecture", "norm", "best"]
+        sweep.add({**more, "beta": 0.5, "norm": "none", "seed": 1, "epochs": 2}, 0.5, key="key2")
+        assert list(sweep.results().best_of_seeds())[:3] == ["architecture", "norm", "beta"]
+
     def test_trials_that_say_next_to_nothing(self, way: tuple[str, str]) -> None:
         sweep = Sweep(*way, spec=None)
         sweep.add({"seed": 1}, 0.5, key="a")

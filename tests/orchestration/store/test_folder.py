@@ -52,6 +52,17 @@ def test_a_full_disk_leaves_the_files_as_they_were(storage: FolderStorage) -> No
     assert [path.name for path in storage.path.iterdir()] == ["a"]
 
 
+def test_a_disk_that_takes_no_file_at_all_says_why(storage: FolderStorage) -> None:
+    act = (
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "try:\n"
+        "    storage.write('a', b'1')\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    assert limited(storage, 10_000, act) == "Too many open files\n"
+
+
 def test_a_full_disk_leaves_the_journal_as_it_was(storage: FolderStorage) -> None:
     act = (
         "journal = storage.journal('j', b'first\\n')\n"

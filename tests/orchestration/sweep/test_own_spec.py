@@ -63,7 +63,7 @@ def test_a_sweep_of_a_single_cell_is_named_by_its_code() -> None:
 
 
 def test_keys_of_ours_are_the_users_to_name_and_values_keep_their_types() -> None:
-    values = [1, 1.0, True, "1"]
+    values = [1, 1.0, True, "one"]
     spec = SweepSpec.from_dict(own(grid=[{"norm": values, "dataset": "mine"}], baseline="absent"))
     assert spec.axes() == ("norm",)
     found = [cell.given()["norm"] for cell in spec.cells()]
@@ -226,6 +226,12 @@ def test_changed_code_makes_other_trials(tmp_path: Path, monkeypatch: pytest.Mon
         ({"grid": [{"a": [[1, None]]}]}, "grid[0].a[0]: must be a single value, or a list of such"),
         ({"grid": [{"bytes": [1]}]}, "grid[0].bytes: is a name that the sweep's own parameters"),
         ({"epochs": 0}, "epochs: must be at least 1, got 0"),
+        ({"grid": [{"clip": [1.0, math.inf]}]}, "clip[1]: must be a finite number, or a text such"),
+        ({"grid": [{"clip": [[math.nan]]}]}, "clip[0]: must be a finite number, or a text such as"),
+        ({"grid": [{"against": [1]}]}, "against: is a name that the sweep's own parameters and"),
+        ({"grid": [{"a": [1, "1"]}]}, "a[1]: cannot be told apart from 1 in tables and in MLflow"),
+        ({"grid": [{"a": True}, {"a": "True"}]}, "grid[1].a: cannot be told apart from true in"),
+        ({"grid": [{"a": ["x" * 6001]}]}, "a[0]: may have at most 6,000 characters, got 6,001"),
         ({"baseline": {"methd": "ours"}}, "baseline.methd: must name an axis of the grid, with"),
         ({"baseline": {"batch": 8}}, "baseline.batch: must name an axis of the grid, with several"),
         ({"baseline": {"method": "our"}}, "method in the grid (baseline, ours), got 'our'; did"),

@@ -270,6 +270,11 @@ def test_several_problems_come_in_the_file_s_order(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
+def test_a_grid_whose_only_entry_is_wrong_is_not_said_to_be_empty() -> None:
+    data = spec(grid=[{"architecture": "snn", "nrom": "bntt"}])
+    assert refused(data).startswith("grid[0].nrom: is not a key here")
+
+
 def test_only_the_first_ten_problems_are_shown() -> None:
     message = refused(entry(width=[-width for width in range(25)]))
     assert len(message.splitlines()) == 11
