@@ -77,7 +77,7 @@ class Here:
         """Stop a sweep as Ctrl-C would, and wait until its runs are closed.
 
         Raises:
-            InputError: nobody drives it, or somebody on another machine.
+            InputError: nobody drives it, or somebody on another machine, or another user.
         """
         storage = self._storage(name)
         driver = _driver(storage)
@@ -85,7 +85,12 @@ class Here:
             raise InputError(f"nobody runs sweep {name!r} from this machine's checkpoint store")
         if not driver.is_here:
             raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
-        os.kill(driver.pid, signal.SIGINT)
+        try:
+            os.kill(driver.pid, signal.SIGINT)
+        except PermissionError as error:
+            raise InputError(
+                f"sweep {name!r} is run by another user, as {driver}: stop it as that user"
+            ) from error
         while _driver(storage) == driver:
             time.sleep(_LOOK_SECONDS)
 

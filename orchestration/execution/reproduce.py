@@ -23,6 +23,7 @@ from orchestration.results.recorded_trials import RecordedTrial
 from orchestration.sweep.trial import trial_key
 from orchestration.sweep.user_code import References
 from snn_norm.data.dataset import DatasetError, load_dataset
+from snn_norm.shell import device_of
 from snn_norm.training.run import TrainingRun
 
 __all__ = ["TOLERANCE", "Reproduced", "Unlike", "reproduce"]
@@ -107,11 +108,16 @@ def reproduce(
         on_epoch: called after each epoch with its number.
 
     Raises:
-        InputError: its data set cannot be had, or code of the user's own is missing.
+        InputError: its data set cannot be had, code of the user's own is missing, or the device
+            cannot be used.
     """
     if device is None:
         on_gpu = "CUDA" in trial.tags.get(SOFTWARE_TAG, "") and torch.cuda.is_available()
         device = "cuda" if on_gpu else "cpu"
+    try:
+        device = str(device_of(device))
+    except ValueError as error:
+        raise InputError(str(error)) from error
     state = ProcessState()
     try:
         torch.set_num_threads(trial.threads)

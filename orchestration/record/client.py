@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from orchestration.record.names import NAME_TAG, ROLE_TAG
 
-__all__ = ["MOST_EXPERIMENTS", "connect", "runs_of_role", "sweep_names"]
+__all__ = ["MOST_EXPERIMENTS", "connect", "is_refusal", "runs_of_role", "sweep_names"]
 
 MOST_EXPERIMENTS = 10_000
 """So many are looked through."""
@@ -23,11 +24,19 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run, among our own output
 }
 
+# Not BAD_REQUEST: so MLflow also calls trouble with its database, and what a proxy before it says.
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"}
+
 
 def connect(tracking_uri: str) -> MlflowClient:
     """A client of the tracking server that makes each request once."""
     os.environ.update(_SETTINGS)
     return MlflowClient(tracking_uri)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow would answer the same request so for ever."""
+    return isinstance(error, MlflowException) and error.error_code in _REFUSALS
 
 
 def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError, SpecError
-from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
+from orchestration.record.client import MOST_EXPERIMENTS, is_refusal, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import copy_model, remove_model
@@ -36,7 +36,7 @@ from orchestration.record.names import (
     spec_tags,
 )
 from orchestration.record.spool import read_spool, spooled_run_id
-from orchestration.record.trial_recorder import close_run, deliver
+from orchestration.record.trial_recorder import RefusedError, close_run, deliver
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.plan import Matched, RecordedRun
@@ -173,10 +173,18 @@ class SweepRecorder:
 
     @_insist
     def close_trial(self, run: RecordedRun, status: str, reason: str) -> None:
-        """End a run without a writer, once all that its trial's spool holds has arrived."""
+        """End a run without a writer, once all that its trial's spool holds has arrived.
+
+        If MLflow refuses that, the run ends as FAILED, and says so.
+        """
         entries = self._spooled(run.trial_key)
         if spooled_run_id(entries) == run.run_id:
-            deliver(self._client, run.run_id, entries)
+            try:
+                deliver(self._client, run.run_id, entries)
+            except MlflowException as error:
+                if not is_refusal(error):
+                    raise
+                status, reason = "FAILED", str(RefusedError.of(error))
         close_run(self._client, run.run_id, status, reason)
 
     @_insist

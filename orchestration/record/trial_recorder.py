@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import stamina
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from orchestration.record.client import is_refusal
 from orchestration.record.names import (
     LONGEST_TAG,
     OUTCOME_TAG,
@@ -32,6 +33,7 @@ from orchestration.record.spool import Spool
 
 __all__ = [
     "METRICS_A_BATCH",
+    "RefusedError",
     "TrackerAwayError",
     "TrialRecord",
     "TrialRecorder",
@@ -45,6 +47,15 @@ _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 
 class TrackerAwayError(Exception):
     """MLflow could not be reached for so long that the trial has to be tried again later."""
+
+
+class RefusedError(Exception):
+    """MLflow will never take what a trial has to record."""
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """The error that goes with MLflow's answer."""
+        return cls(f"MLflow refuses what the trial recorded: {error}")
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,8 @@ class TrialRecord:
 
 @dataclass
 class TrialRecorder:
-    """Records one trial. Its methods raise ``SupersededError`` once another attempt has taken over.
+    """Records one trial. Its methods raise ``SupersededError`` once another attempt has taken over,
+    and all but :meth:`fail` ``RefusedError`` once MLflow has refused a record.
 
     Args:
         client: MLflow's client.
@@ -83,6 +95,7 @@ class TrialRecorder:
     _closing: bool = field(default=False, init=False)
     _is_open: bool = field(default=False, init=False)
     _trouble: Exception | None = field(default=None, init=False)
+    _refusal: RefusedError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         # An earlier attempt may have made a run and died before it learned the run's id.
@@ -125,10 +138,17 @@ class TrialRecorder:
     def fail(self, reason: str) -> None:
         """Close the run as FAILED with its reason, after all that was measured has arrived.
 
+        What MLflow refuses does not arrive: it stays in the spool.
+
         Raises:
             TrackerAwayError: MLflow was away for longer than ``patience``.
+            RefusedError: MLflow refuses the run itself.
         """
-        self._wait_until_sent()
+        try:
+            self._wait_until_sent()
+        except RefusedError:
+            if self.spool.run_id is None:
+                raise
         self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason))
 
     def close(self) -> None:
@@ -141,11 +161,12 @@ class TrialRecorder:
 
     def _append(self, entry: dict[str, Any]) -> None:
         with self._wake:
+            self._raise_refusal()
             self.spool.append({**entry, "time": time.time_ns() // 1_000_000})
             self._wake.notify_all()
 
     def _send_all(self) -> None:
-        """Send what is new until closed, however often the server is away meanwhile."""
+        """Send what is new until closed or refused, however often the server is away meanwhile."""
         pause = 0.1
         while True:
             with self._wake:
@@ -162,6 +183,10 @@ class TrialRecorder:
             except Exception as error:  # noqa: BLE001 - kept, and raised where the trial waits
                 with self._wake:
                     self._trouble = error
+                    if is_refusal(error):
+                        self._refusal = RefusedError.of(error)
+                        self._wake.notify_all()
+                        return
                     self._wake.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
@@ -214,8 +239,15 @@ class TrialRecorder:
         """Wait for the sending thread; patience begins anew with everything that arrives."""
         with self._wake:
             while (sent := self._sent) < len(self.spool.entries):
-                if not self._wake.wait_for(lambda: self._sent > sent, timeout=self.patience):
+                if not self._wake.wait_for(
+                    lambda: self._sent > sent or self._refusal, timeout=self.patience
+                ):
                     raise self._away(self._trouble) from self._trouble
+                self._raise_refusal()
+
+    def _raise_refusal(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal from self._trouble
 
     def _insist(self, call: Callable[[str], object]) -> None:
         """Make an idempotent call that must arrive, again and again within ``patience``."""
@@ -223,8 +255,10 @@ class TrialRecorder:
         assert run_id is not None, "all has arrived, so the run is open"
         insist = stamina.RetryingCaller(attempts=None, timeout=self.patience)
         try:
-            insist(Exception, call, run_id)
+            insist(lambda error: not is_refusal(error), call, run_id)
         except Exception as error:
+            if is_refusal(error):
+                raise RefusedError.of(error) from error
             raise self._away(error) from error
 
     def _away(self, error: Exception | None) -> TrackerAwayError:

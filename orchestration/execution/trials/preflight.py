@@ -12,6 +12,7 @@ from orchestration.sweep.yaml_file import FieldPath
 from services.settings import Settings
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, DatasetError, load_dataset
+from snn_norm.data.hold_out import training_part
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import is_reference
 
@@ -53,6 +54,9 @@ def check_data(spec: SweepSpec, settings: Settings) -> None:
             loaded = load_dataset(name, settings.data)
             for cell in of_it:
                 loaded.check_fits(cell.architecture, cell.num_steps)
+            parts = ((cell.training_images, cell.validation_fraction) for cell in of_it)
+            for part in dict.fromkeys(parts):
+                training_part(loaded, *part)
         except DatasetError as error:
             problems.add(_place(spec, name), str(error))
         else:

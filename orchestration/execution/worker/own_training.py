@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import posixpath
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -202,6 +203,12 @@ class OwnTraining:
                 raise ValueError(
                     f"{of_epoch} gave a metric {name!r}: a name is made of letters, digits, "
                     "spaces and _ . / -"
+                )
+            # MLflow refuses them, as it may keep a metric in a file of that name.
+            if name != posixpath.normpath(name) or name == "." or name.startswith(("/", "..")):
+                raise ValueError(
+                    f"{of_epoch} gave a metric {name!r}: a name neither begins nor ends with /, "
+                    "begins with .. or has a part that is empty, . or .."
                 )
             if name in RESERVED_NAMES or name == self._metric.best_name:
                 raise ValueError(f"{of_epoch} gave {name!r}, which the sweep itself records")

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from commands import USERS_FOLDER
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import _validate_metric_name
 
 from orchestration.execution.worker.kept_model import ModelKeeper
 from orchestration.execution.worker.own_training import OwnTraining
@@ -223,6 +225,23 @@ def _train_and_save(run: OwnTraining) -> None:
     while run.outcome is None:
         run.run_epoch()
         run.state_dict()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/loss", "//loss", "loss/", "a//b", "./x", "a/./b", "a/../b", "../x", "..x", ".", "..", "a/b",
+     "a b/.c", ".a", "a..b/c"],
+)  # fmt: skip
+def test_a_metric_has_a_name_that_mlflow_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = training("mistaken", mistake="none")
+    monkeypatch.setattr(run._run, "run_epoch", lambda: {"val_error": 0.5, name: 1.0})
+    try:
+        _validate_metric_name(name)
+    except MlflowException:
+        with pytest.raises(ValueError, match=re.escape(f"gave a metric {name!r}: a name neither")):
+            run.run_epoch()
+    else:
+        assert run.run_epoch() is not None
 
 
 def test_a_metric_may_not_have_the_name_of_a_key() -> None:

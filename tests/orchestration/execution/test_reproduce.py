@@ -167,6 +167,7 @@ def test_a_trial_is_taken_by_its_key(file: Path) -> None:
         (("EMPTY",), "has 0 finished trials of its spec, and 3 are asked for\n"),
         (("FILE", "--trial", "0123456789abcdef"), "has no finished trial '0123456789abcdef'"),
         (("LATER",), "cannot be trained by this version: learning_raet"),
+        (("FILE", "--device", "foo"), "--device: 'foo' cannot be used here: Expected one of cpu"),
         (("FILE", "--sample", "0"), "0 is not in the range x>=1"),
         (("nothing.jsonl",), "cannot be read"),
     ],

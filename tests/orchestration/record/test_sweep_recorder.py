@@ -8,9 +8,11 @@ import pytest
 from specs import spec
 
 from orchestration.record.client import connect
-from orchestration.record.names import spec_tags
+from orchestration.record.names import REASON_TAG, spec_tags
+from orchestration.record.spool import Spool
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.open import open_storage
+from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
 
@@ -39,6 +41,24 @@ def test_books_are_closed_for_a_spec_whatever_the_order_of_its_keys(
     for key, text in spec_tags(earlier).items():
         client.set_tag(books.parent_run_id, key, text)
     assert books.are_closed_for(wanted)
+
+
+def test_a_run_whose_records_mlflow_refuses_is_closed_and_says_so(
+    tracking_uri: str, tmp_path: Path
+) -> None:
+    client, name = connect(tracking_uri), f"refused {uuid.uuid4()}"
+    storage = open_storage(str(tmp_path))
+    run_id = client.create_run(client.create_experiment(name)).info.run_id
+    spool = Spool(storage.folder("k"))
+    spool.append({"run_id": run_id})
+    spool.append({"step": 1, "metrics": {"val//loss": 1.0}, "time": 1})
+    spool.close()
+    left = RecordedRun(run_id, "k", "RUNNING", None, 1, None, None, resumable=True)
+    SweepRecorder(client, name, storage).close_trial(left, "KILLED", "stopped")
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert "MLflow refuses what the trial recorded: " in run.data.tags[REASON_TAG]
+    assert "val//loss" in run.data.tags[REASON_TAG]
 
 
 def test_where_no_files_can_be_put_no_trial_is_begun(tracking_uri: str, tmp_path: Path) -> None:

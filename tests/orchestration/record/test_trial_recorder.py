@@ -14,7 +14,12 @@ from proxy import Proxy
 
 from orchestration.record.client import connect
 from orchestration.record.spool import Spool
-from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
+from orchestration.record.trial_recorder import (
+    RefusedError,
+    TrackerAwayError,
+    TrialRecord,
+    TrialRecorder,
+)
 from orchestration.store.open import open_storage
 
 MakeRecorder = Callable[..., TrialRecorder]
@@ -194,6 +199,34 @@ def test_a_failure_is_closed_with_its_reason(
     assert run.info.status == "FAILED"
     assert run.data.tags["snn_sweep.reason"].endswith("ValueError: a norm's own mistake")
     assert run.data.metrics["test_accuracy"] == 0.1
+
+
+def test_what_mlflow_refuses_is_not_waited_for(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder(patience=600)
+    record_epochs(recorder, 1)
+    recorder.record_epoch(2, {"val//loss": 1.0}, {})
+    with pytest.raises(RefusedError, match=r"MLflow refuses .*val//loss"):
+        recorder.finish()
+    with pytest.raises(RefusedError):
+        record_epochs(recorder, 3)
+    recorder.fail("why")
+    assert recorder.spool.epochs == {1, 2}
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert (run.info.status, run.data.tags["snn_sweep.reason"]) == ("FAILED", "why")
+
+
+def test_a_run_that_was_deleted_is_not_waited_for(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder(patience=600)
+    record_epochs(recorder, 1)
+    recorder.fail("a worker's end")
+    (run,) = runs_of(tracking_uri, experiment_id)
+    connect(tracking_uri).delete_run(run.info.run_id)
+    with pytest.raises(RefusedError, match="active"):
+        recorder.finish()
 
 
 def test_a_very_long_reason_keeps_its_end(

@@ -1,0 +1,30 @@
+"""The sweeps of this machine, and who may stop them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import InputError
+from orchestration.execution.here import Here
+from orchestration.store.lease import sweep_lease
+from orchestration.store.open import sweep_storage
+from services.settings import Settings
+
+
+def test_a_sweep_of_another_user_cannot_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(tmp_path)})
+    monkeypatch.setattr(os, "kill", kill)
+    message = rf"'digits' is run by another user, as process {os.getpid()} on .*: stop it as that"
+    with (
+        sweep_lease(sweep_storage(settings, "digits"), "digits"),
+        pytest.raises(InputError, match=message),
+    ):
+        Here(settings).stop("digits")
