@@ -65,6 +65,9 @@ class SweepOverview:
     @property
     def progress(self) -> str:
         """How many of how many are finished."""
+        if self.expected is not None and self.finished > self.expected:
+            # Only the user's own code tells which of them the spec wants.
+            return f"{self.finished}, {self.expected} wanted"
         return f"{self.finished} of {'?' if self.expected is None else self.expected}"
 
 

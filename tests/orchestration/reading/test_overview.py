@@ -70,3 +70,16 @@ def test_what_an_earlier_spec_wanted_does_not_make_up_for_what_is_missing(
     client.delete_run(found.info.run_id)
     after = one_sweep(way(uri), "digits")
     assert (after.status, after.progress, after.missing) == ("incomplete", "5 of 6", 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_own_code_alone_is_known_what_a_spec_that_shrank_wants(
+    way: Callable[[str], RestSource | SqlSource], sqlite_database: Callable[[], str]
+) -> None:
+    client = MlflowClient(uri := sqlite_database())
+    _, parent = record_digits(uri, "digits")
+    given = json.loads(spec_from_tags(client.get_run(parent).data.tags) or "")
+    smaller = {**given, "seeds": [42], "dataset": "nowhere_at_all:images"}
+    for tag, text in spec_tags(json.dumps(smaller)).items():
+        client.set_tag(parent, tag, text)
+    assert one_sweep(way(uri), "digits").progress == "18, 6 wanted"
