@@ -19,7 +19,7 @@ from orchestration.sweep.metric import Metric
 __all__ = ["MOST_DIAGNOSED", "Answers", "read_answers"]
 
 MOST_DIAGNOSED = 28
-"""Cells whose diagnostics a report reads and draws: a few of the many numbers that they are."""
+"""Cells whose diagnostics are read and drawn at most: a few of the many numbers that they are."""
 
 _DRAWN = ("rate.", "support.", "gradient.")
 
@@ -117,9 +117,10 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
     trials, best, axes = snapshot.trials(), snapshot.best_of_seeds(), snapshot.cells.axes
     trials = trials[trials["in_spec"]].astype({"cell": "int64"})
     trials = trials.sort_values("cell", kind="stable", ignore_index=True)
-    diagnosed = trials.loc[trials["run_id"].isin(snapshot.diagnosed), "cell"].unique()
-    drawn = trials[trials["cell"].isin(diagnosed[:MOST_DIAGNOSED])]
     cells, ours = snapshot.cells, snapshot.cells.train is None
+    diagnosed = trials.loc[trials["run_id"].isin(snapshot.diagnosed), "cell"].unique()
+    setting = [axis for axis in axes if axis != cells.series]
+    drawn = trials[trials["cell"].isin(_first_settings(best.loc[diagnosed], setting))]
     differences = ranks = None
     if ours:
         differences, ranks = snapshot.norm_differences(), snapshot.mean_ranks()
@@ -153,3 +154,13 @@ def read_answers(results: Results, tracking_uri: str | None = None) -> Answers:
         cells_diagnosed=len(diagnosed),
         provenance=provenance_of(snapshot.records, tracking_uri, trials["run_id"]),
     )
+
+
+def _first_settings(cells: pd.DataFrame, setting: list[str]) -> list[int]:
+    """Cells to draw: of the first settings all, whose norms are looked at side by side."""
+    first: list[int] = []
+    for _, of_it in cells.groupby(setting, dropna=False, sort=False):
+        if first and len(first) + len(of_it) > MOST_DIAGNOSED:
+            break
+        first += of_it.index.tolist()
+    return first[:MOST_DIAGNOSED]

@@ -23,7 +23,8 @@ from orchestration.report.figures.evidence import evidence_figure
 from orchestration.report.figures.panels import (
     MOST_PANELS,
     MOST_ROWS,
-    name_rows,
+    legend_below,
+    named_rows,
     panel_grid,
     those_left_out,
 )
@@ -88,8 +89,7 @@ def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
         for number in setting.numbers.values()
         if "none" in setting.numbers
     }
-    figure = Figure(figsize=(7, 1 + 0.3 * len(gaps)))
-    axes = figure.subplots()
+    figure, (axes,) = named_rows([answers.label(cell) for cell in gaps.index])
     for row, (cell, gap) in enumerate(zip(gaps.index, gaps.to_dict("records"), strict=True)):
         none, accuracy = 100 * gap["none"], 100 * gap["accuracy"]
         axes.plot([none, accuracy], [row, row], color="#dddddd", linewidth=5, zorder=1)
@@ -100,7 +100,6 @@ def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
             f"{gap['gap_pp']:+.2f} pp{standard}", (1.01, row),
             xycoords=("axes fraction", "data"), va="center",
         )  # fmt: skip
-    name_rows(axes, [answers.label(cell) for cell in gaps.index])
     axes.set_xlabel("test accuracy, best of seeds (%)")
     axes.set_xlim(-2, 102)
     _legend(figure, answers, lines=False, lacking=_HOLLOW if any(answers.lacks) else None)
@@ -114,18 +113,15 @@ def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
 
 def _accuracy_by_seed(answers: Answers) -> Picture:
     cells = list(range(len(answers.best)))[:MOST_ROWS]
-    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
     accuracies = answers.metric.is_fraction
-    panels = figure.subplots(ncols=2 if accuracies else 1, sharey=True, squeeze=False)[0]
+    labels = [answers.label(cell) for cell in cells]
+    figure, panels = named_rows(labels, columns=2 if accuracies else 1)
     for axes in panels:
         for cell in cells:
             _seeds(axes, answers, cell)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"{answers.metric.words}, best epoch{_unit_of(answers)}")
     if answers.metric.is_fraction:
         _closer(answers, *panels)
-    name_rows(panels[0], [answers.label(cell) for cell in cells])
     lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
     _legend(figure, answers, lines=False, lacking=lacking)
     caption = (
@@ -228,7 +224,7 @@ def _spike_rates(answers: Answers) -> Picture:
         Line2D([], [], color=shade, marker=marker, markersize=4, label=layer[len(SPIKE_RATE) :])
         for layer, shade, marker in looks
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 7))
+    legend_below(figure, handles, most=7)
     caption = (
         "Spikes a neuron and time step on the test set, by layer, mean over seeds. "
         "A layer at zero is silent."
@@ -249,11 +245,10 @@ def _cost(answers: Answers) -> Picture:
     if "images_per_second" in answers.curves:
         speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
     unit, seconds_each = _unit(float(np.nan_to_num(seconds).max(initial=0)))
-    figure = Figure(figsize=(7, 0.9 + 0.3 * len(cells)))
     shown = [(seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}")]
     if speeds is not None:
         shown.append((speeds, "training images a second (median)", "{:,.0f}"))
-    panels = figure.subplots(ncols=len(shown), sharey=True, squeeze=False)[0]
+    figure, panels = named_rows([answers.label(cell) for cell in cells], len(shown))
     for axes, (values, label, form) in zip(panels, shown, strict=True):
         for cell, value in zip(cells, values, strict=True):
             if math.isnan(value):
@@ -263,11 +258,8 @@ def _cost(answers: Answers) -> Picture:
             axes.annotate(form.format(value), (value, cell), (3, 0),
                           textcoords="offset points", va="center", fontsize="small")  # fmt: skip
         axes.set_xlabel(label)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
         axes.margins(x=0.18)
         axes.set_xlim(left=0)
-    name_rows(panels[0], [answers.label(cell) for cell in cells])
     total = float(answers.curves["epoch_seconds"].sum())
     unit, seconds_each = _unit(total)
     caption = (
@@ -334,4 +326,4 @@ def _legend(
                    markerfacecolor="#ffffff", label=label)
         )  # fmt: skip
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        legend_below(figure, handles)

@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from orchestration.report.figures.panels import legend_below
 from orchestration.report.figures.style import Picture
 from orchestration.report.looks import look_of
 from orchestration.report.tables.energy import CAVEAT
@@ -15,6 +16,9 @@ from orchestration.results.columns import SELECTED_ON, remark
 from snn_norm.norms.table import label_of
 
 __all__ = ["energy_figure"]
+
+_DECADE = 10
+"""What energies must span for a logarithmic axis, which has too few numbers on it below."""
 
 
 def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
@@ -37,14 +41,11 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
             cell["energy_nj"], 100 * cell["accuracy"], look.marker, color=look.color,
             markersize=7, markerfacecolor=face,
         )  # fmt: skip
-    axes.set_xscale("log")
+    if energy["energy_nj"].max() > _DECADE * energy["energy_nj"].min():
+        axes.set_xscale("log")
     axes.set_xlabel("energy, estimate (nJ an image)")
     axes.set_ylabel("test accuracy, mean (%)")
-    figure.legend(
-        handles=[*_norms(energy, norms), *_networks(energy)],
-        loc="outside lower center",
-        ncols=4,
-    )
+    legend_below(figure, [*_norms(energy, norms), *_networks(energy)])
     caption = (
         "A marker a cell: mean over seeds of accuracy and energy in the best epoch; the line is "
         f"the 95 % t-interval of the energy. {CAVEAT} "

@@ -10,7 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from orchestration.report.data import Answers
-from orchestration.report.figures.panels import MOST_PANELS, panel_grid, those_left_out
+from orchestration.report.figures.panels import (
+    MOST_PANELS,
+    legend_below,
+    panel_grid,
+    those_left_out,
+)
 from orchestration.report.figures.style import Picture
 from orchestration.report.tables.headline import NETWORKS
 from orchestration.report.tables.table import as_text
@@ -20,9 +25,6 @@ __all__ = ["evidence_figure"]
 
 _LOOKS = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
 """Markers and colours, which come round apart from each other."""
-
-_LETTERS_AN_INCH = 15
-"""Of the legend."""
 
 _FARTHEST = 1e4
 """Times the bound; what is beyond it is sure enough."""
@@ -64,9 +66,7 @@ def evidence_figure(answers: Answers) -> Picture:
     ]
     bound = "bound 1/α, by Holm's method"
     handles.append(Line2D([], [], color="#222222", linewidth=1, linestyle="--", label=bound))
-    longest = max(len(str(one.get_label())) for one in handles)
-    columns = int(figure.get_figwidth() * _LETTERS_AN_INCH / (longest + 6))
-    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, columns))
+    legend_below(figure, handles)
     what = "The e-value" if has_e else "1/p, by alpha spending,"
     caption = (
         f"{what} of each declared comparison after each pair of seeds, in the order of the seeds. "

@@ -1,17 +1,63 @@
-"""How the figures of a report are laid out: panels beside each other, named rows."""
+"""How the figures of a report are laid out: panels beside each other, named rows, a legend below.
+
+Names are as long as the axes of a sweep make them. They are broken, and figures get wider and
+higher, by what a letter takes on average.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["MOST_PANELS", "MOST_ROWS", "name_rows", "panel_grid", "those_left_out"]
+__all__ = [
+    "LINE",
+    "MOST_PANELS",
+    "MOST_ROWS",
+    "further_lines",
+    "in_lines",
+    "inches_beyond",
+    "legend_below",
+    "named_rows",
+    "panel_grid",
+    "those_left_out",
+]
 
 MOST_PANELS, MOST_ROWS = 24, 60
+
+_LETTERS_AN_INCH, _SMALL_LETTERS_AN_INCH = 13, 16
+LINE, _SMALL_LINE = 0.15, 0.13
+"""Of text, in inches."""
+
+_TITLE = {1: 58, 2: 45, 3: 36}
+"""Letters of a title's line, by the number of panels beside each other."""
+
+_ROW, _ROW_WITH_ROOM = 90, 34
+"""Letters of a row's name: the most in a line, and those that a figure of common width has room
+for."""
+
+_HANDLE = 9
+"""What a marker in a legend and the space around it take, in letters."""
+
+_LEGEND, _LEGEND_WITH_ROOM = 90, 4
+"""Of a legend: the most letters in a line, and the lines that a figure of common height has room
+for."""
+
+
+def in_lines(name: str, letters: int) -> str:
+    """Break a name into lines of at most so many letters, behind commas where that is enough."""
+    together = re.sub(r"(?<!,) ", "\N{NO-BREAK SPACE}", name)
+    parts = textwrap.wrap(together, letters, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(
+        textwrap.fill(part.replace("\N{NO-BREAK SPACE}", " "), letters) for part in parts
+    )
 
 
 def panel_grid(
@@ -22,13 +68,16 @@ def panel_grid(
     columns = min(count, 3)
     rows = math.ceil(count / columns)
     height = 3.8 if tall else 2.1 if columns > 2 else 2.6
-    figure = Figure(figsize=(7 if columns > 1 else 4.6, 0.5 + height * rows))
+    broken = [in_lines(title, _TITLE[columns]) for title in titles[:count]]
+    ylabel = in_lines(ylabel, int((height - 0.5) * _LETTERS_AN_INCH))
+    size = (7 if columns > 1 else 4.6, 0.5 + rows * (height + _SMALL_LINE * further_lines(broken)))
+    figure = Figure(figsize=size)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = list(grid.flat)
     for axes in panels[count:]:
         axes.remove()
-    for number, (axes, title) in enumerate(zip(panels, titles, strict=False)):
-        axes.set_title(title, fontsize="small" if columns > 2 else "medium", wrap=True)
+    for number, (axes, title) in enumerate(zip(panels, broken, strict=False)):
+        axes.set_title(title, fontsize="small" if columns > 2 else "medium")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if number % columns == 0:
             axes.set_ylabel(ylabel)
@@ -38,12 +87,54 @@ def panel_grid(
     return figure, panels[:count]
 
 
-def name_rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Name the rows of a figure, the first on top."""
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Panels beside each other with the same rows, the first on top."""
+    broken = [in_lines(label, _ROW) for label in labels]
+    beyond = inches_beyond(broken, _ROW_WITH_ROOM)
+    height = 0.3 + LINE * further_lines(broken)
+    figure = Figure(figsize=(7 + beyond, 0.9 + height * len(broken)))
+    panels = list(figure.subplots(ncols=columns, sharey=True, squeeze=False)[0])
+    panels[0].set_yticks(range(len(broken)), broken)
+    panels[0].set_ylim(len(broken) - 0.4, -0.6)
+    for axes in panels:
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+    return figure, panels
+
+
+def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> None:
+    """Name what a figure shows, in as many columns as have room; many lines make it higher.
+
+    Args:
+        figure: of which all else has been drawn.
+        handles: with their labels.
+        most: columns.
+    """
+    labels = [in_lines(str(handle.get_label()), _LEGEND) for handle in handles]
+    widths = [_longest_line([label]) + _HANDLE for label in labels]
+    room = figure.get_figwidth() * _SMALL_LETTERS_AN_INCH
+    columns = min(most, len(handles))
+    while columns > 1 and sum(map(max, np.array_split(widths, columns))) > room:
+        columns -= 1
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    heights = [1 + label.count("\n") for label in labels]
+    lines = max(map(sum, np.array_split(heights, columns)))
+    beyond = LINE * max(0, lines - _LEGEND_WITH_ROOM)
+    figure.set_figheight(figure.get_figheight() + beyond)
+
+
+def inches_beyond(names: Sequence[str], letters: int) -> float:
+    """How much more room the longest line of some names takes than so many letters."""
+    return max(0, _longest_line(names) - letters) / _LETTERS_AN_INCH
+
+
+def _longest_line(broken: Sequence[str]) -> int:
+    return max(len(line) for name in broken for line in name.splitlines())
+
+
+def further_lines(broken: Sequence[str]) -> int:
+    """How many lines the highest of some names has beyond its first."""
+    return max(name.count("\n") for name in broken)
 
 
 def those_left_out(count: int, most: int = MOST_ROWS) -> str:

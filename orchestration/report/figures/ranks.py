@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from orchestration.report.figures.panels import LINE, in_lines, inches_beyond
 from orchestration.report.figures.style import Picture
 from orchestration.report.looks import Look, look_of
 from orchestration.report.tables.headline import NETWORKS
@@ -19,8 +20,14 @@ from snn_norm.norms.table import label_of
 __all__ = ["critical_differences"]
 
 _MOST_PANELS = 8
-_LINE = 0.62
-"""Between two lines of labels, in units of which a bar takes a third."""
+_UNIT = 0.25
+"""Inches from one label to the next."""
+
+_TITLE, _NAME_WITH_ROOM = 85, 19
+"""Letters: the most in a line of a title, and those of a norm that a common side has room for."""
+
+_SIDE, _SIDE_INCHES = 0.42, 1.6
+"""Beside the scale, for labels: its share of the scale, and what that is in a common figure."""
 
 
 def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
@@ -33,12 +40,17 @@ def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
     setting = [str(name) for name in ranks.columns[: ranks.columns.get_loc("norm")]]
     panels = [group for _, group in ranks.groupby(setting, dropna=False, sort=False)]
     drawn = panels[:_MOST_PANELS]
-    heights = [_height(group) for group in drawn]
-    figure = Figure(figsize=(7, 0.5 + 0.25 * sum(heights)))
+    titles = [in_lines(_title(group.iloc[0], setting), _TITLE) for group in drawn]
+    heights = [
+        _height(group) + LINE / _UNIT * title.count("\n")
+        for group, title in zip(drawn, titles, strict=True)
+    ]
+    beyond = inches_beyond([label_of(norm) for norm in norms], _NAME_WITH_ROOM)
+    figure = Figure(figsize=(7 + 2 * beyond, 0.5 + _UNIT * sum(heights)))
     grid = figure.subplots(len(drawn), squeeze=False, height_ratios=heights)
-    for axes, group in zip(grid.flat, drawn, strict=True):
-        _panel(axes, group, norms)
-        axes.set_title(_title(group.iloc[0], setting), pad=10)
+    for axes, group, title in zip(grid.flat, drawn, titles, strict=True):
+        _panel(axes, group, norms, _SIDE * (1 + beyond / _SIDE_INCHES) * len(group))
+        axes.set_title(title, pad=10)
     caption = (
         "Mean rank of each norm over seeds, the best on the left. A bar joins norms that do not "
         "differ: no paired t-test between any two of them, corrected by Holm for all tests of the "
@@ -80,11 +92,11 @@ def _compared(p: float) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def _panel(axes: Axes, group: pd.DataFrame, norms: list[str]) -> None:
+def _panel(axes: Axes, group: pd.DataFrame, norms: list[str], side: float) -> None:
     """The scale on top, the bars below it, and below them the labels, half of them on each side."""
     count, bars = len(group), _bars(group)
     depth = 0.5 * len(bars)
-    axes.set_xlim(1 - 0.42 * count, count + 0.42 * count)
+    axes.set_xlim(1 - side, count + side)
     axes.set_ylim(depth + 0.6 + (count + 1) // 2, -0.4)
     axes.axis("off")
     axes.plot([1, count], [0, 0], color="#222222", linewidth=0.8)

@@ -19,7 +19,8 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from orchestration.report.data import MOST_DIAGNOSED, Answers
+from orchestration.report.data import Answers
+from orchestration.report.figures.panels import LINE, further_lines, in_lines
 from orchestration.report.figures.style import Picture
 from orchestration.report.shown_diagnostics import (
     GRADIENT,
@@ -44,6 +45,9 @@ _ROWS = (RATE, SUPPORT, GRADIENT)
 _HEADING_WIDTH = 15
 """Of a row's heading, in letters."""
 
+_TITLE, _NAMES = 85, 84
+"""Letters beside each other: of a band's title, of all its columns' names."""
+
 
 def why(answers: Answers) -> Picture | None:
     """Draw it; None of a sweep without diagnostics. Call in ``.style.style``."""
@@ -59,16 +63,22 @@ def why(answers: Answers) -> Picture | None:
         setting: those_with_numbers(_ROWS, table[table["cell"].isin(of_it)])
         for setting, of_it in settings.items()
     }
-    heights = [0.55 + 0.95 * len(rows[setting]) for setting, _ in bands]
+    widest = max(len(band) for _, band in bands)
+    names = {cell: in_lines(label_of(answers.norm(cell)), _NAMES // widest) for cell in cells}
+    titles = [in_lines(setting, _TITLE) for setting, _ in bands]
+    heights = [
+        0.55 + 0.95 * len(rows[setting])
+        + LINE * (title.count("\n") + max(0, further_lines([names[cell] for cell in band]) - 1))
+        for title, (setting, band) in zip(titles, bands, strict=True)
+    ]  # fmt: skip
     figure = Figure(figsize=(7, sum(heights)))
     parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
     scales = _scales(answers, table)
-    widest = max(len(band) for _, band in bands)
-    for part, (setting, band) in zip(parts, bands, strict=True):
-        part.suptitle(setting, x=0.01, ha="left", fontsize="medium", fontweight="bold")
-        names = [label_of(answers.norm(cell)) for cell in band]
+    for part, title, (setting, band) in zip(parts, titles, bands, strict=True):
+        part.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
         of_network = scales[answers.best["architecture"].iloc[band[0]]]
-        _band(part, table, dict(zip(band, names, strict=True)), rows[setting], of_network, widest)
+        of_band = {cell: names[cell] for cell in band}
+        _band(part, table, of_band, rows[setting], of_network, widest)
     left_out = answers.cells_diagnosed - len(cells)
     caption = (
         "In each picture the first layer is on top, and epochs go from left to right; epoch 0 is "
@@ -77,7 +87,7 @@ def why(answers: Answers) -> Picture | None:
         "over seeds, on one batch of training images; grey where there is no number."
     )
     if left_out > 0:
-        caption += f" The first {MOST_DIAGNOSED} of {answers.cells_diagnosed} networks are drawn."
+        caption += f" The first {len(cells)} of {answers.cells_diagnosed} networks are drawn."
     return Picture("why", "Why", caption, figure)
 
 
@@ -133,7 +143,7 @@ def _band(
             _picture(axes, of_cell, row.name, scales[row.name], colors)
             axes.tick_params(labelleft=column == 0, labelbottom=row is rows[-1])
         size = "small" if widest < _COLUMNS else "x-small"
-        grid[0, column].set_title(name.replace(", ", ",\n"), fontsize=size, loc="center")
+        grid[0, column].set_title(name, fontsize=size, loc="center")
         grid[-1, column].set_xlabel("epoch", fontsize="small")
     for number, row in enumerate(rows):
         grid[number, 0].set_ylabel(textwrap.fill(row.heading, _HEADING_WIDTH), fontsize="small")
