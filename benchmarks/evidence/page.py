@@ -176,8 +176,11 @@ class _Evidence:
             picture = why(some)
         if picture is None:
             raise InputError(f"sweep {sweep!r} has no diagnostics where {where}")
-        told = "-".join(f"{column}-{value}" for column, value in where.items())
-        return self._shown(picture, f"{sweep}-why-{told}")
+        told = [
+            "-".join([column, *map(str, value if isinstance(value, list) else [value])])
+            for column, value in where.items()
+        ]
+        return self._shown(picture, "-".join([sweep, "why", *told]))
 
     def _shown(self, picture: Picture, file: str) -> str:
         self.pictures[file] = picture
