@@ -205,7 +205,8 @@ def test_differences_between_norms() -> None:
         "| snn | bntt | none | -1.50 | -2.00 to -1.00 | 3 | < 0.001 |",
         "| snn | bntt | none | – | – | 1 | – |",
         "",
-        "Epochs selected on the test set.",
+        "Epochs selected on the test set. p is corrected for all tests of the sweep, also those "
+        "not shown.",
     ]
 
 
