@@ -91,7 +91,7 @@ def _record(home: Path) -> None:
     from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
     from orchestration.store.open import sweep_storage
 
-    settings = Settings.fromenvironment_of({"SNN_SWEEP_HOME": str(home)})
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
     with tracking_server(settings) as uri:
         spec = SweepSpec.load(home.parent / "small.yaml")
         storage = sweep_storage(settings, spec.name)

@@ -45,17 +45,14 @@ class SweepOverview:
     """How many trials of the experiment are in which state: MLflow's, or their outcome."""
     finished: int
     """How many of those that the spec wants have their result; of all, where that is not known."""
+    not_wanted: int
+    """How many others have theirs, which an earlier spec of the sweep wanted."""
     expected: int | None
     """How many trials its spec wants, or without one, there are; with seeds until decided those
     that are certain and those begun besides. None where this version cannot read the spec."""
 
     spec: str | None
     """The canonical JSON of the newest; None where none is recorded."""
-
-    @property
-    def not_wanted(self) -> int:
-        """How many have a result that an earlier spec of the sweep wanted."""
-        return sum(self.trials.get(state, 0) for state in _OUTCOMES) - self.finished
 
     @property
     def missing(self) -> int:
@@ -119,6 +116,7 @@ def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]
         trials=dict(states),
         # One without a key is from before there were any.
         finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
+        not_wanted=0 if wanted is None else len({*keys} - {*wanted, None}),
         expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
         spec=text,
     )

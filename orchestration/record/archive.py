@@ -20,7 +20,7 @@ from typing import Any
 from orchestration.errors import InputError
 from orchestration.record.finished_trial import FinishedTrial, Point
 from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG
-from orchestration.sweep.spec import sweep_name
+from orchestration.sweep.values import sweep_name
 
 __all__ = ["SweepArchive", "read_archive", "write_archive"]
 

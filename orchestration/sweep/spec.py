@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -31,11 +30,12 @@ from orchestration.sweep.section import Section
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
+from orchestration.sweep.values import gpus, is_own, listed, seed_list, single, sweep_name
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
-from snn_norm.wording import described, did_you_mean, in_words
+from snn_norm.wording import did_you_mean, in_words
 
-__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs", "sweep_name"]
+__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs"]
 
 GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
 """Keys of a grid entry; a list of values makes an axis of any of them."""
@@ -45,66 +45,11 @@ Keep = Literal["best", "last", "none"]
 """Which epoch's model a trial leaves beside its run."""
 
 
-def _single(value: Any, info: ValidationInfo) -> Any:
-    own = _is_own(info)
-    if own and isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"must be a finite number, or a text such as {str(value)!r}")  # JSON's
-    if isinstance(value, str | int | float | bool):
-        return value
-    if own and isinstance(value, list | tuple):
-        return tuple(_single(one, info) for one in value)
-    a_list = ", or a list of such" if own else ""
-    raise ValueError(f"must be a single value{a_list}, got {described(value)}")
-
-
-def _is_own(info: ValidationInfo) -> bool:
-    """Whether the spec is of training code of the user's own."""
-    return bool(info.context and info.context["own"])
-
-
-def _listed(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-
-def _seed_list(value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        raise ValueError(
-            f"must be a list of whole numbers, or {{until: decided, …}}, got {described(value)}"
-        )
-    return _listed(value)
-
-
-def sweep_name(name: str) -> str:
-    """Check a sweep's name, which is also a folder's and an MLflow experiment's."""
-    rules = {
-        "be 1 to 128 characters long": 1 <= len(name) <= 128,
-        "hold printable characters alone": name.isprintable(),
-        "not hold / or \\": not set(name) & set("/\\"),
-        "not be . or hold ..": name != "." and ".." not in name,
-        "not begin or end with a space": name == name.strip(),
-    }
-    broken = [rule for rule, kept in rules.items() if not kept]
-    if broken:
-        raise ValueError(f"must {broken[0]}, got {described(name)}")
-    return name
-
-
-def _gpus(gpu: Any) -> float | str:
-    if gpu == "auto":
-        return "auto"
-    is_number = isinstance(gpu, int | float) and not isinstance(gpu, bool) and math.isfinite(gpu)
-    if is_number and (0 <= gpu < 1 or gpu == int(gpu) > 0):
-        return float(gpu)
-    raise ValueError(
-        f"must be a part of one GPU (such as 0.25), a whole number, or auto, got {described(gpu)}"
-    )
-
-
 def _key_of(*valid: str) -> AfterValidator:
     """A key is one of these; with training code of the user's own, it is the user's to name."""
 
     def check(key: str, info: ValidationInfo) -> str:
-        if _is_own(info) and not (key == "against" and key in valid):
+        if is_own(info) and not (key == "against" and key in valid):
             return own_key(key)
         if key not in valid:
             raise ValueError(_unknown_key(key, valid))
@@ -113,12 +58,12 @@ def _key_of(*valid: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_Scalar = Annotated[Any, PlainValidator(_single)]
-_Values = Annotated[tuple[_Scalar, ...], BeforeValidator(_listed), Field(min_length=1)]
+_Scalar = Annotated[Any, PlainValidator(single)]
+_Values = Annotated[tuple[_Scalar, ...], BeforeValidator(listed), Field(min_length=1)]
 _Seed = Annotated[int, RunConfig.model_fields["seed"]]
 _Entry = dict[Annotated[str, _key_of(*GRID_KEYS)], _Values]
 _Compared = dict[Annotated[str, _key_of(*GRID_KEYS, "against")], _Values]
-_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(_seed_list), Field(min_length=1)]
+_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(seed_list), Field(min_length=1)]
 _Seeds = Annotated[
     Annotated[_Listed, Tag("[list]")] | Annotated[UntilDecided, Tag("[until]")],
     Discriminator(lambda given: "[until]" if isinstance(given, dict | UntilDecided) else "[list]"),
@@ -129,7 +74,7 @@ class Resources(Section):
     """What one trial reserves while it runs."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
-    gpu: Annotated[float | Literal["auto"], PlainValidator(_gpus)] = Field(
+    gpu: Annotated[float | Literal["auto"], PlainValidator(gpus)] = Field(
         0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -18,6 +19,13 @@ from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
 
 WAYS = [RestSource, SqlSource]
+
+
+def respecify(client: MlflowClient, parent: str, **changes: Any) -> None:
+    """Change the spec that a sweep's own run has."""
+    given = json.loads(spec_from_tags(client.get_run(parent).data.tags) or "")
+    for tag, text in spec_tags(json.dumps({**given, **changes})).items():
+        client.set_tag(parent, tag, text)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -61,9 +69,7 @@ def test_what_an_earlier_spec_wanted_does_not_make_up_for_what_is_missing(
 ) -> None:
     client = MlflowClient(uri := sqlite_database())
     experiment, parent = record_digits(uri, "digits")
-    given = json.loads(spec_from_tags(client.get_run(parent).data.tags) or "")
-    for tag, text in spec_tags(json.dumps({**given, "seeds": [42]})).items():
-        client.set_tag(parent, tag, text)
+    respecify(client, parent, seeds=[42])
     smaller = one_sweep(way(uri), "digits")
     assert (smaller.status, smaller.progress, smaller.not_wanted) == ("completed", "6 of 6", 12)
     found = client.search_runs([experiment], "params.seed = '42'")[0]
@@ -78,8 +84,5 @@ def test_of_own_code_alone_is_known_what_a_spec_that_shrank_wants(
 ) -> None:
     client = MlflowClient(uri := sqlite_database())
     _, parent = record_digits(uri, "digits")
-    given = json.loads(spec_from_tags(client.get_run(parent).data.tags) or "")
-    smaller = {**given, "seeds": [42], "dataset": "nowhere_at_all:images"}
-    for tag, text in spec_tags(json.dumps(smaller)).items():
-        client.set_tag(parent, tag, text)
+    respecify(client, parent, seeds=[42], dataset="nowhere_at_all:images")
     assert one_sweep(way(uri), "digits").progress == "18, 6 wanted"

@@ -1,0 +1,71 @@
+"""The checks of a spec's single values, each of which says what is wrong. Pure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import ValidationInfo
+
+from snn_norm.wording import described
+
+__all__ = ["gpus", "is_own", "listed", "seed_list", "single", "sweep_name"]
+
+
+def single(value: Any, info: ValidationInfo) -> Any:
+    """Check a value of the grid or of training; of the user's own code it may be a list."""
+    own = is_own(info)
+    if own and isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"must be a finite number, or a text such as {str(value)!r}")  # JSON's
+    if isinstance(value, str | int | float | bool):
+        return value
+    if own and isinstance(value, list | tuple):
+        return tuple(single(one, info) for one in value)
+    a_list = ", or a list of such" if own else ""
+    raise ValueError(f"must be a single value{a_list}, got {described(value)}")
+
+
+def is_own(info: ValidationInfo) -> bool:
+    """Whether the spec is of training code of the user's own."""
+    return bool(info.context and info.context["own"])
+
+
+def listed(value: Any) -> tuple[Any, ...]:
+    """Take a single value for a list of one."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def seed_list(value: Any) -> tuple[Any, ...]:
+    """Check that seeds are a list, or one number."""
+    if isinstance(value, str):
+        raise ValueError(
+            f"must be a list of whole numbers, or {{until: decided, …}}, got {described(value)}"
+        )
+    return listed(value)
+
+
+def sweep_name(name: str) -> str:
+    """Check a sweep's name, which is also a folder's and an MLflow experiment's."""
+    rules = {
+        "be 1 to 128 characters long": 1 <= len(name) <= 128,
+        "hold printable characters alone": name.isprintable(),
+        "not hold / or \\": not set(name) & set("/\\"),
+        "not be . or hold ..": name != "." and ".." not in name,
+        "not begin or end with a space": name == name.strip(),
+    }
+    broken = [rule for rule, kept in rules.items() if not kept]
+    if broken:
+        raise ValueError(f"must {broken[0]}, got {described(name)}")
+    return name
+
+
+def gpus(gpu: Any) -> float | str:
+    """Check how many GPUs a trial reserves: a part of one, some, or auto."""
+    if gpu == "auto":
+        return "auto"
+    is_number = isinstance(gpu, int | float) and not isinstance(gpu, bool) and math.isfinite(gpu)
+    if is_number and (0 <= gpu < 1 or gpu == int(gpu) > 0):
+        return float(gpu)
+    raise ValueError(
+        f"must be a part of one GPU (such as 0.25), a whole number, or auto, got {described(gpu)}"
+    )
