@@ -43,7 +43,8 @@ cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing snn-norm[$*] into .venv: this takes a minute or two"
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[$*]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # on all cores; torch has files for newer Pythons
 	touch $@
 
 clean:
