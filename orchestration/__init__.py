@@ -10,7 +10,7 @@ from snn_norm.lazy import lazily
 
 if TYPE_CHECKING:
     from orchestration.cluster.submit import submit_sweep
-    from orchestration.execution.driver import run_sweep
+    from orchestration.execution.run import run_sweep
     from orchestration.results.results import Results
     from orchestration.sweep.spec import SweepSpec
 
@@ -25,7 +25,7 @@ __getattr__ = lazily(
     {
         "Results": "orchestration.results.results",
         "SweepSpec": "orchestration.sweep.spec",
-        "run_sweep": "orchestration.execution.driver",
+        "run_sweep": "orchestration.execution.run",
         "submit_sweep": "orchestration.cluster.submit",
     },
 )

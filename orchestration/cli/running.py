@@ -139,8 +139,8 @@ def run(spec: str, fresh: bool) -> None:
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
     from orchestration.execution.command_note import note_command
-    from orchestration.execution.driver import run_sweep
     from orchestration.execution.here import log_path
+    from orchestration.execution.run import run_sweep
     from orchestration.progress.display import make_watch
     from orchestration.progress.event_log import FileLog
     from orchestration.progress.events import both

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from orchestration.cluster.bundle import SPEC_FILE, forget, keep
 from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
-from orchestration.execution.driver import run_sweep
+from orchestration.execution.run import run_sweep
 from orchestration.progress.event_log import StreamLog
 from orchestration.progress.events import Kept, Note
 from orchestration.store.base import Storage

@@ -1,4 +1,4 @@
-"""Runs a sweep: plan, Ray Tune, runs closed. One live driver a sweep."""
+"""Drives a sweep: plan, Ray Tune, runs closed. One live driver a sweep."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version
 
 from orchestration.errors import SweepError
+from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.trials.feed import SweepFeed
 from orchestration.execution.trials.planning import plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
@@ -17,9 +18,7 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker.trial import TrialTask
-from orchestration.progress.console import TextConsole
-from orchestration.progress.display import make_watch
-from orchestration.progress.events import Added, Note, Planned, Watch
+from orchestration.progress.events import Added, Note, Watch
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepRecorder
@@ -33,62 +32,22 @@ from orchestration.sweep.stopping import UntilDecided
 from orchestration.sweep.trial import Trial
 from services.cluster import ray_meanwhile
 from services.settings import Settings
-from services.tracking import home_database, reading_uri, tracking_server
+from services.tracking import home_database, tracking_server
 
-__all__ = ["SweepOutcome", "run_sweep"]
+__all__ = ["Driver"]
 
 _STOPPED = "the sweep was stopped; running its spec again goes on with this run"
 _USED_UP = "gpu_hours are used up; with more of them, running the spec goes on with this run"
 
 
-@dataclasses.dataclass(frozen=True)
-class SweepOutcome:
-    """How a sweep ended."""
-
-    name: str
-    reused: int
-    """Trials that had their result from before."""
-    failures: dict[str, str]
-    """Why each failed trial did, by its label."""
-    interrupted: bool
-    """Whether the user stopped it before its end."""
-    tracking_uri: str
-    unfinished: tuple[str, ...] = ()
-    """Trials that the budget of GPU hours did not suffice for, by their labels."""
-
-
-def run_sweep(
-    spec: SweepSpec,
-    *,
-    fresh: bool = False,
-    settings: Settings | None = None,
-    watch: Watch | None = None,
-) -> SweepOutcome:
-    """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
-
-    Trials that have finished before are reused, interrupted ones go on where they were. Ctrl-C or
-    SIGTERM stops at the last epoch's checkpoints; a second one stops at once.
+class Driver:
+    """One run of a sweep.
 
     Args:
         spec: what is wanted.
-        fresh: run every trial anew; runs that there are stay in MLflow, but count no longer.
-        settings: default: from the environment.
-        watch: told of what happens; default: a live table or lines on standard error.
-
-    Raises:
-        InputError: the spec asks for what is not there (a data set, a GPU); nothing was started.
-        LeaseTakenError: another process is running this sweep.
-        ServiceError: the tracking server or Ray cannot be reached.
+        settings: of this machine.
+        watch: told of what happens.
     """
-    settings = settings or Settings.from_environment()
-    if watch is not None:
-        return _Driver(spec, settings, watch).run(fresh=fresh)
-    with make_watch(TextConsole(stderr=True)) as watch:
-        return _Driver(spec, settings, watch).run(fresh=fresh)
-
-
-class _Driver:
-    """One run of a sweep."""
 
     def __init__(self, spec: SweepSpec, settings: Settings, watch: Watch) -> None:
         self._spec = spec
@@ -98,9 +57,8 @@ class _Driver:
         self._labels: dict[str, str] = {}
 
     def run(self, *, fresh: bool) -> SweepOutcome:
+        """Run it to its end: see `run_sweep`."""
         spec, settings = self._spec, self._settings
-        if not fresh and (outcome := self._finished_before()):
-            return outcome
         check_resources(spec, settings)
         check_data(spec, settings)
         with (
@@ -113,7 +71,7 @@ class _Driver:
                 runs = recorder.judged(recorder.recorded(), before)
                 refuse_another_family(spec, before, runs)
             plan = plan_with(recorder, spec, fresh=fresh)
-            self._announce(plan)
+            announce(plan, self._watch)
             recorder.open(spec)
             failures: dict[str, str] = {}
             unfinished: list[str] = []
@@ -142,31 +100,14 @@ class _Driver:
             if status == "completed":
                 self._remove_work_in_progress()
         interrupted = status == "stopped" and not unfinished
-        outcome = self._outcome(plan, uri, failures, interrupted=interrupted)
-        return dataclasses.replace(outcome, unfinished=tuple(unfinished))
-
-    def _finished_before(self) -> SweepOutcome | None:
-        """The outcome of a sweep that is complete: its user need not wait for a server."""
-        uri = reading_uri(self._settings)
-        if uri is None:
-            return None
-        recorder = SweepRecorder(connect(uri), self._spec.name, self._storage)
-        plan = plan_with(recorder, self._spec)
-        if (
-            plan.run
-            or plan.resume
-            or plan.copy
-            or plan.close
-            or not recorder.are_closed_for(self._spec)
-        ):
-            return None
-        self._announce(plan)
-        return self._outcome(plan, uri, {}, interrupted=False)
-
-    def _announce(self, plan: Plan) -> None:
-        self._watch(Planned(plan))
-        for warning in plan.warnings:
-            self._watch(Note(f"warning: {warning}"))
+        return SweepOutcome(
+            name=spec.name,
+            reused=len(plan.reuse) + len(plan.copy),
+            failures={self._labels[key]: reason for key, reason in failures.items()},
+            interrupted=interrupted,
+            tracking_uri=uri,
+            unfinished=tuple(unfinished),
+        )
 
     def _train(
         self,
@@ -259,17 +200,6 @@ class _Driver:
         """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""
         for trial in self._storage.folders():
             trial.delete_all()
-
-    def _outcome(
-        self, plan: Plan, uri: str, failures: Mapping[str, str], *, interrupted: bool
-    ) -> SweepOutcome:
-        return SweepOutcome(
-            name=self._spec.name,
-            reused=len(plan.reuse) + len(plan.copy),
-            failures={self._labels[key]: reason for key, reason in failures.items()},
-            interrupted=interrupted,
-            tracking_uri=uri,
-        )
 
 
 def _certain(plan: Plan, spec: SweepSpec) -> Plan:

@@ -354,6 +354,16 @@ def test_a_report_loads_neither_torch_nor_ray(small: SweepSpec) -> None:
     assert not {"torch", "ray"} & set(loaded_by(["report", small.name, "--output", "report"], 0))
 
 
+def test_a_sweep_that_has_finished_is_told_of_without_torch_and_ray(
+    small: SweepSpec, tracking_uri: str
+) -> None:
+    recorder, last = Recorder(tracking_uri), small.trials()[-1]
+    experiment = recorder.client.get_experiment_by_name(small.name)
+    recorder.trial(experiment.experiment_id, None, RecordedTrial(last.config.given(), (0.5,)))
+    Path("small.yaml").write_text(small.to_json())
+    assert not {"torch", "ray", "matplotlib"} & set(loaded_by(["run", "small.yaml"], 0))
+
+
 def loaded_by(arguments: list[str], code: int) -> list[str]:
     """Which heavy packages a command loads that ends with this code."""
     program = (
