@@ -19,7 +19,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -83,7 +83,8 @@ def ray_meanwhile(settings: Settings) -> Iterator[AbstractContextManager[None]]:
 
     Ray has gone when the given block ends, or this one, if it was never entered.
     """
-    with ExitStack() as stack, ThreadPoolExecutor(1, "ray") as thread:
+    # Linux kills Ray's processes when the thread ends that has started them: Ray goes before it.
+    with ThreadPoolExecutor(1, "ray") as thread, ExitStack() as stack:
         started = thread.submit(stack.enter_context, local_ray(settings))
 
         @contextmanager
@@ -92,7 +93,10 @@ def ray_meanwhile(settings: Settings) -> Iterator[AbstractContextManager[None]]:
                 started.result()
                 yield
 
-        yield start()
+        try:
+            yield start()
+        finally:
+            wait([started])
 
 
 def _init(**options: Any) -> None:

@@ -5,6 +5,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from ray._private import services
 
 from services import cluster
 from services.cluster import local_ray, ray_meanwhile
-from services.settings import SettingsError
+from services.settings import Settings, SettingsError
 from services.tracking import ServiceError
 
 _DRIVER = """
@@ -75,6 +78,24 @@ def test_ray_is_local_silent_and_leaves_no_traces(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_ray_goes_before_the_thread_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux kills what a thread has started when that ends, and Ray's driver would miss it."""
+    left = []
+
+    @contextmanager
+    def started(_: Settings) -> Iterator[None]:
+        thread = threading.current_thread()
+        yield
+        left.append(thread.is_alive())
+
+    monkeypatch.setattr(cluster, "local_ray", started)
+    with ray_meanwhile(Settings.from_environment({})):
+        pass  # used by nobody
+    with ray_meanwhile(Settings.from_environment({})) as start, start:
+        pass
+    assert left == [True, True]
 
 
 @pytest.mark.parametrize("address", ["{}", "ray://{}"])

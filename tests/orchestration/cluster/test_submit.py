@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,15 +63,20 @@ def job_server(tracking_uri: str, home: Path) -> Iterator[str]:
         # A job's python is the one that `ray start` finds.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in known.items():
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        # A job goes to the Ray that a file there names: the one that was started last.
+        for name, value in (known | {"RAY_TMPDIR": folder}).items():
             environment.setenv(name, value)
         # An agent's usual port may be another Ray's on this machine.
         ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
         options = {"num_cpus": 2, "include_dashboard": True, **ports}
         cluster = Cluster(initialize_head=True, head_node_args=options)
-    yield f"http://127.0.0.1:{port}"
-    cluster.shutdown()
+        environment.undo()
+        yield f"http://127.0.0.1:{port}"
+        cluster.shutdown()
 
 
 @pytest.fixture
