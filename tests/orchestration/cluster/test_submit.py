@@ -95,6 +95,7 @@ def output(process: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str) -> None:
     spec, path = outside.spec("submitted", {**SLOW_SPEC, "epochs": 2})
     told = outside.run("submit", path, "--wait")

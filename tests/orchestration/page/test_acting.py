@@ -175,6 +175,7 @@ def test_a_cluster_is_sent_no_code_that_somebody_put_on_record(machine: Machine)
             cluster.more_seeds(reader.sweep(name), 1)
 
 
+@pytest.mark.slow
 def test_more_seeds_start_the_command_anew(
     tracking_uri: str, tracking_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
