@@ -36,10 +36,12 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        number = torch.zeros((), device=name)
+        number.item()  # "meta" has none to give
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error
+    return number.device
 
 
 def _data_folder() -> Path:

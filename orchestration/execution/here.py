@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,8 @@ class Here:
         if not driver.is_here:
             raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
         try:
-            os.kill(driver.pid, signal.SIGINT)
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(driver.pid, signal.SIGINT)
         except PermissionError as error:
             raise InputError(
                 f"sweep {name!r} is run by another user, as {driver}: stop it as that user"

@@ -189,6 +189,7 @@ def test_help_names_every_key_and_its_default(capsys: pytest.CaptureFixture[str]
         (["--dataset", f"{__name__}:broken"], ["raised KeyError: 'data'"]),
         (["--dataset", f"{__name__}:leaving"], ["raised SystemExit: 3"]),
         (["--device", "nonsense"], ["--device: 'nonsense' cannot be used here"]),
+        (["--device", "meta"], ["--device: 'meta' cannot be used here"]),
     ],
     ids=lambda value: " ".join(value),
 )

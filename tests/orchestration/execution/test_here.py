@@ -28,3 +28,19 @@ def test_a_sweep_of_another_user_cannot_be_stopped(
         pytest.raises(InputError, match=message),
     ):
         Here(settings).stop("digits")
+
+
+def test_a_sweep_that_ends_while_it_is_to_be_stopped_has_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(tmp_path)})
+    lease = sweep_lease(sweep_storage(settings, "digits"), "digits")
+
+    def kill(_: int, number: int) -> None:
+        if number:
+            lease.__exit__(None, None, None)
+            raise ProcessLookupError(3, "No such process")
+
+    monkeypatch.setattr(os, "kill", kill)
+    lease.__enter__()
+    Here(settings).stop("digits")
