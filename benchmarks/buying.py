@@ -69,14 +69,14 @@ def run(
         return Standing(comparisons, pairs, found, *decide(side_by_side(found), rule))
 
     used, now = sum(hours) * rule.at_least, stand()
-    told = [(used, np.count_nonzero(now.verdicts))]
+    told = [(used, int(np.count_nonzero(now.verdicts)))]
     while bought := next_purchase(wanted, now, hours, given=given):
         for cell, seed in bought.trials:
             given.add((cell, seed))
             n_of[cell] = place[seed] + 1
             used += hours[cell]
         now = stand()
-        told.append((used, np.count_nonzero(now.verdicts)))
+        told.append((used, int(np.count_nonzero(now.verdicts))))
     return told
 
 

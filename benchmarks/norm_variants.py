@@ -23,6 +23,8 @@ class _Variant(nn.Module):
     Input (N, C, H, W), or (T, N, C, H, W) if num_steps is given.
     """
 
+    mean: Tensor
+    var: Tensor
     momentum = 0.1
 
     def __init__(self, num_features: int, num_steps: int | None = None) -> None:

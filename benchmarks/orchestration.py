@@ -65,6 +65,7 @@ def main() -> None:
 def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
     from orchestration import run_sweep
     from orchestration.execution import driver
+    from orchestration.report.write import log_report
 
     settings = Settings.from_environment({**os.environ, "MLFLOW_TRACKING_URI": uri})
     report_seconds, sent = 0.0, 0
@@ -76,7 +77,6 @@ def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
         log_report(*arguments)
         report_seconds = time.perf_counter() - start
 
-    log_report = driver.log_report
     spec = trivial_spec(trials)
     with (
         local_ray(settings, num_cpus=_SLOTS),

@@ -73,6 +73,7 @@ def _measure(folder: Path, after: float, seconds: float) -> None:
 def _print(uri: str, gone: float, back: float) -> None:
     """A row for each part of the sweep."""
     client = connect(uri)
+    assert _SPEC.epochs is not None
     parts: dict[str, list[float]] = {"before": [], "away": [], "after": []}
     for run_id in Results(_SPEC.name, tracking_uri=uri).trials()["run_id"]:
         points = client.get_metric_history(run_id, "epoch_seconds")

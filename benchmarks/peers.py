@@ -198,11 +198,13 @@ class _Convolutions(nn.Module):
                 )
                 for each in trunk.layers
             }
-        ).to(setting.device, dtype, memory_format=torch.channels_last)  # fmt: skip
+        )  # fmt: skip
+        layout: dict[str, Any] = {"memory_format": torch.channels_last}  # which no stub has
+        self.convolutions.to(setting.device, dtype, **layout)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         for index, (name, convolution) in enumerate(self.convolutions.items()):
-            weight = convolution.weight
+            weight: Tensor = convolution.get_parameter("weight")
             if index == 0:
                 x = x_NCHW.to(weight.dtype)
             else:

@@ -58,7 +58,7 @@ _LAYERS: dict[str, Callable[[Scores], float]] = {
 }
 """What makes one number of a diagnostic of all layers."""
 
-_TRAINING = {
+_TRAINING: Row = {
     "dataset": "digits", "image_size": 8, "training_images": 600, "epochs": 3, "batch_size": 32,
     "learning_rate": 5e-3,
 }  # fmt: skip

@@ -58,11 +58,17 @@ class Sweeps(NamedTuple):
         differences = self.first - self.second
         return differences[..., :n], self.first_failed[..., :n], self.second_failed[..., :n]
 
+    def head(self, n: int) -> Sweeps:
+        """The first n sweeps."""
+        return Sweeps(
+            self.first[:n], self.second[:n], self.first_failed[:n], self.second_failed[:n]
+        )
+
 
 class Decided(NamedTuple):
     """Verdicts (sweeps, comparisons), and the GPU hours of each sweep."""
 
-    verdicts: npt.NDArray[np.int64]
+    verdicts: npt.NDArray[np.integer]
     hours: Floats
 
 
@@ -205,7 +211,7 @@ def power_rows(sweeps: int, of_adastop: int) -> Iterator[str]:
     )
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     mixed = drawn("normal", sweeps, MIXED, 100)
-    few = Sweeps(*(values[:of_adastop] for values in mixed))
+    few = mixed.head(of_adastop)
     curve = [fixed(mixed, n) for n in range(3, AT_MOST + 1)]
     contenders: dict[str, Callable[[], Decided]] = {
         **{f"{n} fixed seeds, Holm": partial(fixed, mixed, n) for n in (3, 10, 20)},

@@ -58,8 +58,8 @@ def main() -> None:
         }
         times: dict[str, list[float]] = {program: [] for program in programs}
         for _ in range(_ROUNDS):
-            for program, (command, home) in programs.items():
-                times[program].append(_processor_seconds(command, folder, home))
+            for program, (words, home) in programs.items():
+                times[program].append(_processor_seconds(words, folder, home))
     imported = min(times["import mlflow"])
     print(f"`import mlflow`: {imported:.2f} s of processor time\n")
     print("| command | import of MLflow = 1 | aim |\n| --- | ---: | ---: |")

@@ -46,7 +46,7 @@ def main() -> None:
         pages = made()
     except InputError as error:
         sys.exit(str(error))
-    differences = []
+    differences: list[str] = []
     for path, page in pages.items():
         if not check:
             page.write(path)

@@ -156,7 +156,7 @@ class _Evidence:
     def mean(self, sweep: str, column: str, **where: Any) -> str:
         """A share's mean over trials, in percent."""
         trials = self._answers(sweep).trials
-        _check("column", column, trials)
+        _check("column", column, [str(name) for name in trials.columns])
         return f"{100 * _rows(trials, where, f'sweep {sweep!r}')[column].mean():.2f}"
 
     def figure(self, sweep: str, name: str) -> str:
