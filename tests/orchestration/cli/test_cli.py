@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 from commands import USERS_FOLDER
-from recorded import RecordedTrial, Recorder
+from recorded import Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.cli.main import cli
-
-SPEC = """\
-name: small
-dataset: digits
-epochs: 2
-seeds: [1, 2]
-grid:
-  - {architecture: ann, norm: [none, batchnorm], width: 2}
-"""
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, and a current folder with a spec."""
-    for name in ("MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL", "SNN_SWEEP_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-    home = tmp_path / "an empty home é"
-    monkeypatch.setenv("SNN_SWEEP_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "small.yaml").write_text(SPEC)
-    return home
 
 
 def run(*arguments: str) -> Result:
@@ -59,7 +34,8 @@ def test_plan_says_what_would_run_and_creates_nothing(home: Path) -> None:
 
 
 def test_plan_says_that_no_models_are_kept_or_that_their_size_is_not_known(home: Path) -> None:
-    Path("small.yaml").write_text(SPEC + "keep: none\n")
+    spec = Path("small.yaml").read_text()
+    Path("small.yaml").write_text(spec + "keep: none\n")
     assert "no trained models are kept" in run("plan", "small.yaml").stdout
     assert json.loads(run("plan", "small.yaml", "--json").stdout)["models"] == {
         "keep": "none",
@@ -68,7 +44,7 @@ def test_plan_says_that_no_models_are_kept_or_that_their_size_is_not_known(home:
     Path("networks_of_cli.py").write_text(
         "def net(*, norm, in_channels, num_classes, image_size): ..."
     )
-    own = SPEC.replace("architecture: ann", "architecture: networks_of_cli:net")
+    own = spec.replace("architecture: ann", "architecture: networks_of_cli:net")
     Path("small.yaml").write_text(own.replace(", width: 2", "") + "keep: last\n")
     told = run("plan", "small.yaml")
     assert "last epoch is kept: their size is known once there is one" in told.stdout, told.output
@@ -122,7 +98,7 @@ def test_a_wrong_spec_is_refused_with_file_line_and_field_and_creates_nothing(
     home: Path, command: str, change: str, message: str
 ) -> None:
     key = change.partition(":")[0]
-    lines = SPEC.splitlines()
+    lines = Path("small.yaml").read_text().splitlines()
     if key == "norm":
         lines[5] = f"  - {{architecture: ann, {change}, width: 2}}"
     elif any(line.startswith(f"{key}:") for line in lines):
@@ -231,19 +207,6 @@ def test_down_without_a_server_says_so(home: Path) -> None:
     assert not home.exists()
 
 
-@pytest.fixture
-def small(tracking_uri: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> SweepSpec:
-    """A sweep on a real server, which the settings name: one of its four trials is missing."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
-    spec = SweepSpec.from_dict({**yaml.safe_load(SPEC), "name": f"small {home}".replace("/", "-")})
-    recorder = Recorder(tracking_uri)
-    experiment, parent = recorder.sweep(spec.name, spec.to_json())
-    accuracies = [(0.5, 0.75), (0.5, 0.25), (0.875, 0.9375)]
-    for trial, values in zip(spec.trials(), accuracies, strict=False):
-        recorder.trial(experiment, parent, RecordedTrial(trial.config.given(), values))
-    return spec
-
-
 def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
     frame = Results(small.name).best_of_seeds()
     assert frame["best"].tolist() == [0.75, 0.9375]
@@ -293,90 +256,6 @@ def test_a_reader_that_has_enough_is_no_error(small: SweepSpec, command: str) ->
     os.close(read)
     _, told = process.communicate()
     assert (process.returncode, told) == (141, "")
-
-
-HEAVY = (
-    "torch", "ray", "mlflow", "pandas", "scipy", "matplotlib", "sqlalchemy", "starlette",
-    "orchestration.page",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (["--help"], 0),
-        (["--version"], 0),
-        (["plan", "wrong.yaml"], 2),
-        (["run", "wrong.yaml"], 2),
-        (["submit", "wrong.yaml"], 2),
-        (["plan", "small.yaml"], 0),
-        (["list"], 0),
-        (["down"], 0),
-    ],
-)
-def test_a_command_loads_what_it_needs(home: Path, arguments: list[str], code: int) -> None:
-    Path("wrong.yaml").write_text(SPEC.replace("epochs: 2", "epochs: 0"))
-    assert loaded_by(arguments, code) == []
-    assert not home.exists()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["list"],
-        ["status", "small"],
-        ["results", "small"],
-        ["models", "small"],
-        ["compare", "small", "headline-published"],
-        ["paper", "small", "--output", "paper"],
-    ],
-)
-def test_a_command_about_recorded_runs_loads_neither_torch_nor_ray(
-    small: SweepSpec, arguments: list[str]
-) -> None:
-    arguments = [small.name if one == "small" else one for one in arguments]
-    unwanted = {"torch", "ray", "matplotlib", "orchestration.page"}
-    assert not unwanted & set(loaded_by(arguments, 0))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"), [(["list"], 0), (["status", "small"], 2), (["results", "small"], 2)]
-)
-def test_a_sqlite_record_is_read_without_mlflow(
-    home: Path, sqlite_database: Callable[[], str], arguments: list[str], code: int
-) -> None:
-    (home / "tracking").mkdir(parents=True)
-    shutil.copy(sqlite_database().removeprefix("sqlite:///"), home / "tracking" / "mlflow.db")
-    assert not {"torch", "ray", "mlflow", "matplotlib"} & set(loaded_by(arguments, code))
-
-
-def test_a_report_loads_neither_torch_nor_ray(small: SweepSpec) -> None:
-    assert not {"torch", "ray"} & set(loaded_by(["report", small.name, "--output", "report"], 0))
-
-
-def test_a_sweep_that_has_finished_is_told_of_without_torch_and_ray(
-    small: SweepSpec, tracking_uri: str
-) -> None:
-    recorder, last = Recorder(tracking_uri), small.trials()[-1]
-    experiment = recorder.client.get_experiment_by_name(small.name)
-    recorder.trial(experiment.experiment_id, None, RecordedTrial(last.config.given(), (0.5,)))
-    Path("small.yaml").write_text(small.to_json())
-    assert not {"torch", "ray", "matplotlib"} & set(loaded_by(["run", "small.yaml"], 0))
-
-
-def loaded_by(arguments: list[str], code: int) -> list[str]:
-    """Which heavy packages a command loads that ends with this code."""
-    program = (
-        "import atexit, sys\n"
-        f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n"
-        "from orchestration import main; main()"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == code, ended.stderr
-    found: list[str] = ast.literal_eval(ended.stdout.splitlines()[-1])
-    return found
 
 
 @pytest.mark.usefixtures("small")
