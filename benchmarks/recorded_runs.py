@@ -15,9 +15,9 @@ import psycopg
 import sqlalchemy as sa
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from orchestration.model.trial import trial_keys
 from orchestration.record import names as contract
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import trial_keys
 
 __all__ = ["SWEEP", "fill", "sweep_spec"]
 

@@ -20,9 +20,9 @@ from mlflow import MlflowClient
 
 from orchestration import SweepSpec
 from orchestration.execution.worker.own_training import OwnTraining
+from orchestration.model.config import OwnConfig
+from orchestration.model.trial import Trial
 from orchestration.record.model_artifact import fetch_model
-from orchestration.sweep.own_config import OwnConfig
-from orchestration.sweep.trial import Trial
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.models.model_file import WEIGHTS_FILE
 from snn_norm.training.run import TrainingRun

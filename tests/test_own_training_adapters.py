@@ -11,8 +11,8 @@ import pytest
 from own_training_page import save_programs
 
 from orchestration.execution.worker.own_training import OwnTraining
-from orchestration.sweep.metric import Metric
-from orchestration.sweep.own_config import OwnConfig
+from orchestration.model.config import OwnConfig
+from orchestration.model.metric import Metric
 
 pytestmark = pytest.mark.slow
 

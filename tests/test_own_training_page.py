@@ -15,8 +15,8 @@ from own_training_page import DIFF, SPECS, before_and_after, save_programs
 
 from orchestration import SweepSpec
 from orchestration.execution.worker.own_training import OwnTraining
-from orchestration.sweep.metric import Metric
-from orchestration.sweep.own_config import OwnConfig
+from orchestration.model.config import OwnConfig
+from orchestration.model.metric import Metric
 from snn_norm import load_own_model
 
 PROGRAMS = {

@@ -68,8 +68,8 @@ def compare(first: str, second: str | None, versions: tuple[str, str] | None, fo
     from orchestration.report.tables.formats import render
 
     if versions is not None:
+        from orchestration.model.metric import TEST_ACCURACY
         from orchestration.results.results import Results
-        from orchestration.sweep.metric import TEST_ACCURACY
 
         frame, metric = Results(first).compare_versions(*versions), TEST_ACCURACY
         told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"

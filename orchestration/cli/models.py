@@ -14,7 +14,7 @@ from orchestration.cli.console import err, out, size_in_words
 if TYPE_CHECKING:
     import pandas as pd
 
-    from orchestration.sweep.metric import Metric
+    from orchestration.model.metric import Metric
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
@@ -79,8 +79,8 @@ def _as_json(table: pd.DataFrame, places: dict[str, Path]) -> list[dict[str, Any
 def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None:
     from rich.table import Table
 
+    from orchestration.model.metric import TEST_ACCURACY
     from orchestration.results.columns import plain
-    from orchestration.sweep.metric import TEST_ACCURACY
 
     keys = [str(key) for key in table.columns[: list(table).index("run_id")]]
     judged = "accuracy" if metric == TEST_ACCURACY else metric.name

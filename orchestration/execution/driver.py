@@ -18,6 +18,7 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
 from orchestration.progress.events import Added, Note, Watch
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
@@ -29,7 +30,6 @@ from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.trial import Trial
 from services.cluster import ray_meanwhile
 from services.settings import Settings
 from services.tracking import home_database, tracking_server

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from orchestration.execution.worker.process_state import ProcessState
+from orchestration.model.trial import Trial
 from orchestration.sweep.plan import Plan
-from orchestration.sweep.trial import Trial
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.references import is_reference

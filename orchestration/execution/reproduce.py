@@ -18,9 +18,9 @@ import torch
 
 from orchestration.errors import InputError
 from orchestration.execution.worker.process_state import ProcessState
+from orchestration.model.trial import trial_key
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG, machine_tags
 from orchestration.results.recorded_trials import RecordedTrial
-from orchestration.sweep.trial import trial_key
 from orchestration.sweep.user_code import References
 from snn_norm.data.dataset import DatasetError, load_dataset
 from snn_norm.shell import device_of

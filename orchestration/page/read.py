@@ -12,6 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
+from orchestration.model.metric import Metric
 from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
@@ -31,7 +32,6 @@ from orchestration.report.data import MOST_DIAGNOSED
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.results import Results
 from orchestration.results.snapshot import METRIC_OF
-from orchestration.sweep.metric import Metric
 
 __all__ = ["Failure", "Reader", "Sweep"]
 

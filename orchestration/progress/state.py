@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from orchestration.model.metric import Metric
+from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
     EpochDone,
@@ -18,9 +20,7 @@ from orchestration.progress.events import (
     Retried,
     Started,
 )
-from orchestration.sweep.metric import Metric
 from orchestration.sweep.plan import Plan
-from orchestration.sweep.trial import Trial
 
 __all__ = ["Progress", "TrialState", "duration"]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from orchestration.errors import SpecError
+from orchestration.model.trial import trial_keys
 from orchestration.reading.records import Source, SweepRun
 from orchestration.record.names import (
     NAME_TAG,
@@ -21,7 +22,6 @@ from orchestration.record.names import (
 from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.trial import trial_keys
 from snn_norm.references import is_reference
 
 __all__ = ["SweepOverview", "all_sweeps", "one_sweep", "overviews_of"]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestration.sweep.own_config import text_of
+from orchestration.model.config import text_of
 
 __all__ = [
     "BEST_EPOCH",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from orchestration.model.metric import Metric
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
 from orchestration.report.looks import called
@@ -14,7 +15,6 @@ from orchestration.report.tables.layouts import lacks_of
 from orchestration.report.tables.table import as_text
 from orchestration.results.effects.norm_effects import dependency_gap, norm_gaps
 from orchestration.results.results import Results
-from orchestration.sweep.metric import Metric
 
 __all__ = ["MOST_DIAGNOSED", "Answers", "read_answers"]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.report.data import Answers
 from orchestration.report.figures.style import Picture, inline_svg
 from orchestration.report.tables.formats import html
 from orchestration.report.tables.headline import headline
 from orchestration.report.tables.layouts import has_more_norms, table_of
 from orchestration.report.tables.table import Table, decimal, unit_of
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["page"]
 

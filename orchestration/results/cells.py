@@ -19,13 +19,13 @@ from typing import Any
 import pandas as pd
 import pydantic
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.trial import later_keys, trial_keys
 from orchestration.reading.records import Records
 from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, selected_on
 from orchestration.sweep.grid import axes_of
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import later_keys, trial_keys
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.model.metric import TEST_ACCURACY, Metric
 
 __all__ = [
     "AS_BUILT",

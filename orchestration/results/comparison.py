@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
@@ -21,7 +22,6 @@ from orchestration.results.columns import (
 )
 from orchestration.results.results import Results
 from orchestration.results.snapshot import Snapshot
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = [
     "HEADLINE_PUBLISHED",

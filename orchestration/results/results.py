@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
+from orchestration.model.metric import Metric
 from orchestration.reading.open import open_sweep
 from orchestration.reading.records import (
     ALL_METRICS,
@@ -35,7 +36,6 @@ from orchestration.results.snapshot import (
     with_best,
 )
 from orchestration.results.versions import compare_versions
-from orchestration.sweep.metric import Metric
 
 __all__ = ["Results"]
 

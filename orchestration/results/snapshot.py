@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.reading.records import (
     DIAGNOSTICS,
     EPOCH_METRICS,
@@ -29,7 +30,6 @@ from orchestration.results.effects.norm_effects import dependency_gap, norm_diff
 from orchestration.results.effects.ranks import mean_ranks
 from orchestration.results.effects.tuning import SELECTING_ACCURACY, basin, has_settings, tuned_gap
 from orchestration.results.statistics import cell_statistics, expected_best
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["LAST_TEST_ACCURACY", "METRIC_OF", "Snapshot", "refuse_own", "with_best"]

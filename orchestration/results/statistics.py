@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
+from orchestration.model.metric import TEST_ACCURACY, Metric
 
 __all__ = [
     "cell_statistics",

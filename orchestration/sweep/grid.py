@@ -11,10 +11,10 @@ from typing import Any
 
 import pydantic
 
-from orchestration.sweep.metric import Metric
-from orchestration.sweep.own_config import Config, read_config
+from orchestration.model.config import Config, read_config
+from orchestration.model.metric import Metric
+from orchestration.model.trial import Trial, trial_keys
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.trial import Trial, trial_keys
 from orchestration.sweep.user_code import References, wrong_names
 from orchestration.sweep.yaml_file import FieldPath
 from snn_norm.config import NOT_OF_ANN, RunConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestration.sweep.trial import Trial
+from orchestration.model.trial import Trial
 from snn_norm.config import RunConfig
 from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import make_trunk

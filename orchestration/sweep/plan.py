@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Literal, Self
 
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
-from orchestration.sweep.own_config import read_config
-from orchestration.sweep.trial import Trial
+from orchestration.model.config import read_config
+from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.trial import Trial
 
 __all__ = [
     "Closing",

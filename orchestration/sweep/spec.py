@@ -21,14 +21,14 @@ from pydantic import (
 )
 
 from orchestration.errors import InputError, SpecError
+from orchestration.model.config import Config, own_key
+from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.section import Section
+from orchestration.model.trial import Trial
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
-from orchestration.sweep.own_config import Config, own_key
 from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.section import Section
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
-from orchestration.sweep.trial import Trial
 from orchestration.sweep.user_code import References
 from orchestration.sweep.values import gpus, is_own, listed, seed_list, single, sweep_name
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml

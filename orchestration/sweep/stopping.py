@@ -21,9 +21,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestration.sweep.own_config import Config, OwnConfig
+from orchestration.model.config import Config, OwnConfig
+from orchestration.model.section import Section
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.section import Section
 from snn_norm.wording import described, did_you_mean
 
 __all__ = ["Comparison", "UntilDecided", "comparisons_of"]

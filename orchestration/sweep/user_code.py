@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestration.sweep.own_config import Config
+from orchestration.model.config import Config
 from snn_norm.data.table import DATASETS
 from snn_norm.norms.table import ARCHITECTURES, NORMS, norms_of
 from snn_norm.references import (

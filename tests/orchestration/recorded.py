@@ -12,7 +12,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from orchestration.sweep.trial import trial_key
+from orchestration.model.trial import trial_key
 from snn_norm.config import RunConfig
 
 START_MS = 1_700_000_000_000

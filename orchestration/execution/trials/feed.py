@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestration.execution.trials.seeds import SeedBuyer
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
 from orchestration.progress.events import Looked, Note, Watch
-from orchestration.sweep.trial import Trial
 
 __all__ = ["Budget", "SweepFeed", "resources_of"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from orchestration.model.trial import Trial
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.trial import Trial
 from services.settings import Settings
 from services.tracking import reading_uri
 

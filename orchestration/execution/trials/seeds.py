@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.trial import Trial
 from orchestration.results.deciding.buying import (
     Purchase,
     names_of,
@@ -22,7 +23,6 @@ from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.trial import Trial
 
 __all__ = ["SeedBuyer", "refuse_another_family"]
 

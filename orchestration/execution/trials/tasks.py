@@ -10,6 +10,7 @@ from pathlib import Path
 from orchestration.execution.trials.feed import Budget, resources_of
 from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
 from orchestration.progress.events import Watch
 from orchestration.reading.open import open_source
 from orchestration.record.sweep_recorder import SweepRecorder
@@ -19,7 +20,6 @@ from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.trial import Trial
 from services.settings import Settings
 
 __all__ = ["TaskMaker"]

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import torch
 
-from orchestration.sweep.metric import Metric
-from orchestration.sweep.own_config import RESERVED_NAMES, OwnConfig
+from orchestration.model.config import RESERVED_NAMES, OwnConfig
+from orchestration.model.metric import Metric
 from snn_norm.training.models.model_sources import source_digests
 from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run

@@ -24,6 +24,8 @@ from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
 from orchestration.execution.worker.training import Epoch, Training
+from orchestration.model.config import OwnConfig, read_config
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
 from orchestration.record.names import BEST_EPOCH, SAMPLE_TAG, layers_tag
@@ -31,8 +33,6 @@ from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
-from orchestration.sweep.own_config import OwnConfig, read_config
 from orchestration.sweep.spec import Keep
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup, escape
 
+from orchestration.model.metric import Metric
 from orchestration.page.drawing.scale import Axis, axis_of
 from orchestration.page.drawing.state import Cell
 from orchestration.page.drawing.text import shown
 from orchestration.report.looks import COLORS, Look
 from orchestration.report.tables.table import unit_of
-from orchestration.sweep.metric import Metric
 
 __all__ = ["Curve", "Series", "chart", "curves_of", "key"]
 

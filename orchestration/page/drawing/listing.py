@@ -7,11 +7,11 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
 from orchestration.reading.overview import SweepOverview, overviews_of
 from orchestration.reading.records import Source, SweepRun
 from orchestration.record.names import LABEL_TAG, ROLE_TAG
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["Listed", "read_list"]
 

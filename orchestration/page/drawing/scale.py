@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from orchestration.sweep.metric import Metric
+from orchestration.model.metric import Metric
 
 __all__ = ["Axis", "axis_of", "ends_of", "near_the_best"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.scale import ends_of, near_the_best
 from orchestration.report.looks import called
 from orchestration.report.tables.table import as_text
 from orchestration.results.columns import plain, shortfall
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["MOST_DRAWN", "Cell", "Grid", "Place", "grid_of"]
 

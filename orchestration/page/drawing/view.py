@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from orchestration.model.metric import Metric
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
 from orchestration.progress.state import duration
@@ -19,7 +20,6 @@ from orchestration.record.names import TRAINING_PAGES
 from orchestration.report.tables.formats import html
 from orchestration.report.tables.layouts import table_of
 from orchestration.report.tables.table import NO_NUMBER, unit_of
-from orchestration.sweep.metric import Metric
 
 __all__ = [
     "SORTS",

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.metric import Metric
 from orchestration.report.data import Answers
 from orchestration.report.tables.energy import millions, nanojoules
 from orchestration.report.tables.table import as_text, decimal, p_value, percent
 from orchestration.results.columns import COUNTS, plain
 from orchestration.results.effects.norm_effects import settings_of
-from orchestration.sweep.metric import Metric
 
 __all__ = ["Number", "cell_words", "numbers_of"]
 

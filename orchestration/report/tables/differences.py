@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from orchestration.model.metric import Metric
 from orchestration.report.tables.columns import (
     Column,
     Row,
@@ -33,7 +34,6 @@ from orchestration.results.columns import (
     remark,
     remark_of_two,
 )
-from orchestration.sweep.metric import Metric
 
 __all__ = [
     "comparison_table",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.report.tables.columns import (
     Column,
     Row,
@@ -14,7 +15,6 @@ from orchestration.report.tables.columns import (
 )
 from orchestration.report.tables.table import NO_NUMBER, Table
 from orchestration.results.columns import SELECTED_ON, remark
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["CAVEAT", "energy_table", "millions", "nanojoules"]
 

@@ -18,12 +18,12 @@ from markupsafe import Markup, escape
 from rich import box
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.progress.console import TextConsole
 from orchestration.report.tables.forms import FORMATS, Format
 from orchestration.report.tables.layouts import merged, table_of
 from orchestration.report.tables.table import Table, TableCell, letter
 from orchestration.results.columns import plain as plain_value
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["FORMATS", "Format", "escape_latex", "html", "latex", "markdown", "plain", "render"]
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.report.tables.columns import Column, Row, axes_of, lay_out, number
 from orchestration.report.tables.differences import (
     comparison_table,
@@ -43,7 +44,6 @@ from orchestration.results.columns import (
     shortfall,
     unequal_seeds,
 )
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["has_more_norms", "lacks_of", "merged", "table_of"]
 

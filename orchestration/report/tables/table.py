@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.sweep.metric import Metric
+from orchestration.model.metric import Metric
 
 __all__ = [
     "NO_NUMBER",

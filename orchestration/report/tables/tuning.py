@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.report.tables.columns import (
     Column,
     Row,
@@ -17,7 +18,6 @@ from orchestration.report.tables.columns import (
 )
 from orchestration.report.tables.table import NO_NUMBER, Table, decimal, interval
 from orchestration.results.columns import SELECTED_ON, remark
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 __all__ = ["basin_table", "tuned_gap_table"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.results.deciding.sequential import (
@@ -25,7 +26,6 @@ from orchestration.results.deciding.sequential import (
     student_log_e,
 )
 from orchestration.results.statistics import Floats, holm
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
-from orchestration.sweep.own_config import Config
+from orchestration.model.config import Config
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 

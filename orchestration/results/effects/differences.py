@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.metric import Metric
 from orchestration.record.names import params_of
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.statistics import holm, paired_differences
-from orchestration.sweep.metric import Metric
 
 __all__ = ["differences_from", "paired_rows"]
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.metric import TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON, plain, shortfall
 from orchestration.results.effects.differences import paired_rows
 from orchestration.results.statistics import holm
-from orchestration.sweep.metric import TEST_ACCURACY
 from snn_norm.config import NOT_OF_ANN
 from snn_norm.norms.table import standard_norm
 

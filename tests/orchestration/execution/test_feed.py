@@ -17,12 +17,12 @@ from orchestration.execution.trials.feed import Budget, SweepFeed
 from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import _Queue
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
 from orchestration.progress.events import Event, Looked, Note
 from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import Trial
 from services.settings import Settings
 
 NORMS = ["none", "bntt", "homeostatic", "tebn"]

@@ -14,11 +14,11 @@ from mlflow.utils.validation import _validate_metric_name
 
 from orchestration.execution.worker.kept_model import ModelKeeper
 from orchestration.execution.worker.own_training import OwnTraining
+from orchestration.model.config import OwnConfig
+from orchestration.model.metric import Metric
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.metric import Metric
-from orchestration.sweep.own_config import OwnConfig
 from orchestration.sweep.spec import Keep
 from snn_norm import load_own_model
 

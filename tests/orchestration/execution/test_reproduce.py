@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orchestration.cli.main import cli
+from orchestration.model.trial import Trial
 from orchestration.record.archive import SweepArchive, read_archive, write_archive
 from orchestration.record.finished_trial import FinishedTrial, Point
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, machine_tags
@@ -18,7 +19,6 @@ from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG, params_of
 from orchestration.results.recorded_trials import choose
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import Trial
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 

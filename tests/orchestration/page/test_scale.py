@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.scale import axis_of, ends_of, near_the_best
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
 
 LOSS, SCORE = Metric("loss", "minimize"), Metric("score", "maximize")
 NUMBERS = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=20)

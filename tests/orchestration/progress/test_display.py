@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from orchestration import SweepSpec
+from orchestration.model.metric import Metric
+from orchestration.model.trial import Trial
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
 from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
 from orchestration.progress.state import Progress, duration
-from orchestration.sweep.metric import Metric
 from orchestration.sweep.plan import RecordedRun, make_plan
-from orchestration.sweep.trial import Trial
 
 SPEC = SweepSpec.from_dict(
     {

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from orchestration import SweepSpec
+from orchestration.model.trial import Trial
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import FileLog, Replay, StreamLog, read_event
 from orchestration.progress.events import (
@@ -24,7 +25,6 @@ from orchestration.progress.events import (
     both,
 )
 from orchestration.sweep.plan import Plan, RecordedRun, make_plan
-from orchestration.sweep.trial import Trial
 
 SPEC = SweepSpec.from_dict(
     {

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator
 from matplotlib.transforms import Bbox
 
 from benchmarks.evidence.__main__ import FOLDER
+from orchestration.model.metric import Metric
 from orchestration.report import data
 from orchestration.report.data import Answers, read_answers
 from orchestration.report.figures.draw import draw
@@ -26,7 +27,6 @@ from orchestration.report.figures.style import Picture, style
 from orchestration.report.figures.why import why
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.results import Results
-from orchestration.sweep.metric import Metric
 
 ROWS = ("accuracy-by-seed", "cost", "dependency-gap")
 KEPT = ("none", "batchnorm", "bntt")

@@ -15,11 +15,11 @@ from recorded import RecordedTrial, Recorder
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
 from orchestration.execution.worker.own_training import OwnTraining
+from orchestration.model.config import OwnConfig
 from orchestration.record.client import connect
 from orchestration.record.kept_model import KeptModel
 from orchestration.record.model_artifact import copy_model, put_model
 from orchestration.results.models import chosen_run, folder_names
-from orchestration.sweep.own_config import OwnConfig
 from services.errors import ServiceError
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.evaluation import evaluate

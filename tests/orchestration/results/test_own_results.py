@@ -13,13 +13,13 @@ from recorded import Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
+from orchestration.model.metric import Metric
 from orchestration.report.data import read_answers
 from orchestration.report.paper.numbers import numbers_of
 from orchestration.report.tables.formats import render
 from orchestration.report.write import write_report
 from orchestration.results.comparison import comparison
 from orchestration.results.recorded_trials import choose
-from orchestration.sweep.metric import Metric
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from orchestration.model.trial import Trial
 from orchestration.sweep.model_size import estimate_bytes, model_bytes
-from orchestration.sweep.trial import Trial
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.data.table import DATASETS

@@ -13,10 +13,10 @@ from commands import USERS_FOLDER
 
 from orchestration import SweepSpec
 from orchestration.errors import SpecError
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
-from orchestration.sweep.own_config import OwnConfig, read_config
+from orchestration.model.config import OwnConfig, read_config
+from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.trial import trial_key
 from orchestration.sweep.plan import make_plan
-from orchestration.sweep.trial import trial_key
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.model.trial import Trial
 from orchestration.sweep.plan import Plan, RecordedRun, estimate_seconds, make_plan
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import Trial
 
 SPEC = SweepSpec.from_dict(
     {

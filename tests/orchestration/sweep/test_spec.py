@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from specs import entry, spec
 
 from orchestration.errors import SpecError
+from orchestration.model.trial import trial_key
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.trial import trial_key
 from snn_norm.config import RunConfig
 
 # Expanding

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.sweep.metric import TEST_ACCURACY, Metric
-from orchestration.sweep.own_config import Config
+from orchestration.model.config import Config
+from orchestration.model.metric import TEST_ACCURACY, Metric
 from snn_norm.norms.table import ARCHITECTURES
 
 __all__ = ["Trial", "later_keys", "trial_key", "trial_keys"]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orchestration.sweep.section import Section
+from orchestration.model.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.references import is_generator_function, load_reference
 
