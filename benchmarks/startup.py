@@ -89,7 +89,7 @@ def _record(home: Path) -> None:
     from orchestration.record.client import connect
     from orchestration.record.spool import Spool
     from orchestration.record.sweep_recorder import SweepRecorder
-    from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
+    from orchestration.record.trial_recorder import TrialRecorder
     from orchestration.store.open import sweep_storage
 
     settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
@@ -99,15 +99,14 @@ def _record(home: Path) -> None:
         books = SweepRecorder(connect(uri), spec.name, storage)
         books.open(spec)
         for trial in spec.trials():
-            record = TrialRecord(
+            recorder = TrialRecorder(
+                client=connect(uri),
+                trial=trial,
                 experiment_id=str(books.experiment_id),
                 parent_run_id=str(books.parent_run_id),
-                trial_key=trial.key,
-                label=trial.label,
-                version="1",
-                config=trial.config.given(),
+                spool=Spool(storage.folder(trial.key)),
+                patience=60.0,
             )
-            recorder = TrialRecorder(connect(uri), record, Spool(storage.folder(trial.key)), 60.0)
             recorder.record_epoch(1, {"test_accuracy": 0.5}, {})
             recorder.end("completed", {"best_test_accuracy": 0.5, "best_epoch": 1})
             recorder.finish()

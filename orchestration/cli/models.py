@@ -108,7 +108,7 @@ def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:
     """Of the models of trials that are to be trained; None where they cannot be told."""
     from orchestration.sweep.model_size import estimate_bytes
 
-    trials = [*planned.run, *(one.trial for one in planned.resume)]
+    trials = planned.to_train
     return 0 if spec.keep == "none" else estimate_bytes(trials)
 
 

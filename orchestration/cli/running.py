@@ -76,21 +76,19 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     from rich.table import Table
 
     from orchestration.execution.trials.planning import forecast_of
-    from orchestration.progress.state import duration
+    from orchestration.model.durations import duration
     from orchestration.sweep.plan import estimate_seconds
 
     table = Table("trial", "key", "what happens", box=None, pad_edge=False)
     for trial in planned.run:
         table.add_row(trial.label, trial.key, "runs")
-    for one in planned.resume:
-        epochs = one.trial.config.epochs
-        what = f"resumes after epoch {one.run.epochs_done}" + (f" of {epochs}" if epochs else "")
-        table.add_row(one.trial.label, one.trial.key, what)
-    for one in planned.reuse:
-        table.add_row(one.trial.label, one.trial.key, f"finished before: {one.run.outcome}")
-    for one in planned.copy:
-        what = f"finished in another sweep: {one.run.outcome}"
-        table.add_row(one.trial.label, one.trial.key, what)
+    for trial, run in planned.resume:
+        of_epochs = f" of {trial.config.epochs}" if trial.config.epochs else ""
+        table.add_row(trial.label, trial.key, f"resumes after epoch {run.epochs_done}{of_epochs}")
+    for trial, run in planned.reuse:
+        table.add_row(trial.label, trial.key, f"finished before: {run.outcome}")
+    for trial, run in planned.copy:
+        table.add_row(trial.label, trial.key, f"finished in another sweep: {run.outcome}")
     out.print(table)
     for warning in planned.warnings:
         err.print(f"warning: {warning}")

@@ -18,6 +18,7 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Added, Note, Watch
 from orchestration.record.client import connect
@@ -27,7 +28,7 @@ from orchestration.report.write import log_report
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.cluster import ray_meanwhile
@@ -81,8 +82,8 @@ class Driver:
                     recorder.close_trial(closing.run, "KILLED", closing.reason)
                 for replaced in plan.replace:
                     recorder.replace_trial(replaced)
-                for matched in plan.copy:
-                    recorder.copy_trial(matched, with_model=spec.keep != "none")
+                for trial, run in plan.copy:
+                    recorder.copy_trial(trial, run, with_model=spec.keep != "none")
                 failures, all_ended, used_up = self._train(plan, recorder, uri, lease, ray)
                 if used_up:
                     unfinished = self._unfinished(recorder, failures)
@@ -158,14 +159,12 @@ class Driver:
         return failures, all_ended, used_up
 
     def _make(self, tasks: TaskMaker, plan: Plan) -> list[TrialTask]:
-        wanted = (*plan.run, *(one.trial for one in plan.resume))
-        self._labels |= {trial.key: trial.label for trial in wanted}
+        self._labels |= {trial.key: trial.label for trial in plan.to_train}
         return tasks.of(plan)
 
     def _unfinished(self, recorder: SweepRecorder, failures: Mapping[str, str]) -> list[str]:
         """Trials that are still wanted, and are not those that have failed."""
-        plan = plan_with(recorder, self._spec)
-        trials = [*plan.run, *(one.trial for one in plan.resume)]
+        trials = plan_with(recorder, self._spec).to_train
         return [trial.label for trial in trials if trial.key not in failures]
 
     def _log_report(self, recorder: SweepRecorder, uri: str) -> None:
@@ -181,7 +180,7 @@ class Driver:
             self._watch(Note(f"no report was written: {what}; try: {again}"))
 
     def _forget_other_runs(
-        self, plan: Plan, recorded: Sequence[RecordedRun], buyer: SeedBuyer | None
+        self, plan: Plan, recorded: Sequence[TrialRun], buyer: SeedBuyer | None
     ) -> None:
         """Remove work in progress of runs that this server has not, or that count no longer.
 

@@ -63,8 +63,7 @@ class Probed:
 
 def to_probe(plan: Plan) -> list[Trial]:
     """The first trial still to train of each cell."""
-    trials = [*plan.run, *(one.trial for one in plan.resume)]
-    return list({trial.cell: trial for trial in reversed(trials)}.values())[::-1]
+    return list({trial.cell: trial for trial in reversed(plan.to_train)}.values())[::-1]
 
 
 def probe(trials: Iterable[Trial], data: Path, threads: int) -> Iterator[Probed]:

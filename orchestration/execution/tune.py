@@ -198,12 +198,12 @@ class _Events(Callback):
 
     def _fail(self, trial: Any, reason: str) -> None:
         self._queue.fail(trial.trial_id)
-        self.failures[trial.config["task"].record.trial_key] = reason
+        self.failures[trial.config["task"].trial.key] = reason
         self._watch(Failed(_label(trial), reason))
 
 
 def _label(trial: Any) -> str:
-    return str(trial.config["task"].record.label)
+    return str(trial.config["task"].trial.label)
 
 
 def _error(trial: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal
 
 __all__ = ["TEST_ACCURACY", "Goal", "Metric"]
 
@@ -79,15 +79,6 @@ class Metric:
         if 1e-3 <= abs(value) < 1e3 or value == 0:
             return f"{value:#.4g}"
         return f"{value:.1f}" if 1e3 <= abs(value) < 1e7 else f"{value:.3e}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The metric as plain data."""
-        return {"name": self.name, "goal": self.goal, "is_fraction": self.is_fraction}
-
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Self:
-        """A metric from what :meth:`to_dict` gave."""
-        return cls(**told)
 
 
 TEST_ACCURACY = Metric("test_accuracy", is_fraction=True)

@@ -1,18 +1,18 @@
-"""One training run that a sweep wants, and the key that stands for it."""
+"""A trial: one training run that a sweep wants, its cell, and the key that identifies it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
-from orchestration.model.config import Config
+from orchestration.model.config import Config, read_config
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from snn_norm.norms.table import ARCHITECTURES
 
-__all__ = ["Trial", "later_keys", "trial_key", "trial_keys"]
+__all__ = ["Trial", "cell_label", "cell_of", "later_keys", "trial_key", "trial_keys"]
 
 _LATER_KEYS: Mapping[str, Any] = {
     "precision": "float32",
@@ -28,11 +28,11 @@ _LATER_SPIKING_KEYS: Mapping[str, Any] = {
 
 
 def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keys that came after trials had been recorded, each with the value that it then stood for.
+    """Keys that were added after trials had been recorded, with the values those trials had.
 
     Args:
-        given: a configuration's keys, as far as they are known; of the user's own training code
-            all of them are the user's.
+        given: a configuration's keys, as far as they are known. The user's own training code has
+            no later keys: all its keys are the user's.
     """
     if "train" in given:
         return {}
@@ -44,24 +44,67 @@ def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run that a sweep wants.
+    """One training run that a sweep wants: a cell of its grid with one seed.
 
     Args:
-        config: everything that decides its numbers.
-        key: 16 hexadecimal digits that stand for that, the same in every sweep that wants it.
-        label: what tells it apart in this sweep, such as ``snn bntt seed 42``.
-        metric: what it is judged by in this sweep; it decides none of the numbers.
+        config: everything that decides the trial's numbers.
+        key: 16 hexadecimal digits, a hash of the configuration. It is the same in every sweep
+            that wants the trial.
+        cell_label: the cell's values on the axes of this sweep, such as ``snn bntt``.
+        metric: the metric that this sweep judges the trial by. It decides none of the numbers.
     """
 
     config: Config
     key: str
-    label: str
+    cell_label: str
     metric: Metric = TEST_ACCURACY
 
     @property
     def cell(self) -> Config:
-        """The configuration with seed 0: one for all trials that differ in their seed alone."""
-        return self.config.model_copy(update={"seed": 0})
+        """The configuration with seed 0, which all trials of the cell share."""
+        return cell_of(self.config)
+
+    @property
+    def label(self) -> str:
+        """The trial's name in this sweep, such as ``snn bntt seed 42``."""
+        return f"{self.cell_label} seed {self.config.seed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trial as plain data, for JSON."""
+        # `plan --json` and the logs of events share this, and name the key differently.
+        fields = {
+            "trial_key": self.key,
+            "key": self.key,
+            "label": self.label,
+            "config": self.config.given(),
+        }
+        return fields if self.metric == TEST_ACCURACY else {**fields, "metric": asdict(self.metric)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_dict` wrote."""
+        config = read_config(fields["config"])
+        metric = Metric(**fields["metric"]) if "metric" in fields else TEST_ACCURACY
+        return cls(
+            config, fields["key"], fields["label"].removesuffix(f" seed {config.seed}"), metric
+        )
+
+
+def cell_of(config: Config) -> Config:
+    """The cell of a configuration: the same configuration with seed 0."""
+    return config.model_copy(update={"seed": 0})
+
+
+def cell_label(cell: Config, axes: Sequence[str]) -> str:
+    """A cell's values on these axes, such as ``snn bntt num_steps=10``."""
+    given = cell.given()
+    # Every sweep of this package's networks has these axes, so their names add nothing.
+    unnamed = ("train",) if "train" in given else ("architecture", "norm")
+    return " ".join(
+        str(given[axis]) if axis in unnamed else f"{axis}={given[axis]}"
+        for axis in axes
+        if axis in given
+    )
 
 
 def trial_key(config: Config, sources: Mapping[str, str] | None = None) -> str:
@@ -81,13 +124,13 @@ def trial_keys(
     later = later_keys(cell.given())
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {
-        k: v + 0.0 if isinstance(v, float) else v
-        for k, v in cell.given().items()
-        if k not in later or v != later[k]
+        name: value + 0.0 if isinstance(value, float) else value
+        for name, value in cell.given().items()
+        if name not in later or value != later[name]
     }
     config = {**given, "seed": None}
     text = json.dumps({"config": config, "sources": dict(sources or {})}, sort_keys=True)
-    # No value is None but this, and in a text the quotes would have backslashes.
+    # The seed is the only None, and quotes within a text would have backslashes before them.
     before, _, after = text.partition('"seed": null')
     return [
         hashlib.sha256(f'{before}"seed": {seed}{after}'.encode()).hexdigest()[:16] for seed in seeds

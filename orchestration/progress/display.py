@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from orchestration.model.metric import Metric
+from orchestration.model.status import TrialStatus
+from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
     EpochDone,
@@ -24,7 +27,7 @@ from orchestration.progress.events import (
     Retried,
     Started,
 )
-from orchestration.progress.state import Progress, TrialState
+from orchestration.progress.state import Progress
 
 __all__ = ["LineWatch", "LiveWatch", "make_watch"]
 
@@ -54,8 +57,8 @@ class LineWatch:
                     + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
                 )
             case Added(plan):
-                labels = [*(t.label for t in plan.run), *(one.trial.label for one in plan.resume)]
-                self._print(f"wanted besides: {', '.join(labels)}")
+                labels = ", ".join(trial.label for trial in plan.to_train)
+                self._print(f"further trials: {labels}")
             case Started(label):
                 self._print(f"{label}: started")
             case EpochDone(label, report):
@@ -66,14 +69,15 @@ class LineWatch:
                 self._print(_in_words(event))
 
     def _print_epoch(self, label: str, report: Mapping[str, Any]) -> None:
-        trial = self._progress.trials[label]
+        trial, status = self._progress.trials[label], self._progress.statuses[label]
         if "epoch" in report:
+            of_epochs = "" if trial.config.epochs is None else f" of {trial.config.epochs}"
             self._print(
-                f"{label}: epoch {trial.epoch}{_of(trial)}, "
-                f"{trial.metric.words} {trial.metric.text(report['value'])}, {trial.seconds:.1f} s"
+                f"{label}: epoch {status.epoch}{of_epochs}, {trial.metric.words} "
+                f"{trial.metric.text(report['value'])}, {status.epoch_seconds:.1f} s"
             )
         if report["outcome"] is not None:
-            self._print(f"{label}: {trial.state}, best {_best(trial)}")
+            self._print(f"{label}: {status.state}, best {_best(trial.metric, [status])}")
             self._print(self._progress.summary())
 
     def _print(self, text: str) -> None:
@@ -108,9 +112,10 @@ class LiveWatch:
             self._console.print(_in_words(event))
 
     def _render(self) -> Group:
-        cells: dict[str, list[TrialState]] = {}
-        for trial in self._progress.trials.values():
-            cells.setdefault(trial.cell, []).append(trial)
+        cells: dict[str, list[tuple[Trial, TrialStatus]]] = {}
+        for label, trial in self._progress.trials.items():
+            status = self._progress.statuses[label]
+            cells.setdefault(trial.cell_label, []).append((trial, status))
         decided, words = self._progress.looked.decided, self._progress.looked.words
         table = Table(box=None, pad_edge=False)
         table.add_column("cell", style="bold")
@@ -118,14 +123,17 @@ class LiveWatch:
         if decided:
             table.add_column("decided")
         table.add_column("seeds")
-        # Where there are more cells than lines, those at work are worth the most.
-        shown = sorted(cells, key=lambda cell: not any(t.state == "running" for t in cells[cell]))
+        # If there are more cells than lines, those with running trials are shown first.
+        shown = sorted(
+            cells, key=lambda cell: not any(s.state == "running" for _, s in cells[cell])
+        )
         shown = shown[: max(4, self._console.height - 4)]
         for cell in (cell for cell in cells if cell in shown):
             trials = cells[cell]
+            best = _best(trials[0][0].metric, [status for _, status in trials])
             columns = [decided.get(cell, "–")] if decided else []
-            seeds = Text("  ").join(map(_seed, trials))
-            table.add_row(cell, _best(*trials), *columns, seeds)
+            seeds = Text("  ").join(_seed(*pair) for pair in trials)
+            table.add_row(cell, best, *columns, seeds)
         if len(shown) < len(cells):
             table.add_row(f"… {len(cells) - len(shown)} more")
         lines = [Text(line, style="dim") for line in (self._progress.summary(), words) if line]
@@ -143,11 +151,12 @@ _STYLES = {
 }
 
 
-def _seed(trial: TrialState) -> Text:
-    running = f"{trial.epoch}/{trial.epochs}" if trial.epochs else f"epoch {trial.epoch}"
-    state = running if trial.state == "running" else trial.state
-    best = "" if trial.best is None else f" {_best(trial)}"
-    return Text(f"{trial.seed}: {state}{best}", style=_STYLES[trial.state])
+def _seed(trial: Trial, status: TrialStatus) -> Text:
+    epochs = trial.config.epochs
+    running = f"{status.epoch}/{epochs}" if epochs else f"epoch {status.epoch}"
+    state = running if status.state == "running" else status.state
+    best = "" if status.best is None else f" {trial.metric.text(status.best)}"
+    return Text(f"{trial.config.seed}: {state}{best}", style=_STYLES[status.state])
 
 
 def _in_words(event: Retried | Failed | Kept | Note) -> str:
@@ -164,15 +173,11 @@ def _in_words(event: Retried | Failed | Kept | Note) -> str:
             return text
 
 
-def _best(*trials: TrialState) -> str:
-    """The best of some trials of one cell."""
-    known = [trial.best for trial in trials if trial.best is not None]
-    place = trials[0].metric.best(known)
-    return "–" if place is None else trials[0].metric.text(known[place])
-
-
-def _of(trial: TrialState) -> str:
-    return "" if trial.epochs is None else f" of {trial.epochs}"
+def _best(metric: Metric, statuses: Iterable[TrialStatus]) -> str:
+    """The best value of some trials, in words."""
+    known = [status.best for status in statuses if status.best is not None]
+    index = metric.best(known)
+    return "–" if index is None else metric.text(known[index])
 
 
 def make_watch(console: Console, clock: Callable[[], float] = time.time) -> LineWatch | LiveWatch:

@@ -1,14 +1,14 @@
-"""Where each trial of a sweep stands, and how long what is left will take."""
+"""Where each trial of a sweep stands, and how long the remaining ones will take."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import replace
 from typing import Any
 
-from orchestration.model.metric import Metric
+from orchestration.model.durations import duration, seconds_left
+from orchestration.model.status import TrialStatus
 from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
@@ -22,35 +22,20 @@ from orchestration.progress.events import (
 )
 from orchestration.sweep.plan import Plan
 
-__all__ = ["Progress", "TrialState", "duration"]
-
-
-@dataclass
-class TrialState:
-    """One trial, as what was told of it has it."""
-
-    cell: str
-    seed: str
-    epochs: int | None
-    """None: as many as it wants."""
-    kind: str
-    cost: float
-    metric: Metric
-    state: str = "waiting"
-    epoch: int = 0
-    best: float | None = None
-    seconds: float | None = None
+__all__ = ["Progress"]
 
 
 class Progress:
     """Where each trial of a sweep stands.
 
     Args:
-        clock: gives the time in seconds; that of what is shown, which may lie in the past.
+        clock: gives the time in seconds. When a log is replayed, it is the time of the events.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.trials: dict[str, TrialState] = {}
+        self.trials: dict[str, Trial] = {}
+        self.statuses: dict[str, TrialStatus] = {}
+        """Both by the trial's label, in the order of the plan."""
         self.looked = Looked({}, "")
         self._clock = clock
         self._started = clock()
@@ -60,67 +45,65 @@ class Progress:
         match event:
             case Planned(plan):
                 self._started = self._clock()
-                self._plan(plan)
+                self._add(plan)
             case Added(plan):
-                self._plan(plan)
+                self._add(plan)
             case EpochDone(label, report):
-                self._report(self.trials[label], report)
+                self._report(label, report)
             case Looked():
                 self.looked = event
             case Started(label):
-                self.trials[label].state = "running"
+                self._change(label, state="running")
             case Retried(label):
-                self.trials[label].state = "waiting"
+                self._change(label, state="waiting")
             case Failed(label):
-                self.trials[label].state = "failed"
+                self._change(label, state="failed")
 
-    def _plan(self, plan: Plan) -> None:
-        known = {one.trial: one for one in (*plan.resume, *plan.reuse, *plan.copy)}
-        for trial in (*plan.run, *known):
-            self.trials[trial.label] = state = _new_state(trial)
-            if trial in known:
-                state.epoch = known[trial].run.epochs_done
-                state.seconds = known[trial].run.epoch_seconds
-        for reused in (*plan.reuse, *plan.copy):
-            self.trials[reused.trial.label].state = "reused"
+    def _add(self, plan: Plan) -> None:
+        pairs = (*plan.resume, *plan.reuse, *plan.copy)
+        for trial in (*plan.run, *(trial for trial, _ in pairs)):
+            self.trials[trial.label] = trial
+            self.statuses[trial.label] = TrialStatus()
+        for trial, run in pairs:
+            self._change(trial.label, epoch=run.epochs_done, epoch_seconds=run.epoch_seconds)
+        for trial, _ in (*plan.reuse, *plan.copy):
+            self._change(trial.label, state="reused")
 
-    def _report(self, state: TrialState, report: Mapping[str, Any]) -> None:
-        state.state = report["outcome"] or "running"
+    def _report(self, label: str, report: Mapping[str, Any]) -> None:
+        self._change(label, state=report["outcome"] or "running")
         if "epoch" in report:
-            state.epoch = report["epoch"]
-            state.best = report["best"]
-            state.seconds = report["epoch_seconds"]
+            self._change(
+                label,
+                epoch=report["epoch"],
+                best=report["best"],
+                epoch_seconds=report["epoch_seconds"],
+            )
+
+    def _change(self, label: str, **changes: Any) -> None:
+        self.statuses[label] = replace(self.statuses[label], **changes)
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states."""
-        return sum(trial.state in states for trial in self.trials.values())
+        return sum(status.state in states for status in self.statuses.values())
 
     @property
     def done(self) -> int:
         """How many trials have their result."""
-        return self.count("completed", "collapsed", "diverged", "reused")
+        return sum(status.finished for status in self.statuses.values())
 
     def seconds_left(self) -> float | None:
-        """An estimate from epochs seen: of the cell, its kind, or any; None where nobody knows."""
-        # By cost, so that an epoch tells something of others that cost more or less.
-        samples: dict[str, list[float]] = {}
-        for trial in self.trials.values():
-            if trial.seconds is not None:
-                for group in (trial.cell, trial.kind, ""):
-                    samples.setdefault(group, []).append(trial.seconds / trial.cost)
-        if not samples:
-            return None
-        total = 0.0
-        for trial in self.trials.values():
-            if trial.state in ("waiting", "running"):
-                if trial.epochs is None:
-                    return None
-                near = samples.get(trial.cell) or samples.get(trial.kind) or samples[""]
-                total += fmean(near) * trial.cost * (trial.epochs - trial.epoch)
-        return total / max(1, self.count("running"))
+        """An estimate from the epochs so far; None if nothing can be estimated."""
+        statuses = [(self.trials[label], status) for label, status in self.statuses.items()]
+        recorded = [(trial, status.epoch_seconds) for trial, status in statuses]
+        remaining = [
+            (trial, status.epoch)
+            for trial, status in statuses
+            if status.state in ("waiting", "running")
+        ]
+        return seconds_left(recorded, remaining, at_once=self.count("running"))
 
     def summary(self) -> str:
-        """One line: how many trials are in which state, time taken and left."""
+        """One line: how many trials are in which state, the time so far and the time left."""
         left = self.seconds_left()
         parts = [
             f"{self.done} of {len(self.trials)} done",
@@ -131,19 +114,3 @@ class Progress:
             "time left unknown yet" if left is None else f"about {duration(left)} left",
         ]
         return " · ".join(parts)
-
-
-def _new_state(trial: Trial) -> TrialState:
-    cell = trial.label.rpartition(" seed ")[0]
-    config = trial.config
-    return TrialState(
-        cell, str(config.seed), config.epochs, config.kind, config.epoch_cost, trial.metric
-    )
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``45 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -15,6 +15,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError, SpecError
+from orchestration.model.run import TrialRun
+from orchestration.model.trial import Trial
 from orchestration.record.client import MOST_EXPERIMENTS, is_refusal, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
@@ -39,7 +41,6 @@ from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import RefusedError, close_run, deliver
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
-from orchestration.sweep.plan import Matched, RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
@@ -148,12 +149,12 @@ class SweepRecorder:
         return dict(parents[0].data.tags) if (parents := self._runs("sweep")) else {}
 
     @_insist
-    def recorded(self) -> list[RecordedRun]:
+    def recorded(self) -> list[TrialRun]:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
 
     @_insist
-    def judged(self, runs: Iterable[RecordedRun], spec: SweepSpec) -> list[RecordedRun]:
+    def judged(self, runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
         """Runs with their best by the metric of a spec, where its seeds depend on that.
 
         Of training code of the user's own it is looked for in all epochs, as the spec may have had
@@ -163,7 +164,7 @@ class SweepRecorder:
             return list(runs)
         metric = spec.judged_by()
 
-        def best(run: RecordedRun) -> float | None:
+        def best(run: TrialRun) -> float | None:
             points = self._client.get_metric_history(run.run_id, metric.name)
             values = [point.value for point in sorted(points, key=lambda point: point.step)]
             place = metric.best(values)
@@ -172,7 +173,7 @@ class SweepRecorder:
         return [dataclasses.replace(run, best=best(run)) if run.finished else run for run in runs]
 
     @_insist
-    def close_trial(self, run: RecordedRun, status: str, reason: str) -> None:
+    def close_trial(self, run: TrialRun, status: str, reason: str) -> None:
         """End a run without a writer, once all that its trial's spool holds has arrived.
 
         If MLflow refuses that, the run ends as FAILED, and says so.
@@ -188,7 +189,7 @@ class SweepRecorder:
         close_run(self._client, run.run_id, status, reason)
 
     @_insist
-    def finished_elsewhere(self, trial_keys: Collection[str]) -> list[RecordedRun]:
+    def finished_elsewhere(self, trial_keys: Collection[str]) -> list[TrialRun]:
         """Finished runs of these trials in other sweeps, the earliest started first."""
         experiments = self._client.search_experiments(max_results=MOST_EXPERIMENTS)
         others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
@@ -196,16 +197,17 @@ class SweepRecorder:
         return [run for run in runs if run.finished and run.trial_key in trial_keys]
 
     @_insist
-    def copy_trial(self, matched: Matched, *, with_model: bool) -> None:
+    def copy_trial(self, trial: Trial, run: TrialRun, *, with_model: bool) -> None:
         """Make a finished run of another sweep one of this sweep as well, in all that it says.
 
         Args:
-            matched: the trial and the run.
+            trial: the trial, as this sweep wants it.
+            run: its finished run in the other sweep.
             with_model: whether its model is copied too, if it has one.
         """
-        client, source = self._client, matched.run.run_id
-        trial = read_finished(client, client.get_run(source))
-        tags = dict(trial.tags)
+        client, source = self._client, run.run_id
+        finished = read_finished(client, client.get_run(source))
+        tags = dict(finished.tags)
         kept = KeptModel.from_tag(tags.pop(MODEL_TAG)) if MODEL_TAG in tags else None
 
         def copy(run_id: str) -> None:
@@ -214,8 +216,8 @@ class SweepRecorder:
             lost = KeptModel(missing="the run that this one was copied from had lost it")
             client.set_tag(run_id, MODEL_TAG, (kept if is_there else lost).to_tag())
 
-        trial = dataclasses.replace(trial, label=matched.trial.label, tags=tags)
-        self.add_finished(trial, copy if with_model and kept is not None else None)
+        finished = dataclasses.replace(finished, label=trial.label, tags=tags)
+        self.add_finished(finished, copy if with_model and kept is not None else None)
 
     @_insist
     def add_finished(
@@ -232,7 +234,7 @@ class SweepRecorder:
         write_finished(self._client, trial, self.experiment_id, self.parent_run_id, last)
 
     @_insist
-    def replace_trial(self, run: RecordedRun) -> None:
+    def replace_trial(self, run: TrialRun) -> None:
         """Take a run out of the sweep, whose trial is made anew; it stays in MLflow, but its model
         does not.
         """
@@ -280,7 +282,7 @@ class SweepRecorder:
             return []
         return list(runs_of_role(self._client, [self.experiment_id], role))
 
-    def _recorded(self, run: Run) -> RecordedRun:
+    def _recorded(self, run: Run) -> TrialRun:
         recorded = _recorded(run)
         if recorded.finished:
             return recorded
@@ -299,10 +301,10 @@ def _note(tracking_uri: str, name: str) -> dict[str, str]:
     return {NOTE_TAG: f"[Cells and seeds, live](/sweeps/{quote(name, safe='')})"}
 
 
-def _recorded(run: Run) -> RecordedRun:
+def _recorded(run: Run) -> TrialRun:
     """What the run alone says; of a finished one, a look at its last epoch is enough."""
     tags = run.data.tags
-    return RecordedRun(
+    return TrialRun(
         run_id=run.info.run_id,
         trial_key=tags.get(TRIAL_KEY_TAG, ""),
         status=cast("Any", run.info.status),

@@ -12,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from typing import Any, Self
 
 import stamina
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
+from orchestration.model.trial import Trial
 from orchestration.record.client import is_refusal
 from orchestration.record.names import (
     LONGEST_TAG,
@@ -35,7 +37,6 @@ __all__ = [
     "METRICS_A_BATCH",
     "RefusedError",
     "TrackerAwayError",
-    "TrialRecord",
     "TrialRecorder",
     "close_run",
     "deliver",
@@ -58,20 +59,6 @@ class RefusedError(Exception):
         return cls(f"MLflow refuses what the trial recorded: {error}")
 
 
-@dataclass(frozen=True)
-class TrialRecord:
-    """Which run a trial is recorded in, and what the run says from its start."""
-
-    experiment_id: str
-    parent_run_id: str
-    trial_key: str
-    label: str
-    version: str
-    config: Mapping[str, Any]
-    run_id: str | None = None
-    """The run to go on with; None to make one."""
-
-
 @dataclass
 class TrialRecorder:
     """Records one trial. Its methods raise ``SupersededError`` once another attempt has taken over,
@@ -79,16 +66,22 @@ class TrialRecorder:
 
     Args:
         client: MLflow's client.
-        record: the run and what it says from its start.
+        trial: the trial to record.
+        experiment_id: MLflow's id of the sweep's experiment.
+        parent_run_id: MLflow's id of the sweep's own run.
         spool: where records wait; entries of an earlier attempt are sent again, harmlessly.
         patience: how many seconds the end of the trial waits for a server that is away.
-        tags: what else the run says, such as the machine it is on.
+        run_id: the run to continue; None to create one.
+        tags: further tags of the run, such as the machine it is on.
     """
 
     client: MlflowClient
-    record: TrialRecord
+    trial: Trial
+    experiment_id: str
+    parent_run_id: str
     spool: Spool
     patience: float
+    run_id: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     _wake: threading.Condition = field(default_factory=threading.Condition, init=False)
     _sent: int = field(default=0, init=False)
@@ -197,7 +190,7 @@ class TrialRecorder:
 
     def _open_run(self) -> None:
         """Open the run: the one to go on with, one made before its maker died, or a new one."""
-        run_id = self.record.run_id or self.spool.run_id
+        run_id = self.run_id or self.spool.run_id
         if run_id is None and self._may_have_run:
             run_id = self._find_run()
         self._may_have_run = True  # should the reply to what follows be lost
@@ -207,7 +200,7 @@ class TrialRecorder:
         else:
             self.client.update_run(run_id, status="RUNNING")
             tags.append(RunTag(REASON_TAG, "resumed after an interruption or a failure"))
-        params = [Param(key, text) for key, text in params_of(self.record.config).items()]
+        params = [Param(key, text) for key, text in params_of(self.trial.config.given()).items()]
         self.client.log_batch(run_id, params=params, tags=tags)
         if self.spool.run_id != run_id:
             with self._wake:
@@ -216,20 +209,18 @@ class TrialRecorder:
 
     def _create_run(self) -> str:
         tags = {
-            PARENT_TAG: self.record.parent_run_id,
+            PARENT_TAG: self.parent_run_id,
             ROLE_TAG: "trial",
-            TRIAL_KEY_TAG: self.record.trial_key,
-            VERSION_TAG: self.record.version,
+            TRIAL_KEY_TAG: self.trial.key,
+            VERSION_TAG: version("snn-norm"),
         }
-        run = self.client.create_run(
-            self.record.experiment_id, tags=tags, run_name=self.record.label
-        )
+        run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.trial.label)
         return str(run.info.run_id)
 
     def _find_run(self) -> str | None:
         found = self.client.search_runs(
-            [self.record.experiment_id],
-            f"tags.`{TRIAL_KEY_TAG}` = '{self.record.trial_key}' AND status != 'FINISHED'",
+            [self.experiment_id],
+            f"tags.`{TRIAL_KEY_TAG}` = '{self.trial.key}' AND status != 'FINISHED'",
             max_results=1,
             order_by=["attributes.start_time ASC"],
         )

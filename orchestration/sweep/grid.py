@@ -13,7 +13,7 @@ import pydantic
 
 from orchestration.model.config import Config, read_config
 from orchestration.model.metric import Metric
-from orchestration.model.trial import Trial, trial_keys
+from orchestration.model.trial import Trial, cell_label, trial_keys
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.user_code import References, wrong_names
 from orchestration.sweep.yaml_file import FieldPath
@@ -57,16 +57,14 @@ def check_size(entries: Sequence[GridEntry], n_seeds: int, problems: Problems) -
 def cells_of(
     entries: Sequence[GridEntry],
     common: Mapping[str, Located],
-    seed: int,
     problems: Problems,
     references: References | None = None,
 ) -> list[Config]:
-    """Each combination of the grid once, in the spec's order.
+    """Each combination of the grid once, in the spec's order, with seed 0.
 
     Args:
         entries: the grid, of a checked size.
         common: what the rest of the spec gives, by key.
-        seed: the first.
         problems: where to note what is wrong.
         references: imports and checks the user's own code; None leaves that unchecked.
 
@@ -76,7 +74,7 @@ def cells_of(
     cells: dict[Config, None] = {}
     for number, given in _combinations(entries, common):
         values = {key: one.value for key, one in given.items()}
-        cell, wrong = _configured(values, seed)
+        cell, wrong = _configured(values)
         if cell is not None and references is not None and not wrong:
             wrong = references.wrong(cell)
         for key, message in wrong.items():
@@ -100,10 +98,10 @@ def trials_of(
     trials = []
     for cell, seeds in zip(cells, seeds_of_cells, strict=True):
         sources = references.digests(cell)
-        label = _label(cell, axes)
+        label = cell_label(cell, axes)
         for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):
             config = cell.model_copy(update={"seed": seed})
-            trials.append(Trial(config, key, f"{label} seed {seed}", metric))
+            trials.append(Trial(config, key, label, metric))
     return trials
 
 
@@ -153,11 +151,11 @@ def _combinations(
             yield number, dict(common) | dict(zip(entry, combination, strict=True))
 
 
-def _configured(values: dict[str, Any], seed: int) -> tuple[Config | None, dict[str, str]]:
+def _configured(values: dict[str, Any]) -> tuple[Config | None, dict[str, str]]:
     """The configuration, if it is one; and what is wrong with it, by key."""
     wrong = {} if "train" in values else wrong_names(values)
     try:
-        return read_config({**values, "seed": seed}), wrong
+        return read_config({**values, "seed": 0}), wrong
     except pydantic.ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             if error["loc"]:
@@ -169,12 +167,3 @@ def _configured(values: dict[str, Any], seed: int) -> tuple[Config | None, dict[
                 message = in_words(error)
                 wrong[message.partition(" ")[0]] = message
         return None, wrong
-
-
-def _label(cell: Config, axes: Sequence[str]) -> str:
-    given = cell.given()
-    # What the cells of every sweep of ours have needs no name.
-    named = ("train",) if "train" in given else ("architecture", "norm")
-    return " ".join(
-        str(given[key]) if key in named else f"{key}={given[key]}" for key in axes if key in given
-    )

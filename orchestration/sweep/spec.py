@@ -193,7 +193,7 @@ class SweepSpec(Section):
         return TEST_ACCURACY if self.metric is None else self.metric.metric()
 
     def cells(self) -> list[Config]:
-        """Each combination of the grid once, with the first seed; imports no user's code."""
+        """Each combination of the grid once, with seed 0. Imports none of the user's code."""
         return self._cells(self.problems())
 
     def axes(self) -> tuple[str, ...]:
@@ -231,7 +231,7 @@ class SweepSpec(Section):
         return trials_of(cells, seeds, axes_of(self.grid, cells), references, self.judged_by())
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
-        return cells_of(self.grid, self._common(), self.seed_order()[0], problems, references)
+        return cells_of(self.grid, self._common(), problems, references)
 
     def _common(self) -> dict[str, Located]:
         """What holds of every entry of the grid that does not say otherwise."""

@@ -67,7 +67,7 @@ class SweepFeed:
         self._buyer = buyer
         self._more = more
         self._watch = watch
-        self._given = {task.record.trial_key for task in self._tasks}
+        self._given = {task.trial.key for task in self._tasks}
         self._told = buyer.verdicts() if buyer else []
         self._told_of_models: set[str] = set()
         self._has_more = buyer is not None
@@ -92,7 +92,7 @@ class SweepFeed:
 
     def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
         """Count an epoch's time; see what follows from a trial's result."""
-        key = task.record.trial_key
+        key = task.trial.key
         if "epoch" in report:
             self._budget.spend(report["epoch_seconds"] * resources_of(task) / 3600)
             if self._buyer:
@@ -104,12 +104,12 @@ class SweepFeed:
             self._look()
         if (why := report.get("no_model")) and why not in self._told_of_models:
             self._told_of_models.add(why)
-            self._watch(Note(f"warning: {task.record.label} leaves no model: {why}"))
+            self._watch(Note(f"warning: {task.trial.label} leaves no model: {why}"))
 
     def fail(self, task: TrialTask) -> None:
         """Leave a trial out."""
         if self._buyer:
-            self._buyer.fail(task.record.trial_key)
+            self._buyer.fail(task.trial.key)
             self._has_more = True
 
     def summary(self) -> str:

@@ -57,21 +57,20 @@ def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> Callable[[TrialTask]
     What cannot be measured has a GPU to itself, where its own trial will say what is wrong.
     """
     measure = ray.remote(num_gpus=1, num_cpus=0)(memory_of_a_trial)
-    cells = {_cell(task): task for task in tasks}
+    cells = {task.trial.cell: task for task in tasks}
     watch(Note(f"measuring what a trial takes of a GPU, in {len(cells)} networks"))
     measured = ray.get([measure.remote(task) for task in cells.values()])
     shares = {}
     for (cell, task), memory in zip(cells.items(), measured, strict=True):
         shares[cell] = gpu_share(memory) if memory else 1.0
-        label = task.record.label.rpartition(" seed ")[0]
         found = (
             f"{memory.needed / 2**30:.2f} of {memory.total / 2**30:.0f} GiB, "
             f"{int(1 / shares[cell])} at a time on a GPU"
             if memory
             else "could not be measured, so a GPU to itself"
         )
-        watch(Note(f"{label}: {found}"))
-    return lambda task: replace(task, gpu=shares[_cell(task)])
+        watch(Note(f"{task.trial.cell_label}: {found}"))
+    return lambda task: replace(task, gpu=shares[task.trial.cell])
 
 
 def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
@@ -82,7 +81,8 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
     """
     if task.import_path not in sys.path:
         sys.path.insert(0, task.import_path)
-    config = RunConfig(**task.record.config)
+    config = task.trial.config
+    assert isinstance(config, RunConfig)  # a spec refuses gpu: auto for training of one's own
     try:
         whole = load_dataset(config.dataset, task.data, config.image_size)
         dataset, _ = training_part(whole, config.training_images, config.validation_fraction)
@@ -94,7 +94,7 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
         left_out = _bytes(whole) - _bytes(few)
         return GpuMemory(torch.cuda.max_memory_reserved() + elsewhere + left_out, total)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        warnings.warn(f"{task.record.label}: no step could be trained: {error}", stacklevel=2)
+        warnings.warn(f"{task.trial.label}: no step could be trained: {error}", stacklevel=2)
     return None
 
 
@@ -112,7 +112,3 @@ def _few_batches(dataset: Dataset, batch_size: int) -> Dataset:
 
 def _bytes(dataset: Dataset) -> int:
     return dataset.train_images.nbytes + dataset.test_images.nbytes
-
-
-def _cell(task: TrialTask) -> tuple[tuple[str, object], ...]:
-    return tuple((key, value) for key, value in task.record.config.items() if key != "seed")

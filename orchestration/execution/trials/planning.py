@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.settings import Settings
@@ -45,14 +46,14 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
     from orchestration.execution.trials.seeds import SeedBuyer
 
     known = (*plan.reuse, *plan.copy, *plan.resume)
-    return SeedBuyer(spec, [one.run for one in known]).forecast()
+    return SeedBuyer(spec, [run for _, run in known]).forecast()
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
     """The plan of a sweep that has this record, or none yet."""
     recorded = recorder.judged(recorder.recorded(), spec) if recorder else []
     trials = _wanted(spec, recorded, fresh=fresh)
-    elsewhere: list[RecordedRun] = []
+    elsewhere: list[TrialRun] = []
     if recorder and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
         missing -= {run.trial_key for run in recorded if run.finished}
@@ -63,7 +64,7 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
     )
 
 
-def _wanted(spec: SweepSpec, recorded: list[RecordedRun], *, fresh: bool) -> list[Trial]:
+def _wanted(spec: SweepSpec, recorded: list[TrialRun], *, fresh: bool) -> list[Trial]:
     """The trials that are wanted by now; what is made anew is all that there was."""
     if not recorded or not isinstance(spec.seeds, UntilDecided):
         return spec.trials()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.results.deciding.buying import (
     Purchase,
@@ -20,7 +21,6 @@ from orchestration.results.deciding.buying import (
 from orchestration.results.deciding.decisions import Standing, standing
 from orchestration.results.deciding.forecast import Forecast, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
-from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -35,7 +35,7 @@ class SeedBuyer:
         recorded: the sweep's runs, the earliest started first.
     """
 
-    def __init__(self, spec: SweepSpec, recorded: Iterable[RecordedRun] = ()) -> None:
+    def __init__(self, spec: SweepSpec, recorded: Iterable[TrialRun] = ()) -> None:
         self._spec = spec
         self._order = spec.seed_order()
         n = len(self._order)
@@ -115,9 +115,8 @@ class SeedBuyer:
                 for one, verdict in zip(now.comparisons, now.verdicts, strict=True)
                 if cell in one.cells
             ]
-            label = trials[0].label.rpartition(" seed ")[0]
             if verdicts:
-                found[label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
+                found[trials[0].cell_label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
         return found
 
     def verdicts(self) -> list[str]:
@@ -169,9 +168,7 @@ class SeedBuyer:
         return self._known
 
 
-def refuse_another_family(
-    spec: SweepSpec, before: SweepSpec, recorded: Sequence[RecordedRun]
-) -> None:
+def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence[TrialRun]) -> None:
     """Refuse to decide anew, by other rules, what has been looked at.
 
     Args:

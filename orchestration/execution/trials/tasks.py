@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from orchestration.execution.trials.feed import Budget, resources_of
 from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Watch
 from orchestration.reading.open import open_source
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.record.trial_recorder import TrialRecord
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.settings import Settings
@@ -27,7 +26,7 @@ __all__ = ["TaskMaker"]
 _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
 
-_Wanted = tuple[Trial, RecordedRun | None]
+_Wanted = tuple[Trial, TrialRun | None]
 """A trial, and the run that it goes on in."""
 
 
@@ -70,11 +69,11 @@ class TaskMaker:
         """The tasks of a plan's trials, those that take the longest first."""
         wanted: list[_Wanted] = [
             *((trial, None) for trial in plan.run),
-            *((matched.trial, matched.run) for matched in plan.resume),
+            *plan.resume,
         ]
         return [self._task(*one) for one in sorted(wanted, key=_cost, reverse=True)]
 
-    def budget(self, recorded: Sequence[RecordedRun]) -> Budget:
+    def budget(self, recorded: Sequence[TrialRun]) -> Budget:
         """What the sweep may use, less what its runs have used by the record."""
         seeds = self._spec.seeds
         hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
@@ -84,23 +83,18 @@ class TaskMaker:
         points = open_source(self._uri).points(run_ids, ["epoch_seconds"])
         seconds = points.groupby("run_id")["value"].sum()
         tasks = self.of(self._all_possible())
-        reserved = {task.record.trial_key: resources_of(task) for task in tasks}
+        reserved = {task.trial.key: resources_of(task) for task in tasks}
         # Of a trial that is wanted no longer nothing else is known.
         used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
         return Budget(hours, sum(used) / 3600, hours_unit(self._spec))
 
-    def _task(self, trial: Trial, interrupted: RecordedRun | None) -> TrialTask:
+    def _task(self, trial: Trial, interrupted: TrialRun | None) -> TrialTask:
         resources = self._spec.resources
         task = TrialTask(
-            record=TrialRecord(
-                experiment_id=self._experiment_id,
-                parent_run_id=self._parent_run_id,
-                trial_key=trial.key,
-                label=trial.label,
-                version=version("snn-norm"),
-                config=trial.config.given(),
-                run_id=interrupted.run_id if interrupted else None,
-            ),
+            trial=trial,
+            experiment_id=self._experiment_id,
+            parent_run_id=self._parent_run_id,
+            run_id=interrupted.run_id if interrupted else None,
             storage=self._storage.folder(trial.key),
             data=self._settings.data,
             tracking_uri=self._uri,
@@ -110,7 +104,6 @@ class TaskMaker:
             patience=_PATIENCE,
             driver=self._driver,
             keep=self._spec.keep,
-            metric=trial.metric,
         )
         return self._share(task)
 

@@ -24,13 +24,14 @@ from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
 from orchestration.execution.worker.training import Epoch, Training
-from orchestration.model.config import OwnConfig, read_config
-from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.config import OwnConfig
+from orchestration.model.metric import Metric
+from orchestration.model.trial import Trial
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
 from orchestration.record.names import BEST_EPOCH, SAMPLE_TAG, layers_tag
 from orchestration.record.spool import Spool
-from orchestration.record.trial_recorder import TrackerAwayError, TrialRecord, TrialRecorder
+from orchestration.record.trial_recorder import TrackerAwayError, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
 from orchestration.sweep.spec import Keep
@@ -66,7 +67,11 @@ def _pause(session: _Session | None) -> float:
 class TrialTask:
     """What a worker has to know to run a trial."""
 
-    record: TrialRecord
+    trial: Trial
+    experiment_id: str
+    parent_run_id: str
+    run_id: str | None
+    """The run to continue; None to create one."""
     storage: Storage
     """The trial's own folder in the checkpoint store."""
     data: Path
@@ -82,8 +87,6 @@ class TrialTask:
     """Stands for this run of the driver, whose failed attempts are counted together."""
     keep: Keep = "none"
     """The model of which epoch is kept."""
-    metric: Metric = TEST_ACCURACY
-    """What its epochs are judged by."""
 
     @property
     def device(self) -> str:
@@ -152,9 +155,12 @@ class _Session:
             spool = Spool(task.storage, task.driver)
             self.recorder = TrialRecorder(
                 connect(task.tracking_uri),
-                task.record,
+                task.trial,
+                task.experiment_id,
+                task.parent_run_id,
                 spool,
                 task.patience,
+                task.run_id,
                 _machine_tags(task.device),
             )
 
@@ -171,14 +177,14 @@ class _Session:
         self.recorder.finish(deliver_model)
         self._checkpoints.remove()
         self._models.remove()
-        best = ending["metrics"].get(self._task.metric.best_name)
+        best = ending["metrics"].get(self._task.trial.metric.best_name)
         told = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
         return {**report, **told, "done": True}
 
     def _run_epoch(self) -> dict[str, Any]:
         if self._run is None:
             self._run = self._begin()
-        run, metric, result = self._run, self._task.metric, None
+        run, metric, result = self._run, self._task.trial.metric, None
         if run.outcome is None:
             if not run.history:
                 self._record(0, run.diagnostics(), layers_tag(run.layers))
@@ -207,10 +213,10 @@ class _Session:
 
     def _begin(self) -> Training:
         """The training run, as its newest checkpoint has it."""
-        task, config = self._task, read_config(self._task.record.config)
+        task, config = self._task, self._task.trial.config
         run: Training
         if isinstance(config, OwnConfig):
-            run = OwnTraining(config, task.metric, task.device)
+            run = OwnTraining(config, task.trial.metric, task.device)
         else:
             dataset = _cached_dataset(config.dataset, task.data, config.image_size)
             run = TrainingRun(config, dataset, device=task.device)

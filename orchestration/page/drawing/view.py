@@ -12,10 +12,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from orchestration.model.durations import duration
 from orchestration.model.metric import Metric
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
-from orchestration.progress.state import duration
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.report.tables.formats import html
 from orchestration.report.tables.layouts import table_of

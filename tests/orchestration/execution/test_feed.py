@@ -17,11 +17,10 @@ from orchestration.execution.trials.feed import Budget, SweepFeed
 from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
 from orchestration.execution.tune import _Queue
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Event, Looked, Note
-from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import sweep_storage
-from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 
@@ -43,9 +42,9 @@ def result(trial: Trial) -> tuple[str, float]:
     return "completed", 0.9 + 0.01 * (noise + 3.0 * (trial.config.norm == "homeostatic"))
 
 
-def recorded(trial: Trial) -> RecordedRun:
+def recorded(trial: Trial) -> TrialRun:
     outcome, accuracy = result(trial)
-    return RecordedRun(
+    return TrialRun(
         f"run-{trial.key}", trial.key, "FINISHED", outcome, 3, 1.0, "1", False, accuracy
     )
 
@@ -73,7 +72,10 @@ class Run:
     def _tasks(self, trials: Sequence[Trial]) -> list[TrialTask]:
         return [
             TrialTask(
-                record=TrialRecord("1", "p", trial.key, trial.label, "1", {}, None),
+                trial=trial,
+                experiment_id="1",
+                parent_run_id="p",
+                run_id=None,
                 storage=self._storage.folder(trial.key),
                 data=Path(),
                 tracking_uri="",
@@ -92,7 +94,7 @@ class Run:
 
     def end(self, place: int) -> Trial:
         task = self.at_work.pop(place)
-        trial = self.buyer.possible[task.record.trial_key]
+        trial = self.buyer.possible[task.trial.key]
         outcome, accuracy = result(trial)
         report = {"outcome": outcome, "best": accuracy}
         self.feed.take(task, {**report, "epoch": 3, "epoch_seconds": 900.0})
@@ -172,7 +174,7 @@ def test_a_worker_without_work_runs_two_seeds_ahead_and_no_more(tmp_path: Path) 
 
 
 def _trial_of(run: Run) -> Any:
-    return lambda task: run.buyer.possible[task.record.trial_key]
+    return lambda task: run.buyer.possible[task.trial.key]
 
 
 def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
@@ -200,7 +202,7 @@ def test_seeds_are_bought_when_a_worker_is_idle_and_no_sooner(tmp_path: Path) ->
     run.to_the_end(1, random.Random(0), upto=15)
     assert run.feed.next(idle=False) is None
     pair = [run.feed.next(idle=True), run.feed.next(idle=False)]
-    assert {task.record.label.split()[1] for task in pair if task} == {"bntt", "homeostatic"}
+    assert {task.trial.label.split()[1] for task in pair if task} == {"bntt", "homeostatic"}
     assert run.feed.next(idle=False) is None
 
 
@@ -208,7 +210,7 @@ def test_a_trial_that_has_failed_holds_up_its_own_comparison_alone(tmp_path: Pat
     compare = [{"norm": ["bntt", "homeostatic"]}, {"norm": ["homeostatic", "tebn"]}]
     run = Run(sweep(compare, NORMS[1:], practically_equal=None, at_most=7), tmp_path)
     run.fill(15)
-    bad = next(t for t in run.at_work if "tebn" in t.record.label)
+    bad = next(t for t in run.at_work if "tebn" in t.trial.label)
     run.at_work.remove(bad)
     run.feed.fail(bad)
     assert run.to_the_end(1, random.Random(0))

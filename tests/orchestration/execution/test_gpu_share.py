@@ -16,12 +16,13 @@ from orchestration.execution.trials.gpu_share import (
     share_gpus,
 )
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
 from orchestration.progress.events import Event, Note
-from orchestration.record.trial_recorder import TrialRecord
 from orchestration.store.open import open_storage
 from services.cluster import local_ray
 from services.settings import Settings
 from snn_norm import ANNCNN
+from snn_norm.config import RunConfig
 
 GIB = 2**30
 
@@ -48,7 +49,10 @@ def task(tmp_path: Path, norm: str, *, gpu: float, seed: int = 1, **keys: Any) -
         "width": 2,
     }
     return TrialTask(
-        record=TrialRecord("1", "parent", "k" * 16, f"ann {norm} seed {seed}", "1", config),
+        trial=Trial(RunConfig(**config), "k" * 16, f"ann {norm}"),
+        experiment_id="1",
+        parent_run_id="parent",
+        run_id=None,
         storage=open_storage(str(tmp_path)),
         data=tmp_path,
         tracking_uri="http://127.0.0.1:1",

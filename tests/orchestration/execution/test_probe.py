@@ -12,7 +12,8 @@ from commands import USERS_FOLDER
 from orchestration import SweepSpec
 from orchestration.cli.main import cli
 from orchestration.execution.probe import to_probe
-from orchestration.sweep.plan import RecordedRun, make_plan
+from orchestration.model.run import TrialRun
+from orchestration.sweep.plan import make_plan
 
 
 @pytest.fixture(autouse=True)
@@ -80,10 +81,10 @@ def test_a_cell_that_has_nothing_left_to_train_is_not_probed() -> None:
     )  # fmt: skip
     trials = spec.trials()
     done = [
-        RecordedRun(str(number), trials[number].key, "FINISHED", "completed", 2, 1.0, "1", False)
+        TrialRun(str(number), trials[number].key, "FINISHED", "completed", 2, 1.0, "1", False)
         for number in (0, 1, 2)
     ]
-    begun = RecordedRun("5", trials[5].key, "KILLED", None, 1, 1.0, "1", True)
+    begun = TrialRun("5", trials[5].key, "KILLED", None, 1, 1.0, "1", True)
     plan = make_plan(trials, [*done, begun], version="1")
     assert [trial.label for trial in to_probe(plan)] == [
         "ann batchnorm seed 2",

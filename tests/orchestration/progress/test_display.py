@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from orchestration import SweepSpec
+from orchestration.model.durations import duration
 from orchestration.model.metric import Metric
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineWatch, LiveWatch, make_watch
 from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
-from orchestration.progress.state import Progress, duration
-from orchestration.sweep.plan import RecordedRun, make_plan
+from orchestration.progress.state import Progress
+from orchestration.sweep.plan import make_plan
 
 SPEC = SweepSpec.from_dict(
     {
@@ -41,8 +43,8 @@ def report(epoch: int, best: float, outcome: str | None = None) -> dict[str, Any
 @pytest.fixture
 def plan() -> Any:
     """One trial has finished before, one has done an epoch, two are new."""
-    finished = RecordedRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
-    begun = RecordedRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
+    finished = TrialRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
+    begun = TrialRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
     return make_plan(SPEC.trials(), [finished, begun], version="1")
 
 
@@ -55,8 +57,8 @@ def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
     for trial in (BATCHNORM_1, BATCHNORM_2):
         progress.take(EpochDone(trial.label, report(1, 0.5)))
     assert progress.count("running") == 2
-    # Two at a time now; the cell's own 10 s count for its 3 + 3 epochs.
-    assert progress.seconds_left() == pytest.approx((3 * 5 + 6 * 10) / 2)
+    # Two at a time now: 3 epochs of the cell's own 10 s beside 3, then 3 of 5 s.
+    assert progress.seconds_left() == pytest.approx(3 * 10 + 3 * 5)
     progress.take(EpochDone(BATCHNORM_1.label, report(4, 0.9, "completed")))
     assert (progress.done, progress.count("running")) == (2, 1)
 
@@ -147,8 +149,7 @@ def test_an_own_metric_is_shown_as_it_is_and_epochs_without_an_end() -> None:
     cell, metric = spec.cells()[0], spec.judged_by()
     assert metric == Metric("val_loss", "minimize")
     trials = [
-        Trial(cell.model_copy(update={"seed": seed}), str(seed), f"ours seed {seed}", metric)
-        for seed in (1, 2)
+        Trial(cell.model_copy(update={"seed": seed}), str(seed), "ours", metric) for seed in (1, 2)
     ]
     lines, table = io.StringIO(), io.StringIO()
     live = LiveWatch(TextConsole(file=table, force_terminal=True, width=100, height=20))
@@ -186,7 +187,7 @@ def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
     final = text.getvalue()
     final = final[final.rindex("best so far") :]
     assert "… 32 more" in final
-    assert spec.trials()[-1].label.rpartition(" seed ")[0] in final
+    assert spec.trials()[-1].cell_label in final
 
 
 def test_brackets_of_a_users_values_are_text() -> None:
@@ -195,11 +196,11 @@ def test_brackets_of_a_users_values_are_text() -> None:
     spec = SweepSpec.from_json(json.dumps({**data, "epochs": 1, "seeds": [1], "grid": grid}))
     cells = [f"tag={cell.given()['tag']}" for cell in spec.cells()]
     text = io.StringIO()
-    trials = [Trial(cell, key, f"{label} seed 1") for cell, key, label in
+    trials = [Trial(cell, key, label) for cell, key, label in
               zip(spec.cells(), "ab", cells, strict=True)]  # fmt: skip
     with LiveWatch(TextConsole(file=text, force_terminal=True, width=100, height=20)) as watch:
         watch(Planned(make_plan(trials, [], version="1")))
-        watch(Failed(f"{cells[0]} seed 1", "[/red] is no number"))
+        watch(Failed(trials[0].label, "[/red] is no number"))
     shown = text.getvalue()
     assert all(cell in shown for cell in cells)
     assert "[/red] is no number" in shown

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from orchestration import SweepSpec
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.display import LineWatch
 from orchestration.progress.event_log import FileLog, Replay, StreamLog, read_event
@@ -24,7 +25,7 @@ from orchestration.progress.events import (
     Watch,
     both,
 )
-from orchestration.sweep.plan import Plan, RecordedRun, make_plan
+from orchestration.sweep.plan import Plan, make_plan
 
 SPEC = SweepSpec.from_dict(
     {
@@ -36,8 +37,8 @@ SPEC = SweepSpec.from_dict(
     }
 )
 NONE_1, NONE_2, *_ = SPEC.trials()
-FINISHED = RecordedRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
-BEGUN = RecordedRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
+FINISHED = TrialRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)
+BEGUN = TrialRun("b", NONE_2.key, "KILLED", None, 1, 5.0, "1", True)
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def happen(watch: Watch, plan: Plan) -> None:
     watch(EpochDone(label, report))
     watch(Retried(label, "a worker died"))
     watch(Failed(label, "é"))
-    further = Trial(NONE_2.config.model_copy(update={"seed": 3}), "0" * 16, "ann none seed 3")
+    further = Trial(NONE_2.config.model_copy(update={"seed": 3}), "0" * 16, "ann none")
     watch(Added(make_plan([further], [], version="1")))
     watch(EpochDone(further.label, {**report, "epoch": 4, "outcome": "completed"}))
     watch(Kept())
@@ -87,7 +88,7 @@ def test_another_watch_is_told_the_same(plan: Plan) -> None:
 
     assert shown(replayed) == shown(lambda watch: happen(watch, plan))
     assert "1 finished before" in shown(replayed)
-    assert "wanted besides: ann none seed 3" in shown(replayed)
+    assert "further trials: ann none seed 3" in shown(replayed)
     assert "2 of 5 done" in shown(replayed)
 
 
@@ -98,8 +99,8 @@ def test_lines_of_the_version_before_are_understood() -> None:
     line["plan"]["resume"] = [trial | run]
     event = read_event(json.dumps(line) + "\n")
     assert isinstance(event, Planned)
-    (matched,) = event.plan.resume
-    assert (matched.trial, matched.run.epochs_done) == (NONE_1, 1)
+    ((trial, run),) = event.plan.resume
+    assert (trial, run.epochs_done) == (NONE_1, 1)
     earlier = {"epoch": 1, "test_accuracy": 0.5, "best_test_accuracy": 0.75, "outcome": None}
     line = {"snn_sweep": "epoch", "time": 1.5, "label": NONE_1.label, "report": earlier}
     told = read_event(json.dumps(line) + "\n")

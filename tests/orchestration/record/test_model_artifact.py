@@ -13,10 +13,11 @@ from mlflow import MlflowClient
 from proxy import Proxy
 from s3_server import BUCKET
 
+from orchestration.model.trial import Trial
 from orchestration.record.client import connect
 from orchestration.record.model_artifact import copy_model, fetch_model, put_model, remove_model
 from orchestration.record.spool import Spool
-from orchestration.record.trial_recorder import TrialRecord, TrialRecorder
+from orchestration.record.trial_recorder import TrialRecorder
 from orchestration.store.open import open_storage
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
@@ -107,10 +108,11 @@ def test_a_run_has_finished_only_once_its_model_is_there(
     port = urlsplit(tracking_uri).port
     assert port is not None
     experiment = str(client.create_experiment(f"finished {uuid.uuid4()}"))
-    record = TrialRecord(experiment, "parent", "k" * 16, "ann", "1", {"seed": 1})
+    trial = Trial(run.config, "k" * 16, "ann")
     with Proxy(port) as proxy:
         through = connect(f"http://127.0.0.1:{proxy.port}")
-        recorder = TrialRecorder(through, record, Spool(open_storage(str(tmp_path))), 60.0)
+        spool = Spool(open_storage(str(tmp_path)))
+        recorder = TrialRecorder(through, trial, experiment, "parent", spool, 60.0)
         attempts: list[str] = []
 
         def put(client: MlflowClient, run_id: str) -> None:

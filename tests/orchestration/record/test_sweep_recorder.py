@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from specs import spec
 
+from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.names import REASON_TAG, spec_tags
 from orchestration.record.spool import Spool
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.open import open_storage
-from orchestration.sweep.plan import RecordedRun
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
 
@@ -53,7 +53,7 @@ def test_a_run_whose_records_mlflow_refuses_is_closed_and_says_so(
     spool.append({"run_id": run_id})
     spool.append({"step": 1, "metrics": {"val//loss": 1.0}, "time": 1})
     spool.close()
-    left = RecordedRun(run_id, "k", "RUNNING", None, 1, None, None, resumable=True)
+    left = TrialRun(run_id, "k", "RUNNING", None, 1, None, None, resumable=True)
     SweepRecorder(client, name, storage).close_trial(left, "KILLED", "stopped")
     run = client.get_run(run_id)
     assert run.info.status == "FAILED"

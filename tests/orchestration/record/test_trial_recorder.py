@@ -4,6 +4,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,18 +13,23 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from proxy import Proxy
 
+from orchestration.model.trial import Trial
 from orchestration.record.client import connect
 from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import (
     RefusedError,
     TrackerAwayError,
-    TrialRecord,
     TrialRecorder,
 )
 from orchestration.store.open import open_storage
+from snn_norm.config import RunConfig
 
 MakeRecorder = Callable[..., TrialRecorder]
-CONFIG = {"architecture": "ann", "seed": 42, "learning_rate": 0.001, "augment": False}
+TRIAL = Trial(
+    RunConfig(architecture="ann", norm="none", dataset="digits", epochs=3, seed=42),
+    key="k" * 16,
+    cell_label="ann none",
+)
 
 
 @pytest.fixture
@@ -45,9 +51,9 @@ def make_recorder(experiment_id: str, proxy: Proxy, tmp_path: Path) -> Iterator[
     made: list[TrialRecorder] = []
 
     def make(patience: float = 60.0) -> TrialRecorder:
-        record = TrialRecord(experiment_id, "parent", "k" * 16, "ann none seed 42", "1", CONFIG)
         client = connect(f"http://127.0.0.1:{proxy.port}")
-        made.append(TrialRecorder(client, record, Spool(open_storage(str(tmp_path))), patience))
+        spool = Spool(open_storage(str(tmp_path)))
+        made.append(TrialRecorder(client, TRIAL, experiment_id, "parent", spool, patience))
         return made[-1]
 
     yield make
@@ -79,18 +85,17 @@ def test_a_trial_is_recorded_as_the_contract_says(
     (run,) = runs_of(tracking_uri, experiment_id)
     assert run.info.status == "FINISHED"
     assert run.info.run_name == "ann none seed 42"
-    assert run.data.params == {
-        "architecture": "ann",
-        "seed": "42",
-        "learning_rate": "0.001",
-        "augment": "false",
-    }
+    params = run.data.params
+    assert params.keys() == TRIAL.config.given().keys()
+    # Texts are recorded as they are, all else as JSON.
+    assert (params["architecture"], params["learning_rate"]) == ("ann", "0.001")
+    assert (params["seed"], params["augment"]) == ("42", "false")
     ours = {k: v for k, v in run.data.tags.items() if k.startswith(("snn_", "mlflow.parent"))}
     assert ours == {
         "mlflow.parentRunId": "parent",
         "snn_sweep.role": "trial",
         "snn_sweep.trial_key": "k" * 16,
-        "snn_sweep.version": "1",
+        "snn_sweep.version": version("snn-norm"),
         "snn_sweep.outcome": "completed",
     }
     assert run.data.metrics["best_test_accuracy"] == 0.3

@@ -15,6 +15,7 @@ from recorded import RecordedTrial, Recorder
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
 from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
+from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.report.data import read_answers
@@ -23,7 +24,6 @@ from orchestration.report.tables.formats import render
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
-from orchestration.sweep.plan import RecordedRun
 
 NAN = math.nan
 
@@ -142,7 +142,7 @@ def test_seeds_are_bought_until_it_is_decided() -> None:
         assert buyer.forecast().likely is not None
         assert "next look" not in buyer.next_look()
         ended = [
-            RecordedRun(key, key, "FINISHED", "completed", 3, 1.0, "1", False,
+            TrialRun(key, key, "FINISHED", "completed", 3, 1.0, "1", False,
                         by_place[cells.index(trial.config.given()["method"]),
                                  spec.seed_order().index(trial.config.seed)])
             for key, trial in buyer.possible.items() if key in given

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.sweep.plan import Plan, RecordedRun, estimate_seconds, make_plan
+from orchestration.sweep.plan import Plan, estimate_seconds, make_plan
 from orchestration.sweep.spec import SweepSpec
 
 SPEC = SweepSpec.from_dict(
@@ -27,7 +28,7 @@ TRIALS = SPEC.trials()
 FIRST = TRIALS[0]
 
 
-def run(run_id: str, trial: Trial | None = FIRST, **changes: Any) -> RecordedRun:
+def run(run_id: str, trial: Trial | None = FIRST, **changes: Any) -> TrialRun:
     """A run that completed, with changes; of no wanted trial if ``trial`` is None."""
     values: dict[str, Any] = {
         "trial_key": trial.key if trial else "0" * 16,
@@ -38,22 +39,22 @@ def run(run_id: str, trial: Trial | None = FIRST, **changes: Any) -> RecordedRun
         "version": "1.0",
         "resumable": True,
     }
-    return RecordedRun(run_id, **(values | changes))
+    return TrialRun(run_id, **(values | changes))
 
 
 def open_run(
     run_id: str, status: str = "RUNNING", epochs_done: int = 3, **changes: Any
-) -> RecordedRun:
+) -> TrialRun:
     """A run that was interrupted."""
     return run(run_id, status=status, outcome=None, epochs_done=epochs_done, **changes)
 
 
-def plan(*recorded: RecordedRun, trials: list[Trial] = TRIALS) -> Plan:
+def plan(*recorded: TrialRun, trials: list[Trial] = TRIALS) -> Plan:
     return make_plan(trials, recorded, version="1.0")
 
 
 def resumed(made: Plan) -> list[str]:
-    return [one.run.run_id for one in made.resume]
+    return [run.run_id for _, run in made.resume]
 
 
 def closed(made: Plan) -> dict[str, str]:
@@ -68,7 +69,7 @@ def test_without_records_everything_runs_in_the_spec_s_order() -> None:
 
 def test_a_finished_trial_is_reused_and_the_rest_runs() -> None:
     made = plan(run("a"))
-    assert [(one.trial, one.run.run_id) for one in made.reuse] == [(FIRST, "a")]
+    assert [(trial, run.run_id) for trial, run in made.reuse] == [(FIRST, "a")]
     assert list(made.run) == TRIALS[1:]
     assert made.warnings == ()
 
@@ -104,7 +105,7 @@ def test_of_equally_far_runs_the_later_goes_on() -> None:
 
 def test_an_open_run_beside_a_finished_one_is_closed() -> None:
     made = plan(open_run("a"), run("b"), open_run("c", "FAILED"))
-    assert [one.run.run_id for one in made.reuse] == ["b"]
+    assert [run.run_id for _, run in made.reuse] == ["b"]
     assert made.resume == ()
     assert closed(made) == {"a": "run b of the same trial has finished"}
 
@@ -119,7 +120,7 @@ def test_an_open_run_of_a_trial_no_longer_wanted_is_closed() -> None:
 
 def test_of_two_finished_runs_the_earlier_counts() -> None:
     made = plan(run("a"), run("b"), run("c"))
-    assert [one.run.run_id for one in made.reuse] == ["a"]
+    assert [run.run_id for _, run in made.reuse] == ["a"]
     assert [one.run_id for one in made.superfluous] == ["b", "c"]
     assert made.warnings == (
         "2 runs finished for a trial that had already finished (b, c): "
@@ -148,7 +149,7 @@ def test_runs_of_another_version_are_used_with_a_warning() -> None:
 
 _recorded = st.lists(
     st.builds(
-        RecordedRun,
+        TrialRun,
         run_id=st.uuids().map(str),
         trial_key=st.sampled_from([*(trial.key for trial in TRIALS), "0" * 16]),
         status=st.sampled_from(["RUNNING", "FINISHED", "FAILED", "KILLED"]),
@@ -163,16 +164,16 @@ _recorded = st.lists(
 
 
 @given(_recorded)
-def test_each_trial_is_in_one_place_and_no_run_stays_open(recorded: list[RecordedRun]) -> None:
+def test_each_trial_is_in_one_place_and_no_run_stays_open(recorded: list[TrialRun]) -> None:
     made = plan(*recorded)
-    places = [*made.run, *(one.trial for one in (*made.resume, *made.reuse))]
+    places = [*made.to_train, *(trial for trial, _ in made.reuse)]
     assert sorted(trial.key for trial in places) == sorted(trial.key for trial in TRIALS)
-    for one in (*made.resume, *made.reuse):
-        assert one.run.trial_key == one.trial.key
-    goes_on = {one.run.run_id for one in made.resume}
+    for trial, run in (*made.resume, *made.reuse):
+        assert run.trial_key == trial.key
+    goes_on = {run.run_id for _, run in made.resume}
     ends = [one.run.run_id for one in made.close]
     still_open = {one.run_id for one in recorded if one.status == "RUNNING"}
-    taken = goes_on | {one.run.run_id for one in made.reuse}
+    taken = goes_on | {run.run_id for _, run in made.reuse}
     assert sorted(ends) == sorted(still_open - taken)
     seconds = estimate_seconds(made, 2)
     assert seconds is None or seconds >= 0
@@ -191,8 +192,10 @@ def test_nothing_to_do_takes_no_time() -> None:
     assert estimate_seconds(made, 2) == 0
 
 
-def test_an_architecture_without_records_leaves_no_estimate() -> None:
-    assert estimate_seconds(plan(run("a")), 2) is None
+def test_an_architecture_without_records_is_estimated_by_its_cost() -> None:
+    made = plan(run("a", epoch_seconds=1.0))
+    # ann none once and ann batchnorm twice; an epoch of the spiking network costs 25 times as much.
+    assert estimate_seconds(made, 1) == 10 * (1 + 2 * 1 + 2 * 25)
 
 
 def test_an_epoch_takes_as_long_as_in_its_cell_else_its_architecture() -> None:
@@ -255,7 +258,7 @@ def test_a_run_whose_checkpoint_is_gone_is_closed_and_its_trial_runs_anew() -> N
 
 def test_a_run_with_a_checkpoint_goes_on_although_another_came_further() -> None:
     made = plan(open_run("kept", epochs_done=2), open_run("lost", epochs_done=5, resumable=False))
-    assert [one.run.run_id for one in made.resume] == ["kept"]
+    assert [run.run_id for _, run in made.resume] == ["kept"]
     assert [one.run.run_id for one in made.close] == ["lost"]
 
 
@@ -272,8 +275,8 @@ def test_a_trial_that_another_sweep_has_finished_is_copied_from_its_earliest_run
         version="1.0",
         elsewhere=elsewhere,
     )
-    assert [one.run.run_id for one in made.reuse] == ["own"]
-    assert [(one.trial, one.run.run_id) for one in made.copy] == [(TRIALS[1], "early")]
+    assert [run.run_id for _, run in made.reuse] == ["own"]
+    assert [(trial, run.run_id) for trial, run in made.copy] == [(TRIALS[1], "early")]
     assert closed(made) == {"begun": "run early of the same trial has finished elsewhere"}
     assert made.run == tuple(TRIALS[2:])
     assert made.warnings[0].startswith("reusing 1 run made by version 0.9")

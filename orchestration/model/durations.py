@@ -1,0 +1,113 @@
+"""How long trials have taken, and how long the remaining ones will take."""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from statistics import fmean
+
+from orchestration.model.trial import Trial
+
+__all__ = ["RecordedTimes", "duration", "seconds_left", "seconds_until_done", "trained_seconds"]
+
+
+class RecordedTimes:
+    """Recorded times of trials, or of their epochs, from which others are estimated.
+
+    The best estimate is the mean of the same cell. Without one, it is the mean of the same kind
+    (architecture, or training code of the user's own), and at last of all, scaled by cost.
+    """
+
+    def __init__(self) -> None:
+        self._samples: defaultdict[tuple[str, Hashable], list[float]] = defaultdict(list)
+
+    def add(self, cell: Hashable, kind: Hashable, seconds: float, cost: float = 1.0) -> None:
+        """Add the time of one trial or epoch.
+
+        Args:
+            cell: identifies the trial's cell.
+            kind: identifies the kind of training.
+            seconds: the recorded time.
+            cost: the expected relative cost, in any unit.
+        """
+        for group in (("cell", cell), ("kind", kind), ("all", None)):
+            self._samples[group].append(seconds / cost)
+
+    def estimate(self, cell: Hashable, kind: Hashable, cost: float = 1.0) -> float | None:
+        """The expected seconds of another trial or epoch; None without any recorded time."""
+        for group in (("cell", cell), ("kind", kind), ("all", None)):
+            if group in self._samples:
+                return fmean(self._samples[group]) * cost
+        return None
+
+
+def seconds_left(
+    recorded: Iterable[tuple[Trial, float | None]],
+    remaining: Iterable[tuple[Trial, int]],
+    at_once: int,
+) -> float | None:
+    """How long some trials take until all of them have finished.
+
+    Args:
+        recorded: trials with the seconds of one of their epochs, if any was recorded.
+        remaining: the trials that have not finished, with the number of epochs they have done.
+        at_once: how many trials run at the same time.
+
+    Returns:
+        None if the time of any remaining trial is unknown.
+    """
+    times = RecordedTimes()
+    for trial, seconds in recorded:
+        if seconds is not None:
+            config = trial.config
+            times.add(trial.cell_label, config.kind, seconds, config.epoch_cost)
+
+    def left(trial: Trial, epochs_done: int) -> float | None:
+        config = trial.config
+        epoch = times.estimate(trial.cell_label, config.kind, config.epoch_cost)
+        if epoch is None or config.epochs is None:
+            return None
+        return epoch * max(0, config.epochs - epochs_done)
+
+    return seconds_until_done((left(*trial) for trial in remaining), at_once)
+
+
+def seconds_until_done(trial_seconds: Iterable[float | None], at_once: int) -> float | None:
+    """How long trials take, side by side, the longest first.
+
+    Args:
+        trial_seconds: the remaining seconds of each trial; None where unknown.
+        at_once: how many trials run at the same time.
+
+    Returns:
+        None if the time of any trial is unknown.
+    """
+    ends = [0.0] * max(1, at_once)
+    known = []
+    for seconds in trial_seconds:
+        if seconds is None:
+            return None
+        known.append(seconds)
+    for seconds in sorted(known, reverse=True):
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
+
+
+def trained_seconds(epochs: float, epoch_seconds: float, elapsed: float) -> float:
+    """How long a trial has trained: all its epochs like the last one, but no longer than it ran.
+
+    Args:
+        epochs: how many epochs it has done.
+        epoch_seconds: the seconds of its last epoch.
+        elapsed: the seconds from the start of its run to the end, or to now.
+    """
+    return min(epochs * epoch_seconds, elapsed)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

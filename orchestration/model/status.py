@@ -1,0 +1,35 @@
+"""Where a trial stands, as the terminal and the page show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FINISHED_STATES", "TrialStatus"]
+
+FINISHED_STATES = ("completed", "collapsed", "diverged", "reused")
+"""The states of trials that have their result."""
+
+
+@dataclass(frozen=True)
+class TrialStatus:
+    """Where a trial stands.
+
+    Args:
+        state: waiting, running, completed, collapsed, diverged, reused (finished before this
+            sweep was started), failed or stopped; missing if the sweep does not run.
+        epoch: how many epochs are done.
+        best: the best value of the metric so far; None if there is none.
+        epoch_seconds: how long the last epoch took; None before the first.
+        run_id: MLflow's id of the trial's run; empty if it has none.
+    """
+
+    state: str = "waiting"
+    epoch: int = 0
+    best: float | None = None
+    epoch_seconds: float | None = None
+    run_id: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trial has its result."""
+        return self.state in FINISHED_STATES
