@@ -13,7 +13,8 @@ from pathlib import Path
 
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.neurons.engine import choose_engine
-from snn_norm.shell import add_where, device_of
+from snn_norm.references import check_named
+from snn_norm.shell import add_own_code, add_where, device_of
 from snn_norm.training.evaluation import evaluate
 from snn_norm.training.models.saved_model import TrainedModel, load_model
 
@@ -31,16 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        model = load_model(options.model, device_of(options.device))
+        model = load_model(options.model, device_of(options.device), own_code=options.own_code)
         config = model.description.config
+        if options.dataset is None:
+            check_named({"dataset": config.dataset}, options.own_code)
         dataset = _dataset(model, options.dataset or config.dataset, options.data)
         choose_engine(model.network, config.compile, model.mean.device)
+        dataset = dataset.to(model.mean.device)
+        images, labels = dataset.test_images, dataset.test_labels
+        loss, accuracy = evaluate(model, images, labels, config.batch_size)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    dataset = dataset.to(model.mean.device)
-    images, labels = dataset.test_images, dataset.test_labels
-    loss, accuracy = evaluate(model, images, labels, config.batch_size)
     if options.json:
         told = {"dataset": dataset.name, "images": len(labels)}
         print(json.dumps({**told, "test_accuracy": accuracy, "test_loss": loss}))
@@ -62,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dataset",
         help="a data set's name, or package.module:function; default: the one it was trained on",
     )
+    add_own_code(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object alone")
     add_where(parser)
     return parser

@@ -29,6 +29,8 @@ from snn_norm.networks.layers import ConvolutionOfEachStep
 from snn_norm.networks.spiking import SNNCNN
 from snn_norm.networks.table import Layer, Output
 from snn_norm.neurons.layers import LIF
+from snn_norm.references import check_named
+from snn_norm.shell import add_own_code
 from snn_norm.training.models.saved_model import load_model
 
 __all__ = ["main", "to_nir"]
@@ -202,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--image-size", type=int, help="pixels, where a state_dict's data set decides"
     )
+    add_own_code(parser)
     options = parser.parse_args(arguments)
     try:
         import nir
@@ -209,7 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("the package nir is missing: pip install 'snn-norm[nir]'", file=sys.stderr)
         return 2
     try:
-        model, in_channels, image_size = _network(options.model, options.image_size)
+        model, in_channels, image_size = _network(
+            options.model, options.image_size, options.own_code
+        )
         nir.write(options.network, to_nir(model.double(), in_channels, image_size))
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -217,17 +222,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _network(path: Path, image_size: int | None) -> tuple[SNNCNN, int, int]:
+def _network(
+    path: Path, image_size: int | None, own_code: Sequence[str]
+) -> tuple[SNNCNN, int, int]:
     """A spiking network, and the channels and the size of its images."""
     if path.is_dir() or path.suffix == ".safetensors":
-        saved = load_model(path)
+        saved = load_model(path, own_code=own_code)
         _check_architecture(saved.description.config)
         assert isinstance(saved.network, SNNCNN)
         return saved.network, saved.description.in_channels, saved.description.image_size
-    return _of_state_dict(path, image_size)
+    return _of_state_dict(path, image_size, own_code)
 
 
-def _of_state_dict(path: Path, image_size: int | None) -> tuple[SNNCNN, int, int]:
+def _of_state_dict(
+    path: Path, image_size: int | None, own_code: Sequence[str]
+) -> tuple[SNNCNN, int, int]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         config, weights = RunConfig(**state["config"]), state["model"]
@@ -240,6 +249,7 @@ def _of_state_dict(path: Path, image_size: int | None) -> tuple[SNNCNN, int, int
     if keys["image_size"] is None:
         raise ValueError("the run's data set decides the size of its images: give --image-size")
     _check_architecture(config)
+    check_named({"norm": config.norm}, own_code)
     keys["in_channels"] = weights["convolutions.conv1.weight"].shape[1]
     keys["num_classes"] = len(weights["classifier.weight"])
     model = make_model(config.architecture, **keys)

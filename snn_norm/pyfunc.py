@@ -5,6 +5,7 @@ It imports no MLflow, and stays at this address: recorded models name it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ class Predictor:
         return torch.cat([self._model(part) for part in parts]).numpy()
 
 
-def _load_pyfunc(path: str) -> Predictor:
-    """What MLflow calls with the model's folder."""
-    return Predictor(load_model(Path(path)))
+def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Predictor:
+    """What MLflow calls with the model's folder, and with what its caller has configured.
+
+    Args:
+        path: the folder.
+        model_config: ``own_code`` as of ``load_model``.
+    """
+    return Predictor(load_model(Path(path), own_code=(model_config or {}).get("own_code", ())))

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,6 +47,31 @@ def load_reference(reference: str) -> Any:
         known = ", ".join(n for n in vars(module) if not n.startswith("_")) or "nothing public"
         raise ValueError(f"module {module_name!r} has no {name!r}; it has {known}")
     return getattr(module, name)
+
+
+def check_named(found: Mapping[str, str], own_code: str | Iterable[str]) -> None:
+    """Check that whoever loads a file has named all the code that the file names.
+
+    A name in a table of this package stands for code of this package. Any other name would be
+    imported and called, and a file that a stranger wrote may name any function.
+
+    Args:
+        found: the names in the file, by the key that has them.
+        own_code: the names ``package.module:name`` that the caller has given, one or several.
+
+    Raises:
+        ValueError: the caller has not given one of them.
+    """
+    given = {own_code} if isinstance(own_code, str) else set(own_code)
+    if missing := {k: n for k, n in found.items() if is_reference(n) and n not in given}:
+        names = list(dict.fromkeys(missing.values()))
+        argument = repr(names[0] if len(names) == 1 else names)
+        options = " ".join(f"--own-code {name}" for name in names)
+        raise ValueError(
+            f"{' and '.join(f'{key} {name!r}' for key, name in missing.items())} cannot be loaded: "
+            "code that only the file names is never imported; if you trust that code, name it "
+            f"yourself: own_code={argument} in Python, {options} in a command"
+        )
 
 
 def check_call(reference: str, *args: object, **kwargs: object) -> None:

@@ -8,7 +8,19 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["add_where", "device_of"]
+__all__ = ["add_own_code", "add_where", "device_of"]
+
+
+def add_own_code(parser: argparse.ArgumentParser) -> None:
+    """Add the option ``--own-code``, of a command that loads a model's file."""
+    parser.add_argument(
+        "--own-code",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="your own network, norm or data set that the file names, package.module:name, which "
+        "is imported only if you name it here; may be repeated",
+    )
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["described", "did_you_mean", "in_words", "not_among"]
+__all__ = ["all_in_words", "described", "did_you_mean", "in_words", "not_among"]
 
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:
@@ -68,6 +69,15 @@ def in_words(error: ErrorDetails, description: str | None = None) -> str:
             return f"must hold at least one value, got {got}"
         case kind:
             return f"must be {_KINDS.get(kind, 'valid: ' + error['msg'])}, got {got}"
+
+
+def all_in_words(error: ValidationError) -> str:
+    """All that pydantic found wrong, each with the place of its value."""
+    problems = []
+    for one in error.errors(include_url=False):
+        place = ".".join(map(str, one["loc"]))
+        problems.append(f"{place} {in_words(one)}".strip())
+    return "; ".join(problems)
 
 
 _BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}

@@ -86,7 +86,7 @@ def test_its_model_comes_back_as_the_run(name: str, tmp_path: Path) -> None:
     metric = PROGRAMS[name][1]
     value = values_of(run, metric)[-1]
     (tmp_path / "model.safetensors").write_bytes(run.saved())
-    loaded = load_own_model(tmp_path)
+    loaded = load_own_model(tmp_path, own_code=name)
     with torch.no_grad():
         assert float(loaded.evaluate()[metric.name]) == value
 

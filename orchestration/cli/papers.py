@@ -92,9 +92,16 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
     metavar="X",
     help="How far numbers of another machine may be apart; default: 0.15.",
 )
+@click.option(
+    "--own-code",
+    metavar="NAME",
+    multiple=True,
+    help="Your own network, norm or data set that the trials name, package.module:name, which is "
+    "imported only if you name it here; may be repeated.",
+)
 def reproduce(
     name: str, sample: int, seed: int, keys: tuple[str, ...], device: str | None,
-    tolerance: float | None,
+    tolerance: float | None, own_code: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Train finished trials of sweep NAME again, without recording them, and compare each epoch.
 
@@ -104,7 +111,7 @@ def reproduce(
     from orchestration.results.recorded_trials import choose
     from orchestration.results.results import Results
 
-    trials = choose(Results(name), sample=sample, seed=seed, keys=keys)
+    trials = choose(Results(name), sample=sample, seed=seed, keys=keys, own_code=own_code)
     from orchestration.execution.reproduce import TOLERANCE
     from orchestration.execution.reproduce import reproduce as train_again
     from services.settings import Settings

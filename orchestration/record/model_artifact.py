@@ -124,6 +124,9 @@ def _mlflow_model(description: Description, run_id: str) -> Model:
     model.add_flavor(
         "python_function",
         loader_module="snn_norm.pyfunc",
+        config={
+            "own_code": []
+        },  # MLflow hands on only what a caller sets of the keys that are here
         python_version=platform.python_version(),
     )
     return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,17 +159,20 @@ class ModelServer:
                 ) from error
             whole.replace(folder)
 
-    def load(self, run_id: str, device: str, *, own: bool) -> Any:
+    def load(
+        self, run_id: str, device: str, *, own: bool, own_code: str | Iterable[str] = ()
+    ) -> Any:
         """A run's model, in evaluation, or what ``load_own_model`` gives.
 
         Args:
             run_id: of the trial.
             device: where it is to compute.
             own: whether it is of training code of the user's own.
+            own_code: names of the user's own code that may be imported.
 
         Raises:
             ServiceError: as of :meth:`fetch`.
-            InputError: its network cannot be made here.
+            InputError: its network cannot be made here, or is of code that is not named.
         """
         from snn_norm import load_model, load_own_model
 
@@ -177,6 +180,6 @@ class ModelServer:
             folder = Path(scratch) / "model"
             self.fetch(run_id, folder)
             try:
-                return (load_own_model if own else load_model)(folder, device)
+                return (load_own_model if own else load_model)(folder, device, own_code=own_code)
             except ValueError as error:
                 raise InputError(str(error)) from error

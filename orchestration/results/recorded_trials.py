@@ -17,7 +17,8 @@ from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.results.cells import params_of_runs
 from orchestration.results.results import Results
 from snn_norm.config import RunConfig
-from snn_norm.wording import did_you_mean, in_words
+from snn_norm.references import check_named
+from snn_norm.wording import all_in_words, did_you_mean
 
 __all__ = ["RecordedTrial", "choose"]
 
@@ -48,7 +49,12 @@ class RecordedTrial:
 
 
 def choose(
-    results: Results, *, sample: int = 3, seed: int = 0, keys: Sequence[str] = ()
+    results: Results,
+    *,
+    sample: int = 3,
+    seed: int = 0,
+    keys: Sequence[str] = (),
+    own_code: Sequence[str] = (),
 ) -> list[RecordedTrial]:
     """Take some of a sweep's finished trials.
 
@@ -57,10 +63,11 @@ def choose(
         sample: how many, of the trials that its spec wants.
         seed: decides which: those whose SHA-256 of "seed key" are the smallest.
         keys: the keys of those wanted, instead of a sample.
+        own_code: names of the user's own code that may be imported to train them.
 
     Raises:
         InputError: there are not so many, or not such ones; or they cannot be trained by this
-            version.
+            version, or are of code that ``own_code`` does not name.
     """
     snapshot = results.snapshot()
     if snapshot.cells.train is not None:
@@ -98,6 +105,11 @@ def choose(
     found = []
     for key, run_id in zip(chosen, ids, strict=True):
         config = _config({str(k): v for k, v in params.loc[run_id].dropna().items()}, key)
+        try:
+            named = {"architecture": config.architecture, "norm": config.norm}
+            check_named({**named, "dataset": config.dataset}, own_code)
+        except ValueError as error:
+            raise InputError(f"trial {key}: {error}") from error
         given = config.given()
         others = [f"{k}={given[k]}" for k in snapshot.cells.axes[2:] if k in given]
         found.append(
@@ -138,11 +150,9 @@ def _config(params: Mapping[str, str], key: str) -> RunConfig:
     try:
         return RunConfig(**{name: value(text) for name, text in params.items()})
     except pydantic.ValidationError as invalid:
-        problems = "; ".join(
-            f"{'.'.join(map(str, error['loc']))} {in_words(error)}"
-            for error in invalid.errors(include_url=False)
-        )
-        raise InputError(f"trial {key} cannot be trained by this version: {problems}") from invalid
+        raise InputError(
+            f"trial {key} cannot be trained by this version: {all_in_words(invalid)}"
+        ) from invalid
 
 
 def _curves(points: pd.DataFrame) -> dict[str, dict[int, float]]:

@@ -10,7 +10,7 @@ fractions of 1. ``docs/results.md`` explains every column and formula.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import pandas as pd
@@ -258,30 +258,43 @@ class Results:
         """
         return models_table(self.snapshot(METRIC_OF.values()))
 
-    def model(self, run_id: str | None = None, *, device: str = "cpu", **cell: Any) -> Any:
+    def model(
+        self,
+        run_id: str | None = None,
+        *,
+        device: str = "cpu",
+        own_code: str | Iterable[str] = (),
+        **cell: Any,
+    ) -> Any:
         """Give a trained model: a network in evaluation, from uint8 images to logits.
 
-        Of this package's networks it is a ``snn_norm.training.models.saved_model.TrainedModel``;
-        modules of the user's own that its configuration names are imported, and so run; nothing
-        else is.
+        Of this package's networks it is a ``snn_norm.training.models.saved_model.TrainedModel``.
         Of training code of the user's own it is what ``snn_norm.load_own_model`` gives: the run
         with its model loaded, or a dictionary of ``state``, ``config``, ``epoch``, ``metrics``.
+
+        Others can write to the tracking server, so no code runs that only its record names:
+        code of the user's own is imported if ``own_code`` or ``cell`` names it.
 
         Args:
             run_id: of a trial's run in MLflow; or
             cell: its seed, and of the grid's axes as many as tell it apart, such as
                 ``architecture="snn", norm="bntt", seed=42``.
             device: where it is to compute.
+            own_code: the user's own network, norm or training code, ``package.module:name``, one
+                name or several.
 
         Raises:
             InputError: none is meant, or several are, or it has no model, or its network cannot
-                be made here.
+                be made here, or is of code that the caller does not name.
             ServiceError: the tracking server has it not, or cannot be reached.
         """
         snapshot = self.snapshot(METRIC_OF.values())
         chosen = chosen_run(models_table(snapshot), run_id, cell)
+        named = [own_code] if isinstance(own_code, str) else list(own_code)
+        named += [value for value in cell.values() if isinstance(value, str)]
+        own = snapshot.cells.train is not None
         with ModelServer.at(self._tracking_uri) as server:
-            return server.load(chosen, device, own=snapshot.cells.train is not None)
+            return server.load(chosen, device, own=own, own_code=named)
 
     def _check_recorded(self, metric: Metric, records: Records) -> None:
         recorded = list(map(str, records.metrics))

@@ -147,7 +147,7 @@ class StruckSweep:
             for name in self.commands.environment.keys() & {"OWN_CODE_STEPS", "OWN_CODE_COUNT"}:
                 patch.setenv(name, self.commands.environment[name])
             for row in kept[kept["norm"].isin(norms)].to_dict("records"):
-                model = results.model(row["run_id"])
+                model = results.model(row["run_id"], own_code=norms)
                 batch_size = model.description.config.batch_size
                 found = evaluate(model, data.test_images, data.test_labels, batch_size)
                 curves = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.evaluate import main
 from snn_norm.training.epoch import EpochResult
+from snn_norm.training.models.model_file import model_file, read_model_file
 from snn_norm.training.run import TrainingRun
 
 KEYS = {"architecture": "snn", "norm": "bntt", "dataset": "digits", "seed": 1, "width": 2}
@@ -76,6 +80,116 @@ def test_what_does_not_fit_is_refused(
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def changed(model: Path, folder: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """The model with another text in its header."""
+    tensors, told = read_model_file(model)
+    path = folder / "changed.safetensors"
+    path.write_bytes(model_file(tensors, json.dumps(change(told))))
+    return path
+
+
+@pytest.mark.parametrize("name", ["shutil:rmtree", "os:system"])
+def test_a_data_set_that_only_the_file_names_is_not_called(
+    name: str,
+    model: tuple[Path, EpochResult],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def of_a_stranger(told: dict[str, Any]) -> dict[str, Any]:
+        return {**told, "config": {**told["config"], "dataset": name}}
+
+    path = changed(model[0], tmp_path, of_a_stranger)
+    data = tmp_path / "data"
+    data.mkdir()
+    assert main([str(path), "--data", str(data)]) == 2
+    assert data.is_dir()
+    assert f"dataset '{name}' cannot be loaded: code that only" in capsys.readouterr().err
+    assert main([str(path), "--data", str(data), "--dataset", "digits"]) == 0
+    assert main([str(path), "--data", str(data), "--own-code", "sets_of_evaluate:many"]) == 2
+
+
+def test_a_network_of_ones_own_is_named_to_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "norms_of_evaluate.py").write_text(
+        "import torch\nfrom snn_norm.data.local import load_digits\n"
+        "class Norm(torch.nn.BatchNorm2d):\n    pass\n"
+        "def digits(root):\n    return load_digits()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    names = {"norm": "norms_of_evaluate:Norm", "dataset": "norms_of_evaluate:digits"}
+    config = RunConfig(**{**KEYS, **names, "architecture": "ann", "image_size": 8}, epochs=1)
+    run = TrainingRun(config, load_dataset(config.dataset, tmp_path, 8))
+    run.run_epoch()
+    (tmp_path / "model.safetensors").write_bytes(run.saved())
+    command = [str(tmp_path), "--device", "cpu"]
+    for given in ([], ["--own-code", names["norm"]], ["--own-code", names["dataset"]]):
+        assert main([*command, *given]) == 2
+        assert "cannot be loaded: code that only the file names" in capsys.readouterr().err
+    both = [part for name in names.values() for part in ("--own-code", name)]
+    assert main([*command, *both]) == 0
+    assert "to the last digit" in capsys.readouterr().out
+    assert main([*command, *both[:2], "--dataset", names["dataset"]]) == 0
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        pyfunc._load_pyfunc(str(tmp_path))
+    pyfunc._load_pyfunc(str(tmp_path), {"own_code": names["norm"]})
+
+
+DEEP = 100_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("null", "must be an object that describes a model, got nothing"),
+        ("5", "must be an object that describes a model, got 5"),
+        ('"train"', "must be an object that describes a model, got 'train'"),
+        ("[" * DEEP + "]" * DEEP, "the text in its header cannot be read"),
+        ('{"train":' * DEEP + "1" + "}" * DEEP, "the text in its header cannot be read"),
+        ("{", "the text in its header cannot be read"),
+        ('{"train": 5}', "a model of 5"),
+    ],
+    ids=["null", "number", "text", "deep lists", "deep objects", "no JSON", "own training"],
+)
+def test_a_header_that_describes_no_model_is_an_error(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(model_file({"a": torch.ones(1)}, text))
+    assert main([str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("mean", [[], [0.1, 0.2], [math.nan], ["a"], None, 0.5]),
+        ("std", [[], [0.1, 0.2], [0.0], [-1.0], [math.inf]]),
+        ("in_channels", [0, -1, 2, "x", 10**30]),
+        ("num_classes", [0, -1, 11, 2**40]),
+        ("image_size", [0, 7, 16, 2**40]),
+        ("sequence_steps", [0, 3]),
+        ("metrics", [None, [], {"test_accuracy": "x"}]),
+        ("config", [None, {}, [], {"architecture": "snn"}]),
+        ("sources", [5, {"norm": 5}]),
+    ],
+)
+def test_a_description_that_cannot_be_true_is_an_error(
+    key: str,
+    values: list[Any],
+    model: tuple[Path, EpochResult],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for value in values:
+
+        def with_value(told: dict[str, Any], value: Any = value) -> dict[str, Any]:
+            return {**told, key: value}
+
+        path = changed(model[0], tmp_path, with_value)
+        assert main([str(path), "--device", "cpu"]) == 2, value
+        assert len(capsys.readouterr().err) > 20
 
 
 def test_mlflow_gets_logits_and_the_library_needs_no_mlflow(

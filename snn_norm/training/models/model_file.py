@@ -18,6 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from snn_norm.wording import described
+
 __all__ = [
     "CONFIG_FILE",
     "WEIGHTS_FILE",
@@ -71,10 +73,22 @@ def said_in(data: bytes) -> dict[str, Any]:
     """
     length = int.from_bytes(data[:8], "little")
     try:
-        said = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
-        return dict(said)
-    except (ValueError, LookupError, TypeError) as error:
+        return _parsed(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("it is not the file of a trained model") from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as error:  # it is no JSON, or nested too deeply
+        raise ValueError(f"the text in its header cannot be read: {error}") from error
+    if not isinstance(said, dict):
+        raise ValueError(
+            f"the text in its header must be an object that describes a model, "
+            f"got {described(said)}"
+        )
+    return said
 
 
 def is_of_own_training(said: Mapping[str, Any]) -> bool:
@@ -119,4 +133,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
         raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error
     if text is None:
         raise ValueError(f"{os.fspath(file)!r} does not say how its network is made")
-    return tensors, json.loads(text)
+    try:
+        return tensors, _parsed(text)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error

@@ -1,19 +1,21 @@
 """The model of training code of a user's own as one file, and what comes out of such a file.
 
 A run says what its model is by ``model_state()``; of one without, it is its ``state_dict()``. If
-the run has ``load_model_state(state)`` too, loading the model makes such a run, which imports and
-runs the user's code; else it gives plain data, and runs nothing.
+the run has ``load_model_state(state)`` too, loading the model makes such a run. That imports the
+user's code, so the caller must name it. Otherwise loading gives plain data and runs no code.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 import torch
 
+from snn_norm.references import check_named
 from snn_norm.training.models.model_file import (
     UnsavableError,
     is_of_own_training,
@@ -24,6 +26,7 @@ from snn_norm.training.models.model_sources import tell_of_changes
 from snn_norm.training.models.plain_state import join_state, split_state
 from snn_norm.training.own_run import Run, make_run
 from snn_norm.training.seeding import generators_restored
+from snn_norm.wording import all_in_words
 
 __all__ = ["OwnDescription", "load_own_model", "own_model_bytes"]
 
@@ -72,12 +75,19 @@ def own_model_bytes(run: Run, description: OwnDescription) -> bytes:
     return model_file(tensors, json.dumps({**description.model_dump(), **told}))
 
 
-def load_own_model(path: str | Path, device: torch.device | str = "cpu") -> Any:
+def load_own_model(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    *,
+    own_code: str | Iterable[str] = (),
+) -> Any:
     """Load the model of training code of a user's own.
 
     Args:
         path: its folder, or the file ``model.safetensors`` itself.
         device: where a run is to compute.
+        own_code: the training code, ``package.module:Name``; needed where it has
+            ``load_model_state``.
 
     Returns:
         Where the code has ``load_model_state``, the run, made anew and with the model loaded; a
@@ -86,7 +96,7 @@ def load_own_model(path: str | Path, device: torch.device | str = "cpu") -> Any:
 
     Raises:
         ValueError: there is no such file, or it is another model's, or damaged; or the user's code
-            cannot be imported.
+            is not named by ``own_code``, or cannot be imported.
     """
     tensors, said = read_model_file(path)
     if not is_of_own_training(said):
@@ -96,13 +106,17 @@ def load_own_model(path: str | Path, device: torch.device | str = "cpu") -> Any:
     try:
         description = OwnDescription.model_validate(said)
     except pydantic.ValidationError as error:
-        raise ValueError(f"its description cannot be read by this version: {error}") from error
+        raise ValueError(
+            f"its description cannot be read by this version: {all_in_words(error)}"
+        ) from error
     state = join_state(tensors, description.state)
     if not description.loads:
         told = description.model_dump(include={"train", "config", "epoch", "metrics"})
         return {**told, "state": state}
-    tell_of_changes(description.sources)
+    train, sources = description.train, description.sources
+    check_named({"train": train}, own_code)
+    tell_of_changes({train: sources[train]} if train in sources else {})
     with generators_restored():
-        run: Any = make_run(description.train, description.config, torch.device(device))
+        run: Any = make_run(train, description.config, torch.device(device))
     run.load_model_state(state)
     return run

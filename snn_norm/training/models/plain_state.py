@@ -63,7 +63,7 @@ def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
                 return {key: join_state(tensors, one) for key, one in value.items()}
             case "items":
                 return {join_state(tensors, k): join_state(tensors, v) for k, v in value}
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"its state cannot be read: {error}") from error
     raise ValueError(f"its state cannot be read by this version: it holds a {kind!r}")
 

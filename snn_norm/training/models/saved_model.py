@@ -1,8 +1,8 @@
 """A trained network as one file, and the network out of such a file.
 
 The file is that of ``model_file`` beside it: the weights, and a text that says how the network is
-made and how its images are normalized. Reading it runs no code, but what the configuration names:
-modules of the user's own, which are imported to make the network.
+made and how its images are normalized. Names in that text are looked up in the tables of this
+package. A network or a norm of the user's own is imported only if the caller has named it too.
 
 Shapes: N images, T time steps, C channels, H height, W width, K classes.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import torch
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset
 from snn_norm.networks.cnn import make_model
+from snn_norm.references import check_named
 from snn_norm.training.evaluation import logits_of
 from snn_norm.training.models.model_file import (
     UnsavableError,
@@ -32,6 +33,7 @@ from snn_norm.training.models.model_file import (
     said_in,
 )
 from snn_norm.training.models.model_sources import tell_of_changes
+from snn_norm.wording import all_in_words
 
 __all__ = [
     "Description",
@@ -65,13 +67,23 @@ class Description(pydantic.BaseModel):
     config: RunConfig
     epoch: int
     metrics: dict[str, float]
-    in_channels: int
-    num_classes: int
-    image_size: int
-    sequence_steps: int | None = None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    in_channels: pydantic.PositiveInt
+    num_classes: pydantic.PositiveInt
+    image_size: pydantic.PositiveInt
+    sequence_steps: pydantic.PositiveInt | None = None
+    mean: tuple[pydantic.FiniteFloat, ...]
+    std: tuple[Annotated[pydantic.FiniteFloat, pydantic.Field(gt=0)], ...]
     sources: dict[str, str] = {}
+
+    @pydantic.model_validator(mode="after")
+    def _check_channels(self) -> Description:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != self.in_channels:
+                raise ValueError(
+                    f"{name} must have a number for each channel, {self.in_channels}, "
+                    f"got {len(values)}"
+                )
+        return self
 
     def to_json(self, indent: int | None = None) -> str:
         """As JSON; every number keeps all its digits."""
@@ -187,19 +199,26 @@ def description_in(data: bytes) -> Description:
     return _described(said_in(data))
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedModel:
+def load_model(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    *,
+    own_code: str | Iterable[str] = (),
+) -> TrainedModel:
     """Load a trained model.
 
-    Modules of the user's own that its configuration names are imported, and so run; a warning says
-    so where their code has changed since the training. Nothing else is run.
+    No code runs that only the file names. A model whose network or norm is the user's own needs
+    ``own_code``; that code is imported, and a warning says if it has changed since the training.
 
     Args:
         path: its folder, or the file ``model.safetensors`` itself.
         device: where it is to compute.
+        own_code: the user's own network and norm, ``package.module:name``, one name or several.
 
     Raises:
-        ValueError: there is no such file, it is no model's or damaged, or the network cannot be
-            made: its own module is missing, or has other weights by now.
+        ValueError: there is no such file, it is no model's or damaged; it names code that
+            ``own_code`` does not; or the network cannot be made: its own module is missing, or has
+            other weights by now.
     """
     weights, said = read_model_file(path)
     if is_of_own_training(said):
@@ -208,7 +227,11 @@ def load_model(path: str | Path, device: torch.device | str = "cpu") -> TrainedM
             "snn_norm.load_own_model() gives it"
         )
     description = _described(said)
-    tell_of_changes(description.sources)
+    config = description.config
+    code = {"architecture": config.architecture, "norm": config.norm}
+    check_named(code, own_code)
+    sources = description.sources
+    tell_of_changes({name: sources[name] for name in code.values() if name in sources})
     network = _network(description)
     try:
         network.load_state_dict(weights)
@@ -232,8 +255,9 @@ def _network(description: Description) -> nn.Module:
     except ValueError:
         raise
     except Exception as error:  # of the user's own module, which may raise anything
+        reason = str(error).partition("\n")[0]  # torch adds its stack
         raise ValueError(
-            f"the network of this model cannot be made: {type(error).__name__}: {error}"
+            f"the network of this model cannot be made: {type(error).__name__}: {reason}"
         ) from error
 
 
@@ -241,4 +265,6 @@ def _described(said: Mapping[str, Any]) -> Description:
     try:
         return Description.model_validate_json(json.dumps(said))
     except pydantic.ValidationError as error:
-        raise ValueError(f"its description cannot be read by this version: {error}") from error
+        raise ValueError(
+            f"its description cannot be read by this version: {all_in_words(error)}"
+        ) from error

@@ -160,7 +160,7 @@ def test_its_model_is_that_of_the_epoch_and_the_same_after_an_interruption(
     told, data = kept(later, storage, keep)
     assert (told.epoch, data) == (epoch, models[epoch - 1])
     (tmp_path / "model.safetensors").write_bytes(models[epoch - 1])
-    run = load_own_model(tmp_path)
+    run = load_own_model(tmp_path, own_code="own_runs:Fit")
     value = undisturbed.history[epoch - 1].measured["val_error"]
     with torch.no_grad():
         assert run.evaluate() == {"val_error": value}

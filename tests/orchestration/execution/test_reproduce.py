@@ -159,6 +159,39 @@ def test_a_trial_is_taken_by_its_key(file: Path) -> None:
     assert found.stdout.count("bit for bit") == 1
 
 
+@pytest.mark.parametrize("name", ["shutil:rmtree", "os:system"])
+def test_a_data_set_that_only_the_record_names_is_not_called(
+    name: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("SNN_SWEEP_DATA", str(data))
+    of_a_stranger = changed(
+        file, tmp_path, lambda one: dataclasses.replace(one, params={**one.params, "dataset": name})
+    )
+    key = read_archive(file).trials[0].key
+    found = run(of_a_stranger, "--trial", key, "--own-code", "own_code:blobs")
+    assert (found.exit_code, data.is_dir()) == (2, True)
+    assert f"trial {key}: dataset '{name}' cannot be loaded: code that only" in found.stderr
+
+
+def test_code_of_ones_own_that_is_named_is_trained_again(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "set_of_reproduce.py").write_text(
+        "from snn_norm.data.local import load_digits\ndef digits(root):\n    return load_digits()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "set_of_reproduce:digits"
+    own = changed(
+        file, tmp_path, lambda one: dataclasses.replace(one, params={**one.params, "dataset": name})
+    )
+    key = read_archive(file).trials[0].key
+    found = run(own, "--trial", key, "--own-code", name)
+    assert found.exit_code == 1  # it is another key
+    assert "its own code has changed" in found.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -148,9 +148,14 @@ def test_of_own_training_code_it_is_the_run_that_was_trained(
     assert table["epoch"].tolist() == [2, pd.NA]
     assert table["val_error"].iloc[0] == run.history[1].measured["val_error"]
     assert table["val_error"].isna().iloc[1]
-    loaded = results.model(seed=1)
-    with torch.no_grad():
-        assert loaded.evaluate() == {"val_error": run.history[1].measured["val_error"]}
+    with pytest.raises(InputError, match="train 'own_runs:Fit' cannot be loaded: code that only"):
+        results.model(seed=1)
+    for loaded in (
+        results.model(seed=1, own_code="own_runs:Fit"),
+        results.model(seed=1, train="own_runs:Fit"),
+    ):
+        with torch.no_grad():
+            assert loaded.evaluate() == {"val_error": run.history[1].measured["val_error"]}
     with pytest.raises(InputError, match="has no model: its state holds something"):
         results.model(seed=2)
     names = {Path(one.path).name for one in client.list_artifacts(run_id, "model")}

@@ -115,13 +115,22 @@ def test_with_a_hook_it_is_the_run_and_no_generator_has_moved(tmp_path: Path) ->
     (tmp_path / "model.safetensors").write_bytes(data)
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     with pytest.warns(UserWarning, match="the code of own_models:Loads has changed since"):
-        found = load_own_model(tmp_path)
+        found = load_own_model(tmp_path, own_code="own_models:Loads")
     assert type(found) is type(run)
     assert found.weights.tolist() == run.weights.tolist()
     assert found.drawn == run.drawn, "not the split of its training"
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
     assert torch.equal(before[0], after[0])
     assert before[1:] == after[1:]
+
+
+def test_training_code_that_only_the_file_names_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(kept("Loads")[1])
+    del sys.modules["own_models"]
+    for given in ((), "own_models:Plain", ["other:Loads"]):
+        with pytest.raises(ValueError, match="train 'own_models:Loads' cannot be loaded"):
+            load_own_model(tmp_path, own_code=given)
+    assert "own_models" not in sys.modules
 
 
 @pytest.mark.parametrize(

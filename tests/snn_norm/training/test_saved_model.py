@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import pickle
 import sys
@@ -18,10 +19,11 @@ from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.training.epoch import EpochResult
 from snn_norm.training.evaluation import evaluate
-from snn_norm.training.models.model_file import check_whole
+from snn_norm.training.models.model_file import check_whole, model_file
 from snn_norm.training.models.saved_model import description_in, model_bytes
 from snn_norm.training.run import TrainingRun
 
+OWN_NAMES = ("own_of_saved:Norm", "own_of_saved:Tied")
 OWN = """
 import torch
 from torch import nn
@@ -107,7 +109,7 @@ def test_it_computes_to_the_last_bit_as_what_was_trained(
     dataset = data(steps)
     run, last = trained(dataset, **keys)
     (tmp_path / "a é.safetensors").write_bytes(run.saved())
-    model = load_model(tmp_path / "a é.safetensors")
+    model = load_model(tmp_path / "a é.safetensors", own_code=OWN_NAMES)
     assert not model.training
     assert not model.network.training
     weights = run.model.state_dict()
@@ -205,6 +207,27 @@ def test_reading_one_runs_no_code(tmp_path: Path) -> None:
     assert not sprung.exists()
 
 
+@pytest.mark.parametrize("key", ["architecture", "norm"])
+def test_code_that_only_the_file_names_is_not_imported(key: str, tmp_path: Path) -> None:
+    """Not even to see whether its source has changed."""
+    run, _ = trained(data(), architecture="ann", width=2)
+    told = json.loads(description_in(run.saved()).to_json())
+    name = "antigravity:geohash"  # a module that nothing else imports
+    told["config"][key] = name
+    if key == "architecture":  # of one's own, it has no such keys
+        del told["config"]["trunk"], told["config"]["init"]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(model_file(run.model.state_dict(), json.dumps(told)))
+    with pytest.raises(ValueError, match=f"{key} '{name}' cannot be loaded: .*own_code='{name}'"):
+        load_model(path, own_code=["own_of_saved:Norm"])
+    told = json.loads(description_in(run.saved()).to_json())
+    path.write_bytes(
+        model_file(run.model.state_dict(), json.dumps({**told, "sources": {name: "0"}}))
+    )
+    load_model(path)
+    assert "antigravity" not in sys.modules
+
+
 def test_changed_code_is_told_of_and_missing_code_is_an_error(
     own_module: Path, tmp_path: Path
 ) -> None:
@@ -212,11 +235,11 @@ def test_changed_code_is_told_of_and_missing_code_is_an_error(
     (tmp_path / "model.safetensors").write_bytes(run.saved())
     own_module.write_text(OWN + "\n# changed\n")
     with pytest.warns(UserWarning, match="own_of_saved:Norm has changed"):
-        load_model(tmp_path)
+        load_model(tmp_path, own_code="own_of_saved:Norm")
     own_module.unlink()
     del sys.modules["own_of_saved"]
     with pytest.raises(ValueError, match="cannot import 'own_of_saved'"):
-        load_model(tmp_path)
+        load_model(tmp_path, own_code="own_of_saved:Norm")
 
 
 def test_code_that_makes_another_network_by_now_is_an_error(
@@ -231,7 +254,7 @@ def test_code_that_makes_another_network_by_now_is_an_error(
         pytest.warns(UserWarning, match="has changed"),
         pytest.raises(ValueError, match="has other weights than the saved one"),
     ):
-        load_model(tmp_path)
+        load_model(tmp_path, own_code="own_of_saved:Tied")
 
 
 @pytest.mark.usefixtures("own_module")
