@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from snn_norm.bounds import BOUNDS, check_decay_of_plif
 from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import INITS, SHORTCUTS, TRUNKS, check_depth, check_init, check_trunk
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
@@ -162,14 +163,18 @@ class RunConfig(BaseModel):
     )
     width: int | None = Field(
         None,
-        ge=1,
         description="channels of the first convolution; default "
         + ", ".join(f"{trunk.width} of {name}" for name, trunk in TRUNKS.items()),
+        **BOUNDS["width"],
     )
     image_size: int | None = Field(
-        None, ge=8, description="height and width in pixels; default: the data set's own"
+        None,
+        description="height and width in pixels; default: the data set's own",
+        **BOUNDS["image_size"],
     )
-    num_steps: int | None = Field(None, ge=1, description="time steps T; default 25")
+    num_steps: int | None = Field(
+        None, description="time steps T; default 25", **BOUNDS["num_steps"]
+    )
     neuron: Annotated[str, _one_of(NEURONS)] | None = Field(
         None, description=f"{', '.join(NEURONS)}; default lif"
     )
@@ -180,14 +185,18 @@ class RunConfig(BaseModel):
         None, description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid"
     )
     beta: _Number | None = Field(
-        None, ge=0, le=1, description="membrane decay a step, but of neuron if; default 0.9"
+        None,
+        description="membrane decay a step, but of neuron if; default 0.9",
+        **BOUNDS["beta"],
     )
-    threshold: _Number | None = Field(None, gt=0, description="firing threshold; default 1")
+    threshold: _Number | None = Field(
+        None, description="firing threshold; default 1", **BOUNDS["threshold"]
+    )
     slope: _Number | None = Field(
         None,
-        gt=0,
         description="of the surrogate; default "
         + ", ".join(f"{slope:g} of {name}" for name, slope in SURROGATES.items()),
+        **BOUNDS["slope"],
     )
 
     @model_validator(mode="before")
@@ -229,8 +238,8 @@ class RunConfig(BaseModel):
                 "beta belongs to the neurons lif and plif; neuron if does not leak: "
                 "take beta out, or set neuron to lif"
             )
-        if self.neuron == "plif" and self.beta in (0, 1):
-            raise ValueError(f"beta of neuron plif must be between 0 and 1, got {self.beta}")
+        if self.neuron == "plif" and self.beta is not None:
+            check_decay_of_plif(self.beta)
         if self.trunk is not None:
             check_trunk(self.trunk, self.depth, self.shortcut)
         if self.init is not None and self.architecture in ("ann", "snn"):

@@ -12,6 +12,7 @@ time steps is the logits. A time step is 1.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from snn_norm.bounds import check_bounds
 from snn_norm.config import RunConfig
 from snn_norm.networks.cnn import make_model
 from snn_norm.networks.fold import ThresholdOfEachChannel, fold
@@ -45,7 +47,8 @@ def to_nir(model: SNNCNN, in_channels: int, image_size: int) -> Any:
         image_size: its height and width in pixels.
 
     Raises:
-        ValueError: NIR cannot say what the network does; or as :func:`snn_norm.fold`.
+        ValueError: NIR cannot say what the network does; it takes images of another shape; or as
+            :func:`snn_norm.fold`.
     """
     return _Graph(model, in_channels, image_size).graph()
 
@@ -57,6 +60,7 @@ class _Graph:
         if not isinstance(model, SNNCNN):
             raise ValueError(f"only an SNNCNN can be exported, got a {type(model).__name__}")
         self._model = fold(model)
+        _check_images(model, in_channels, image_size)
         self._layers = {layer.name: layer for layer in model.trunk.layers}
         self._shapes: dict[str | None, tuple[int, int, int]] = {
             None: (in_channels, image_size, image_size)
@@ -77,6 +81,13 @@ class _Graph:
             size = np.array(shape[1:])
             self._add("average", nir.AvgPool2d(size, size, np.zeros(2, dtype=int)), features)
             features, shape = ["average"], (shape[0], 1, 1)
+        first = model.classifier if model.hidden is None else model.hidden
+        if math.prod(shape) != first.in_features:
+            raise ValueError(
+                "image_size must be the size at which the network was trained: from images of "
+                f"{input_shape[-1]} pixels come {math.prod(shape)} features, and it takes "
+                f"{first.in_features}"
+            )
         self._add("flatten", nir.Flatten({"input": np.array(shape)}, 0, -1), features)
         before = "flatten"
         if model.hidden is not None:
@@ -141,6 +152,15 @@ class _Graph:
         own = name if kind == "currents" else f"{name}_{'pool' if layer.pool else 'neurons'}"
         added = layer.adds is not None and layer.adds.to == kind
         return [own, *(self._sources(layer.adds.output) if added and layer.adds else [])]
+
+
+def _check_images(model: SNNCNN, in_channels: int, image_size: int) -> None:
+    first = model.convolutions[model.trunk.layers[0].name]
+    # The weights of a folded network may have time steps before their (O, I, kernel, kernel).
+    wanted = first.weight.shape[-3]
+    if in_channels != wanted:
+        raise ValueError(f"in_channels must be {wanted}, as the network has, got {in_channels}")
+    check_bounds(image_size=image_size)
 
 
 def _neuron(neuron: nn.Module, shape: tuple[int, ...]) -> Any:
@@ -230,7 +250,13 @@ def _network(
         saved = load_model(path, own_code=own_code)
         _check_architecture(saved.description.config)
         assert isinstance(saved.network, SNNCNN)
-        return saved.network, saved.description.in_channels, saved.description.image_size
+        size = saved.description.image_size
+        if image_size not in (None, size):
+            raise ValueError(
+                f"--image-size must be {size}, the size at which the model was trained, got "
+                f"{image_size}: leave it out, as the model's file has it"
+            )
+        return saved.network, saved.description.in_channels, size
     return _of_state_dict(path, image_size, own_code)
 
 
@@ -253,7 +279,14 @@ def _of_state_dict(
     keys["in_channels"] = weights["convolutions.conv1.weight"].shape[1]
     keys["num_classes"] = len(weights["classifier.weight"])
     model = make_model(config.architecture, **keys)
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"the weights of {path} are not those of its network for images of "
+            f"{keys['image_size']} pixels; --image-size must be the size at which it was trained: "
+            f"{error}"
+        ) from error
     assert isinstance(model, SNNCNN)
     return model, keys["in_channels"], keys["image_size"]
 

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["all_in_words", "described", "did_you_mean", "in_words", "not_among"]
+__all__ = [
+    "BOUNDS_IN_WORDS",
+    "all_in_words",
+    "described",
+    "did_you_mean",
+    "in_words",
+    "not_among",
+]
 
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:
@@ -64,7 +71,7 @@ def in_words(error: ErrorDetails, description: str | None = None) -> str:
             symbol = {"greater_than": "gt", "less_than": "lt"}.get(kind, kind[0] + "e")
             bound = context[symbol]
             bound = f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
-            return f"must be {_BOUNDS[symbol]} {bound}, got {got}"
+            return f"must be {BOUNDS_IN_WORDS[symbol]} {bound}, got {got}"
         case "too_short":
             return f"must hold at least one value, got {got}"
         case kind:
@@ -80,7 +87,8 @@ def all_in_words(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-_BOUNDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+BOUNDS_IN_WORDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
+"""By pydantic's names."""
 
 _KINDS = {
     "bool_parsing": "true or false",

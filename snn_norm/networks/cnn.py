@@ -37,7 +37,8 @@ class ANNCNN(TrunkNetwork):
         Images (N, C, H, W); output logits (N, K).
 
     Raises:
-        ValueError: an unknown name, a key of another trunk, or image_size below 8.
+        ValueError: an unknown name, a key of another trunk, or a number out of
+            :data:`snn_norm.bounds.BOUNDS`.
     """
 
     def __init__(

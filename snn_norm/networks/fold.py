@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from snn_norm.networks.layers import ConvolutionOfEachStep
 from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents, place_of
@@ -33,7 +34,10 @@ def fold(model: _Network) -> _Network:
     it; standardized weights stand where they were computed; a norm on the membrane goes into the
     threshold of each channel. Where the time steps have maps of their own (``bntt``, ``tebn``,
     ``tab``, ``homeostatic``), each gets a convolution of its own: T times the weights, which is
-    logged.
+    logged. A network that is folded already is copied.
+
+    Weights that ``torch.nn.utils.parametrize`` computes, such as those of
+    ``parametrizations.weight_norm``, become plain weights with the computed values.
 
     Args:
         model: an ``ANNCNN`` or ``SNNCNN``.
@@ -44,16 +48,27 @@ def fold(model: _Network) -> _Network:
 
     Raises:
         ValueError: a norm cannot be folded: its statistics are those of the input, also in
-            evaluation; it is a user's own without ``affine_map()``; or the neurons are snnTorch's.
+            evaluation; it is a user's own without ``affine_map()``; the neurons are snnTorch's; a
+            hook computes weights anew before each call, as pruning does; or a convolution is
+            another layer than PyTorch's.
     """
     if not isinstance(model, TrunkNetwork):
         raise ValueError(f"only an ANNCNN or SNNCNN can be folded, got a {type(model).__name__}")
     if getattr(model, "neuron", None) == "snntorch":
         raise ValueError("neuron snntorch cannot be folded; load its state_dict into one of lif")
+    _refuse_hooked_weights(model)
     folded = copy.deepcopy(model).eval()
+    _make_plain(folded)
     steps = 1
     for layer in folded.trunk.layers:
         convolution, norm = folded.convolutions[layer.name], folded.norms[layer.name]
+        if isinstance(convolution, ConvolutionOfEachStep):
+            continue  # it is folded already
+        if getattr(type(convolution), "forward", None) is not nn.Conv2d.forward:
+            raise ValueError(
+                f"the convolution of {layer.name} must be a torch.nn.Conv2d to be folded, "
+                f"got a {type(convolution).__name__}"
+            )
         assert isinstance(convolution, nn.Conv2d)
         if place_of(norm) == "weights":
             assert isinstance(norm, OnWeights)
@@ -65,12 +80,38 @@ def fold(model: _Network) -> _Network:
             steps = max(steps, len(scale) if scale.dim() == 2 else 1)
         folded.norms[layer.name] = nn.Identity()
         neuron = folded.neurons[layer.name] if layer.fires else None
-        if isinstance(neuron, LIF) and neuron.on_membrane is not None:
-            scale, offset = _map_of(neuron.on_membrane, layer.name)
+        on_membrane = neuron.on_membrane if isinstance(neuron, LIF) else None
+        if on_membrane is not None and not isinstance(on_membrane, ThresholdOfEachChannel):
+            assert isinstance(neuron, LIF)
+            scale, offset = _map_of(on_membrane, layer.name)
             neuron.on_membrane = ThresholdOfEachChannel(neuron.threshold, scale, offset)
     if steps > 1:
         _LOG.warning("each time step has weights of its own: %d times those of the network", steps)
     return folded
+
+
+def _refuse_hooked_weights(model: nn.Module) -> None:
+    """Refuse weights that a hook computes from other parameters before each call.
+
+    What is in their place between two calls may be out of date.
+    """
+    for name, module in model.named_modules():
+        for tensor in ("weight", "bias"):
+            if isinstance(vars(module).get(tensor), Tensor):  # neither a parameter nor a buffer
+                raise ValueError(
+                    f"{name}.{tensor} is computed by a hook before each call, so it cannot be "
+                    "folded: make it a parameter again first, with the function of "
+                    "torch.nn.utils that removes the hook and keeps the weights (prune.remove, "
+                    "remove_weight_norm or remove_spectral_norm)"
+                )
+
+
+def _make_plain(model: nn.Module) -> None:
+    """Put what parametrizations compute in evaluation in the place of what they compute it from."""
+    for module in list(model.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(module.parametrizations):  # type: ignore[arg-type]
+                parametrize.remove_parametrizations(module, name)
 
 
 class ThresholdOfEachChannel(nn.Module):

@@ -10,6 +10,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from snn_norm.bounds import check_bounds
 from snn_norm.networks.initialization import initialize
 from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardized
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
@@ -71,7 +72,8 @@ class SNNCNN(TrunkNetwork):
         Images (N, C, H, W) or sequences (N, T, C, H, W); output logits (N, K).
 
     Raises:
-        ValueError: an unknown name, a key of another trunk or neuron, or image_size below 8.
+        ValueError: an unknown name, a key of another trunk or neuron, or a number out of
+            :data:`snn_norm.bounds.BOUNDS`.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class SNNCNN(TrunkNetwork):
         num_classes: int = 10,
         image_size: int = 32,
     ) -> None:
+        check_bounds(beta=beta, threshold=threshold, slope=slope)
         beta = 1.0 if neuron == "if" else beta
         keys: dict[str, Any] = {"beta": beta, "threshold": threshold, "slope": slope}
         keys |= {"reset": reset, "surrogate": surrogate}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from snn_norm.bounds import check_bounds
 from snn_norm.wording import not_among
 
 __all__ = [
@@ -235,7 +236,8 @@ def make_trunk(
         shortcut: of trunk resnet, one of :data:`SHORTCUTS`; None for membrane.
 
     Raises:
-        ValueError: an unknown name, or as :func:`check_depth` and :func:`check_trunk`.
+        ValueError: an unknown name, a width below 1, or as :func:`check_depth` and
+            :func:`check_trunk`.
     """
     if name not in TRUNKS:
         raise ValueError(f"trunk {not_among(TRUNKS, name)}")
@@ -244,6 +246,7 @@ def make_trunk(
     if depth is not None:
         check_depth(depth)
     check_trunk(name, depth, shortcut)
+    check_bounds(width=width)
     given = {"depth": depth, "shortcut": shortcut}
     keys = {key: value for key, value in given.items() if value is not None}
     return TRUNKS[name].make(width or TRUNKS[name].width, **keys)

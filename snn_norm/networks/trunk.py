@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from snn_norm.bounds import check_bounds
 from snn_norm.networks.layers import Outputs
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
@@ -41,11 +42,12 @@ class TrunkNetwork(nn.Module):
         image_size: int,
     ) -> None:
         super().__init__()
-        if image_size < 8:
-            raise ValueError(
-                f"image_size must be at least 8 (three 2x2 pools), got {image_size}: "
-                "a data set is resized to the image_size that is set"
-            )
+        check_bounds(
+            in_channels=in_channels,
+            num_classes=num_classes,
+            image_size=image_size,
+            num_steps=num_steps,
+        )
         self.trunk = trunk
         self.convolutions = nn.ModuleDict()
         self.norms = nn.ModuleDict()

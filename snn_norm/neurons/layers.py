@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from snn_norm.bounds import check_bounds, check_decay_of_plif
 from snn_norm.neurons.fused import fire
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
@@ -27,6 +28,13 @@ class State:
     """What neurons hand on from one stretch of a sequence to the next: at first, nothing."""
 
     membrane: Tensor | None = None
+
+
+def _check_steps(x_TN: Tensor) -> None:
+    if len(x_TN) == 0:
+        raise ValueError(
+            f"a sequence (T, N, …) must have at least one time step, got {tuple(x_TN.shape)}"
+        )
 
 
 class LIF(nn.Module):
@@ -62,7 +70,8 @@ class LIF(nn.Module):
         shape and dtype.
 
     Raises:
-        ValueError: an unknown surrogate or reset, or a slope that is not positive.
+        ValueError: an unknown surrogate or reset, or a number out of
+            :data:`snn_norm.bounds.BOUNDS`.
     """
 
     def __init__(
@@ -83,8 +92,7 @@ class LIF(nn.Module):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         slope = SURROGATES[surrogate] if slope is None else slope
-        if not slope > 0:
-            raise ValueError(f"slope must be greater than 0, got {slope}")
+        check_bounds(beta=beta, threshold=threshold, slope=slope)
         self.beta = beta
         self.threshold = threshold
         self.slope = slope
@@ -118,6 +126,7 @@ class LIF(nn.Module):
         The further arguments are those of :func:`snn_norm.neurons.fused.fire`. With a norm on the
         membrane a call takes the whole sequence.
         """
+        _check_steps(x_TN)
         neuron = Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
         state = State() if state is None else state
         on_membrane: Any = self.on_membrane
@@ -150,8 +159,7 @@ class PLIF(LIF):
     """
 
     def __init__(self, beta: float = 0.9, *args: Any, **kwargs: Any) -> None:
-        if not 0 < beta < 1:
-            raise ValueError(f"beta of plif must be between 0 and 1, got {beta}")
+        check_decay_of_plif(beta)
         super().__init__(beta, *args, **kwargs)
         self.w = nn.Parameter(torch.tensor(math.log(beta / (1 - beta))))
 
@@ -186,6 +194,7 @@ class LeakyReadout(nn.Module):
 
     def __init__(self, beta: float = 0.9) -> None:
         super().__init__()
+        check_bounds(beta=beta)
         self.beta = beta
 
     def extra_repr(self) -> str:
@@ -194,6 +203,7 @@ class LeakyReadout(nn.Module):
 
     def forward(self, x_TN: Tensor) -> Tensor:
         """Mean membrane under the input currents ``x_TN``."""
+        _check_steps(x_TN)
         dtype = torch.promote_types(x_TN.dtype, torch.float32)
         steps = torch.arange(len(x_TN), device=x_TN.device, dtype=dtype)
         weights_T = (self.beta**steps).cumsum(0).flip(0) / len(x_TN)

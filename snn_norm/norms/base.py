@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from snn_norm.bounds import check_bounds
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.batch_statistics import (
     Moving,
@@ -107,6 +108,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     ) -> None:
         nn.Module.__init__(self)
         check_momentum(momentum)
+        check_bounds(num_features=num_features, num_steps=num_steps)
         self.num_features = num_features
         self.num_steps = num_steps
         self.eps = self.default_eps if eps is None else eps
@@ -179,9 +181,10 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         return self._map(slice(0, self.num_steps))
 
     def _check_sequence(self, x: Tensor, num_steps: int) -> None:
-        if x.dim() != 5 or x.shape[2] != self.num_features or num_steps > self.num_steps:
+        fits = x.dim() == 5 and x.shape[2] == self.num_features
+        if not fits or not 1 <= num_steps <= self.num_steps:
             raise ValueError(
-                f"a sequence must be (T, N, C, H, W) with T up to {self.num_steps} and "
+                f"a sequence must be (T, N, C, H, W) with T from 1 to {self.num_steps} and "
                 f"C = {self.num_features}, got {tuple(x.shape)}; "
                 "for a single step (N, C, H, W), give its index t"
             )

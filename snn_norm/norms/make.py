@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from snn_norm.bounds import check_bounds
 from snn_norm.norms.table import NORMS, norms_of
 from snn_norm.references import is_reference, load_reference
 
@@ -23,8 +24,9 @@ def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.
         num_steps: T, the number of time steps of a spiking network; None for an artificial one.
 
     Raises:
-        ValueError: the name is unknown, or cannot be imported.
+        ValueError: the name is unknown, or cannot be imported, or a number is below 1.
     """
+    check_bounds(num_features=num_features, num_steps=num_steps)
     architecture, kind = ("ann", "an artificial") if num_steps is None else ("snn", "a spiking")
     known = norms_of(architecture)
     if name not in known and not is_reference(name):

@@ -12,8 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils import parametrizations, prune
 
-from snn_norm import ANNCNN, SNNCNN
+from snn_norm import ANNCNN, SNNCNN, fold
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset, normalize
 from snn_norm.export import main, to_nir
@@ -149,6 +150,46 @@ def test_what_nir_cannot_say_is_refused(keys: dict[str, Any], message: str) -> N
         to_nir(ANNCNN(width=2), 3, 32)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("norm", ["batchnorm", "mpbn"])
+def test_a_folded_network_is_the_same_graph(norm: str) -> None:
+    model = network(norm)
+    graph, of_folded = to_nir(model, 2, 10), to_nir(fold(model), 2, 10)
+    assert graph.nodes.keys() == of_folded.nodes.keys()
+    assert graph.edges == of_folded.edges
+    x = torch.randn(3, 2, 10, 10)
+    torch.testing.assert_close(interpret(of_folded, x, STEPS), interpret(graph, x, STEPS))
+    with pytest.raises(ValueError, match="weights of its own"):
+        to_nir(fold(network("bntt")), 2, 10)
+
+
+def test_weights_are_exported_as_they_are_computed(tmp_path: Path) -> None:
+    model = network()
+    parametrizations.weight_norm(model.convolutions["conv2"])
+    parametrizations.weight_norm(model.classifier)
+    same_spikes(model, tmp_path)
+    prune.l1_unstructured(model.convolutions["conv1"], "weight", amount=0.5)
+    with pytest.raises(ValueError, match=r"conv1\.weight is computed by a hook"):
+        to_nir(model, 2, 10)
+
+
+@pytest.mark.parametrize(
+    ("keys", "images", "message"),
+    [
+        ({}, (3, 10), "in_channels must be 2, as the network has, got 3"),
+        ({"norm": "bntt"}, (3, 10), "in_channels must be 2, as the network has, got 3"),
+        ({}, (2, 16), "from images of 16 pixels come 64 features, and it takes 16"),
+        ({}, (2, 0), "image_size must be at least 8, got 0"),
+        ({"trunk": "resnet19"}, (2, -4), "image_size must be at least 8, got -4"),
+    ],
+)
+def test_images_of_another_shape_are_refused(
+    keys: dict[str, Any], images: tuple[int, int], message: str
+) -> None:
+    model = network(**keys)
+    with pytest.raises(ValueError, match=message):
+        to_nir(model, *images)
+
+
 def test_a_run_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_default_dtype(torch.float32)
     keys: dict[str, Any] = {
@@ -168,6 +209,13 @@ def test_a_run_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert main([str(tmp_path / saved), str(tmp_path / "network.nir")]) == 0
         logits, _ = interpret(nir.read(tmp_path / "network.nir"), x, STEPS)
         torch.testing.assert_close(logits, expected)
+    for saved, message in (
+        ("run.pt", "--image-size must be the size at which it was trained"),
+        ("a model", "--image-size must be 16, the size at which the model was trained, got 32"),
+    ):
+        assert main([str(tmp_path / saved), str(tmp_path / "c.nir"), "--image-size", "32"]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "c.nir").exists()
     (tmp_path / "other.pt").write_text("text")
     for wrong in ("other.pt", "absent.pt"):
         assert main([str(tmp_path / wrong), str(tmp_path / "b.nir")]) == 2

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 
 from snn_norm import ANNCNN, SNNCNN, fold
 from snn_norm.networks.fold import ThresholdOfEachChannel
@@ -132,3 +133,79 @@ def test_others_are_refused() -> None:
         fold(nn.Linear(2, 2))
     with pytest.raises(ValueError, match="snntorch cannot be folded"):
         fold(SNNCNN("bntt", neuron="snntorch", num_steps=2, width=4, image_size=8))
+
+
+@pytest.mark.parametrize("norm", ["none", "batchnorm", "bntt", "weightstd"])
+@pytest.mark.parametrize("by", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_parametrized_weights_are_folded_as_computed(norm: str, by: Any) -> None:
+    model = trained(SNNCNN, norm, num_steps=3, threshold=0.2)
+    for layer in (*model.convolutions.values(), model.hidden, model.classifier):
+        by(layer)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "original0" in name:  # of weight_norm, the norms of the weights
+                parameter.mul_(1.5)
+    x = torch.randn(3, 3, 12, 12)
+    model(x)
+    model.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    folded = fold(model)
+    expected, spikes = spikes_of(model, x)
+    logits, found = spikes_of(folded, x)
+    for name, of_layer in spikes.items():
+        assert torch.equal(found[name], of_layer), name
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+    assert not any("parametrizations" in name for name in folded.state_dict())
+    assert before.keys() == model.state_dict().keys(), "the given network has changed"
+
+
+def _pruned(layer: nn.Module) -> None:
+    prune.l1_unstructured(layer, "weight", amount=0.5)
+
+
+@pytest.mark.parametrize("place", ["convolutions.conv2", "classifier"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
+def test_weights_that_a_hook_computes_are_refused_until_they_are_made_parameters(
+    place: str,
+) -> None:
+    for hooked, plain in (
+        (_pruned, prune.remove),
+        (nn.utils.weight_norm, nn.utils.remove_weight_norm),
+        (nn.utils.spectral_norm, nn.utils.remove_spectral_norm),
+    ):
+        model = trained(SNNCNN, "batchnorm", num_steps=3, threshold=0.2)
+        layer = model.get_submodule(place)
+        hooked(layer)
+        x = torch.randn(3, 3, 12, 12)
+        for run in (False, True):
+            if run:
+                model(x)
+            with pytest.raises(ValueError, match=f"{place}.weight is computed by a hook"):
+                fold(model)
+        expected, _ = spikes_of(model, x)
+        plain(layer, "weight")
+        torch.testing.assert_close(spikes_of(fold(model), x)[0], expected, rtol=0, atol=1e-10)
+
+
+def test_a_convolution_of_another_kind_is_refused() -> None:
+    class Doubled(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    model = ANNCNN(width=2)
+    model.convolutions["conv2"] = Doubled(2, 2, 3, padding=1)
+    with pytest.raises(ValueError, match=r"of conv2 must be a torch.nn.Conv2d .*got a Doubled"):
+        fold(model)
+
+
+@pytest.mark.parametrize("norm", FOLDING["snn"])
+def test_a_folded_network_can_be_folded_again(norm: str) -> None:
+    folded = fold(trained(SNNCNN, norm, num_steps=3, threshold=0.2))
+    again = fold(folded)
+    assert again is not folded
+    state = folded.state_dict()
+    assert state.keys() == again.state_dict().keys()
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    x = torch.randn(3, 3, 12, 12)
+    assert torch.equal(spikes_of(again, x)[0], spikes_of(folded, x)[0])

@@ -166,7 +166,7 @@ def test_names_and_values_that_are_wrong_are_refused() -> None:
             LIF(**keys)
     with pytest.raises(ValueError, match="neuron must be one of lif, plif, if, got 'alif'"):
         make_neuron("alif")
-    with pytest.raises(ValueError, match=r"beta of plif must be between 0 and 1, got 1\.0"):
+    with pytest.raises(ValueError, match=r"beta of neuron plif must be between 0 and 1, got 1\.0"):
         make_neuron("plif", beta=1.0)
     assert isinstance(make_neuron("if", beta=0.5), IF)
 

@@ -291,7 +291,7 @@ class TestErrors:
 
     @pytest.mark.parametrize("shape", [(N, C, H, W), (T, N, C + 1, H, W), (T + 1, N, C, H, W)])
     def test_shape_of_a_sequence(self, kind: Any, shape: tuple[int, ...]) -> None:
-        match = r"\(T, N, C, H, W\) with T up to 4 and C = 2, got .* give its index t"
+        match = r"\(T, N, C, H, W\) with T from 1 to 4 and C = 2, got .* give its index t"
         self.assert_refused(kind, match, torch.zeros(shape))
 
     def test_one_value_a_channel(self, kind: Any) -> None:

@@ -1,0 +1,66 @@
+"""The bounds of the numbers that shape a network; imports no torch.
+
+The configuration of a run and the layers themselves check against this one table.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypedDict
+
+from snn_norm.wording import BOUNDS_IN_WORDS
+
+__all__ = ["BOUNDS", "Bound", "check_bounds", "check_decay_of_plif"]
+
+
+class Bound(TypedDict, total=False):
+    """Keyword arguments of ``pydantic.Field``."""
+
+    ge: int
+    le: int
+    gt: int
+
+
+BOUNDS: dict[str, Bound] = {
+    "width": {"ge": 1},
+    "image_size": {"ge": 8},  # of three 2x2 pools
+    "in_channels": {"ge": 1},
+    "num_classes": {"ge": 1},
+    "num_features": {"ge": 1},
+    "num_steps": {"ge": 1},
+    "beta": {"ge": 0, "le": 1},
+    "threshold": {"gt": 0},
+    "slope": {"gt": 0},
+}
+"""By the name of an argument, which is also the key of a configuration."""
+
+
+def check_bounds(**values: float | None) -> None:
+    """Check numbers by the names of their arguments; None stands for a default and passes.
+
+    Raises:
+        ValueError: a number is out of its bounds, or not finite.
+    """
+    for name, value in values.items():
+        if value is None:
+            continue
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number, got {value}")
+        bound = BOUNDS[name]
+        if (
+            value < bound.get("ge", -math.inf)
+            or value > bound.get("le", math.inf)
+            or value <= bound.get("gt", -math.inf)
+        ):
+            rule = " and ".join(f"{BOUNDS_IN_WORDS[kind]} {limit}" for kind, limit in bound.items())
+            raise ValueError(f"{name} must be {rule}, got {value}")
+
+
+def check_decay_of_plif(beta: float) -> None:
+    """Refuse a decay that neurons of plif cannot begin with: it is the sigmoid of a parameter.
+
+    Raises:
+        ValueError: its message begins with the key.
+    """
+    if not 0 < beta < 1:
+        raise ValueError(f"beta of neuron plif must be between 0 and 1, got {beta}")
