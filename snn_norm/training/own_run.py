@@ -125,6 +125,9 @@ class BaseRun:
         parts: names of the attributes whose state is saved and restored.
 
     Example:
+        >>> import torch.nn.functional as F
+        >>> from torch.utils.data import DataLoader, TensorDataset
+        >>> images, labels = torch.randn(64, 8), torch.arange(64) % 2
         >>> class Fit(BaseRun):
         ...     def __init__(self, config, device):
         ...         super().__init__(config, device)
@@ -132,13 +135,17 @@ class BaseRun:
         ...         self.optimizer = torch.optim.SGD(self.model.parameters(), config["rate"])
         ...
         ...     def batches(self):
-        ...         return DataLoader(images, batch_size=16, shuffle=True)
+        ...         return DataLoader(TensorDataset(images, labels), 16, shuffle=True)
         ...
         ...     def step(self, batch):
         ...         return F.cross_entropy(self.model(batch[0]), batch[1])
         ...
         ...     def evaluate(self):
-        ...         return {"val_accuracy": accuracy(self.model, held_out)}
+        ...         right = self.model(images).argmax(1) == labels
+        ...         return {"val_accuracy": float(right.float().mean())}
+        >>> run = Fit({"rate": 0.1, "epochs": 3, "seed": 1}, "cpu")
+        >>> sorted(run.run_epoch())
+        ['train_loss', 'val_accuracy']
     """
 
     model: nn.Module

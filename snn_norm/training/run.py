@@ -61,12 +61,15 @@ class TrainingRun:
             compiled.
 
     Example:
-        >>> config = RunConfig(
-        ...     architecture="snn", norm="homeostatic", dataset="digits", seed=42, epochs=8
-        ... )
+        >>> from pathlib import Path
+        >>> from snn_norm.data.dataset import load_dataset
+        >>> keys = {"architecture": "snn", "norm": "homeostatic", "dataset": "digits"}
+        >>> config = RunConfig(**keys, seed=42, epochs=2, num_steps=2, width=2)
         >>> run = TrainingRun(config, load_dataset("digits", Path("data")))
         >>> for result in run.epochs():
-        ...     print(result.epoch, result.test_accuracy)
+        ...     print(f"epoch {result.epoch}: {result.test_accuracy:.0%}")
+        epoch 1: ...%
+        epoch 2: ...%
     """
 
     def __init__(

@@ -146,8 +146,16 @@ class TrainedModel(nn.Module):
         uint8 (N, C, H, W), or (N, T, C, H, W) of sequences, to logits (N, K) in float32.
 
     Example:
-        >>> model = load_model("snn-bntt-seed42")
-        >>> model(images).argmax(1)  # classes of uint8 images
+        >>> from snn_norm.data.dataset import load_dataset
+        >>> from snn_norm.training.run import TrainingRun
+        >>> keys = {"architecture": "ann", "norm": "batchnorm", "dataset": "digits"}
+        >>> data = load_dataset("digits", Path("data"))
+        >>> run = TrainingRun(RunConfig(**keys, seed=42, epochs=1, width=2), data)
+        >>> result = run.run_epoch()
+        >>> size = Path("model.safetensors").write_bytes(run.saved())
+        >>> model = load_model("model.safetensors")
+        >>> model(data.test_images[:4]).argmax(1).shape  # classes of uint8 images
+        torch.Size([4])
     """
 
     def __init__(self, network: nn.Module, description: Description) -> None:
