@@ -157,6 +157,7 @@ class _Graph:
 def _check_images(model: SNNCNN, in_channels: int, image_size: int) -> None:
     first = model.convolutions[model.trunk.layers[0].name]
     # The weights of a folded network may have time steps before their (O, I, kernel, kernel).
+    assert isinstance(first.weight, Tensor)
     wanted = first.weight.shape[-3]
     if in_channels != wanted:
         raise ValueError(f"in_channels must be {wanted}, as the network has, got {in_channels}")
@@ -276,12 +277,12 @@ def _of_state_dict(
         raise ValueError("the run's data set decides the size of its images: give --image-size")
     _check_architecture(config)
     check_named({"norm": config.norm}, own_code)
-    keys["in_channels"] = weights["convolutions.conv1.weight"].shape[1]
-    keys["num_classes"] = len(weights["classifier.weight"])
-    model = make_model(config.architecture, **keys)
     try:
+        keys["in_channels"] = weights["convolutions.conv1.weight"].shape[1]
+        keys["num_classes"] = len(weights["classifier.weight"])
+        model = make_model(config.architecture, **keys)
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (KeyError, RuntimeError) as error:
         raise ValueError(
             f"the weights of {path} are not those of its network for images of "
             f"{keys['image_size']} pixels; --image-size must be the size at which it was trained: "

@@ -216,6 +216,15 @@ def test_a_run_from_the_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert main([str(tmp_path / saved), str(tmp_path / "c.nir"), "--image-size", "32"]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "c.nir").exists()
+    state = run.state_dict()
+    torch.save({**state, "model": {"weight": torch.ones(1)}}, tmp_path / "weights.pt")
+    torch.save({**state, "config": {**state["config"], "norm": "os:system"}}, tmp_path / "code.pt")
+    for saved, message in (
+        ("weights.pt", "are not those of its network"),
+        ("code.pt", "norm 'os:system' cannot be loaded: code that only the file names"),
+    ):
+        assert main([str(tmp_path / saved), str(tmp_path / "c.nir")]) == 2
+        assert message in capsys.readouterr().err
     (tmp_path / "other.pt").write_text("text")
     for wrong in ("other.pt", "absent.pt"):
         assert main([str(tmp_path / wrong), str(tmp_path / "b.nir")]) == 2

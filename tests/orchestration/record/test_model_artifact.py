@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -99,6 +100,31 @@ def test_mlflow_takes_it_for_one_of_its_models(
     assert accuracy == pytest.approx(run.history[-1].test_accuracy)
     with pytest.raises(mlflow.MlflowException, match="Failed to enforce schema"):
         loaded.predict(images.float().numpy())
+
+
+@pytest.mark.parametrize("run_id", ["the server"], indirect=True)
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred")
+def test_mlflow_hands_on_the_names_of_ones_own_code(
+    client: MlflowClient, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "norm_of_artifact.py").write_text(
+        "import torch\nclass Norm(torch.nn.BatchNorm2d):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "norm_of_artifact:Norm"
+    config = RunConfig(
+        architecture="ann", norm=name, dataset="digits", seed=1, epochs=1, width=2, image_size=8
+    )
+    run = TrainingRun(config, load_dataset("digits", tmp_path, 8))
+    run.run_epoch()
+    put_model(client, run_id, run.saved())
+    (tmp_path / "model").mkdir()
+    fetch_model(client, run_id, tmp_path / "model")
+    with pytest.raises(ValueError, match=f"norm '{name}' cannot be loaded"):
+        mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    mlflow.pyfunc.load_model(str(tmp_path / "model"), model_config={"own_code": [name]})
+    monkeypatch.setenv("MLFLOW_PYFUNC_INFERENCE_CONFIG", json.dumps({"own_code": [name]}))
+    mlflow.pyfunc.load_model(str(tmp_path / "model"))
 
 
 def test_a_run_has_finished_only_once_its_model_is_there(
