@@ -109,9 +109,14 @@ def _refuse_hooked_weights(model: nn.Module) -> None:
 def _make_plain(model: nn.Module) -> None:
     """Put what parametrizations compute in evaluation in the place of what they compute it from."""
     for module in list(model.modules()):
-        if parametrize.is_parametrized(module):
-            for name in list(module.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(module, name)
+        if not parametrize.is_parametrized(module):
+            continue
+        computed = {name: getattr(module, name) for name in module.parametrizations}  # type: ignore[union-attr]
+        # torch's remove_parametrizations would change the class, which the given network shares.
+        module.__class__ = parametrize.type_before_parametrizations(module)
+        del module.parametrizations
+        for name, value in computed.items():
+            module.register_parameter(name, nn.Parameter(value.clone()))
 
 
 class ThresholdOfEachChannel(nn.Module):

@@ -151,9 +151,11 @@ def test_what_nir_cannot_say_is_refused(keys: dict[str, Any], message: str) -> N
 
 
 @pytest.mark.parametrize("norm", ["batchnorm", "mpbn"])
-def test_a_folded_network_is_the_same_graph(norm: str) -> None:
+def test_a_folded_network_is_the_same_graph(norm: str, tmp_path: Path) -> None:
     model = network(norm)
-    graph, of_folded = to_nir(model, 2, 10), to_nir(fold(model), 2, 10)
+    nir.write(tmp_path / "a.nir", to_nir(model, 2, 10))
+    nir.write(tmp_path / "b.nir", to_nir(fold(model), 2, 10))
+    graph, of_folded = nir.read(tmp_path / "a.nir"), nir.read(tmp_path / "b.nir")
     assert graph.nodes.keys() == of_folded.nodes.keys()
     assert graph.edges == of_folded.edges
     x = torch.randn(3, 2, 10, 10)
