@@ -2,13 +2,14 @@
 
 ``torch.utils.checkpoint`` runs a layer a second time, in the backward pass. Layers that normalize
 by moving statistics then have to give what they gave the first time, although these statistics have
-moved since; so each layer remembers its last passes.
+moved since; so each layer remembers its last passes inside a checkpoint.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,25 @@ Pair = tuple[Tensor, Tensor]
 
 _REMEMBERED = 16
 """Passes of a time step, or of a stretch of them: as many micro-batches may wait for gradients."""
+
+
+_hooks_on_saved_tensors: Callable[[bool], object] = getattr(
+    torch._C._autograd,
+    "_top_saved_tensors_default_hooks",
+    lambda _: True,  # torch 2.6 cannot tell: every pass may be one of a checkpoint
+)
+
+
+def _may_be_computed_again() -> bool:
+    """Whether this forward pass can be one of a checkpoint.
+
+    One that is not reentrant watches what is saved for the gradient. A reentrant one is an autograd
+    function: in it there are no gradients, neither backward nor forward. A pass of training under
+    ``torch.no_grad`` or ``torch.inference_mode`` is neither.
+    """
+    if torch.is_grad_enabled():
+        return _hooks_on_saved_tensors(False) is not None
+    return not torch._C._is_fwd_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 def recomputing() -> bool:
@@ -40,7 +60,7 @@ class _Pass:
 
 
 class Passes:
-    """A layer's last passes in training; a copy of the layer, or a pickle of it, has none."""
+    """A layer's last passes in checkpoints; a copy of the layer, or a pickle of it, has none."""
 
     def __init__(self) -> None:
         self._of: dict[object, deque[_Pass]] = {}
@@ -49,12 +69,12 @@ class Passes:
         return Passes, ()
 
     def remember(self, key: object, statistics: Pair, result: Pair) -> None:
-        """Remember what a pass made of a batch's mean and variance.
+        """Remember what a pass made of a batch's mean and variance, if it may be computed again.
 
         Args:
             key: which of the layer's statistics it moved.
         """
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and _may_be_computed_again():
             passes = self._of.setdefault(key, deque(maxlen=_REMEMBERED))
             passes.append(_Pass(statistics, result))
 

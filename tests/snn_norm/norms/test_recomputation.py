@@ -72,6 +72,12 @@ OTHERS = [
     norms.TemporalAccumulatedBatchNorm2d,
 ]
 
+RECALLING = [
+    norms.OnlineSpikingRenormalization2d,
+    norms.SharedHomeostaticNorm2d,
+    norms.TemporalHomeostaticNorm2d,
+]
+
 every_model = pytest.mark.parametrize(
     "kind", [Static, Sequences, Steps, *map(sequences_of, OTHERS)], ids=lambda kind: kind.__name__
 )
@@ -167,6 +173,28 @@ def test_two_passes_that_cannot_be_told_apart_are_an_error(use_reentrant: bool) 
     ys = [checkpointed(norm, draw(5, C, seed=1), use_reentrant) for _ in range(2)]
     with pytest.raises(RuntimeError, match=r"several passes had the same batch statistics"):
         (ys[0] + ys[1]).sum().backward()
+
+
+@either_way
+@pytest.mark.parametrize("before", ["plain", "no_grad", "inference_mode"])
+@pytest.mark.parametrize("kind", [Static, *map(sequences_of, RECALLING)])
+def test_a_silent_layer_after_a_pass_outside_of_checkpoints(
+    kind: Any, before: str, use_reentrant: bool
+) -> None:
+    """All batches of a silent layer have the same statistics, and only one pass is pending."""
+    plain, saving = models(kind)
+    grads = []
+    for model, run in ((plain, None), (saving, use_reentrant)):
+        model(draw(*kind.shape, seed=1))  # from which the moving statistics come
+        x = torch.zeros(kind.shape, dtype=torch.float64, requires_grad=True)
+        if before == "plain":
+            model(x).sum().backward()
+        else:
+            with getattr(torch, before)():
+                model(x)
+        y = model(x) if run is None else checkpointed(model, x, run)
+        grads.append(gradients_of_checkpointed(model, [y], [x]))
+    assert_same(grads[1], grads[0])
 
 
 @either_way
