@@ -16,6 +16,7 @@ from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardize
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
 from snn_norm.networks.table import Layer, check_init, make_trunk
 from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents
+from snn_norm.neurons.fused import check_transforms, left_uncompiled
 from snn_norm.neurons.layers import LeakyReadout, State
 from snn_norm.neurons.make import make_neuron
 from snn_norm.neurons.recurrence import stretches
@@ -43,6 +44,10 @@ class SNNCNN(TrunkNetwork):
     readout that leaks and never resets. Neurons of lif, plif and if do the work of a norm that is
     an affine map of each step, so forward hooks on such a norm are not called: hook its neurons, or
     take the diagnostics.
+
+    ``torch.compile`` leaves the network as it is, whose neurons have kernels of their own:
+    :func:`snn_norm.neurons.engine.choose_engine` compiles them. ``torch.func``'s transforms raise
+    an error.
 
     Args:
         norm: a norm of :data:`snn_norm.norms.table.NORMS` for snn, or ``package.module:name``,
@@ -134,10 +139,9 @@ class SNNCNN(TrunkNetwork):
                 f"got {tuple(x.shape)}"
             )
         x_TNCHW = x.transpose(0, 1) if x.dim() == 5 else x.unsqueeze(0)
-        step_by_step = self.neuron == "snntorch"
-        outputs_TNK = (self._step_by_step if step_by_step else self._at_once)(x_TNCHW)
-        logits_NK: Tensor = self.readout(outputs_TNK)
-        return logits_NK
+        if self.neuron == "snntorch":
+            return self._step_by_step(x_TNCHW)
+        return left_uncompiled(self._at_once)(x_TNCHW)
 
     def _step_by_step(self, x_TNCHW: Tensor) -> Tensor:
         """All layers at one time step before the next step, as snnTorch's tutorials do."""
@@ -145,10 +149,13 @@ class SNNCNN(TrunkNetwork):
             assert isinstance(neuron, snntorch.Leaky)
             neuron.reset_mem()
         each = range(self.num_steps)
-        return torch.stack([self._at_one_step(x_TNCHW[t % len(x_TNCHW)], t) for t in each])
+        outputs = [self._at_one_step(x_TNCHW[t % len(x_TNCHW)], t) for t in each]
+        logits_NK: Tensor = self.readout(torch.stack(outputs))
+        return logits_NK
 
     def _at_once(self, x_TNCHW: Tensor) -> Tensor:
         """Each layer over a stretch of time steps before the next layer."""
+        check_transforms()
         layer, states = self.trunk.layers[0], {name: State() for name in self.neurons}
         constant = None
         if len(x_TNCHW) == 1 and not isinstance(
@@ -163,7 +170,8 @@ class SNNCNN(TrunkNetwork):
                 of_stretch = x_TNCHW if len(x_TNCHW) == 1 else x_TNCHW[steps]
                 currents_TNCHW = self._currents(layer, of_stretch, steps)
             outputs.append(self._stretch(currents_TNCHW, steps, states))
-        return torch.cat(outputs)
+        logits_NK: Tensor = self.readout(torch.cat(outputs))
+        return logits_NK
 
     def _stretches(self, x_TNCHW: Tensor) -> list[slice]:
         """The time steps in stretches of about equal length."""

@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,7 +24,29 @@ from snn_norm.neurons import kernels, recurrence
 from snn_norm.neurons.recurrence import Gradients, Neuron
 from snn_norm.neurons.standardization import Standardization
 
-__all__ = ["fire"]
+__all__ = ["check_transforms", "fire", "left_uncompiled"]
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def check_transforms() -> None:
+    """Refuse the transforms of torch.func, in which nothing can be computed in place."""
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "spiking layers compute in place, so torch.func's transforms (grad, vmap, jvp, …) "
+            "cannot pass through them; take torch.autograd.grad in place of torch.func.grad, and a "
+            "loop over models or samples in place of torch.func.vmap"
+        )
+
+
+def left_uncompiled(function: _Function) -> _Function:
+    """The function, which a ``torch.compile`` around it is to run as it is.
+
+    Loops that compute in place, step by step, are no work for it; :mod:`snn_norm.neurons.kernels`
+    are. Only while it traces, lest each process import a compiler that it does not need.
+    """
+    return torch.compiler.disable(function) if torch.compiler.is_compiling() else function
 
 
 def fire(
@@ -54,11 +76,13 @@ def fire(
 
     Raises:
         ValueError: ``on_membrane`` with ``membrane_N`` or ``compiled``.
+        RuntimeError: inside a transform of torch.func.
 
     Returns:
         Spikes, in the dtype of ``x_TN`` and its memory order (compiled, images are always channels
         last), and the membrane of the last step before its reset, in float32 at least.
     """
+    check_transforms()
     learned_beta = neuron.beta if isinstance(neuron.beta, Tensor) else None
     if learned_beta is not None:
         neuron = neuron._replace(beta=learned_beta.detach())

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.bounds import check_bounds, check_decay_of_plif
-from snn_norm.neurons.fused import fire
+from snn_norm.neurons.fused import fire, left_uncompiled
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.table import RESETS, SURROGATES
@@ -63,7 +63,8 @@ class LIF(nn.Module):
     Attributes:
         compiled: whether to compute by ``torch.compile``, the same numbers but for rounding; false
             at first, and set by :func:`snn_norm.neurons.engine.choose_engine`. It needs a
-            compiler, and minutes for the first step. Not with a norm on the membrane.
+            compiler, and minutes for the first step. Not with a norm on the membrane. A
+            ``torch.compile`` of what the layer is a part of leaves the layer as it is.
 
     Shape:
         Input currents (T, N, …), (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
@@ -130,7 +131,7 @@ class LIF(nn.Module):
         neuron = Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
         state = State() if state is None else state
         on_membrane: Any = self.on_membrane
-        spikes_TN, state.membrane = fire(
+        spikes_TN, state.membrane = left_uncompiled(fire)(
             x_TN,
             neuron,
             standardization,
