@@ -34,9 +34,14 @@ def check_momentum(momentum: float | None) -> None:
         raise ValueError(f"momentum must be from 0 to 1, or None, got {momentum}")
 
 
-def check_enough_values(x: Tensor) -> None:
-    """Refuse a batch without variance, before any statistic has taken it in."""
-    if x.numel() <= x.shape[1]:
+def check_enough_values(x: Tensor, processes: int = 1) -> None:
+    """Refuse a batch without variance, before any statistic has taken it in.
+
+    Args:
+        x: what this process has of the batch, (N, C, …).
+        processes: how many processes have as much of it.
+    """
+    if x.numel() * processes <= x.shape[1]:
         raise ValueError(
             f"training needs more than one value a channel, got an input of {tuple(x.shape)}"
         )

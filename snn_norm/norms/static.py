@@ -56,12 +56,13 @@ class HomeostaticNorm(StandsInForBatchNorm):
         dtype: of the parameters and statistics.
 
     Attributes:
-        process_group: the processes over which a batch is spread, of which statistics are taken; as
-            :func:`snn_norm.norms.synchronize` sets it. None for this process alone.
+        synchronized: whether statistics are taken over the processes that a batch is spread over,
+            where there are any; as :func:`snn_norm.norms.synchronize` sets it.
+        process_group: these processes; None for all.
 
     Shape:
-        Input (N, C), (N, C, L) or (N, C, H, W), with more than one value a channel in training;
-        output the same.
+        Input (N, C), (N, C, L) or (N, C, H, W), with more than one value a channel in training, of
+        all processes together if synchronized; output the same.
 
     Raises:
         ValueError: momentum outside 0 to 1, another shape, or one value a channel in training.
@@ -84,6 +85,7 @@ class HomeostaticNorm(StandsInForBatchNorm):
     ) -> None:
         check_momentum(momentum)
         super().__init__(num_features, eps, momentum, affine, True, device=device, dtype=dtype)
+        self.synchronized = False
         self.process_group: dist.ProcessGroup | None = None
         self._passes = Passes()
 
@@ -95,14 +97,20 @@ class HomeostaticNorm(StandsInForBatchNorm):
         assert var is not None
         assert count is not None
         affine: tuple[Tensor | None, Tensor | None] = (self.weight, self.bias)
+        group = None
         if self.training:
-            check_enough_values(x)
+            group = self._processes()
+            check_enough_values(x, 1 if group is None else dist.get_world_size(group))
             moving = Moving(mean, var, count, self.momentum)
-            mean, var = statistics(x, mean.dtype, self.process_group)
+            mean, var = statistics(x, mean.dtype, group)
             affine = set_points(mean, var, moving, *affine, self.eps, self._passes)
-        return standardize(
-            x, mean, var, *affine, self.eps, of_batch=self.training, group=self.process_group
-        )
+        return standardize(x, mean, var, *affine, self.eps, of_batch=self.training, group=group)
+
+    def _processes(self) -> dist.ProcessGroup | None:
+        """Those over which a batch is spread; None of this one alone."""
+        # Found anew each time: a module that holds all processes cannot be copied or saved.
+        here = self.synchronized and dist.is_available() and dist.is_initialized()
+        return (self.process_group or dist.group.WORLD) if here else None
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         """The scale and offset that evaluation applies, (C,)."""

@@ -16,11 +16,12 @@ def synchronize(model: nn.Module, process_group: dist.ProcessGroup | None = None
 
     What ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` is to a network of torch's own layers,
     which become ``SyncBatchNorm`` here too: each :class:`snn_norm.HomeostaticNorm` stays itself and
-    gets the processes as its attribute ``process_group``.
+    becomes ``synchronized``. Without ``torch.distributed`` it later trains as one process.
 
     Args:
         model: the network, changed in place.
-        process_group: the processes; default: all.
+        process_group: the processes; default: all. A network that holds a group of its own cannot
+            be copied or saved as a whole, only its ``state_dict``; as with ``SyncBatchNorm``.
 
     Returns:
         The network, or what has replaced it.
@@ -32,7 +33,8 @@ def synchronize(model: nn.Module, process_group: dist.ProcessGroup | None = None
     if not dist.is_initialized():
         raise ValueError("there are no processes yet; call torch.distributed.init_process_group")
     if isinstance(model, HomeostaticNorm):
-        model.process_group = process_group or dist.group.WORLD
+        model.synchronized = True
+        model.process_group = process_group
     elif isinstance(model, StandsInForBatchNorm):
         raise ValueError(
             f"a {type(model).__name__} cannot take its statistics over processes; leave it as it "

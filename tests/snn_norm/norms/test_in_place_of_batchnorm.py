@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import os
 import re
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch.optim.swa_utils import update_bn
+from torch.optim.swa_utils import AveragedModel, update_bn
 
 from snn_norm.norms import (
     BatchNormThroughTime2d,
@@ -222,9 +223,52 @@ def _train_synchronized(rank: int, store: str, processes: int) -> None:
         torch.autograd.grad(spread.train()(part).square().sum(), part, create_graph=True)
     others = synchronize(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(HomeostaticNorm(C))))
     assert isinstance(others[0], nn.SyncBatchNorm)
-    assert others[1][0].process_group is not None
+    assert others[1][0].synchronized
     with pytest.raises(ValueError, match="cannot take its statistics over processes"):
         synchronize(nn.Sequential(TemporalHomeostaticNorm2d(C, 2)))
+    dist.destroy_process_group()
+
+
+def test_a_synchronized_network_is_copied_and_saved(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_copy_synchronized, (str(tmp_path / "store"), 2), nprocs=2)
+
+
+def _copy_synchronized(rank: int, store: str, processes: int) -> None:
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+    net = synchronize(network())
+    stream = io.BytesIO()
+    torch.save(net, stream)
+    stream.seek(0)
+    copies = [copy.deepcopy(net), AveragedModel(net).module, torch.load(stream, weights_only=False)]
+    expected = network()(images(0))[3 * rank : 3 * rank + 3]
+    for twin in (net, *copies):
+        assert_same(twin(images(0)[3 * rank : 3 * rank + 3]), expected)
+    dist.destroy_process_group()
+    alone = copies[0].train()  # without processes, the copy trains as one
+    alone[1].reset_parameters()
+    assert_same(alone(images(0)), network()(images(0)))
+
+
+def test_synchronized_with_one_value_a_channel_in_each_process(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_train_on_one_value, (str(tmp_path / "store"), 2), nprocs=2)
+
+
+def _train_on_one_value(rank: int, store: str, processes: int) -> None:
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+    whole = torch.tensor([[1.0, 2.0], [4.0, -2.0]], dtype=torch.float64, requires_grad=True)
+    part = whole.detach()[rank : rank + 1].requires_grad_()
+    alone, spread = HomeostaticNorm(2).double(), synchronize(HomeostaticNorm(2).double())
+    for norm, x in ((alone, whole), (spread, part)):
+        y = norm(x)
+        (y * y.detach().cos()).sum().backward()
+    assert_same(part.grad, whole.grad[rank : rank + 1])
+    assert_same(spread.state_dict(), alone.state_dict())
+    with pytest.raises(ValueError, match="more than one value a channel"):
+        spread(part[:0])
     dist.destroy_process_group()
 
 
