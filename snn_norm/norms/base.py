@@ -19,6 +19,7 @@ from snn_norm.norms.batch_statistics import (
     Moving,
     affine_map,
     check_momentum,
+    for_gradient,
     set_points,
 )
 from snn_norm.norms.recomputation import Passes
@@ -245,7 +246,7 @@ class StandardizingNorm2d(SpikingNorm2d):
         """Of a sequence, or of one step that stands for all; in training, learn."""
         if not self.training:
             moving = self._moving(steps)
-            return moving.mean, moving.var, *self._affine(steps)
+            return for_gradient(moving.mean), moving.var, *self._affine(steps)
         mean, var, values = self._statistics(x_TNCHW, steps.stop - steps.start)
         return mean, var, *self._learn(mean, var, values, steps)
 

@@ -21,7 +21,9 @@ __all__ = [
     "after",
     "check_enough_values",
     "check_momentum",
-    "move",
+    "for_gradient",
+    "mixture",
+    "renormalization",
     "set_points",
     "standardize",
     "statistics",
@@ -111,6 +113,13 @@ def _summed(group: dist.ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
     together = torch.cat(parts)
     dist.all_reduce(together, group=group)
     return torch.split(together, [len(part) for part in parts])
+
+
+def for_gradient(values: Tensor) -> Tensor:
+    """Moving statistics as a gradient will need them, when training may have moved them."""
+    # torch.jit.trace compares what it has recorded with gradients to a pass without.
+    copied = torch.is_grad_enabled() and not torch.jit.is_tracing()
+    return values.clone() if copied else values
 
 
 def affine_map(
@@ -210,6 +219,8 @@ def standardize(
         group: the processes of whose ``x`` they were taken.
     """
     if not of_batch:
+        if isinstance(x, Tensor):  # torch.fx traces with something else, and no gradients
+            mean, var = for_gradient(mean), for_gradient(var)
         return F.batch_norm(x, mean, var, scale, offset, eps=eps)
     y: Tensor = _BatchNormalization.apply(x, mean, var, scale, offset, eps, group)  # type: ignore[no-untyped-call, unused-ignore]
     return y
