@@ -90,12 +90,17 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
 class _StepStatistics(torch.autograd.Function):
     """Mean and biased variance of each step, (T, C): ``torch.var_mean``, many times as fast."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x_TNCHW: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def forward(x_TNCHW: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         each = [statistics(x_NCHW, dtype) for x_NCHW in x_TNCHW]
         mean, var = (torch.stack(values) for values in zip(*each, strict=True))
-        ctx.save_for_backward(x_TNCHW, mean)
         return mean, var
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(inputs[0], output[0])
 
     @staticmethod
     def backward(ctx: Any, grad_mean: Tensor, grad_var: Tensor) -> tuple[Tensor, None]:

@@ -95,7 +95,8 @@ def statistics(
         group: the processes that have the rest.
     """
     x = x.detach().to(dtype)
-    if x.is_meta or torch.compiler.is_compiling():  # the faster operation knows no other shapes
+    # The faster operation knows neither symbolic shapes nor torch.func's batches of models.
+    if x.is_meta or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
     else:
         mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)
@@ -229,36 +230,34 @@ def standardize(
 class _BatchNormalization(torch.autograd.Function):
     """PyTorch's own, but for the statistics, which it would take a second time."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         x: Tensor,
         mean: Tensor,
         var: Tensor,
         scale: Tensor | None,
         offset: Tensor | None,
         eps: float,
-        group: dist.ProcessGroup | None,
+        group: dist.ProcessGroup | None,  # noqa: ARG004
     ) -> Tensor:
-        ctx.group = group
-        ctx.save_for_backward(x, mean, var, scale, offset)
-        ctx.eps = eps
         return F.batch_norm(x, mean, var, scale, offset, eps=eps)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        *tensors, ctx.eps, ctx.group = inputs
+        ctx.save_for_backward(*tensors)
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, var, scale, offset = ctx.saved_tensors
+        x, mean, var, scale, _ = ctx.saved_tensors
         needed = [ctx.needs_input_grad[index] for index in (0, 3, 4)]
-        inverse_deviation = (var + ctx.eps).rsqrt()
         grads: Sequence[Tensor | None]
-        if ctx.group is not None:
-            grads = _gradients_over(ctx.group, grad, x, mean, inverse_deviation, scale)
-        elif torch.is_grad_enabled():  # A gradient of this gradient is wanted, which PyTorch knows.
-            y = F.batch_norm(x, None, None, scale, offset, training=True, eps=ctx.eps)
-            inputs = [v for v, need in zip((x, scale, offset), needed, strict=True) if need]
-            each = iter(torch.autograd.grad(y, inputs, grad, create_graph=True))
-            grads = [next(each) if need else None for need in needed]
+        if ctx.group is not None or torch.is_grad_enabled():
+            grads = _gradients(grad, x, mean, var, scale, ctx.eps, ctx.group)
         else:
+            inverse_deviation = (var + ctx.eps).rsqrt()
             grads = torch.ops.aten.native_batch_norm_backward(
                 grad, x, scale, None, None, mean, inverse_deviation, True, ctx.eps, needed
             )
@@ -268,23 +267,32 @@ class _BatchNormalization(torch.autograd.Function):
         return of_x, None, None, of_scale, of_offset, None, None
 
 
-def _gradients_over(
-    group: dist.ProcessGroup,
+def _gradients(
     grad: Tensor,
     x: Tensor,
     mean: Tensor,
-    inverse_deviation: Tensor,
+    var: Tensor,
     scale: Tensor | None,
+    eps: float,
+    group: dist.ProcessGroup | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, scale and offset; those of scale and offset are this process's share."""
-    if torch.is_grad_enabled():
-        raise RuntimeError("statistics over processes have no gradient of their gradient")
+    """Gradients of x, scale and offset, of which a gradient can be taken.
+
+    Of statistics over processes there is none; those of scale and offset are this process's share.
+    """
     dims, shape = [0, *range(2, x.dim())], [-1, *[1] * (x.dim() - 2)]
-    mean, inverse_deviation = mean.view(shape), inverse_deviation.view(shape)
-    x_hat = (x - mean) * inverse_deviation
+    count: int | Tensor = x.numel() // x.shape[1]
+    if group is None:
+        var, mean = torch.var_mean(x.to(mean.dtype), dims, correction=0)
+    elif torch.is_grad_enabled():
+        raise RuntimeError("statistics over processes have no gradient of their gradient")
+    inverse_deviation = (var + eps).rsqrt().view(shape)
+    x_hat = (x - mean.view(shape)) * inverse_deviation
     grad_scale, grad_offset = (grad * x_hat).sum(dims), grad.to(mean.dtype).sum(dims)
-    values = mean.new_tensor([x.numel() // x.shape[1]])
-    count, of_x_hat, constant = _summed(group, values, grad_scale, grad_offset)
+    of_x_hat, constant = grad_scale, grad_offset
+    if group is not None:
+        values = mean.new_tensor([count])
+        count, of_x_hat, constant = _summed(group, values, grad_scale, grad_offset)
     of_x_hat, constant = (of_x_hat / count).view(shape), (constant / count).view(shape)
     grad_x = (grad - constant - x_hat * of_x_hat) * inverse_deviation
     if scale is not None:

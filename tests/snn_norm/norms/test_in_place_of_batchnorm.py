@@ -161,6 +161,33 @@ def test_compile(training: bool) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
+def test_func_grad_and_vmap(training: bool) -> None:
+    nets, x = [trained(training) for _ in range(2)], images(5)
+    expected = []
+    for net in map(copy.deepcopy, nets):
+        net(x).square().sum().backward()
+        expected.append([parameter.grad for parameter in net.parameters()])
+    parameters, buffers = torch.func.stack_module_state(nets)
+
+    def loss(*state: Any) -> Tensor:
+        y: Tensor = torch.func.functional_call(nets[0], state, (x,))
+        return y.square().sum()
+
+    of_both = torch.func.vmap(torch.func.grad(loss))(parameters, buffers)
+    for gradient, wanted in zip(of_both.values(), zip(*expected, strict=True), strict=True):
+        assert_same(gradient, torch.stack(wanted))
+
+
+def test_evaluation_and_training_in_one_graph() -> None:
+    """The gradient of evaluation is that by the statistics that it took."""
+    net, x = trained(), images(5).requires_grad_()
+    wanted = torch.autograd.grad(net(x).square().sum(), [x, *net.parameters()])
+    y = net(x)
+    net.train()(images(6))
+    assert_same(torch.autograd.grad(y.square().sum(), [x, *net.parameters()]), wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
 def test_export(training: bool) -> None:
     net = trained(training)
     shapes = ({0: torch.export.Dim("images", min=2)},)
