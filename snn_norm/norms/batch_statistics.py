@@ -53,6 +53,9 @@ class Moving(NamedTuple):
     """Moving statistics: mean and variance, (C,) or (T, C), and the number of batches, () or (T,).
 
     Each is moved in place. ``momentum`` weighs the newest batch; None weighs all alike.
+
+    What would not be finite is not taken in: a channel keeps its statistics where a batch's mean or
+    variance is infinite or NaN, and a batch of which no channel is taken in does not count.
     """
 
     mean: Tensor
@@ -61,10 +64,15 @@ class Moving(NamedTuple):
     momentum: float | None
 
     def newest_share(self) -> Tensor:
-        """Count one more batch; 1/n, shaped to go with the statistics, without a host sync."""
-        self.num_batches_tracked.add_(1)
-        share = self.num_batches_tracked.to(self.mean.dtype).reciprocal()
-        return share[:, None] if share.dim() else share
+        """1/n of the n-th batch, which comes next, shaped to go with the statistics."""
+        return (self.num_batches_tracked + 1).to(self.mean.dtype).reciprocal().unsqueeze(-1)
+
+    def take_in(self, mean: Tensor, var: Tensor) -> None:
+        """Set the statistics to what they have moved to, and count the batch, where finite."""
+        finite = var.isfinite()  # a mean that is not finite has no finite variance
+        self.mean.copy_(torch.where(finite, mean, self.mean))
+        self.var.copy_(torch.where(finite, var, self.var))
+        self.num_batches_tracked.add_(finite.any(-1))
 
     def follow(self, batch_mean: Tensor, batch_var: Tensor, values: int | Tensor) -> None:
         """Move towards a batch as ``torch.nn.BatchNorm2d`` does; not when it is computed again.
@@ -76,11 +84,15 @@ class Moving(NamedTuple):
         """
         if recomputing():
             return
+        unbiased = (batch_var * (values / (values - 1))).to(self.var.dtype)
+        self.take_in(*self.towards(batch_mean, unbiased))
+
+    def towards(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """The statistics, moved by the momentum towards these."""
         share = self.newest_share()
         # Steps called one by one may have seen different numbers of batches.
         rate = share if self.momentum is None else torch.full_like(share, self.momentum)
-        self.mean.lerp_(batch_mean, rate)
-        self.var.lerp_((batch_var * (values / (values - 1))).to(self.var.dtype), rate)
+        return self.mean.lerp(mean, rate), self.var.lerp(var, rate)
 
 
 @torch.no_grad()
@@ -156,7 +168,8 @@ def set_points(
     else:
         share = moving.newest_share()
         rate = share if moving.momentum is None else share.clamp(min=moving.momentum)
-        r, d = move(batch_mean, batch_var, moving.mean, moving.var, rate, eps)
+        moving.take_in(*mixture(batch_mean, batch_var, moving.mean, moving.var, rate))
+        r, d = renormalization(batch_mean, batch_var, moving.mean, moving.var, eps)
         passes.remember(key, (batch_mean, batch_var), (r, d))
     return after(r, d, weight, bias)
 
@@ -170,33 +183,46 @@ def after(
     return scale, offset if bias is None else offset + bias
 
 
+def mixture(
+    batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, rate: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a mixture of the past and, with weight ``rate``, a batch."""
+    shift = batch_mean - mean
+    mixed = var.lerp(batch_var, rate) + rate * (1 - rate) * shift.square()
+    return mean + rate * shift, mixed
+
+
+def renormalization(
+    batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """r and d of :func:`set_points`, by moving statistics as they are now."""
+    compute = _renormalization_compiled if torch.compiler.is_compiling() else _renormalization
+    r, d = compute(batch_mean, batch_var, mean, var, eps)
+    return r, d
+
+
+def _renormalization(
+    batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    inverse_deviation = (var + eps).rsqrt()
+    return (batch_var + eps).sqrt() * inverse_deviation, (batch_mean - mean) * inverse_deviation
+
+
 # An operator of its own, because torch.compile (2.13) otherwise computes r and d a second time in
 # the backward pass, from statistics that have moved since.
-@torch.library.custom_op("snn_norm::move", mutates_args=("running_mean", "running_var"))
-def move(
-    batch_mean: Tensor,
-    batch_var: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
-    rate: Tensor,
-    eps: float,
+@torch.library.custom_op("snn_norm::renormalization", mutates_args=())
+def _renormalization_compiled(
+    batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Move the statistics towards a batch's; r and d of :func:`set_points`."""
     if torch._C._current_graph_task_id() != -1:
         raise RuntimeError(
             "a checkpointed pass is computed again, and a compiled layer cannot give what it gave "
             "the first time; do not compile it, or leave the normalization out of the checkpoint"
         )
-    shift = batch_mean - running_mean
-    running_mean += rate * shift
-    running_var.lerp_(batch_var, rate)
-    running_var += rate * (1 - rate) * shift.square()
-    inverse_deviation = (running_var + eps).rsqrt()
-    r = (batch_var + eps).sqrt() * inverse_deviation
-    return r, (batch_mean - running_mean) * inverse_deviation
+    return _renormalization(batch_mean, batch_var, mean, var, eps)
 
 
-@move.register_fake
+@_renormalization_compiled.register_fake
 def _(batch_mean: Tensor, batch_var: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(batch_var), torch.empty_like(batch_mean)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from snn_norm.norms.batch_statistics import after, move
+from snn_norm.norms.batch_statistics import after, mixture, renormalization
 from snn_norm.norms.recomputation import recomputing
 from snn_norm.norms.temporal import TemporalNorm2d
 
@@ -80,8 +80,7 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
         else:
             if steps.start == 0:
                 self._end_sequence()
-            known = (v.repeat(len(mean), 1) for v in (self.running_mean, self.running_var))
-            r, d = move(mean, var, *known, torch.zeros_like(mean[0]), self.eps)
+            r, d = renormalization(mean, var, self.running_mean, self.running_var, self.eps)
             self._passes.remember(key, (mean, var), (r, d))
             self._collect(mean, var)
         return after(r, d, *self._affine(steps))
@@ -92,15 +91,16 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
         steps = len(var)
         self.sequence_steps.add_(steps)
         share = steps / self.sequence_steps.to(mean.dtype)
-        move(mean, var.mean(0) + between, self.sequence_mean, self.sequence_var, share, self.eps)
+        known = self.sequence_mean, self.sequence_var
+        moved = mixture(mean, var.mean(0) + between, *known, share)
+        for values, new in zip(known, moved, strict=True):
+            values.copy_(new)
 
     def _end_sequence(self) -> None:
         """Take the sequence before this one, if there was one, into the moving statistics."""
-        ended = (self.sequence_steps > 0).to(self.running_mean.dtype)
-        self.num_batches_tracked.add_(self.sequence_steps > 0)
-        share = self.num_batches_tracked.clamp(min=1).to(ended.dtype).reciprocal()
-        rate = ended * (share if self.momentum is None else self.momentum)
-        self.running_mean.lerp_(self.sequence_mean, rate)
-        self.running_var.lerp_(self.sequence_var, rate)
+        moving = self._moving(slice(0, self.num_steps))
+        mean, var = moving.towards(self.sequence_mean, self.sequence_var)
+        # Without a host sync: NaN is not taken in.
+        moving.take_in(mean, var.masked_fill(self.sequence_steps == 0, torch.nan))
         for values in (self.sequence_mean, self.sequence_var, self.sequence_steps):
             values.zero_()
