@@ -4,7 +4,7 @@ Every number, table and figure of the page comes out of an archive in this folde
 Jinja2's and may say:
 
     {{ table("SWEEP", "TABLE", norm=["none", "bntt"]) }}   a table of a report, whole or these of
-                                                          its rows: orchestration.report.all_tables
+                                                          its rows: orchestration.tables.registry
     {{ number("SWEEP", "COLUMN", "snn", "bntt") }}         a number of these tables: its column,
                                                           what tells its row apart
     {{ mean("SWEEP", "last_train_accuracy", norm="bntt") }}   of these trials, in percent
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,17 @@ from jinja2 import Environment, StrictUndefined
 
 from benchmarks.evidence.mechanism import separation
 from orchestration.errors import InputError
-from orchestration.report.all_tables import tables_of
-from orchestration.report.data import Answers, read_answers
+from orchestration.render.figures import Picture, style
+from orchestration.render.figures import save as save_figure
+from orchestration.render.markdown import markdown
 from orchestration.report.figures.draw import draw
-from orchestration.report.figures.style import Picture, style
-from orchestration.report.figures.style import save as save_figure
 from orchestration.report.figures.why import why
-from orchestration.report.paper.numbers import Number, numbers_of
-from orchestration.report.tables.formats import markdown
-from orchestration.report.tables.headline import headline
-from orchestration.report.tables.layouts import table_of
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
+from orchestration.tables.definition import TableDefinition
+from orchestration.tables.numbers import Number, numbers_of
+from orchestration.tables.registry import TABLES
+from orchestration.tables.report_data import ReportData, read_report_data
 from snn_norm.wording import not_among
 
 __all__ = ["END", "HEAD", "Page", "render", "with_part"]
@@ -125,22 +124,21 @@ class _Evidence:
             if results.name in self.files:
                 raise InputError(f"{self.files[results.name]} and {path} are of the same sweep")
             self.files[results.name], self._results[results.name] = path, results
-        self._answers = functools.cache(self._read)
+        self._data = functools.cache(self._read)
         self._drawn = functools.cache(self._draw)
-        self._numbers = functools.cache(lambda sweep: list(numbers_of(self._answers(sweep))))
+        self._numbers = functools.cache(lambda sweep: list(numbers_of(self._data(sweep))))
 
     def table(self, sweep: str, name: str, **where: Any) -> str:
         """A table in Markdown: those rows whose columns have these values, or one of them."""
-        answers = self._answers(sweep)
-        tables = {key: frame for key, (frame, _) in tables_of(answers).items()}
-        _check("table", name, tables)
-        frame = answers.best if name == "headline" else tables[name]
-        frame = _rows(frame, where, f"table {name!r} of sweep {sweep!r}")
-        return markdown(headline(frame) if name == "headline" else table_of(frame))
+        _check("table", name, TABLES)
+        frame = TABLES[name].of(self._data(sweep))
+        if frame is None:
+            raise InputError(f"sweep {sweep!r} has no table {name!r}")
+        return markdown(TABLES[name].table(_rows(frame, where, f"table {name!r} of {sweep!r}")))
 
     def collapsed(self, sweep: str, **where: Any) -> str:
         """How many of such cells have seeds that collapsed, as in ``3 of 24``."""
-        cells = _rows(self._answers(sweep).best, where, f"sweep {sweep!r}")
+        cells = _rows(self._data(sweep).best, where, f"sweep {sweep!r}")
         return f"{(cells['n_collapsed'] > 0).sum()} of {len(cells)}"
 
     def number(self, sweep: str, column: str, *where: str) -> str:
@@ -155,7 +153,7 @@ class _Evidence:
 
     def mean(self, sweep: str, column: str, **where: Any) -> str:
         """A share's mean over trials, in percent."""
-        trials = self._answers(sweep).trials
+        trials = self._data(sweep).trials
         _check("column", column, [str(name) for name in trials.columns])
         return f"{100 * _rows(trials, where, f'sweep {sweep!r}')[column].mean():.2f}"
 
@@ -167,13 +165,11 @@ class _Evidence:
 
     def why(self, sweep: str, **where: Any) -> str:
         """The figure of the layers, of those cells whose columns have these values alone."""
-        answers = self._answers(sweep)
-        best = answers.best.assign(cell=answers.best.index)
+        data = self._data(sweep)
+        best = data.best.assign(cell=data.best.index)
         cells = _rows(best, where, f"sweep {sweep!r}")["cell"]
-        diagnostics = answers.diagnostics[answers.diagnostics["cell"].isin(cells)]
-        some = replace(answers, diagnostics=diagnostics, cells_diagnosed=len(cells))
         with style():
-            picture = why(some)
+            picture = why(data, cells.tolist())
         if picture is None:
             raise InputError(f"sweep {sweep!r} has no diagnostics where {where}")
         told = [
@@ -190,27 +186,29 @@ class _Evidence:
         """How well the prediction rule, and each diagnostic, separates trials, in Markdown."""
         for sweep in sweeps:
             _check("sweep", sweep, self.files)
-        return markdown(table_of(separation({sweep: self._results[sweep] for sweep in sweeps})))
+        return markdown(
+            TableDefinition().table(separation({sweep: self._results[sweep] for sweep in sweeps}))
+        )
 
     def spec(self, sweep: str) -> str:
         """A sweep's spec."""
-        return f"```yaml\n{self._answers(sweep).provenance.spec}\n```"
+        return f"```yaml\n{self._data(sweep).provenance.spec}\n```"
 
     def origin(self, sweep: str) -> str:
         """Where a sweep's numbers come from, in a paragraph."""
-        answers = self._answers(sweep)
-        facts = answers.provenance.facts.items()
+        data = self._data(sweep)
+        facts = data.provenance.facts.items()
         told = [f"{fact}: {', '.join(values)}" for fact, values in facts]
-        count = f"{len(answers.trials)} of {int(answers.best['n_expected'].sum())} trials"
+        count = f"{len(data.trials)} of {int(data.best['n_expected'].sum())} trials"
         return "; ".join([f"`{self.files[sweep].name}`: {count}", *told]) + "."
 
-    def _read(self, sweep: str) -> Answers:
+    def _read(self, sweep: str) -> ReportData:
         _check("sweep", sweep, self.files)
-        return read_answers(self._results[sweep])
+        return read_report_data(self._results[sweep])
 
     def _draw(self, sweep: str) -> dict[str, Picture]:
         with style():
-            return {picture.name: picture for picture in draw(self._answers(sweep))}
+            return {picture.name: picture for picture in draw(self._data(sweep))}
 
 
 def _rows(frame: pd.DataFrame, where: Mapping[str, Any], of: str) -> pd.DataFrame:

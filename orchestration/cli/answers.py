@@ -8,7 +8,7 @@ import click
 
 from orchestration.cli.console import out, print_results, terminal_width
 from orchestration.errors import InputError
-from orchestration.report.tables.forms import FORMATS
+from orchestration.render.forms import FORMATS
 
 __all__ = ["COMMANDS"]
 
@@ -24,11 +24,12 @@ def results(name: str, form: str) -> None:
         print_results(name)
     else:
         from orchestration.record.names import BEST_TEST_ACCURACY
-        from orchestration.report.tables.formats import render
         from orchestration.results.results import Results
+        from orchestration.tables import best_of_seeds
 
         snapshot = Results(name).snapshot([BEST_TEST_ACCURACY])
-        click.echo(render(snapshot.best_of_seeds(), form, metric=snapshot.metric))
+        best = snapshot.best_of_seeds()
+        click.echo(best_of_seeds.TABLE.write(best, form, metric=snapshot.metric))
 
 
 @click.command()
@@ -52,36 +53,38 @@ def report(name: str, output: Path | None) -> None:
 @click.argument("second", metavar="[B]", required=False)
 @click.option(
     "--at",
-    "versions",
+    "at",
     nargs=2,
     metavar="VERSION VERSION",
     help="Of sweep A alone: its trials by two versions of the code, or commits, seed by seed.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
-def compare(first: str, second: str | None, versions: tuple[str, str] | None, form: str) -> None:
+def compare(first: str, second: str | None, at: tuple[str, str] | None, form: str) -> None:
     """Compare sweeps A and B cell by cell, or two versions of the code by sweep A.
 
     Either may be headline-published: the headline as it was published.
     """
-    if (second is None) == (versions is None):
+    if (second is None) == (at is None):
         raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")
-    from orchestration.report.tables.formats import render
+    from orchestration.tables import comparison, versions
 
-    if versions is not None:
+    if at is not None:
         from orchestration.model.metric import TEST_ACCURACY
         from orchestration.results.results import Results
 
-        frame, metric = Results(first).compare_versions(*versions), TEST_ACCURACY
-        told = f"Test accuracy of {first}, mean of pairs: A is {versions[0]}, B is {versions[1]}"
+        frame, metric = Results(first).compare_versions(*at), TEST_ACCURACY
+        table = versions.TABLE
+        told = f"Test accuracy of {first}, mean of pairs: A is {at[0]}, B is {at[1]}"
     else:
-        from orchestration.results.comparison import comparison
+        from orchestration.results.comparison import comparison as compared
 
         assert second is not None
-        frame, metric = comparison(first, second)
+        frame, metric = compared(first, second)
+        table = comparison.TABLE
         told = f"{metric.title}, best of seeds and mean: A is {first}, B is {second}"
     if form == "table":
         click.echo(told)
-    click.echo(render(frame, form, terminal_width(), metric))
+    click.echo(table.write(frame, form, terminal_width(), metric))
 
 
 COMMANDS = (results, report, compare)

@@ -36,42 +36,15 @@ def size_in_words(size: int) -> str:
 
 
 def print_results(name: str) -> None:
-    """Print a sweep's best of seeds, its headline, and what each norm adds if there are more."""
-    from orchestration.report.tables.formats import plain, render
-    from orchestration.report.tables.headline import headline
-    from orchestration.report.tables.layouts import has_more_norms
+    """Print the tables of a sweep that have a place in a terminal."""
+    from orchestration.render.terminal import plain
     from orchestration.results.results import Results
     from orchestration.results.snapshot import METRIC_OF
+    from orchestration.tables.registry import terminal_tables
+    from orchestration.tables.report_data import ReportData
 
-    snapshot = Results(name).snapshot([*METRIC_OF.values(), "epoch_seconds"])
-    width = terminal_width()
-    best = snapshot.best_of_seeds()
-    metric = snapshot.metric
-    declared = "Declared comparisons: what the first cell is, by pairs of seeds"
-    click.echo(f"{metric.title}, best of seeds" + (" (%)" if metric.is_fraction else ""))
-    click.echo(render(best, "table", width, metric))
-    if snapshot.cells.train is not None:
-        if snapshot.has_decisions:
-            click.echo(declared)
-            click.echo(render(snapshot.decisions(), "table", width, metric))
-        if snapshot.cells.baseline:
-            click.echo("Differences from the baseline, paired by seed")
-            click.echo(render(snapshot.differences(), "table", width, metric))
-        return
-    if snapshot.has_decisions:
-        click.echo(declared)
-        click.echo(render(snapshot.decisions(), "table", width))
-    if (table := headline(best)).rows:
-        click.echo("The headline, and the dependency gap: standard norm minus none")
-        click.echo(plain(table, width))
-    gaps = snapshot.dependency_gap(by_norm=True)
-    if has_more_norms(gaps):
-        click.echo("What each norm adds: norm minus none")
-        click.echo(render(gaps, "table", width))
-    if snapshot.has_settings:
-        if len(tuned := snapshot.dependency_gap(tuned=True)):
-            click.echo("The gap as built, and tuned against tuned: mean over seeds")
-            click.echo(render(tuned, "table", width))
-        if (basins := snapshot.comparable_basins()) is not None:
-            click.echo("The basin: the share of settings within 2 points of the best one")
-            click.echo(render(basins, "table", width))
+    results = Results(name)
+    data = ReportData(results.name, results.snapshot([*METRIC_OF.values(), "epoch_seconds"]))
+    for title, table in terminal_tables(data):
+        click.echo(title)
+        click.echo(plain(table, terminal_width()))

@@ -107,7 +107,7 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
 def _print_forecast(spec: SweepSpec, whole: Forecast) -> None:
     from rich.table import Table
 
-    from orchestration.report.tables.table import hours_in_words
+    from orchestration.render.table import hours_in_words
 
     certain, most = len(spec.certain_seeds()), len(spec.seed_order())
     out.print("seeds until decided: above is what the record asks for so far; in all")

@@ -13,6 +13,8 @@ from orchestration.reading.records import SPIKE_RATE
 from orchestration.results.columns import plain
 from orchestration.results.snapshot import Snapshot
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import decisions, differences, norm_differences
+from orchestration.tables.definition import TableDefinition
 
 __all__ = ["Finished", "finished_of"]
 
@@ -46,6 +48,14 @@ class Finished:
         """Whether there is anything that is compared."""
         cells = self.snapshot.cells
         return cells.train is None or bool(cells.baseline)
+
+    @property
+    def verdict_table(self) -> TableDefinition:
+        """The table that ``verdicts`` are of."""
+        if self.decisions is not None:
+            return decisions.TABLE
+        ours = self.snapshot.cells.train is None
+        return norm_differences.TABLE if ours else differences.TABLE
 
     def verdicts(self) -> pd.DataFrame:
         """Decisions if any are declared, else all differences, however many."""

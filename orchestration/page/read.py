@@ -28,10 +28,10 @@ from orchestration.reading.records import SPIKE_RATE, Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.stamps import Stamps, stamps_of
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
-from orchestration.report.data import MOST_DIAGNOSED
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.results import Results
 from orchestration.results.snapshot import METRIC_OF
+from orchestration.tables.report_data import MOST_DIAGNOSED
 
 __all__ = ["Failure", "Reader", "Sweep"]
 

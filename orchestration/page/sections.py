@@ -17,9 +17,8 @@ from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
 from orchestration.page.read import Sweep
-from orchestration.report.looks import called, look_of
-from orchestration.report.tables.formats import html
-from orchestration.report.tables.layouts import table_of
+from orchestration.render.html import html
+from orchestration.render.series_style import display_name, style_of
 from snn_norm.norms.table import NORMS
 
 __all__ = ["sections"]
@@ -82,7 +81,7 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
         "declared": declared,
         "many": table is None and finished.has_verdicts,
         "is_ours": sweep.grid.is_ours,
-        "table": "" if rows is None else html(table_of(rows, metric)),
+        "table": "" if rows is None else html(finished.verdict_table.table(rows, metric)),
         "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
     }
 
@@ -107,10 +106,10 @@ def _curves(sweep: Sweep) -> dict[str, Any]:
 def series_of(grid: Grid) -> dict[str, Series]:
     """What lines stand for, by the value of what is compared, in the spec's order."""
     values = list(dict.fromkeys(cell.values.get(grid.series, "") for cell in grid.cells))
-    looks = NORMS if grid.is_ours else {}
+    styles = NORMS if grid.is_ours else {}
     return {
         value: Series(
-            called(grid.series, value, is_ours=grid.is_ours), look_of(value, values, looks)
+            display_name(grid.series, value, is_ours=grid.is_ours), style_of(value, values, styles)
         )
         for value in values
     }

@@ -23,7 +23,6 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 import anyio
-import pandas as pd
 from markupsafe import Markup
 from mlflow.exceptions import MlflowException
 from starlette.requests import Request
@@ -48,7 +47,6 @@ from orchestration.page.read import Reader, Sweep
 from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
 from orchestration.page.visitor.login import Login, Visitor
 from orchestration.page.visitor.own_form import give_token, own_form, token_of
-from orchestration.report.tables.formats import render
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
     comparison_of,
@@ -56,6 +54,7 @@ from orchestration.results.comparison import (
     side_of,
 )
 from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
+from orchestration.tables import best_of_seeds, comparison
 from services.errors import ServiceError
 from services.settings import Settings
 
@@ -148,12 +147,10 @@ class Pages:
             case "layers":
                 return await self._layers(name)
         table, _, form = page.partition(".")
-        tables = {"table": _best, "verdicts": Finished.verdicts}
-        if table in tables and form in _FORMS:
+        if table in ("table", "verdicts") and form in _FORMS:
             finished = (await self._read(name)).finished
-            frame = await _in_thread(partial(tables[table], finished))
-            metric = finished.snapshot.metric
-            return PlainTextResponse(render(frame, _FORMS[form], metric=metric) + "\n")
+            text = await _in_thread(partial(_written, finished, table, _FORMS[form]))
+            return PlainTextResponse(text + "\n")
         if table == "compare" and form in ("", *_FORMS):
             return await self._compare(request, name, form)
         return self._message("No such page", "A sweep has no page of this name.", 404)
@@ -243,7 +240,8 @@ class Pages:
         )
         table, metric = comparison_of(name, first, other, second)
         if form:
-            return PlainTextResponse(render(table, _FORMS[form], metric=metric) + "\n")
+            text = comparison.TABLE.write(table, _FORMS[form], metric=metric)
+            return PlainTextResponse(text + "\n")
         names = [*names, HEADLINE_PUBLISHED]
         return HTMLResponse(view.compared(self._base, name, other, table, metric, names, _LABELS))
 
@@ -301,5 +299,8 @@ def _safe(page: Page) -> dict[str, Markup]:
     return {name: Markup(html) for name, html in page.sections.items()}
 
 
-def _best(finished: Finished) -> pd.DataFrame:
-    return finished.best
+def _written(finished: Finished, name: str, form: str) -> str:
+    metric = finished.snapshot.metric
+    if name == "table":
+        return best_of_seeds.TABLE.write(finished.best, form, metric=metric)
+    return finished.verdict_table.write(finished.verdicts(), form, metric=metric)

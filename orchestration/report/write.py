@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 
 from orchestration.errors import InputError
-from orchestration.report.all_tables import TABLES, tables_of
-from orchestration.report.data import Answers, read_answers
+from orchestration.render.figures import FORMATS, Picture, save, style
+from orchestration.render.html import html
+from orchestration.render.latex import latex
+from orchestration.render.markdown import markdown
+from orchestration.render.records import to_csv
 from orchestration.report.figures.draw import FIGURES, draw
-from orchestration.report.figures.style import FORMATS, Picture, save, style
 from orchestration.report.page import page
-from orchestration.report.tables.formats import html, latex, markdown, render
 from orchestration.results.results import Results
+from orchestration.tables.registry import TABLES, tables_of
+from orchestration.tables.report_data import ReportData, read_report_data
 from services.settings import Settings
 from services.tracking import reading_uri
 
@@ -33,7 +38,7 @@ def write_report(
     """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
     ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap`` and the others of ``orchestration.report.all_tables`` as .tex, .md, .html and
+    ``dependency_gap`` and the others of ``orchestration.tables.registry`` as .tex, .md, .html and
     .csv; ``last_epoch``, ``expected_best``, ``evidence``, ``trials``, ``curves`` as .csv) and the
     figures (``figures/*.pdf``, .svg, .png), those for which there are numbers.
 
@@ -51,13 +56,14 @@ def write_report(
         ServiceError: the server or the database cannot be reached.
     """
     uri = tracking_uri or reading_uri(Settings.from_environment())
-    answers = read_answers(Results(name, tracking_uri=tracking_uri, database_url=database_url), uri)
+    results = Results(name, tracking_uri=tracking_uri, database_url=database_url)
+    data = read_report_data(results, uri)
     try:
         (folder / "figures").mkdir(parents=True, exist_ok=True)
         _remove_earlier(folder)
-        _write_tables(answers, folder)
+        _write_tables(data, folder)
         path = folder / "report.html"
-        _write(path, page(answers, _write_figures(answers, folder / "figures")))
+        _write(path, page(data, _write_figures(data, folder / "figures")))
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {str(folder)!r}: {error.strerror}; "
@@ -83,36 +89,46 @@ def log_report(
         client.log_artifacts(parent_run_id, folder, _ARTIFACTS)
 
 
-_FRAMES = ("last_epoch", "expected_best", "evidence", "trials", "curves")
+_WRITERS = {"tex": latex, "md": markdown, "html": html}
+
+_FRAMES: dict[str, Callable[[ReportData], pd.DataFrame | None]] = {
+    "last_epoch": lambda data: data.last,
+    "expected_best": lambda data: data.expected,
+    "evidence": lambda data: data.evidence,
+    "trials": lambda data: data.trials,
+    "curves": lambda data: data.curves,
+}
+"""What is written as CSV alone."""
 
 
 def _remove_earlier(folder: Path) -> None:
     """Remove what another sweep's report may have left that this one does not write."""
-    names = [f"{name}.{form}" for name in TABLES for form in ("tex", "md", "html", "csv")]
+    names = [f"{name}.{form}" for name, table in TABLES.items() for form in table.files]
     names += [f"{name}.csv" for name in _FRAMES]
     names += [f"figures/{name}.{form}" for name in FIGURES for form in FORMATS]
     for name in ("report.html", *names):
         (folder / name).unlink(missing_ok=True)
 
 
-def _write_tables(answers: Answers, folder: Path) -> None:
-    for name, (frame, table) in tables_of(answers).items():
-        _write(folder / f"{name}.tex", latex(table))
-        _write(folder / f"{name}.md", markdown(table))
-        _write(folder / f"{name}.html", html(table))
-        _write(folder / f"{name}.csv", render(frame, "csv"))
-    others = (answers.last, answers.expected, answers.evidence, answers.trials, answers.curves)
-    for name, other in zip(_FRAMES, others, strict=True):
-        if other is not None:
-            shown = other.drop(columns="cell", errors="ignore")
-            _write(folder / f"{name}.csv", render(shown, "csv"))
+def _write_tables(data: ReportData, folder: Path) -> None:
+    frames = {name: frame(data) for name, frame in _FRAMES.items()}
+    for name, table, frame in tables_of(data):
+        for form in table.files:
+            if form in _WRITERS:
+                _write(folder / f"{name}.{form}", _WRITERS[form](table.table(frame, data.metric)))
+            else:
+                frames[name] = table.exported(data) if table.exported else frame
+    for name, exported in frames.items():
+        if exported is not None:
+            shown = exported.drop(columns="cell", errors="ignore")
+            _write(folder / f"{name}.csv", to_csv(shown))
 
 
-def _write_figures(answers: Answers, folder: Path) -> list[tuple[Picture, str]]:
+def _write_figures(data: ReportData, folder: Path) -> list[tuple[Picture, str]]:
     """Write each figure in three formats; give it with its SVG."""
     pictures = []
     with style():
-        for picture in draw(answers):
+        for picture in draw(data):
             save(picture, folder)
             svg = (folder / f"{picture.name}.svg").read_text(encoding="utf-8")
             pictures.append((picture, svg))

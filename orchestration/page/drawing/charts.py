@@ -16,8 +16,8 @@ from orchestration.model.metric import Metric
 from orchestration.page.drawing.scale import Axis, axis_of
 from orchestration.page.drawing.state import Cell
 from orchestration.page.drawing.text import shown
-from orchestration.report.looks import COLORS, Look
-from orchestration.report.tables.table import unit_of
+from orchestration.render.series_style import COLORS, SeriesStyle
+from orchestration.render.table import unit_of
 
 __all__ = ["Curve", "Series", "chart", "curves_of", "key"]
 
@@ -33,7 +33,7 @@ class Series:
     """What one line of every panel stands for: a norm, or a value of what else is compared."""
 
     label: str
-    look: Look
+    style: SeriesStyle
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def chart(
     Args:
         title: what the panel is of.
         curves: with points.
-        series: how each is called, and looks.
+        series: how each is called, and drawn.
         metric: what they are of.
     """
     last = max(point[0] for curve in curves for point in curve.points)
@@ -97,8 +97,8 @@ def chart(
 
     unit, parts, ends = unit_of(metric), [_frame(x, y, axis, last)], []
     for curve in curves:
-        look, label = series[curve.series].look, shown(series[curve.series].label, 40)
-        color = _color(look)
+        style, label = series[curve.series].style, shown(series[curve.series].label, 40)
+        color = _color(style)
         if len(curve.points) > 1:
             upper = [f"{x(e):.1f},{y(high):.1f}" for e, _, _, high, _ in curve.points]
             lower = [f"{x(e):.1f},{y(low_):.1f}" for e, _, low_, _, _ in reversed(curve.points)]
@@ -108,7 +108,7 @@ def chart(
         line = " ".join(f"{x(e):.1f},{y(mean):.1f}" for e, mean, *_ in curve.points)
         parts.append(
             Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.8"{}/>').format(
-                line, color, _dashes(look)
+                line, color, _dashes(style)
             )
         )
         parts += [
@@ -136,7 +136,7 @@ def key(series: Sequence[Series]) -> Markup:
                 '<li><svg viewBox="0 0 30 8" width="30" height="8" aria-hidden="true">'
                 '<line x1="0" y1="4" x2="30" y2="4" stroke="{}" stroke-width="2.4"{}/></svg>'
                 " {}</li>"
-            ).format(_color(one.look), _dashes(one.look), shown(one.label))
+            ).format(_color(one.style), _dashes(one.style), shown(one.label))
         )
     return Markup('<ul class="key">{}</ul>').format(Markup("").join(entries))
 
@@ -163,11 +163,11 @@ def _frame(
     return Markup("").join(marks)
 
 
-def _color(look: Look) -> str:
-    return "currentColor" if look.hex == COLORS[0] else look.hex
+def _color(style: SeriesStyle) -> str:
+    return "currentColor" if style.hex == COLORS[0] else style.hex
 
 
-def _dashes(look: Look) -> Markup:
-    line = look.line
+def _dashes(style: SeriesStyle) -> Markup:
+    line = style.line
     dashes = _LINES[line] if isinstance(line, str) else " ".join(f"{2 * d:g}" for d in line[1])
     return Markup(' stroke-dasharray="{}"').format(escape(dashes)) if dashes else Markup("")

@@ -15,7 +15,7 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.pieces import Page
 from orchestration.page.drawing.state import Cell, Grid, Place
 from orchestration.page.drawing.text import shown
-from orchestration.report.tables.table import NO_NUMBER, unit_of
+from orchestration.render.table import NO_NUMBER, unit_of
 from snn_norm.norms.table import label_of
 
 __all__ = ["LEVELS", "grid_page", "interval_of"]

@@ -15,8 +15,8 @@ import pandas as pd
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.scale import ends_of, near_the_best
-from orchestration.report.looks import called
-from orchestration.report.tables.table import as_text
+from orchestration.render.series_style import display_name
+from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
 
 __all__ = ["MOST_DRAWN", "Cell", "Grid", "Place", "grid_of"]
@@ -129,7 +129,7 @@ class Grid:
 
     def name(self, cell: Cell) -> str:
         """A cell's norm, or its value of what else is compared, in words."""
-        return called(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
+        return display_name(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
 
     def setting(self, cell: Cell) -> str:
         """All else of a cell in words; empty where there is nothing else."""

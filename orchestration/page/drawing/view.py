@@ -17,9 +17,9 @@ from orchestration.model.metric import Metric
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
 from orchestration.record.names import TRAINING_PAGES
-from orchestration.report.tables.formats import html
-from orchestration.report.tables.layouts import table_of
-from orchestration.report.tables.table import NO_NUMBER, unit_of
+from orchestration.render.html import html
+from orchestration.render.table import NO_NUMBER, unit_of
+from orchestration.tables import comparison
 
 __all__ = [
     "SORTS",
@@ -169,7 +169,7 @@ def compared(
     forms: Mapping[str, str],
 ) -> str:
     """The page of two sweeps side by side."""
-    shown_table = html(table_of(table, metric))
+    shown_table = html(comparison.TABLE.table(table, metric))
     return document(
         "compare", base, name=name, other=other, table=shown_table, names=names, forms=forms
     )

@@ -1,4 +1,4 @@
-"""The figures of a report, from a sweep's answers.
+"""The figures of a report, from a sweep's data.
 
 Accuracies are in percent here, a metric of the user's own as it is.
 """
@@ -17,10 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from orchestration.reading.records import SPIKE_RATE
-from orchestration.report.data import Answers
-from orchestration.report.figures.energy import energy_figure
-from orchestration.report.figures.evidence import evidence_figure
-from orchestration.report.figures.panels import (
+from orchestration.render.figures import Picture
+from orchestration.render.panels import (
     MOST_PANELS,
     MOST_ROWS,
     legend_below,
@@ -28,12 +26,15 @@ from orchestration.report.figures.panels import (
     panel_grid,
     those_left_out,
 )
+from orchestration.render.series_style import SeriesStyle, style_of
+from orchestration.report.figures.energy import energy_figure
+from orchestration.report.figures.evidence import evidence_figure
 from orchestration.report.figures.ranks import critical_differences
-from orchestration.report.figures.style import Picture
 from orchestration.report.figures.why import why
-from orchestration.report.looks import Look, look_of
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.effects.norm_effects import settings_of
+from orchestration.tables import energy, mean_ranks, norm_gaps
+from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import NORMS
 
 __all__ = ["FIGURES", "draw"]
@@ -56,45 +57,46 @@ _MANY_LINES = 5
 _HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 
 
-def draw(answers: Answers) -> Iterator[Picture]:
-    """Give the figures that this sweep has numbers for. Call in ``.style.style``."""
-    if answers.best["best"].notna().any():
-        if answers.norm_gaps is not None and answers.norm_gaps["gap_pp"].notna().any():
-            yield _dependency_gap(answers, answers.norm_gaps)
-        yield _accuracy_by_seed(answers)
-    if answers.ranks is not None:
-        yield critical_differences(answers.ranks, answers.norms)
-    if answers.evidence is not None and len(answers.evidence):
-        yield evidence_figure(answers)
-    name = answers.metric.name
-    if name in answers.curves and answers.curves[name].notna().any():
-        yield _learning_curves(answers)
-    if picture := why(answers):
+def draw(data: ReportData) -> Iterator[Picture]:
+    """Give the figures that this sweep has numbers for. Call in ``render.figures.style``."""
+    if data.best["best"].notna().any():
+        gaps = norm_gaps.TABLE.of(data)
+        if gaps is not None and gaps["gap_pp"].notna().any():
+            yield _dependency_gap(data, gaps)
+        yield _accuracy_by_seed(data)
+    if (ranks := mean_ranks.TABLE.of(data)) is not None:
+        yield critical_differences(ranks, data.norms)
+    if data.evidence is not None and len(data.evidence):
+        yield evidence_figure(data)
+    name = data.metric.name
+    if name in data.curves and data.curves[name].notna().any():
+        yield _learning_curves(data)
+    if picture := why(data):
         yield picture
-    if answers.curves[_layers(answers)].notna().any(axis=None):
-        yield _spike_rates(answers)
-    if answers.energy is not None:
-        yield energy_figure(answers.energy, answers.norms)
-    if answers.curves["epoch_seconds"].notna().any():
-        yield _cost(answers)
+    if data.curves[_layers(data)].notna().any(axis=None):
+        yield _spike_rates(data)
+    if (costs := energy.TABLE.of(data)) is not None:
+        yield energy_figure(costs, data.norms)
+    if data.curves["epoch_seconds"].notna().any():
+        yield _cost(data)
 
 
-def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
+def _dependency_gap(data: ReportData, all_gaps: pd.DataFrame) -> Picture:
     """A row each norm: what it adds to none."""
-    measured = norm_gaps[norm_gaps["gap_pp"].notna()]
+    measured = all_gaps[all_gaps["gap_pp"].notna()]
     gaps = measured.iloc[:MOST_ROWS]
     without = {
         number: setting.numbers["none"]
-        for setting in settings_of(answers.best, answers.axes)
+        for setting in settings_of(data.best, data.axes)
         for number in setting.numbers.values()
         if "none" in setting.numbers
     }
-    figure, (axes,) = named_rows([answers.label(cell) for cell in gaps.index])
+    figure, (axes,) = named_rows([data.label(cell) for cell in gaps.index])
     for row, (cell, gap) in enumerate(zip(gaps.index, gaps.to_dict("records"), strict=True)):
         none, accuracy = 100 * gap["none"], 100 * gap["accuracy"]
         axes.plot([none, accuracy], [row, row], color="#dddddd", linewidth=5, zorder=1)
-        _dot(axes, answers, without[cell], none, row)
-        _dot(axes, answers, cell, accuracy, row)
+        _dot(axes, data, without[cell], none, row)
+        _dot(axes, data, cell, accuracy, row)
         standard = " (standard)" if gap["is_standard"] else ""
         axes.annotate(
             f"{gap['gap_pp']:+.2f} pp{standard}", (1.01, row),
@@ -102,7 +104,7 @@ def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
         )  # fmt: skip
     axes.set_xlabel("test accuracy, best of seeds (%)")
     axes.set_xlim(-2, 102)
-    _legend(figure, answers, lines=False, lacking=_HOLLOW if any(answers.lacks) else None)
+    _legend(figure, data, lines=False, lacking=_HOLLOW if any(data.lacks) else None)
     caption = (
         "Best of seeds with each norm, and of the same network without one. The grey bar is what "
         "the norm adds; that of the standard norm is the dependency gap. "
@@ -111,71 +113,71 @@ def _dependency_gap(answers: Answers, norm_gaps: pd.DataFrame) -> Picture:
     return Picture("dependency-gap", "Dependency gap", caption, figure)
 
 
-def _accuracy_by_seed(answers: Answers) -> Picture:
-    cells = list(range(len(answers.best)))[:MOST_ROWS]
-    accuracies = answers.metric.is_fraction
-    labels = [answers.label(cell) for cell in cells]
+def _accuracy_by_seed(data: ReportData) -> Picture:
+    cells = list(range(len(data.best)))[:MOST_ROWS]
+    accuracies = data.metric.is_fraction
+    labels = [data.label(cell) for cell in cells]
     figure, panels = named_rows(labels, columns=2 if accuracies else 1)
     for axes in panels:
         for cell in cells:
-            _seeds(axes, answers, cell)
-        axes.set_xlabel(f"{answers.metric.words}, best epoch{_unit_of(answers)}")
-    if answers.metric.is_fraction:
-        _closer(answers, *panels)
-    lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(answers) else None
-    _legend(figure, answers, lines=False, lacking=lacking)
+            _seeds(axes, data, cell)
+        axes.set_xlabel(f"{data.metric.words}, best epoch{_unit_of(data)}")
+    if data.metric.is_fraction:
+        _closer(data, *panels)
+    lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(data) else None
+    _legend(figure, data, lines=False, lacking=lacking)
     caption = (
         "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval"
         + (", cut at 0 and 100 %. " if accuracies else ". ")
-    ) + remark(answers.best[SELECTED_ON])
-    title = "Accuracy by seed" if accuracies else f"{answers.metric.name} by seed"
-    return Picture("accuracy-by-seed", title, caption + those_left_out(len(answers.best)), figure)
+    ) + remark(data.best[SELECTED_ON])
+    title = "Accuracy by seed" if accuracies else f"{data.metric.name} by seed"
+    return Picture("accuracy-by-seed", title, caption + those_left_out(len(data.best)), figure)
 
 
-def _closer(answers: Answers, whole: Axes, closer: Axes) -> None:
+def _closer(data: ReportData, whole: Axes, closer: Axes) -> None:
     """Show all accuracies, and beside them those that learned in a narrower range."""
     whole.set_xlim(-2, 102)
     whole.set_xticks([0, 25, 50, 75, 100])
     whole.set_title("all", fontsize="medium")
-    learned = answers.trials.loc[answers.trials["outcome"] == "completed", "best_test_accuracy"]
+    learned = data.trials.loc[data.trials["outcome"] == "completed", "best_test_accuracy"]
     if learned.notna().any():
         closer.set_xlim(100 * learned.min() - 1, min(100 * learned.max() + 1, 100.5))
     closer.set_title("those that learned, closer", fontsize="medium")
 
 
-def _seeds(axes: Axes, answers: Answers, cell: int) -> None:
-    row, look, scale = answers.best.iloc[cell], _look(answers, cell), answers.metric.scale
+def _seeds(axes: Axes, data: ReportData, cell: int) -> None:
+    row, drawn, scale = data.best.iloc[cell], _style(data, cell), data.metric.scale
     if not math.isnan(row["ci_low"]):
         ends = [scale * row["ci_low"], scale * row["ci_high"]]
-        if answers.metric.is_fraction:
+        if data.metric.is_fraction:
             ends = [max(ends[0], 0), min(ends[1], 100)]
-        axes.plot(ends, [cell, cell], color=look.color, linewidth=1, alpha=0.7)
-    axes.plot([scale * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=look.color)
-    trials = answers.trials[answers.trials["cell"] == cell]
+        axes.plot(ends, [cell, cell], color=drawn.color, linewidth=1, alpha=0.7)
+    axes.plot([scale * row["mean"]] * 2, [cell - 0.3, cell + 0.3], color=drawn.color)
+    trials = data.trials[data.trials["cell"] == cell]
     heights = cell + (np.linspace(-0.2, 0.2, len(trials)) if len(trials) > 1 else np.zeros(1))
     heights = heights[: len(trials)]
     whole = trials["outcome"] == "completed"
-    for part, face in ((whole, look.color), (~whole, "#ffffff")):
+    for part, face in ((whole, drawn.color), (~whole, "#ffffff")):
         axes.plot(
-            scale * trials[answers.metric.best_name][part], heights[part.to_numpy()], look.marker,
-            color=look.color, markersize=4.5, zorder=3, markerfacecolor=face,
+            scale * trials[data.metric.best_name][part], heights[part.to_numpy()], drawn.marker,
+            color=drawn.color, markersize=4.5, zorder=3, markerfacecolor=face,
         )  # fmt: skip
 
 
-def _learning_curves(answers: Answers) -> Picture:
+def _learning_curves(data: ReportData) -> Picture:
     settings: dict[str, list[int]] = {}
-    for cell in sorted(set(answers.curves["cell"])):
-        settings.setdefault(answers.setting(cell), []).append(cell)
+    for cell in sorted(set(data.curves["cell"])):
+        settings.setdefault(data.setting(cell), []).append(cell)
     crowded = max(map(len, settings.values())) > _MANY_LINES
-    shown = f"{answers.metric.words}{_unit_of(answers)}"
+    shown = f"{data.metric.words}{_unit_of(data)}"
     figure, panels = panel_grid(list(settings), "epoch", shown, tall=crowded)
     for axes, cells in zip(panels, settings.values(), strict=False):
         for cell in cells:
-            _curve(axes, answers, cell, crowded=crowded)
-        if answers.metric.is_fraction:
+            _curve(axes, data, cell, crowded=crowded)
+        if data.metric.is_fraction:
             axes.set_ylim(-2, 102)
-    lacking = ("x", "collapsed or diverged seed") if _any_lacking(answers) else None
-    _legend(figure, answers, lines=True, lacking=lacking)
+    lacking = ("x", "collapsed or diverged seed") if _any_lacking(data) else None
+    _legend(figure, data, lines=True, lacking=lacking)
     caption = (
         "The line is the mean over seeds, for as long as all of them ran; the shade, where a panel "
         "has room for it, reaches from the lowest to the highest seed. A cross ends a seed that "
@@ -185,33 +187,33 @@ def _learning_curves(answers: Answers) -> Picture:
     return Picture("learning-curves", "Learning curves", caption + left_out, figure)
 
 
-def _curve(axes: Axes, answers: Answers, cell: int, *, crowded: bool) -> None:
-    look = _look(answers, cell)
-    curves = answers.curves[answers.curves["cell"] == cell]
-    metric = answers.metric
+def _curve(axes: Axes, data: ReportData, cell: int, *, crowded: bool) -> None:
+    drawn = _style(data, cell)
+    curves = data.curves[data.curves["cell"] == cell]
+    metric = data.metric
     by_seed = metric.scale * curves.pivot(index="epoch", columns="run_id", values=metric.name)
     epochs = by_seed.index.to_numpy()
     if not crowded:
         low, high = by_seed.min(axis=1), by_seed.max(axis=1)
-        axes.fill_between(epochs, low, high, color=look.color, alpha=0.18, linewidth=0)
+        axes.fill_between(epochs, low, high, color=drawn.color, alpha=0.18, linewidth=0)
     everyone = by_seed.dropna()
     axes.plot(
         everyone.index, everyone.mean(axis=1),
-        color=look.color, linestyle=look.line, marker=look.marker,
+        color=drawn.color, linestyle=drawn.line, marker=drawn.marker,
         markevery=max(1, len(epochs) // 8), markersize=4, linewidth=1 if crowded else 1.6,
     )  # fmt: skip
-    outcomes = answers.trials.set_index("run_id")["outcome"].reindex(by_seed.columns)
+    outcomes = data.trials.set_index("run_id")["outcome"].reindex(by_seed.columns)
     lacking = by_seed.loc[:, outcomes != "completed"].dropna(axis="columns", how="all")
     if not lacking.empty:
         ends = lacking[::-1].notna().idxmax()
-        axes.plot(ends, lacking.ffill().iloc[-1], "x", color=look.color, markersize=8)
+        axes.plot(ends, lacking.ffill().iloc[-1], "x", color=drawn.color, markersize=8)
 
 
-def _spike_rates(answers: Answers) -> Picture:
-    layers = _layers(answers)
-    means = answers.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
+def _spike_rates(data: ReportData) -> Picture:
+    layers = _layers(data)
+    means = data.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
     cells = list(dict.fromkeys(means.index.get_level_values("cell")))
-    figure, panels = panel_grid([answers.label(cell) for cell in cells], "epoch", "spikes a step")
+    figure, panels = panel_grid([data.label(cell) for cell in cells], "epoch", "spikes a step")
     shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))  # seen on white and on black
     looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
     for axes, cell in zip(panels, cells, strict=False):
@@ -233,40 +235,40 @@ def _spike_rates(answers: Answers) -> Picture:
     return Picture("spike-rates", "Spike rates by layer", caption + left_out, figure)
 
 
-def _layers(answers: Answers) -> list[str]:
-    return [name for name in map(str, answers.curves) if name.startswith(SPIKE_RATE)]
+def _layers(data: ReportData) -> list[str]:
+    return [name for name in map(str, data.curves) if name.startswith(SPIKE_RATE)]
 
 
-def _cost(answers: Answers) -> Picture:
-    cells = list(range(len(answers.best)))[:MOST_ROWS]
-    by_cell = answers.curves.groupby("cell")
+def _cost(data: ReportData) -> Picture:
+    cells = list(range(len(data.best)))[:MOST_ROWS]
+    by_cell = data.curves.groupby("cell")
     seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
     speeds = None
-    if "images_per_second" in answers.curves:
+    if "images_per_second" in data.curves:
         speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)
     unit, seconds_each = _unit(float(np.nan_to_num(seconds).max(initial=0)))
     shown = [(seconds / seconds_each, f"training, all seeds ({unit})", "{:.1f}")]
     if speeds is not None:
         shown.append((speeds, "training images a second (median)", "{:,.0f}"))
-    figure, panels = named_rows([answers.label(cell) for cell in cells], len(shown))
+    figure, panels = named_rows([data.label(cell) for cell in cells], len(shown))
     for axes, (values, label, form) in zip(panels, shown, strict=True):
         for cell, value in zip(cells, values, strict=True):
             if math.isnan(value):
                 continue
-            look = _look(answers, cell)
-            axes.barh(cell, value, 0.6, color=look.color, alpha=0.75)
+            drawn = _style(data, cell)
+            axes.barh(cell, value, 0.6, color=drawn.color, alpha=0.75)
             axes.annotate(form.format(value), (value, cell), (3, 0),
                           textcoords="offset points", va="center", fontsize="small")  # fmt: skip
         axes.set_xlabel(label)
         axes.margins(x=0.18)
         axes.set_xlim(left=0)
-    total = float(answers.curves["epoch_seconds"].sum())
+    total = float(data.curves["epoch_seconds"].sum())
     unit, seconds_each = _unit(total)
     caption = (
         f"{total / seconds_each:.1f} {unit} of training in all; a trial is counted from its first "
         "epoch."
     )
-    return Picture("cost", "Cost", caption + those_left_out(len(answers.best)), figure)
+    return Picture("cost", "Cost", caption + those_left_out(len(data.best)), figure)
 
 
 def _unit(seconds: float) -> tuple[str, int]:
@@ -275,49 +277,49 @@ def _unit(seconds: float) -> tuple[str, int]:
     return next((one for one in units if seconds >= one[1]), ("seconds", 1))
 
 
-def _any_lacking(answers: Answers) -> bool:
-    return bool((answers.trials["outcome"] != "completed").any())
+def _any_lacking(data: ReportData) -> bool:
+    return bool((data.trials["outcome"] != "completed").any())
 
 
-def _unit_of(answers: Answers) -> str:
-    return " (%)" if answers.metric.is_fraction else ""
+def _unit_of(data: ReportData) -> str:
+    return " (%)" if data.metric.is_fraction else ""
 
 
-def _look(answers: Answers, cell: int) -> Look:
-    return _look_of(answers, answers.norm(cell))
+def _style(data: ReportData, cell: int) -> SeriesStyle:
+    return _series_style(data, data.norm(cell))
 
 
-def _look_of(answers: Answers, norm: str) -> Look:
-    return look_of(norm, answers.norms, {} if answers.train else NORMS)
+def _series_style(data: ReportData, norm: str) -> SeriesStyle:
+    return style_of(norm, data.norms, {} if data.train else NORMS)
 
 
-def _dot(axes: Axes, answers: Answers, cell: int, accuracy: float, height: float) -> None:
+def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float) -> None:
     """A cell's marker, hollow where it lacks something."""
-    look = _look(answers, cell)
+    drawn = _style(data, cell)
     axes.plot(
-        accuracy, height, look.marker, color=look.color, markersize=7, zorder=3,
-        markerfacecolor="#ffffff" if answers.lacks[cell] else look.color,
+        accuracy, height, drawn.marker, color=drawn.color, markersize=7, zorder=3,
+        markerfacecolor="#ffffff" if data.lacks[cell] else drawn.color,
     )  # fmt: skip
 
 
 def _legend(
-    figure: Figure, answers: Answers, *, lines: bool, lacking: tuple[str, str] | None
+    figure: Figure, data: ReportData, *, lines: bool, lacking: tuple[str, str] | None
 ) -> None:
-    """Name the norms below the figure, those that look alike (BatchNorm, BNTT) in one entry.
+    """Name the norms below the figure, those that are drawn alike (BatchNorm, BNTT) in one entry.
 
     Args:
         lines: whether they have lines.
         lacking: the marker of what is not whole, and what it means; None where all is.
     """
-    names: dict[Look, list[str]] = {}
-    for norm in answers.norms:
-        names.setdefault(_look_of(answers, norm), []).append(answers.name_of(norm))
+    names: dict[SeriesStyle, list[str]] = {}
+    for norm in data.norms:
+        names.setdefault(_series_style(data, norm), []).append(data.display_name(norm))
     handles = [
         Line2D(
-            [], [], color=look.color, linestyle=look.line if lines else "none",
-            marker=look.marker, label=", ".join(alike),
+            [], [], color=drawn.color, linestyle=drawn.line if lines else "none",
+            marker=drawn.marker, label=", ".join(alike),
         )
-        for look, alike in names.items()
+        for drawn, alike in names.items()
     ]  # fmt: skip
     if lacking:
         marker, label = lacking

@@ -6,13 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestration.report.figures.panels import legend_below
-from orchestration.report.figures.style import Picture
-from orchestration.report.looks import look_of
-from orchestration.report.tables.energy import CAVEAT
-from orchestration.report.tables.headline import NETWORKS
-from orchestration.report.tables.table import as_text
+from orchestration.render.figures import Picture
+from orchestration.render.panels import legend_below
+from orchestration.render.series_style import NETWORKS, style_of
+from orchestration.render.table import as_text
 from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.tables.energy import CAVEAT
 from snn_norm.norms.table import label_of
 
 __all__ = ["energy_figure"]
@@ -22,7 +21,7 @@ _DECADE = 10
 
 
 def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a marker each cell. Call in ``.style.style``.
+    """Draw a marker each cell. Call in ``render.figures.style``.
 
     Args:
         energy: as ``Results.energy`` gives it; at least a row.
@@ -31,14 +30,14 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
     figure = Figure(figsize=(7, 4))
     axes = figure.subplots()
     for cell in energy.to_dict("records"):
-        look = look_of(str(cell["norm"]), norms)
+        drawn = style_of(str(cell["norm"]), norms)
         low, high = cell["energy_ci_low"], cell["energy_ci_high"]
         if not pd.isna(low):
             ends = [max(low, cell["energy_nj"] / 10), high]
-            axes.plot(ends, [100 * cell["accuracy"]] * 2, color=look.color, linewidth=1, alpha=0.7)
-        face = "#ffffff" if cell["architecture"] == "ann" else look.color
+            axes.plot(ends, [100 * cell["accuracy"]] * 2, color=drawn.color, linewidth=1, alpha=0.7)
+        face = "#ffffff" if cell["architecture"] == "ann" else drawn.color
         axes.plot(
-            cell["energy_nj"], 100 * cell["accuracy"], look.marker, color=look.color,
+            cell["energy_nj"], 100 * cell["accuracy"], drawn.marker, color=drawn.color,
             markersize=7, markerfacecolor=face,
         )  # fmt: skip
     if energy["energy_nj"].max() > _DECADE * energy["energy_nj"].min():
@@ -57,8 +56,8 @@ def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:
     drawn = [norm for norm in norms if norm in set(map(as_text, energy["norm"]))]
     names: dict[tuple[str, str], list[str]] = {}
     for norm in drawn:
-        look = look_of(norm, norms)
-        names.setdefault((look.color, look.marker), []).append(label_of(norm))
+        drawn = style_of(norm, norms)
+        names.setdefault((drawn.color, drawn.marker), []).append(label_of(norm))
     return [
         Line2D([], [], color=color, marker=marker, linestyle="none", label=", ".join(alike))
         for (color, marker), alike in names.items()

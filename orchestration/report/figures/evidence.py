@@ -9,38 +9,38 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from orchestration.report.data import Answers
-from orchestration.report.figures.panels import (
+from orchestration.render.figures import Picture
+from orchestration.render.panels import (
     MOST_PANELS,
     legend_below,
     panel_grid,
     those_left_out,
 )
-from orchestration.report.figures.style import Picture
-from orchestration.report.tables.headline import NETWORKS
-from orchestration.report.tables.table import as_text
+from orchestration.render.series_style import NETWORKS
+from orchestration.render.table import as_text
+from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
 __all__ = ["evidence_figure"]
 
-_LOOKS = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
+_STYLES = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
 """Markers and colours, which come round apart from each other."""
 
 _FARTHEST = 1e4
 """Times the bound; what is beyond it is sure enough."""
 
 
-def evidence_figure(answers: Answers) -> Picture:
+def evidence_figure(data: ReportData) -> Picture:
     """Draw it: a panel a setting of the first cells, a line a comparison.
 
     Args:
-        answers: of a sweep that has evidence.
+        data: of a sweep that has evidence.
     """
-    assert answers.evidence is not None
-    curves = answers.evidence
+    assert data.evidence is not None
+    curves = data.evidence
     in_panels: dict[str, list[pd.DataFrame]] = {}
     for _, curve in curves.groupby(["cell", "compared", "against"], sort=False):
-        in_panels.setdefault(_setting(answers, curve), []).append(curve)
+        in_panels.setdefault(_setting(data, curve), []).append(curve)
     has_e = bool(curves["e_value"].notna().any())
     figure, panels = panel_grid(
         list(in_panels), "pairs of seeds", "e-value" if has_e else "1 / p", tall=True
@@ -62,7 +62,7 @@ def evidence_figure(answers: Answers) -> Picture:
     panels[0].set_xlim(0.5, curves["n"].max() + 0.5)
     handles = [
         Line2D([], [], color=f"C{color}", marker=marker, markersize=4, label=name)
-        for name, (marker, color) in ((name, _look(number)) for name, number in names.items())
+        for name, (marker, color) in ((name, _style(number)) for name, number in names.items())
     ]
     bound = "bound 1/α, by Holm's method"
     handles.append(Line2D([], [], color="#222222", linewidth=1, linestyle="--", label=bound))
@@ -79,7 +79,7 @@ def evidence_figure(answers: Answers) -> Picture:
 
 
 def _line(axes: Axes, curve: pd.DataFrame, number: int) -> None:
-    marker, color = _look(number)
+    marker, color = _style(number)
     n, values = curve["n"].to_numpy(), _evidence(curve)
     decided = np.flatnonzero(curve["verdict"].notna())
     end = int(decided[0]) if len(decided) else len(n) - 1
@@ -100,16 +100,16 @@ def _evidence(curves: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float6
     return curves["e_value"].fillna(1 / curves["p"]).to_numpy(float)
 
 
-def _look(number: int) -> tuple[str, int]:
-    return _LOOKS[number % len(_LOOKS)]
+def _style(number: int) -> tuple[str, int]:
+    return _STYLES[number % len(_STYLES)]
 
 
-def _setting(answers: Answers, curve: pd.DataFrame) -> str:
+def _setting(data: ReportData, curve: pd.DataFrame) -> str:
     """What both cells have in common, as a panel's title."""
     row = curve.iloc[0]
     words = {
         axis: f"{axis} {as_text(row[axis])}"
-        for axis in answers.axes
+        for axis in data.axes
         if axis != row["compared"] and not pd.isna(row[axis])
     }
     if "architecture" in words:

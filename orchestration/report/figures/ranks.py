@@ -9,11 +9,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestration.report.figures.panels import LINE, in_lines, inches_beyond
-from orchestration.report.figures.style import Picture
-from orchestration.report.looks import Look, look_of
-from orchestration.report.tables.headline import NETWORKS
-from orchestration.report.tables.table import as_text, p_value
+from orchestration.render.figures import Picture
+from orchestration.render.panels import LINE, in_lines, inches_beyond
+from orchestration.render.series_style import NETWORKS, SeriesStyle, style_of
+from orchestration.render.table import as_text, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from snn_norm.norms.table import label_of
 
@@ -31,7 +30,7 @@ _SIDE, _SIDE_INCHES = 0.42, 1.6
 
 
 def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a panel each setting. Call in ``.style.style``.
+    """Draw a panel each setting. Call in ``render.figures.style``.
 
     Args:
         ranks: as ``Results.mean_ranks`` gives them; at least a row.
@@ -111,13 +110,13 @@ def _panel(axes: Axes, group: pd.DataFrame, norms: list[str], side: float) -> No
         is_left = place < half
         height = depth + 0.7 + (place if is_left else count - 1 - place)
         edge = 0.85 if is_left else count + 0.15
-        _label(axes, row, look_of(row["norm"], norms), height, edge)
+        _label(axes, row, style_of(row["norm"], norms), height, edge)
 
 
-def _label(axes: Axes, row: dict[Any, Any], look: Look, height: float, edge: float) -> None:
+def _label(axes: Axes, row: dict[Any, Any], style: SeriesStyle, height: float, edge: float) -> None:
     rank, is_left = row["mean_rank"], edge < 1
-    axes.plot([rank, rank, edge], [0, height, height], color=look.color, linewidth=0.9, zorder=1)
-    axes.plot(rank, 0, look.marker, color=look.color, markersize=5, zorder=3)
+    axes.plot([rank, rank, edge], [0, height, height], color=style.color, linewidth=0.9, zorder=1)
+    axes.plot(rank, 0, style.marker, color=style.color, markersize=5, zorder=3)
     text = (
         f"{label_of(row['norm'])}  {rank:.2f}"
         if is_left

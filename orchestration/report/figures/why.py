@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,8 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from orchestration.report.data import Answers
-from orchestration.report.figures.panels import LINE, further_lines, in_lines
-from orchestration.report.figures.style import Picture
+from orchestration.render.figures import Picture
+from orchestration.render.panels import LINE, further_lines, in_lines
 from orchestration.report.shown_diagnostics import (
     GRADIENT,
     RATE,
@@ -29,6 +28,7 @@ from orchestration.report.shown_diagnostics import (
     ShownDiagnostic,
     those_with_numbers,
 )
+from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
 __all__ = ["why"]
@@ -49,22 +49,27 @@ _TITLE, _NAMES = 85, 84
 """Letters beside each other: of a band's title, of all its columns' names."""
 
 
-def why(answers: Answers) -> Picture | None:
-    """Draw it; None of a sweep without diagnostics. Call in ``.style.style``."""
-    table = answers.diagnostics
+def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None:
+    """Draw it; None of a sweep without diagnostics. Call in ``render.figures.style``.
+
+    Args:
+        data: the sweep's.
+        only: the cells to draw; default: all that are diagnosed.
+    """
+    table, diagnosed = data.diagnostics, len(data.diagnosed)
+    if only is not None:
+        table, diagnosed = table[table["cell"].isin(only)], len(only)
     cells = [int(cell) for cell in dict.fromkeys(table["cell"])]
     if not cells:
         return None
-    settings = _by_setting(answers, cells)
-    bands = [
-        (setting, band) for setting, of_it in settings.items() for band in _bands(answers, of_it)
-    ]
+    settings = _by_setting(data, cells)
+    bands = [(setting, band) for setting, of_it in settings.items() for band in _bands(data, of_it)]
     rows = {
         setting: those_with_numbers(_ROWS, table[table["cell"].isin(of_it)])
         for setting, of_it in settings.items()
     }
     widest = max(len(band) for _, band in bands)
-    names = {cell: in_lines(label_of(answers.norm(cell)), _NAMES // widest) for cell in cells}
+    names = {cell: in_lines(label_of(data.norm(cell)), _NAMES // widest) for cell in cells}
     titles = [in_lines(setting, _TITLE) for setting, _ in bands]
     heights = [
         0.55 + 0.95 * len(rows[setting])
@@ -73,13 +78,13 @@ def why(answers: Answers) -> Picture | None:
     ]  # fmt: skip
     figure = Figure(figsize=(7, sum(heights)))
     parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
-    scales = _scales(answers, table)
+    scales = _scales(data, table)
     for part, title, (setting, band) in zip(parts, titles, bands, strict=True):
         part.suptitle(title, x=0.01, ha="left", fontsize="medium", fontweight="bold")
-        of_network = scales[answers.best["architecture"].iloc[band[0]]]
+        of_network = scales[data.best["architecture"].iloc[band[0]]]
         of_band = {cell: names[cell] for cell in band}
         _band(part, table, of_band, rows[setting], of_network, widest)
-    left_out = answers.cells_diagnosed - len(cells)
+    left_out = diagnosed - len(cells)
     caption = (
         "In each picture the first layer is on top, and epochs go from left to right; epoch 0 is "
         "before the first step. Dark is little: neurons that are silent, a surrogate gradient that "
@@ -87,29 +92,29 @@ def why(answers: Answers) -> Picture | None:
         "over seeds, on one batch of training images; grey where there is no number."
     )
     if left_out > 0:
-        caption += f" The first {len(cells)} of {answers.cells_diagnosed} networks are drawn."
+        caption += f" The first {len(cells)} of {diagnosed} networks are drawn."
     return Picture("why", "Why", caption, figure)
 
 
-def _by_setting(answers: Answers, cells: Sequence[int]) -> dict[str, list[int]]:
+def _by_setting(data: ReportData, cells: Sequence[int]) -> dict[str, list[int]]:
     settings: dict[str, list[int]] = {}
     for cell in cells:
-        settings.setdefault(answers.setting(cell), []).append(cell)
+        settings.setdefault(data.setting(cell), []).append(cell)
     return settings
 
 
-def _bands(answers: Answers, cells: Sequence[int]) -> list[list[int]]:
+def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:
     """The cells of a setting in bands, each with the one that has no norm before the others."""
-    without = [cell for cell in cells if answers.norm(cell) == "none"][:1]
+    without = [cell for cell in cells if data.norm(cell) == "none"][:1]
     others = [cell for cell in cells if cell not in without]
     room = _COLUMNS - len(without)
     count = max(1, -(-len(others) // room))
     return [[*without, *part.tolist()] for part in np.array_split(np.array(others, int), count)]
 
 
-def _scales(answers: Answers, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
+def _scales(data: ReportData, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
     """Of each architecture and diagnostic."""
-    architectures = table["cell"].map(answers.best["architecture"].to_dict())
+    architectures = table["cell"].map(data.best["architecture"].to_dict())
     return {
         str(architecture): {row.name: _scale(row, of_it[row.name]) for row in _ROWS}
         for architecture, of_it in table.groupby(architectures)

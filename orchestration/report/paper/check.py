@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from orchestration.errors import InputError
 from orchestration.record.names import COPIED_TAG
+from orchestration.render.latex import escape_latex
 from orchestration.report.paper.macros import read_macros
 from orchestration.report.paper.write import (
     MACROS,
@@ -18,7 +19,6 @@ from orchestration.report.paper.write import (
     read_manifest,
     read_sweeps,
 )
-from orchestration.report.tables.formats import escape_latex
 from orchestration.results.results import Results
 
 __all__ = ["Difference", "check_paper"]

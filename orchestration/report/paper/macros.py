@@ -17,8 +17,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from orchestration.report.paper.numbers import Number
-from orchestration.report.tables.formats import escape_latex
+from orchestration.render.latex import escape_latex
+from orchestration.tables.numbers import Number
 
 __all__ = ["macro_names", "macros_tex", "read_macros"]
 

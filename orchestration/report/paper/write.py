@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.errors import InputError
-from orchestration.report.all_tables import tables_of
-from orchestration.report.data import Answers, read_answers
+from orchestration.render.latex import latex
 from orchestration.report.paper.macros import macro_names, macros_tex
-from orchestration.report.paper.numbers import Number, cell_words, numbers_of
-from orchestration.report.tables.formats import latex
 from orchestration.results.results import Results
+from orchestration.tables.numbers import Number, cell_words, numbers_of
+from orchestration.tables.registry import tables_of
+from orchestration.tables.report_data import ReportData, read_report_data
 
 __all__ = ["MACROS", "MANIFEST", "Paper", "compose", "read_manifest", "read_sweeps", "write_paper"]
 
@@ -68,18 +68,18 @@ def compose(sweeps: Sequence[Results]) -> Paper:
     Raises:
         InputError: a sweep has no finished trial.
     """
-    read = sorted((read_answers(sweep) for sweep in sweeps), key=lambda answers: answers.name)
-    folders = _folders([answers.name for answers in read])
+    read = sorted((read_report_data(sweep) for sweep in sweeps), key=lambda data: data.name)
+    folders = _folders([data.name for data in read])
     files: dict[str, str] = {}
     numbers: list[Number] = []
     manifest_sweeps: dict[str, dict[str, Any]] = {}
-    for answers in read:
-        if answers.trials.empty:
-            raise InputError(f"sweep {answers.name!r} has no finished trial: there are no numbers")
-        runs = _runs(answers)
-        cells = [cell_words(answers, cell) for cell in range(len(answers.best))]
-        folder = folders[answers.name]
-        manifest_sweeps[answers.name] = {
+    for data in read:
+        if data.trials.empty:
+            raise InputError(f"sweep {data.name!r} has no finished trial: there are no numbers")
+        runs = _runs(data)
+        cells = [cell_words(data, cell) for cell in range(len(data.best))]
+        folder = folders[data.name]
+        manifest_sweeps[data.name] = {
             "folder": folder,
             "cells": [{"cell": words, "runs": ids} for words, ids in zip(cells, runs, strict=True)],
         }
@@ -87,10 +87,12 @@ def compose(sweeps: Sequence[Results]) -> Paper:
             f"% {words}: {' '.join(ids) or 'no runs'}\n"
             for words, ids in zip(cells, runs, strict=True)
         )
-        for name, (_, table) in tables_of(answers).items():
-            head = f"{_HEAD}% Sweep {answers.name}; its cells and their runs:\n{origin}"
-            files[f"{folder}/{name}.tex"] = f"{head}{latex(table)}\n"
-        numbers += numbers_of(answers)
+        head = f"{_HEAD}% Sweep {data.name}; its cells and their runs:\n{origin}"
+        for name, table, frame in tables_of(data):
+            if "tex" in table.files:
+                text = latex(table.table(frame, data.metric))
+                files[f"{folder}/{name}.tex"] = f"{head}{text}\n"
+        numbers += numbers_of(data)
     names = macro_names(numbers)
     text = macros_tex(numbers, names, lambda one: _origin(one, manifest_sweeps[one.sweep]["cells"]))
     files[MACROS] = f"{_HEAD}{text}\n"
@@ -184,10 +186,10 @@ def _origin(number: Number, cells: Sequence[dict[str, Any]]) -> str:
     return "cells " + ", ".join(cells[cell]["cell"] for cell in number.cells)
 
 
-def _runs(answers: Answers) -> list[list[str]]:
+def _runs(data: ReportData) -> list[list[str]]:
     """The ids of each cell's runs, by seed."""
-    of_cell = {cell: group["run_id"].tolist() for cell, group in answers.trials.groupby("cell")}
-    return [of_cell.get(cell, []) for cell in range(len(answers.best))]
+    of_cell = {cell: group["run_id"].tolist() for cell, group in data.trials.groupby("cell")}
+    return [of_cell.get(cell, []) for cell in range(len(data.best))]
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:

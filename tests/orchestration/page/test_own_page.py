@@ -20,7 +20,7 @@ from served import served
 from orchestration import Results, SweepSpec
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
-from orchestration.report.tables.formats import render
+from orchestration.tables import best_of_seeds, differences
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,10 @@ def test_cells_are_of_any_axes_and_colours_go_the_way_of_the_goal(page: str) -> 
 def test_tables_are_those_of_the_commands(page: str, uri: str) -> None:
     results = Results("own", tracking_uri=uri)
     metric = results.snapshot().metric
-    best = render(results.best_of_seeds(), "markdown", metric=metric)
+    best = best_of_seeds.TABLE.write(results.best_of_seeds(), "markdown", metric=metric)
     assert get(f"{page}/own/table.md") == best + "\n"
-    differences = render(results.differences(), "latex", metric=metric)
-    assert get(f"{page}/own/verdicts.tex") == differences + "\n"
+    written = differences.TABLE.write(results.differences(), "latex", metric=metric)
+    assert get(f"{page}/own/verdicts.tex") == written + "\n"
     told = get(f"{page}/own/compare?with=headline-published", 404)
     assert "there is nothing to compare" in told
 

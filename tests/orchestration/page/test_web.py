@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
 from whole_sweep import record_digits
 
-from orchestration.report.tables.formats import render
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import best_of_seeds, norm_differences
 
 NAME = "digits on a page"
 
@@ -54,8 +54,10 @@ def test_the_page_is_whole_without_scripts(sweep: str) -> None:
 @pytest.mark.parametrize(("form", "name"), [("tex", "latex"), ("md", "markdown"), ("csv", "csv")])
 def test_tables_to_copy_are_those_of_the_commands(sweep: str, form: str, name: str) -> None:
     results = Results(NAME, tracking_uri=sweep.partition("/sweeps")[0])
-    assert get(f"{sweep}/table.{form}") == render(results.best_of_seeds(), name) + "\n"
-    assert get(f"{sweep}/verdicts.{form}") == render(results.norm_differences(), name) + "\n"
+    best = best_of_seeds.TABLE.write(results.best_of_seeds(), name)
+    assert get(f"{sweep}/table.{form}") == best + "\n"
+    verdicts = norm_differences.TABLE.write(results.norm_differences(), name)
+    assert get(f"{sweep}/verdicts.{form}") == verdicts + "\n"
 
 
 @pytest.mark.usefixtures("sweep")

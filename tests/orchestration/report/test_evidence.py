@@ -17,9 +17,9 @@ from orchestration.errors import InputError
 from orchestration.record.archive import write_archive
 from orchestration.record.client import connect
 from orchestration.record.exchange import export_sweep
-from orchestration.report.tables.formats import markdown
-from orchestration.report.tables.headline import headline
+from orchestration.render.markdown import markdown
 from orchestration.results.results import Results
+from orchestration.tables.headline import TABLE as HEADLINE
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_its_slots_are_filled_from_the_archive(archive: Path, tmp_path: Path) ->
     results = Results(str(archive))
     best, gap = results.best_of_seeds(), results.dependency_gap()
     assert page.text.startswith(f"{HEAD}## digits\n| network |")
-    assert markdown(headline(best)) in page.text
+    assert markdown(HEADLINE.table(best)) in page.text
     assert "| snn | bntt |" in page.text
     assert "| snn | homeostatic |" not in page.text
     spiking = best[best["architecture"] == "snn"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -18,15 +17,15 @@ from matplotlib.transforms import Bbox
 
 from benchmarks.evidence.__main__ import FOLDER
 from orchestration.model.metric import Metric
-from orchestration.report import data
-from orchestration.report.data import Answers, read_answers
+from orchestration.render.figures import Picture, style
+from orchestration.render.panels import in_lines
 from orchestration.report.figures.draw import draw
 from orchestration.report.figures.energy import energy_figure
-from orchestration.report.figures.panels import in_lines
-from orchestration.report.figures.style import Picture, style
 from orchestration.report.figures.why import why
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.results import Results
+from orchestration.tables import energy, mean_ranks, report_data
+from orchestration.tables.report_data import ReportData, read_report_data
 
 ROWS = ("accuracy-by-seed", "cost", "dependency-gap")
 KEPT = ("none", "batchnorm", "bntt")
@@ -38,38 +37,41 @@ def archive(sweep: str) -> str:
     return str(FOLDER / f"{sweep}.jsonl.gz")
 
 
-def long_names() -> Answers:
-    """A simple sweep's answers, had its user given long names to all that users name."""
-    answers = read_answers(Results(archive("norms-digits")))
-    assert answers.energy is not None
-    assert answers.ranks is not None
-    own = {name: f"{NORM}{name.title()}" for name in answers.norms if name not in KEPT}
+def long_names() -> ReportData:
+    """A simple sweep's data, had its user given long names to all that users name."""
+    data = read_report_data(Results(archive("norms-digits")))
+    costs, ranks = energy.TABLE.of(data), mean_ranks.TABLE.of(data)
+    assert costs is not None
+    assert ranks is not None
+    own = {name: f"{NORM}{name.title()}" for name in data.norms if name not in KEPT}
     metric = Metric("validation_mean_intersection_over_union_of_all_classes")
     renamed = {"test_accuracy": metric.name, "best_test_accuracy": metric.best_name}
-    best = answers.best.replace({"norm": own}).assign(
+    best = data.best.replace({"norm": own}).assign(
         weights_that_training_begins_with=f"/scratch/{'weights/' * 9}last.pt",
         augmentation="random crops, flips and small rotations of every image",
     )
-    return replace(
-        answers,
-        axes=[*answers.axes, "weights_that_training_begins_with", "augmentation"],
-        metric=metric,
-        best=best,
-        energy=answers.energy.replace({"norm": own}),
-        ranks=answers.ranks.replace({"norm": own}),
-        trials=answers.trials.rename(columns=renamed),
-        curves=answers.curves.rename(columns=renamed),
-    )
+    trials, curves = data.trials.rename(columns=renamed), data.curves.rename(columns=renamed)
+    renamed_data = ReportData(data.name, data.sweep)
+    vars(renamed_data).update(
+        axes=[*data.axes, "weights_that_training_begins_with", "augmentation"],
+        metric=metric, best=best, trials=trials, curves=curves,
+        diagnosed=data.diagnosed, diagnostics=data.diagnostics,
+        _computed={
+            energy.TABLE.frame: costs.replace({"norm": own}),
+            mean_ranks.TABLE.frame: ranks.replace({"norm": own}),
+        },
+    )  # fmt: skip
+    return renamed_data
 
 
 @pytest.fixture(scope="module", params=SWEEPS)
 def drawn(request: pytest.FixtureRequest) -> list[Picture]:
     """The figures of a sweep, drawn. A layout that has no room warns, which is an error."""
     with pytest.MonkeyPatch.context() as patch, style():
-        patch.setattr(data, "MOST_DIAGNOSED", 6)
+        patch.setattr(report_data, "MOST_DIAGNOSED", 6)
         is_long = request.param == "long names"
-        answers = long_names() if is_long else read_answers(Results(archive(request.param)))
-        pictures = list(draw(answers))
+        data = long_names() if is_long else read_report_data(Results(archive(request.param)))
+        pictures = list(draw(data))
         for picture in pictures:
             FigureCanvasAgg(picture.figure).draw()
     return pictures
@@ -143,12 +145,12 @@ def test_energies_of_less_than_a_decade_have_a_linear_axis(highest: float, scale
 def test_of_many_networks_whole_settings_are_drawn(
     most: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "MOST_DIAGNOSED", most)
-    answers = read_answers(Results(archive("depth-fashion")))
-    drawn = answers.diagnostics["cell"].unique()
-    settings = [answers.setting(cell) for cell in drawn]
+    monkeypatch.setattr(report_data, "MOST_DIAGNOSED", most)
+    data = read_report_data(Results(archive("depth-fashion")))
+    drawn = data.diagnostics["cell"].unique()
+    settings = [data.setting(cell) for cell in drawn]
     assert [settings.count(setting) for setting in settings] == [min(most, 2)] * count
     with style():
-        picture = why(answers)
+        picture = why(data)
     assert picture is not None
     assert f"The first {count} of 36 networks are drawn" in picture.caption

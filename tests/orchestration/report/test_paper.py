@@ -18,9 +18,9 @@ from orchestration.record.archive import SweepArchive, read_archive, write_archi
 from orchestration.record.client import connect
 from orchestration.record.exchange import export_sweep, import_sweep
 from orchestration.report.paper.macros import macro_names, read_macros
-from orchestration.report.paper.numbers import Number
 from orchestration.results.results import Results
 from orchestration.store.open import open_storage
+from orchestration.tables.numbers import Number
 
 
 @pytest.fixture(scope="module")

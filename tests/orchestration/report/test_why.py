@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from recorded import RecordedTrial, Recorder
 
-from orchestration.report import data
-from orchestration.report.data import read_answers
-from orchestration.report.figures.style import style
+from orchestration.render.figures import style
 from orchestration.report.figures.why import why
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import report_data
+from orchestration.tables.report_data import read_report_data
 
 GRID = [
     {"architecture": "ann", "norm": ["batchnorm", "none"]},
@@ -48,7 +48,7 @@ def results(sqlite_database: Callable[[], str]) -> Results:
 
 def test_networks_stand_side_by_side_the_one_without_a_norm_first(results: Results) -> None:
     with style():
-        picture = why(read_answers(results))
+        picture = why(read_report_data(results))
     assert picture is not None
     artificial, spiking = picture.figure.subfigs
     assert [part.get_suptitle() for part in (artificial, spiking)] == [
@@ -67,11 +67,11 @@ def test_networks_stand_side_by_side_the_one_without_a_norm_first(results: Resul
 def test_of_many_networks_some_are_read_and_drawn(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "MOST_DIAGNOSED", 2)
-    answers = read_answers(results)
-    assert (answers.diagnostics["cell"].nunique(), answers.cells_diagnosed) == (2, 3)
+    monkeypatch.setattr(report_data, "MOST_DIAGNOSED", 2)
+    data = read_report_data(results)
+    assert (data.diagnostics["cell"].nunique(), len(data.diagnosed)) == (2, 3)
     with style():
-        picture = why(answers)
+        picture = why(data)
     assert picture is not None
     assert "of 3 networks are drawn" in picture.caption
 
@@ -83,4 +83,4 @@ def test_a_sweep_without_diagnostics_has_no_such_figure(
     experiment, _ = recorder.sweep("old")
     config = {"seed": 1, "architecture": "ann", "norm": "none"}
     recorder.trial(experiment, None, RecordedTrial(config, [0.5], key="a"))
-    assert why(read_answers(Results("old", tracking_uri=uri))) is None
+    assert why(read_report_data(Results("old", tracking_uri=uri))) is None

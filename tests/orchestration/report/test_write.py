@@ -21,12 +21,12 @@ from whole_sweep import digests, record_digits
 
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
-from orchestration.report.data import read_answers
-from orchestration.report.figures.style import style
-from orchestration.report.looks import COLORS, look_of
+from orchestration.render.figures import style
+from orchestration.render.series_style import COLORS, style_of
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables.report_data import read_report_data
 from snn_norm.norms.table import NORMS
 
 NAN = float("nan")
@@ -222,23 +222,23 @@ def test_it_reads_its_sweep_once(
         monkeypatch.setattr(
             results._source, name, lambda *given, _m=method, _n=name: asked.append(_n) or _m(*given)
         )
-    answers = read_answers(results)
+    data = read_report_data(results)
     assert asked == ["read", "points", "points"]  # the latter of curves, and of diagnostics
-    assert len(answers.trials) == 17
-    cells = answers.trials.drop_duplicates("cell")
+    assert len(data.trials) == 17
+    cells = data.trials.drop_duplicates("cell")
     assert cells["cell"].tolist() == list(range(6))
-    assert cells["norm"].tolist() == answers.best["norm"].tolist()[:6]
+    assert cells["norm"].tolist() == data.best["norm"].tolist()[:6]
 
 
-def test_own_norms_look_like_no_other() -> None:
+def test_own_norms_are_drawn_like_no_other() -> None:
     own = ["my:A", "my:B", "my:C"]
-    looks = {norm: look_of(norm, [*NORMS, *own]) for norm in [*NORMS, *own]}
+    styles = {norm: style_of(norm, [*NORMS, *own]) for norm in [*NORMS, *own]}
     with style():
         assert [to_hex(one["color"]) for one in mpl.rcParams["axes.prop_cycle"]] == list(COLORS)
-        assert all(to_hex(look.color) == look.hex for look in looks.values())
-    others = {looks[norm].color for norm in NORMS}
-    assert len({looks[norm].color for norm in own} - others) == 3
-    assert len({(looks[norm].line, looks[norm].marker) for norm in own}) == 3
+        assert all(to_hex(drawn.color) == drawn.hex for drawn in styles.values())
+    others = {styles[norm].color for norm in NORMS}
+    assert len({styles[norm].color for norm in own} - others) == 3
+    assert len({(styles[norm].line, styles[norm].marker) for norm in own}) == 3
 
 
 def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(

@@ -18,12 +18,12 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.report.data import read_answers
-from orchestration.report.paper.numbers import numbers_of
-from orchestration.report.tables.formats import render
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
+from orchestration.tables import decisions as decisions_table
+from orchestration.tables.numbers import numbers_of
+from orchestration.tables.report_data import read_report_data
 
 NAN = math.nan
 
@@ -178,12 +178,12 @@ def test_results_and_report_have_the_decisions(uri: str) -> None:
     assert (row["method"], row["verdict"], row["hours_of"]) == ("ours", "better", "core")
     assert row["difference"] == pytest.approx(-1.0, abs=0.2)
     snapshot = results.snapshot()
-    text = render(snapshot.decisions(), "table", metric=snapshot.metric)
+    text = decisions_table.TABLE.write(snapshot.decisions(), "table", metric=snapshot.metric)
     assert "pp" not in text
     assert "val_loss: smaller is better." in text
-    answers = read_answers(results)
-    assert answers.evidence is not None
-    found = {(one.where, one.column): one.text for one in numbers_of(answers)}
+    data = read_report_data(results)
+    assert data.evidence is not None
+    found = {(one.where, one.column): one.text for one in numbers_of(data)}
     assert found[("method ours", "decided against method base"), "verdict"] == "better"
 
 

@@ -14,12 +14,13 @@ from recorded import Recorder
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
 from orchestration.model.metric import Metric
-from orchestration.report.data import read_answers
-from orchestration.report.paper.numbers import numbers_of
-from orchestration.report.tables.formats import render
 from orchestration.report.write import write_report
 from orchestration.results.comparison import comparison
 from orchestration.results.recorded_trials import choose
+from orchestration.tables import best_of_seeds
+from orchestration.tables import comparison as comparison_table
+from orchestration.tables.numbers import numbers_of
+from orchestration.tables.report_data import read_report_data
 
 
 @pytest.fixture
@@ -119,13 +120,13 @@ def test_a_key_that_the_spec_has_no_longer_is_of_another_cell(uri: str) -> None:
 def test_tables_for_people_show_the_metric_as_it_is(uri: str) -> None:
     snapshot = Results("own", tracking_uri=uri).snapshot()
     best = snapshot.best_of_seeds()
-    text = render(best, "table", metric=snapshot.metric)
+    text = best_of_seeds.TABLE.write(best, "table", metric=snapshot.metric)
     assert "%" not in text.replace("95 % CI", "")
     assert "val_loss: smaller is better. Epochs selected on val_loss." in text
-    markdown = render(best, "markdown", metric=snapshot.metric)
+    markdown = best_of_seeds.TABLE.write(best, "markdown", metric=snapshot.metric)
     assert "**1.133**" in markdown, "the best of two: a cell has no more"
     assert markdown.count("**") == 2
-    latex = render(best, "latex", metric=snapshot.metric)
+    latex = best_of_seeds.TABLE.write(best, "latex", metric=snapshot.metric)
     assert r"val\_loss: smaller" in latex
     assert r"\bfseries 1.133" in latex
 
@@ -148,7 +149,7 @@ def test_the_report_leaves_out_what_is_of_norms(uri: str, tmp_path: Path) -> Non
 def test_a_paper_may_quote_its_numbers_as_they_are(uri: str) -> None:
     found = {
         (number.where, number.column): (number.text, number.cells)
-        for number in numbers_of(read_answers(Results("own", tracking_uri=uri)))
+        for number in numbers_of(read_report_data(Results("own", tracking_uri=uri)))
     }
     assert found[("method ours", "depth 18"), "best"] == ("1.100", (2,))
     where = ("method ours", "depth 34", "against depth 18")
@@ -160,7 +161,7 @@ def test_two_sweeps_are_compared_if_one_metric_judges_them(uri: str) -> None:
     found, metric = comparison("own", "longer", tracking_uri=uri)
     assert metric == Metric("val_loss", "minimize")
     assert found["difference"].tolist() == [0.0] * 4
-    assert "best A" in render(found, "table", metric=metric)
+    assert "best A" in comparison_table.TABLE.write(found, "table", metric=metric)
     record(uri, "other", metric={"name": "val_iou", "goal": "maximize"})
     with pytest.raises(InputError, match=r"own is judged by val_loss \(minimize\), other by val_"):
         comparison("own", "other", tracking_uri=uri)

@@ -14,10 +14,11 @@ from recorded import RecordedTrial, Recorder
 from scipy import stats
 
 from orchestration.errors import InputError
-from orchestration.report.tables.formats import render
 from orchestration.results.effects.tuning import basin, tuned_gap
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import basin as basin_table
+from orchestration.tables import tuned_gap as tuned_gap_table
 
 AXES = ["architecture", "norm", "threshold"]
 Accuracies = Mapping[tuple[str, float], Sequence[float]]
@@ -195,13 +196,13 @@ def test_a_recorded_sweep(sqlite_database: Callable[[], str]) -> None:
     assert set(table["norm_at"]) == {"learning_rate 0.001, threshold 1"}
     assert set(table["none_at"]) == {"learning_rate 0.001, threshold 0.5"}
     shares = results.basin()
-    lines = render(results.dependency_gap(tuned=True), "markdown").splitlines()
+    lines = tuned_gap_table.TABLE.write(results.dependency_gap(tuned=True), "markdown").splitlines()
     assert lines[2] == (
         "| snn | bntt (standard) | 8 | as built | 10.00 | 78.15 | 68.15 | 67.51 to 68.79 |  |  |"
     )
     assert lines[3].startswith("| snn | bntt (standard) | 8 | tuned | 78.15 | 78.15 | 0.00 | ")
     assert lines[-1] == "Epochs and settings selected on 10 % held-out training images."
-    assert "| snn | none | 8 | 50.00 | 50.00–50.00 |" in render(shares, "markdown")
+    assert "| snn | none | 8 | 50.00 | 50.00–50.00 |" in basin_table.TABLE.write(shares, "markdown")
     keys = itertools.product((8, 14), ("none", "bntt"))
     assert dict(zip(keys, shares["basin"], strict=True)) == {
         (8, "none"): 0.5, (8, "bntt"): 1.0, (14, "none"): 0.5, (14, "bntt"): 1.0,

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Hashable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from orchestration.report.tables.table import (
+from orchestration.model.metric import Metric
+from orchestration.render.table import (
+    NO_NUMBER,
     Table,
     TableCell,
     as_text,
+    decimal,
     is_numeric,
     letter,
-    span,
+    percent,
 )
 
 __all__ = [
     "Column",
+    "Format",
     "Row",
+    "any_columns",
     "axes_of",
     "columns_before",
+    "interval",
     "lay_out",
-    "note_of",
+    "metric_interval",
     "number",
-    "span_of",
     "words",
 ]
 
 Row = Mapping[Hashable, Any]
+Format = Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Column:
         numeric: whether it holds numbers, to be aligned at their decimal point.
         marked: whether it carries the letter of the row's note.
         strong: whether it stands out where the row does.
+        formats: how each of the frame's columns is written that this one shows.
     """
 
     heading: str
@@ -49,24 +57,45 @@ class Column:
     numeric: bool = True
     marked: bool = False
     strong: bool = False
+    formats: Mapping[str, Format] = field(default_factory=dict)
 
 
 def number(
-    heading: str, name: str, text: Callable[[Any], str] = str, *, marked: bool = False
+    heading: str, name: str, text: Format = str, *, marked: bool = False, strong: bool = False
 ) -> Column:
     """A column of the frame's numbers of this name, each written by ``text``."""
-    return Column(heading, lambda row: text(row[name]), marked=marked)
+    return Column(heading, lambda row: text(row[name]), True, marked, strong, {name: text})
 
 
 def words(heading: str, name: str | None = None, *, marked: bool = False) -> Column:
     """A column of the frame's words of this name; by default that of its heading."""
-    found = heading if name is None else name
-    return Column(heading, lambda row: as_text(row[found]), numeric=False, marked=marked)
+    source = heading if name is None else name
+    return Column(heading, lambda row: as_text(row[source]), numeric=False, marked=marked)
 
 
-def span_of(heading: str, low: str, high: str) -> Column:
-    """A column of intervals of differences, from the frame's columns of their ends."""
-    return Column(heading, lambda row: span(row[low], row[high]))
+def interval(
+    heading: str, low: str, high: str, end: Format = decimal, between: str = " to "
+) -> Column:
+    """A column of intervals, from the frame's columns of their ends; "–" where it has no ends."""
+
+    def text(row: Row) -> str:
+        return between.join(end(row[name]) for name in (low, high))
+
+    return Column(
+        heading,
+        lambda row: text(row) if math.isfinite(row[low]) else NO_NUMBER,
+        formats={low: end, high: end},
+    )
+
+
+def metric_interval(heading: str, low: str, high: str, metric: Metric) -> Column:
+    """A column of intervals of a metric's values.
+
+    Accuracies are cut at 0 and 100 %, where they end; the frame keeps them as computed.
+    """
+    if metric.is_fraction:
+        return interval(heading, low, high, lambda end: percent(min(max(end, 0.0), 1.0)), "–")
+    return interval(heading, low, high, metric.number)
 
 
 def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
@@ -74,14 +103,21 @@ def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
     return [replace(words(name), numeric=is_numeric(frame[name])) for name in names]
 
 
-def note_of(row: Row) -> str:
-    """What the frame itself says of a row."""
-    return str(row["note"])
-
-
 def columns_before(frame: pd.DataFrame, first: str) -> list[str]:
     """The names of the frame's columns before this one, which tell its rows apart."""
     return [str(name) for name in frame.columns[: frame.columns.get_loc(first)]]
+
+
+def any_columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
+    """All columns of a frame that is no table of its own, accuracies in percent."""
+
+    def column(name: str) -> Column:
+        percents = metric.is_fraction and name.endswith("accuracy")
+        text = percent if percents else as_text
+        heading = f"{name} %" if percents else name
+        return Column(heading, lambda row: text(row[name]), is_numeric(frame[name]))
+
+    return [column(str(name)) for name in frame]
 
 
 def lay_out(
@@ -103,9 +139,9 @@ def lay_out(
     """
     columns = list(columns)
     records = frame.to_dict("records")
-    said = [note(row) if note else "" for row in records]
-    notes = tuple(dict.fromkeys(filter(None, said)))
-    marks = [letter(notes.index(one)) if one else "" for one in said]
+    notes_of_rows = [note(row) if note else "" for row in records]
+    notes = tuple(dict.fromkeys(filter(None, notes_of_rows)))
+    marks = [letter(notes.index(text)) if text else "" for text in notes_of_rows]
     rows = [
         [
             TableCell(

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from orchestration.report.looks import STYLE
+from orchestration.render.series_style import STYLE
 
 __all__ = ["FORMATS", "Picture", "inline_svg", "save", "style"]
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from orchestration.report.tables.formats import html, markdown, plain
-from orchestration.report.tables.headline import headline
+from orchestration.render.html import html
+from orchestration.render.markdown import markdown
+from orchestration.render.terminal import plain
+from orchestration.tables.headline import TABLE
+
+headline = TABLE.table
 
 PUBLISHED = {
     ("ann", "none"): 0.8878,

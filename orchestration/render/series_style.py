@@ -1,4 +1,4 @@
-"""What a norm looks like in every figure: a colour, and a line and a marker of its own."""
+"""How norms, and other compared values, are called and drawn in every figure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from snn_norm.norms.table import NORMS, Norm, label_of
 if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType  # takes long to import
 
-__all__ = ["COLORS", "STYLE", "Look", "called", "look_of"]
+__all__ = ["COLORS", "NETWORKS", "STYLE", "SeriesStyle", "display_name", "style_of"]
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
@@ -27,8 +27,8 @@ COLORS = tuple(
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a norm looks like: a colour, and for a grey print a line and a marker of its own."""
+class SeriesStyle:
+    """How a norm is drawn: a colour, and for a print in grey a line and a marker of its own."""
 
     color: str
     line: LineStyleType
@@ -40,36 +40,39 @@ class Look:
         return COLORS[int(self.color.removeprefix("C"))]
 
 
+NETWORKS = {"ann": "artificial CNN", "snn": "spiking CNN"}
+"""The names of this package's architectures."""
+
 _OWN_LINES: Sequence[LineStyleType] = ("-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2.5)), (0, (8, 3)))
 _OWN_MARKERS = "DvPX"
 
 
-def look_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> Look:
-    """A norm's look, among all norms of the sweep: the user's own take what is left, in order.
+def style_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> SeriesStyle:
+    """The style of a norm among all norms of a sweep; the user's own norms take what is left.
 
     Args:
-        norm: one of ``norms``, or a value of what else is told apart.
+        norm: one of ``norms``, or another value that colours tell apart.
         norms: all of them.
-        ours: those that have a look of their own.
+        ours: those that have a style of their own.
     """
     if known := ours.get(norm):
-        return Look(known.color, cast("LineStyleType", known.line), known.marker)
+        return SeriesStyle(known.color, cast("LineStyleType", known.line), known.marker)
     number = [name for name in norms if name not in ours].index(norm)
     taken = {known.color for known in ours.values()}
     colors = [f"C{place}" for place in range(len(COLORS))]
     free = [color for color in colors if color not in taken] or colors
-    return Look(
+    return SeriesStyle(
         free[number % len(free)],
         _OWN_LINES[number % len(_OWN_LINES)],
         _OWN_MARKERS[number % len(_OWN_MARKERS)],
     )
 
 
-def called(series: str, value: str, *, is_ours: bool) -> str:
-    """What a legend says of a norm, or of a value of what else is told apart.
+def display_name(series: str, value: str, *, is_ours: bool) -> str:
+    """The name in a legend of a norm, or of another value that colours tell apart.
 
     Args:
-        series: the axis that it is of.
+        series: the axis whose value it is.
         value: as text.
         is_ours: whether the sweep trains this package's networks, whose series are norms.
     """

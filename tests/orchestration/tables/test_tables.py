@@ -10,9 +10,19 @@ import pandas as pd
 import pytest
 
 from orchestration.errors import InputError
-from orchestration.report.tables.formats import FORMATS, html, render
-from orchestration.report.tables.layouts import table_of
-from orchestration.report.tables.table import Table, TableCell, letter
+from orchestration.render.forms import FORMATS
+from orchestration.render.html import html
+from orchestration.render.table import Table, TableCell, letter
+from orchestration.tables import (
+    best_of_seeds,
+    comparison,
+    dependency_gap,
+    norm_differences,
+    norm_gaps,
+)
+from orchestration.tables.definition import TableDefinition
+
+render = best_of_seeds.TABLE.write
 
 NAN = float("nan")
 
@@ -72,8 +82,8 @@ def test_a_narrow_terminal_gets_what_fits_it() -> None:
         "  95 % CI      83.20–87.20",
         "  seeds        3/3",
     ]
-    narrow = BEST[["architecture", "norm"]]
-    assert render(narrow, "table", 40).splitlines()[1:] == render(narrow, "table").splitlines()[1:]
+    narrow, write = BEST[["architecture", "norm"]], TableDefinition().write
+    assert write(narrow, "table", 40).splitlines()[1:] == write(narrow, "table").splitlines()[1:]
 
 
 def test_with_a_further_axis_it_still_fits_and_nothing_is_cut() -> None:
@@ -104,7 +114,7 @@ def test_one_seed_has_no_deviation() -> None:
 
 
 def test_the_best_is_bold_and_never_a_cell_that_lacks_something() -> None:
-    table = table_of(BEST)
+    table = best_of_seeds.TABLE.table(BEST)
     best = table.headings.index("best %")
     assert [row[best].strong for row in table.rows] == [False, True, False, True, False]
     markdown = render(BEST, "markdown")
@@ -161,7 +171,7 @@ def test_html_escapes_and_links() -> None:
 
 
 def test_the_dependency_gap() -> None:
-    assert render(GAP, "markdown").splitlines() == [
+    assert dependency_gap.TABLE.write(GAP, "markdown").splitlines() == [
         "| architecture | no norm % | standard % | homeostatic % | gap pp | gap / ann's |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| ann | 90.00 | 98.00 | 98.50 | 8.00 | 1.00 |",
@@ -171,7 +181,7 @@ def test_the_dependency_gap() -> None:
         "",
         "Epochs selected on the test set.",
     ]
-    lines = render(GAP, "table").splitlines()
+    lines = dependency_gap.TABLE.write(GAP, "table").splitlines()
     assert lines[3].index("8.00") == lines[4].index("6.00")
     assert lines[5] == "a none: collapsed 3/3"
 
@@ -184,7 +194,7 @@ def test_what_each_norm_adds_with_the_standard_one_marked() -> None:
             "note": ["none: collapsed 3/3", ""], "selected_on": "the test set",
         }
     )  # fmt: skip
-    assert render(frame, "markdown").splitlines()[:4] == [
+    assert norm_gaps.TABLE.write(frame, "markdown").splitlines()[:4] == [
         "| architecture | norm | no norm % | norm % | gap pp | gap / ann's |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         "| snn | bntt (standard) | 10.00 | 96.00 | 86.00<sup>a</sup> | 10.75 |",
@@ -201,7 +211,7 @@ def test_differences_between_norms() -> None:
             "selected_on": "the test set",
         }
     )  # fmt: skip
-    assert render(frame, "markdown").splitlines()[2:] == [
+    assert norm_differences.TABLE.write(frame, "markdown").splitlines()[2:] == [
         "| snn | bntt | none | -1.50 | -2.00 to -1.00 | 3 | < 0.001 |",
         "| snn | bntt | none | – | – | 1 | – |",
         "",
@@ -218,15 +228,18 @@ def test_two_sweeps_side_by_side() -> None:
     selected = {"selected_on_a": "the test set", "selected_on_b": "10 % held-out training images"}
     same = {"dataset_a": "digits", "dataset_b": "digits", "epochs_a": 8, "epochs_b": 8}
     frame = pd.DataFrame([{"norm": "a: b", **sides, **means, "note": note, **selected, **same}])
-    assert [line.split() for line in render(frame, "table").splitlines()[2:]] == [
+    assert [line.split() for line in comparison.TABLE.write(frame, "table").splitlines()[2:]] == [
         ["a:", "b", "90.00", "–", "–", "a", "80.00", "70.00", "10.00", "a"],
         ["a", "A:", "collapsed", "3/3;", "B:", "not", "there"],
         remark.split(),
     ]
     alike = frame.assign(selected_on_b="the test set")
-    assert render(alike, "table").splitlines()[-1] == "Epochs selected on the test set."
+    assert (
+        comparison.TABLE.write(alike, "table").splitlines()[-1]
+        == "Epochs selected on the test set."
+    )
     other = alike.assign(dataset_b="cifar10", epochs_b=30)
-    assert render(other, "table").splitlines()[-1] == (
+    assert comparison.TABLE.write(other, "table").splitlines()[-1] == (
         "Epochs selected on the test set. Not the same data sets: digits (A), cifar10 (B). "
         "Not the same numbers of epochs: 8 (A), 30 (B)."
     )
@@ -238,7 +251,7 @@ def test_every_form_says_what_selected_the_epochs() -> None:
     assert render(held_out, "table").splitlines()[-1] == told
     assert render(held_out, "markdown").splitlines()[-2:] == ["", told]
     assert told.replace("%", r"\%") in render(held_out, "latex")
-    assert f"<p>{told}</p>" in html(table_of(held_out))
+    assert f"<p>{told}</p>" in html(best_of_seeds.TABLE.table(held_out))
     assert {row["selected_on"] for row in json.loads(render(held_out, "json"))} == {
         "10 % held-out training images"
     }
@@ -267,10 +280,10 @@ def test_trials_and_times() -> None:
             "started": pd.to_datetime([1_700_000_000_000], unit="ms", utc=True),
         }
     )
-    assert render(frame, "markdown").splitlines()[-1] == (
+    assert TableDefinition().write(frame, "markdown").splitlines()[-1] == (
         "| r | True | 50.00 | 0.001 | 2023-11-14 22:13:20 |"
     )
-    assert json.loads(render(frame, "json"))[0] == {
+    assert json.loads(TableDefinition().write(frame, "json"))[0] == {
         "run_id": "r",
         "in_spec": True,
         "last_test_accuracy": 0.5,
@@ -303,7 +316,11 @@ def test_unequal_numbers_of_seeds_are_compared_by_the_best_of_as_many() -> None:
     assert "best (seed)  best of 5" in lines[1]
     assert "92.00 (42)      89.00" in lines[4]
     assert lines[-1] == f"{told} Epochs selected on the test set."
-    for written in (render(frame, "markdown"), html(table_of(frame)), render(frame, "latex")):
+    for written in (
+        render(frame, "markdown"),
+        html(best_of_seeds.TABLE.table(frame)),
+        render(frame, "latex"),
+    ):
         assert told in written
         assert "best of 5" in written
     assert "| 90.00 | 42 | **90.00** |" in render(frame, "markdown")

@@ -1,7 +1,6 @@
 """A table for people, and how values are written in it. Pure.
 
-Accuracies are fractions of 1 in the frames and percent here. The ends of an interval are cut at
-0 and 100 %, where an accuracy ends; the frames keep them as computed.
+Accuracies are fractions of 1 in the frames and percent here.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ __all__ = [
     "as_text",
     "decimal",
     "hours_in_words",
-    "interval",
     "is_numeric",
     "letter",
     "p_value",
     "percent",
-    "span",
     "unit_of",
 ]
 
@@ -70,19 +67,15 @@ class Table:
     notes: tuple[str, ...] = ()
     remark: str = ""
 
+    @property
+    def lettered_notes(self) -> list[tuple[str, str]]:
+        """The letter of each note, and the note."""
+        return [(letter(number), note) for number, note in enumerate(self.notes)]
+
 
 def is_numeric(column: pd.Series) -> bool:
     """Whether a column holds numbers, which tables align."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
-
-
-def interval(low: float, high: float, metric: Metric) -> str:
-    """An interval: of accuracies in percent, cut at 0 and 100 %; of an own metric as it is."""
-    if not math.isfinite(low):
-        return NO_NUMBER
-    if metric.is_fraction:
-        return f"{metric.number(max(low, 0.0))}–{metric.number(min(high, 1.0))}"
-    return f"{metric.number(low)} to {metric.number(high)}"
 
 
 def unit_of(metric: Metric) -> str:
@@ -118,11 +111,6 @@ def as_text(value: Any) -> str:
     if isinstance(value, pd.Timestamp):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def span(low: float, high: float) -> str:
-    """An interval of differences; "–" where it has no ends."""
-    return f"{low:.2f} to {high:.2f}" if math.isfinite(low) else NO_NUMBER
 
 
 def p_value(p: float) -> str:

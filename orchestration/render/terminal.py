@@ -1,0 +1,85 @@
+"""Writes a table for a terminal. Pure."""
+
+from __future__ import annotations
+
+import io
+
+import rich.table
+from rich import box
+
+from orchestration.progress.console import TextConsole
+from orchestration.render.table import Table
+
+__all__ = ["COLUMNS", "plain"]
+
+COLUMNS = 80
+"""Of a terminal whose width is not known."""
+
+
+def plain(table: Table, width: int = COLUMNS) -> str:
+    """Write a table for a terminal of so many columns, in more where its words need more.
+
+    In a terminal of fewer than 80 that is too narrow, a row becomes a block of lines.
+    """
+    console = TextConsole(file=io.StringIO(), width=10_000, color_system=None)
+    for gap in (1, 0):
+        grid = _grid(table, gap)
+        needed = console.measure(grid).minimum
+        if needed <= width:
+            break
+    if needed > width < COLUMNS:
+        lines = _blocks(table)
+    else:
+        with console.capture() as written:
+            console.print(grid, width=max(needed, width))
+        lines = [line.rstrip() for line in written.get().splitlines()]
+    notes = [f"{mark} {note}" for mark, note in table.lettered_notes]
+    return "\n".join([*lines, *notes, *filter(None, [table.remark])])
+
+
+def _blocks(table: Table) -> list[str]:
+    """A row's leading words on a line, and a line for each of its other cells."""
+    title = list(map(bool, table.numeric)).index(True) if any(table.numeric) else 1
+    room = max(map(len, table.headings[title:]), default=0)
+    lines = []
+    for row in table.rows:
+        texts = [f"{cell.text}{cell.after} {cell.mark}".rstrip() for cell in row]
+        lines.append(", ".join(text for text in texts[:title] if text))
+        rest = zip(table.headings[title:], texts[title:], strict=True)
+        lines += [f"  {heading.ljust(room)}  {text}".rstrip() for heading, text in rest]
+    return lines
+
+
+def _grid(table: Table, gap: int) -> rich.table.Table:
+    """Columns that may break between words, at most, and stand one more than ``gap`` apart."""
+    grid = rich.table.Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+        padding=(0, gap),
+    )
+    columns = [_texts(table, column) for column in range(len(table.headings))]
+    for column, name in enumerate(table.headings):
+        # Long keys break, so that a column is hardly wider than what stands in it.
+        heading = name.replace("_", "_\n").replace("architecture", "archi-\ntecture")
+        texts = [heading, *columns[column]]
+        split = str.splitlines if table.numeric[column] else str.split
+        width = max(len(part) for text in texts for part in split(text))
+        if table.numeric[column]:
+            heading = "\n".join(line.rjust(width) for line in heading.splitlines())
+        grid.add_column(heading, no_wrap=table.numeric[column], min_width=width)
+        columns[column] = [
+            text.rjust(width) if table.numeric[column] else text for text in columns[column]
+        ]
+    for row in zip(*columns, strict=True):
+        grid.add_row(*row)
+    return grid
+
+
+def _texts(table: Table, column: int) -> list[str]:
+    """A column's texts, numbers aligned whatever follows them."""
+    cells = [row[column] for row in table.rows]
+    after = [f"{cell.after} {cell.mark}".rstrip() for cell in cells]
+    widest = max(map(len, after), default=0) if table.numeric[column] else 0
+    return [cell.text + text.ljust(widest) for cell, text in zip(cells, after, strict=True)]

@@ -1,0 +1,1 @@
+"""The tables of results, one file each: numbers, columns, notes, macros, where they are shown."""

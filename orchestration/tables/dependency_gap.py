@@ -1,0 +1,54 @@
+"""The dependency gap of each network: its norms side by side, and the gap between them."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from orchestration.model.metric import Metric
+from orchestration.render.columns import Column, axes_of, number
+from orchestration.render.table import decimal
+from orchestration.results.columns import axis_columns
+from orchestration.results.effects.norm_effects import dependency_gap, settings_of
+from orchestration.tables.definition import Macros, TableDefinition
+from orchestration.tables.report_data import ReportData
+
+__all__ = ["TABLE", "gap_columns", "gap_with_standard_norm"]
+
+
+def gap_columns(frame: pd.DataFrame, metric: Metric, accuracies: dict[str, str]) -> list[Column]:
+    """The columns of a table of gaps, with these accuracies by their headings."""
+    return [
+        *axes_of(frame, axis_columns(frame)),
+        *(number(heading, name, metric.number) for heading, name in accuracies.items()),
+        number("gap pp", "gap_pp", decimal, marked=True),
+        number("gap / ann's", "ratio", decimal),
+    ]
+
+
+def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
+    accuracies = {"no norm %": "none", "standard %": "standard", "homeostatic %": "homeostatic"}
+    return gap_columns(frame, metric, accuracies)
+
+
+def gap_with_standard_norm(data: ReportData) -> pd.DataFrame:
+    """The gaps, with the name of each network's standard norm."""
+    settings = settings_of(data.best, data.axes)
+    norms = [one.standard if one.standard in one.cells else None for one in settings]
+    frame = dependency_gap(data.best, data.axes)
+    frame.insert(list(frame).index("standard") + 1, "standard_norm", norms)
+    return frame
+
+
+TABLE = TableDefinition(
+    frame=lambda data: dependency_gap(data.best, data.axes),
+    columns=_columns,
+    is_ours=True,
+    note=lambda row: str(row["note"]),
+    macros=[
+        Macros(
+            ("gap_pp", "ratio"),
+            lambda cells, _, row: cells.find(row, "norm", ("none", row["standard_norm"])),
+            frame=gap_with_standard_norm,
+        )
+    ],
+)

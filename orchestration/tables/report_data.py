@@ -1,0 +1,162 @@
+"""What the tables and figures of a sweep are made of: its trials, curves and cells, read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from orchestration.model.metric import Metric
+from orchestration.reading.provenance import Provenance, provenance_of
+from orchestration.reading.records import ALL_METRICS
+from orchestration.render.series_style import NETWORKS, display_name
+from orchestration.render.table import as_text
+from orchestration.results.columns import shortfall
+from orchestration.results.results import Results
+from orchestration.results.snapshot import Snapshot
+
+__all__ = ["MOST_DIAGNOSED", "ReportData", "read_report_data"]
+
+MOST_DIAGNOSED = 28
+"""The most cells whose diagnostics are read and drawn."""
+
+_DRAWN = ("rate.", "support.", "gradient.")
+
+_T = TypeVar("_T")
+
+
+class ReportData:
+    """The trials of a sweep that its spec wants, and what follows from them, each computed once.
+
+    Args:
+        name: the sweep's.
+        sweep: its finished trials.
+        tracking_uri: where people may look at its runs, if anywhere.
+    """
+
+    def __init__(self, name: str, sweep: Snapshot, tracking_uri: str | None = None) -> None:
+        self.name, self.sweep = name, sweep
+        self.axes: list[str] = sweep.cells.axes
+        self.metric: Metric = sweep.metric
+        self.train: str | None = sweep.cells.train
+        self.is_ours: bool = self.train is None
+        self.series: str = sweep.cells.series
+        self._tracking_uri = tracking_uri
+        self._computed: dict[Callable[[ReportData], Any], Any] = {}
+
+    def once(self, compute: Callable[[ReportData], _T]) -> _T:
+        """What this function gives; it is called the first time only."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        result: _T = self._computed[compute]
+        return result
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """Best of seeds, one row per cell; the index numbers the cells."""
+        return self.sweep.best_of_seeds()
+
+    @cached_property
+    def lacks(self) -> list[str]:
+        """What each cell lacks, in words; empty where it lacks nothing."""
+        return [shortfall(cell) for cell in self.best.to_dict("records")]
+
+    @cached_property
+    def last(self) -> pd.DataFrame:
+        """Best of seeds of the last epoch."""
+        return self.sweep.best_of_seeds(last=True)
+
+    @cached_property
+    def expected(self) -> pd.DataFrame:
+        """What a best of n seeds is worth, by ``cell`` and n."""
+        return self.sweep.expected_best()
+
+    @cached_property
+    def evidence(self) -> pd.DataFrame | None:
+        """How the evidence of declared comparisons grew; None where none is declared."""
+        return self.sweep.evidence() if self.sweep.has_decisions else None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """Finished trials with the number of their ``cell``, in order of cell and seed."""
+        trials = self.sweep.trials()
+        trials = trials[trials["in_spec"]].astype({"cell": "int64"})
+        return trials.sort_values("cell", kind="stable", ignore_index=True)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per trial and epoch, with the number of its ``cell``."""
+        return self.sweep.curves(self.trials)
+
+    @cached_property
+    def diagnosed(self) -> list[int]:
+        """The cells that have diagnostics."""
+        has_some = self.trials["run_id"].isin(self.sweep.diagnosed)
+        return [int(cell) for cell in self.trials.loc[has_some, "cell"].unique()]
+
+    @cached_property
+    def diagnostics(self) -> pd.DataFrame:
+        """One row per trial, epoch and layer, of the first cells that have any."""
+        cells = self.best.loc[self.diagnosed]
+        setting = [axis for axis in self.axes if axis != self.series]
+        first: list[int] = []
+        # Whole settings, since their norms are looked at side by side.
+        for _, of_setting in cells.groupby(setting, dropna=False, sort=False):
+            if first and len(first) + len(of_setting) > MOST_DIAGNOSED:
+                break
+            first += of_setting.index.tolist()
+        drawn = self.trials["cell"].isin(first[:MOST_DIAGNOSED])
+        return self.sweep.diagnostics(self.trials[drawn])
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Where all of it comes from."""
+        return provenance_of(self.sweep.records, self._tracking_uri, self.trials["run_id"])
+
+    @property
+    def norms(self) -> list[str]:
+        """All norms of the sweep in order, or what else colours tell apart."""
+        return list(dict.fromkeys(map(as_text, self.best[self.series])))
+
+    def norm(self, cell: int) -> str:
+        """A cell's norm, or its value of what else colours tell apart."""
+        return as_text(self.best[self.series].iloc[cell])
+
+    def display_name(self, norm: str) -> str:
+        """The name in a legend of one of ``norms``."""
+        return display_name(self.series, norm, is_ours=self.is_ours)
+
+    def setting(self, cell: int) -> str:
+        """A cell's network and further axes, in words: everything but its norm."""
+        row = self.best.iloc[cell]
+        named = ["architecture"] if self.is_ours else []
+        words = [NETWORKS.get(row[axis], as_text(row[axis])) for axis in named]
+        others = [axis for axis in self.axes if axis not in (*named, self.series)]
+        words += [f"{axis} {as_text(row[axis])}" for axis in others if not pd.isna(row[axis])]
+        return ", ".join(words)
+
+    def label(self, cell: int) -> str:
+        """A cell in words."""
+        parts = [self.setting(cell), self.display_name(self.norm(cell))]
+        return ", ".join(filter(None, parts))
+
+    def best_run_url(self, cell: int) -> str:
+        """The address of the run that a cell's best is from; empty without one."""
+        seed = self.best["best_seed"].iloc[cell]
+        if pd.isna(seed):
+            return ""
+        of_cell = self.trials[self.trials["cell"] == cell]
+        return self.provenance.run_url(of_cell.loc[of_cell["seed"] == seed, "run_id"].iloc[0])
+
+
+def read_report_data(results: Results, tracking_uri: str | None = None) -> ReportData:
+    """Read a sweep.
+
+    Args:
+        results: the sweep's.
+        tracking_uri: where people may look at its runs, if anywhere.
+    """
+    snapshot = results.snapshot([*ALL_METRICS, *_DRAWN])
+    return ReportData(results.name, snapshot, tracking_uri)
