@@ -38,8 +38,8 @@ def size_in_words(size: int) -> str:
 def print_results(name: str) -> None:
     """Print the tables of a sweep that have a place in a terminal."""
     from orchestration.render.terminal import plain
+    from orchestration.results.frames import METRIC_OF
     from orchestration.results.results import Results
-    from orchestration.results.snapshot import METRIC_OF
     from orchestration.tables.registry import terminal_tables
     from orchestration.tables.report_data import ReportData
 

@@ -34,12 +34,12 @@ __all__ = ["COMMANDS", "bytes_to_keep", "print_kept"]
 @click.option("--json", "as_json", is_flag=True, help="Print only the list, as JSON.")
 def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bool) -> None:
     """List the trained models of sweep NAME, and fetch them."""
-    from orchestration.results.models import chosen_run, models_table
+    from orchestration.results.frames import METRIC_OF
+    from orchestration.results.models import chosen_run
     from orchestration.results.results import Results
-    from orchestration.results.snapshot import METRIC_OF
 
     snapshot = Results(name).snapshot(METRIC_OF.values())
-    table = models_table(snapshot)
+    table = snapshot.models()
     if run_ids:
         chosen = [chosen_run(table, run_id, {}) for run_id in run_ids]
         table = table[table["run_id"].isin(chosen)]

@@ -11,7 +11,7 @@ import pandas as pd
 from orchestration.errors import SpecError
 from orchestration.reading.records import SPIKE_RATE
 from orchestration.results.columns import plain
-from orchestration.results.snapshot import Snapshot
+from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import decisions, differences, norm_differences
 from orchestration.tables.definition import TableDefinition
@@ -36,7 +36,7 @@ class Finished:
         rates: spike rates by cell (index) and layer.
     """
 
-    snapshot: Snapshot
+    snapshot: Results
     best: pd.DataFrame
     by_seed: pd.DataFrame
     decisions: pd.DataFrame | None
@@ -91,7 +91,7 @@ class Finished:
         return {number: "; ".join(found) for number, found in words.items()}
 
 
-def finished_of(snapshot: Snapshot) -> Finished:
+def finished_of(snapshot: Results) -> Finished:
     """What follows from a snapshot."""
     cells, best = snapshot.cells, snapshot.best_of_seeds()
     others = [axis for axis in cells.axes if axis != cells.series]
@@ -99,7 +99,7 @@ def finished_of(snapshot: Snapshot) -> Finished:
     finished = Finished(
         snapshot,
         best,
-        snapshot.by_seed(),
+        snapshot.by_seed(numbered=True),
         snapshot.decisions() if snapshot.has_decisions else None,
         None,
         _rates(snapshot),
@@ -109,12 +109,12 @@ def finished_of(snapshot: Snapshot) -> Finished:
     return replace(finished, differences=_differences(snapshot))
 
 
-def _differences(snapshot: Snapshot) -> pd.DataFrame:
+def _differences(snapshot: Results) -> pd.DataFrame:
     ours = snapshot.cells.train is None
     return snapshot.norm_differences() if ours else snapshot.differences()
 
 
-def _rates(snapshot: Snapshot) -> pd.DataFrame:
+def _rates(snapshot: Results) -> pd.DataFrame:
     """Of our own networks; a user's metrics may have any name."""
     metrics = snapshot.records.metrics
     ours = snapshot.cells.train is None

@@ -29,8 +29,8 @@ from orchestration.reading.sql import SqlSource
 from orchestration.reading.stamps import Stamps, stamps_of
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
 from orchestration.results.cells import assign_cells, spec_cells
+from orchestration.results.frames import METRIC_OF
 from orchestration.results.results import Results
-from orchestration.results.snapshot import METRIC_OF
 from orchestration.tables.report_data import MOST_DIAGNOSED
 
 __all__ = ["Failure", "Reader", "Sweep"]
@@ -146,12 +146,12 @@ class Reader:
 
     def _read_layers(self, sweep: Sweep) -> pd.DataFrame:
         snapshot = Results.of(self._source, sweep.name).snapshot(DIAGNOSED)
-        trials, diagnosed = snapshot.trials(), snapshot.diagnosed
+        trials, diagnosed = snapshot.trials(numbered=True), snapshot.diagnosed
         trials = trials[trials["in_spec"] & trials["run_id"].isin(diagnosed)]
         trials = trials.astype({"cell": "int64"})
         drawn = [cell.number for cells in sweep.grid.drawn() for cell in cells]
         cells = [cell for cell in drawn if cell in set(trials["cell"])][:MOST_DIAGNOSED]
-        return medians_of(snapshot.diagnostics(trials[trials["cell"].isin(cells)]))
+        return medians_of(snapshot.diagnostics(trials[trials["cell"].isin(cells)], numbered=True))
 
     def sweep(self, name: str) -> Sweep:
         """One sweep.

@@ -21,20 +21,6 @@ from orchestration.render.table import (
     percent,
 )
 
-__all__ = [
-    "Column",
-    "Format",
-    "Row",
-    "any_columns",
-    "axes_of",
-    "columns_before",
-    "interval",
-    "lay_out",
-    "metric_interval",
-    "number",
-    "words",
-]
-
 Row = Mapping[Hashable, Any]
 Format = Callable[[Any], str]
 

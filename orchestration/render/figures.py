@@ -20,8 +20,6 @@ from matplotlib.figure import Figure
 
 from orchestration.render.series_style import STYLE
 
-__all__ = ["FORMATS", "Picture", "inline_svg", "save", "style"]
-
 
 @dataclass(frozen=True)
 class Picture:

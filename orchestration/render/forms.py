@@ -4,7 +4,5 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-__all__ = ["FORMATS", "Format"]
-
 Format = Literal["table", "json", "csv", "latex", "markdown"]
 FORMATS: tuple[Format, ...] = get_args(Format)

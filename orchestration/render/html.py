@@ -8,8 +8,6 @@ from markupsafe import Markup, escape
 
 from orchestration.render.table import Table, TableCell
 
-__all__ = ["html"]
-
 
 def html(table: Table) -> Markup:
     """Write a table as an element of a page."""

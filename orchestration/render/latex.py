@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from orchestration.render.table import Table, TableCell
 
-__all__ = ["escape_latex", "latex"]
-
 _LATEX_ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",

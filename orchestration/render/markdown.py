@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from orchestration.render.table import Table, TableCell
 
-__all__ = ["markdown"]
-
 
 def markdown(table: Table) -> str:
     """Write a table for GitHub and its like; below it, its notes."""

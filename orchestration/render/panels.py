@@ -17,19 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-__all__ = [
-    "LINE",
-    "MOST_PANELS",
-    "MOST_ROWS",
-    "further_lines",
-    "in_lines",
-    "inches_beyond",
-    "legend_below",
-    "named_rows",
-    "panel_grid",
-    "those_left_out",
-]
-
 MOST_PANELS, MOST_ROWS = 24, 60
 
 _LETTERS_AN_INCH, _SMALL_LETTERS_AN_INCH = 13, 16

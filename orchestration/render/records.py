@@ -12,8 +12,6 @@ import pandas as pd
 
 from orchestration.results.columns import plain
 
-__all__ = ["to_csv", "to_json"]
-
 
 def to_json(frame: pd.DataFrame) -> str:
     """Write a frame as a list of records."""

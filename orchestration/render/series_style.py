@@ -13,8 +13,6 @@ from snn_norm.norms.table import NORMS, Norm, label_of
 if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType  # takes long to import
 
-__all__ = ["COLORS", "NETWORKS", "STYLE", "SeriesStyle", "display_name", "style_of"]
-
 STYLE = Path(__file__).with_name("figures.mplstyle")
 
 COLORS = tuple(

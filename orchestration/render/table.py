@@ -13,20 +13,6 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 
-__all__ = [
-    "NO_NUMBER",
-    "Table",
-    "TableCell",
-    "as_text",
-    "decimal",
-    "hours_in_words",
-    "is_numeric",
-    "letter",
-    "p_value",
-    "percent",
-    "unit_of",
-]
-
 NO_NUMBER = "–"
 
 

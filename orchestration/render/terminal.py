@@ -10,8 +10,6 @@ from rich import box
 from orchestration.progress.console import TextConsole
 from orchestration.render.table import Table
 
-__all__ = ["COLUMNS", "plain"]
-
 COLUMNS = 80
 """Of a terminal whose width is not known."""
 

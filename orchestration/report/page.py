@@ -20,8 +20,6 @@ from orchestration.tables.definition import Section, TableDefinition
 from orchestration.tables.registry import tables_of
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["page"]
-
 _TEMPLATE = Path(__file__).with_name("page.html")
 _MOST_OPEN = 40
 """Trials beyond which their table is folded away."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["GRADIENT", "RATE", "SILENT", "SUPPORT", "ShownDiagnostic", "those_with_numbers"]
-
 
 @dataclass(frozen=True)
 class ShownDiagnostic:

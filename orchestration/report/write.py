@@ -23,8 +23,6 @@ from orchestration.tables.report_data import ReportData, read_report_data
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["log_report", "write_report"]
-
 _ARTIFACTS = "report"
 
 

@@ -12,24 +12,6 @@ import pandas as pd
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
 
-__all__ = [
-    "AS_BUILT",
-    "COUNTS",
-    "EXPECTED_BEST",
-    "N_COMMON",
-    "SELECTED_ON",
-    "TEST_SET",
-    "TUNED_KEYS",
-    "axis_columns",
-    "plain",
-    "remark",
-    "remark_of_two",
-    "seeds_differ",
-    "selected_on",
-    "shortfall",
-    "unequal_seeds",
-]
-
 COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
 """A cell's: seeds finished, wanted, and of those finished at chance and no longer finite."""
 

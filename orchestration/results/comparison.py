@@ -21,18 +21,6 @@ from orchestration.results.columns import (
     shortfall,
 )
 from orchestration.results.results import Results
-from orchestration.results.snapshot import Snapshot
-
-__all__ = [
-    "HEADLINE_PUBLISHED",
-    "compare",
-    "compare_sweeps",
-    "comparison",
-    "comparison_of",
-    "published_headline",
-    "published_side",
-    "side_of",
-]
 
 HEADLINE_PUBLISHED = "headline-published"
 """What the reference is called wherever a sweep's name may stand to compare with."""
@@ -99,7 +87,7 @@ def comparison_of(first: str, one: Side, second: str, other: Side) -> tuple[pd.D
     return compare(best_a, best_b, a), a
 
 
-def side_of(snapshot: Snapshot) -> Side:
+def side_of(snapshot: Results) -> Side:
     """A sweep that was read."""
     best = snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
     return best, snapshot.metric

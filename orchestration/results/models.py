@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.reading.records import Records
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.names import params_of
+from orchestration.results.cells import Cells
 from orchestration.results.columns import plain
-from orchestration.results.snapshot import Snapshot
+from orchestration.results.frames import seeds_of
 from services.errors import ServiceError
 from services.settings import Settings
 from services.tracking import tracking_server
@@ -25,36 +27,36 @@ from snn_norm.wording import did_you_mean
 if TYPE_CHECKING:  # MLflow is loaded where a model is fetched, torch where one is made
     from mlflow import MlflowClient
 
-__all__ = ["ModelServer", "chosen_run", "folder_names", "models_table"]
-
 _NOT_KEPT = (
     "the sweep kept none (keep: none), or its run is from before there was the key, "
     "or from an exported file"
 )
 
 
-def models_table(snapshot: Snapshot) -> pd.DataFrame:
+def models_table(
+    records: Records, cells: Cells, points: Callable[[Sequence[str], Collection[str]], pd.DataFrame]
+) -> pd.DataFrame:
     """A row a trial that counts, in order of cell and seed.
 
     Columns: the grid's axes, ``seed``, ``run_id``, ``outcome``; ``epoch`` whose weights the model
     has; ``test_accuracy`` in it, or what else the spec's metric is; ``bytes`` of the model;
     ``missing`` (why there is none; else missing).
     """
-    trials, metric = snapshot.by_seed(), snapshot.metric
-    said = {run: text for run, _, text in snapshot.records.tag_rows([MODEL_TAG])}
+    trials, metric = seeds_of(records, cells), cells.metric
+    said = {run: text for run, _, text in records.tag_rows([MODEL_TAG])}
     kept = [
         KeptModel.from_tag(said[run]) if run in said else KeptModel(missing=_NOT_KEPT)
         for run in trials["run_id"]
     ]
-    table = trials[[*snapshot.cells.axes, "seed", "run_id", "outcome"]].copy()
+    table = trials[[*cells.axes, "seed", "run_id", "outcome"]].copy()
     columns: dict[str, tuple[str, Sequence[Any]]] = {
         "epoch": ("Int64", [one.epoch for one in kept]),
         metric.name: ("float64", [one.test_accuracy for one in kept]),
         "bytes": ("Int64", [one.bytes for one in kept]),
         "missing": ("object", [one.missing for one in kept]),
     }
-    if snapshot.cells.train is not None:  # the metric may be another since the model was kept
-        recorded = snapshot.points(trials["run_id"].tolist(), [metric.name])
+    if cells.train is not None:  # the metric may be another since the model was kept
+        recorded = points(trials["run_id"].tolist(), [metric.name])
         by_epoch = recorded.set_index(["run_id", "epoch"])["value"].to_dict()
         of_epochs = zip(trials["run_id"], (one.epoch for one in kept), strict=True)
         columns[metric.name] = ("float64", [by_epoch.get(one) for one in of_epochs])

@@ -20,8 +20,6 @@ from snn_norm.config import RunConfig
 from snn_norm.references import check_named
 from snn_norm.wording import all_in_words, did_you_mean
 
-__all__ = ["RecordedTrial", "choose"]
-
 _TIMES = ("images_per_second", "epoch_seconds")
 
 

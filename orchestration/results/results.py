@@ -9,38 +9,43 @@ fractions of 1. ``docs/results.md`` explains every column and formula.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from orchestration.errors import InputError, SpecError
-from orchestration.model.metric import Metric
-from orchestration.reading.open import open_sweep
+from orchestration.errors import InputError
 from orchestration.reading.records import (
-    ALL_METRICS,
     DIAGNOSTICS,
-    EVERY_METRIC,
     Records,
-    SweepSource,
+    is_wanted,
 )
-from orchestration.record.names import BEST_TEST_ACCURACY
-from orchestration.results.cells import SpecCells, assign_cells, spec_cells, without_doubles
+from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
+from orchestration.results import frames
+from orchestration.results.cells import Cells
+from orchestration.results.columns import AS_BUILT, SELECTED_ON
+from orchestration.results.deciding.decisions import decisions
+from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.hours import trial_hours
+from orchestration.results.effects.diagnostics import by_layer, orders_of
+from orchestration.results.effects.differences import differences_from
+from orchestration.results.effects.energy import energy, operations_of, samples_of
+from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
+from orchestration.results.effects.ranks import mean_ranks
+from orchestration.results.effects.tuning import basin, has_settings, tuned_gap, with_selecting
+from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
-from orchestration.results.snapshot import (
-    LAST_TEST_ACCURACY,
-    METRIC_OF,
-    Snapshot,
-    refuse_own,
-    with_best,
-)
+from orchestration.results.sweep_reader import SweepReader
 from orchestration.results.versions import compare_versions
+from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["Results"]
 
+_BY_SEED = tuple(METRIC_OF.values())
 
-class Results:
+
+class Results(SweepReader):
     """The finished trials of one sweep.
 
     Args:
@@ -57,84 +62,109 @@ class Results:
         ServiceError: the server or the database cannot be reached.
     """
 
-    def __init__(
-        self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
-    ) -> None:
-        self._tracking_uri = tracking_uri
-        self._source: SweepSource
-        self.name, self._source = open_sweep(name, tracking_uri, database_url)
-
-    @classmethod
-    def of(cls, source: SweepSource, name: str) -> Results:
-        """The trials of one sweep, from a source that is open; whether there is one shows later."""
-        results = cls.__new__(cls)
-        results.name, results._source, results._tracking_uri = name, source, None
-        return results
-
-    def snapshot(self, metrics: Collection[str] = ALL_METRICS) -> Snapshot:
-        """Read the sweep once, for several tables of the same runs.
-
-        Args:
-            metrics: those to read; the tables of a snapshot are of no others.
-        """
-        records = without_doubles(self._source.read(self.name, metrics))
-        spec = self._spec(records.spec)
-        if spec is not None and spec.train is not None:
-            # Only the spec tells which of the user's own metrics counts.
-            records = without_doubles(self._source.read(self.name, [EVERY_METRIC]))
-            self._check_recorded(spec.metric, records)
-            points = self._source.points(records.runs.index.tolist(), [spec.metric.name])
-            records = with_best(records, spec.metric, points)
-        return Snapshot(records, assign_cells(records, spec), self._source.points)
-
-    def trials(self) -> pd.DataFrame:
+    def trials(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a finished trial, in order of architecture, norm, other axes and seed.
 
         Columns: ``run_id``, ``trial_key``, ``outcome`` (completed, collapsed, diverged),
         ``in_spec`` (False where the sweep's spec, as it is now, does not want this trial), every
         parameter by its name, ``best_test_accuracy``, ``best_epoch``, ``last_<metric>`` (each
         epoch metric's value in the last epoch), ``started``, ``finished`` (UTC).
-        """
-        return self.snapshot().trials().drop(columns="cell")
 
-    def curves(self) -> pd.DataFrame:
+        Args:
+            numbered: give the number of each trial's ``cell`` besides, a row of best of seeds.
+        """
+        return _numbered(frames.all_trials(*self._read()), numbered)
+
+    def curves(self, trials: pd.DataFrame | None = None, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a (trial, epoch): what each finished trial recorded by epoch.
 
         Columns: ``run_id``, ``trial_key``, ``in_spec``, the grid's axes, ``seed``, ``epoch`` (from
         1), then a column an epoch metric, NaN where nothing was recorded.
-        """
-        snapshot = self.snapshot()
-        return snapshot.curves(snapshot.trials()).drop(columns="cell")
 
-    def diagnostics(self) -> pd.DataFrame:
+        Args:
+            trials: of these numbered trials alone.
+            numbered: as of ``trials``.
+        """
+        once = self.snapshot()
+        wanted = once.trials(numbered=True) if trials is None else trials
+        by_epoch = frames.metrics_by_epoch(once.cells, map(str, once.records.metrics))
+        recorded = [name for name in by_epoch if name in once.records.metrics]
+        points = once.points(wanted["run_id"].tolist(), recorded)
+        return _numbered(frames.curves_of(points, once.cells, wanted), numbered)
+
+    def diagnostics(
+        self, trials: pd.DataFrame | None = None, *, numbered: bool = False
+    ) -> pd.DataFrame:
         """Give a row a (trial, epoch, layer): what the layers of each finished trial were like.
 
         Epoch 0 is before the first step. Columns: ``run_id``, ``trial_key``, ``in_spec``, the
         grid's axes, ``seed``, ``epoch``, ``layer`` (in the network's order), then those of
         ``orchestration.results.effects.diagnostics``. A trial without diagnostics has no row.
-        """
-        snapshot = self.snapshot(DIAGNOSTICS)
-        return snapshot.diagnostics(snapshot.trials()).drop(columns="cell")
 
-    def operations(self) -> pd.DataFrame:
+        Args:
+            trials, numbered: as of ``curves``.
+        """
+        once = self.snapshot(DIAGNOSTICS)
+        wanted = once.trials(numbered=True) if trials is None else trials
+        recorded = once._diagnostics
+        run_ids = wanted["run_id"].tolist() if recorded else []
+        orders = orders_of(once.records.tag_rows([LAYERS_TAG]) if recorded else ())
+        layers = by_layer(once.points(run_ids, recorded), orders)
+        return _numbered(frames.with_trials(layers, once.cells, wanted), numbered)
+
+    @property
+    def diagnosed(self) -> list[str]:
+        """Ids of the runs that have diagnostics."""
+        once = self.snapshot(DIAGNOSTICS)
+        known = once.records.metrics[once._diagnostics].notna().any(axis="columns")
+        return known.index[known].tolist()
+
+    @property
+    def _diagnostics(self) -> list[str]:
+        records, cells = self._read(DIAGNOSTICS)
+        if cells.train is not None:  # whatever the user's own metrics are called
+            return []
+        return [name for name in map(str, records.metrics) if is_wanted(name, DIAGNOSTICS)]
+
+    def operations(
+        self, trials: pd.DataFrame | None = None, curves: pd.DataFrame | None = None
+    ) -> pd.DataFrame:
         """Give a row a (trial, layer): the synaptic operations of its best epoch, an image.
 
         Columns: ``run_id``, ``layer`` (in the network's order), ``accumulates``,
         ``multiply_accumulates``, ``energy_nj``; counted as :mod:`snn_norm.networks.operations`
         says. A trial of a network of the user's own has no row.
-        """
-        snapshot = self.snapshot()
-        trials = snapshot.trials()
-        return snapshot.operations(trials, snapshot.curves(trials))
 
-    def energy(self) -> pd.DataFrame:
+        Args:
+            trials: of these numbered trials alone.
+            curves: theirs, if they have been read.
+        """
+        once = self.snapshot()
+        wanted = once.trials(numbered=True) if trials is None else trials
+        rates = once.curves(wanted) if curves is None else curves
+        recorded = {run_id: text for run_id, _, text in once.records.tag_rows([SAMPLE_TAG])}
+        return operations_of(wanted, rates, samples_of(wanted, recorded))
+
+    def energy(
+        self,
+        trials: pd.DataFrame | None = None,
+        curves: pd.DataFrame | None = None,
+        *,
+        numbered: bool = False,
+    ) -> pd.DataFrame:
         """Give a row a cell: what its networks cost an image, beside their accuracy.
 
         Columns as of ``orchestration.results.effects.energy.energy``.
+
+        Args:
+            trials, curves: as of ``operations``.
+            numbered: have the number of each cell as index.
         """
-        snapshot = self.snapshot()
-        trials = snapshot.trials()
-        return snapshot.energy(trials, snapshot.curves(trials)).reset_index(drop=True)
+        once = self.snapshot()
+        wanted = once.trials(numbered=True) if trials is None else trials
+        wanted = wanted[wanted["cell"].notna()].astype({"cell": "int64"})
+        table = energy(wanted, once.operations(wanted, curves), _named(once.cells))
+        return table if numbered else table.reset_index(drop=True)
 
     def best_of_seeds(self) -> pd.DataFrame:
         """Give a row a cell of the grid, in the spec's order, also where nothing has finished.
@@ -147,31 +177,31 @@ class Results:
         selected the best epochs. All seeds that have an accuracy count, collapsed ones too: chance
         is a result.
         """
-        return self.snapshot([BEST_TEST_ACCURACY]).best_of_seeds()
+        return frames.best_of_seeds(*self._read([BEST_TEST_ACCURACY]))
 
     def last_epoch(self) -> pd.DataFrame:
         """Give best of seeds of the last epoch, which nothing selected.
 
         Columns as of ``best_of_seeds``; ``selected_on`` is missing.
         """
-        return self.snapshot([METRIC_OF[LAST_TEST_ACCURACY]]).best_of_seeds(last=True)
+        return frames.best_of_seeds(*self._read([METRIC_OF[LAST_TEST_ACCURACY]]), last=True)
 
-    def by_seed(self) -> pd.DataFrame:
+    def by_seed(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a trial that counts, in order of cell and seed: each value behind a mean.
 
         Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
-        ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``.
+        ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; and ``cell`` if numbered.
         """
-        return self.snapshot(METRIC_OF.values()).by_seed().drop(columns="cell")
+        return _numbered(frames.seeds_of(*self._read(_BY_SEED)), numbered)
 
-    def expected_best(self) -> pd.DataFrame:
+    def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give what a best of n seeds is worth on average, for each n up to the seeds at hand.
 
         Columns: the grid's axes, ``n``, ``expected_best`` (of
         the best epochs, by the statistics' function of that name), ``selected_on``. A cell without
-        an accuracy has no row.
+        an accuracy has no row. Numbered ones have the number of their ``cell`` besides.
         """
-        return self.snapshot([BEST_TEST_ACCURACY]).expected_best().drop(columns="cell")
+        return _numbered(frames.expected_bests(*self._read([BEST_TEST_ACCURACY])), numbered)
 
     def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
         """Give a row a pair of norms in a setting: their difference, paired by seed, and its test.
@@ -181,14 +211,24 @@ class Results:
 
         Columns as of ``orchestration.results.effects.norm_effects.norm_differences``.
         """
-        return self.snapshot(METRIC_OF.values()).norm_differences(accuracy)
+        records, cells = self._read(_BY_SEED)
+        refuse_own("norm_differences()", cells.train)
+        valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
+        if accuracy not in valid:
+            raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
+        seeds = frames.seeds_of(records, cells)
+        if accuracy == LAST_TEST_ACCURACY:
+            seeds[SELECTED_ON] = None
+        return norm_differences(seeds, cells.axes, accuracy)
 
     def mean_ranks(self) -> pd.DataFrame:
         """Give a row a norm, the best first, of each setting that has at least four.
 
         Columns as of ``orchestration.results.effects.ranks.mean_ranks``.
         """
-        return self.snapshot(METRIC_OF.values()).mean_ranks()
+        once = self.snapshot(_BY_SEED)
+        refuse_own("mean_ranks()", once.cells.train)
+        return mean_ranks(once.by_seed(), once.norm_differences(), once.cells.axes)
 
     def differences(self, *, last: bool = False) -> pd.DataFrame:
         """Give a row a cell that differs from the spec's ``baseline`` in one axis, and the test.
@@ -198,7 +238,17 @@ class Results:
 
         Columns as of ``orchestration.results.effects.differences.differences_from``.
         """
-        return self.snapshot(METRIC_OF.values()).differences(last=last)
+        records, cells = self._read(_BY_SEED)
+        if not cells.baseline:
+            raise InputError(
+                "differences are from what a spec names as baseline, with training code of your "
+                "own; this sweep's names none"
+            )
+        seeds = frames.seeds_of(records, cells)
+        if last:
+            seeds[SELECTED_ON] = None
+        column = cells.metric.last_name if last else cells.metric.best_name
+        return differences_from(cells.baseline, seeds, cells.axes, column, cells.metric)
 
     def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
         """Give a row an architecture: its norms side by side, and the gap between them.
@@ -210,8 +260,12 @@ class Results:
         Columns as of ``orchestration.results.effects.norm_effects.dependency_gap``, or
         ``norm_gaps``; of the tuned one as of ``orchestration.results.effects.tuning.tuned_gap``.
         """
-        metrics = METRIC_OF.values() if tuned else [BEST_TEST_ACCURACY]
-        return self.snapshot(metrics).dependency_gap(by_norm=by_norm, tuned=tuned)
+        once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
+        refuse_own("dependency_gap()", once.cells.train)
+        if tuned:
+            return tuned_gap(*once._settings(), by_norm=by_norm)
+        table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)
+        return table.reset_index(drop=True)
 
     def basin(self, points: float = 2.0) -> pd.DataFrame:
         """Give a row each norm: the share of its settings that end near the best one.
@@ -221,21 +275,51 @@ class Results:
 
         Columns as of ``orchestration.results.effects.tuning.basin``.
         """
-        return self.snapshot(METRIC_OF.values()).basin(points)
+        once = self.snapshot(_BY_SEED)
+        refuse_own("basin()", once.cells.train)
+        return basin(*once._settings(), points)
+
+    def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+        """The cells, each trial's accuracies in its best epoch, and the axes."""
+        records, cells = self._read()
+        seeds = frames.seeds_of(records, cells)
+        held_out = self.points(seeds["run_id"].tolist(), ["validation_accuracy"])
+        best = frames.best_of_seeds(records, cells).join(cells.table[AS_BUILT])
+        return best, with_selecting(seeds, held_out), cells.axes
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the sweep has an axis that can be tuned."""
+        cells = self.cells
+        return cells.train is None and has_settings(cells.axes)
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether the sweep declares comparisons."""
+        text = self.records.spec
+        return text is not None and bool(json.loads(text).get("compare"))
 
     def decisions(self) -> pd.DataFrame:
         """Give a row a comparison that the spec declares: its verdict, as far as records go.
 
         Columns as of ``orchestration.results.deciding.decisions.decisions``.
         """
-        return self.snapshot([*METRIC_OF.values(), "epoch_seconds"]).decisions()
+        records, cells = self._read([*_BY_SEED, "epoch_seconds"])
+        spec = _declaring(records)
+        trials = frames.trials_in_cells(records, cells, "epoch_seconds")
+        columns = ("cell", "epoch_seconds", "outcome")
+        epochs = trials.dropna(subset="epoch_seconds")[list(columns)]
+        hours = trial_hours(spec, epochs.itertuples(index=False, name=None))
+        return decisions(_named(cells), frames.seeds_of(records, cells), spec, hours)
 
-    def evidence(self) -> pd.DataFrame:
+    def evidence(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a declared comparison and pair of seeds: how its evidence grew.
 
         Columns as of ``orchestration.results.deciding.evidence_curves.evidence_curves``.
         """
-        return self.snapshot(METRIC_OF.values()).evidence().drop(columns="cell")
+        records, cells = self._read(_BY_SEED)
+        seeds = frames.seeds_of(records, cells)
+        return _numbered(evidence_curves(_named(cells), seeds, _declaring(records)), numbered)
 
     def compare_versions(self, first: str, second: str) -> pd.DataFrame:
         """Give a row a cell: its trials by two versions of the code, paired by seed, and a test.
@@ -245,7 +329,7 @@ class Results:
 
         Columns as of ``orchestration.results.versions.compare_versions``.
         """
-        records = self._source.read(self.name, METRIC_OF.values(), replaced=True)
+        records = self._source.read(self.name, _BY_SEED, replaced=True)
         spec = self._spec(records.spec)
         if spec is not None:
             refuse_own("compare_versions()", spec.train)
@@ -256,7 +340,7 @@ class Results:
 
         Columns as of ``orchestration.results.models.models_table``.
         """
-        return models_table(self.snapshot(METRIC_OF.values()))
+        return models_table(*self._read(_BY_SEED), self.points)
 
     def model(
         self,
@@ -288,29 +372,42 @@ class Results:
                 be made here, or is of code that the caller does not name.
             ServiceError: the tracking server has it not, or cannot be reached.
         """
-        snapshot = self.snapshot(METRIC_OF.values())
-        chosen = chosen_run(models_table(snapshot), run_id, cell)
+        records, cells = self._read(_BY_SEED)
+        chosen = chosen_run(models_table(records, cells, self.points), run_id, cell)
         named = [own_code] if isinstance(own_code, str) else list(own_code)
         named += [value for value in cell.values() if isinstance(value, str)]
-        own = snapshot.cells.train is not None
         with ModelServer.at(self._tracking_uri) as server:
-            return server.load(chosen, device, own=own, own_code=named)
+            return server.load(chosen, device, own=cells.train is not None, own_code=named)
 
-    def _check_recorded(self, metric: Metric, records: Records) -> None:
-        recorded = list(map(str, records.metrics))
-        if recorded and metric.name not in recorded:
-            raise InputError(
-                f"no trial of sweep {self.name!r} has recorded {metric.name!r}, which its spec "
-                f"names as metric; they have {', '.join(recorded)}: name one of these"
-            )
 
-    def _spec(self, text: str | None) -> SpecCells | None:
-        try:
-            return None if text is None else spec_cells(text)
-        except SpecError as error:
-            warnings.warn(
-                f"the spec recorded with sweep {self.name!r} cannot be read ({error}); its cells "
-                "are taken from its trials, so cells without any are not shown",
-                stacklevel=4,
-            )
-            return None
+def refuse_own(what: str, train: str | None) -> None:
+    """Refuse what a sweep of training code of the user's own has not.
+
+    Raises:
+        InputError: it is such a sweep.
+    """
+    if train is not None:
+        raise InputError(
+            f"{what} is of this package's networks; this sweep trains {train}: see differences(), "
+            "of a spec with a baseline"
+        )
+
+
+def _numbered(frame: pd.DataFrame, numbered: bool) -> pd.DataFrame:
+    return frame if numbered else frame.drop(columns="cell")
+
+
+def _named(cells: Cells) -> pd.DataFrame:
+    """The cells' axes, and which images selected their epochs."""
+    return cells.table[[*cells.axes, SELECTED_ON]]
+
+
+def _declaring(records: Records) -> SweepSpec:
+    """The spec, which declares comparisons.
+
+    Raises:
+        InputError: there is none.
+    """
+    if records.spec is None:
+        raise InputError("this sweep has no spec, so it declares no comparisons")
+    return SweepSpec.from_json(records.spec)

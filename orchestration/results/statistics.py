@@ -16,15 +16,6 @@ from scipy import special
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
 
-__all__ = [
-    "cell_statistics",
-    "expected_best",
-    "holm",
-    "paired_differences",
-    "student_t",
-    "t_interval",
-]
-
 Floats = npt.NDArray[np.float64]
 
 _NO_SPREAD = 1e-12  # of accuracies; what is below is rounding

@@ -17,10 +17,8 @@ from orchestration.record.machine import COMMIT_TAG
 from orchestration.record.names import BEST_TEST_ACCURACY, VERSION_TAG
 from orchestration.results.cells import SpecCells, assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
-from orchestration.results.snapshot import Snapshot
+from orchestration.results.frames import seeds_of
 from orchestration.results.statistics import holm, paired_differences
-
-__all__ = ["compare_versions"]
 
 _SHORTEST_COMMIT = 7
 """Characters by which a commit may be named."""
@@ -118,4 +116,4 @@ def _side(
     )
     part = without_doubles(part)
     cells = assign_cells(part, spec)
-    return cells.axes, Snapshot(part, cells, lambda *_: pd.DataFrame()).by_seed()
+    return cells.axes, seeds_of(part, cells)

@@ -17,8 +17,6 @@ from orchestration.tables.definition import Macros, Section, TableDefinition, Te
 from orchestration.tables.report_data import ReportData
 from orchestration.tables.tuned_gap import chosen_settings
 
-__all__ = ["TABLE"]
-
 _SHARES = ("basin", "basin_of_all")
 
 

@@ -24,8 +24,6 @@ from orchestration.results.columns import (
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 _SPREAD = ("mean", "std", "ci_low", "ci_high")
 
 

@@ -10,8 +10,6 @@ from orchestration.render.table import unit_of
 from orchestration.tables.definition import Section, TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 _MOST_BEST_OF = 10
 """Numbers of seeds that have a column each; beyond, only that of all seeds has one."""
 

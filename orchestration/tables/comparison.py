@@ -11,8 +11,6 @@ from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import SELECTED_ON, axis_columns, remark_of_two
 from orchestration.tables.definition import TableDefinition
 
-__all__ = ["TABLE"]
-
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     unit, apart = unit_of(metric), "A - B pp" if metric.is_fraction else "A - B"

@@ -22,8 +22,6 @@ from orchestration.tables.definition import CellFinder, Macros, Section, TableDe
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
     return data.sweep.decisions() if data.sweep.has_decisions else None

@@ -24,8 +24,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.columns import plain as plain_value
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["CellFinder", "Macros", "Section", "TableDefinition", "Terminal"]
-
 
 class CellFinder:
     """Finds cells, rows of best of seeds, by the values of some axes."""

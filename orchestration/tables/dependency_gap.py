@@ -12,8 +12,6 @@ from orchestration.results.effects.norm_effects import dependency_gap, settings_
 from orchestration.tables.definition import Macros, TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE", "gap_columns", "gap_with_standard_norm"]
-
 
 def gap_columns(frame: pd.DataFrame, metric: Metric, accuracies: dict[str, str]) -> list[Column]:
     """The columns of a table of gaps, with these accuracies by their headings."""

@@ -18,8 +18,6 @@ from orchestration.tables.definition import CellFinder, Macros, Section, TableDe
 from orchestration.tables.norm_differences import P_HOLM, PAIRS, corrected, text_of_differences
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
     return data.sweep.differences() if data.sweep.cells.baseline else None

@@ -10,8 +10,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["CAVEAT", "TABLE"]
-
 CAVEAT = (
     "An estimate for 45 nm: 4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; without memory, "
     "data movement and the neurons' own updates."
@@ -20,7 +18,7 @@ CAVEAT = (
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
     """One row per cell whose number is the index; None where no energy is known."""
-    energy = data.sweep.energy(data.trials, data.curves)
+    energy = data.sweep.energy(data.trials, data.curves, numbered=True)
     return None if energy.empty else energy
 
 

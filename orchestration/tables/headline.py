@@ -35,8 +35,6 @@ from orchestration.tables.dependency_gap import gap_with_standard_norm
 from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
-__all__ = ["TABLE"]
-
 _COLUMNS = {"none": "no norm", "standard": "standard norm", "homeostatic": "homeostatic"}
 
 

@@ -11,8 +11,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
     ranks = data.sweep.mean_ranks()

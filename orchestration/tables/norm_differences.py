@@ -10,8 +10,6 @@ from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
 
-__all__ = ["PAIRS", "P_HOLM", "TABLE", "corrected", "text_of_differences"]
-
 P_HOLM = number("p (Holm)", "p_holm", p_value)
 PAIRS = number("pairs", "n_pairs")
 

@@ -11,8 +11,6 @@ from orchestration.tables.definition import Macros, Section, TableDefinition, Te
 from orchestration.tables.dependency_gap import gap_columns
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return gap_columns(frame, metric, {"no norm %": "none", "norm %": "accuracy"})

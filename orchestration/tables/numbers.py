@@ -16,8 +16,6 @@ from orchestration.tables.definition import CellFinder, Macros
 from orchestration.tables.registry import tables_of
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["Number", "cell_words", "numbers_of"]
-
 
 @dataclass(frozen=True)
 class Number:

@@ -11,8 +11,6 @@ from orchestration.render.table import Table
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLES", "tables_of", "terminal_tables"]
-
 _NAMES = (
     "headline",
     "dependency_gap",

@@ -15,9 +15,6 @@ from orchestration.render.series_style import NETWORKS, display_name
 from orchestration.render.table import as_text
 from orchestration.results.columns import shortfall
 from orchestration.results.results import Results
-from orchestration.results.snapshot import Snapshot
-
-__all__ = ["MOST_DIAGNOSED", "ReportData", "read_report_data"]
 
 MOST_DIAGNOSED = 28
 """The most cells whose diagnostics are read and drawn."""
@@ -32,11 +29,11 @@ class ReportData:
 
     Args:
         name: the sweep's.
-        sweep: its finished trials.
+        sweep: a snapshot of its results.
         tracking_uri: where people may look at its runs, if anywhere.
     """
 
-    def __init__(self, name: str, sweep: Snapshot, tracking_uri: str | None = None) -> None:
+    def __init__(self, name: str, sweep: Results, tracking_uri: str | None = None) -> None:
         self.name, self.sweep = name, sweep
         self.axes: list[str] = sweep.cells.axes
         self.metric: Metric = sweep.metric
@@ -66,29 +63,29 @@ class ReportData:
     @cached_property
     def last(self) -> pd.DataFrame:
         """Best of seeds of the last epoch."""
-        return self.sweep.best_of_seeds(last=True)
+        return self.sweep.last_epoch()
 
     @cached_property
     def expected(self) -> pd.DataFrame:
         """What a best of n seeds is worth, by ``cell`` and n."""
-        return self.sweep.expected_best()
+        return self.sweep.expected_best(numbered=True)
 
     @cached_property
     def evidence(self) -> pd.DataFrame | None:
         """How the evidence of declared comparisons grew; None where none is declared."""
-        return self.sweep.evidence() if self.sweep.has_decisions else None
+        return self.sweep.evidence(numbered=True) if self.sweep.has_decisions else None
 
     @cached_property
     def trials(self) -> pd.DataFrame:
         """Finished trials with the number of their ``cell``, in order of cell and seed."""
-        trials = self.sweep.trials()
+        trials = self.sweep.trials(numbered=True)
         trials = trials[trials["in_spec"]].astype({"cell": "int64"})
         return trials.sort_values("cell", kind="stable", ignore_index=True)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per trial and epoch, with the number of its ``cell``."""
-        return self.sweep.curves(self.trials)
+        return self.sweep.curves(self.trials, numbered=True)
 
     @cached_property
     def diagnosed(self) -> list[int]:
@@ -108,7 +105,7 @@ class ReportData:
                 break
             first += of_setting.index.tolist()
         drawn = self.trials["cell"].isin(first[:MOST_DIAGNOSED])
-        return self.sweep.diagnostics(self.trials[drawn])
+        return self.sweep.diagnostics(self.trials[drawn], numbered=True)
 
     @cached_property
     def provenance(self) -> Provenance:

@@ -10,8 +10,6 @@ from orchestration.render.table import as_text, decimal, unit_of
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE"]
-
 
 def _frame(data: ReportData) -> pd.DataFrame:
     trials, metric = data.trials, data.metric

@@ -21,8 +21,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
 from orchestration.tables.report_data import ReportData
 
-__all__ = ["TABLE", "chosen_settings"]
-
 _SIDES = {"built": "as built", "tuned": "tuned"}
 
 _ENDS = {

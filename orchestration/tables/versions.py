@@ -10,8 +10,6 @@ from orchestration.render.table import decimal
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 
-__all__ = ["TABLE"]
-
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [

@@ -9,7 +9,7 @@ import pandas as pd
 
 from orchestration.page.drawing.state import Grid
 from orchestration.reading.records import Records
-from orchestration.results.snapshot import Snapshot
+from orchestration.results.results import Results
 
 __all__ = ["EPOCH_SECONDS", "gpus_of_a_trial", "seconds_left", "trained_hours"]
 
@@ -17,7 +17,7 @@ EPOCH_SECONDS = "epoch_seconds"
 """The metric that all of it follows from."""
 
 
-def trained_hours(finished: Snapshot, others: Records, places: pd.DataFrame) -> float:
+def trained_hours(finished: Results, others: Records, places: pd.DataFrame) -> float:
     """Of all trials together: epochs are alike, and no trial took longer than from start to end."""
     records, seconds = finished.records, 0.0
     if EPOCH_SECONDS in records.metrics:
@@ -33,7 +33,7 @@ def trained_hours(finished: Snapshot, others: Records, places: pd.DataFrame) -> 
     return seconds / 3600
 
 
-def seconds_left(grid: Grid, finished: Snapshot, others: Records) -> float | None:
+def seconds_left(grid: Grid, finished: Results, others: Records) -> float | None:
     """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
     records = finished.records
     if EPOCH_SECONDS not in records.metrics and EPOCH_SECONDS not in others.metrics:

@@ -40,7 +40,7 @@ def medians_of(table: pd.DataFrame) -> pd.DataFrame:
     """A row a (cell, layer, epoch): medians over seeds, layers in the network's order.
 
     Args:
-        table: as of ``Snapshot.diagnostics``.
+        table: as of ``Results.diagnostics``.
     """
     names = [one.name for one in _DIAGNOSTICS]
     groups = table.groupby(["cell", "layer", "epoch"], sort=False)

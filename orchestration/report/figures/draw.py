@@ -37,8 +37,6 @@ from orchestration.tables import energy, mean_ranks, norm_gaps
 from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import NORMS
 
-__all__ = ["FIGURES", "draw"]
-
 FIGURES = (
     "dependency-gap",
     "accuracy-by-seed",

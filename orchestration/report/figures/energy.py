@@ -14,8 +14,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.energy import CAVEAT
 from snn_norm.norms.table import label_of
 
-__all__ = ["energy_figure"]
-
 _DECADE = 10
 """What energies must span for a logarithmic axis, which has too few numbers on it below."""
 

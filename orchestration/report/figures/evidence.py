@@ -21,8 +21,6 @@ from orchestration.render.table import as_text
 from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
-__all__ = ["evidence_figure"]
-
 _STYLES = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
 """Markers and colours, which come round apart from each other."""
 

@@ -16,8 +16,6 @@ from orchestration.render.table import as_text, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from snn_norm.norms.table import label_of
 
-__all__ = ["critical_differences"]
-
 _MOST_PANELS = 8
 _UNIT = 0.25
 """Inches from one label to the next."""

@@ -31,8 +31,6 @@ from orchestration.report.shown_diagnostics import (
 from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
-__all__ = ["why"]
-
 _COLUMNS = 7
 """Of a band: as many as have their names beside each other."""
 

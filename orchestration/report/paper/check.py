@@ -21,8 +21,6 @@ from orchestration.report.paper.write import (
 )
 from orchestration.results.results import Results
 
-__all__ = ["Difference", "check_paper"]
-
 
 class Difference(NamedTuple):
     """Something that a folder says and the record does not."""

@@ -20,8 +20,6 @@ from collections.abc import Callable, Sequence
 from orchestration.render.latex import escape_latex
 from orchestration.tables.numbers import Number
 
-__all__ = ["macro_names", "macros_tex", "read_macros"]
-
 _DIGITS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _TOKEN = re.compile(r"[A-Za-z]+|[0-9]|\.(?=[0-9])|(?<![A-Za-z0-9])-(?=[0-9])")
 _SIGNS = {".": "Point", "-": "Minus"}

@@ -21,8 +21,6 @@ from orchestration.tables.numbers import Number, cell_words, numbers_of
 from orchestration.tables.registry import tables_of
 from orchestration.tables.report_data import ReportData, read_report_data
 
-__all__ = ["MACROS", "MANIFEST", "Paper", "compose", "read_manifest", "read_sweeps", "write_paper"]
-
 MACROS, MANIFEST = "macros.tex", "manifest.json"
 
 _VERSION = 1

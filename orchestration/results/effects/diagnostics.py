@@ -15,8 +15,6 @@ from scipy import special
 
 from orchestration.reading.records import DIAGNOSTICS
 
-__all__ = ["COLUMNS", "by_layer", "orders_of"]
-
 COLUMNS = (
     *("rate", "rate_ratio", "gaussian_rate", "support", "silent", "saturated", "margin"),
     *("gradient", "gradient_ratio", "shift"),

@@ -13,8 +13,6 @@ from orchestration.record.names import params_of
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.statistics import holm, paired_differences
 
-__all__ = ["differences_from", "paired_rows"]
-
 
 def paired_rows(
     seeds: pd.DataFrame,

@@ -21,8 +21,6 @@ from snn_norm.networks.operations import Operations, operations
 from snn_norm.networks.table import Trunk, make_trunk
 from snn_norm.norms.table import ARCHITECTURES
 
-__all__ = ["Sample", "energy", "operations_of", "samples_of"]
-
 
 class Sample(NamedTuple):
     """What a trial's network is given."""

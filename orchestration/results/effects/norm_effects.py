@@ -19,8 +19,6 @@ from orchestration.results.statistics import holm
 from snn_norm.config import NOT_OF_ANN
 from snn_norm.norms.table import standard_norm
 
-__all__ = ["Setting", "dependency_gap", "norm_differences", "norm_gaps", "settings_of"]
-
 _NAN = float("nan")
 
 

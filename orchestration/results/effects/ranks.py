@@ -21,8 +21,6 @@ from scipy import special
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
 
-__all__ = ["FEWEST_NORMS", "friedman", "groups_of", "mean_ranks"]
-
 FEWEST_NORMS = 4
 """Of fewer norms in a setting, the table of differences is read as easily."""
 

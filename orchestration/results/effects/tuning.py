@@ -18,12 +18,17 @@ import numpy as np
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.record.names import BEST_TEST_ACCURACY
-from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, plain, shortfall
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
+from orchestration.results.columns import (
+    AS_BUILT,
+    SELECTED_ON,
+    TEST_SET,
+    TUNED_KEYS,
+    plain,
+    shortfall,
+)
 from orchestration.results.statistics import paired_differences, t_interval
 from snn_norm.norms.table import standard_norm
-
-__all__ = ["SELECTING_ACCURACY", "basin", "has_settings", "tuned_gap"]
 
 SELECTING_ACCURACY = "selecting_accuracy"
 """The column of each trial's accuracy, in its best epoch, on the images that selected that."""
@@ -86,6 +91,20 @@ class _Network:
 def has_settings(axes: Iterable[str]) -> bool:
     """Whether a sweep has an axis to tune."""
     return not set(axes).isdisjoint(TUNED_KEYS)
+
+
+def with_selecting(seeds: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
+    """Trials with the accuracy that selected their best epoch.
+
+    Args:
+        seeds: one row per trial, as ``Results.by_seed`` gives it.
+        held_out: accuracies on held-out images by ``run_id`` and ``epoch``, as ``value``.
+    """
+    in_best = seeds[["run_id", BEST_EPOCH]].merge(
+        held_out, "left", left_on=["run_id", BEST_EPOCH], right_on=["run_id", "epoch"]
+    )
+    of_test_set = seeds[BEST_TEST_ACCURACY].where(seeds[SELECTED_ON] == TEST_SET, in_best["value"])
+    return seeds.assign(**{SELECTING_ACCURACY: of_test_set})
 
 
 def tuned_gap(

@@ -1,0 +1,101 @@
+"""Reads a sweep's finished trials, and puts each in its cell of the grid."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Sequence
+from typing import Self
+
+import pandas as pd
+
+from orchestration.errors import InputError, SpecError
+from orchestration.model.metric import Metric
+from orchestration.reading.open import open_sweep
+from orchestration.reading.records import ALL_METRICS, EVERY_METRIC, Records, SweepSource
+from orchestration.results import frames
+from orchestration.results.cells import Cells, SpecCells, assign_cells, spec_cells, without_doubles
+
+
+class SweepReader:
+    """Reads the finished trials of one sweep: each time anew, or once for all in a snapshot."""
+
+    def __init__(
+        self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
+    ) -> None:
+        self._tracking_uri = tracking_uri
+        self._reading: tuple[Records, Cells] | None = None
+        self._source: SweepSource
+        self.name, self._source = open_sweep(name, tracking_uri, database_url)
+
+    @classmethod
+    def of(cls, source: SweepSource, name: str) -> Self:
+        """The trials of one sweep, from a source that is open; whether there is one shows later."""
+        results = cls.__new__(cls)
+        results.name, results._source = name, source
+        results._tracking_uri, results._reading = None, None
+        return results
+
+    def snapshot(self, metrics: Collection[str] = ALL_METRICS) -> Self:
+        """Read the sweep once, for several tables of the same runs.
+
+        Args:
+            metrics: those to read; the tables of a snapshot are of no others.
+
+        Returns:
+            The same methods, which do not read again.
+        """
+        taken = self.of(self._source, self.name)
+        taken._tracking_uri, taken._reading = self._tracking_uri, self._read(metrics)
+        return taken
+
+    @property
+    def records(self) -> Records:
+        """The finished runs as MLflow holds them, one for each trial."""
+        return self._read()[0]
+
+    @property
+    def cells(self) -> Cells:
+        """The cells of the grid, and which trial is in which."""
+        return self._read()[1]
+
+    @property
+    def metric(self) -> Metric:
+        """What the trials are judged by."""
+        return self.cells.metric
+
+    def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
+        """Give these metrics of these runs by epoch, as they were recorded."""
+        return self._source.points(run_ids, metrics)
+
+    def _read(self, metrics: Collection[str] = ALL_METRICS) -> tuple[Records, Cells]:
+        """Read the finished trials, and put each in its cell; a snapshot has read them."""
+        if self._reading is not None:
+            return self._reading
+        records = without_doubles(self._source.read(self.name, metrics))
+        spec = self._spec(records.spec)
+        if spec is not None and spec.train is not None:
+            # Only the spec tells which of the user's own metrics counts.
+            records = without_doubles(self._source.read(self.name, [EVERY_METRIC]))
+            self._check_recorded(spec.metric, records)
+            points = self.points(records.runs.index.tolist(), [spec.metric.name])
+            records = frames.with_best(records, spec.metric, points)
+        return records, assign_cells(records, spec)
+
+    def _check_recorded(self, metric: Metric, records: Records) -> None:
+        recorded = list(map(str, records.metrics))
+        if recorded and metric.name not in recorded:
+            raise InputError(
+                f"no trial of sweep {self.name!r} has recorded {metric.name!r}, which its spec "
+                f"names as metric; they have {', '.join(recorded)}: name one of these"
+            )
+
+    def _spec(self, text: str | None) -> SpecCells | None:
+        try:
+            return None if text is None else spec_cells(text)
+        except SpecError as error:
+            warnings.warn(
+                f"the spec recorded with sweep {self.name!r} cannot be read ({error}); its cells "
+                "are taken from its trials, so cells without any are not shown",
+                stacklevel=4,
+            )
+            return None
