@@ -83,8 +83,8 @@ def inline_svg(picture: Picture, svg: str) -> Markup:
     """A picture's SVG as an element of a page."""
     text = svg[svg.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Ids are unique in a figure alone; a page holds several.
-    text = re.sub(r'((?:\bid|href)="#?|url\(#)', rf"\1{picture.name}-", text)
+    # Ids are unique in a figure alone; a page holds several. A picture in it has its data as href.
+    text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\1{picture.name}-", text)
     width, height = (72 * inches for inches in picture.figure.get_size_inches())
     head = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="figure" '
