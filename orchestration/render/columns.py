@@ -20,6 +20,7 @@ from orchestration.render.table import (
     letter,
     percent,
 )
+from orchestration.render.visible import visible
 
 Row = Mapping[Hashable, Any]
 Format = Callable[[Any], str]
@@ -125,13 +126,13 @@ def lay_out(
     """
     columns = list(columns)
     records = frame.to_dict("records")
-    notes_of_rows = [note(row) if note else "" for row in records]
+    notes_of_rows = [visible(note(row)) if note else "" for row in records]
     notes = tuple(dict.fromkeys(filter(None, notes_of_rows)))
     marks = [letter(notes.index(text)) if text else "" for text in notes_of_rows]
     rows = [
         [
             TableCell(
-                column.text(row),
+                visible(column.text(row)),
                 mark=mark if column.marked else "",
                 strong=column.strong and place in winners,
             )
@@ -139,5 +140,5 @@ def lay_out(
         ]
         for place, (row, mark) in enumerate(zip(records, marks, strict=True))
     ]
-    headings = [column.heading for column in columns]
+    headings = [visible(column.heading) for column in columns]
     return Table(headings, rows, [column.numeric for column in columns], notes, remark)

@@ -1,4 +1,4 @@
-"""Writes a frame as it is, in JSON and CSV: fractions and every digit. Pure.
+"""Writes a frame in JSON and CSV: fractions, and numbers with every digit. Pure.
 
 Where there is no number there is null in JSON, and nothing in CSV.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.render.visible import visible
 from orchestration.results.columns import plain
 
 
@@ -24,5 +25,26 @@ def to_json(frame: pd.DataFrame) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Write a frame as rows of values."""
-    return frame.to_csv(index=False, lineterminator="\n").removesuffix("\n")
+    """Write a frame as rows of values.
+
+    A text that a spreadsheet would take for a formula begins with an apostrophe, and control
+    characters are written out. Numbers are as they are.
+    """
+    texts = frame.select_dtypes(["object", "string"])
+    safe = frame.assign(**{str(name): texts[name].map(_harmless) for name in texts})
+    return safe.to_csv(index=False, lineterminator="\n").removesuffix("\n")
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = visible(value)
+    return f"'{text}" if text.startswith(tuple("=+-@")) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

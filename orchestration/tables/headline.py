@@ -22,6 +22,7 @@ from orchestration.render.table import (
     letter,
     percent,
 )
+from orchestration.render.visible import visible
 from orchestration.results.columns import (
     SELECTED_ON,
     axis_columns,
@@ -59,8 +60,8 @@ def _build(best: pd.DataFrame, _metric: Metric) -> Table:
         notes += [lack for lack in dict.fromkeys(lacks.values()) if lack and lack not in notes]
         marks = {norm: letter(notes.index(lack)) if lack else "" for norm, lack in lacks.items()}
         architecture = setting.values["architecture"]
-        line = [TableCell(NETWORKS.get(architecture, as_text(architecture)))]
-        line += [TableCell(as_text(setting.values[axis])) for axis in axes]
+        line = [TableCell(NETWORKS.get(architecture, visible(as_text(architecture))))]
+        line += [TableCell(visible(as_text(setting.values[axis]))) for axis in axes]
         for column, norm in norms.items():
             number = percent(setting.best(norm))
             if norm is None or norm not in cells:
@@ -68,7 +69,7 @@ def _build(best: pd.DataFrame, _metric: Metric) -> Table:
                 continue
             after = "" if number == NO_NUMBER else "\N{NO-BREAK SPACE}%"
             if column == "standard" and after:
-                after += f"\N{NO-BREAK SPACE}({label_of(norm)})"
+                after += f"\N{NO-BREAK SPACE}({visible(label_of(norm))})"
             line.append(TableCell(number, after, marks[norm]))
         gap = decimal(setting.gap(setting.standard))
         if gap == NO_NUMBER:

@@ -8,7 +8,8 @@ writing show as what they are, and what is very long is cut.
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from orchestration.render.visible import visible
 
 __all__ = ["LONGEST", "harmless", "last_lines", "shown"]
 
@@ -17,30 +18,20 @@ LONGEST = 120
 
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Control and format characters, surrogates, and what is private or not assigned.
-_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def shown(text: str, most: int = LONGEST) -> str:
     """A text on one line."""
-    found = _visible(_TERMINAL.sub("", text[: 4 * most]))
+    found = visible(_TERMINAL.sub("", text[: 4 * most]))
     return found if len(found) <= most and len(text) <= 4 * most else f"{found[:most]}…"
 
 
 def last_lines(text: str, lines: int = 12, most: int = 2000) -> str:
     """The end of a log, line by line."""
     kept = _TERMINAL.sub("", text[-4 * most :]).splitlines()[-lines:]
-    return "\n".join(_visible(line.expandtabs()) for line in kept)[-most:]
+    return "\n".join(visible(line.expandtabs()) for line in kept)[-most:]
 
 
 def harmless(html: str) -> str:
     """A piece of a page without control characters, and such as turn the direction of writing."""
     return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", html)
-
-
-def _visible(line: str) -> str:
-    if line.isprintable():
-        return line
-    return "".join(
-        f"\\u{ord(char):04x}" if unicodedata.category(char) in _UNSEEN else char for char in line
-    )

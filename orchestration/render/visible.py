@@ -1,0 +1,20 @@
+"""Texts that others wrote, such as names, made harmless to look at. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Control and format characters, surrogates, and what is private or not assigned.
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+
+
+def visible(text: str) -> str:
+    """A text with characters written out that control a terminal or the direction of writing.
+
+    The character ESC becomes ``\\u001b``, for example.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\u{ord(char):04x}" if unicodedata.category(char) in _UNSEEN else char for char in text
+    )
