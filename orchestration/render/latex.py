@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 
 from orchestration.render.table import Table, TableCell
 
@@ -19,64 +20,100 @@ _LATEX_ESCAPES = str.maketrans(
         ">": "$>$",
         "|": r"\textbar{}",
         "\N{NO-BREAK SPACE}": "~",
+        "[": "{[}",  # at a row's beginning it would be read with the end of the row before
         **{char: "\\" + char for char in "&%$#_{}"},
     }
 )
 
 
+_MINUS = re.compile(r"(?<![0-9A-Za-z-])-(?=[0-9])")
+_MOST_ROWS = 40
+"""Of a part of a table: as many as stand on a page."""
+
+
 def escape_latex(text: str) -> str:
-    """A text as LaTeX shows it."""
-    return text.translate(_LATEX_ESCAPES)
+    """A text as LaTeX shows it, a hyphen before a number as a minus sign."""
+    return _MINUS.sub(r"\\ensuremath{-}", text.translate(_LATEX_ESCAPES))
 
 
 def latex(table: Table) -> str:
-    """Write a tabular for booktabs and siunitx, which the document loads."""
-    escaped = escape_latex
+    """Write a table for booktabs and siunitx, which the document loads, as wide as a line at most.
 
-    def after(one: TableCell) -> str:
-        mark = rf"\textsuperscript{{{one.mark}}}" if one.mark else ""
-        return escaped(one.after) + mark
-
-    def cell(one: TableCell, column: int) -> str:
-        text = one.text if _is_number(one.text) else escaped(one.text)
-        if not table.numeric[column]:
-            text += after(one)
-        elif not _is_number(one.text):
-            text = f"{{{text}{after(one)}}}"
-        elif after(one):
-            text += f" {{{after(one)}}}"
-        return rf"\bfseries {text}" if one.strong else text
-
-    def kind(column: int) -> str:
-        cells = [row[column] for row in table.rows if _is_number(row[column].text)]
-        if not table.numeric[column] or not cells:
-            return "r" if table.numeric[column] else "l"
-        whole = max(len(one.text.partition(".")[0]) for one in cells)
-        decimals = max(len(one.text.partition(".")[2]) for one in cells)
-        widest = max((after(one) for one in cells), key=len)
-        room = f", table-space-text-post={{{widest}}}" if widest else ""
-        return f"S[table-format={whole}.{decimals}{room}]"
-
-    def line(texts: Sequence[str]) -> str:
-        return "  " + " & ".join(texts) + r" \\"
-
+    One that is wider is made smaller. One with many rows has several parts below each other, and
+    pages may end between them where it is not in a float.
+    """
     columns = range(len(table.headings))
-    below = [rf"\textsuperscript{{{mark}}} {escaped(note)}" for mark, note in table.lettered_notes]
-    below += filter(None, [escaped(table.remark)])
-    notes = [rf"  \multicolumn{{{len(columns)}}}{{l}}{{\footnotesize {text}}} \\" for text in below]
+    kinds = "".join(map(_kind, columns, [table] * len(columns)))
+    heads = _line(f"{{{escape_latex(heading)}}}" for heading in table.headings)
+    parts = []
+    for first in range(0, max(1, len(table.rows)), _MOST_ROWS):
+        rows = table.rows[first : first + _MOST_ROWS]
+        parts += [
+            r"\sbox0{%",
+            rf"\begin{{tabular}}{{@{{}}{kinds}@{{}}}}",
+            r"  \toprule",
+            heads,
+            r"  \midrule",
+            *(
+                _line(_cell(row[column], table.numeric[column]) for column in columns)
+                for row in rows
+            ),
+            r"  \bottomrule",
+            r"\end{tabular}}%",
+            r"\noindent\ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi",
+            r"\par\smallskip",
+        ]
+    notes = [
+        rf"\textsuperscript{{{mark}}} {escape_latex(note)}\par"
+        for mark, note in table.lettered_notes
+    ]
+    if table.remark:
+        notes.append(escape_latex(table.remark))
+    if notes:
+        notes = [r"\noindent\begin{minipage}{\linewidth}\footnotesize", *notes, r"\end{minipage}"]
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs,siunitx} and \sisetup{detect-weight=true}",
-            rf"\begin{{tabular}}{{@{{}}{''.join(map(kind, columns))}@{{}}}}",
-            r"  \toprule",
-            line([f"{{{escaped(heading)}}}" for heading in table.headings]),
-            r"  \midrule",
-            *(line([cell(row[column], column) for column in columns]) for row in table.rows),
-            r"  \bottomrule",
+            r"% needs \usepackage{booktabs,graphicx,siunitx} and \sisetup{detect-weight=true}",
+            r"\begingroup\small\setlength{\tabcolsep}{4pt}%",
+            *parts,
             *notes,
-            r"\end{tabular}",
+            r"\endgroup",
         ]
     )
+
+
+def _line(texts: Iterable[str]) -> str:
+    return "  " + " & ".join(texts) + r" \\"
+
+
+def _after(cell: TableCell) -> str:
+    mark = rf"\textsuperscript{{{cell.mark}}}" if cell.mark else ""
+    return escape_latex(cell.after) + mark
+
+
+def _cell(cell: TableCell, numeric: bool) -> str:
+    after = _after(cell)
+    if not numeric:
+        text = escape_latex(cell.text) + after
+    elif not _is_number(cell.text):
+        text = f"{{{escape_latex(cell.text)}{after}}}"
+    else:
+        text = f"{cell.text} {{{after}}}" if after else cell.text
+    return rf"\bfseries {text}" if cell.strong else text
+
+
+def _kind(column: int, table: Table) -> str:
+    """How a column is aligned: numbers at their decimal point, with room for what follows them."""
+    cells = [row[column] for row in table.rows if _is_number(row[column].text)]
+    if not table.numeric[column] or not cells:
+        return "r" if table.numeric[column] else "l"
+    texts = [cell.text for cell in cells]
+    sign = "-" if any(text.startswith("-") for text in texts) else ""
+    whole = max(len(text.removeprefix("-").partition(".")[0]) for text in texts)
+    decimals = max(len(text.partition(".")[2]) for text in texts)
+    widest = max(map(_after, cells), key=len)
+    room = f", table-space-text-post={{{widest}}}" if widest else ""
+    return f"S[table-format={sign}{whole}.{decimals}{room}]"
 
 
 def _is_number(text: str) -> bool:

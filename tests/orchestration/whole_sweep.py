@@ -22,11 +22,17 @@ GOALS = {
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "conv6", "hidden")
 
 
-def record_digits(tracking_uri: str, name: str = "digits", trials: int = 18) -> tuple[str, str]:
-    """Record the first of its 18 trials; give the ids of its experiment and its own run."""
+def record_digits(
+    tracking_uri: str, name: str = "digits", trials: int = 18, *, control: bool = False
+) -> tuple[str, str]:
+    """Record the first of its trials; give the ids of its experiment and its own run.
+
+    Args:
+        control: with the cell that is the packaged sweep's control; it then has 21 trials.
+    """
     given = json.loads(SweepSpec.load("digits").to_json())
-    headline = given["grid"][:2]  # without the control
-    spec = SweepSpec.from_dict({**given, "name": name, "grid": headline})
+    grid = given["grid"] if control else given["grid"][:2]
+    spec = SweepSpec.from_dict({**given, "name": name, "grid": grid})
     recorder = Recorder(tracking_uri)
     experiment, parent = recorder.sweep(name, spec.to_json())
     assert parent is not None

@@ -18,6 +18,7 @@ from orchestration.record.archive import SweepArchive, read_archive, write_archi
 from orchestration.record.client import connect
 from orchestration.record.exchange import export_sweep, import_sweep
 from orchestration.report.paper.macros import macro_names, read_macros
+from orchestration.results.models import folder_names
 from orchestration.results.results import Results
 from orchestration.store.open import open_storage
 from orchestration.tables.numbers import Number
@@ -224,3 +225,37 @@ def test_latex_takes_it(written: Path, tmp_path: Path) -> None:
         ["pdflatex", "-interaction=nonstopmode", "main"], cwd=tmp_path, capture_output=True
     )
     assert done.returncode == 0, done.stdout.decode()
+
+
+EXAMPLE = (Path(__file__).parents[3] / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_docs(sqlite_database: Callable[[], str], tmp_path: Path) -> None:
+    uri = sqlite_database()
+    record_digits(uri, trials=21, control=True)
+    write_archive(export_sweep(connect(uri), "digits"), tmp_path / "digits.jsonl.gz")
+    file = str(tmp_path / "digits.jsonl.gz")
+    assert run("paper", file, "--output", str(tmp_path / "numbers")).exit_code == 0
+    known = read_macros((tmp_path / "numbers" / "macros.tex").read_text(encoding="utf-8"))
+    macros = re.findall(r"\\(Digits[A-Za-z]+)", EXAMPLE)
+    assert len(macros) == 3
+    assert set(macros) <= set(known)
+    example = EXAMPLE[EXAMPLE.index(r"    \input{numbers/macros}") :].partition("\n\n")[0]
+    (tmp_path / "main.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx,siunitx}\begin{document}"
+        + example
+        + r"\end{document}",
+        encoding="utf-8",
+    )
+    if shutil.which("pdflatex"):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+def test_the_models_folder_of_the_docs(sqlite_database: Callable[[], str]) -> None:
+    uri = sqlite_database()
+    record_digits(uri, trials=21, control=True)
+    models = Results("digits", tracking_uri=uri).models()
+    names = {name.rpartition("-")[0] for name in folder_names(models).values()}
+    assert set(re.findall(r"models/([\w.-]+)-1a2b3c4d", EXAMPLE)) <= names
