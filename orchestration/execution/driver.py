@@ -69,8 +69,7 @@ class Driver:
         ):
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
             if (before := recorder.spec()) and isinstance(before.seeds, UntilDecided):
-                runs = recorder.judged(recorder.recorded(), before)
-                refuse_another_family(spec, before, runs)
+                refuse_another_family(spec, before, recorder.recorded_for(before))
             plan = plan_with(recorder, spec, fresh=fresh)
             announce(plan, self._watch)
             recorder.open(spec)
@@ -124,7 +123,7 @@ class Driver:
             return {}, True, False
         if spec.keep != "none":
             recorder.check_artifacts(spec)
-        recorded = recorder.judged(recorder.recorded(), spec)
+        recorded = recorder.recorded_for(spec)
         buyer = SeedBuyer(spec, recorded) if until_decided else None
         self._forget_other_runs(plan, recorded, buyer)
         failures: dict[str, str] = {}

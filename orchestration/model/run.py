@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["TrialRun"]
+__all__ = ["TrialRun", "has_result"]
+
+
+def has_result(status: str, outcome: str | None) -> bool:
+    """Whether a run has the result of its trial.
+
+    A run that somebody ended by hand says FINISHED, but not how its trial ended: its trial goes on.
+
+    Args:
+        status: MLflow's.
+        outcome: completed, collapsed or diverged; None where the run says nothing of it.
+    """
+    return status == "FINISHED" and outcome is not None
 
 
 @dataclass(frozen=True)
@@ -22,6 +35,8 @@ class TrialRun:
         version: the version of this package that started the run.
         resumable: whether the run's checkpoint and unsent records are at hand.
         best: the metric's value at the best epoch; None if there is none.
+        started, ended: milliseconds since 1970; None if MLflow has no such time.
+        params: the run's parameters in MLflow.
     """
 
     run_id: str
@@ -33,8 +48,11 @@ class TrialRun:
     version: str | None
     resumable: bool
     best: float | None = None
+    started: int | None = None
+    ended: int | None = None
+    params: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def finished(self) -> bool:
         """Whether the run has a result."""
-        return self.status == "FINISHED" and self.outcome is not None
+        return has_result(self.status, self.outcome)

@@ -8,11 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from orchestration.model.config import Config, read_config
+from orchestration.model.config import Config, read_config, text_of
 from orchestration.model.metric import TEST_ACCURACY, Metric
+from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES
 
-__all__ = ["Trial", "cell_label", "cell_of", "later_keys", "trial_key", "trial_keys"]
+__all__ = [
+    "Trial",
+    "cell_label",
+    "cell_of",
+    "later_keys",
+    "recorded_configuration",
+    "trial_key",
+    "trial_keys",
+]
+
+_OURS = frozenset(RunConfig.model_fields)
 
 _LATER_KEYS: Mapping[str, Any] = {
     "precision": "float32",
@@ -40,6 +51,20 @@ def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
     ours = _LATER_KEYS_OF_OURS if architecture in ARCHITECTURES else {}
     spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
     return {**_LATER_KEYS, **ours, **spiking}
+
+
+def recorded_configuration(params: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """The configuration that a run's parameters are of: the text of every key, seed among them.
+
+    A key that was added after the run was recorded has the value that the run had. Parameters that
+    another program recorded besides are left out; with the user's own training code, all belong.
+
+    Args:
+        params: the run's parameters in MLflow.
+    """
+    later = {name: text_of(value) for name, value in later_keys(params).items()}
+    texts = {**later, **params}
+    return frozenset(item for item in texts.items() if "train" in params or item[0] in _OURS)
 
 
 @dataclass(frozen=True)

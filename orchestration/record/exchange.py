@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from orchestration.model.counting_runs import runs_that_count
+from orchestration.model.run import has_result
 from orchestration.record.archive import SweepArchive
 from orchestration.record.client import runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished
@@ -22,7 +24,7 @@ __all__ = ["Imported", "export_sweep", "import_sweep"]
 
 
 def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
-    """Read a sweep's finished trials: of a trial that was run twice, the run that finished first.
+    """Read a sweep's finished trials, of each the run that counts.
 
     Raises:
         InputError: there is no such sweep.
@@ -32,20 +34,23 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
     parents = list(runs_of_role(client, ids, "sweep"))
     if not parents:
         raise unknown_sweep(name, sweep_names(client))
-    runs = [
-        run
+    runs = {
+        run.info.run_id: run
         for run in runs_of_role(client, ids, "trial")
-        if run.info.status == "FINISHED" and {OUTCOME_TAG, TRIAL_KEY_TAG} <= run.data.tags.keys()
-    ]
-    runs.sort(key=lambda run: (run.info.end_time, run.info.start_time))
-    first = {run.data.tags[TRIAL_KEY_TAG]: run for run in reversed(runs)}
+        if has_result(run.info.status, run.data.tags.get(OUTCOME_TAG))
+        and TRIAL_KEY_TAG in run.data.tags
+    }
+    counted = runs_that_count(
+        (run.data.tags[TRIAL_KEY_TAG], run_id, run.info.start_time, run.info.end_time)
+        for run_id, run in runs.items()
+    )
     tags = parents[0].data.tags
     return SweepArchive(
         name=name,
         # One that is being run, or whose driver is gone, would have to be run on elsewhere.
         status=tags[STATUS_TAG] if tags[STATUS_TAG] in ("completed", "failed") else "stopped",
         spec=spec_from_tags(tags),
-        trials=tuple(_read(client, run) for run in reversed(first.values())),
+        trials=tuple(_read(client, runs[run_id]) for run_id in counted.values()),
     )
 
 

@@ -41,6 +41,7 @@ from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import RefusedError, close_run, deliver
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
+from orchestration.sweep.runs_without_key import with_trial_keys
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
@@ -153,6 +154,14 @@ class SweepRecorder:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
 
+    def recorded_for(self, spec: SweepSpec) -> list[TrialRun]:
+        """The runs of all trials as a spec has them: judged, and by configuration without a key.
+
+        Raises:
+            SpecError: a run has lost its key, and the user's own code cannot be imported.
+        """
+        return self.judged(with_trial_keys(self.recorded(), spec), spec)
+
     @_insist
     def judged(self, runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
         """Runs with their best by the metric of a spec, where its seeds depend on that.
@@ -190,7 +199,7 @@ class SweepRecorder:
 
     @_insist
     def finished_elsewhere(self, trial_keys: Collection[str]) -> list[TrialRun]:
-        """Finished runs of these trials in other sweeps, the earliest started first."""
+        """Finished runs of these trials in other sweeps, told by their keys alone."""
         experiments = self._client.search_experiments(max_results=MOST_EXPERIMENTS)
         others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
         runs = map(_recorded, runs_of_role(self._client, others, "trial"))
@@ -314,4 +323,7 @@ def _recorded(run: Run) -> TrialRun:
         version=tags.get(VERSION_TAG),
         resumable=False,
         best=run.data.metrics.get(BEST_TEST_ACCURACY),
+        started=run.info.start_time,
+        ended=run.info.end_time,
+        params=run.data.params,
     )

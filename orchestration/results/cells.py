@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -19,9 +20,11 @@ from typing import Any
 import pandas as pd
 import pydantic
 
+from orchestration.model.counting_runs import runs_that_count
 from orchestration.model.metric import TEST_ACCURACY, Metric
-from orchestration.model.trial import later_keys, trial_keys
-from orchestration.reading.records import Records
+from orchestration.model.run import has_result
+from orchestration.model.trial import later_keys, recorded_configuration, trial_keys
+from orchestration.reading.records import Records, TextRows
 from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, selected_on
 from orchestration.sweep.grid import axes_of
@@ -45,7 +48,7 @@ _Texts = frozenset[tuple[str, str]]
 
 _KEY = re.compile("[0-9a-f]{16}")
 
-_OURS = frozenset(RunConfig.model_fields) - {"seed"}
+_TIMES = ("started", "finished")
 
 CONDITIONS = ("dataset", "epochs")
 """What two sweeps must share for their accuracies to be comparable at all."""
@@ -163,25 +166,25 @@ def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd
 
 
 def without_doubles(records: Records) -> Records:
-    """Keep one run a trial, the one that finished first: an old client may have run one twice.
+    """Keep of each trial the run that counts, as ``orchestration.model.counting_runs`` has it.
 
     A run without a key is the trial that has its configuration.
     """
     runs = records.runs
+    finished = map(has_result, runs["status"], runs["outcome"])
+    runs = runs[pd.Series(finished, runs.index, dtype=bool)]
     trial = runs["trial_key"]
     if trial.isna().any():
-        params = params_of_runs(records)
+        params = params_of_runs(records, runs.index.tolist())
         config = params.groupby(list(params.columns), dropna=False).ngroup()
         known = trial.fillna(trial.groupby(config).transform("first"))
         runs = runs.assign(trial_key=known.astype(object).where(known.notna(), None))
         trial = known.fillna("configuration " + config.astype("str"))
     if trial.is_unique:
-        return replace(records, runs=runs)
-    # The index is sorted by run id, which thus decides between equal times.
-    order = runs.assign(trial=trial).sort_values(
-        ["finished", "started"], na_position="last", kind="stable"
-    )
-    kept = order.drop_duplicates("trial").index.sort_values()
+        return replace(records, runs=runs, metrics=records.metrics.loc[runs.index])
+    times = (runs[name].astype(object).where(runs[name].notna(), None) for name in _TIMES)
+    counted = runs_that_count(zip(trial, runs.index, *times, strict=True))
+    kept = sorted(counted.values())
     return replace(records, runs=runs.loc[kept], metrics=records.metrics.loc[kept])
 
 
@@ -257,7 +260,7 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
     ]
     if unknown:
         taken = set(found)
-        by_config = _by_config(params_of_runs(records, unknown), spec)
+        by_config = _by_config(records.param_rows(unknown), spec)
         others = {run_id: place for run_id, place in by_config.items() if place not in taken}
         newest = _newest(runs.loc[list(others)], others)
         found = [newest.get(run_id, at) for run_id, at in zip(runs.index, found, strict=True)]
@@ -280,16 +283,15 @@ def _is_key(text: str | None) -> bool:
     return text is not None and _KEY.fullmatch(text) is not None
 
 
-def _by_config(params: pd.DataFrame, spec: SpecCells) -> dict[str, tuple[int, int]]:
-    # What another program recorded besides does not tell; with the user's own code, all does.
-    names = [str(name) for name in params if spec.train or name in _OURS]
-    names = [name for name in names if name != "seed"]
+def _by_config(rows: TextRows, spec: SpecCells) -> dict[str, tuple[int, int]]:
+    params: dict[str, dict[str, str]] = defaultdict(dict)
+    for run_id, name, text in rows:
+        params[run_id][name] = text
     found = {}
-    for run_id, seed, *config in zip(
-        params.index, _texts(params, "seed"), *(params[name] for name in names), strict=True
-    ):
-        given = zip(names, config, strict=True)
-        cell = spec.of_config.get(frozenset(one for one in given if not pd.isna(one[1])))
+    for run_id, texts in params.items():
+        config = dict(recorded_configuration(texts))
+        seed = config.pop("seed", None)
+        cell = spec.of_config.get(frozenset(config.items()))
         if cell is not None and seed in spec.seeds:
             found[run_id] = (cell, spec.seeds[seed])
     return found

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
+from orchestration.model.counting_runs import counting_runs
 from orchestration.model.durations import seconds_left
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
@@ -40,7 +41,7 @@ class Plan:
         copy: trials whose result another sweep has.
         close: runs to end as KILLED, with the reason.
         replace: runs that count no longer, because their trials are made anew.
-        superfluous: finished runs of a trial that has an earlier one; they do not count.
+        superfluous: finished runs of a trial of which another run counts.
         warnings: what the user should know.
     """
 
@@ -63,8 +64,8 @@ class Plan:
             "close": [
                 {"run_id": closing.run.run_id, "reason": closing.reason} for closing in self.close
             ],
-            "replace": [asdict(run) for run in self.replace],
-            "superfluous": [asdict(run) for run in self.superfluous],
+            "replace": list(map(_run_to_dict, self.replace)),
+            "superfluous": list(map(_run_to_dict, self.superfluous)),
             "warnings": list(self.warnings),
         }
 
@@ -102,13 +103,13 @@ def make_plan(
         trials: every wanted trial once.
         recorded: the runs of the sweep, the earliest started first.
         version: of this package.
-        elsewhere: finished runs of other sweeps, the earliest started first.
+        elsewhere: finished runs of other sweeps.
         fresh: make every trial anew, whatever there is of it.
     """
     runs_of: dict[str, list[TrialRun]] = defaultdict(list)
     for run in recorded:
         runs_of[run.trial_key].append(run)
-    finished_elsewhere = {run.trial_key: run for run in reversed(list(elsewhere)) if run.finished}
+    finished_elsewhere = counting_runs(elsewhere)
     new: list[Trial] = []
     resume: list[TrialAndRun] = []
     reuse: list[TrialAndRun] = []
@@ -118,15 +119,15 @@ def make_plan(
     superfluous: list[TrialRun] = []
     for trial in trials:
         runs = runs_of.pop(trial.key, [])
-        finished = [run for run in runs if run.finished]
+        counted = counting_runs(runs).get(trial.key)
         if fresh:
             new.append(trial)
             replace += runs
             close += _open(runs, "its trial is made anew")
-        elif finished:
-            reuse.append((trial, finished[0]))
-            superfluous += finished[1:]
-            reason = f"run {finished[0].run_id} of the same trial has finished"
+        elif counted:
+            reuse.append((trial, counted))
+            superfluous += [run for run in runs if run.finished and run is not counted]
+            reason = f"run {counted.run_id} of the same trial has finished"
             close += _open(runs, reason)
         elif other := finished_elsewhere.get(trial.key):
             copy.append((trial, other))
@@ -171,6 +172,11 @@ def estimate_seconds(plan: Plan, slots: int) -> float | None:
 _RUN_FIELDS = ("run_id", "outcome", "epochs_done", "epoch_seconds")
 
 
+def _run_to_dict(run: TrialRun) -> dict[str, Any]:
+    names = ("trial_key", "status", "version", "resumable", "best")
+    return {name: getattr(run, name) for name in (*_RUN_FIELDS, *names)}
+
+
 def _pair_to_dict(pair: TrialAndRun) -> dict[str, Any]:
     trial, run = pair
     return trial.to_dict() | {name: getattr(run, name) for name in _RUN_FIELDS}
@@ -211,7 +217,7 @@ def _double_warnings(superfluous: Sequence[TrialRun]) -> list[str]:
     names += ", …" if len(superfluous) > 3 else ""
     return [
         f"{_count(superfluous)} finished for a trial that had already finished ({names}): "
-        "only the earliest of a trial counts"
+        "only the run that finished first counts"
     ]
 
 

@@ -51,7 +51,7 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
     """The plan of a sweep that has this record, or none yet."""
-    recorded = recorder.judged(recorder.recorded(), spec) if recorder else []
+    recorded = recorder.recorded_for(spec) if recorder else []
     trials = _wanted(spec, recorded, fresh=fresh)
     elsewhere: list[TrialRun] = []
     if recorder and spec.reuse == "any" and not fresh:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.counting_runs import counting_runs
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.results.deciding.buying import (
@@ -32,7 +33,7 @@ class SeedBuyer:
 
     Args:
         spec: with seeds until decided.
-        recorded: the sweep's runs, the earliest started first.
+        recorded: the sweep's runs.
     """
 
     def __init__(self, spec: SweepSpec, recorded: Iterable[TrialRun] = ()) -> None:
@@ -47,13 +48,12 @@ class SeedBuyer:
         self._failed: set[str] = set()
         self._seconds: dict[str, float] = {}
         self._known: tuple[Standing, dict[int, pd.DataFrame]] | None = None
-        for run in recorded:
-            if run.trial_key not in self._place:
-                continue
+        runs = [run for run in recorded if run.trial_key in self._place]
+        for run in runs:
             if run.epoch_seconds is not None:
                 self.time(run.trial_key, run.epoch_seconds)
-            if run.finished:
-                self.take(run.trial_key, run.outcome or "", run.best)
+        for key, run in counting_runs(runs).items():
+            self.take(key, run.outcome or "", run.best)
 
     def time(self, key: str, epoch_seconds: float) -> None:
         """Take in how long an epoch of a trial took."""

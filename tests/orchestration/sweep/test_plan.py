@@ -124,7 +124,7 @@ def test_of_two_finished_runs_the_earlier_counts() -> None:
     assert [one.run_id for one in made.superfluous] == ["b", "c"]
     assert made.warnings == (
         "2 runs finished for a trial that had already finished (b, c): "
-        "only the earliest of a trial counts",
+        "only the run that finished first counts",
     )
 
 

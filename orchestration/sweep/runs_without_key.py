@@ -1,0 +1,41 @@
+"""Which trial a recorded run is of where it has lost its key. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestration.model.config import text_of
+from orchestration.model.run import TrialRun
+from orchestration.model.trial import recorded_configuration
+from orchestration.sweep.spec import SweepSpec
+
+__all__ = ["with_trial_keys"]
+
+
+def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
+    """Give each finished run without a key that of the trial whose configuration it has.
+
+    So it counts for a plan, as it does for the sweep's tables.
+
+    Args:
+        runs: of the sweep.
+        spec: the sweep's.
+
+    Raises:
+        SpecError: there is such a run, and the user's own code cannot be imported.
+    """
+    given = list(runs)
+    if not any(run.finished and not run.trial_key for run in given):
+        return given
+    trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
+    keys = {
+        recorded_configuration({k: text_of(v) for k, v in trial.config.given().items()}): trial.key
+        for trial in trials
+    }
+    return [
+        replace(run, trial_key=keys.get(recorded_configuration(run.params), ""))
+        if run.finished and not run.trial_key
+        else run
+        for run in given
+    ]
