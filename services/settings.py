@@ -14,7 +14,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["Settings", "SettingsError", "database_url", "without_password"]
+__all__ = ["DEFAULT_ARCHIVE_MB", "Settings", "SettingsError", "database_url", "without_password"]
+
+
+DEFAULT_ARCHIVE_MB = 100
+"""Megabytes; the archive of a thousand trials with diagnostics holds about 15 to 35."""
 
 
 class SettingsError(ValueError):
@@ -33,6 +37,8 @@ class Settings:
         storage: checkpoints and spools (``SNN_SWEEP_STORAGE``): an absolute folder or ``s3://…``.
         data: data sets (``SNN_SWEEP_DATA``).
         ray_address: a running Ray cluster (``RAY_ADDRESS``); None starts one on this machine.
+        archive_mb: the most that a sweep's archive may hold (``SNN_SWEEP_ARCHIVE_MB``), in
+            megabytes once it is unpacked.
     """
 
     home: Path
@@ -41,6 +47,7 @@ class Settings:
     storage: str
     data: Path
     ray_address: str | None
+    archive_mb: int = DEFAULT_ARCHIVE_MB
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -61,6 +68,7 @@ class Settings:
             storage=_storage(environ, home),
             data=_folder(environ, "SNN_SWEEP_DATA", home / "data"),
             ray_address=None if not ray or ray == "local" else ray,
+            archive_mb=_megabytes(environ, "SNN_SWEEP_ARCHIVE_MB", DEFAULT_ARCHIVE_MB),
         )
 
     def __repr__(self) -> str:
@@ -147,6 +155,15 @@ def _storage(environ: Mapping[str, str], home: Path) -> str:
             "Valid: a folder that all nodes see, or s3://bucket/prefix"
         )
     return value.rstrip("/")
+
+
+def _megabytes(environ: Mapping[str, str], name: str, default: int) -> int:
+    value = environ.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,9}", value) or int(value) == 0:
+        raise SettingsError(
+            f"{name} is {value[:80]!r}. Valid: a whole number of megabytes, such as {default}"
+        )
+    return int(value)
 
 
 def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:

@@ -38,7 +38,10 @@ def export_sweep(name: str, file: Path) -> None:
 @click.command("import")
 @_file
 def import_sweep(file: Path) -> None:
-    """Import the sweep in FILE into this tracking server. Existing trials do not change."""
+    """Import the sweep in FILE into this tracking server. Existing trials do not change.
+
+    FILE is imported whole or not at all.
+    """
     from orchestration.record import exchange
     from orchestration.record.archive import read_archive
     from orchestration.record.client import connect
@@ -46,8 +49,8 @@ def import_sweep(file: Path) -> None:
     from services.settings import Settings
     from services.tracking import tracking_server
 
-    archive = read_archive(file)
     settings = Settings.from_environment()
+    archive = read_archive(file, settings.archive_mb)
     storage = sweep_storage(settings, archive.name)
     with tracking_server(settings) as uri, err.status(f"writing {archive.name}"):
         done = exchange.import_sweep(connect(uri), archive, storage)

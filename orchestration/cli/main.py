@@ -63,12 +63,20 @@ def _exit_code(error: Exception) -> int | None:
 
 @click.group(cls=_Commands)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--archive-mb",
+    metavar="N",
+    type=click.IntRange(1, 10**9 - 1),
+    help="Megabytes that an exported FILE may hold once it is unpacked.  [default: 100]",
+)
 @click.version_option(package_name="snn-norm")
-def cli(debug: bool) -> None:
+def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - read where errors end
     """Sweeps over architecture, norm and seed, recorded in MLflow.
 
     SPEC is a YAML file, or the name of a packaged spec.
     """
+    if archive_mb is not None:
+        os.environ["SNN_SWEEP_ARCHIVE_MB"] = str(archive_mb)
 
 
 for _subject in (running, sweeps, answers, models, archives, papers, server):

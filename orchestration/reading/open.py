@@ -32,7 +32,8 @@ def open_sweep(
         ServiceError: the server or the database cannot be reached.
     """
     if tracking_uri is None and database_url is None and names_archive(name):
-        archive = ArchiveSource(read_archive(Path(name)))
+        most = Settings.from_environment().archive_mb
+        archive = ArchiveSource(read_archive(Path(name), most))
         return archive.sweep, archive
     source = open_source(tracking_uri, database_url)
     source.check(name)

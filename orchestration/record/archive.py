@@ -17,15 +17,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from orchestration.errors import InputError
-from orchestration.record.finished_trial import FinishedTrial, Point
-from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG
-from orchestration.sweep.values import sweep_name
+from orchestration.record.archive_schema import (
+    VERSION,
+    AnyVersion,
+    SweepLine,
+    TrialLine,
+    problem_of,
+)
+from orchestration.record.finished_trial import FinishedTrial
+from orchestration.record.kept_model import MODEL_TAG
+from services.settings import DEFAULT_ARCHIVE_MB
 
 __all__ = ["SweepArchive", "read_archive", "write_archive"]
 
-_VERSION = 1
-_STATUSES = ("completed", "failed", "stopped")
+_LINES = 16
+"""A line may be one part in so many of that: what is read of a line takes far more memory."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +58,25 @@ def write_archive(archive: SweepArchive, path: Path) -> None:
     """Write an archive, whole or not at all. The same sweep gives the same bytes.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the file cannot be written, or a trial holds what an archive may not.
     """
     head = {
-        "snn_sweep_archive": _VERSION,
+        "snn_sweep_archive": VERSION,
         "name": archive.name,
         "status": archive.status,
         "spec": None if archive.spec is None else json.loads(archive.spec),
     }
-    lines = [head, *map(_trial_line, archive.trials)]
-    data = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+    lines = [
+        json.dumps(line, ensure_ascii=False) for line in (head, *map(_trial_line, archive.trials))
+    ]
+    for trial, line in zip(archive.trials, lines[1:], strict=True):
+        try:
+            TrialLine.model_validate_json(line)
+        except ValidationError as error:
+            raise InputError(
+                f"run {trial.run_id} of {archive.name!r} cannot be exported: {problem_of(error)}"
+            ) from None
+    data = "".join(line + "\n" for line in lines).encode()
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         unfinished.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
@@ -68,37 +86,78 @@ def write_archive(archive: SweepArchive, path: Path) -> None:
         raise InputError(f"{str(path)!r} cannot be written: {error.strerror}") from error
 
 
-def read_archive(path: Path) -> SweepArchive:
-    """Read an archive.
+def read_archive(path: Path, megabytes: int = DEFAULT_ARCHIVE_MB) -> SweepArchive:
+    """Read an archive line by line. What it says is checked before any of it is given.
+
+    Args:
+        path: its file.
+        megabytes: the most that it may hold once it is unpacked. A few megabytes can be packed so
+            that they fill the memory.
 
     Raises:
-        InputError: there is no such file, or it is not an archive of this version.
+        InputError: there is no such file, it holds more, or it is not an archive of this version.
     """
+    lines = _lines(path, megabytes)
+    sweep = _sweep(path, next(lines, b""))
+    trials: list[FinishedTrial] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, 2):
+        try:
+            trial = _finished(TrialLine.model_validate_json(line))
+            for what in (f"run {trial.run_id}", f"trial {trial.key}"):
+                if (first := seen.setdefault(what, number)) != number:
+                    raise ValueError(f"it is of {what}, as line {first} is")
+        except ValidationError as error:
+            raise InputError(
+                f"{str(path)!r} is damaged: line {number}: {problem_of(error)}"
+            ) from None
+        except ValueError as error:
+            raise InputError(f"{str(path)!r} is damaged: line {number}: {error}") from None
+        trials.append(trial)
+    spec = None if sweep.spec is None else json.dumps(sweep.spec, separators=(",", ":"))
+    return SweepArchive(sweep.name, sweep.status, spec, tuple(trials))
+
+
+def _lines(path: Path, megabytes: int) -> Iterator[bytes]:
+    left = megabytes * 10**6
+    longest = left // _LINES
     try:
-        data = path.read_bytes()
-        head, *trials = (data if path.suffix != ".gz" else gzip.decompress(data)).splitlines()
-        sweep = json.loads(head)
-        version = sweep["snn_sweep_archive"]
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            while line := file.readline(min(left, longest) + 1):
+                left -= len(line)
+                if left < 0 or len(line) > longest:
+                    what = f"{megabytes:,} MB" if left < 0 else f"{longest / 1e6:,g} MB in a line"
+                    raise InputError(
+                        f"{str(path)!r} holds more than {what} once it is unpacked. If you trust "
+                        "whoever made it, and have the memory (some fifteen times as much), raise "
+                        "the limit: snn-sweep --archive-mb N …, or SNN_SWEEP_ARCHIVE_MB=N"
+                    )
+                yield line
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError, EOFError, zlib.error) as error:
+    except (EOFError, zlib.error) as error:
+        raise _no_archive(path, error) from error
+
+
+def _sweep(path: Path, line: bytes) -> SweepLine:
+    try:
+        version = AnyVersion.model_validate_json(line).snn_sweep_archive
+    except ValidationError as error:
+        raise _no_archive(path, problem_of(error)) from None
+    if version != VERSION:
         raise InputError(
-            f"{str(path)!r} is not a sweep's archive ({error}): "
-            "`snn-sweep export NAME FILE` makes one"
-        ) from error
-    if version != _VERSION:
-        raise InputError(
-            f"{str(path)!r} is an archive of version {version}; this version reads {_VERSION}"
+            f"{str(path)!r} is an archive of version {version}; this version reads {VERSION}"
         )
     try:
-        found = tuple(_read_trial(json.loads(line)) for line in trials)
-        name, status, spec = sweep_name(sweep["name"]), sweep["status"], sweep["spec"]
-        if status not in _STATUSES:
-            raise ValueError(f"the status {status!r}")
-    except (ValueError, LookupError, TypeError) as error:
-        raise InputError(f"{str(path)!r} is damaged: {type(error).__name__}: {error}") from error
-    text = None if spec is None else json.dumps(spec, separators=(",", ":"))
-    return SweepArchive(name, status, text, found)
+        return SweepLine.model_validate_json(line)
+    except ValidationError as error:
+        raise InputError(f"{str(path)!r} is damaged: line 1: {problem_of(error)}") from None
+
+
+def _no_archive(path: Path, why: object) -> InputError:
+    return InputError(
+        f"{str(path)!r} is not a sweep's archive ({why}): `snn-sweep export NAME FILE` makes one"
+    )
 
 
 def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
@@ -119,22 +178,14 @@ def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
     }
 
 
-def _read_trial(line: dict[str, Any]) -> FinishedTrial:
-    for tag in (TRIAL_KEY_TAG, OUTCOME_TAG):
-        if tag not in line["tags"]:
-            raise ValueError(f"a trial without the tag {tag}")
+def _finished(line: TrialLine) -> FinishedTrial:
     return FinishedTrial(
-        run_id=line["run_id"],
-        label=line["label"],
-        started=line["started"],
-        ended=line["ended"],
-        params=line["params"],
-        tags=line["tags"],
-        points=tuple(_points(line["metrics"])),
+        run_id=line.run_id,
+        label=line.label,
+        started=line.started,
+        ended=line.ended,
+        params=line.params,
+        # Earlier versions exported what a run says of its model, which no archive holds.
+        tags={name: text for name, text in line.tags.items() if name != MODEL_TAG},
+        points=line.points,
     )
-
-
-def _points(epochs: list[Any]) -> Iterator[Point]:
-    for step, time, metrics in epochs:
-        for key, value in metrics.items():
-            yield key, step, time, value

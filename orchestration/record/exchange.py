@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
+from orchestration.errors import InputError
 from orchestration.model.counting_runs import runs_that_count
 from orchestration.model.run import has_result
 from orchestration.record.archive import SweepArchive
-from orchestration.record.client import runs_of_role, sweep_names
+from orchestration.record.client import is_refusal, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished
 from orchestration.record.kept_model import MODEL_TAG
 from orchestration.record.names import OUTCOME_TAG, STATUS_TAG, TRIAL_KEY_TAG, spec_from_tags
@@ -72,7 +74,7 @@ class Imported:
 
 
 def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) -> Imported:
-    """Write the trials of an archive that a tracking server has no result of.
+    """Write the trials of an archive that a tracking server has no result of, all or none.
 
     A sweep that is there keeps its spec and its status. May be repeated: an import that was cut
     short goes on.
@@ -84,6 +86,7 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
 
     Raises:
         LeaseTakenError: somebody runs the sweep.
+        InputError: the server refuses a trial. What was written of the others is deleted.
     """
     with sweep_lease(storage, archive.name):
         recorder = SweepRecorder(client, archive.name, storage)
@@ -91,7 +94,17 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
         is_new = recorder.open_for_import(archive.spec)
         new = [trial for trial in archive.trials if trial.key not in known]
         for trial in new:
-            recorder.add_finished(trial)
+            try:
+                recorder.add_finished(trial)
+            except MlflowException as error:
+                if not is_refusal(error):
+                    raise
+                written = archive.trials if is_new else new
+                recorder.withdraw_import({one.run_id for one in written}, sweep=is_new)
+                raise InputError(
+                    f"nothing of {archive.name!r} was imported: MLflow refuses run "
+                    f"{trial.run_id} ({error})"
+                ) from error
         if is_new:
             recorder.close(archive.status)
     return Imported(len(new), len(archive.trials) - len(new))

@@ -9,7 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestration.record.names import COPIED_TAG, OUTCOME_TAG, PARENT_TAG, TRIAL_KEY_TAG
+from orchestration.record.names import (
+    COPIED_TAG,
+    OUTCOME_TAG,
+    PARENT_TAG,
+    TAG_PREFIX,
+    TRIAL_KEY_TAG,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FinishedTrial", "Point", "read_finished", "write_finished"]
 
-_OURS = "snn_sweep."
+_PARAMS_A_BATCH = 100  # MLflow's limit
 
 Point = tuple[str, int, int, float]
 """A metric's name, step, milliseconds since 1970, and value."""
@@ -63,7 +69,7 @@ def read_finished(client: MlflowClient, run: Run) -> FinishedTrial:
         started=run.info.start_time,
         ended=run.info.end_time,
         params=dict(run.data.params),
-        tags={key: text for key, text in run.data.tags.items() if key.startswith(_OURS)},
+        tags={key: text for key, text in run.data.tags.items() if key.startswith(TAG_PREFIX)},
         points=points,
     )
 
@@ -101,7 +107,9 @@ def write_finished(
         else client.create_run(experiment_id, trial.started, tags, run_name=trial.label)
     )
     run_id = run.info.run_id
-    client.log_batch(run_id, params=[Param(*one) for one in trial.params.items()])
+    params = [Param(*one) for one in trial.params.items()]
+    for first in range(0, len(params), _PARAMS_A_BATCH):
+        client.log_batch(run_id, params=params[first : first + _PARAMS_A_BATCH])
     metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]
     for first in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])

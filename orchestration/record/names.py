@@ -30,6 +30,7 @@ __all__ = [
     "SAMPLE_TAG",
     "SPEC_TAG",
     "STATUS_TAG",
+    "TAG_PREFIX",
     "TRAINING_PAGES",
     "TRIAL_KEY_TAG",
     "VERSION_TAG",
@@ -38,6 +39,9 @@ __all__ = [
     "spec_from_tags",
     "spec_tags",
 ]
+
+TAG_PREFIX = "snn_sweep."
+"""What the tags of this project begin with."""
 
 PARENT_TAG = "mlflow.parentRunId"
 LABEL_TAG = "mlflow.runName"

@@ -23,6 +23,7 @@ from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import copy_model, remove_model
 from orchestration.record.names import (
     BEST_TEST_ACCURACY,
+    COPIED_TAG,
     EXPERIMENT_TAGS,
     IMPORTING,
     NAME_TAG,
@@ -52,8 +53,12 @@ __all__ = ["SweepRecorder"]
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, MlflowException) and not is_refusal(error)
+
+
 # Each decorated call may be made again: it looks before it creates.
-_insist = stamina.retry(on=MlflowException, attempts=10, timeout=60.0, wait_max=10.0)
+_insist = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)
 
 
 class SweepRecorder:
@@ -241,6 +246,20 @@ class SweepRecorder:
         assert self.experiment_id is not None
         assert self.parent_run_id is not None
         write_finished(self._client, trial, self.experiment_id, self.parent_run_id, last)
+
+    @_insist
+    def withdraw_import(self, run_ids: Collection[str], *, sweep: bool) -> None:
+        """Delete what an import has written.
+
+        Args:
+            run_ids: those of its trials in the archive.
+            sweep: whether the sweep's own run is deleted too.
+        """
+        for run in self._runs("trial"):
+            if run.data.tags.get(COPIED_TAG) in run_ids:
+                self._client.delete_run(run.info.run_id)
+        for run in self._runs("sweep") if sweep else ():
+            self._client.delete_run(run.info.run_id)
 
     @_insist
     def replace_trial(self, run: TrialRun) -> None:

@@ -27,6 +27,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SNN_SWEEP_STORAGE": "s3://bucket/sweeps/",
             "SNN_SWEEP_DATA": str(tmp_path / "data"),
             "RAY_ADDRESS": "head:6379",
+            "SNN_SWEEP_ARCHIVE_MB": "2000",
         }
     )
     assert settings == Settings(
@@ -36,6 +37,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         storage="s3://bucket/sweeps",
         data=tmp_path / "data",
         ray_address="head:6379",
+        archive_mb=2000,
     )
 
 
@@ -48,7 +50,7 @@ def test_the_process_environment_is_the_default(
 
 def test_an_empty_variable_is_unset() -> None:
     names = ["SNN_SWEEP_HOME", "MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL"]
-    names += ["SNN_SWEEP_STORAGE", "SNN_SWEEP_DATA", "RAY_ADDRESS"]
+    names += ["SNN_SWEEP_STORAGE", "SNN_SWEEP_DATA", "RAY_ADDRESS", "SNN_SWEEP_ARCHIVE_MB"]
     assert Settings.from_environment(dict.fromkeys(names, "")) == Settings.from_environment({})
 
 
@@ -72,6 +74,8 @@ def test_relative_folders_become_absolute(tmp_path: Path, monkeypatch: pytest.Mo
         ("MLFLOW_TRACKING_URI", "http://", "http://host:port"),
         ("MLFLOW_TRACKING_URI", "http://host:port", "http://host:port"),
         ("MLFLOW_TRACKING_URI", "http://[::1", "http://host:port"),
+        ("SNN_SWEEP_ARCHIVE_MB", "0", "a whole number of megabytes"),
+        ("SNN_SWEEP_ARCHIVE_MB", "1e9", "a whole number of megabytes"),
         ("SNN_SWEEP_DATABASE_URL", "mysql://u@h/db", "postgresql://"),
         ("SNN_SWEEP_DATABASE_URL", "sqlite:///relative.db", "sqlite:////absolute"),
         ("SNN_SWEEP_DATABASE_URL", "postgresql://host", "postgresql://"),

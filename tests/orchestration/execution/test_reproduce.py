@@ -15,7 +15,7 @@ from orchestration.model.trial import Trial
 from orchestration.record.archive import SweepArchive, read_archive, write_archive
 from orchestration.record.finished_trial import FinishedTrial, Point
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, machine_tags
-from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG, params_of
+from orchestration.record.names import OUTCOME_TAG, ROLE_TAG, TRIAL_KEY_TAG, params_of
 from orchestration.results.recorded_trials import choose
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
@@ -44,7 +44,8 @@ def trained(trial: Trial, folder: Path) -> FinishedTrial:
     ]
     assert run.best is not None
     points.append(("best_test_accuracy", 2, 1003, run.best.test_accuracy))
-    tags = {TRIAL_KEY_TAG: trial.key, OUTCOME_TAG: str(run.outcome), **machine_tags("cpu")}
+    tags = {ROLE_TAG: "trial", TRIAL_KEY_TAG: trial.key, OUTCOME_TAG: str(run.outcome)}
+    tags |= machine_tags("cpu")
     if run.engine:
         tags[ENGINE_TAG] = run.engine
     return FinishedTrial(
