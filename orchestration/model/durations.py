@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from statistics import fmean
 
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.trial import Trial
 
 __all__ = ["RecordedTimes", "duration", "seconds_left", "seconds_until_done", "trained_seconds"]
@@ -58,8 +59,8 @@ def seconds_left(
         None if the time of any remaining trial is unknown.
     """
     times = RecordedTimes()
-    for trial, seconds in recorded:
-        if seconds is not None:
+    for trial, recorded_seconds in recorded:
+        if (seconds := possible_seconds(recorded_seconds)) is not None:
             config = trial.config
             times.add(trial.cell_label, config.kind, seconds, config.epoch_cost)
 

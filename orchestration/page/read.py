@@ -16,6 +16,7 @@ from orchestration.model.metric import Metric
 from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
+    impossible_epochs,
     seconds_left,
     trained_hours,
 )
@@ -66,6 +67,7 @@ class Sweep:
         curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
         failures: the newest first.
         hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
+        impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
         seconds_left: about; None where nobody can tell.
         stamps: what it was read at.
     """
@@ -79,6 +81,7 @@ class Sweep:
     curves: pd.DataFrame
     failures: list[Failure]
     hours: float
+    impossible: int
     on_gpu: bool
     seconds_left: float | None
     stamps: Stamps
@@ -208,6 +211,7 @@ class Reader:
             curves=self._curves(grid, finished, places),
             failures=_failures(others),
             hours=trained_hours(finished.snapshot, others, places) * (gpus or 1.0),
+            impossible=impossible_epochs(records, others),
             on_gpu=bool(gpus),
             seconds_left=seconds_left(grid, finished.snapshot, others)
             if status == "running"

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from orchestration.model.counting_runs import counting_runs
 from orchestration.model.durations import seconds_left
+from orchestration.model.epoch_seconds import impossible_times, possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 
@@ -147,6 +148,7 @@ def make_plan(
         *_version_warnings([*reuse, *copy], "reusing", version),
         *_version_warnings(resume, "resuming", version),
         *_double_warnings(superfluous),
+        *_time_warnings([*reuse, *copy, *resume]),
     )
     return Plan(
         run=tuple(new),
@@ -219,6 +221,12 @@ def _double_warnings(superfluous: Sequence[TrialRun]) -> list[str]:
         f"{_count(superfluous)} finished for a trial that had already finished ({names}): "
         "only the run that finished first counts"
     ]
+
+
+def _time_warnings(pairs: Sequence[TrialAndRun]) -> list[str]:
+    times = [run.epoch_seconds for _, run in pairs if run.epoch_seconds is not None]
+    wrong = [seconds for seconds in times if possible_seconds(seconds) is None]
+    return [f"{impossible_times(len(wrong))} of estimates: {wrong[0]:g}"] if wrong else []
 
 
 def _count(runs: Sequence[TrialRun]) -> str:

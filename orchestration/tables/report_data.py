@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.metric import Metric
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
@@ -85,7 +86,9 @@ class ReportData:
     @cached_property
     def curves(self) -> pd.DataFrame:
         """One row per trial and epoch, with the number of its ``cell``."""
-        return self.sweep.curves(self.trials, numbered=True)
+        curves = self.sweep.curves(self.trials, numbered=True)
+        curves["epoch_seconds"] = curves["epoch_seconds"].map(possible_seconds).astype("float64")
+        return curves
 
     @cached_property
     def diagnosed(self) -> list[int]:

@@ -13,7 +13,7 @@ from orchestration.tables.report_data import ReportData
 
 def _frame(data: ReportData) -> pd.DataFrame:
     trials, metric = data.trials, data.metric
-    seconds = data.curves.groupby("run_id")["epoch_seconds"].sum()
+    seconds = data.curves.groupby("run_id")["epoch_seconds"].sum(min_count=1)
     named = [name for name in (*data.axes, "seed", "outcome") if name in trials]
     return trials[named].assign(
         best=trials[metric.best_name],

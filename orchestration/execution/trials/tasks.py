@@ -9,6 +9,7 @@ from pathlib import Path
 from orchestration.execution.trials.feed import Budget, resources_of
 from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Watch
@@ -81,7 +82,8 @@ class TaskMaker:
             return Budget(None)
         run_ids = [run.run_id for run in recorded]
         points = open_source(self._uri).points(run_ids, ["epoch_seconds"])
-        seconds = points.groupby("run_id")["value"].sum()
+        known = points["value"].map(possible_seconds)
+        seconds = known.groupby(points["run_id"]).sum()
         tasks = self.of(self._all_possible())
         reserved = {task.trial.key: resources_of(task) for task in tasks}
         # Of a trial that is wanted no longer nothing else is known.

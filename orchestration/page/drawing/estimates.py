@@ -7,14 +7,36 @@ import math
 
 import pandas as pd
 
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.page.drawing.state import Grid
 from orchestration.reading.records import Records
 from orchestration.results.results import Results
 
-__all__ = ["EPOCH_SECONDS", "gpus_of_a_trial", "seconds_left", "trained_hours"]
+__all__ = [
+    "EPOCH_SECONDS",
+    "gpus_of_a_trial",
+    "impossible_epochs",
+    "seconds_left",
+    "trained_hours",
+]
 
 EPOCH_SECONDS = "epoch_seconds"
 """The metric that all of it follows from."""
+
+
+def impossible_epochs(*records: Records) -> int:
+    """How many runs have a time of an epoch that cannot be."""
+    return sum(
+        int(one.metrics[EPOCH_SECONDS].notna().sum() - _seconds(one).notna().sum())
+        for one in records
+        if EPOCH_SECONDS in one.metrics
+    )
+
+
+def _seconds(records: Records) -> pd.Series:
+    """Of an epoch of each run; missing where none are recorded, or they cannot be."""
+    recorded = records.metrics.get(EPOCH_SECONDS, pd.Series(math.nan, records.runs.index))
+    return recorded.map(possible_seconds).astype("float64")
 
 
 def trained_hours(finished: Results, others: Records, places: pd.DataFrame) -> float:
@@ -23,25 +45,21 @@ def trained_hours(finished: Results, others: Records, places: pd.DataFrame) -> f
     if EPOCH_SECONDS in records.metrics:
         cells = finished.cells
         epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
-        planned = epochs * records.metrics[EPOCH_SECONDS]
+        planned = epochs * _seconds(records)
         span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
         # Of training that is done when it says so, nobody knows how many epochs were meant.
         seconds += float(planned.clip(upper=span).fillna(span).sum())
     if EPOCH_SECONDS in others.metrics and len(places):
-        known = others.metrics[EPOCH_SECONDS].reindex(places["run_id"]).fillna(0.0)
+        known = _seconds(others).reindex(places["run_id"]).fillna(0.0)
         seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
     return seconds / 3600
 
 
 def seconds_left(grid: Grid, finished: Results, others: Records) -> float | None:
     """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
-    records = finished.records
-    if EPOCH_SECONDS not in records.metrics and EPOCH_SECONDS not in others.metrics:
-        return None
-    seen = records.metrics.get(EPOCH_SECONDS, pd.Series(dtype=float)).dropna()
+    seen = _seconds(finished.records).dropna()
     by_cell = seen.groupby(finished.cells.of_trial).mean().to_dict()
-    of_others = others.metrics.get(EPOCH_SECONDS, pd.Series(dtype=float))
-    overall = pd.concat([seen, of_others]).mean()
+    overall = pd.concat([seen, _seconds(others)]).mean()
     if math.isnan(overall):
         return None
     total = 0.0

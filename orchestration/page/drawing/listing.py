@@ -7,6 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
 from orchestration.reading.overview import SweepOverview, overviews_of
@@ -23,6 +24,7 @@ class Listed:
     Args:
         overview: how far it has come.
         hours: of training, all trials together, about; times the GPUs of a trial if it has any.
+        impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
         on_gpu: whether it has.
         metric: what it is judged by.
         best: the best value of that; None before there is one.
@@ -32,6 +34,7 @@ class Listed:
 
     overview: SweepOverview
     hours: float
+    impossible: int
     on_gpu: bool
     metric: Metric
     best: float | None
@@ -61,11 +64,14 @@ def read_list(source: Source, known: Collection[str]) -> list[Listed]:
 
 
 def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun]) -> Listed:
-    hours = 0.0
+    hours, impossible = 0.0, 0
     best: tuple[float, str] | None = None
     for run in trials:
-        epochs, seconds = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
-        hours += min(epochs * seconds, ((run.ended or math.inf) - run.started) / 1000) / 3600
+        epochs, recorded = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
+        seconds = possible_seconds(recorded)
+        impossible += seconds is None
+        span = ((run.ended or math.inf) - run.started) / 1000
+        hours += min(epochs * (seconds or 0.0), span) / 3600
         if run.status == "FINISHED" and metric.best_name in run.metrics:
             one = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
             best = one if best is None else max(best, one)
@@ -73,6 +79,7 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun])
     return Listed(
         overview,
         hours * (gpus or 1.0),
+        impossible,
         bool(gpus),
         metric,
         None if best is None else metric.sign * best[0],

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from orchestration.model.durations import duration
+from orchestration.model.epoch_seconds import impossible_times
 from orchestration.model.metric import Metric
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
@@ -114,6 +115,7 @@ def message(base: str, title: str, text: str) -> str:
 _environment.globals |= {
     "sweep_url": sweep_url,
     "hours": _hours,
+    "impossible_times": impossible_times,
     "version": version("snn-norm"),
 }
 

@@ -240,7 +240,7 @@ def _layers(data: ReportData) -> list[str]:
 def _cost(data: ReportData) -> Picture:
     cells = list(range(len(data.best)))[:MOST_ROWS]
     by_cell = data.curves.groupby("cell")
-    seconds = by_cell["epoch_seconds"].sum().reindex(cells).to_numpy(float)
+    seconds = by_cell["epoch_seconds"].sum(min_count=1).reindex(cells).to_numpy(float)
     speeds = None
     if "images_per_second" in data.curves:
         speeds = by_cell["images_per_second"].median().reindex(cells).to_numpy(float)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from orchestration.model.config import Config
+from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 
@@ -39,6 +40,8 @@ def trial_hours(
         return None
     samples: dict[object, list[float]] = {}
     for cell, seconds, outcome in epochs:
+        if possible_seconds(seconds) is None:
+            continue
         config = cells[cell]
         trained = seconds * _epochs(config, outcome)
         samples.setdefault(cell, []).append(trained)
