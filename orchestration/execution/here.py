@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError
+from orchestration.model.sweep_name import is_sweep_name
 from orchestration.store.base import Storage
 from orchestration.store.lease import Holder, holder
 from orchestration.store.open import sweep_storage
@@ -27,7 +28,11 @@ _LOOK_SECONDS = 0.3
 
 
 def log_path(settings: Settings, name: str) -> Path:
-    """Where the events of a sweep that is run from this machine are written."""
+    """Where the events of a sweep that is run from this machine are written.
+
+    Raises:
+        InputError: no sweep can have this name.
+    """
     return settings.home / "logs" / sweep_storage(settings, name).name / "events.jsonl"
 
 
@@ -49,8 +54,8 @@ class Here:
         return reading_uri(self._settings)
 
     def drivers(self, names: Sequence[str]) -> dict[str, str]:
-        """Who drives which of these sweeps."""
-        found = {name: _driver(self._storage(name)) for name in names}
+        """Who drives which of these sweeps; nobody drives an experiment that can be none."""
+        found = {name: _driver(self._storage(name)) for name in names if is_sweep_name(name)}
         return {name: str(driver) for name, driver in found.items() if driver}
 
     def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:

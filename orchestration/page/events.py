@@ -23,10 +23,10 @@ class EventTail:
     """The last events of one log, and how often which trial was tried again, by its label.
 
     Args:
-        path: of the log; it need not be there.
+        path: of the log; it need not be there. None where the sweep can have none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self._begin()
 
@@ -47,6 +47,8 @@ class EventTail:
 
     def read(self) -> None:
         """Take in what was written since; a log that was begun anew is read from its start."""
+        if self._path is None:
+            return
         size = self._path.stat().st_size if self._path.is_file() else 0
         if size < self.offset:
             self._begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from orchestration.execution.here import Here, log_path
+from orchestration.model.sweep_name import is_sweep_name
 from orchestration.page.drawing.pieces import Page
 from orchestration.page.events import EventTail
 from orchestration.page.live import Live
@@ -41,7 +42,7 @@ class LivePages:
         return self._live[name]
 
     def _make(self, name: str) -> Live:
-        tail = EventTail(log_path(self._settings, name))
+        tail = EventTail(log_path(self._settings, name) if is_sweep_name(name) else None)
         asked, driver = 0.0, None
 
         def look() -> str:

@@ -37,6 +37,7 @@ from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError
 from orchestration.execution.here import Here
+from orchestration.model.sweep_name import check_sweep_name
 from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
 from orchestration.page.drawing.layers import strips
@@ -257,6 +258,7 @@ class Pages:
         if form is None:
             return self._message(_ACTS[act], "The form is not from this page: reload it.", 403)
         try:
+            check_sweep_name(name)
             if act == "stop":
                 with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed; the page shows it
                     await _in_thread(partial(self._actor.stop, name), _acting, abandon=True)

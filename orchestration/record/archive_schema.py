@@ -36,7 +36,7 @@ from orchestration.record.names import (
     TAG_PREFIX,
     TRIAL_KEY_TAG,
 )
-from orchestration.sweep.values import sweep_name
+from orchestration.model.sweep_name import sweep_name
 from snn_norm.wording import described, in_words, not_among
 
 __all__ = ["VERSION", "AnyVersion", "SweepLine", "TrialLine", "problem_of"]

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
+from orchestration.model.sweep_name import sweep_name
+
 __all__ = ["Held", "Journal", "Lock", "Storage", "SupersededError"]
 
 
@@ -31,9 +33,17 @@ class Storage(ABC):
     def name(self) -> str:
         """The last part of its address."""
 
-    @abstractmethod
     def folder(self, name: str) -> Self:
-        """The folder of this name in it."""
+        """The folder of this name in it, directly below it: any name keeps the rule of a sweep's.
+
+        Raises:
+            ValueError: the name breaks that rule.
+        """
+        return self._below(sweep_name(name))
+
+    @abstractmethod
+    def _below(self, name: str) -> Self:
+        """The folder of this name, which has been checked."""
 
     @abstractmethod
     def folders(self) -> Sequence[Self]:

@@ -35,7 +35,7 @@ class FolderStorage(Storage):
     def name(self) -> str:
         return self.path.name
 
-    def folder(self, name: str) -> Self:
+    def _below(self, name: str) -> Self:
         return type(self)(self.path / name)
 
     def folders(self) -> list[Self]:

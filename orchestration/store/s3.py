@@ -50,7 +50,7 @@ class S3Storage(Storage):
     def name(self) -> str:
         return self.prefix.rstrip("/").rpartition("/")[2]
 
-    def folder(self, name: str) -> Self:
+    def _below(self, name: str) -> Self:
         return type(self)(self.bucket, f"{self.prefix}{name}/")
 
     def folders(self) -> list[Self]:

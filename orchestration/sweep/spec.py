@@ -24,13 +24,14 @@ from orchestration.errors import InputError, SpecError
 from orchestration.model.config import Config, own_key
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.section import Section
+from orchestration.model.sweep_name import sweep_name
 from orchestration.model.trial import Trial
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
 from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
-from orchestration.sweep.values import gpus, is_own, listed, seed_list, single, sweep_name
+from orchestration.sweep.values import gpus, is_own, listed, seed_list, single
 from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
 from snn_norm.wording import did_you_mean, in_words

@@ -9,7 +9,7 @@ from pydantic import ValidationInfo
 
 from snn_norm.wording import described
 
-__all__ = ["gpus", "is_own", "listed", "seed_list", "single", "sweep_name"]
+__all__ = ["gpus", "is_own", "listed", "seed_list", "single"]
 
 
 def single(value: Any, info: ValidationInfo) -> Any:
@@ -42,21 +42,6 @@ def seed_list(value: Any) -> tuple[Any, ...]:
             f"must be a list of whole numbers, or {{until: decided, …}}, got {described(value)}"
         )
     return listed(value)
-
-
-def sweep_name(name: str) -> str:
-    """Check a sweep's name, which is also a folder's and an MLflow experiment's."""
-    rules = {
-        "be 1 to 128 characters long": 1 <= len(name) <= 128,
-        "hold printable characters alone": name.isprintable(),
-        "not hold / or \\": not set(name) & set("/\\"),
-        "not be . or hold ..": name != "." and ".." not in name,
-        "not begin or end with a space": name == name.strip(),
-    }
-    broken = [rule for rule, kept in rules.items() if not kept]
-    if broken:
-        raise ValueError(f"must {broken[0]}, got {described(name)}")
-    return name
 
 
 def gpus(gpu: Any) -> float | str:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import requests
 from commands import free_port, wait_until
+from driving import driving
 from mlflow import MlflowClient
+from recorded import Recorder
 from whole_sweep import record_digits
+
+from orchestration.execution.here import log_path
+from orchestration.progress.event_log import FileLog
+from orchestration.progress.events import Note
+from services.settings import Settings
 
 ADMIN = ("admin", "admin's-own-1")
 WRITER = ("writer", "writer's-own-1")
 READER = ("reader", "reader's-own-1")
+STRANGER = ("stranger", "stranger's-own-1")
 
 
 class Server:
     """MLflow with basic-auth and the pages; its settings are those of docker-compose.yml."""
 
     def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
         port = free_port()
         self.uri = f"http://127.0.0.1:{port}"
         config = folder / "basic_auth.ini"
@@ -40,7 +51,7 @@ class Server:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the tests",
             "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "SNN_SWEEP_HOME": str(folder / "home"),
+            "SNN_SWEEP_HOME": str(self.home),
         }
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
         command += ["--app-name", "snn-sweep-with-basic-auth"]
@@ -66,6 +77,14 @@ class Server:
         assert reply.status_code == code, reply.text
         return reply.text
 
+    def act(self, page: str, act: str, user: tuple[str, str]) -> requests.Response:
+        """Send the form of a sweep's page, as a browser that has its token does."""
+        return requests.post(
+            f"{self.uri}/{page}/{act}", auth=user, data={"token": "x" * 43, "count": "1"},
+            cookies={"snn-sweep-token": "x" * 43}, headers={"origin": self.uri}, timeout=60,
+            allow_redirects=False,
+        )  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -75,13 +94,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         wait_until(server.answers)
         patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
         patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
-        for name, password in (WRITER, READER):
+        for name, password in (WRITER, READER, STRANGER):
             server.post("2.0/mlflow/users/create", username=name, password=password)
         for name in ("open", "closed"):
             experiment, parent = record_digits(server.uri, name, 1)
             MlflowClient(server.uri).set_tag(parent, "snn_sweep.status", "running")
             permission = "READ" if name == "open" else "DENY"
-            for user, may in ((READER[0], permission), (WRITER[0], "EDIT")):
+            rights = {READER[0]: permission, WRITER[0]: "EDIT", STRANGER[0]: "DENY"}
+            for user, may in rights.items():
                 server.post(
                     "3.0/mlflow/users/permissions/grant", username=user, permission=may,
                     resource_type="experiment", resource_id=experiment,
@@ -123,14 +143,49 @@ def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:
     assert "More seeds" in server.get("sweeps/open", WRITER)
     for act in ("Stop it", "More seeds"):
         assert act not in server.get("sweeps/open", READER)
-    token = {"snn-sweep-token": "x" * 43}
     for act in ("stop", "seeds"):
-        reply = requests.post(
-            f"{server.uri}/sweeps/open/{act}", auth=READER, data={"token": "x" * 43, "count": "1"},
-            cookies=token, headers={"origin": server.uri}, timeout=60,
-        )  # fmt: skip
+        reply = server.act("sweeps/open", act, READER)
         assert reply.status_code == 403
         assert "may not" in reply.text
+
+
+@pytest.fixture
+def driver(server: Server) -> Iterator[subprocess.Popen[str]]:
+    """The process that drives the sweep ``closed``, which has left an event in its log."""
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(server.home)})
+    FileLog(log_path(settings, "closed"))(Note("what only its readers may know"))
+    with driving(server.home, "closed") as process:
+        yield process
+
+
+@pytest.mark.parametrize("name", ["./closed", "closed/", "zzz/closed", "x/../closed"])
+def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
+    server: Server, driver: subprocess.Popen[str], name: str
+) -> None:
+    """A stranger, who may create experiments, has one that looks like a sweep that runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_USERNAME", STRANGER[0])
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", STRANGER[1])
+        recorder = Recorder(server.uri)
+        _, parent = recorder.sweep(name, json.dumps({"name": name}))
+        recorder.client.set_tag(parent, "snn_sweep.status", "running")
+    page = f"sweeps/{quote(name, safe='')}"
+    assert name in server.get("sweeps", STRANGER)
+    for seen in ("sweeps", page, f"{page}/changes"):
+        said = server.get(seen, STRANGER)
+        assert f"process {driver.pid}" not in said
+        assert "what only its readers may know" not in said
+    for act in ("stop", "seeds"):
+        refusal = server.act(page, act, STRANGER)
+        assert refusal.status_code == 409
+        assert "must not hold / or" in refusal.text
+    assert driver.poll() is None
+    # The sweep itself has all of that.
+    page = server.get("sweeps/closed", WRITER)
+    assert f"process {driver.pid}" in page
+    assert "what only its readers may know" in page
+    assert server.act("sweeps/closed", "stop", WRITER).status_code == 303
+    assert driver.wait(60) == 0
 
 
 def test_mlflow_itself_is_as_it_was(server: Server) -> None:

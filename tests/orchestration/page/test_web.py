@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
+from driving import driving
 from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
 from whole_sweep import record_digits
@@ -154,22 +153,6 @@ def test_a_new_epoch_is_told_alone(tracking_uri: str) -> None:
     assert next(changes(url, "a version of another server")) is None
 
 
-DRIVER = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
-from orchestration.store.lease import sweep_lease
-from orchestration.store.open import sweep_storage
-from services.settings import Settings
-with sweep_lease(sweep_storage(Settings.from_environment(), sys.argv[1]), sys.argv[1]):
-    print("drives", flush=True)
-    try:
-        time.sleep(600)
-    except KeyboardInterrupt:
-        print("stopped", flush=True)
-"""
-"""As a sweep's own driver in what its lease says, and in what it makes of Ctrl-C."""
-
-
 @pytest.fixture
 def driver(
     tracking_uri: str, tracking_home: Path, tmp_path: Path
@@ -178,15 +161,8 @@ def driver(
     name = f"driven {tmp_path.name}"
     _, parent = record_digits(tracking_uri, name, 5)
     MlflowClient(tracking_uri).set_tag(parent, "snn_sweep.status", "running")
-    environment = {**os.environ, "SNN_SWEEP_HOME": str(tracking_home)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, name], env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "drives\n"
-    yield f"{tracking_uri}/sweeps/{quote(name)}", process
-    process.kill()
-    process.communicate()
+    with driving(tracking_home, name) as process:
+        yield f"{tracking_uri}/sweeps/{quote(name)}", process
 
 
 def test_a_sweep_is_stopped_from_its_own_page_alone(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.errors import InputError
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.open import open_storage, sweep_storage
 from services.settings import Settings
@@ -94,3 +95,27 @@ def test_the_folder_of_a_sweep_has_a_name_that_a_file_system_takes(tmp_path: Pat
     for storage in long:
         storage.write("a", b"1")
     assert len(open_storage(str(tmp_path)).folders()) == 2
+
+
+OUTSIDE = ["", ".", "..", "./a", "a/", "a/b", "x/../a", "/a", "../a", "a\\b", "a\0", " a"]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_folder_lies_nowhere_but_directly_below(storage: Storage, name: str) -> None:
+    storage.folder("a").write("f", b"1")
+    with pytest.raises(ValueError, match="must"):
+        storage.folder(name)
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, 100 * "é" + "/a"])
+@pytest.mark.parametrize("storage", ["s3://bucket/sweeps", "/srv/sweeps"])
+def test_a_name_that_no_sweep_can_have_opens_no_folder(storage: str, name: str) -> None:
+    settings = Settings.from_environment({"SNN_SWEEP_STORAGE": storage})
+    with pytest.raises(InputError, match="the name of a sweep must"):
+        sweep_storage(settings, name)
+
+
+def test_no_sweep_can_be_called_as_the_folder_of_one_with_a_long_name(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"SNN_SWEEP_STORAGE": str(tmp_path)})
+    long = sweep_storage(settings, "é" * 128)
+    assert sweep_storage(settings, long.name) != long
