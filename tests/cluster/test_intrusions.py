@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -167,4 +169,75 @@ def test_mlflow_with_passwords_by_a_setting(stack: Stack) -> None:
         assert answer.status_code == 403
     finally:
         del stack.changes["MLFLOW_APP"]
+        stack.compose("up", "--detach", "--wait", "mlflow")
+
+
+def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a login, and with the pages that stop sweeps; the intruder may create experiments."""
+    admin = ("admin", stack.secret("mlflow_admin"))
+    mallory = ("mallory", "a password of hers")
+    api = f"{stack.tracking_uri}/api"
+    stack.changes["MLFLOW_APP"] = "basic-auth"
+    stack.changes["COMPOSE_FILE"] = "docker-compose.yml:docker-compose.page.yml"
+    password = {"MLFLOW_TRACKING_USERNAME": admin[0], "MLFLOW_TRACKING_PASSWORD": admin[1]}
+
+    def act(name: str, act: str, user: tuple[str, str]) -> requests.Response:
+        return requests.post(
+            f"{stack.tracking_uri}/sweeps/{quote(name, safe='')}/{act}",
+            data={"token": "x" * 43, "count": "1"},
+            auth=user,
+            cookies={"snn-sweep-token": "x" * 43},
+            headers={"origin": stack.tracking_uri},
+            timeout=200,
+            allow_redirects=False,
+        )
+
+    try:
+        stack.compose("up", "--detach", "--wait", "mlflow")
+        new = dict(zip(("username", "password"), mallory, strict=True))
+        made = requests.post(f"{api}/2.0/mlflow/users/create", json=new, auth=admin, timeout=10)
+        assert made.status_code == 200
+        _, path = stack.spec("victim", epochs=1000)
+        stack.sweep("submit", str(path), **password)
+        running = re.compile(r"^victim +running", re.MULTILINE)
+        wait_until(lambda: running.search(stack.sweep("list", **password)[0]) is not None)
+        for name, value in zip(password, admin, strict=True):
+            monkeypatch.setenv(name, value)
+        victim = stack.client.get_experiment_by_name("victim")
+        assert victim is not None
+        right = {
+            "username": mallory[0],
+            "permission": "DENY",
+            "resource_type": "experiment",
+            "resource_id": victim.experiment_id,
+        }
+        grant = f"{api}/3.0/mlflow/users/permissions/grant"
+        assert requests.post(grant, json=right, auth=admin, timeout=10).status_code == 200
+        for name, value in zip(password, mallory, strict=True):
+            monkeypatch.setenv(name, value)
+        for name in ("./victim", "victim/", "zzz/victim", "x/../victim"):
+            tags = {
+                "snn_sweep.role": "sweep",
+                "snn_sweep.name": name,
+                "snn_sweep.status": "running",
+                "snn_sweep.spec": path.read_text(),
+            }
+            stack.client.create_run(stack.client.create_experiment(name), tags=tags)
+            page = f"{stack.tracking_uri}/sweeps/{quote(name, safe='')}"
+            seen = requests.get(page, auth=mallory, timeout=60)
+            assert seen.status_code == 200
+            assert "sweep-victim-" not in seen.text  # the job that drives it
+            for what in ("stop", "seeds"):
+                refusal = act(name, what, mallory)
+                assert refusal.status_code == 409
+                assert "must not hold / or" in refusal.text
+        assert act("victim", "stop", mallory).status_code == 404
+        assert "victim: running" in stack.sweep("status", "victim", **password)[0]
+        assert act("victim", "stop", admin).status_code == 303
+        stopped = "victim: stopped"
+        wait_until(lambda: stopped in stack.sweep("status", "victim", **password)[0])
+    finally:
+        del stack.changes["MLFLOW_APP"], stack.changes["COMPOSE_FILE"]
         stack.compose("up", "--detach", "--wait", "mlflow")
