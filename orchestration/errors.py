@@ -3,6 +3,7 @@
     SweepError              1   anything below
     ├── S3Error             1   the checkpoint store in S3; also an ``OSError``
     └── InputError          2   what the user gave is wrong; nothing was started or created
+        ├── UnknownSweepError 2 no sweep has this name; the message lists names that there are
         └── SpecError       2   a spec; holds each problem with its file, line and field
 
 A service that cannot be reached is ``services.tracking.ServiceError`` (3): the services know
@@ -25,6 +26,7 @@ __all__ = [
     "Problem",
     "SpecError",
     "SweepError",
+    "UnknownSweepError",
 ]
 
 FAILED, WRONG_INPUT, UNREACHABLE, CRASHED, INTERRUPTED = 1, 2, 3, 70, 130
@@ -41,6 +43,10 @@ class InputError(SweepError):
     """What the user gave is wrong. Nothing was started and nothing was created."""
 
     exit_code = WRONG_INPUT
+
+
+class UnknownSweepError(InputError):
+    """No sweep has the name that was given. The message lists names that there are."""
 
 
 @dataclass(frozen=True)

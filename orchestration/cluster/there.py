@@ -15,7 +15,6 @@ from services.errors import ServiceError
 from services.jobs import Job, JobServer
 from services.settings import Settings
 from services.tracking import reading_uri
-from snn_norm.wording import did_you_mean
 
 __all__ = ["There"]
 
@@ -136,17 +135,14 @@ class There:
         """The last attempt at a sweep.
 
         Raises:
-            InputError: the cluster knows of none; the message lists those that it knows.
+            InputError: the cluster knows of none.
         """
-        jobs = self._server.jobs()
-        mine = [job for job in jobs if job.sweep == name]
-        if mine:
-            return mine[-1]
-        names = sorted({job.sweep for job in jobs})
-        known = f"it knows {', '.join(names)}" if names else "it has known none since its start"
+        if jobs := self._server.jobs(name):
+            return jobs[-1]
+        # No names here: a sweep's page repeats this to a visitor who may not see all of them.
         raise InputError(
-            f"the cluster at {self._server.address} knows no job of a sweep {name!r}; {known}"
-            f"{did_you_mean(name, names)}"
+            f"the cluster at {self._server.address} knows no job of a sweep {name!r} since its "
+            "start; snn-sweep list shows those that it knows"
         )
 
 

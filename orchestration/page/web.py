@@ -35,7 +35,7 @@ from starlette.responses import (
 )
 from starlette.types import Receive, Scope, Send
 
-from orchestration.errors import InputError, SweepError
+from orchestration.errors import InputError, SweepError, UnknownSweepError
 from orchestration.execution.here import Here
 from orchestration.model.sweep_name import check_sweep_name
 from orchestration.page.acting import Actor
@@ -73,6 +73,7 @@ _HEADERS = {
 _FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
 _LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
 _ACTS = {"stop": "Not stopped", "seeds": "No seeds were added"}
+_UNKNOWN = "there is no such sweep, or you may not see it: the list has those that you may see"
 _STOP_SECONDS = 5.0
 
 _T = TypeVar("_T")
@@ -114,6 +115,8 @@ class Pages:
             response = await self._answer(request)
         except RefusedError as error:
             response = error.response
+        except UnknownSweepError:  # whose text names sweeps that the visitor may not see
+            response = self._message("It is not there", _UNKNOWN, 404)
         except InputError as error:
             response = self._message("It is not there", str(error), 404)
         except SweepError as error:
@@ -132,7 +135,7 @@ class Pages:
             return await self._list(request)
         name, *rest = [unquote(part) for part in path.split("/")]
         if not await self._login.may_read(request, name):
-            raise InputError("there is none of this name, or you may not see it")
+            raise UnknownSweepError(name)
         page = "/".join(rest)
         if request.method == "POST" and page in _ACTS:
             return await self._act(request, visitor, name, page)

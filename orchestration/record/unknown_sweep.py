@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from orchestration.errors import InputError
+from orchestration.errors import UnknownSweepError
 from snn_norm.wording import did_you_mean
 
 __all__ = ["renamed_sweep", "unknown_sweep"]
@@ -26,7 +26,7 @@ def renamed_sweep(name: str, known: Mapping[str, str]) -> str | None:
     )
 
 
-def unknown_sweep(name: str, known: Mapping[str, str]) -> InputError:
+def unknown_sweep(name: str, known: Mapping[str, str]) -> UnknownSweepError:
     """The error for a sweep that is not there: what became of it, which ones are, the nearest.
 
     Args:
@@ -34,13 +34,14 @@ def unknown_sweep(name: str, known: Mapping[str, str]) -> InputError:
         known: the sweeps' names, each with the one that it was recorded under.
     """
     if renamed := renamed_sweep(name, known):
-        return InputError(renamed)
+        return UnknownSweepError(renamed)
     if not known:
-        return InputError(
+        return UnknownSweepError(
             f"no sweep is named {name!r}: nothing has been recorded here yet. "
             "Start one with `snn-sweep run SPEC`, or name another tracking server with "
             "MLFLOW_TRACKING_URI"
         )
     names = sorted(known)
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-    return InputError(f"no sweep is named {name!r}; known are {listed}{did_you_mean(name, names)}")
+    nearest = did_you_mean(name, names)
+    return UnknownSweepError(f"no sweep is named {name!r}; known are {listed}{nearest}")

@@ -149,6 +149,30 @@ def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:
         assert "may not" in reply.text
 
 
+def test_an_unknown_name_tells_no_hidden_one(server: Server) -> None:
+    """Asked for by an experiment of one's own, which is no sweep and has an old name of one."""
+    client = MlflowClient(server.uri)
+    experiment, _ = record_digits(server.uri, "earlier", 1)
+    client.rename_experiment(experiment, "closed, once earlier")
+    server.post(
+        "3.0/mlflow/users/permissions/grant", username=STRANGER[0], permission="DENY",
+        resource_type="experiment", resource_id=experiment,
+    )  # fmt: skip
+    for name in ("earlier", "no sweep"):
+        client.create_experiment(name)
+        for page in (
+            "",
+            "/changes",
+            "/layers",
+            "/report",
+            "/table.csv",
+            "/compare?with=headline-published",
+        ):
+            said = server.get(f"sweeps/{quote(name)}{page}", STRANGER, 404)
+            assert "closed" not in said, page
+            assert "there is no such sweep" in said
+
+
 @pytest.fixture
 def driver(server: Server) -> Iterator[subprocess.Popen[str]]:
     """The process that drives the sweep ``closed``, which has left an event in its log."""
