@@ -26,6 +26,7 @@ from orchestration.execution.command_note import CommandNote
 from orchestration.execution.here import Here, log_path
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
+from orchestration.record.names import spec_fields
 from orchestration.sweep.more_seeds import listed_seeds, with_more_seeds
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -102,7 +103,7 @@ class OnThisMachine:
                 "where it was run, by more of them in its spec"
             )
         spec = _read(note.spec)
-        if not _are_equal(note.spec, text) or spec.name != sweep.name:
+        if spec_fields(note.spec) != spec_fields(text) or spec.name != sweep.name:
             raise InputError(
                 "its spec on record is not the one that was last run from the server's machine: "
                 "more seeds are given where it was last run, by more of them in its spec"
@@ -197,10 +198,6 @@ def _read(text: str) -> SweepSpec:
         return SweepSpec.from_json(text)
     except SpecError as error:
         raise InputError(f"its spec cannot be read by this version: {error}") from None
-
-
-def _are_equal(one: str, other: str) -> bool:
-    return bool(json.loads(one) == json.loads(other))
 
 
 def _command(*arguments: str) -> list[str]:

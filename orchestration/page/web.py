@@ -54,7 +54,7 @@ from orchestration.results.comparison import (
     published_side,
     side_of,
 )
-from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
+from orchestration.sweep.more_seeds import MOST_MORE_SEEDS, seed_count
 from orchestration.tables import best_of_seeds, comparison
 from services.errors import ServiceError
 from services.settings import Settings
@@ -266,7 +266,7 @@ class Pages:
                 with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed; the page shows it
                     await _in_thread(partial(self._actor.stop, name), _acting, abandon=True)
             else:
-                count = int(form["count"]) if form.get("count", "").isdecimal() else 0
+                count = seed_count(form.get("count", ""))
                 await _in_thread(partial(self._actor.more_seeds, sweep, count), _acting)
         except SweepError as error:
             return self._message(_ACTS[act], str(error), 409)

@@ -36,6 +36,7 @@ __all__ = [
     "VERSION_TAG",
     "layers_tag",
     "params_of",
+    "spec_fields",
     "spec_from_tags",
     "spec_tags",
 ]
@@ -108,6 +109,18 @@ def spec_from_tags(tags: Mapping[str, str]) -> str | None:
             index += 1
 
     return "".join(pieces()) or None
+
+
+def spec_fields(spec_json: str | None) -> dict[str, Any]:
+    """What a recorded spec says, as plain data, which need be no spec that this version can read.
+
+    Empty where it is no mapping: who may write to an experiment may have put anything there.
+    """
+    try:
+        fields = json.loads(spec_json or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _spec_tag(index: int) -> str:

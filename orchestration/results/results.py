@@ -9,7 +9,6 @@ fractions of 1. ``docs/results.md`` explains every column and formula.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +20,7 @@ from orchestration.reading.records import (
     Records,
     is_wanted,
 )
-from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG, spec_fields
 from orchestration.results import frames
 from orchestration.results.cells import Cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
@@ -296,8 +295,7 @@ class Results(SweepReader):
     @property
     def has_decisions(self) -> bool:
         """Whether the sweep declares comparisons."""
-        text = self.records.spec
-        return text is not None and bool(json.loads(text).get("compare"))
+        return bool(spec_fields(self.records.spec).get("compare"))
 
     def decisions(self) -> pd.DataFrame:
         """Give a row a comparison that the spec declares: its verdict, as far as records go.

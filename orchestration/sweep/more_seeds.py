@@ -8,8 +8,9 @@ from orchestration.errors import InputError
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.config import LARGEST_SEED
+from snn_norm.wording import described
 
-__all__ = ["MOST_MORE_SEEDS", "listed_seeds", "with_more_seeds"]
+__all__ = ["MOST_MORE_SEEDS", "listed_seeds", "seed_count", "with_more_seeds"]
 
 MOST_MORE_SEEDS = 100
 """At a time: a number with a digit too many costs weeks."""
@@ -29,6 +30,18 @@ def listed_seeds(spec: SweepSpec) -> tuple[int, ...]:
     return spec.seeds
 
 
+def seed_count(text: str) -> int:
+    """How many further seeds a text asks for.
+
+    Raises:
+        InputError: it is no number that can be added.
+    """
+    # Of thousands of digits Python makes no number.
+    count = int(text) if text.isdecimal() and len(text) < 10 else 0
+    _check_count(count, text)
+    return count
+
+
 def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
     """The spec, grown by so many seeds: the numbers after its largest.
 
@@ -37,10 +50,7 @@ def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
         SpecError: the grown spec has more trials than a spec may have.
     """
     seeds = listed_seeds(spec)
-    if not 1 <= count <= MOST_MORE_SEEDS:
-        raise InputError(
-            f"further seeds must be a whole number from 1 to {MOST_MORE_SEEDS}, got {count}"
-        )
+    _check_count(count, count)
     last = max(seeds)
     if last + count > LARGEST_SEED:
         raise InputError(
@@ -49,3 +59,11 @@ def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
         )
     grown = [*seeds, *range(last + 1, last + 1 + count)]
     return SweepSpec.from_json(json.dumps({**json.loads(spec.to_json()), "seeds": grown}))
+
+
+def _check_count(count: int, given: object) -> None:
+    if not 1 <= count <= MOST_MORE_SEEDS:
+        raise InputError(
+            f"further seeds must be a whole number from 1 to {MOST_MORE_SEEDS}, got "
+            f"{described(given)}"
+        )

@@ -14,13 +14,18 @@ __all__ = ["gpus", "is_own", "listed", "seed_list", "single"]
 
 def single(value: Any, info: ValidationInfo) -> Any:
     """Check a value of the grid or of training; of the user's own code it may be a list."""
-    own = is_own(info)
+    if isinstance(value, int) and abs(value) >= 2**63:  # tables have columns of 64 bits
+        raise ValueError(f"must be a whole number of at most 64 bits, got {described(value)}")
+    return _plain(value, own=is_own(info))
+
+
+def _plain(value: Any, *, own: bool) -> Any:
     if own and isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"must be a finite number, or a text such as {str(value)!r}")  # JSON's
     if isinstance(value, str | int | float | bool):
         return value
     if own and isinstance(value, list | tuple):
-        return tuple(single(one, info) for one in value)
+        return tuple(_plain(one, own=own) for one in value)
     a_list = ", or a list of such" if own else ""
     raise ValueError(f"must be a single value{a_list}, got {described(value)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.page.drawing.state import Grid
 from orchestration.reading.records import Records
+from orchestration.record.names import spec_fields
 from orchestration.results.results import Results
 
 __all__ = [
@@ -76,7 +76,8 @@ def seconds_left(grid: Grid, finished: Results, others: Records) -> float | None
 def gpus_of_a_trial(spec: str | None) -> float:
     """How many of them a trial takes; 0 where it is not known."""
     try:
-        gpu = json.loads(spec or "{}")["resources"]["gpu"]
-        return 1.0 if gpu == "auto" else float(gpu)
-    except (KeyError, TypeError, ValueError):  # of another version
+        gpu = spec_fields(spec)["resources"]["gpu"]
+        gpus = 1.0 if gpu == "auto" else float(gpu)
+    except (KeyError, TypeError, ValueError, OverflowError):  # of another version
         return 0.0
+    return gpus if math.isfinite(gpus) else 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
 from orchestration.reading.overview import SweepOverview, overviews_of
 from orchestration.reading.records import Source, SweepRun
-from orchestration.record.names import LABEL_TAG, ROLE_TAG
+from orchestration.record.names import LABEL_TAG, ROLE_TAG, spec_fields
 
 __all__ = ["Listed", "read_list"]
 
@@ -91,7 +90,7 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun])
 def _metric_of(spec: str | None) -> Metric:
     """As a spec says it, which need not be one that this version can read."""
     try:
-        rule = json.loads(spec or "{}")["metric"]
+        rule = spec_fields(spec)["metric"]
         return Metric(str(rule["name"]), "minimize" if rule["goal"] == "minimize" else "maximize")
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError):
         return TEST_ACCURACY

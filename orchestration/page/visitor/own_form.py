@@ -29,12 +29,18 @@ def give_token(response: Response, token: str, path: str) -> None:
 
 async def own_form(request: Request) -> dict[str, str] | None:
     """What a form of ours says; None of any other."""
-    origin = urlsplit(request.headers.get("origin", "")).netloc
+    try:
+        origin = urlsplit(request.headers.get("origin", "")).netloc
+    except ValueError:  # it is no address
+        return None
     if not origin or origin != request.headers.get("host"):
         return None
-    if int(request.headers.get("content-length", "0")) > _LONGEST_FORM:
-        return None
-    fields = parse_qs((await request.body()).decode("latin-1"))
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _LONGEST_FORM:
+            return None
+    fields = parse_qs(body.decode("latin-1"))
     form = {name: values[0] for name, values in fields.items()}
     kept = request.cookies.get(_TOKEN, "")
     is_ours = secrets.compare_digest(form.get("token", "").encode(), kept.encode())

@@ -107,12 +107,13 @@ def test_a_sweep_that_runs(machine: Machine, monkeypatch: pytest.MonkeyPatch) ->
     assert "it is running" in machine.refusal("runs")
 
 
-@pytest.mark.parametrize("count", ["0", "-1", "1.5", "x", "", "101", "9" * 500])
+@pytest.mark.parametrize("count", ["0", "-1", "1.5", "x", "", "101", "9" * 500, "9" * 5000])
 def test_a_number_that_cannot_be_meant(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, count: str
 ) -> None:
     machine.note(machine.record("many"), monkeypatch)
-    assert "must be a whole number from 1 to 100" in machine.refusal("many", count)
+    said = machine.refusal("many", count)
+    assert f"must be a whole number from 1 to 100, got {count!r:.70}" in said
 
 
 def test_code_of_the_users_own_that_is_not_there(
@@ -132,6 +133,10 @@ def test_a_form_of_another_page(machine: Machine, monkeypatch: pytest.MonkeyPatc
     machine.note(machine.record("forged"), monkeypatch)
     with served(SqlSource(machine.uri), machine.home) as address:
         assert ask(f"{address}/forged", token="guessed").status_code == 403
+        for headers in ({"origin": "http://[::1"}, {"transfer-encoding": "chunked"}):
+            form = b"token=x&" * 10_000
+            reply = requests.post(f"{address}/forged/seeds", form, headers=headers, timeout=60)
+            assert reply.status_code == 403
         assert requests.get(f"{address}/forged/seeds", timeout=60).status_code == 404
 
 

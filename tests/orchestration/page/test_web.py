@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -13,13 +14,27 @@ import requests
 from driving import driving
 from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
+from served import served
+from test_acting import ask
 from whole_sweep import record_digits
 
+from orchestration.execution.command_note import note_command
+from orchestration.progress.events import Planned
+from orchestration.reading.sql import SqlSource
 from orchestration.results.results import Results
+from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import best_of_seeds, norm_differences
+from services.settings import Settings
 
 NAME = "digits on a page"
+GIVEN = {
+    "name": "given",
+    "dataset": "digits",
+    "epochs": 1,
+    "seeds": [1],
+    "grid": [{"architecture": "ann", "norm": "none"}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +132,44 @@ def test_nothing_that_others_wrote_is_more_than_text(tracking_uri: str) -> None:
         assert "\x1b" not in html
 
 
+NO_SPECS = {
+    "a list": "[1, 2]",
+    "a number": "7",
+    "null": "null",
+    "no JSON": "{",
+    "nested too deeply": 40_000 * "[",
+    "too many epochs": json.dumps({**GIVEN, "epochs": 10**30}),
+    "too large a number": json.dumps(GIVEN)[:-1] + ', "gpu_hours": ' + 5000 * "9" + "}",
+    "another GPU": json.dumps({**GIVEN, "resources": {"gpu": [10**400]}}),
+    "GPUs without end": json.dumps({**GIVEN, "resources": {"gpu": math.inf}}),
+    "other sections": json.dumps({**GIVEN, "resources": [1], "metric": [2], "grid": {"norm": 1}}),
+}
+"""What somebody may have put on record in place of a spec."""
+
+
+@pytest.mark.parametrize("why", NO_SPECS)
+def test_what_is_no_spec_hinders_neither_its_page_nor_the_list(
+    sqlite_database: Callable[[], str], tmp_path: Path, why: str
+) -> None:
+    uri, name = sqlite_database(), f"no spec {why}"
+    recorder = Recorder(uri)
+    experiment, parent = recorder.sweep(name, NO_SPECS[why], 10)
+    config = {"architecture": "ann", "norm": "none", "seed": 1, "epochs": 10**30, "dataset": "x"}
+    recorder.trial(experiment, parent, RecordedTrial(config, [0.5], key=None))
+    recorder.trial(experiment, parent, RecordedTrial(config, [0.5], None, None, status=None))
+    settings = Settings.from_environment({"SNN_SWEEP_HOME": str(tmp_path)})
+    note = SweepSpec.from_dict({**GIVEN, "name": name})
+    note_command(settings, note)(Planned(Plan((), (), (), (), (), (), (), ())))
+    with served(SqlSource(uri), tmp_path) as address:
+        url = f"{address}/{quote(name)}"
+        assert name in get(address)
+        for page in ("", "/layers", "/table.md", "/compare?with=headline-published"):
+            get(url + page)
+        assert ask(url).status_code == 409
+        recorder.client.set_tag(parent, "snn_sweep.status", "running")
+        get(url)
+
+
 def test_another_host_is_refused_as_by_mlflow(sweep: str) -> None:
     reply = requests.get(sweep, headers={"host": "evil.example"}, timeout=60)
     assert reply.status_code == 403
@@ -193,6 +246,13 @@ def test_a_sweep_is_stopped_from_its_own_page_alone(
     assert process.wait(60) == 0
     assert process.stdout is not None
     assert process.stdout.read() == "stopped\n"
+
+
+def test_whom_a_proxy_on_this_machine_forwards_does_not_count_as_local(sweep: str) -> None:
+    assert 'class="act' not in get(sweep, headers={"x-forwarded-for": "203.0.113.7"})
+    claimed = {"x-forwarded-for": "127.0.0.1, 203.0.113.7"}  # the first by the visitor himself
+    assert 'class="act' not in get(sweep, headers=claimed)
+    assert 'class="act' in get(sweep)
 
 
 def test_a_sweep_that_nobody_drives_cannot_be_stopped(tracking_uri: str) -> None:
