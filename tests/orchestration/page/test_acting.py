@@ -133,9 +133,15 @@ def test_a_form_of_another_page(machine: Machine, monkeypatch: pytest.MonkeyPatc
     machine.note(machine.record("forged"), monkeypatch)
     with served(SqlSource(machine.uri), machine.home) as address:
         assert ask(f"{address}/forged", token="guessed").status_code == 403
-        for headers in ({"origin": "http://[::1"}, {"transfer-encoding": "chunked"}):
-            form = b"token=x&" * 10_000
-            reply = requests.post(f"{address}/forged/seeds", form, headers=headers, timeout=60)
+        token = {"snn-sweep-token": "x"}
+        for origin, more in (
+            ("http://[::1", b""),
+            (address.partition("/sweeps")[0], 20_000 * b"y"),
+        ):
+            form = iter([b"token=x&count=0&more=" + more])  # of no length that is told first
+            headers = {"origin": origin, "content-type": "application/x-www-form-urlencoded"}
+            url = f"{address}/forged/seeds"
+            reply = requests.post(url, form, headers=headers, cookies=token, timeout=60)
             assert reply.status_code == 403
         assert requests.get(f"{address}/forged/seeds", timeout=60).status_code == 404
 

@@ -147,6 +147,7 @@ NO_SPECS = {
 """What somebody may have put on record in place of a spec."""
 
 
+@pytest.mark.filterwarnings("ignore:the spec recorded with sweep")
 @pytest.mark.parametrize("why", NO_SPECS)
 def test_what_is_no_spec_hinders_neither_its_page_nor_the_list(
     sqlite_database: Callable[[], str], tmp_path: Path, why: str
