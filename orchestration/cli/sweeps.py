@@ -75,6 +75,8 @@ def list_sweeps(place: Place) -> None:
     """List the sweeps of the tracking server and of a cluster."""
     from rich.table import Table
 
+    from orchestration.execution.driven_by import driver_in_short
+
     sweeps: list[SweepOverview] = []
     if uri := place.reading_uri():
         from orchestration.reading.open import open_source
@@ -85,7 +87,7 @@ def list_sweeps(place: Place) -> None:
     table = Table("sweep", "status", "finished", "started", "driven by", box=None, pad_edge=False)
     for sweep in sweeps:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
-        driver = drivers.pop(sweep.name, "nobody" if sweep.status == "running" else "")
+        driver = driver_in_short(sweep.status, drivers.pop(sweep.name, None))
         table.add_row(sweep.name, sweep.status, sweep.progress, started, driver)
     for name, driver in drivers.items():  # not in MLflow yet, or MLflow was not named
         table.add_row(name, "", "", "", driver)
@@ -104,6 +106,7 @@ def list_sweeps(place: Place) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print only the status, as JSON.")
 def status(name: str, place: Place, as_json: bool) -> None:
     """Print the progress of sweep NAME and who drives it."""
+    from orchestration.execution.driven_by import driver_in_words
     from orchestration.reading.open import open_source
     from orchestration.reading.overview import one_sweep
 
@@ -124,13 +127,13 @@ def status(name: str, place: Place, as_json: bool) -> None:
         out.print(f"{sweep.not_wanted} more have a result that the spec no longer wants")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
-    if driver:
-        out.print(f"driven by {driver}")
-    elif sweep.status == "running":
-        out.print(f"nobody is running it; to continue: snn-sweep {place.how_to_run} its spec")
+    if said := driver_in_words(sweep.status, driver, place.how_to_run):
+        out.print(said)
 
 
 def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
+    from orchestration.execution.driven_by import NOBODY
+
     return {
         "name": sweep.name,
         "status": sweep.status,
@@ -138,7 +141,7 @@ def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
         "finished": sweep.finished,
         "expected": sweep.expected,
         "trials": sweep.trials,
-        "driver": driver,
+        "driver": None if driver == NOBODY else driver,
     }
 
 

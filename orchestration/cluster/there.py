@@ -9,6 +9,7 @@ from datetime import datetime
 import stamina
 
 from orchestration.errors import FAILED, WRONG_INPUT, InputError
+from orchestration.execution.driven_by import NOBODY
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Note, Watch
 from services.errors import ServiceError
@@ -46,9 +47,12 @@ class There:
         settings = Settings.from_environment()
         return reading_uri(settings) if settings.tracking_uri else None
 
-    def drivers(self, names: Sequence[str] = ()) -> dict[str, str]:  # noqa: ARG002
-        """The newest job of each sweep that the cluster knows; of a live one with its start."""
-        newest = {}
+    def drivers(self, names: Sequence[str] = ()) -> dict[str, str]:
+        """The newest job of each sweep that the cluster knows; of a live one with its start.
+
+        NOBODY drives those of these names of which it knows no job.
+        """
+        newest = dict.fromkeys(names, NOBODY)
         for job in self._server.jobs():
             since = datetime.fromtimestamp(job.started).strftime(" %H:%M") if job.started else ""
             newest[job.sweep] = f"{job.id} ({job.status}{since})"

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError
+from orchestration.execution.driven_by import NOBODY
 from orchestration.model.sweep_name import is_sweep_name
 from orchestration.store.base import Storage
-from orchestration.store.lease import Holder, holder
+from orchestration.store.lease import Holder, holder, was_driven
 from orchestration.store.open import sweep_storage
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -54,9 +55,12 @@ class Here:
         return reading_uri(self._settings)
 
     def drivers(self, names: Sequence[str]) -> dict[str, str]:
-        """Who drives which of these sweeps; nobody drives an experiment that can be none."""
-        found = {name: _driver(self._storage(name)) for name in names if is_sweep_name(name)}
-        return {name: str(driver) for name, driver in found.items() if driver}
+        """Who drives which of these sweeps; NOBODY, if it was driven from this checkpoint store.
+
+        One that never was is left out, and so is an experiment that can be no sweep.
+        """
+        found = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
+        return {name: driver for name, driver in found.items() if driver}
 
     def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:
         """Tell a watch what has happened in a sweep that was run from this machine.
@@ -103,6 +107,13 @@ class Here:
 
     def _storage(self, name: str) -> Storage:
         return sweep_storage(self._settings, name)
+
+
+def _driven_by(storage: Storage) -> str | None:
+    """Who drives a sweep; None where this store has never seen it driven."""
+    if driver := _driver(storage):
+        return str(driver)
+    return NOBODY if was_driven(storage) else None
 
 
 def _driver(storage: Storage) -> Holder | None:

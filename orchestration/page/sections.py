@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from orchestration.execution.driven_by import driver_in_short, driver_in_words, is_abandoned
+from orchestration.execution.here import Here
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curves_of, key
 from orchestration.page.drawing.grid import LEVELS, grid_page
@@ -40,7 +42,7 @@ def sections(
     Args:
         base: what the server's addresses begin with.
         sweep: as it stands.
-        driver: who drives it, as far as this machine knows.
+        driver: who drives it; None where this machine does not know.
         events: lines, the newest last.
         retried: how often trials were tried again, by what events call them.
     """
@@ -54,7 +56,7 @@ def sections(
     written = grid_page(grid, run_url, again)
     return Page(
         {
-            "status": render("status", sweep=sweep, driver=driver, run_url=run_url, base=base),
+            "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
             "verdicts": render("verdicts", **_verdicts(sweep)),
@@ -70,6 +72,14 @@ def sections(
         },
         written.cells,
     )
+
+
+def _status(base: str, sweep: Sweep, driver: str | None, run_url: Callable[[str], str]) -> str:
+    said = ""
+    if is_abandoned(sweep.status, driver):
+        said = driver_in_words(sweep.status, driver, Here.how_to_run)
+    short = driver_in_short(sweep.status, driver)
+    return render("status", sweep=sweep, driver=short, abandoned=said, run_url=run_url, base=base)
 
 
 def _verdicts(sweep: Sweep) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from starlette.responses import (
 from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError, UnknownSweepError
+from orchestration.execution.driven_by import is_abandoned
 from orchestration.execution.here import Here
 from orchestration.model.sweep_name import check_sweep_name
 from orchestration.page.acting import Actor
@@ -186,12 +187,14 @@ class Pages:
         experiment = sweep.records.experiment_id
         may_act = await self._login.may_act(request, visitor, experiment)
         no_more = await _in_thread(partial(self._why_no_more, sweep)) if may_act else ""
+        abandoned = await _in_thread(partial(self._is_abandoned, sweep))
         token = token_of(request)
         page = view.document(
             "sweep", self._base, name=name, sections=_safe(live.page), page_version=live.version,
             metric=sweep.grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
             is_ours=sweep.grid.is_ours,
-            may_act=may_act, token=token, status=sweep.status, no_more=no_more,
+            may_act=may_act, token=token, no_more=no_more,
+            runs=sweep.status == "running" and not abandoned,
             most_more=MOST_MORE_SEEDS,
             others=[*others, *([HEADLINE_PUBLISHED] if sweep.grid.is_ours else [])],
         )  # fmt: skip
@@ -271,6 +274,11 @@ class Pages:
         except SweepError as error:
             return self._message(_ACTS[act], str(error), 409)
         return RedirectResponse(view.sweep_url(self._base, name), 303)
+
+    def _is_abandoned(self, sweep: Sweep) -> bool:
+        if sweep.status != "running":  # over S3 it takes a while to learn who drives it
+            return False
+        return is_abandoned(sweep.status, self._here.drivers([sweep.name]).get(sweep.name))
 
     def _why_no_more(self, sweep: Sweep) -> str:
         """Why a sweep can be given no more seeds; empty where it can."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestration.errors import SweepError
 from orchestration.store.base import Held, Storage
 
-__all__ = ["Holder", "LeaseTakenError", "holder", "sweep_lease"]
+__all__ = ["Holder", "LeaseTakenError", "holder", "sweep_lease", "was_driven"]
 
 _LOCK = "driver.lock"
 
@@ -67,3 +67,8 @@ def holder(storage: Storage) -> Holder | None:
     """Who drives the sweep whose folder in the store is given; None if nobody does."""
     owner = storage.lock(_LOCK).owner()
     return Holder(**json.loads(owner)) if owner is not None else None
+
+
+def was_driven(storage: Storage) -> bool:
+    """Whether anybody has ever driven the sweep whose folder in the store is given."""
+    return storage.read(_LOCK) is not None

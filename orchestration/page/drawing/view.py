@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from orchestration.execution.driven_by import driver_in_short
 from orchestration.model.durations import duration
 from orchestration.model.epoch_seconds import impossible_times
 from orchestration.model.metric import Metric
@@ -149,8 +150,8 @@ def listed(
         whole = f"{view.name} {view.status} {one.best_of}".casefold()
         if all(word in whole for word in words):
             share = view.finished / view.expected if view.expected else 0.0
-            rows.append({"sweep": one, "view": view, "share": share,
-                         "driver": drivers.get(view.name, "")})  # fmt: skip
+            driver = driver_in_short(view.status, drivers.get(view.name))
+            rows.append({"sweep": one, "view": view, "share": share, "driver": driver})
     orders = {
         "name": lambda row: row["view"].name.casefold(),
         "status": lambda row: row["view"].status,

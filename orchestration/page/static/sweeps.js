@@ -39,7 +39,7 @@ function putInside(id, html) {
 }
 
 function showActs() { // what can be done to a sweep that runs, or to one that does not
-  const runs = document.querySelector("#status .state.running") !== null;
+  const runs = document.querySelector("#status .state.running:not(.abandoned)") !== null;
   for (const act of document.querySelectorAll("[data-when]")) {
     act.hidden = (act.dataset.when === "running") !== runs;
   }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 import requests
+from click.testing import CliRunner
+from commands import wait_until
 from driving import driving
 from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
@@ -18,6 +21,7 @@ from served import served
 from test_acting import ask
 from whole_sweep import record_digits
 
+from orchestration.cli.main import cli
 from orchestration.execution.command_note import note_command
 from orchestration.progress.events import Planned
 from orchestration.reading.sql import SqlSource
@@ -247,6 +251,40 @@ def test_a_sweep_is_stopped_from_its_own_page_alone(
     assert process.wait(60) == 0
     assert process.stdout is not None
     assert process.stdout.read() == "stopped\n"
+
+
+def test_a_sweep_whose_driver_has_died_is_told_as_in_the_terminal_and_can_go_on(
+    driver: tuple[str, subprocess.Popen[str]],
+    tracking_uri: str,
+    tracking_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, process = driver
+    name = unquote(url.rpartition("/")[2])
+    monkeypatch.setenv("SNN_SWEEP_HOME", str(tracking_home))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    stop, seeds = (f'<details class="act{act}" data-when=' for act in ("", " grow"))
+
+    def shown(page: str) -> list[str]:
+        return [act for act in (stop, seeds) if "hidden" not in page.split(act)[1].split(">")[0]]
+
+    def told() -> str:
+        return " ".join(CliRunner().invoke(cli, ["status", name]).stdout.split())
+
+    page = get(url)
+    assert shown(page) == [stop]
+    assert f"driven by process {process.pid} on" in told()
+    process.kill()
+    process.wait()
+    said = "nobody is running it; to continue: snn-sweep run its spec"
+    assert said in told()
+    wait_until(lambda: said in get(url))
+    page = get(url)
+    assert shown(page) == [seeds]
+    assert "<dt>driven by</dt><dd>nobody</dd>" in page
+    listed = get(f"{tracking_uri}/sweeps?find={quote(name)}")
+    assert "<td>nobody</td>" in listed
+    assert re.search(f"{name} +running .* nobody", CliRunner().invoke(cli, ["list"]).stdout)
 
 
 def test_whom_a_proxy_on_this_machine_forwards_does_not_count_as_local(sweep: str) -> None:
