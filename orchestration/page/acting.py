@@ -16,17 +16,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from orchestration.errors import InputError, SpecError, SweepError
 from orchestration.execution.command_note import CommandNote
+from orchestration.execution.driven_by import NOBODY
 from orchestration.execution.here import Here, log_path
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
 from orchestration.record.names import spec_fields
+from orchestration.store.folder import FolderStorage
 from orchestration.sweep.more_seeds import listed_seeds, with_more_seeds
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -39,6 +42,11 @@ _PLAN_SECONDS = 120.0
 _START_SECONDS = 30.0
 """After which a run that is neither at work nor over is left to itself."""
 _LOOK_SECONDS = 0.2
+_AT_ONCE = (
+    "somebody else has just given it more seeds: nothing was started. Look at it again, and add "
+    "further seeds when it has ended"
+)
+_LOCK, _OUTPUT = "seeds.lock", "output.txt"
 
 
 class Actor(Protocol):
@@ -66,8 +74,7 @@ class OnThisMachine:
 
     def stop(self, name: str) -> None:
         """As of Actor."""
-        note = CommandNote.of(self._settings, name)
-        Here(self._settings if note is None else self._settings_of(note)).stop(name)
+        self._here(name).stop(name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
         """As of Actor."""
@@ -77,12 +84,36 @@ class OnThisMachine:
         """As of Actor."""
         note, spec = self._noted(sweep)
         grown = with_more_seeds(spec, count).to_json()
-        environment = _environment() | dict(note.environment)
-        environment["SNN_SWEEP_HOME"] = str(self._settings.home)
+        with ExitStack() as stack:
+            stack.enter_context(self._alone(sweep.name, note))
+            path = self._planned(sweep, grown, note)
+            process = self._start(path, note)
+            # It is let go of when the process has ended, which is waited for, lest a process
+            # without life stays in the system's table.
+            held = stack.pop_all()
+        threading.Thread(target=_wait, args=(process, held), daemon=True).start()
+        self._see_it_begin(sweep.name, process, path)
+
+    @contextmanager
+    def _alone(self, name: str, note: CommandNote) -> Iterator[None]:
+        """Let nobody else give this sweep more seeds, whichever process of the server he asks."""
+        folder = FolderStorage(log_path(self._settings, name).parent)
+        held = folder.lock(_LOCK).take(b"")
+        try:
+            if held is None or CommandNote.of(self._settings, name) != note or self._runs(name):
+                raise SweepError(_AT_ONCE)
+            yield
+        finally:
+            if held is not None:
+                held.release()
+
+    def _planned(self, sweep: Sweep, grown: str, note: CommandNote) -> Path:
+        """The file with the grown spec, once a plan has shown that it trains nothing again."""
+        environment = self._environment_of(note)
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown, encoding="utf-8")
-            planned = _answer(environment, note.folder, "plan", str(path), "--json")
+            planned = _answer(environment, note.folder, "plan", str(path), "--json").stdout
         counted = sum(len(json.loads(planned)[how]) for how in ("reuse", "copy"))
         again = sweep.grid.count("completed", "collapsed", "diverged") - counted
         if again > 0:
@@ -92,10 +123,11 @@ class OnThisMachine:
             )
         path = log_path(self._settings, sweep.name).with_name("spec.json")
         path.write_text(grown + "\n", encoding="utf-8")
-        self._start(sweep.name, path, note, environment)
+        return path
 
     def _noted(self, sweep: Sweep) -> tuple[CommandNote, SweepSpec]:
-        _refuse_running(sweep)
+        if sweep.status == "running" and self._driver(sweep.name) != NOBODY:
+            _refuse_running(sweep)
         note, text = CommandNote.of(self._settings, sweep.name), sweep.records.spec
         if note is None or text is None:
             raise InputError(
@@ -111,32 +143,43 @@ class OnThisMachine:
         listed_seeds(spec)
         return note, spec
 
-    def _settings_of(self, note: CommandNote) -> Settings:
+    def _here(self, name: str) -> Here:
+        """This machine, with the checkpoint store with which the sweep was last run from it."""
+        note = CommandNote.of(self._settings, name)
+        if note is None:
+            return Here(self._settings)
         home = {"SNN_SWEEP_HOME": str(self._settings.home)}
-        return Settings.from_environment({**note.environment, **home})
+        return Here(Settings.from_environment({**note.environment, **home}))
 
-    def _start(
-        self, name: str, spec: Path, note: CommandNote, environment: Mapping[str, str]
-    ) -> None:
-        """Run a spec in a process that outlives this server, and see it begin."""
-        here = Here(self._settings_of(note))
-        output = spec.with_name("output.txt")
-        with output.open("wb") as told:
-            process = subprocess.Popen(
+    def _driver(self, name: str) -> str | None:
+        return self._here(name).drivers([name]).get(name)
+
+    def _runs(self, name: str) -> bool:
+        return self._driver(name) not in (None, NOBODY)
+
+    def _environment_of(self, note: CommandNote) -> dict[str, str]:
+        home = {"SNN_SWEEP_HOME": str(self._settings.home)}
+        return {**_environment(), **note.environment, **home}
+
+    def _start(self, spec: Path, note: CommandNote) -> subprocess.Popen[bytes]:
+        """Run a spec in a process that outlives this server."""
+        with spec.with_name(_OUTPUT).open("wb") as told:
+            return subprocess.Popen(
                 _command("run", str(spec)),
                 cwd=note.folder,
-                env=environment,
+                env=self._environment_of(note),
                 stdin=subprocess.DEVNULL,
                 stdout=told,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        # Its end is waited for, lest a process without life stays in the system's table.
-        threading.Thread(target=process.wait, daemon=True).start()
+
+    def _see_it_begin(self, name: str, process: subprocess.Popen[bytes], spec: Path) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and not here.drivers([name]):
+        while time.monotonic() < deadline and not self._runs(name):
             if (code := process.poll()) is not None:
                 if code:
+                    output = spec.with_name(_OUTPUT)
                     end = last_lines(output.read_text(encoding="utf-8", errors="replace"))
                     raise SweepError(f"it ended at once, with {code}: {' '.join(end.split())}")
                 return
@@ -182,7 +225,14 @@ class OnCluster:
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown.to_json(), encoding="utf-8")
-            _answer(_environment(), folder, "submit", "--cluster", self._address, str(path))
+            said = _answer(_environment(), folder, "submit", "--cluster", self._address, str(path))
+        if "is running already, as" in " ".join(said.stderr.split()):
+            raise SweepError(_AT_ONCE)
+
+
+def _wait(process: subprocess.Popen[bytes], held: ExitStack) -> None:
+    with held:
+        process.wait()
 
 
 def _refuse_running(sweep: Sweep) -> None:
@@ -206,8 +256,10 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-P", "-c", _MAIN, *arguments]
 
 
-def _answer(environment: Mapping[str, str], folder: str | None, *arguments: str) -> str:
-    """What a command prints.
+def _answer(
+    environment: Mapping[str, str], folder: str | None, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, for what it prints.
 
     Raises:
         SweepError: it has failed; in its own words.
@@ -231,7 +283,7 @@ def _answer(environment: Mapping[str, str], folder: str | None, *arguments: str)
     if done.returncode:
         said = " ".join(last_lines(done.stderr).split()).removeprefix("snn-sweep: ")
         raise SweepError(said or f"snn-sweep {arguments[0]} ended with {done.returncode}")
-    return done.stdout
+    return done
 
 
 def _environment() -> dict[str, str]:

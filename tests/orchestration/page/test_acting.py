@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote
 
@@ -22,10 +24,13 @@ from orchestration import SweepSpec
 from orchestration.errors import SweepError
 from orchestration.execution.command_note import CommandNote, note_command
 from orchestration.execution.here import Here
+from orchestration.page import acting
 from orchestration.page.acting import OnCluster
 from orchestration.page.read import Reader
 from orchestration.progress.events import Note, Planned
 from orchestration.reading.sql import SqlSource
+from orchestration.store.lease import sweep_lease
+from orchestration.store.open import sweep_storage
 from orchestration.sweep.more_seeds import with_more_seeds
 from orchestration.sweep.plan import Plan
 from services.settings import Settings
@@ -33,13 +38,16 @@ from services.settings import Settings
 NOTHING = Plan((), (), (), (), (), (), (), ())
 
 
-def ask(url: str, count: str = "1", **more: Any) -> requests.Response:
-    """Give a sweep more seeds as its page does."""
+def ask(
+    url: str, count: str = "1", ready: Callable[[], object] = lambda: None, **more: Any
+) -> requests.Response:
+    """Give a sweep more seeds as its page does, once whatever is called says that it is time."""
     with requests.Session() as browser:
         page = browser.get(url, timeout=60).text
         token = page.partition('name="token" value="')[2].partition('"')[0]
         origin = url.partition("/sweeps")[0]
         form = {"token": token, "count": count, **more}
+        ready()
         return browser.post(f"{url}/seeds", data=form, headers={"origin": origin}, timeout=200)
 
 
@@ -67,7 +75,7 @@ class Machine:
         assert reply.status_code == 409, reply.text
         logs = self.home / "logs" / name
         left = {path.name for path in logs.iterdir()} if logs.exists() else set()
-        assert left <= {"command.json"}  # nothing was written, and nothing started
+        assert left <= {"command.json", "seeds.lock"}  # no spec was written, and nothing started
         return reply.text.replace("&#39;", "'")
 
 
@@ -114,6 +122,52 @@ def test_a_number_that_cannot_be_meant(
     machine.note(machine.record("many"), monkeypatch)
     said = machine.refusal("many", count)
     assert f"must be a whole number from 1 to 100, got {count!r:.70}" in said
+
+
+_COMMAND = """
+import json, sys, time
+from pathlib import Path
+from orchestration.store.lease import sweep_lease
+from orchestration.store.open import sweep_storage
+from services.settings import Settings
+time.sleep(1)
+if sys.argv[1] == "plan":
+    print(json.dumps({"reuse": 12 * [0], "copy": []}))
+else:
+    spec = Path(sys.argv[2])
+    print(json.loads(spec.read_text())["seeds"], flush=True)
+    with sweep_lease(sweep_storage(Settings.from_environment(), "twice"), "twice"):
+        while not spec.with_name("end").exists():
+            time.sleep(0.1)
+"""
+"""In place of the command: plans, and drives the sweep until it is told to end."""
+
+
+def test_of_two_who_add_seeds_at_once_one_is_refused(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acting, "_MAIN", _COMMAND)
+    spec = machine.record("twice")
+    machine.note(spec, monkeypatch)
+    client = MlflowClient(machine.uri)
+    (parent,) = client.search_runs(["1"], "tags.`snn_sweep.role` = 'sweep'")
+    client.set_tag(parent.info.run_id, "snn_sweep.status", "running")
+    with sweep_lease(sweep_storage(machine.settings, "twice"), "twice"):
+        pass  # its driver has died since
+    output = machine.home / "logs" / "twice" / "output.txt"
+    with served(SqlSource(machine.uri), machine.home) as address, ThreadPoolExecutor() as browsers:
+        try:
+            both = list(browsers.map(ask, 2 * [f"{address}/twice"], "12", 2 * [Barrier(2).wait]))
+            assert sorted(reply.status_code for reply in both) == [200, 409]
+            (refusal,) = (reply.text for reply in both if reply.status_code == 409)
+            assert "somebody else has just given it more seeds" in refusal
+            wait_until(lambda: output.read_text() != "")
+            said, seeds = output.read_text(), spec.seed_order()
+            assert json.loads(said)[: len(seeds)] == [*seeds]
+            assert ask(f"{address}/twice").status_code == 409
+            assert output.read_text() == said
+        finally:
+            output.with_name("end").touch()
 
 
 def test_code_of_the_users_own_that_is_not_there(
@@ -214,7 +268,7 @@ def test_more_seeds_start_the_command_anew(
 
     wait_until(lambda: json.loads(tags()["snn_sweep.spec"])["seeds"] == [5, 6, 7])
     wait_until(lambda: tags()["snn_sweep.status"] == "completed")
-    wait_until(lambda: not Here(settings).drivers([name]))
+    wait_until(lambda: Here(settings).drivers([name]) == {name: "nobody"})
     assert "<strong>6 of 6</strong>" in requests.get(url, timeout=60).text
     note = CommandNote.of(settings, name)
     assert note is not None
