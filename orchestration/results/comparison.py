@@ -156,7 +156,9 @@ def compare(
         for side in "ab":
             table[f"{name}_{side}"] = both[f"{name}_{side}"]
     for name in ("epochs_a", "epochs_b"):
-        table[name] = pd.to_numeric(table[name]).astype("Int64")
+        # What is on record may be any text: epochs that no sweep can have count as not known.
+        epochs = pd.to_numeric(table[name], errors="coerce").astype("float64")
+        table[name] = epochs.where((epochs % 1 == 0) & (epochs < 2**53)).astype("Int64")
     return table
 
 
