@@ -10,6 +10,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.record.names import NAME_TAG, ROLE_TAG
+from orchestration.record.sendable import SendableTextClient
 
 __all__ = ["MOST_EXPERIMENTS", "connect", "is_refusal", "runs_of_role", "sweep_names"]
 
@@ -29,14 +30,19 @@ _REFUSALS = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of the tracking server that makes each request once."""
+    """A client of the tracking server that makes each request once, with text that can be sent."""
     os.environ.update(_SETTINGS)
-    return MlflowClient(tracking_uri)
+    return SendableTextClient(tracking_uri)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether MLflow would answer the same request so for ever."""
-    return isinstance(error, MlflowException) and error.error_code in _REFUSALS
+    """Whether the same request would fail in the same way for ever.
+
+    A ``UnicodeEncodeError`` says that the client itself could not encode the request.
+    """
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSALS
+    return isinstance(error, UnicodeEncodeError)
 
 
 def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:

@@ -12,6 +12,9 @@ MODEL_TAG = "snn_sweep.model"
 MODEL_FOLDER = "model"
 """Of a run's artifacts."""
 
+_LONGEST_REASON = 500
+"""Characters, of which JSON writes some as twelve: of 8,000 in a tag."""
+
 
 @dataclass(frozen=True)
 class KeptModel:
@@ -30,8 +33,11 @@ class KeptModel:
     missing: str | None = None
 
     def to_tag(self) -> str:
-        """The tag's text; numbers keep every digit."""
-        return json.dumps({k: value for k, value in asdict(self).items() if value is not None})
+        """The tag's text, which fits into a tag; numbers keep every digit."""
+        said = {k: value for k, value in asdict(self).items() if value is not None}
+        if self.missing is not None:
+            said["missing"] = self.missing[:_LONGEST_REASON]
+        return json.dumps(said)
 
     @classmethod
     def from_tag(cls, text: str) -> KeptModel:

@@ -151,6 +151,12 @@ def _note_texts(grid: Sequence[Mapping[str, Sequence[Any]]], problems: Problems)
                         f"may have at most {_LONGEST_TEXT:,} characters, got {length:,}: give a "
                         "short name that your code looks up",
                     )
+                if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text_of(value)):
+                    problems.add(
+                        path,
+                        "may hold neither the character NUL nor a lone surrogate, which MLflow "
+                        f"cannot store, got {described(value)}",
+                    )
                 for text in (text_of(value), str(value)):
                     known = seen[key].setdefault(text, value)
                     if json.dumps(known) != json.dumps(value):

@@ -19,6 +19,7 @@ from orchestration.record.client import is_refusal
         (RestException({"error_code": "TEMPORARILY_UNAVAILABLE"}), False),
         (MlflowException("no connection"), False),
         (ConnectionError(), False),
+        (UnicodeEncodeError("utf-8", "\udce9", 0, 1, "surrogates not allowed"), True),
     ],
 )
 def test_a_refusal_is_what_would_be_refused_again(error: Exception, expected: bool) -> None:

@@ -222,6 +222,19 @@ def test_what_mlflow_refuses_is_not_waited_for(
     assert (run.info.status, run.data.tags["snn_sweep.reason"]) == ("FAILED", "why")
 
 
+def test_what_the_client_cannot_encode_is_not_waited_for(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder(patience=600)
+    record_epochs(recorder, 1)
+    recorder.record_epoch(2, {"loss of caf\udce9": 1.0}, {})
+    with pytest.raises(RefusedError, match="surrogates not allowed"):
+        recorder.finish()
+    recorder.fail("caf\udce9")
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert (run.info.status, run.data.tags["snn_sweep.reason"]) == ("FAILED", "caf\\udce9")
+
+
 def test_a_run_that_was_deleted_is_not_waited_for(
     make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
 ) -> None:

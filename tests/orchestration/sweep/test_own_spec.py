@@ -232,6 +232,8 @@ def test_changed_code_makes_other_trials(tmp_path: Path, monkeypatch: pytest.Mon
         ({"grid": [{"a": [1, "1"]}]}, "a[1]: cannot be told apart from 1 in tables and in MLflow"),
         ({"grid": [{"a": True}, {"a": "True"}]}, "grid[1].a: cannot be told apart from true in"),
         ({"grid": [{"a": ["x" * 6001]}]}, "a[0]: may have at most 6,000 characters, got 6,001"),
+        ({"grid": [{"a": ["b", "a\0b"]}]}, "a[1]: may hold neither the character NUL nor a lone"),
+        ({"grid": [{"a": "\udce9"}]}, "grid[0].a: may hold neither the character NUL nor a lone"),
         ({"baseline": {"methd": "ours"}}, "baseline.methd: must name an axis of the grid, with"),
         ({"baseline": {"batch": 8}}, "baseline.batch: must name an axis of the grid, with several"),
         ({"baseline": {"method": "our"}}, "method in the grid (baseline, ours), got 'our'; did"),
