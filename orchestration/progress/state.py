@@ -71,13 +71,10 @@ class Progress:
 
     def _report(self, label: str, report: Mapping[str, Any]) -> None:
         self._change(label, state=report["outcome"] or "running")
+        if "best" in report:  # also of a trial that had only its books to close
+            self._change(label, best=report["best"])
         if "epoch" in report:
-            self._change(
-                label,
-                epoch=report["epoch"],
-                best=report["best"],
-                epoch_seconds=report["epoch_seconds"],
-            )
+            self._change(label, epoch=report["epoch"], epoch_seconds=report["epoch_seconds"])
 
     def _change(self, label: str, **changes: Any) -> None:
         self.statuses[label] = replace(self.statuses[label], **changes)

@@ -63,6 +63,14 @@ def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
     assert (progress.done, progress.count("running")) == (2, 1)
 
 
+def test_a_trial_that_had_only_its_books_to_close_has_its_best(plan: Any) -> None:
+    text = io.StringIO()
+    with LineWatch(TextConsole(file=text)) as watch:
+        watch(Planned(plan))
+        watch(EpochDone(NONE_2.label, {"best": 0.875, "outcome": "completed"}))
+    assert "ann none seed 2: completed, best 87.50%" in text.getvalue()
+
+
 def test_time_left_is_unknown_before_the_first_epoch() -> None:
     progress = Progress()
     progress.take(Planned(make_plan(SPEC.trials(), [], version="1")))
