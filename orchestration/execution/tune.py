@@ -15,8 +15,9 @@ from ray import cloudpickle, tune
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
+from orchestration.execution.failure import in_a_line
 from orchestration.execution.worker.trial import SweepTrial, TrialTask
-from orchestration.progress.events import EpochDone, Failed, Retried, Started, Watch
+from orchestration.progress.events import EpochDone, Failed, Note, Retried, Started, Watch
 
 __all__ = ["Feed", "run_tasks"]
 
@@ -171,6 +172,7 @@ class _Events(Callback):
         self._watch = watch
         self._queue = queue
         self.failures: dict[str, str] = {}
+        self._waiting: set[str] = set()  # the trials whose end does not arrive, by Tune's name
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore, and we plan anew instead."""
@@ -183,13 +185,19 @@ class _Events(Callback):
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         if "failure" in result:
             self._fail(trial, result["failure"])
-        else:
+        elif "epoch" in result or result["outcome"] is not None:
             self._watch(EpochDone(_label(trial), result))
+        if "waits_for" in result and trial.trial_id not in self._waiting:
+            self._waiting.add(trial.trial_id)
+            text = f"{_label(trial)} is trained and waits to be recorded: {result['waits_for']}"
+            self._watch(Note(text))
 
     def on_trial_recover(self, trial: Any, **_: Any) -> None:
+        self._waiting.discard(trial.trial_id)
         self._watch(Retried(_label(trial), _error(trial)))
 
     def on_trial_complete(self, trial: Any, **_: Any) -> None:
+        self._waiting.discard(trial.trial_id)
         self._queue.end(trial.trial_id)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
@@ -213,4 +221,4 @@ def _error(trial: Any) -> str:
         return "unknown error"
     error = cloudpickle.loads(Path(path).read_bytes())
     cause = getattr(error, "cause", None) or error
-    return f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+    return in_a_line(cause)

@@ -1,4 +1,6 @@
-"""The tracking server with the pages of sweeps: MLflow's app, of which nothing is changed or lost.
+"""The tracking server with the pages of sweeps: MLflow's app, of which nothing is lost.
+
+Nothing of it is changed, but that an artifact which cannot be written is refused with the reason.
 
 MLflow loads it by the name of an entry point of the group ``mlflow.app``:
 
@@ -43,6 +45,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from starlette.staticfiles import StaticFiles
 
     from orchestration.page.acting import OnCluster, OnThisMachine
+    from orchestration.page.artifact_errors import ArtifactErrors
     from orchestration.page.read import Reader
     from orchestration.page.visitor.inner_mlflow import InnerMlflow
     from orchestration.page.visitor.login import Login
@@ -64,6 +67,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     actor = OnCluster(cluster) if cluster else OnThisMachine(settings)
     pages = Pages(Reader(_open_store()), login, settings, actor, mlflow, base)
     static = StaticFiles(directory=str(files("orchestration.page") / "static"))
+    app.add_middleware(ArtifactErrors)
     # First, since MLflow's own pages take every address that is left.
     app.router.routes[:0] = [
         Route(f"{base}/sweeps", pages),

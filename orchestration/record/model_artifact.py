@@ -18,17 +18,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types import Schema, TensorSpec
 
+from orchestration.record.client import is_refusal
 from orchestration.record.kept_model import MODEL_FOLDER
+from orchestration.record.trial_recorder import TrackerAwayError
+from services.settings import without_password
 
 if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
     from snn_norm.training.models.saved_model import Description
 
-__all__ = ["copy_model", "fetch_model", "has_model", "put_model", "remove_model"]
+__all__ = [
+    "ArtifactStoreError",
+    "copy_model",
+    "fetch_model",
+    "has_model",
+    "put_model",
+    "remove_model",
+]
 
 _MLMODEL_FILE = "MLmodel"
 
@@ -42,6 +53,10 @@ _SETTINGS = {
 }
 
 
+class ArtifactStoreError(TrackerAwayError):
+    """The artifact store did not take a model: it may be full, or cannot be reached."""
+
+
 def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     """Put a model beside its run. May be repeated: the same files take the place of the first.
 
@@ -49,6 +64,10 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
         client: MLflow's client.
         run_id: of the trial.
         data: of ``snn_norm.training.models.model_file``.
+
+    Raises:
+        ArtifactStoreError: the store does not take it for now.
+        MlflowException: the tracking server refuses it, or does not answer.
     """
     from snn_norm.training.models.model_file import (
         CONFIG_FILE,
@@ -59,6 +78,7 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     from snn_norm.training.models.saved_model import description_in
 
     said = said_in(data)
+    store = client.get_run(run_id).info.artifact_uri
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
         folder = Path(scratch)
         (folder / WEIGHTS_FILE).write_bytes(data)
@@ -68,8 +88,17 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
             # MLflow takes for a model what has this file, which therefore comes last.
             names.append(_MLMODEL_FILE)
             _mlflow_model(description_in(data), run_id).save(str(folder / _MLMODEL_FILE))
-        for name in names:
-            client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
+        try:
+            for name in names:
+                client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
+        except (MlflowException, OSError) as error:
+            if is_refusal(error):
+                raise
+            server = without_password(client.tracking_uri)
+            raise ArtifactStoreError(
+                f"the artifact store {store} of the tracking server {server} did not take the "
+                f"model: {error}"
+            ) from error
 
 
 def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:

@@ -22,7 +22,6 @@ from mlflow.entities import Metric, Param, RunTag
 from orchestration.model.trial import Trial
 from orchestration.record.client import is_refusal
 from orchestration.record.names import (
-    LONGEST_TAG,
     OUTCOME_TAG,
     PARENT_TAG,
     REASON_TAG,
@@ -113,20 +112,32 @@ class TrialRecorder:
         metrics = dict(final_metrics)
         self._append({"outcome": outcome, "metrics": metrics, "tags": dict(tags or {})})
 
-    def finish(self, last: Callable[[MlflowClient, str], object] | None = None) -> None:
+    @property
+    def arrived(self) -> int:
+        """How many entries of the spool MLflow holds."""
+        return self._sent
+
+    def finish(
+        self,
+        last: Callable[[MlflowClient, str], object] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> None:
         """Wait until all has arrived, then close the run as FINISHED. May be repeated.
 
         Args:
             last: called by the client and the run's id before that, again and again until it
                 does not raise: a run that has finished has all that belongs to it.
+            patience: of this call, in seconds; None is that of the recorder.
 
         Raises:
-            TrackerAwayError: MLflow was away for longer than ``patience``.
+            TrackerAwayError: MLflow, or what ``last`` needs, was away for longer than the patience.
         """
-        self._wait_until_sent()
+        patience = self.patience if patience is None else patience
+        self._wait_until_sent(patience)
         if last is not None:
-            self._insist(lambda run_id: last(self.client, run_id))
-        self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"))
+            self._insist(lambda run_id: last(self.client, run_id), patience)
+        self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"), patience)
 
     def fail(self, reason: str) -> None:
         """Close the run as FAILED with its reason, after all that was measured has arrived.
@@ -138,11 +149,11 @@ class TrialRecorder:
             RefusedError: MLflow refuses the run itself.
         """
         try:
-            self._wait_until_sent()
+            self._wait_until_sent(self.patience)
         except RefusedError:
             if self.spool.run_id is None:
                 raise
-        self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason))
+        self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason), self.patience)
 
     def close(self) -> None:
         """Stop sending; what has not arrived stays in the spool."""
@@ -226,34 +237,37 @@ class TrialRecorder:
         )
         return str(found[0].info.run_id) if found else None
 
-    def _wait_until_sent(self) -> None:
+    def _wait_until_sent(self, patience: float) -> None:
         """Wait for the sending thread; patience begins anew with everything that arrives."""
         with self._wake:
             while (sent := self._sent) < len(self.spool.entries):
                 if not self._wake.wait_for(
-                    lambda: self._sent > sent or self._refusal, timeout=self.patience
+                    lambda: self._sent > sent or self._refusal, timeout=patience
                 ):
-                    raise self._away(self._trouble) from self._trouble
+                    raise _away(self._trouble, patience) from self._trouble
                 self._raise_refusal()
 
     def _raise_refusal(self) -> None:
         if self._refusal is not None:
             raise self._refusal from self._trouble
 
-    def _insist(self, call: Callable[[str], object]) -> None:
+    def _insist(self, call: Callable[[str], object], patience: float) -> None:
         """Make an idempotent call that must arrive, again and again within ``patience``."""
         run_id = self.spool.run_id
         assert run_id is not None, "all has arrived, so the run is open"
-        insist = stamina.RetryingCaller(attempts=None, timeout=self.patience)
+        insist = stamina.RetryingCaller(attempts=None, timeout=patience)
         try:
             insist(lambda error: not is_refusal(error), call, run_id)
         except Exception as error:
             if is_refusal(error):
                 raise RefusedError.of(error) from error
-            raise self._away(error) from error
+            if isinstance(error, TrackerAwayError):
+                raise
+            raise _away(error, patience) from error
 
-    def _away(self, error: Exception | None) -> TrackerAwayError:
-        return TrackerAwayError(f"MLflow did not answer for {self.patience:.0f} s: {error}")
+
+def _away(error: Exception | None, patience: float) -> TrackerAwayError:
+    return TrackerAwayError(f"MLflow did not answer for {patience:.0f} s: {error}")
 
 
 def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -274,6 +288,6 @@ def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, An
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, reason: str) -> None:
-    """End a run as KILLED or FAILED, and say why; of a very long reason, its end."""
-    client.set_tag(run_id, REASON_TAG, reason[-LONGEST_TAG:])
+    """End a run as KILLED or FAILED, and say why."""
+    client.set_tag(run_id, REASON_TAG, reason)
     client.set_terminated(run_id, status)

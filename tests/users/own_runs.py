@@ -108,7 +108,7 @@ def mistaken(
     good = {"val_error": 0.5, "val_loss": 1.0}
     third: dict[str, Any] = {
         "none": good,
-        "raises": good,
+        **dict.fromkeys(["raises", "latin_1", "interrupts", "long"], good),
         "nan": {**good, "val_loss": math.nan},
         "appears": {**good, "val_iou": 0.1},
         "vanishes": {"val_error": 0.5},
@@ -130,6 +130,12 @@ def mistaken(
     yield good
     if mistake == "raises":
         raise ZeroDivisionError("a mistake of its author's")
+    if mistake == "latin_1":  # as Python reads the bytes of a file name that is no UTF-8
+        raise FileNotFoundError(os.fsdecode(b"caf\xe9.png"))
+    if mistake == "interrupts":
+        raise KeyboardInterrupt
+    if mistake == "long":
+        raise ValueError("x" * 100_000)
     yield third[mistake]
 
 

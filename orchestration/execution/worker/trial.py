@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from orchestration.execution.failure import in_a_line, one_line
 from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
@@ -48,6 +49,11 @@ class StorageError(Exception):
 
 # What the machine, and not the user's code, is to blame for: Tune tries these again.
 _INFRASTRUCTURE = (StorageError, SupersededError, TrackerAwayError)
+
+
+_SECONDS_A_STEP = 5.0
+"""So long a step waits for the end of a trial to arrive, before the driver is told and the next
+step goes on waiting."""
 
 
 def _is_infrastructure(error: BaseException) -> bool:
@@ -102,6 +108,9 @@ class TrialTask:
 class SweepTrial(tune.Trainable):
     """Runs the trial in ``config["task"]``, an epoch a step.
 
+    A trial whose end does not arrive, as the tracking server or its artifact store does not take
+    it, says so with ``waits_for`` in its report, step after step.
+
     What the user's own code raises ends the trial as failed; what the machine is to blame for is
     raised, so that Tune starts the trial again, from its checkpoint.
     """
@@ -124,13 +133,13 @@ class SweepTrial(tune.Trainable):
             if self._session is None:
                 self._session = _Session(self._task)
             return self._session.step()
-        except (Exception, SystemExit) as error:  # a user's code may call sys.exit
+        # A user's code may call sys.exit or raise KeyboardInterrupt; Ray keeps SIGINT from workers.
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             if self._session is None or _is_infrastructure(error):
                 time.sleep(_pause(self._session))
                 raise
             self._session.recorder.fail("".join(traceback.format_exception(error)))
-            summary = " ".join(traceback.format_exception_only(error)[-1].split())
-            return {"done": True, "failure": summary}
+            return {"done": True, "failure": in_a_line(error)}
 
     def cleanup(self) -> None:
         """Stop recording; what has not arrived is sent when the trial goes on."""
@@ -151,6 +160,7 @@ class _Session:
         self._checkpoints = CheckpointStore(task.storage)
         self._models = ModelKeeper(task.keep, task.storage)
         self._run: Training | None = None
+        self._waiting: tuple[int, float] | None = None
         with _storage():
             spool = Spool(task.storage, task.driver)
             self.recorder = TrialRecorder(
@@ -174,12 +184,25 @@ class _Session:
             return report
         with _storage():
             deliver_model = self._models.delivery(ending.get("tags", {}))
-        self.recorder.finish(deliver_model)
+        started = time.monotonic()
+        try:
+            patience = min(_SECONDS_A_STEP, self._task.patience)
+            self.recorder.finish(deliver_model, patience=patience)
+        except TrackerAwayError as error:
+            self._go_on_waiting(started, error)
+            return {**report, "outcome": None, "waits_for": one_line(str(error))}
         self._checkpoints.remove()
         self._models.remove()
         best = ending["metrics"].get(self._task.trial.metric.best_name)
         told = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
         return {**report, **told, "done": True}
+
+    def _go_on_waiting(self, started: float, error: TrackerAwayError) -> None:
+        """Raise the error if nothing has arrived for as long as the trial has patience."""
+        if self._waiting is None or self._waiting[0] != self.recorder.arrived:
+            self._waiting = (self.recorder.arrived, started)
+        if time.monotonic() - self._waiting[1] >= self._task.patience:
+            raise error
 
     def _run_epoch(self) -> dict[str, Any]:
         if self._run is None:

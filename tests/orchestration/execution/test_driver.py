@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -278,6 +279,9 @@ def test_mistakes_in_training_code_of_the_users_own_are_told_and_nan_is_a_diverg
         "raises": "ZeroDivisionError: a mistake of its author's",
         "appears": "ValueError: epoch 3 of 'own_runs:mistaken' differs from the first in 'val_iou'",
         "missing": "ValueError: epoch 1 of 'own_runs:mistaken' gave no 'val_error'",
+        "latin_1": "FileNotFoundError: caf\\udce9.png",
+        "interrupts": "KeyboardInterrupt",
+        "long": "ValueError: " + 400 * "x",
     }
     spec = SweepSpec.from_dict(
         {
@@ -288,13 +292,18 @@ def test_mistakes_in_training_code_of_the_users_own_are_told_and_nan_is_a_diverg
             "metric": {"name": "val_error", "goal": "maximize"},
         }
     )
+    started = time.monotonic()
     outcome = run_sweep(spec, settings=settings)
+    assert time.monotonic() - started < 240, "a trial waited for MLflow to take what it never will"
     for mistake, reason in reasons.items():
-        assert outcome.failures.pop(f"mistake={mistake} seed 1").startswith(reason)
+        told = outcome.failures.pop(f"mistake={mistake} seed 1")
+        assert told.startswith(reason)
+        assert len(told) <= 500
     assert outcome.failures == {}
     runs = {run.data.params["mistake"]: run for run in runs_of(client, spec.name, "trial")}
     assert runs["raises"].info.status == "FAILED"
     assert "own_runs.py" in runs["raises"].data.tags["snn_sweep.reason"]
+    assert r"FileNotFoundError: caf\udce9.png" in runs["latin_1"].data.tags["snn_sweep.reason"]
     assert runs["nan"].data.tags["snn_sweep.outcome"] == "diverged"
     assert len(client.get_metric_history(runs["nan"].info.run_id, "val_loss")) == 3
     assert runs["none"].data.tags["snn_sweep.outcome"] == "completed"
