@@ -37,6 +37,7 @@ secrets:  ## the cluster's secrets, each a file; those that are there are kept
 	@$(PYTHON) services/make_secrets.py
 
 cluster: secrets  ## Postgres, MLflow, Ray's head and two workers, in containers
+	@$(PYTHON) services/check_ports.py
 	docker compose up --detach --build --wait
 
 # .venv/EXTRA marks that the package is installed with that extra, as pyproject.toml has it.

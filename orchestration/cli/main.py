@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, TypeGuard
 
 import click
 
@@ -20,6 +22,17 @@ __all__ = ["cli"]
 PIPE_CLOSED = 128 + signal.SIGPIPE
 """What a shell makes of a program that could not write any more."""
 
+_FILE_ERRORS = {
+    errno.EACCES,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What is wrong with a file or folder that a command was given."""
+
 # Each command imports what it needs: --help and a mistake in a spec are answered at once.
 
 
@@ -29,6 +42,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         # The user's own modules lie in the folder that the command is started from.
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string, as Python itself puts there
+        _escape_what_cannot_be_printed()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -39,7 +53,7 @@ class _Commands(click.Group):
             code = _exit_code(error)
             if code is None or ctx.params["debug"]:
                 raise
-            err.print(f"snn-sweep: {error}", style="red")
+            err.print(f"snn-sweep: {_words(error)}", style="red")
             ctx.exit(code)
         except KeyboardInterrupt:
             if ctx.params["debug"]:
@@ -49,11 +63,28 @@ class _Commands(click.Group):
         return result
 
 
+def _escape_what_cannot_be_printed() -> None:
+    """Let standard output escape characters that its encoding lacks, as standard error does."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _is_of_a_file(error: Exception) -> TypeGuard[OSError]:
+    """Whether the operating system refuses a file or folder, such as one the user has named."""
+    return isinstance(error, OSError) and error.errno in _FILE_ERRORS and bool(error.filename)
+
+
+def _words(error: Exception) -> str:
+    if _is_of_a_file(error):
+        return f"{error.filename!r}: {error.strerror}; name another file or folder"
+    return str(error)
+
+
 def _exit_code(error: Exception) -> int | None:
     """What an error ends a command with; None for one that is a mistake of ours."""
     if isinstance(error, SweepError):
         return error.exit_code
-    if isinstance(error, SettingsError):
+    if isinstance(error, SettingsError) or _is_of_a_file(error):
         return WRONG_INPUT
     mlflow = sys.modules.get("mlflow.exceptions")  # who has not loaded it cannot have raised its
     if isinstance(error, ServiceError) or (mlflow and isinstance(error, mlflow.MlflowException)):

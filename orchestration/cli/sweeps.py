@@ -54,14 +54,15 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
 
     sweep = SweepSpec.load(spec)  # first: who has made a mistake need not wait for Ray
     from orchestration.cluster.submit import submit_sweep
+    from orchestration.cluster.there import cluster_option
     from services.settings import Settings
 
     submission = submit_sweep(sweep, cluster=cluster)
     what = "submitted as" if submission.is_new else "is running already, as"
     err.print(f"{sweep.name} {what} {submission.job_id}")
     if not wait:
-        follow = f"follow it with: snn-sweep logs -f {sweep.name}"
-        err.print(f"{follow} --cluster {cluster}")
+        option = cluster_option(submission.cluster)
+        err.print(f"follow it with: snn-sweep logs -f {sweep.name}{option}")
         return
     code = submission.wait()
     if code == 0 and Settings.from_environment().tracking_uri is not None:

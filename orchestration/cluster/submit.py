@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.cluster.bundle import digest, pack, send, user_modules
-from orchestration.cluster.there import There
+from orchestration.cluster.there import There, cluster_option
 from orchestration.errors import SweepError
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_watch
@@ -104,7 +104,7 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
         ) from None
     raise SweepError(
         f"{job.id} ended before the sweep had begun ({now.status}: {now.message}). Its log "
-        f"says why: snn-sweep logs {job.sweep} --cluster {server.address}"
+        f"says why: snn-sweep logs {job.sweep}{cluster_option(server.address)}"
     )
 
 
@@ -113,6 +113,6 @@ def _running(server: JobServer, spec: SweepSpec) -> Job | None:
     if live and live[-1].spec != digest(spec.to_json()):
         raise SweepError(
             f"sweep {spec.name!r} is running with another spec, as {live[-1].id}: wait for its "
-            f"end, or stop it first: snn-sweep stop {spec.name} --cluster {server.address}"
+            f"end, or stop it first: snn-sweep stop {spec.name}{cluster_option(server.address)}"
         )
     return live[-1] if live else None

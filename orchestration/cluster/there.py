@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,12 +18,20 @@ from services.jobs import Job, JobServer
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["There"]
+__all__ = ["There", "cluster_option"]
 
 _PATIENCE = 600.0
 """Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
 
 _AWAY = "the cluster does not answer; waiting for it, or for the sweep to be restarted"
+
+
+def cluster_option(address: str) -> str:
+    """What a command needs besides, to find this cluster: nothing where the environment names it.
+
+    In a container the environment has an address that is another from outside of it.
+    """
+    return "" if address == os.environ.get("RAY_API_SERVER_ADDRESS") else f" --cluster {address}"
 
 
 class There:

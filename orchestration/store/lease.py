@@ -55,7 +55,9 @@ def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
             )
     except OSError as error:
         raise SweepError(
-            f"the checkpoint store cannot be used: {error}; SNN_SWEEP_STORAGE names it"
+            f"the checkpoint store cannot be used: {error}. Its folder lies in "
+            "SNN_SWEEP_HOME, unless SNN_SWEEP_STORAGE names another: set one of them to a folder "
+            "that is yours"
         ) from error
     try:
         yield held

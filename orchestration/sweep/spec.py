@@ -143,6 +143,11 @@ class SweepSpec(Section):
             InputError: there is no such file.
         """
         packaged = packaged_specs()
+        if not str(source).strip():
+            raise InputError(
+                "the name of the spec is empty: name a YAML file or a packaged spec "
+                f"({', '.join(packaged)})"
+            )
         path, name = Path(source), str(source)
         if source in packaged:
             path, name = packaged[name], f"{name}.yaml"

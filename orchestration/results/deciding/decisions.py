@@ -34,6 +34,7 @@ __all__ = [
     "Pairs",
     "Standing",
     "decisions",
+    "declared_rule",
     "level_of",
     "mean_difference",
     "more_seeds",
@@ -127,12 +128,7 @@ def decisions(
     Raises:
         InputError: the spec declares no comparisons.
     """
-    rule = spec.seeds
-    if not isinstance(rule, UntilDecided):
-        raise InputError(
-            "decisions are of comparisons that a spec declares: compare, with "
-            "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
-        )
+    rule = declared_rule(spec)
     by_cell = trials_by_cell(cells, seeds)
     now = standing(spec, by_cell)
     comparisons, known, found, verdicts, looks = now
@@ -172,6 +168,20 @@ def trials_by_cell(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[int, pd.Dat
     """The trials of each cell, index ``seed``; arguments as of :func:`decisions`."""
     trials = seeds.set_index("seed")
     return {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
+
+
+def declared_rule(spec: SweepSpec) -> UntilDecided:
+    """The rule by which a spec's comparisons are decided.
+
+    Raises:
+        InputError: the spec declares no comparisons.
+    """
+    if not isinstance(spec.seeds, UntilDecided):
+        raise InputError(
+            "decisions are of comparisons that a spec declares: compare, with "
+            "seeds: {until: decided}; this sweep has a list of seeds: see norm_differences()"
+        )
+    return spec.seeds
 
 
 def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.deciding.decisions import (
+    declared_rule,
     level_of,
     standing,
     trials_by_cell,
@@ -14,7 +15,6 @@ from orchestration.results.deciding.decisions import (
 )
 from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import UntilDecided
 
 __all__ = ["evidence_curves"]
 
@@ -31,9 +31,11 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
         ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method);
         ``verdict`` (at the pair at which it was
         decided, else missing); ``selected_on``; ``cell``, of the first.
+
+    Raises:
+        InputError: the spec declares no comparisons.
     """
-    rule = spec.seeds
-    assert isinstance(rule, UntilDecided)
+    rule = declared_rule(spec)
     metric = spec.judged_by()
     low, high = (metric.difference(name) for name in ("ci_low", "ci_high"))
     now = standing(spec, trials_by_cell(cells, seeds))

@@ -18,6 +18,7 @@ from recorded import Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.cli.main import cli
+from orchestration.cluster.submit import Submission
 
 
 def run(*arguments: str) -> Result:
@@ -285,3 +286,57 @@ def test_without_its_packages_the_command_says_which_extra_to_install() -> None:
     assert ended.stderr.startswith("snn-sweep needs click, which is not installed")
     assert "pip install 'snn-norm[sweep]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["export {name} {long}", "paper {name} --output {long}", "report {name} --output {long}"],
+)
+def test_a_file_name_that_is_too_long_is_said_without_a_traceback(
+    small: SweepSpec, command: str
+) -> None:
+    long = 300 * "x"
+    result = run(*(part.format(name=small.name, long=long) for part in command.split()))
+    assert result.exit_code == 2
+    assert f"{long}" in result.stderr
+    assert "File name too long" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_empty_name_of_a_spec_is_said(home: Path) -> None:  # noqa: ARG001
+    result = run("plan", "")
+    assert result.exit_code == 2
+    assert "the name of the spec is empty: name a YAML file or a packaged spec" in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_escaped(small: SweepSpec, encoding: str) -> None:
+    program = "from orchestration import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "results", small.name, "--format", "markdown"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    # And where the encoding has all characters, nothing is escaped.
+    table = run("results", small.name, "--format", "markdown").stdout
+    assert done.stdout.decode(encoding) == table.encode(encoding, "backslashreplace").decode(
+        encoding
+    )
+
+
+def test_a_cluster_that_the_environment_names_need_not_be_named_in_what_follows(
+    home: Path,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside, outside = "http://127.0.0.1:8265", "http://127.0.0.1:18265"
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", inside)
+
+    def submit_sweep(spec: SweepSpec, *, cluster: str) -> Submission:
+        return Submission(spec.name, "sweep-small-1", cluster, is_new=True)
+
+    monkeypatch.setattr("orchestration.cluster.submit.submit_sweep", submit_sweep)
+    told = run("submit", "small.yaml").stderr.splitlines()
+    assert told[-1] == "follow it with: snn-sweep logs -f small"
+    told = run("submit", "small.yaml", "--cluster", outside).stderr.splitlines()
+    assert told[-1] == f"follow it with: snn-sweep logs -f small --cluster {outside}"

@@ -215,6 +215,12 @@ def test_from_recorded_runs(recorded: tuple[SweepSpec, str]) -> None:
     assert "cell" not in evidence
 
 
+def test_evidence_of_a_sweep_that_declares_no_comparisons_is_refused_in_words() -> None:
+    spec = SweepSpec.load("digits")
+    with pytest.raises(InputError, match="comparisons that a spec declares: compare, with"):
+        evidence_curves(CELLS, trials(spec, 3), spec)
+
+
 def test_results_and_report_show_them(
     recorded: tuple[SweepSpec, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
