@@ -22,7 +22,7 @@ def sendable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class SendableTextClient(MlflowClient):
+class SendableTextClient(MlflowClient):  # type: ignore[misc] # of MLflow mypy knows no types
     """MLflow's client, which makes the text of params, tags and names sendable.
 
     Of a tag that is longer than MLflow's limit the end is kept: the end of a traceback says what
