@@ -2,25 +2,18 @@
 
     with local_ray(settings):        # Ray is there for as long as the block lasts
         tuner.fit()
-    with ray_meanwhile(settings) as start:   # the same, begun beside what comes first
-        ...
-        with start:
-            tuner.fit()
 
 Modules of the current folder can be imported in Ray's workers, as Ray adds it to their path.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +22,7 @@ import ray
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
-__all__ = ["local_ray", "ray_meanwhile"]
+__all__ = ["local_ray"]
 
 _CONNECT_SECONDS = 5
 _OBJECT_STORE_BYTES = 200 * 2**20  # trials hand over numbers; images lie in each trial's own memory
@@ -77,51 +70,11 @@ def local_ray(
                 signal.signal(signal.SIGTERM, on_sigterm)
 
 
-@contextmanager
-def ray_meanwhile(settings: Settings) -> Iterator[AbstractContextManager[None]]:
-    """Begin to start Ray in a thread; what it gives is `local_ray`, and waits for that start.
-
-    Ray has gone when the given block ends, or this one, if it was never entered.
-    """
-    # Linux kills Ray's processes when the thread ends that has started them: Ray goes before it.
-    with ThreadPoolExecutor(1, "ray") as thread, ExitStack() as stack:
-        started = thread.submit(stack.enter_context, local_ray(settings))
-
-        @contextmanager
-        def start() -> Iterator[None]:
-            with stack:
-                started.result()
-                yield
-
-        try:
-            yield start()
-        finally:
-            wait([started])
-
-
 def _init(**options: Any) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks, and reports home
     # Ray 2.60 leaves the GPUs visible to a trial that asked for none; gpu: 0 means none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-    with _sessions_of_their_own():
-        ray.init(logging_level="error", log_to_driver=False, **options)
-
-
-@contextmanager
-def _sessions_of_their_own() -> Iterator[None]:
-    """Start processes where a signal to this one's group does not reach them.
-
-    ``timeout``, a shell and batch systems send SIGTERM to the whole group. Ray would be gone then
-    before a driver could stop its trials; Ray itself ends with the process that has started it.
-    """
-    plain = subprocess.Popen.__init__
-    subprocess.Popen.__init__ = functools.partialmethod(  # type: ignore[assignment, method-assign]
-        plain, start_new_session=True
-    )
-    try:
-        yield
-    finally:
-        subprocess.Popen.__init__ = plain  # type: ignore[method-assign]
+    ray.init(logging_level="error", log_to_driver=False, **options)
 
 
 def _connect(address: str) -> None:

@@ -17,7 +17,15 @@ from ray.tune.search import Searcher
 
 from orchestration.execution.failure import in_a_line
 from orchestration.execution.worker.trial import SweepTrial, TrialTask
-from orchestration.progress.events import EpochDone, Failed, Note, Retried, Started, Watch
+from orchestration.progress.events import (
+    REPORTED,
+    EpochDone,
+    Failed,
+    Note,
+    Retried,
+    Started,
+    Watch,
+)
 
 __all__ = ["Feed", "run_tasks"]
 
@@ -52,7 +60,7 @@ class Feed(Protocol):
         """Be told that a task has failed for good."""
 
 
-def run_tasks(feed: Feed, retries: int, watch: Watch) -> tuple[dict[str, str], bool]:
+def run_tasks(feed: Feed, retries: int, watch: Watch) -> bool:
     """Run tasks until there are no more, or until the user interrupts.
 
     Args:
@@ -61,18 +69,17 @@ def run_tasks(feed: Feed, retries: int, watch: Watch) -> tuple[dict[str, str], b
         watch: told of everything that happens.
 
     Returns:
-        Why each task that failed did, by its trial's key, and whether none is left.
+        Whether none is left.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     # It reports missing the files it was told not to write; what fails is raised, or told below.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     queue = _Queue(feed)
-    events = _Events(watch, queue)
     # Nothing that Tune writes is needed by anybody else, nor after this.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
-        _tuner(queue, retries, events, scratch).fit()
-    return events.failures, queue.is_exhausted
+        _tuner(queue, retries, _Events(watch, queue), scratch).fit()
+    return queue.is_exhausted
 
 
 def _tuner(queue: _Queue, retries: int, events: Callback, scratch: str) -> tune.Tuner:
@@ -171,7 +178,6 @@ class _Events(Callback):
     def __init__(self, watch: Watch, queue: _Queue) -> None:
         self._watch = watch
         self._queue = queue
-        self.failures: dict[str, str] = {}
         self._waiting: set[str] = set()  # the trials whose end does not arrive, by Tune's name
 
     def __getstate__(self) -> dict[str, Any]:
@@ -186,7 +192,9 @@ class _Events(Callback):
         if "failure" in result:
             self._fail(trial, result["failure"])
         elif "epoch" in result or result["outcome"] is not None:
-            self._watch(EpochDone(_label(trial), result))
+            # Not all of it: Tune's own part holds the task, which a driver would load torch for.
+            report = {key: result[key] for key in REPORTED if key in result}
+            self._watch(EpochDone(_label(trial), report))
         if "waits_for" in result and trial.trial_id not in self._waiting:
             self._waiting.add(trial.trial_id)
             text = f"{_label(trial)} is trained and waits to be recorded: {result['waits_for']}"
@@ -206,7 +214,6 @@ class _Events(Callback):
 
     def _fail(self, trial: Any, reason: str) -> None:
         self._queue.fail(trial.trial_id)
-        self.failures[trial.config["task"].trial.key] = reason
         self._watch(Failed(_label(trial), reason))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from orchestration.progress.events import (
+    REPORTED,
     Added,
     EpochDone,
     Event,
@@ -33,7 +34,6 @@ __all__ = ["FileLog", "Replay", "StreamLog", "read_event"]
 
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
-_REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
 _EARLIER = {"test_accuracy": "value", "best_test_accuracy": "best"}
 """What reports called them before there were other metrics."""
 _KINDS: dict[str, type[Event]] = {
@@ -111,7 +111,7 @@ def _line(event: Event) -> str:
     if isinstance(event, Planned | Added):
         fields["plan"] = event.plan.to_dict()
     elif isinstance(event, EpochDone):
-        fields["report"] = {key: event.report[key] for key in _REPORTED if key in event.report}
+        fields["report"] = {key: event.report[key] for key in REPORTED if key in event.report}
     head = {"snn_sweep": _NAMES[type(event)], "time": round(time.time(), 3)}
     return json.dumps({**head, **fields}) + "\n"
 

@@ -9,6 +9,7 @@ from typing import Any
 from orchestration.sweep.plan import Plan
 
 __all__ = [
+    "REPORTED",
     "Added",
     "EpochDone",
     "Event",
@@ -22,6 +23,9 @@ __all__ = [
     "Watch",
     "both",
 ]
+
+REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
+"""What is told of an epoch, as far as there is any of it."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +13,15 @@ from homes import settings_in
 from ray._private import services
 
 from services import cluster
-from services.cluster import local_ray, ray_meanwhile
-from services.settings import Settings, SettingsError
+from services.cluster import local_ray
+from services.settings import SettingsError
 from services.tracking import ServiceError
 
 _DRIVER = """
 import os, signal, sys
 sys.path.insert(0, "")
 import ray
-from services.cluster import local_ray, ray_meanwhile
+from services.cluster import local_ray
 from services.settings import Settings
 
 settings = Settings.from_environment({})
@@ -50,13 +47,6 @@ with local_ray(settings, num_cpus=2, num_gpus=1):
         assert ray.cluster_resources()["CPU"] == 2
     assert ray.is_initialized(), "the inner block has not made it"
 assert no_trace()
-with ray_meanwhile(settings) as start:
-    with start:
-        assert ray.get(there.remote()) == (42, "")
-    assert no_trace(), "it has gone with the block that used it"
-with ray_meanwhile(settings):
-    pass  # used by nobody
-assert no_trace()
 """
 
 
@@ -80,24 +70,6 @@ def test_ray_is_local_silent_and_leaves_no_traces(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_ray_goes_before_the_thread_that_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux kills what a thread has started when that ends, and Ray's driver would miss it."""
-    left = []
-
-    @contextmanager
-    def started(_: Settings) -> Iterator[None]:
-        thread = threading.current_thread()
-        yield
-        left.append(thread.is_alive())
-
-    monkeypatch.setattr(cluster, "local_ray", started)
-    with ray_meanwhile(Settings.from_environment({})):
-        pass  # used by nobody
-    with ray_meanwhile(Settings.from_environment({})) as start, start:
-        pass
-    assert left == [True, True]
-
-
 @pytest.mark.parametrize("address", ["{}", "ray://{}"])
 def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
     address = address.format(f"127.0.0.1:{_closed_port()}")
@@ -105,10 +77,6 @@ def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
     with pytest.raises(ServiceError, match="unset RAY_ADDRESS") as caught, local_ray(settings):
         pytest.fail("entered")
     assert address in str(caught.value)
-    with ray_meanwhile(settings) as start, pytest.raises(ServiceError, match="unset RAY_ADDRESS"):
-        start.__enter__()
-    with ray_meanwhile(settings):
-        pass  # nobody has asked for it
 
 
 def test_auto_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from orchestration.execution.ray_process import TrainingJob
 from orchestration.execution.trials.feed import Budget, resources_of
 from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.worker.trial import TrialTask
@@ -14,13 +15,10 @@ from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Watch
 from orchestration.reading.open import open_source
-from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, make_plan
-from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
-from services.settings import Settings
 
 __all__ = ["TaskMaker"]
 
@@ -32,26 +30,12 @@ _Wanted = tuple[Trial, TrialRun | None]
 
 
 class TaskMaker:
-    """Makes tasks of a sweep's trials.
+    """Makes tasks of the trials of a training job."""
 
-    Args:
-        spec: what is wanted.
-        settings: where data sets and work in progress lie.
-        recorder: of the sweep, opened.
-        uri: of the tracking server.
-    """
-
-    def __init__(
-        self, spec: SweepSpec, settings: Settings, recorder: SweepRecorder, uri: str
-    ) -> None:
-        assert recorder.experiment_id is not None
-        assert recorder.parent_run_id is not None
-        self._spec = spec
-        self._settings = settings
-        self._experiment_id = recorder.experiment_id
-        self._parent_run_id = recorder.parent_run_id
-        self._uri = uri
-        self._storage = sweep_storage(settings, spec.name)
+    def __init__(self, job: TrainingJob) -> None:
+        self._job = job
+        self._spec = job.spec
+        self._storage = sweep_storage(job.settings, job.spec.name)
         self._driver = uuid.uuid4().hex
         self._share: Callable[[TrialTask], TrialTask] = lambda task: task
 
@@ -81,7 +65,7 @@ class TaskMaker:
         if hours is None:
             return Budget(None)
         run_ids = [run.run_id for run in recorded]
-        points = open_source(self._uri).points(run_ids, ["epoch_seconds"])
+        points = open_source(self._job.uri).points(run_ids, ["epoch_seconds"])
         known = points["value"].map(possible_seconds)
         seconds = known.groupby(points["run_id"]).sum()
         tasks = self.of(self._all_possible())
@@ -94,12 +78,12 @@ class TaskMaker:
         resources = self._spec.resources
         task = TrialTask(
             trial=trial,
-            experiment_id=self._experiment_id,
-            parent_run_id=self._parent_run_id,
+            experiment_id=self._job.experiment_id,
+            parent_run_id=self._job.parent_run_id,
             run_id=interrupted.run_id if interrupted else None,
             storage=self._storage.folder(trial.key),
-            data=self._settings.data,
-            tracking_uri=self._uri,
+            data=self._job.settings.data,
+            tracking_uri=self._job.uri,
             cpu=resources.cpu,
             gpu=1.0 if resources.gpu == "auto" else resources.gpu,
             import_path=str(Path.cwd()),

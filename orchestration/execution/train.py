@@ -1,0 +1,70 @@
+"""A training job from its start to its end. Ray must be there."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from orchestration.execution.ray_process import Trained, TrainingJob
+from orchestration.execution.trials.feed import SweepFeed
+from orchestration.execution.trials.seeds import SeedBuyer
+from orchestration.execution.trials.tasks import TaskMaker
+from orchestration.execution.tune import run_tasks
+from orchestration.execution.worker.trial import TrialTask
+from orchestration.model.trial import Trial
+from orchestration.progress.events import Added, Note, Watch
+from orchestration.sweep.plan import Plan, make_plan
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
+
+__all__ = ["train"]
+
+
+def train(job: TrainingJob, watch: Watch) -> Trained:
+    """Run trials until there are no more, or until the user interrupts."""
+    spec, recorded = job.spec, job.recorded
+    buyer = None
+    if isinstance(spec.seeds, UntilDecided):
+        buyer = SeedBuyer(spec, recorded)
+        for key in job.failed:
+            buyer.fail(key)
+    with _sigterm_as_ctrl_c():
+        tasks = TaskMaker(job)
+        tasks.share_gpus(job.plan, watch)
+
+        def more(trials: Sequence[Trial]) -> list[TrialTask]:
+            further = make_plan(trials, recorded, version=version("snn-norm"))
+            watch(Added(further))
+            return tasks.of(further)
+
+        first = tasks.of(_certain(job.plan, spec) if buyer else job.plan)
+        feed = SweepFeed(first, tasks.budget(recorded), buyer, more, watch)
+        all_ended = run_tasks(feed, spec.retries, watch)
+        if told := feed.summary():
+            watch(Note(told))
+    return Trained(all_ended, feed.is_over)
+
+
+def _certain(plan: Plan, spec: SweepSpec) -> Plan:
+    """What of a plan runs whatever comes of other trials; the rest is bought in its turn."""
+    certain = set(spec.certain_seeds())
+    return dataclasses.replace(
+        plan, run=tuple(trial for trial in plan.run if trial.config.seed in certain)
+    )
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Stop on SIGTERM as on Ctrl-C, for which Tune has a handler; signals reach main alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
