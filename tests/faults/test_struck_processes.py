@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
+from pathlib import Path
 
 import psutil
 import pytest
+from commands import finish
 from laboratory import SLOTS, StruckSweep
 from ray.cluster_utils import Cluster
 from strikes import kill_driver, kill_worker
@@ -35,6 +39,29 @@ def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
     sweep.finish(process)
+    sweep.check(most_epochs_again=SLOTS)
+
+
+@pytest.mark.slow
+def test_ray_killed(sweep: StruckSweep) -> None:
+    """As `ray stop` or a lack of memory ends it, in part or as a whole."""
+    process = sweep.start()
+    sweep.wait_for_a_moment(process)
+    processes = psutil.Process(process.pid).children(recursive=True)
+    what = sweep.random.choice(["gcs_server", "raylet", "all of it"])
+    struck = time.time()
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if one.name() == what or (what == "all of it" and "/ray/" in " ".join(one.cmdline())):
+                one.kill()
+    told = finish(process, 0)
+    assert "Ray has ended on this machine" in told
+    assert "Traceback" not in told
+    home = Path(sweep.commands.environment["SNN_SWEEP_HOME"])
+    events = (home / "logs" / sweep.name / "events.jsonl").read_text().splitlines()
+    noticed = next(json.loads(line)["time"] for line in events if "Ray has ended" in line)
+    assert noticed - struck < 10
+    assert psutil.wait_procs(processes, timeout=5)[1] == [], "a process stayed behind"
     sweep.check(most_epochs_again=SLOTS)
 
 
