@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestration.model.sweep_name import sweep_name
 from orchestration.record.finished_trial import Point
 from orchestration.record.names import (
     LAYERS_TAG,
@@ -36,7 +37,6 @@ from orchestration.record.names import (
     TAG_PREFIX,
     TRIAL_KEY_TAG,
 )
-from orchestration.model.sweep_name import sweep_name
 from snn_norm.wording import described, in_words, not_among
 
 __all__ = ["VERSION", "AnyVersion", "SweepLine", "TrialLine", "problem_of"]
