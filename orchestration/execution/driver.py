@@ -10,7 +10,7 @@ from orchestration.execution.ray_process import RayLostError, RayProcess, Traine
 from orchestration.execution.tally import Tally
 from orchestration.execution.trials.planning import plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
-from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.trials.seeds import SeedBuyer
 from orchestration.progress.events import Note, Watch
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
@@ -61,8 +61,6 @@ class Driver:
             tracking_server(settings) as uri,
         ):
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
-            if (before := recorder.spec()) and isinstance(before.seeds, UntilDecided):
-                refuse_another_family(spec, before, recorder.recorded_for(before))
             plan = plan_with(recorder, spec, fresh=fresh)
             announce(plan, self._watch)
             recorder.open(spec)

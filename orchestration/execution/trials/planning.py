@@ -24,6 +24,7 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     """What :func:`run_sweep` would do. Starts and creates nothing.
 
     Raises:
+        InputError: the spec cannot be run, as it would decide anew what has been decided.
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
@@ -50,7 +51,13 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
-    """The plan of a sweep that has this record, or none yet."""
+    """The plan of a sweep that has this record, or none yet.
+
+    Raises:
+        InputError: the spec would decide anew what has been decided.
+    """
+    if recorder:
+        _refuse_another_family(recorder, spec)
     recorded = recorder.recorded_for(spec) if recorder else []
     trials = _wanted(spec, recorded, fresh=fresh)
     elsewhere: list[TrialRun] = []
@@ -62,6 +69,15 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
     return make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )
+
+
+def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
+    before = recorder.spec()
+    if before is not None and isinstance(before.seeds, UntilDecided):
+        # With pandas, for which no other waits.
+        from orchestration.execution.trials.seeds import refuse_another_family
+
+        refuse_another_family(spec, before, recorder.recorded_for(before))
 
 
 def _wanted(spec: SweepSpec, recorded: list[TrialRun], *, fresh: bool) -> list[Trial]:

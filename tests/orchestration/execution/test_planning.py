@@ -1,0 +1,92 @@
+"""The plan of a sweep from its record: what ``run`` would refuse, ``plan`` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from recorded import RecordedTrial, Recorder
+
+from orchestration import SweepSpec, run_sweep
+from orchestration.cli.main import cli
+from orchestration.errors import InputError
+from orchestration.execution.trials.seeds import SeedBuyer
+from services.settings import Settings
+
+NAME = "decided and planned again"
+COMPARE = [{"norm": ["none", "batchnorm"]}]
+SEEDS = {"until": "decided", "at_least": 3, "at_most": 12}
+
+
+def content(**changed: Any) -> dict[str, Any]:
+    norms = ["none", "batchnorm", "homeostatic"]
+    return {
+        "name": NAME,
+        "dataset": "digits",
+        "epochs": 1,
+        "seeds": SEEDS,
+        "compare": COMPARE,
+        "grid": [{"architecture": "ann", "norm": norms}],
+        **changed,
+    }
+
+
+@pytest.fixture(scope="module")
+def decided(tracking_uri: str) -> str:
+    """A server that has the record of a decided sweep."""
+    spec = SweepSpec.from_dict(content())
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(NAME, spec.to_json())
+    for trial in SeedBuyer(spec).possible.values():
+        config = trial.config.given()
+        if config["seed"] in spec.seed_order()[:8]:
+            place = spec.seed_order().index(config["seed"])
+            accuracy = {"none": 0.5, "batchnorm": 0.8, "homeostatic": 0.7}[config["norm"]]
+            values = [accuracy + 0.001 * (place % 3)]
+            recorder.trial(experiment, parent, RecordedTrial(config, values, key=trial.key))
+    return tracking_uri
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seeds": {**SEEDS, "alpha": 0.1}},
+        {"compare": [*COMPARE, {"norm": ["none", "homeostatic"]}]},
+        {"seeds": [1, 2, 3], "compare": []},
+    ],
+    ids=["another alpha", "an added comparison", "a list of seeds"],
+)
+def test_plan_and_run_refuse_to_decide_anew(
+    decided: str, changed: dict[str, Any], tmp_path: Any, plan: Callable[..., Any]
+) -> None:
+    refused = plan(content(**changed))
+    assert refused.exit_code == 2, refused.output
+    assert refused.stdout == ""
+    assert "cannot change once something is decided" in refused.stderr
+    settings = Settings.from_environment(
+        {"SNN_SWEEP_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": decided}
+    )
+    with pytest.raises(InputError, match="cannot change once something is decided") as said:
+        run_sweep(SweepSpec.from_dict(content(**changed)), settings=settings)
+    assert " ".join(str(said.value).split()) in " ".join(refused.stderr.split())
+
+
+def test_plan_takes_a_spec_that_changes_no_rule(plan: Callable[..., Any]) -> None:
+    assert plan(content(seeds={**SEEDS, "at_most": 20})).exit_code == 0
+
+
+@pytest.fixture
+def plan(decided: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command of this name, given a spec."""
+    monkeypatch.setenv("SNN_SWEEP_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", decided)
+
+    def run(spec: dict[str, Any]) -> Any:
+        path = tmp_path / "spec.yaml"
+        path.write_text(yaml.safe_dump(spec))
+        return CliRunner().invoke(cli, ["plan", str(path)])
+
+    return run
