@@ -136,7 +136,7 @@ def halved(sweeps: Sweeps) -> Decided:
     p = np.minimum.accumulate(2 * np.exp(-log_e), axis=-1)
     p[..., : rule.at_least - 1] = 1
     wide = np.full(p.shape, np.inf)
-    verdicts, looks = decide(Evidence(log_e, p, -wide, wide), rule)
+    verdicts, looks = decide(Evidence(log_e, p, -wide, wide, wide < 0), rule)
     return Decided(verdicts, 2.0 * looks.sum(axis=-1))
 
 

@@ -40,6 +40,7 @@ class MetricRule(Section):
 
 _OF_DECISIONS = frozenset({
     "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
+    "n_uncounted",
 })  # fmt: skip
 """Columns of decisions and of their evidence, beside names that no key may have."""
 

@@ -18,6 +18,7 @@ from orchestration.render.columns import (
     words,
 )
 from orchestration.render.table import NO_NUMBER, decimal, hours_in_words
+from orchestration.results.deciding.decisions import UNCOUNTED
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 from orchestration.tables.report_data import ReportData
@@ -62,6 +63,12 @@ def _missing(decision: Row) -> str:
     return f"undecided; {seeds} would decide it, if they are as those so far"
 
 
+def _note(decision: Row) -> str:
+    uncounted = decision.get(UNCOUNTED, 0)
+    counted = f"{uncounted} of its pairs do not count: a trial failed" if uncounted else ""
+    return "; ".join(filter(None, [_missing(decision), counted]))
+
+
 def _numbers(metric: Metric) -> list[str]:
     differences = map(metric.difference, ("difference", "ci_low", "ci_high"))
     return [*differences, "n_pairs", "p_holm", "verdict"]
@@ -74,7 +81,7 @@ def _cells(cells: CellFinder, _index: int, row: Row) -> tuple[int, ...]:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    note=_missing,
+    note=_note,
     macros=[
         Macros(
             _numbers,

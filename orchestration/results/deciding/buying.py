@@ -13,8 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from orchestration.results.deciding.decisions import Pairs, Standing, mean_difference, verdict_of
-from orchestration.results.deciding.sequential import UNDECIDED, evidence
+from orchestration.results.deciding.decisions import (
+    Pairs,
+    Standing,
+    are_failures_decisive,
+    mean_difference,
+    verdict_of,
+)
+from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED, evidence
+from orchestration.sweep.metric import Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -178,15 +185,26 @@ def verdicts_in_words(spec: SweepSpec, now: Standing) -> list[str]:
     for name, pairs, verdict, look in zip(
         names_of(spec, now), now.pairs, now.verdicts, now.looks, strict=True
     ):
+        if verdict == UNDECIDED:
+            words.append("")
+            continue
         used = pairs.upto(min(int(look), len(pairs.seeds)))
-        difference = mean_difference(used)
-        by = f"{100 * difference:+.2f} points" if metric.is_fraction else f"{difference:+.4g}"
-        words.append(
-            f"{name}: {verdict_of(verdict, used, metric)} after {len(used.seeds)} seeds, by {by}"
-            if verdict != UNDECIDED
-            else ""
-        )
+        n, found = len(used.seeds), verdict_of(verdict, used, metric)
+        words.append(f"{name}: {found} after {n} seeds, by {_by(verdict, used, metric)}")
     return words
+
+
+def _by(verdict: int, pairs: Pairs, metric: Metric) -> str:
+    """What a verdict rests on."""
+    difference = mean_difference(pairs)
+    if metric.is_fraction:
+        return f"{100 * difference:+.2f} points"
+    if verdict == DIFFERENT and are_failures_decisive(pairs, metric):
+        return f"failures: {pairs.first_failed.sum()} against {pairs.second_failed.sum()}"
+    told = f"{difference:+.4g}"
+    if pairs.uncounted:
+        told += f" without the {pairs.uncounted} in which a trial failed"
+    return told
 
 
 def _rule(spec: SweepSpec) -> UntilDecided:

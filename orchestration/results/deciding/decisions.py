@@ -20,6 +20,7 @@ from orchestration.results.deciding.sequential import (
     Bools,
     Evidence,
     Integers,
+    are_equal,
     decide,
     evidence,
     failure_log_e,
@@ -31,8 +32,10 @@ from orchestration.sweep.stopping import Comparison, UntilDecided
 
 __all__ = [
     "MOST_MORE_SEEDS",
+    "UNCOUNTED",
     "Pairs",
     "Standing",
+    "are_failures_decisive",
     "decisions",
     "declared_rule",
     "level_of",
@@ -44,6 +47,9 @@ __all__ = [
     "verdict_of",
 ]
 
+UNCOUNTED = "n_uncounted"
+"""The column of the number of pairs that do not count."""
+
 MOST_MORE_SEEDS = 1000
 """A comparison that would need more seeds than that is not given an estimate."""
 
@@ -52,10 +58,12 @@ def _columns(metric: Metric) -> list[str]:
     differences = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
     # One method alone is of training code of the user's own, which may have a key of this name.
     method = ["method"] if metric.is_fraction else []
+    # Of accuracies all pairs count.
+    uncounted = [] if metric.is_fraction else [UNCOUNTED]
     return [
         "compared", "against", *differences, "e_value", "p", "p_holm",
-        "n_pairs", "verdict", *method, "decided_at", "more_seeds", "more_hours", "hours_of",
-        SELECTED_ON,
+        "n_pairs", *uncounted, "verdict", *method, "decided_at",
+        "more_seeds", "more_hours", "hours_of", SELECTED_ON,
     ]  # fmt: skip
 
 
@@ -65,7 +73,7 @@ class Pairs(NamedTuple):
     Args:
         seeds: of each pair.
         differences: of accuracy, first - second; a seed without an accuracy counts as 0. Of another
-            metric, NaN where one has no value.
+            metric, NaN where one of both failed: such a pair does not count.
         first_failed, second_failed: whether it collapsed, diverged or has no value.
     """
 
@@ -82,6 +90,11 @@ class Pairs(NamedTuple):
             np.resize(self.first_failed, n),
             np.resize(self.second_failed, n),
         )
+
+    @property
+    def uncounted(self) -> int:
+        """How many of them do not count."""
+        return int(np.isnan(self.differences).sum())
 
 
 class Standing(NamedTuple):
@@ -123,7 +136,9 @@ def decisions(
         takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
 
         Of training code of the user's own ``difference``, ``ci_low`` and ``ci_high`` are in the
-        units of its metric, over pairs of which both have a value, and ``method`` is absent.
+        units of its metric, over the pairs in which neither trial failed; ``n_uncounted`` is the
+        number of the others, and ``method`` is absent. Where failures tell the verdict, the row has
+        neither a difference nor an interval.
 
     Raises:
         InputError: the spec declares no comparisons.
@@ -147,9 +162,10 @@ def decisions(
                 **names.to_dict(),
                 "compared": one.axis,
                 "against": cells.loc[one.second, one.axis],
-                **_numbers(used, look, n, metric),
+                **_numbers(used, look, verdict, metric),
                 "p_holm": p_holm,
                 "n_pairs": n,
+                **({} if metric.is_fraction else {UNCOUNTED: used.uncounted}),
                 "verdict": verdict_of(verdict, used, metric),
                 **({"method": _method(used, rule)} if metric.is_fraction else {}),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
@@ -214,7 +230,9 @@ def _in_order(trials: pd.DataFrame, order: tuple[int, ...], metric: Metric) -> _
     rows = trials.loc[list(order[:n])]
     values = rows[metric.best_name].to_numpy(float)
     failed = rows["outcome"].isin(["collapsed", "diverged"]).to_numpy(bool) | np.isnan(values)
-    return _Seeds(np.nan_to_num(values, nan=0.0) if metric.is_fraction else values, failed)
+    if metric.is_fraction:
+        return _Seeds(np.nan_to_num(values, nan=0.0), failed)
+    return _Seeds(np.where(failed, np.nan, values), failed)
 
 
 def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
@@ -259,8 +277,7 @@ def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> i
         return None
     going_on = n + MOST_MORE_SEEDS if rule.method == "sequential" else rule.at_most
     later = evidence(*pairs.upto(going_on)[1:], rule, family)
-    margin = rule.practically_equal or 0.0
-    decided = (later.p <= level) | ((later.low > -margin) & (later.high < margin))
+    decided = (later.p <= level) | are_equal(later, rule)
     places = np.flatnonzero(decided[n:])
     return int(places[0]) + 1 if len(places) else None
 
@@ -283,7 +300,9 @@ def _hours_of(
 def side_by_side(found: list[Evidence]) -> Evidence:
     """Comparisons side by side, the last look of each repeated to the length of the longest."""
     longest = max(len(one.p) for one in found)
-    nothing = np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf)
+    nothing = Evidence(
+        np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf), np.zeros(1, dtype=bool)
+    )
     return Evidence(
         *(
             np.array(
@@ -299,17 +318,21 @@ def side_by_side(found: list[Evidence]) -> Evidence:
     )
 
 
-def _numbers(pairs: Pairs, found: Evidence, n: int, metric: Metric) -> dict[str, float]:
+def _numbers(pairs: Pairs, found: Evidence, verdict: int, metric: Metric) -> dict[str, float]:
     names = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
+    n = len(pairs.seeds)
     if not n:
         return {names[1]: -np.inf, names[2]: np.inf, "e_value": 1.0, "p": 1.0}
-    log_e, p, low, high = (float(values[n - 1]) for values in found)
+    log_e, p, low, high = (float(values[n - 1]) for values in found[:4])
+    if verdict == DIFFERENT and are_failures_decisive(pairs, metric):
+        nothing = dict(zip(names, (np.nan, -np.inf, np.inf), strict=True))
+        return {**nothing, "e_value": float(np.exp(log_e)), "p": p}
     numbers = (metric.scale * one for one in (mean_difference(pairs), low, high))
     return {**dict(zip(names, numbers, strict=True)), "e_value": float(np.exp(log_e)), "p": p}
 
 
 def mean_difference(pairs: Pairs) -> float:
-    """Of the pairs that have both values; NaN where none has."""
+    """Of the pairs that count; NaN where none does."""
     known = pairs.differences[~np.isnan(pairs.differences)]
     return float(known.mean()) if len(known) else float("nan")
 
@@ -322,16 +345,22 @@ def verdict_of(verdict: int, pairs: Pairs, metric: Metric = TEST_ACCURACY) -> st
 
 
 def _is_first_better(pairs: Pairs, metric: Metric) -> bool:
-    """Of two that were found different. A failure is an accuracy like another; of another metric
-    it has no value, and whichever of values and failures is the stronger evidence tells.
-    """
-    if metric.is_fraction:
-        return bool(pairs.differences.mean() > 0)
-    failed = pairs.first_failed | pairs.second_failed
-    of_values = student_log_e(np.where(failed, np.nan, pairs.differences))[-1]
-    if failure_log_e(pairs.first_failed, pairs.second_failed)[-1] > of_values:
+    """Of two that were found different."""
+    if are_failures_decisive(pairs, metric):
         return bool(pairs.first_failed.sum() < pairs.second_failed.sum())
-    return bool((pairs.differences[~failed].mean() > 0) == (metric.goal == "maximize"))
+    return (mean_difference(pairs) > 0) == (metric.goal == "maximize")
+
+
+def are_failures_decisive(pairs: Pairs, metric: Metric) -> bool:
+    """Whether failures tell which of two that differ is better, and not the difference.
+
+    A failure is an accuracy like another. Of another metric it has no value, and whichever of
+    values and failures is the stronger evidence tells.
+    """
+    if metric.is_fraction or pairs.first_failed.sum() == pairs.second_failed.sum():
+        return False
+    of_failures = failure_log_e(pairs.first_failed, pairs.second_failed)[-1]
+    return bool(of_failures > student_log_e(pairs.differences)[-1])
 
 
 def _method(pairs: Pairs, rule: UntilDecided) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "EQUAL",
     "UNDECIDED",
     "Evidence",
+    "are_equal",
     "decide",
     "evidence",
     "failure_log_e",
@@ -45,12 +46,14 @@ class Evidence(NamedTuple):
         p: valid at every look at once, and never growing.
         low, high: of an interval for the mean that is valid at every look at once; infinite
             where there is none.
+        failed: whether a trial has failed up to this look.
     """
 
     log_e: Floats
     p: Floats
     low: Floats
     high: Floats
+    failed: Bools
 
 
 def student_log_e(differences: Floats) -> Floats:
@@ -80,10 +83,15 @@ def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]
     With κ = (n+c²)/c² and R = (κ/α²)^(1/n): d̄ ± (s/√n)·√((n-1)(R-1)/(1-R/κ)), infinite while
     R ≥ κ.
 
+    Args:
+        differences: NaN for a pair that does not count.
+        alpha: how often the interval may fail to hold the mean at some look.
+
     Returns:
         Lower and upper ends.
     """
-    n, mean, std = _running(differences)
+    counted, mean, std = _running(differences)
+    n = np.maximum(counted, 1)
     kappa = (n + _C2) / _C2
     log_r = (np.log(kappa) - 2 * np.log(alpha)) / n
     bounded = log_r < np.log(kappa)
@@ -121,7 +129,7 @@ def evidence(
     """All that is known of comparisons at each look; before ``at_least`` nothing is.
 
     Args:
-        differences: of accuracy, in each pair.
+        differences: in each pair; NaN for a pair that does not count.
         first, second: whether the seed failed (collapsed, diverged) in each cell.
         rule: the spec's; its method chooses between e-values and alpha spending.
         family: how many comparisons are declared: intervals hold for all of them at once.
@@ -131,7 +139,7 @@ def evidence(
         log_e = np.full(differences.shape, np.nan)
         n, mean, std = _running(differences)
         p = spent(student_t(mean, std, n)[1], rule.at_least, rule.at_most)
-        levels = nominal_levels(rule.alpha / family, rule.at_least, rule.at_most)[: len(n)]
+        levels = nominal_levels(rule.alpha / family, rule.at_least, rule.at_most)[: n.shape[-1]]
         quantiles = -special.stdtrit(np.maximum(n - 1, 1), np.maximum(levels, 1e-300) / 2)
         half = quantiles * std / np.sqrt(n)
         low, high = mean - half, mean + half
@@ -140,11 +148,28 @@ def evidence(
         log_e = log_e + failure_log_e(first, second)
         p = np.exp(-np.maximum(log_e, 0.0))
         low, high = student_interval(differences, rule.alpha / family)
-        any_failed = np.logical_or.accumulate(failed, axis=-1)
-        low, high = np.where(any_failed, -np.inf, low), np.where(any_failed, np.inf, high)
+        # Where failures count with what they reached, differences are not normal.
+        mixed = np.logical_or.accumulate(failed & ~np.isnan(differences), axis=-1)
+        low, high = np.where(mixed, -np.inf, low), np.where(mixed, np.inf, high)
     early = np.arange(differences.shape[-1]) < rule.at_least - 1
     p = np.minimum.accumulate(np.where(early, 1.0, p), axis=-1)
-    return Evidence(log_e, p, np.where(early, -np.inf, low), np.where(early, np.inf, high))
+    return Evidence(
+        log_e,
+        p,
+        np.where(early, -np.inf, low),
+        np.where(early, np.inf, high),
+        np.logical_or.accumulate(failed, axis=-1),
+    )
+
+
+def are_equal(found: Evidence, rule: UntilDecided) -> Bools:
+    """Whether the interval lies within ± ``practically_equal``, at each look.
+
+    Where trials failed, cells may differ in how often they do, which no interval tells.
+    """
+    margin = rule.practically_equal or 0.0
+    within: Bools = ~found.failed & (found.low > -margin) & (found.high < margin)
+    return within
 
 
 def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
@@ -163,14 +188,14 @@ def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
     Returns:
         ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1: the last where undecided.
     """
-    margin = rule.practically_equal or 0.0
+    within = are_equal(found, rule)
     verdicts = np.zeros(found.p.shape[:-1], dtype=np.int64)
     looks = np.full(verdicts.shape, found.p.shape[-1])
     p = np.ones(verdicts.shape)
     for look in range(found.p.shape[-1]):
         undecided = verdicts == UNDECIDED
         p = np.where(undecided, found.p[..., look], p)
-        equal = (found.low[..., look] > -margin) & (found.high[..., look] < margin)
+        equal = within[..., look]
         decided = undecided & (equal | (holm(p) <= rule.alpha))
         verdicts = np.where(decided, np.where(equal, EQUAL, DIFFERENT), verdicts)
         looks = np.where(decided, look + 1, looks)
@@ -178,11 +203,16 @@ def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
 
 
 def _running(differences: Floats) -> tuple[Integers, Floats, Floats]:
-    """Number, mean and standard deviation (n - 1) of the differences so far."""
-    n = np.arange(1, differences.shape[-1] + 1)
+    """Number, mean and standard deviation (n - 1) of the differences so far that count."""
+    counted = ~np.isnan(differences)
+    n = counted.cumsum(axis=-1)
+    if not n.size:
+        return n, differences, differences
+    some = np.maximum(n, 1)
     # About the first one, lest large means with little spread cancel.
-    origin = differences[..., :1]
-    d = differences - origin
+    first = counted.argmax(axis=-1, keepdims=True)
+    origin = np.nan_to_num(np.take_along_axis(differences, first, axis=-1))
+    d = np.where(counted, differences - origin, 0.0)
     total, squares = d.cumsum(axis=-1), (d * d).cumsum(axis=-1)
-    variance = np.maximum(squares - total * total / n, 0.0) / np.maximum(n - 1, 1)
-    return n, origin + total / n, np.sqrt(variance)
+    variance = np.maximum(squares - total * total / some, 0.0) / np.maximum(n - 1, 1)
+    return n, origin + total / some, np.sqrt(variance)

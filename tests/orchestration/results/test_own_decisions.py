@@ -18,7 +18,8 @@ from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_famil
 from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.results.deciding.decisions import decisions
+from orchestration.results.deciding.buying import verdicts_in_words
+from orchestration.results.deciding.decisions import decisions, standing, trials_by_cell
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
 from orchestration.tables import decisions as decisions_table
@@ -96,6 +97,7 @@ def test_a_trial_that_diverged_has_no_value_and_counts_as_a_failure() -> None:
     some = verdict(spec, base, [NAN, *noisy(1.0, 1, 39)], [0])
     assert some["verdict"] == "better"
     assert some["difference"] == pytest.approx(-1.0, abs=0.2)
+    assert some["n_uncounted"] == 1
     every = verdict(spec, base, [NAN] * 40, range(40))
     assert every["verdict"] == "worse"
     assert math.isnan(every["difference"])
@@ -103,6 +105,51 @@ def test_a_trial_that_diverged_has_no_value_and_counts_as_a_failure() -> None:
     # Diverged late, it has the value of its best epoch; what counts is that it failed.
     late = verdict(spec, base, [0.5] * 40, range(40))
     assert late["verdict"] == "worse"
+    assert math.isnan(late["difference"])
+
+
+def test_difference_interval_and_verdict_are_of_the_pairs_in_which_no_trial_failed() -> None:
+    """A diverged trial has the value of its best epoch, which counts for none of them."""
+    spec = sweep(at_most=40)
+    base, ours = noisy(2.0, n=40), noisy(1.0, 1, 40)
+    ours[1] = 500.0
+    row = verdict(spec, base, ours, [1])
+    n = row["n_pairs"]
+    counted = np.delete(np.subtract(ours, base)[:n], 1)
+    assert (row["verdict"], row["n_uncounted"]) == ("better", 1)
+    assert row["difference"] == pytest.approx(counted.mean())
+    assert row["ci_low"] < counted.mean() < row["ci_high"] < 0
+    without = decisions(CELLS, rows_of(spec, base, ours), spec)
+    assert without["n_uncounted"].tolist() == [0]
+    for form in ("table", "markdown"):
+        text = decisions_table.TABLE.write(
+            pd.DataFrame([row]), form, metric=spec.judged_by()
+        )
+        assert "1 of its pairs do not count: a trial failed" in " ".join(text.split())
+
+
+def test_where_failures_tell_the_verdict_no_difference_stands_against_it() -> None:
+    spec = sweep(at_most=40)
+    base, ours = noisy(2.0, n=40), noisy(6.0, 1, 40)  # ours has the larger loss
+    rows = rows_of(spec, base, ours)
+    diverged = (rows["cell"] == 0) & rows["seed"].isin(spec.seed_order()[2:])
+    rows.loc[diverged, "outcome"] = "diverged"
+    ((_, row),) = decisions(CELLS, rows, spec).iterrows()
+    assert row["verdict"] == "better"
+    assert math.isnan(row["difference"])
+    assert (row["ci_low"], row["ci_high"]) == (-math.inf, math.inf)
+    assert row["n_uncounted"] == row["n_pairs"] - 2
+    by_cell = trials_by_cell(CELLS, rows)
+    (words,) = verdicts_in_words(spec, standing(spec, by_cell))
+    assert words.endswith(f"by failures: 0 against {row['n_uncounted']}")
+
+
+def test_cells_whose_trials_failed_are_not_called_equal() -> None:
+    spec = sweep(practically_equal=20.0)
+    base, ours = noisy(100.0), noisy(100.0, 1)
+    row = verdict(spec, base, ours, [0, 4])
+    assert (row["verdict"], row["n_uncounted"]) == ("undecided", 2)
+    assert -20 < row["ci_low"] < row["ci_high"] < 20
 
 
 def test_everything_diverged_is_undecided() -> None:

@@ -209,7 +209,7 @@ def test_a_network_that_never_learns_is_decided_at_the_fifth_seed() -> None:
 def given_p(*p: list[float]) -> Evidence:
     values = np.array(p)
     wide = np.full(values.shape, np.inf)
-    return Evidence(np.zeros(values.shape), values, -wide, wide)
+    return Evidence(np.zeros(values.shape), values, -wide, wide, wide < 0)
 
 
 def test_holm_over_the_whole_family_at_each_look() -> None:
@@ -225,9 +225,8 @@ def test_holm_over_the_whole_family_at_each_look() -> None:
 
 def test_an_interval_within_the_margin_is_equal_even_where_it_lies_beside_zero() -> None:
     found = given_p([1.0, 0.001, 0.001])
-    inside = Evidence(
-        found.log_e, found.p, np.array([[-0.02, 0.001, 0.0]]), np.array([[0.02, 0.004, 1]])
-    )
+    low, high = np.array([[-0.02, 0.001, 0.0]]), np.array([[0.02, 0.004, 1]])
+    inside = found._replace(low=low, high=high)
     verdicts, looks = decide(inside, rule(practically_equal=0.005))
     assert (verdicts.tolist(), looks.tolist()) == ([EQUAL], [2])
     verdicts, looks = decide(inside, rule())
@@ -236,11 +235,7 @@ def test_an_interval_within_the_margin_is_equal_even_where_it_lies_beside_zero()
 
 def test_what_was_decided_as_equal_wins_no_step_later() -> None:
     found = given_p([1, 1e-9, 1e-9], [1, 1, 0.04])
-    equal_first = Evidence(
-        found.log_e,
-        found.p,
-        np.array([[-0.001] * 3, [-np.inf] * 3]),
-        np.array([[0.001] * 3, [np.inf] * 3]),
-    )
+    low, high = np.array([[-0.001] * 3, [-np.inf] * 3]), np.array([[0.001] * 3, [np.inf] * 3])
+    equal_first = found._replace(low=low, high=high)
     verdicts, looks = decide(equal_first, rule(practically_equal=0.005))
     assert (verdicts.tolist(), looks.tolist()) == ([EQUAL, UNDECIDED], [1, 3])
