@@ -131,7 +131,7 @@ def _summed(group: dist.ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
 def for_gradient(values: Tensor) -> Tensor:
     """Moving statistics as a gradient will need them, when training may have moved them."""
     # torch.jit.trace compares what it has recorded with gradients to a pass without.
-    copied = torch.is_grad_enabled() and not torch.jit.is_tracing()
+    copied = torch.is_grad_enabled() and not torch._C._get_tracing_state()
     return values.clone() if copied else values
 
 

@@ -54,8 +54,8 @@ def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:
     drawn = [norm for norm in norms if norm in set(map(as_text, energy["norm"]))]
     names: dict[tuple[str, str], list[str]] = {}
     for norm in drawn:
-        drawn = style_of(norm, norms)
-        names.setdefault((drawn.color, drawn.marker), []).append(label_of(norm))
+        style = style_of(norm, norms)
+        names.setdefault((style.color, style.marker), []).append(label_of(norm))
     return [
         Line2D([], [], color=color, marker=marker, linestyle="none", label=", ".join(alike))
         for (color, marker), alike in names.items()

@@ -21,7 +21,7 @@ from orchestration.results.deciding.decisions import (
     verdict_of,
 )
 from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED, evidence
-from orchestration.sweep.metric import Metric
+from orchestration.model.metric import Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 

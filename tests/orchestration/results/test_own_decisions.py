@@ -122,9 +122,7 @@ def test_difference_interval_and_verdict_are_of_the_pairs_in_which_no_trial_fail
     without = decisions(CELLS, rows_of(spec, base, ours), spec)
     assert without["n_uncounted"].tolist() == [0]
     for form in ("table", "markdown"):
-        text = decisions_table.TABLE.write(
-            pd.DataFrame([row]), form, metric=spec.judged_by()
-        )
+        text = decisions_table.TABLE.write(pd.DataFrame([row]), form, metric=spec.judged_by())
         assert "1 of its pairs do not count: a trial failed" in " ".join(text.split())
 
 
