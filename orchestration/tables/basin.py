@@ -74,7 +74,6 @@ TABLE = TableDefinition(
         "The share of the settings that end within 2 points of the norm's own best one, and "
         "within 2 points\nof the best one of all norms; and the shares that are certain at 95 %, "
         "all settings at once.",
-        label="The basin",
         under="tuned_gap",
     ),
     terminal=Terminal("The basin: the share of settings within 2 points of the best one"),

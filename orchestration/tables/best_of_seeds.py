@@ -133,7 +133,7 @@ TABLE = TableDefinition(
         Macros(("best", "best_seed", *_SPREAD, *COUNTS), lambda _cells, cell, _row: (cell,)),
         Macros(_SPREAD, lambda _cells, cell, _row: (cell,), lambda data: data.last, "last_"),
     ],
-    section=Section("cells", "Best of seeds", _text, "Best of seeds", link="Best of seeds"),
+    section=Section("cells", "Best of seeds", _text, link="Best of seeds"),
     terminal=Terminal(
         lambda metric: f"{metric.title}, best of seeds" + (" (%)" if metric.is_fraction else ""),
         is_first=True,

@@ -52,7 +52,5 @@ TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
     files=(),
-    section=Section(
-        "choice", "What the choice adds", _text, "What the choice adds", under="best_of_seeds"
-    ),
+    section=Section("choice", "What the choice adds", _text, under="best_of_seeds"),
 )

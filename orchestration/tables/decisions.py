@@ -94,7 +94,6 @@ TABLE = TableDefinition(
         "Decisions",
         "The comparisons that were declared before the first trial. Seeds were trained until each "
         "was decided:\nthe intervals and the p, corrected by Holm, hold at every look.",
-        label="Decisions",
         link="Decisions",
     ),
     terminal=Terminal(

@@ -84,7 +84,6 @@ class Section:
         anchor: its name in the page's address.
         heading: above it.
         text: what is to be known of it.
-        label: what it is called for people who do not see it.
         link: its name in the page's list of sections; empty: it is not in it.
         under: the table of whose section this is a part.
         kind: the style's name of a table that stands out.
@@ -94,7 +93,6 @@ class Section:
     anchor: str
     heading: str
     text: str | Callable[[Metric], str]
-    label: str
     link: str = ""
     under: str = ""
     kind: str = ""

@@ -60,7 +60,6 @@ TABLE = TableDefinition(
         "differences",
         "Differences from the baseline",
         text_of_differences,
-        label="Differences between norms",
         link="Differences",
     ),
     terminal=Terminal("Differences from the baseline, paired by seed", is_first=True),

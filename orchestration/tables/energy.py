@@ -63,6 +63,6 @@ TABLE = TableDefinition(
         "What a trained network costs an image, in the epoch of its best accuracy: accumulates "
         "(AC) where a\nlayer's inputs are spikes, multiply-accumulates (MAC) where they are not, "
         "in millions.",
-        label="Energy",
+        link="Energy",
     ),
 )

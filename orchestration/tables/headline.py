@@ -122,7 +122,6 @@ TABLE = TableDefinition(
         "Headline",
         "Test accuracy of the best seed in its best epoch, as such tables are published. The "
         "dependency\ngap is the standard norm less no norm, in percentage points.",
-        label="Headline table",
         link="Headline",
         kind="headline",
         sentence=_ratio,

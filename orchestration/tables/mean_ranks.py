@@ -47,7 +47,6 @@ TABLE = TableDefinition(
         "Of the norms of each setting that has many, over seeds; 1 is the best. Norms that share "
         "a letter do\nnot differ by any of the tests above. Friedman's test asks whether any norm "
         "differs.",
-        label="Mean ranks",
         under="norm_differences",
     ),
 )

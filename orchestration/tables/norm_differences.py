@@ -57,7 +57,6 @@ TABLE = TableDefinition(
         "differences",
         "Differences between norms",
         text_of_differences,
-        label="Differences between norms",
         link="Differences",
     ),
 )

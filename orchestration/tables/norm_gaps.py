@@ -48,7 +48,6 @@ TABLE = TableDefinition(
         "norms",
         "Each norm",
         "What each norm adds to the same network without one, best of seeds.",
-        label="Each norm",
         link="Each norm",
     ),
     terminal=Terminal("What each norm adds: norm minus none"),

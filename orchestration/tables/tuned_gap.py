@@ -102,7 +102,6 @@ TABLE = TableDefinition(
         "What each norm adds as built, and what is left of it when both sides, with the norm and "
         "without,\nhave the best of the settings that were tried: mean test accuracy over seeds, "
         "and 95 % t-intervals of\nthe differences, paired by seed.",
-        label="Tuned against tuned",
         link="Tuned",
     ),
     terminal=Terminal(
