@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.sequential import ALPHA, FAMILY, MARGIN, MIXED, Sweeps, drawn
 from orchestration.results.deciding.buying import next_purchase
-from orchestration.results.deciding.decisions import Pairs, Standing, side_by_side
+from orchestration.results.deciding.decisions import DecisionState, Pairs, side_by_side
 from orchestration.results.deciding.sequential import decide, evidence
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -55,7 +55,7 @@ def run(
     given = {(cell, seed) for cell in range(2 * FAMILY) for seed in order[: rule.at_least]}
     n_of = [rule.at_least] * (2 * FAMILY)
 
-    def stand() -> Standing:
+    def stand() -> DecisionState:
         pairs = []
         for setting, one in enumerate(comparisons):
             n = min(n_of[cell] for cell in one.cells)
@@ -66,7 +66,7 @@ def run(
             )
             pairs.append(Pairs(order[:n], first - second, *failed))
         found = [evidence(*one[1:], rule, FAMILY) for one in pairs]
-        return Standing(comparisons, pairs, found, *decide(side_by_side(found), rule))
+        return DecisionState(comparisons, pairs, found, *decide(side_by_side(found), rule))
 
     used, now = sum(hours) * rule.at_least, stand()
     told = [(used, int(np.count_nonzero(now.verdicts)))]

@@ -19,7 +19,7 @@ from orchestration.results.deciding.buying import (
     seeds_wanted,
     verdicts_in_words,
 )
-from orchestration.results.deciding.decisions import Standing, standing
+from orchestration.results.deciding.decisions import Standing, decision_state
 from orchestration.results.deciding.forecast import Forecast, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.sweep.spec import SweepSpec
@@ -164,7 +164,7 @@ class SeedBuyer:
                 cell: pd.DataFrame(found, columns=columns).set_index("seed")
                 for cell, found in enumerate(rows)
             }
-            self._known = standing(self._spec, by_cell), by_cell
+            self._known = decision_state(self._spec, by_cell), by_cell
         return self._known
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from orchestration.model.metric import Metric
 from orchestration.results.deciding.decisions import (
     Pairs,
     Standing,
@@ -21,7 +22,6 @@ from orchestration.results.deciding.decisions import (
     verdict_of,
 )
 from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED, evidence
-from orchestration.model.metric import Metric
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 

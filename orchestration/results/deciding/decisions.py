@@ -36,13 +36,13 @@ __all__ = [
     "Pairs",
     "Standing",
     "are_failures_decisive",
+    "decision_state",
     "decisions",
     "declared_rule",
     "level_of",
     "mean_difference",
     "more_seeds",
     "side_by_side",
-    "standing",
     "trials_by_cell",
     "verdict_of",
 ]
@@ -145,7 +145,7 @@ def decisions(
     """
     rule = declared_rule(spec)
     by_cell = trials_by_cell(cells, seeds)
-    now = standing(spec, by_cell)
+    now = decision_state(spec, by_cell)
     comparisons, known, found, verdicts, looks = now
     metric = spec.judged_by()
     ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
@@ -200,7 +200,7 @@ def declared_rule(spec: SweepSpec) -> UntilDecided:
     return spec.seeds
 
 
-def standing(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
+def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
     """Decide each declared comparison as far as these trials go.
 
     Args:

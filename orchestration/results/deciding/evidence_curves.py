@@ -7,9 +7,9 @@ import pandas as pd
 
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.deciding.decisions import (
+    decision_state,
     declared_rule,
     level_of,
-    standing,
     trials_by_cell,
     verdict_of,
 )
@@ -38,7 +38,7 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
     rule = declared_rule(spec)
     metric = spec.judged_by()
     low, high = (metric.difference(name) for name in ("ci_low", "ci_high"))
-    now = standing(spec, trials_by_cell(cells, seeds))
+    now = decision_state(spec, trials_by_cell(cells, seeds))
     axes = [str(name) for name in cells if name != SELECTED_ON]
     rows = []
     for number, (one, pairs, found, verdict, look) in enumerate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.results.deciding.decisions import Standing, level_of, more_seeds
+from orchestration.results.deciding.decisions import DecisionState, level_of, more_seeds
 from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -47,7 +47,7 @@ class Forecast:
 
 
 def forecast(
-    spec: SweepSpec, now: Standing, hours: Sequence[float] | None, hours_of: str
+    spec: SweepSpec, now: DecisionState, hours: Sequence[float] | None, hours_of: str
 ) -> Forecast:
     """Foretell what a sweep takes.
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from specs import spec
 
 from orchestration.results.deciding.buying import expected_growth, next_purchase, seeds_wanted
-from orchestration.results.deciding.decisions import Pairs, Standing, standing
+from orchestration.results.deciding.decisions import DecisionState, Pairs, decision_state
 from orchestration.results.deciding.forecast import Cost, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.results.deciding.sequential import evidence
@@ -48,8 +48,8 @@ def table_of(wanted: SweepSpec, ended: Places, effects: Sequence[float]) -> dict
     return found
 
 
-def stand(wanted: SweepSpec, ended: Places, effects: Sequence[float]) -> Standing:
-    return standing(wanted, table_of(wanted, ended, effects))
+def stand(wanted: SweepSpec, ended: Places, effects: Sequence[float]) -> DecisionState:
+    return decision_state(wanted, table_of(wanted, ended, effects))
 
 
 def first(wanted: SweepSpec, n: int) -> Places:

@@ -19,7 +19,7 @@ from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.results.deciding.buying import verdicts_in_words
-from orchestration.results.deciding.decisions import decisions, standing, trials_by_cell
+from orchestration.results.deciding.decisions import decision_state, decisions, trials_by_cell
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
 from orchestration.tables import decisions as decisions_table
@@ -138,7 +138,7 @@ def test_where_failures_tell_the_verdict_no_difference_stands_against_it() -> No
     assert (row["ci_low"], row["ci_high"]) == (-math.inf, math.inf)
     assert row["n_uncounted"] == row["n_pairs"] - 2
     by_cell = trials_by_cell(CELLS, rows)
-    (words,) = verdicts_in_words(spec, standing(spec, by_cell))
+    (words,) = verdicts_in_words(spec, decision_state(spec, by_cell))
     assert words.endswith(f"by failures: 0 against {row['n_uncounted']}")
 
 
