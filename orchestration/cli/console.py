@@ -23,8 +23,8 @@ err = TextConsole(stderr=True, soft_wrap=True)
 
 
 def terminal_width() -> int:
-    """Columns that a table may take: the terminal's, at most 80."""
-    return min(80, shutil.get_terminal_size().columns)
+    """Columns that a table may take: the terminal's, as far as lines are easily read."""
+    return min(200, shutil.get_terminal_size().columns)
 
 
 def size_in_words(size: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import rich.table
 from rich import box
@@ -20,11 +21,13 @@ def plain(table: Table, width: int = COLUMNS) -> str:
     In a terminal of fewer than 80 that is too narrow, a row becomes a block of lines.
     """
     console = TextConsole(file=io.StringIO(), width=10_000, color_system=None)
-    for gap in (1, 0):
-        grid = _grid(table, gap)
-        needed = console.measure(grid).minimum
-        if needed <= width:
-            break
+    attempts = [(1, _broken_keys), (0, _broken_keys), (0, _broken_words)]
+    if width > COLUMNS:
+        attempts.insert(0, (1, _whole))
+    grids = [_grid(table, gap, headings) for gap, headings in attempts]
+    fits = [console.measure(grid).minimum <= width for grid in grids]
+    grid = grids[fits.index(True)] if any(fits) else grids[-2]
+    needed = console.measure(grid).minimum
     if needed > width < COLUMNS:
         lines = _blocks(table)
     else:
@@ -48,8 +51,27 @@ def _blocks(table: Table) -> list[str]:
     return lines
 
 
-def _grid(table: Table, gap: int) -> rich.table.Table:
-    """Columns that may break between words, at most, and stand one more than ``gap`` apart."""
+def _whole(heading: str) -> str:
+    return heading
+
+
+def _broken_keys(heading: str) -> str:
+    """A heading whose long keys break, so that a column is hardly wider than what stands in it."""
+    return heading.replace("_", "_\n").replace("architecture", "archi-\ntecture")
+
+
+def _broken_words(heading: str) -> str:
+    return _broken_keys(heading).replace(" ", "\n")
+
+
+def _grid(table: Table, gap: int, broken: Callable[[str], str]) -> rich.table.Table:
+    """Columns that may break between words, and stand one more than ``gap`` apart.
+
+    Args:
+        table: to write.
+        gap: blanks beside each column.
+        broken: breaks a heading into lines.
+    """
     grid = rich.table.Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
@@ -59,8 +81,7 @@ def _grid(table: Table, gap: int) -> rich.table.Table:
     )
     columns = [_texts(table, column) for column in range(len(table.headings))]
     for column, name in enumerate(table.headings):
-        # Long keys break, so that a column is hardly wider than what stands in it.
-        heading = name.replace("_", "_\n").replace("architecture", "archi-\ntecture")
+        heading = broken(name)
         texts = [heading, *columns[column]]
         split = str.splitlines if table.numeric[column] else str.split
         width = max(len(part) for text in texts for part in split(text))
