@@ -30,12 +30,14 @@ class Picture:
         title: a few words.
         caption: how to read it.
         figure: matplotlib's.
+        description: what it shows, for people who do not see it; default: the caption.
     """
 
     name: str
     title: str
     caption: str
     figure: Figure
+    description: str = ""
 
 
 @contextmanager
@@ -90,6 +92,6 @@ def inline_svg(picture: Picture, svg: str) -> Markup:
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" class="figure" '
         f'style="max-width: {width * 1.6:.0f}px" '
         'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns="http://www.w3.org/2000/svg">'
-        f"<title>{escape(f'{picture.title}: {picture.caption}')}</title>"
+        f"<title>{escape(f'{picture.title}: {picture.description or picture.caption}')}</title>"
     )
     return Markup(re.sub(r"<svg[^>]*>", lambda _: head, text, count=1))

@@ -91,7 +91,28 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
     )
     if left_out > 0:
         caption += f" The first {len(cells)} of {diagnosed} networks are drawn."
-    return Picture("why", "Why", caption, figure)
+    return Picture("why", "Why", caption, figure, _in_words(data, table, cells))
+
+
+def _in_words(data: ReportData, table: pd.DataFrame, cells: Sequence[int]) -> str:
+    """What the pictures show: each network's diagnostics, layer by layer."""
+    sentences = []
+    for cell in cells:
+        of_cell = table[table["cell"] == cell]
+        epochs = of_cell["epoch"].min(), of_cell["epoch"].max()
+        for row in those_with_numbers(_ROWS, of_cell):
+            medians = of_cell.groupby(["layer", "epoch"], sort=False)[row.name].median()
+            layers = [
+                f"{layer} {' to '.join(_known(medians, layer, epoch) for epoch in epochs)}"
+                for layer in dict.fromkeys(map(str, of_cell["layer"]))
+            ]
+            sentences.append(f"{data.label(cell)}, {row.heading}: {', '.join(layers)}.")
+    return f"First and last epoch of each layer. {' '.join(sentences)}"
+
+
+def _known(medians: pd.Series, layer: str, epoch: int) -> str:
+    value = medians.get((layer, epoch), math.nan)
+    return f"{value:.3g}" if math.isfinite(value) else "no number"
 
 
 def _by_setting(data: ReportData, cells: Sequence[int]) -> dict[str, list[int]]:

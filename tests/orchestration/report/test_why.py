@@ -64,6 +64,13 @@ def test_networks_stand_side_by_side_the_one_without_a_norm_first(results: Resul
     np.testing.assert_allclose(rates.images[0].get_array(), [[0.4, 0.2], [0.4, 0.2]])
 
 
+def test_it_is_told_in_words_to_those_who_do_not_see_it(results: Results) -> None:
+    with style():
+        picture = why(read_report_data(results))
+    assert picture is not None
+    assert "spikes a neuron and step: b 0.4 to 0.2, a 0.4 to 0.2." in picture.description
+
+
 def test_of_many_networks_some_are_read_and_drawn(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
