@@ -19,7 +19,7 @@ from orchestration.results.deciding.buying import (
     seeds_wanted,
     verdicts_in_words,
 )
-from orchestration.results.deciding.decisions import Standing, decision_state
+from orchestration.results.deciding.decisions import DecisionState, decision_state
 from orchestration.results.deciding.forecast import Forecast, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.sweep.spec import SweepSpec
@@ -47,7 +47,7 @@ class SeedBuyer:
         self._ended: dict[str, tuple[float | None, str]] = {}
         self._failed: set[str] = set()
         self._seconds: dict[str, float] = {}
-        self._known: tuple[Standing, dict[int, pd.DataFrame]] | None = None
+        self._known: tuple[DecisionState, dict[int, pd.DataFrame]] | None = None
         runs = [run for run in recorded if run.trial_key in self._place]
         for run in runs:
             if run.epoch_seconds is not None:
@@ -153,7 +153,7 @@ class SeedBuyer:
     def _places(self, keys: Iterable[str]) -> set[tuple[int, int]]:
         return {self._place[key] for key in keys if key in self._place}
 
-    def _now(self) -> tuple[Standing, dict[int, pd.DataFrame]]:
+    def _now(self) -> tuple[DecisionState, dict[int, pd.DataFrame]]:
         if self._known is None:
             rows: list[list[tuple[int, float | None, str]]] = [[] for _ in self._of_cell]
             for key, result in self._ended.items():

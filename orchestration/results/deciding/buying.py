@@ -15,8 +15,8 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.results.deciding.decisions import (
+    DecisionState,
     Pairs,
-    Standing,
     are_failures_decisive,
     mean_difference,
     verdict_of,
@@ -58,7 +58,7 @@ class Purchase(NamedTuple):
 
 
 def seeds_wanted(
-    spec: SweepSpec, now: Standing, by_cell: Mapping[int, pd.DataFrame], *, failed: Places = ()
+    spec: SweepSpec, now: DecisionState, by_cell: Mapping[int, pd.DataFrame], *, failed: Places = ()
 ) -> list[int]:
     """How many of the spec's seeds, from the first on, each cell is to have by now.
 
@@ -83,7 +83,7 @@ def seeds_wanted(
 
 def next_purchase(
     spec: SweepSpec,
-    now: Standing,
+    now: DecisionState,
     hours: Sequence[float] | None,
     *,
     given: Places,
@@ -154,7 +154,7 @@ def expected_growth(pairs: Pairs, rule: UntilDecided, family: int) -> float:
     return max(0.0, float(np.mean(log_e[:, -1] - log_e[:, -2])))
 
 
-def not_needed(spec: SweepSpec, now: Standing, by_cell: Mapping[int, pd.DataFrame]) -> int:
+def not_needed(spec: SweepSpec, now: DecisionState, by_cell: Mapping[int, pd.DataFrame]) -> int:
     """How many ended trials no decision uses, present or still to come: run ahead in vain."""
     order = spec.seed_order()
     needed = dict.fromkeys(by_cell, _rule(spec).at_least)
@@ -165,7 +165,7 @@ def not_needed(spec: SweepSpec, now: Standing, by_cell: Mapping[int, pd.DataFram
     return sum(seed in order[needed[cell] :] for cell in by_cell for seed in by_cell[cell].index)
 
 
-def names_of(spec: SweepSpec, now: Standing) -> list[str]:
+def names_of(spec: SweepSpec, now: DecisionState) -> list[str]:
     """Each comparison in words, such as ``snn none against bntt``, ``method=ours against base``."""
     rows, axes = [cell.given() for cell in spec.cells()], spec.axes()
 
@@ -179,7 +179,7 @@ def names_of(spec: SweepSpec, now: Standing) -> list[str]:
     ]
 
 
-def verdicts_in_words(spec: SweepSpec, now: Standing) -> list[str]:
+def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
     """What is decided of each comparison, such as ``snn none against bntt: worse …``, or empty."""
     words, metric = [], spec.judged_by()
     for name, pairs, verdict, look in zip(
@@ -212,7 +212,7 @@ def _rule(spec: SweepSpec) -> UntilDecided:
     return spec.seeds
 
 
-def _open(spec: SweepSpec, now: Standing) -> list[int]:
+def _open(spec: SweepSpec, now: DecisionState) -> list[int]:
     """The comparisons that get further seeds: undecided ones, and those that may change.
 
     What is decided at a look for which a comparison has no pair yet, thanks to others that are

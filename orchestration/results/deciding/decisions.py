@@ -33,8 +33,8 @@ from orchestration.sweep.stopping import Comparison, UntilDecided
 __all__ = [
     "MOST_MORE_SEEDS",
     "UNCOUNTED",
+    "DecisionState",
     "Pairs",
-    "Standing",
     "are_failures_decisive",
     "decision_state",
     "decisions",
@@ -97,7 +97,7 @@ class Pairs(NamedTuple):
         return int(np.isnan(self.differences).sum())
 
 
-class Standing(NamedTuple):
+class DecisionState(NamedTuple):
     """How a declared family stands: of each comparison its pairs, their evidence, and ``decide``'s
     verdict and look."""
 
@@ -200,7 +200,7 @@ def declared_rule(spec: SweepSpec) -> UntilDecided:
     return spec.seeds
 
 
-def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Standing:
+def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> DecisionState:
     """Decide each declared comparison as far as these trials go.
 
     Args:
@@ -214,7 +214,7 @@ def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Stan
     cells = {cell: _in_order(trials, order, metric) for cell, trials in by_cell.items()}
     known = [_pairs(cells[one.first], cells[one.second], order) for one in comparisons]
     found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
-    return Standing(comparisons, known, found, *decide(side_by_side(found), rule))
+    return DecisionState(comparisons, known, found, *decide(side_by_side(found), rule))
 
 
 class _Seeds(NamedTuple):
@@ -243,7 +243,7 @@ def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
 
 
 def level_of(
-    now: Standing, rule: UntilDecided, look: float = math.inf, *, but: int | None = None
+    now: DecisionState, rule: UntilDecided, look: float = math.inf, *, but: int | None = None
 ) -> float:
     """What the p of a comparison still undecided has to reach after a look, by Holm's method.
 
