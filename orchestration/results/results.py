@@ -17,12 +17,9 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.reading.records import (
     DIAGNOSTICS,
-    Records,
-    is_wanted,
 )
-from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG, spec_fields
+from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results import frames
-from orchestration.results.cells import Cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
@@ -32,12 +29,17 @@ from orchestration.results.effects.differences import differences_from
 from orchestration.results.effects.energy import energy, operations_of, samples_of
 from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.effects.ranks import mean_ranks
-from orchestration.results.effects.tuning import basin, has_settings, tuned_gap, with_selecting
+from orchestration.results.effects.tuning import basin, tuned_gap, with_selecting
 from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
-from orchestration.results.sweep_reader import SweepReader
+from orchestration.results.sweep_reader import (
+    SweepReader,
+    declaring_spec,
+    named_cells,
+    refuse_own,
+    with_or_without_cell,
+)
 from orchestration.results.versions import compare_versions
-from orchestration.sweep.spec import SweepSpec
 
 __all__ = ["Results"]
 
@@ -72,7 +74,7 @@ class Results(SweepReader):
         Args:
             numbered: give the number of each trial's ``cell`` besides, a row of best of seeds.
         """
-        return _numbered(frames.all_trials(*self._read()), numbered)
+        return with_or_without_cell(frames.all_trials(*self._read()), numbered)
 
     def curves(self, trials: pd.DataFrame | None = None, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a (trial, epoch): what each finished trial recorded by epoch.
@@ -89,7 +91,7 @@ class Results(SweepReader):
         by_epoch = frames.metrics_by_epoch(once.cells, map(str, once.records.metrics))
         recorded = [name for name in by_epoch if name in once.records.metrics]
         points = once.points(wanted["run_id"].tolist(), recorded)
-        return _numbered(frames.curves_of(points, once.cells, wanted), numbered)
+        return with_or_without_cell(frames.curves_of(points, once.cells, wanted), numbered)
 
     def diagnostics(
         self, trials: pd.DataFrame | None = None, *, numbered: bool = False
@@ -109,21 +111,7 @@ class Results(SweepReader):
         run_ids = wanted["run_id"].tolist() if recorded else []
         orders = orders_of(once.records.tag_rows([LAYERS_TAG]) if recorded else ())
         layers = by_layer(once.points(run_ids, recorded), orders)
-        return _numbered(frames.with_trials(layers, once.cells, wanted), numbered)
-
-    @property
-    def diagnosed(self) -> list[str]:
-        """Ids of the runs that have diagnostics."""
-        once = self.snapshot(DIAGNOSTICS)
-        known = once.records.metrics[once._diagnostics].notna().any(axis="columns")
-        return known.index[known].tolist()
-
-    @property
-    def _diagnostics(self) -> list[str]:
-        records, cells = self._read(DIAGNOSTICS)
-        if cells.train is not None:  # whatever the user's own metrics are called
-            return []
-        return [name for name in map(str, records.metrics) if is_wanted(name, DIAGNOSTICS)]
+        return with_or_without_cell(frames.with_trials(layers, once.cells, wanted), numbered)
 
     def operations(
         self, trials: pd.DataFrame | None = None, curves: pd.DataFrame | None = None
@@ -162,7 +150,7 @@ class Results(SweepReader):
         once = self.snapshot()
         wanted = once.trials(numbered=True) if trials is None else trials
         wanted = wanted[wanted["cell"].notna()].astype({"cell": "int64"})
-        table = energy(wanted, once.operations(wanted, curves), _named(once.cells))
+        table = energy(wanted, once.operations(wanted, curves), named_cells(once.cells))
         return table if numbered else table.reset_index(drop=True)
 
     def best_of_seeds(self) -> pd.DataFrame:
@@ -191,7 +179,7 @@ class Results(SweepReader):
         Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
         ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; and ``cell`` if numbered.
         """
-        return _numbered(frames.seeds_of(*self._read(_BY_SEED)), numbered)
+        return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
 
     def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give what a best of n seeds is worth on average, for each n up to the seeds at hand.
@@ -200,7 +188,9 @@ class Results(SweepReader):
         the best epochs, by the statistics' function of that name), ``selected_on``. A cell without
         an accuracy has no row. Numbered ones have the number of their ``cell`` besides.
         """
-        return _numbered(frames.expected_bests(*self._read([BEST_TEST_ACCURACY])), numbered)
+        return with_or_without_cell(
+            frames.expected_bests(*self._read([BEST_TEST_ACCURACY])), numbered
+        )
 
     def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
         """Give a row a pair of norms in a setting: their difference, paired by seed, and its test.
@@ -286,29 +276,18 @@ class Results(SweepReader):
         best = frames.best_of_seeds(records, cells).join(cells.table[AS_BUILT])
         return best, with_selecting(seeds, held_out), cells.axes
 
-    @property
-    def has_settings(self) -> bool:
-        """Whether the sweep has an axis that can be tuned."""
-        cells = self.cells
-        return cells.train is None and has_settings(cells.axes)
-
-    @property
-    def has_decisions(self) -> bool:
-        """Whether the sweep declares comparisons."""
-        return bool(spec_fields(self.records.spec).get("compare"))
-
     def decisions(self) -> pd.DataFrame:
         """Give a row a comparison that the spec declares: its verdict, as far as records go.
 
         Columns as of ``orchestration.results.deciding.decisions.decisions``.
         """
         records, cells = self._read([*_BY_SEED, "epoch_seconds"])
-        spec = _declaring(records)
+        spec = declaring_spec(records)
         trials = frames.trials_in_cells(records, cells, "epoch_seconds")
         columns = ("cell", "epoch_seconds", "outcome")
         epochs = trials.dropna(subset="epoch_seconds")[list(columns)]
         hours = trial_hours(spec, epochs.itertuples(index=False, name=None))
-        return decisions(_named(cells), frames.seeds_of(records, cells), spec, hours)
+        return decisions(named_cells(cells), frames.seeds_of(records, cells), spec, hours)
 
     def evidence(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give a row a declared comparison and pair of seeds: how its evidence grew.
@@ -317,7 +296,9 @@ class Results(SweepReader):
         """
         records, cells = self._read(_BY_SEED)
         seeds = frames.seeds_of(records, cells)
-        return _numbered(evidence_curves(_named(cells), seeds, _declaring(records)), numbered)
+        return with_or_without_cell(
+            evidence_curves(named_cells(cells), seeds, declaring_spec(records)), numbered
+        )
 
     def compare_versions(self, first: str, second: str) -> pd.DataFrame:
         """Give a row a cell: its trials by two versions of the code, paired by seed, and a test.
@@ -376,36 +357,3 @@ class Results(SweepReader):
         named += [value for value in cell.values() if isinstance(value, str)]
         with ModelServer.at(self._tracking_uri) as server:
             return server.load(chosen, device, own=cells.train is not None, own_code=named)
-
-
-def refuse_own(what: str, train: str | None) -> None:
-    """Refuse what a sweep of training code of the user's own has not.
-
-    Raises:
-        InputError: it is such a sweep.
-    """
-    if train is not None:
-        raise InputError(
-            f"{what} is of this package's networks; this sweep trains {train}: see differences(), "
-            "of a spec with a baseline"
-        )
-
-
-def _numbered(frame: pd.DataFrame, numbered: bool) -> pd.DataFrame:
-    return frame if numbered else frame.drop(columns="cell")
-
-
-def _named(cells: Cells) -> pd.DataFrame:
-    """The cells' axes, and which images selected their epochs."""
-    return cells.table[[*cells.axes, SELECTED_ON]]
-
-
-def _declaring(records: Records) -> SweepSpec:
-    """The spec, which declares comparisons.
-
-    Raises:
-        InputError: there is none.
-    """
-    if records.spec is None:
-        raise InputError("this sweep has no spec, so it declares no comparisons")
-    return SweepSpec.from_json(records.spec)

@@ -11,9 +11,20 @@ import pandas as pd
 from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import Metric
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import ALL_METRICS, EVERY_METRIC, Records, SweepSource
+from orchestration.reading.records import (
+    ALL_METRICS,
+    DIAGNOSTICS,
+    EVERY_METRIC,
+    Records,
+    SweepSource,
+    is_wanted,
+)
+from orchestration.record.names import spec_fields
 from orchestration.results import frames
 from orchestration.results.cells import Cells, SpecCells, assign_cells, spec_cells, without_doubles
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.effects.tuning import has_settings
+from orchestration.sweep.spec import SweepSpec
 
 
 class SweepReader:
@@ -67,6 +78,31 @@ class SweepReader:
         """Give these metrics of these runs by epoch, as they were recorded."""
         return self._source.points(run_ids, metrics)
 
+    @property
+    def diagnosed(self) -> list[str]:
+        """Ids of the runs that have diagnostics."""
+        once = self.snapshot(DIAGNOSTICS)
+        known = once.records.metrics[once._diagnostics].notna().any(axis="columns")
+        return known.index[known].tolist()
+
+    @property
+    def _diagnostics(self) -> list[str]:
+        records, cells = self._read(DIAGNOSTICS)
+        if cells.train is not None:  # whatever the user's own metrics are called
+            return []
+        return [name for name in map(str, records.metrics) if is_wanted(name, DIAGNOSTICS)]
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the sweep has an axis that can be tuned."""
+        cells = self.cells
+        return cells.train is None and has_settings(cells.axes)
+
+    @property
+    def has_decisions(self) -> bool:
+        """Whether the sweep declares comparisons."""
+        return bool(spec_fields(self.records.spec).get("compare"))
+
     def _read(self, metrics: Collection[str] = ALL_METRICS) -> tuple[Records, Cells]:
         """Read the finished trials, and put each in its cell; a snapshot has read them."""
         if self._reading is not None:
@@ -99,3 +135,37 @@ class SweepReader:
                 stacklevel=4,
             )
             return None
+
+
+def refuse_own(what: str, train: str | None) -> None:
+    """Refuse what a sweep of training code of the user's own has not.
+
+    Raises:
+        InputError: it is such a sweep.
+    """
+    if train is not None:
+        raise InputError(
+            f"{what} is of this package's networks; this sweep trains {train}: see differences(), "
+            "of a spec with a baseline"
+        )
+
+
+def with_or_without_cell(frame: pd.DataFrame, numbered: bool) -> pd.DataFrame:
+    """Leave the column ``cell`` out if rows are not to be numbered."""
+    return frame if numbered else frame.drop(columns="cell")
+
+
+def named_cells(cells: Cells) -> pd.DataFrame:
+    """The cells' axes, and which images selected their epochs."""
+    return cells.table[[*cells.axes, SELECTED_ON]]
+
+
+def declaring_spec(records: Records) -> SweepSpec:
+    """The spec, which declares comparisons.
+
+    Raises:
+        InputError: there is none.
+    """
+    if records.spec is None:
+        raise InputError("this sweep has no spec, so it declares no comparisons")
+    return SweepSpec.from_json(records.spec)
