@@ -19,7 +19,7 @@ from specs import SLOW_SPEC
 from orchestration import SweepSpec
 from orchestration.execution.ray_process import RayLostError, RayProcess, TrainingJob
 from orchestration.execution.tally import Tally
-from orchestration.progress.events import EpochDone, Failed, Planned
+from orchestration.progress.events import EpochDone, Event, Failed, Planned, Started
 from orchestration.sweep.plan import make_plan
 from services.settings import Settings
 
@@ -52,13 +52,19 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
 ) -> None:
     own = psutil.Process()
     before = set(own.children())
+    of_ray: set[psutil.Process] = set()
+    struck = 0.0
+
+    def strike(event: Event) -> None:
+        nonlocal of_ray, struck
+        if isinstance(event, Started) and not of_ray:
+            of_ray = set(own.children(recursive=True)) - before
+            parts_of(own.pid, name)[0].kill()
+            struck = time.monotonic()
+
     with RayProcess(settings) as ray:
-        wait_until(lambda: parts_of(own.pid, "raylet") != [])
-        of_ray = set(own.children(recursive=True)) - before
-        parts_of(own.pid, name)[0].kill()
-        struck = time.monotonic()
-        with pytest.raises(RayLostError):
-            ray.train(job_in(settings), lambda _: None)
+        with pytest.raises(RayLostError, match="Ray has ended on this machine"):
+            ray.train(job_in(settings), strike)
         assert time.monotonic() - struck < 10
         assert have_ended(of_ray)
     assert "aylet" not in capfd.readouterr().err, "Ray's own words"
