@@ -31,12 +31,12 @@ class Column:
     """A column of a table.
 
     Args:
-        heading: above it.
-        text: what it says of a row of the frame.
+        heading: the column's heading.
+        text: gives the text for a row of the frame.
         numeric: whether it holds numbers, to be aligned at their decimal point.
-        marked: whether it carries the letter of the row's note.
-        strong: whether it stands out where the row does.
-        formats: how each of the frame's columns is written that this one shows.
+        marked: whether its cells have the letter of the row's note.
+        strong: whether its cells are emphasized in the rows that win.
+        formats: the format of each of the frame's columns that it shows.
     """
 
     heading: str
@@ -120,9 +120,10 @@ def lay_out(
     Args:
         frame: what ``Results`` or ``compare`` gave.
         columns: from left to right.
-        note: what is to be said of a row below the table; its letter stands in the marked columns.
-        winners: the numbers of the rows that stand out.
-        remark: a sentence below all of it.
+        note: gives the note of a row, which stands below the table; its letter is in the marked
+            columns.
+        winners: the numbers of the rows to emphasize.
+        remark: a sentence below the table and its notes.
     """
     columns = list(columns)
     records = frame.to_dict("records")

@@ -1,6 +1,7 @@
-"""What a table is made of. A file of this folder defines one; no other file names it.
+"""What a table is made of.
 
-The registry lists them. Reports, terminals, papers and pages ask the registry.
+A file of this folder defines a table, and the registry lists it. Reports, terminals, papers and
+pages show what the registry has.
 """
 
 from __future__ import annotations
@@ -59,14 +60,14 @@ class CellFinder:
 
 @dataclass(frozen=True)
 class Macros:
-    """The numbers of a table that a text may quote, each a macro.
+    """The numbers of a table that a text may quote. Each becomes a macro.
 
     Args:
-        columns: of the frame, each written as the table's columns write it.
-        cells: the cells whose runs a number comes from, by the row's index and the row.
-        frame: whose numbers they are, if not the table's.
-        prefix: of the columns' names.
-        against: what tells a row apart besides its axes, in words.
+        columns: the names of the frame's columns. Their numbers are formatted as in the table.
+        cells: gives the cells whose runs a number comes from, for the row's index and the row.
+        frame: gives the frame that has the numbers, if it is not the table's.
+        prefix: what the names of the columns begin with in macros.
+        against: gives in words what identifies a row besides its axes.
     """
 
     columns: Sequence[str] | Callable[[Metric], Sequence[str]]
@@ -81,13 +82,13 @@ class Section:
     """The table's place on a report's page.
 
     Args:
-        anchor: its name in the page's address.
-        heading: above it.
-        text: what is to be known of it.
-        link: its name in the page's list of sections; empty: it is not in it.
-        under: the table of whose section this is a part.
-        kind: the style's name of a table that stands out.
-        sentence: one that the numbers give, below the table.
+        anchor: the fragment of the page's address that leads to it.
+        heading: the section's heading.
+        text: explains the table, above it.
+        link: the text that leads to it from the page's list of sections; empty: none does.
+        under: the name of the table whose section this one is a part of.
+        kind: the CSS class of a table that has a style of its own.
+        sentence: gives a sentence below the table.
     """
 
     anchor: str
@@ -105,8 +106,9 @@ class Terminal:
 
     Args:
         title: the line above it.
-        is_first: whether it comes before those that are not, and is shown without rows too.
-        columns: fewer of them, for a terminal's 80.
+        is_first: whether it comes before the others, and is shown even if it has no rows.
+        columns: gives columns that need less room than those of the report.
+        rows: selects the rows to show.
     """
 
     title: str | Callable[[Metric], str]
@@ -124,22 +126,22 @@ class TableDefinition:
     """A table.
 
     Args:
-        frame: its numbers, a row each of the table's; None where a sweep has none.
-        columns: of the frame, from left to right.
-        is_ours: True of sweeps of this package's networks alone, False of those of training code
-            of the user's own alone.
-        remark: a sentence below it; default: which images selected the epochs.
-        note: what is to be said of a row.
-        winners: the rows that stand out.
-        rows: makes of the frame's rows those of the table, where they are not the same.
-        build: makes the table of the frame, where columns are not enough.
-        is_worth_showing: whether to show it in a terminal and on a report's page.
-        links: addresses by the column's heading, one for each row.
-        files: the forms in which a report has it as a file; a paper has those in LaTeX.
-        exported: the frame that the report's CSV file has, if another.
+        frame: gives the numbers; None if a sweep has none for this table.
+        columns: gives the columns, from left to right.
+        is_ours: True if the table exists only for sweeps of this package's networks, False if it
+            exists only for sweeps of the user's own training code; None for both.
+        remark: gives a sentence below the table; default: which images selected the epochs.
+        note: gives the note of a row; empty: the row has none.
+        winners: gives the numbers of the rows to emphasize.
+        rows: turns the frame's rows into those of the table, if they differ.
+        build: makes the table from the frame, if columns are not enough.
+        is_worth_showing: whether a terminal and a report's page show it.
+        links: gives addresses by the heading of a column, one for each row.
+        files: the formats in which a report writes it as a file; a paper takes the LaTeX.
+        exported: gives the frame for the report's CSV file, if it is another one.
         macros: its numbers for a paper.
-        section: its place on a report's page, if any.
-        terminal: its place in a terminal, if any.
+        section: its place on a report's page, if it has one.
+        terminal: its place in a terminal, if it has one.
     """
 
     frame: Callable[[ReportData], pd.DataFrame | None] = lambda _data: None
