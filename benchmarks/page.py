@@ -271,8 +271,10 @@ def _listen(url: str, count: int) -> None:
 
 
 def _memory(running: server.Server) -> int:
-    """What its processes hold alone, all together."""
-    return sum(process.memory_full_info().uss for process in running.living())
+    """What its processes hold alone, all together, those included that draw pages."""
+    living = running.living()
+    processes = {one for process in living for one in (process, *process.children(recursive=True))}
+    return sum(process.memory_full_info().uss for process in processes)
 
 
 if __name__ == "__main__":

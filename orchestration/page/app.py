@@ -45,8 +45,8 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from starlette.staticfiles import StaticFiles
 
     from orchestration.page.acting import OnCluster, OnThisMachine
+    from orchestration.page.apart import Process
     from orchestration.page.artifact_errors import ArtifactErrors
-    from orchestration.page.read import Reader
     from orchestration.page.visitor.inner_mlflow import InnerMlflow
     from orchestration.page.visitor.login import Login
     from orchestration.page.web import Pages
@@ -65,7 +65,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     settings = Settings.from_environment(environment)
     cluster = os.environ.get("RAY_API_SERVER_ADDRESS")
     actor = OnCluster(cluster) if cluster else OnThisMachine(settings)
-    pages = Pages(Reader(_open_store()), login, settings, actor, mlflow, base)
+    pages = Pages(Process(_open_store, settings, actor, base), login, mlflow, base)
     static = StaticFiles(directory=str(files("orchestration.page") / "static"))
     app.add_middleware(ArtifactErrors)
     # First, since MLflow's own pages take every address that is left.

@@ -1,22 +1,21 @@
-"""A sweep's page for all who look at it: read and rendered once, its changes told to each."""
+"""A sweep's page for all who look at it: its changes are asked for once, and told to each."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
 from orchestration.errors import SweepError
-from orchestration.page.drawing.pieces import Page, changes
+from orchestration.page.drawing.pieces import Change, since
 from services.errors import ServiceError
 
-__all__ = ["Change", "Live"]
+__all__ = ["Live", "Lives"]
 
 _LOOK_SECONDS = 1.0
 """Between two looks; more where a look takes long, so that it takes a fifth of the time at most."""
@@ -26,33 +25,36 @@ _LONGEST_SECONDS = 25.0
 
 _IDLE_SECONDS = 60.0
 
-_threads = anyio.CapacityLimiter(4)  # and not MLflow's own, which its requests wait for
 
-
-@dataclass(frozen=True)
-class Change:
-    """What is new on a page.
+class Lives:
+    """Pages by the names of their sweeps; one that nobody looks at goes.
 
     Args:
-        version: of the page afterwards.
-        pieces: as of ``pieces.changes``; None where the page has to be fetched anew.
+        news: gives what has changed on the page of a sweep since a version.
     """
 
-    version: str
-    pieces: dict[str, dict[str, str]] | None
+    def __init__(self, news: Callable[[str, str], Awaitable[list[Change]]]) -> None:
+        self._news = news
+        self._lives: dict[str, Live] = {}
+
+    def of(self, name: str) -> Live:
+        """The page of this sweep; whether there is such a one shows once it is asked for."""
+        for other in [other for other, live in self._lives.items() if live.is_idle]:
+            del self._lives[other]
+        if name not in self._lives:
+            self._lives[name] = Live(partial(self._news, name))
+        return self._lives[name]
 
 
 class Live:
     """One page.
 
     Args:
-        look: gives what the page follows from, as a text that is equal as long as the page is.
-        render: gives the page.
+        news: gives what has changed on it since a version.
     """
 
-    def __init__(self, look: Callable[[], str], render: Callable[[], Page]) -> None:
-        self._look, self._render = look, render
-        self.page = Page({})
+    def __init__(self, news: Callable[[str], Awaitable[list[Change]]]) -> None:
+        self._ask = news
         self.version = ""
         self.used = time.monotonic()
         self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
@@ -69,22 +71,16 @@ class Live:
         return not self._listeners and time.monotonic() - self.used > _IDLE_SECONDS
 
     async def refresh(self) -> None:
-        """Bring the page up to date."""
+        """Learn what has changed since the last time."""
         async with self._looking:
             self.used = time.monotonic()
-            found = await anyio.to_thread.run_sync(self._next, limiter=_threads)
-            if found is None:
-                return
-            version, page = found
-            # The first one too, after which there are no changes yet.
-            self._changes.append(Change(version, changes(self.page, page)))
-            self.version, self.page = version, page
+            for change in await self._ask(self.version):
+                if change.pieces is None:  # what came before leads to this version no longer
+                    self._changes.clear()
+                self._changes.append(change)
+                self.version = change.version
             self._news.set()
             self._news = asyncio.Event()
-
-    def _next(self) -> tuple[str, Page] | None:
-        version = hashlib.sha256(self._look().encode()).hexdigest()[:16]
-        return None if version == self.version else (version, self._render())
 
     async def listen(self, have: str) -> AsyncIterator[Change]:
         """Give every change from this version on, for a while.
@@ -98,7 +94,7 @@ class Live:
             self._watching = asyncio.create_task(self._watch())
         try:
             while (left := deadline - time.monotonic()) > 0:
-                for change in self._since(have):
+                for change in since(list(self._changes), have):
                     have = change.version
                     yield change
                 if have == self.version:
@@ -106,14 +102,6 @@ class Live:
                         await self._news.wait()
         finally:
             self._listeners -= 1
-
-    def _since(self, have: str) -> list[Change]:
-        if have == self.version:
-            return []
-        known = [change.version for change in self._changes]
-        if have in known:
-            return list(self._changes)[known.index(have) + 1 :]
-        return [Change(self.version, None)]
 
     async def _watch(self) -> None:
         while self._listeners:

@@ -1,22 +1,28 @@
-"""The pages of sweeps that somebody looks at, each read and written once for all of them."""
+"""The pages of sweeps that somebody looks at, each read and drawn once for all of them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
+from collections import deque
+from threading import Lock
 
 from orchestration.execution.here import Here, log_path
 from orchestration.model.sweep_name import is_sweep_name
-from orchestration.page.drawing.pieces import Page
+from orchestration.page.drawing.pieces import Change, Page, changes, since
 from orchestration.page.events import EventTail
-from orchestration.page.live import Live
 from orchestration.page.read import Reader
 from orchestration.page.sections import sections
 from services.settings import Settings
 
-__all__ = ["LivePages"]
+__all__ = ["LivePage", "LivePages"]
 
 _DRIVER_SECONDS = 4.0
 """After which it is asked again who drives a sweep that somebody watches."""
+_IDLE_SECONDS = 60.0
+_MOST_CHANGES = 10
+"""That are kept for a server that has not asked for them yet."""
 
 
 class LivePages:
@@ -30,30 +36,72 @@ class LivePages:
 
     def __init__(self, reader: Reader, settings: Settings, base: str) -> None:
         self._reader, self._settings, self._base = reader, settings, base
-        self._here = Here(settings)
-        self._live: dict[str, Live] = {}
+        self._lock = Lock()
+        self._pages: dict[str, LivePage] = {}
 
-    def of(self, name: str) -> Live:
+    def of(self, name: str) -> LivePage:
         """The page of this sweep; whether there is such a one shows once it is read."""
-        for other in [other for other, live in self._live.items() if live.is_idle]:
-            del self._live[other]
-        if name not in self._live:
-            self._live[name] = self._make(name)
-        return self._live[name]
+        with self._lock:
+            idle = [other for other, page in self._pages.items() if page.is_idle]
+            for other in idle:
+                del self._pages[other]
+            if name not in self._pages:
+                self._pages[name] = LivePage(self._reader, self._settings, self._base, name)
+            return self._pages[name]
 
-    def _make(self, name: str) -> Live:
-        tail = EventTail(log_path(self._settings, name) if is_sweep_name(name) else None)
-        asked, driver = 0.0, None
 
-        def look() -> str:
-            nonlocal asked, driver
-            tail.read()
-            if time.monotonic() - asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
-                asked, driver = time.monotonic(), self._here.drivers([name]).get(name)
-            return f"{self._reader.stamps(name)} {tail.offset} {driver}"
+class LivePage:
+    """What moves on the page of a sweep. Its methods may be called from several threads.
 
-        def draw() -> Page:
-            sweep = self._reader.sweep(name)
-            return sections(self._base, sweep, driver, list(tail.lines), tail.retried)
+    Args:
+        reader, settings, base: as of LivePages.
+        name: the sweep's.
+    """
 
-        return Live(look, draw)
+    def __init__(self, reader: Reader, settings: Settings, base: str, name: str) -> None:
+        self._reader, self._base, self._name = reader, base, name
+        self._here = Here(settings)
+        self._tail = EventTail(log_path(settings, name) if is_sweep_name(name) else None)
+        self._asked = 0.0
+        self.driver: str | None = None
+        """Who drives the sweep; None where this machine does not know."""
+        self._lock = Lock()
+        self._used = time.monotonic()
+        self._version, self._page = "", Page({})
+        self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has looked at it lately."""
+        return time.monotonic() - self._used > _IDLE_SECONDS
+
+    def current(self) -> tuple[str, Page]:
+        """The page as it is now, after its version."""
+        with self._lock:
+            self._used = time.monotonic()
+            version = hashlib.sha256(self._look().encode()).hexdigest()[:16]
+            if version != self._version:
+                page = self._draw()
+                # After the first version alone there is nothing that could be put in place.
+                told = json.dumps(changes(self._page, page)) if self._version else None
+                self._changes.append(Change(version, told))
+                self._version, self._page = version, page
+            return self._version, self._page
+
+    def news(self, have: str) -> list[Change]:
+        """What has changed since this version, up to now."""
+        self.current()
+        with self._lock:
+            return since(list(self._changes), have)
+
+    def _look(self) -> str:
+        """What the page follows from, as a text that is equal as long as the page is."""
+        self._tail.read()
+        if time.monotonic() - self._asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
+            self._asked = time.monotonic()
+            self.driver = self._here.drivers([self._name]).get(self._name)
+        return f"{self._reader.stamps(self._name)} {self._tail.offset} {self.driver}"
+
+    def _draw(self) -> Page:
+        sweep, tail = self._reader.sweep(self._name), self._tail
+        return sections(self._base, sweep, self.driver, list(tail.lines), tail.retried)

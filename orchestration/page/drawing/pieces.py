@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Page", "changes"]
+__all__ = ["Change", "Page", "changes", "since"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,30 @@ class Page:
 
     sections: dict[str, str]
     cells: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is new on a page.
+
+    Args:
+        version: of the page afterwards.
+        pieces: as of :func:`changes`, as JSON; None where the page has to be fetched anew.
+    """
+
+    version: str
+    pieces: str | None
+
+
+def since(told: Sequence[Change], have: str) -> list[Change]:
+    """The changes that follow a version.
+
+    Args:
+        told: one after the other, at least one.
+        have: the version. Where it is none of theirs, the page has to be fetched anew.
+    """
+    known = [change.version for change in told]
+    return list(told[known.index(have) + 1 :]) if have in known else [Change(known[-1], None)]
 
 
 def changes(old: Page, new: Page) -> dict[str, dict[str, str]]:

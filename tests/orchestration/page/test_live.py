@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from itertools import count
 
 import anyio
@@ -10,35 +11,33 @@ import pytest
 
 from orchestration.errors import InputError
 from orchestration.page import live
-from orchestration.page.drawing.pieces import Page
-from orchestration.page.live import Change, Live
+from orchestration.page.drawing.pieces import Change
+from orchestration.page.live import Live
 
 
 class Source:
-    """A page with one number."""
+    """A page with one number, of which each version is the number."""
 
     def __init__(self) -> None:
         self.number = 0
-        self.rendered = 0
+        self.told = 0
         self.trouble: Exception | None = None
 
-    def look(self) -> str:
+    async def news(self, have: str) -> list[Change]:
         if self.trouble:
             raise self.trouble
-        return str(self.number)
-
-    def render(self) -> Page:
-        self.rendered += 1
-        return Page({"status": str(self.number)})
+        if have == str(self.number):
+            return []
+        self.told += 1
+        return [Change(str(self.number), json.dumps(self.number) if have else None)]
 
     def live(self) -> Live:
-        return Live(self.look, self.render)
+        return Live(self.news)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(live, "_threads", anyio.CapacityLimiter(4))
 
 
 async def collect(page: Live, have: str, into: list[Change], enough: int) -> None:
@@ -60,9 +59,8 @@ def test_every_listener_is_told_each_change_once() -> None:
             for number in (1, 2, 3):
                 await asyncio.sleep(0.1)
                 source.number = number
-        seen = [[c.pieces and c.pieces["inside"] for c in one] for one in told]
-        assert seen == [[{"status": "1"}, {"status": "2"}, {"status": "3"}]] * 5
-        assert source.rendered == 4  # once a change, and not once a listener
+        assert [[change.pieces for change in one] for one in told] == [["1", "2", "3"]] * 5
+        assert source.told == 4  # once a change, and not once a listener
         late: list[Change] = []
         await collect(page, told[0][0].version, late, 2)
         assert late == told[0][1:]
@@ -90,7 +88,7 @@ def test_listeners_that_are_cut_off_hinder_nobody() -> None:
                 group.cancel_scope.cancel()
             with anyio.fail_after(5):
                 await page.refresh()
-        assert page.page.sections == {"status": "20"}
+        assert page.version == "20"
 
     asyncio.run(main())
 
@@ -108,7 +106,7 @@ def test_a_database_that_is_away_is_asked_again() -> None:
         source.trouble, source.number = None, 1
         with anyio.fail_after(5):
             await listening
-        assert told[0].pieces == {"inside": {"status": "1"}, "whole": {}}
+        assert told[0].pieces == "1"
 
     asyncio.run(main())
 

@@ -1,0 +1,129 @@
+"""A process of its own for all that the pages read, compute and draw.
+
+Python runs one thread at a time, so that a thread which draws a large page would hold up the event
+loop of MLflow's server, and each of its requests. The process has one core at most.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from multiprocessing import get_context, parent_process
+from multiprocessing.managers import BaseManager
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import anyio
+
+from orchestration.page.drawer import Drawer
+from services.errors import ServiceError
+
+__all__ = ["Calls", "Process", "Thread"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_ENDING_SECONDS = 1.0
+"""Within which a process that answers no longer has ended."""
+
+
+class Thread(Protocol):
+    """Calls a method of a drawer, from any thread; the caller waits."""
+
+    def call(
+        self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
+    ) -> _T:
+        """What the method gives or raises."""
+
+
+class Calls:
+    """Calls methods of a drawer without holding up the event loop.
+
+    Args:
+        thread: makes the calls.
+        at_once: how many at most; further ones wait for their turn.
+        abandon: whether who no longer waits leaves the call to itself.
+    """
+
+    def __init__(self, thread: Thread, at_once: int, *, abandon: bool = False) -> None:
+        self._thread, self._abandon = thread, abandon
+        self._limiter = anyio.CapacityLimiter(at_once)  # and not MLflow's own limit
+
+    async def __call__(
+        self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
+    ) -> _T:
+        """What the method gives or raises."""
+
+        def call() -> _T:
+            return self._thread.call(method, *args, **given)
+
+        return await anyio.to_thread.run_sync(
+            call, limiter=self._limiter, abandon_on_cancel=self._abandon
+        )
+
+
+class Process:
+    """A drawer in a process of its own, which is started by the first call, and again if it ends.
+
+    Args:
+        arguments: of Drawer; they are pickled.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        self._arguments = arguments
+        self._starting = threading.Lock()
+        self._manager: _Manager | None = None
+        self._drawer: Any = None
+
+    def call(
+        self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
+    ) -> _T:
+        """What the method gives or raises.
+
+        Raises:
+            ServiceError: the process has ended meanwhile, twice.
+        """
+        for _ in range(2):
+            manager, drawer = self._running()
+            try:
+                found: _T = drawer._callmethod(method.__name__, args, given)
+                return found
+            except (EOFError, OSError):
+                if not manager.has_ended():
+                    raise  # the method's own
+                self._forget(manager)
+        raise ServiceError("the process that draws the pages of sweeps has ended, twice")
+
+    def _running(self) -> tuple[_Manager, Any]:
+        with self._starting:
+            if self._manager is None:
+                manager: Any = _Manager(ctx=get_context("spawn"))
+                manager.start(_begin)
+                self._manager, self._drawer = manager, manager.drawer(*self._arguments)
+            return self._manager, self._drawer
+
+    def _forget(self, manager: _Manager) -> None:
+        with self._starting:
+            if self._manager is manager:
+                self._manager = None
+
+
+class _Manager(BaseManager):
+    def has_ended(self) -> bool:
+        """Whether its process has, or does so in a moment."""
+        self.join(_ENDING_SECONDS)
+        return self._process is None  # type: ignore[attr-defined]
+
+
+_Manager.register("drawer", Drawer)
+
+
+def _begin() -> None:
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(0)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()

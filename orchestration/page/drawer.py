@@ -1,0 +1,216 @@
+"""What the pages show, as bytes: read, computed and drawn. It runs apart from the server's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from markupsafe import Markup
+
+from orchestration.errors import SweepError
+from orchestration.execution.driven_by import is_abandoned
+from orchestration.execution.here import Here
+from orchestration.page.acting import Actor
+from orchestration.page.drawing import view
+from orchestration.page.drawing.layers import strips
+from orchestration.page.drawing.pieces import Change
+from orchestration.page.finished import Finished
+from orchestration.page.live_pages import LivePages
+from orchestration.page.read import Reader, Sweep
+from orchestration.page.shared import Shared
+from orchestration.reading.records import Source
+from orchestration.results.comparison import (
+    HEADLINE_PUBLISHED,
+    comparison_of,
+    published_side,
+    side_of,
+)
+from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
+from orchestration.tables import best_of_seeds, comparison
+from services.settings import Settings
+
+__all__ = ["FORMS", "TABLES", "Drawer", "RunOfSweep"]
+
+FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
+"""Forms of a table by the endings of their addresses."""
+
+_LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
+_MOST_KEPT = 8
+"""Pages and tables that are kept; a large one has some 10 MB."""
+
+
+@dataclass(frozen=True)
+class RunOfSweep:
+    """Where MLflow has a sweep.
+
+    Args:
+        experiment: its experiment's id.
+        run: of its own run; None where it has none.
+    """
+
+    experiment: str
+    run: str | None
+
+
+class Drawer:
+    """Draws pages. Its methods may be called from several threads; arguments can be pickled.
+
+    Args:
+        open_source: gives MLflow's database, or its store where the database's schema is not known.
+        settings: where this machine's sweeps leave their logs and who drives them.
+        actor: acts on sweeps.
+        base: what addresses of the server begin with; empty unless it has a prefix.
+    """
+
+    def __init__(
+        self, open_source: Callable[[], Source], settings: Settings, actor: Actor, base: str
+    ) -> None:
+        self._open_source, self._settings, self._base = open_source, settings, base
+        self._actor = actor
+        self._here = Here(settings)
+        self._shared: Shared[bytes] = Shared(_MOST_KEPT)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self._open_source())
+
+    @cached_property
+    def _live(self) -> LivePages:
+        return LivePages(self._reader, self._settings, self._base)
+
+    def names(self) -> list[str]:
+        """The names of all sweeps, the last started first."""
+        return [one.overview.name for one in self._reader.sweeps()]
+
+    def run_of(self, name: str) -> RunOfSweep:
+        """Where MLflow has this sweep."""
+        records = self._reader.sweep(name).records
+        return RunOfSweep(records.experiment_id, records.parent_run_id)
+
+    def listed(self, readable: frozenset[str] | None, find: str, sort: str) -> bytes:
+        """The list of sweeps.
+
+        Args:
+            readable: the names of those that the visitor may see; None if all.
+            find, sort: as of ``view.listed``.
+        """
+        sweeps = self._reader.sweeps()
+        if readable is not None:
+            sweeps = [one for one in sweeps if one.overview.name in readable]
+        running = [one.overview.name for one in sweeps if one.overview.status == "running"]
+        drivers = self._here.drivers(running) if running else {}
+        return view.document(
+            "list", self._base, rows=view.listed(sweeps, drivers, find, sort), total=len(sweeps),
+            find=find, sort=sort, sorts=view.SORTS, version_of_list="",
+        ).encode()  # fmt: skip
+
+    def news(self, name: str, have: str) -> list[Change]:
+        """What has changed on a sweep's page since this version, up to now."""
+        return self._live.of(name).news(have)
+
+    def sweep(self, name: str, others: tuple[str, ...], token: str | None) -> bytes:
+        """A sweep's page.
+
+        Args:
+            others: names of sweeps that the visitor may see, to compare with.
+            token: of the forms of a visitor who may act on the sweep; None for others.
+        """
+        live = self._live.of(name)
+        version, page = live.current()
+        sweep = self._reader.sweep(name)
+        no_more = "" if token is None else self._why_no_more(sweep)
+        runs = sweep.status == "running" and not is_abandoned(sweep.status, live.driver)
+
+        def draw() -> bytes:
+            # Sections are HTML already; every text in them was escaped when they were written.
+            sections = {part: Markup(html) for part, html in page.sections.items()}
+            grid, reference = sweep.grid, [HEADLINE_PUBLISHED] if sweep.grid.is_ours else []
+            return view.document(
+                "sweep", self._base, name=name, sections=sections, page_version=version,
+                metric=grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
+                is_ours=grid.is_ours, may_act=token is not None, token=token, no_more=no_more,
+                runs=runs, most_more=MOST_MORE_SEEDS,
+                others=[*(one for one in others if one != name), *reference],
+            ).encode()  # fmt: skip
+
+        return self._shared.get(("sweep", name, version, others, token, no_more, runs), draw)
+
+    def layers(self, name: str) -> bytes:
+        """Diagnostics of a sweep by layer."""
+        sweep = self._reader.sweep(name)
+
+        def draw() -> bytes:
+            tables = strips(sweep.grid, self._reader.layers(sweep))
+            return view.document("layers", self._base, name=name, tables=tables).encode()
+
+        return self._shared.get(("layers", name, sweep.stamps), draw)
+
+    def report(self, name: str, found: RunOfSweep, files: list[str]) -> bytes:
+        """Links to the files of a sweep's report."""
+        at = partial(view.artifact_url, self._base, found.experiment, found.run or "")
+        parts = view.report_parts(files)
+        return view.document("report", self._base, name=name, parts=parts, at=at).encode()
+
+    def table(self, name: str, table: str, form: str) -> bytes:
+        """One of TABLES in one of FORMS."""
+        sweep = self._reader.sweep(name)
+        finished = sweep.finished
+
+        def draw() -> bytes:
+            text = TABLES[table](finished, FORMS[form])
+            return f"{text}\n".encode()
+
+        return self._shared.get((table, form, name, sweep.stamps), draw)
+
+    def compared(self, name: str, other: str, form: str, names: tuple[str, ...]) -> bytes:
+        """Two sweeps side by side.
+
+        Args:
+            form: one of FORMS; empty for a page.
+            names: of the sweeps that the visitor may see, to compare with.
+        """
+        one = self._reader.sweep(name)
+        two = None if other == HEADLINE_PUBLISHED else self._reader.sweep(other)
+
+        def draw() -> bytes:
+            first = side_of(one.finished.snapshot)
+            second = published_side() if two is None else side_of(two.finished.snapshot)
+            table, metric = comparison_of(name, first, other, second)
+            if form:
+                text = comparison.TABLE.write(table, FORMS[form], metric=metric)
+                return f"{text}\n".encode()
+            known = [*names, HEADLINE_PUBLISHED]
+            return view.compared(self._base, name, other, table, metric, known, _LABELS).encode()
+
+        stamps = one.stamps, two and two.stamps
+        return self._shared.get(("compared", name, other, form, names, stamps), draw)
+
+    def stop(self, name: str) -> None:
+        """Stop a sweep: see Actor."""
+        self._actor.stop(name)
+
+    def more_seeds(self, name: str, count: int) -> None:
+        """Give a sweep so many further seeds: see Actor."""
+        self._actor.more_seeds(self._reader.sweep(name), count)
+
+    def _why_no_more(self, sweep: Sweep) -> str:
+        """Why a sweep can be given no more seeds; empty where it can."""
+        try:
+            self._actor.growing(sweep)
+        except SweepError as error:
+            return str(error)
+        return ""
+
+
+def _best(finished: Finished, form: str) -> str:
+    return best_of_seeds.TABLE.write(finished.best, form, metric=finished.snapshot.metric)
+
+
+def _verdicts(finished: Finished, form: str) -> str:
+    metric = finished.snapshot.metric
+    return finished.verdict_table.write(finished.verdicts(), form, metric=metric)
+
+
+TABLES: dict[str, Callable[[Finished, str], str]] = {"table": _best, "verdicts": _verdicts}
+"""Tables of a sweep that can be copied, by the names of their addresses."""
