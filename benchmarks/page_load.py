@@ -122,7 +122,7 @@ def _record_wide(client: MlflowClient, cells: int) -> str:
     run = client.create_run(experiment, tags=own).info.run_id
     for name, text in contract.params_of(trial.config.given()).items():
         client.log_param(run, name, text)
-    return run
+    return str(run)
 
 
 def _api_seconds(uri: str, run: str, seconds: float) -> list[float]:

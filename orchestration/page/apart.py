@@ -18,7 +18,7 @@ import anyio
 from orchestration.page.drawer import Drawer
 from services.errors import ServiceError
 
-__all__ = ["Calls", "Process", "Thread"]
+__all__ = ["Caller", "Calls", "Process"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ _ENDING_SECONDS = 1.0
 """Within which a process that answers no longer has ended."""
 
 
-class Thread(Protocol):
+class Caller(Protocol):
     """Calls a method of a drawer, from any thread; the caller waits."""
 
     def call(
@@ -40,13 +40,13 @@ class Calls:
     """Calls methods of a drawer without holding up the event loop.
 
     Args:
-        thread: makes the calls.
+        caller: makes the calls.
         at_once: how many at most; further ones wait for their turn.
         abandon: whether who no longer waits leaves the call to itself.
     """
 
-    def __init__(self, thread: Thread, at_once: int, *, abandon: bool = False) -> None:
-        self._thread, self._abandon = thread, abandon
+    def __init__(self, caller: Caller, at_once: int, *, abandon: bool = False) -> None:
+        self._caller, self._abandon = caller, abandon
         self._limiter = anyio.CapacityLimiter(at_once)  # and not MLflow's own limit
 
     async def __call__(
@@ -55,7 +55,7 @@ class Calls:
         """What the method gives or raises."""
 
         def call() -> _T:
-            return self._thread.call(method, *args, **given)
+            return self._caller.call(method, *args, **given)
 
         return await anyio.to_thread.run_sync(
             call, limiter=self._limiter, abandon_on_cancel=self._abandon

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestration.errors import SweepError
 from orchestration.execution.driven_by import is_abandoned
@@ -70,6 +71,8 @@ class Drawer:
         self._actor = actor
         self._here = Here(settings)
         self._shared: Shared[bytes] = Shared(_MOST_KEPT)
+        # Stands in forms for the visitor's own, so that visitors share a page; nobody can guess it.
+        self._any_token = secrets.token_urlsafe(32)
 
     @cached_property
     def _reader(self) -> Reader:
@@ -129,12 +132,16 @@ class Drawer:
             return view.document(
                 "sweep", self._base, name=name, sections=sections, page_version=version,
                 metric=grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
-                is_ours=grid.is_ours, may_act=token is not None, token=token, no_more=no_more,
-                runs=runs, most_more=MOST_MORE_SEEDS,
+                is_ours=grid.is_ours, may_act=token is not None, token=self._any_token,
+                no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
                 others=[*(one for one in others if one != name), *reference],
             ).encode()  # fmt: skip
 
-        return self._shared.get(("sweep", name, version, others, token, no_more, runs), draw)
+        key = ("sweep", name, version, others, token is None, no_more, runs)
+        drawn = self._shared.get(key, draw)
+        if token is None:
+            return drawn
+        return drawn.replace(self._any_token.encode(), escape(token).encode())
 
     def layers(self, name: str) -> bytes:
         """Diagnostics of a sweep by layer."""

@@ -33,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError, UnknownSweepError
 from orchestration.model.sweep_name import check_sweep_name
-from orchestration.page.apart import Calls, Thread
+from orchestration.page.apart import Caller, Calls
 from orchestration.page.drawer import FORMS, TABLES, Drawer
 from orchestration.page.drawing import view
 from orchestration.page.drawing.pieces import Change
@@ -75,7 +75,7 @@ class Pages:
     """
 
     def __init__(
-        self, drawer: Thread, login: Login, mlflow: InnerMlflow | None = None, base: str = ""
+        self, drawer: Caller, login: Login, mlflow: InnerMlflow | None = None, base: str = ""
     ) -> None:
         self._login, self._mlflow, self._base = login, mlflow, base
         self._drawn = Calls(drawer, _MOST_CALLS)

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import requests
 from commands import wait_until
+from markupsafe import escape
 from own_sweep import record
 from served import served
 
@@ -23,6 +24,7 @@ from orchestration.page import drawer as drawer_module
 from orchestration.page.acting import OnThisMachine
 from orchestration.page.apart import Process
 from orchestration.page.drawer import Drawer
+from orchestration.page.drawing import view
 from orchestration.page.shared import Shared
 from orchestration.reading.sql import SqlSource
 from services.errors import ServiceError
@@ -136,6 +138,26 @@ def test_a_table_that_takes_long_is_computed_once_and_holds_up_no_other_page(
         replies = [one.result() for one in asked]
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.text for reply in replies}) == len(computed) == 1
+
+
+def test_visitors_who_share_a_page_have_forms_with_their_own_tokens(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    document = view.document
+
+    def counted(template: str, *arguments: Any, **values: Any) -> str:
+        drawn.append(template)
+        return document(template, *arguments, **values)
+
+    monkeypatch.setattr(view, "document", counted)
+    with served(SqlSource(uri), tmp_path) as address:
+        for token in ("one", "<script>alert(1)</script>"):
+            cookie = {"cookie": f"snn-sweep-token={token}"}
+            page = requests.get(f"{address}/own", headers=cookie, timeout=60).text
+            assert page.count(f'name="token" value="{escape(token)}"') == 2
+            assert "<script>alert" not in page
+    assert drawn == ["sweep"]
 
 
 def test_an_error_is_raised_to_all_who_wait_and_is_not_kept() -> None:
