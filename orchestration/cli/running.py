@@ -137,14 +137,14 @@ def run(spec: str, fresh: bool) -> None:
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
     from orchestration.execution.command_note import note_command
-    from orchestration.execution.here import log_path
+    from orchestration.execution.local_sweeps import log_path
     from orchestration.execution.run import run_sweep
-    from orchestration.progress.display import make_watch
+    from orchestration.progress.display import make_display
     from orchestration.progress.event_log import FileLog
     from orchestration.progress.events import both
 
     log = both(FileLog(log_path(settings, sweep.name)), note_command(settings, sweep))
-    with make_watch(err) as watch:
+    with make_display(err) as watch:
         outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
     print_results(sweep.name)
     if outcome.unfinished:

@@ -15,23 +15,23 @@ from orchestration.cli.console import err, out, print_results
 from orchestration.errors import INTERRUPTED, InputError
 
 if TYPE_CHECKING:
-    from orchestration.cluster.there import There
-    from orchestration.execution.here import Here
+    from orchestration.cluster.remote_sweeps import RemoteSweeps
+    from orchestration.execution.local_sweeps import LocalSweeps
     from orchestration.reading.overview import SweepOverview
 
-    Place = Here | There
+    Place = LocalSweeps | RemoteSweeps
 
 __all__ = ["COMMANDS"]
 
 
 def _place(_context: click.Context, _parameter: click.Parameter, address: str | None) -> Place:
     if address is None:
-        from orchestration.execution.here import Here
+        from orchestration.execution.local_sweeps import LocalSweeps
 
-        return Here()
-    from orchestration.cluster.there import There
+        return LocalSweeps()
+    from orchestration.cluster.remote_sweeps import RemoteSweeps
 
-    return There(address)
+    return RemoteSweeps(address)
 
 
 _CLUSTER: dict[str, Any] = {
@@ -53,8 +53,8 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)  # first: who has made a mistake need not wait for Ray
+    from orchestration.cluster.remote_sweeps import cluster_option
     from orchestration.cluster.submit import submit_sweep
-    from orchestration.cluster.there import cluster_option
     from services.settings import Settings
 
     submission = submit_sweep(sweep, cluster=cluster)
@@ -152,11 +152,11 @@ def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the sweep ends.")
 def logs(name: str, place: Place, follow: bool) -> None:
     """Print the log of sweep NAME."""
-    from orchestration.progress.display import LineWatch
+    from orchestration.progress.display import LineDisplay
     from orchestration.progress.event_log import Replay
 
     replay = Replay()
-    place.tell(name, replay, LineWatch(out, lambda: replay.time), to_the_end=follow)
+    place.tell(name, replay, LineDisplay(out, lambda: replay.time), to_the_end=follow)
 
 
 @click.command()

@@ -19,7 +19,7 @@ from orchestration.cluster.bundle import SPEC_FILE, forget, keep
 from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
 from orchestration.execution.run import run_sweep
 from orchestration.progress.event_log import StreamLog
-from orchestration.progress.events import Kept, Note
+from orchestration.progress.events import Note, Supervised
 from orchestration.store.base import Storage
 from orchestration.store.lease import LeaseTakenError, holder
 from orchestration.store.open import sweep_storage
@@ -41,7 +41,7 @@ def main() -> int:
         storage = sweep_storage(settings, spec.name)
         if holder(storage) is None:
             keep(Path.cwd(), storage)
-            watch(Kept())
+            watch(Supervised())
         outcome = run_sweep(spec, settings=settings, watch=watch)
     except LeaseTakenError as error:  # whoever holds it keeps the submission too
         watch(Note(str(error)))

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.cluster.bundle import digest, pack, send, user_modules
-from orchestration.cluster.there import There, cluster_option
+from orchestration.cluster.remote_sweeps import RemoteSweeps, cluster_option
 from orchestration.errors import SweepError
 from orchestration.progress.console import TextConsole
-from orchestration.progress.display import make_watch
+from orchestration.progress.display import make_display
 from orchestration.progress.event_log import Replay, read_event
-from orchestration.progress.events import Kept
+from orchestration.progress.events import Supervised
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
@@ -41,8 +41,8 @@ class Submission:
             The exit code of its driver, that of ``snn-sweep run``; None if it was killed.
         """
         replay = Replay()
-        with make_watch(TextConsole(stderr=True), lambda: replay.time) as watch:
-            return There(self.cluster).follow(self.name, replay, watch).exit_code
+        with make_display(TextConsole(stderr=True), lambda: replay.time) as watch:
+            return RemoteSweeps(self.cluster).follow(self.name, replay, watch).exit_code
 
 
 def submit_sweep(
@@ -92,7 +92,9 @@ def _wait_until_kept(server: JobServer, job: Job) -> None:
     try:
         while True:
             now = server.at_present(job)
-            if any(isinstance(read_event(line), Kept) for line in server.logs(job.id).split("\n")):
+            if any(
+                isinstance(read_event(line), Supervised) for line in server.logs(job.id).split("\n")
+            ):
                 return
             if not now.is_live:
                 break

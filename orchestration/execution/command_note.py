@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from orchestration.execution.here import log_path
-from orchestration.progress.events import Event, Planned, Watch
+from orchestration.execution.local_sweeps import log_path
+from orchestration.progress.events import Event, EventHandler, Planned
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 
@@ -44,7 +44,7 @@ class CommandNote:
             return None
 
 
-def note_command(settings: Settings, spec: SweepSpec) -> Watch:
+def note_command(settings: Settings, spec: SweepSpec) -> EventHandler:
     """A watch that writes the note once the sweep is about to run: one refused leaves none."""
 
     def take(event: Event) -> None:

@@ -10,8 +10,8 @@ from orchestration.execution.ray_process import RayLostError, RayProcess, Traine
 from orchestration.execution.tally import Tally
 from orchestration.execution.trials.planning import plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
-from orchestration.execution.trials.seeds import SeedBuyer
-from orchestration.progress.events import Note, Watch
+from orchestration.execution.trials.seed_allocator import SeedAllocator
+from orchestration.progress.events import EventHandler, Note
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepRecorder
@@ -44,7 +44,7 @@ class Driver:
         watch: told of what happens.
     """
 
-    def __init__(self, spec: SweepSpec, settings: Settings, watch: Watch) -> None:
+    def __init__(self, spec: SweepSpec, settings: Settings, watch: EventHandler) -> None:
         self._spec = spec
         self._settings = settings
         self._watch = self._tally = Tally(watch)
@@ -199,7 +199,7 @@ class Driver:
         """
         new = {trial.key for trial in plan.run}
         if isinstance(self._spec.seeds, UntilDecided):  # of those that may be wanted later, too
-            possible = SeedBuyer(self._spec).possible
+            possible = SeedAllocator(self._spec).possible
             new |= possible.keys() - {run.trial_key for run in recorder.recorded()}
         for storage in self._storage.folders():
             if storage.name in new:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestration.progress.events import Note, Planned, Watch
+from orchestration.progress.events import EventHandler, Note, Planned
 from orchestration.sweep.plan import Plan
 
 __all__ = ["SweepOutcome", "announce"]
@@ -26,7 +26,7 @@ class SweepOutcome:
     """Trials that the budget of GPU hours did not suffice for, by their labels."""
 
 
-def announce(plan: Plan, watch: Watch) -> None:
+def announce(plan: Plan, watch: EventHandler) -> None:
     """Tell what is going to happen."""
     watch(Planned(plan))
     for warning in plan.warnings:

@@ -28,7 +28,7 @@ from typing import Any, Self
 import psutil
 
 from orchestration.model.run import TrialRun
-from orchestration.progress.events import Watch
+from orchestration.progress.events import EventHandler
 from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -113,7 +113,7 @@ class RayProcess:
         if self._child is not None:
             self._child.kill()
 
-    def train(self, job: TrainingJob, watch: Watch) -> Trained:
+    def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         """Train, and end Ray and all its processes on this machine.
 
         The first SIGINT or SIGTERM stops at the last epoch's checkpoints, a second one at once.
@@ -157,7 +157,7 @@ class _Child:
         self._essential: list[psutil.Process] = []
         self._connection.send(settings)
 
-    def train(self, job: TrainingJob, watch: Watch) -> Trained:
+    def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         with suppress(BrokenPipeError):  # it has ended; what it sent before says why
             self._connection.send(job)
         with self._signals_passed_on() as stopping:

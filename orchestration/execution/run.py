@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.trials.planning import plan_with
 from orchestration.progress.console import TextConsole
-from orchestration.progress.display import make_watch
-from orchestration.progress.events import Watch
+from orchestration.progress.display import make_display
+from orchestration.progress.events import EventHandler
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -20,7 +20,7 @@ def run_sweep(
     *,
     fresh: bool = False,
     settings: Settings | None = None,
-    watch: Watch | None = None,
+    watch: EventHandler | None = None,
 ) -> SweepOutcome:
     """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
 
@@ -40,12 +40,12 @@ def run_sweep(
     """
     settings = settings or Settings.from_environment()
     if watch is None:
-        with make_watch(TextConsole(stderr=True)) as watch:
+        with make_display(TextConsole(stderr=True)) as watch:
             return _run(spec, settings, watch, fresh=fresh)
     return _run(spec, settings, watch, fresh=fresh)
 
 
-def _run(spec: SweepSpec, settings: Settings, watch: Watch, *, fresh: bool) -> SweepOutcome:
+def _run(spec: SweepSpec, settings: Settings, watch: EventHandler, *, fresh: bool) -> SweepOutcome:
     if not fresh and (outcome := _finished_before(spec, settings, watch)):
         return outcome
     # With torch, Ray and all that a report is drawn with.
@@ -54,7 +54,9 @@ def _run(spec: SweepSpec, settings: Settings, watch: Watch, *, fresh: bool) -> S
     return Driver(spec, settings, watch).run(fresh=fresh)
 
 
-def _finished_before(spec: SweepSpec, settings: Settings, watch: Watch) -> SweepOutcome | None:
+def _finished_before(
+    spec: SweepSpec, settings: Settings, watch: EventHandler
+) -> SweepOutcome | None:
     """The outcome of a sweep that is complete: its user need not wait for a server."""
     uri = reading_uri(settings)
     if uri is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from orchestration.progress.events import Added, EpochDone, Event, Failed, Planned, Watch
+from orchestration.progress.events import Added, EpochDone, Event, EventHandler, Failed, Planned
 from orchestration.sweep.plan import Plan
 
 __all__ = ["Tally"]
@@ -17,7 +17,7 @@ class Tally:
         watch: told of everything that this one is told of.
     """
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: EventHandler) -> None:
         self._watch = watch
         self._keys: dict[str, str] = {}
         self.failures: dict[str, str] = {}

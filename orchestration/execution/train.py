@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from orchestration.execution.ray_process import Trained, TrainingJob
-from orchestration.execution.trials.feed import SweepFeed
-from orchestration.execution.trials.seeds import SeedBuyer
+from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.execution.trials.tasks import TaskMaker
+from orchestration.execution.trials.trial_queue import SweepTrialQueue
 from orchestration.execution.tune import run_tasks
 from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.trial import Trial
-from orchestration.progress.events import Added, Note, Watch
+from orchestration.progress.events import Added, EventHandler, Note
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -24,14 +24,14 @@ from orchestration.sweep.stopping import UntilDecided
 __all__ = ["train"]
 
 
-def train(job: TrainingJob, watch: Watch) -> Trained:
+def train(job: TrainingJob, watch: EventHandler) -> Trained:
     """Run trials until there are no more, or until the user interrupts."""
     spec, recorded = job.spec, job.recorded
-    buyer = None
+    allocator = None
     if isinstance(spec.seeds, UntilDecided):
-        buyer = SeedBuyer(spec, recorded)
+        allocator = SeedAllocator(spec, recorded)
         for key in job.failed:
-            buyer.fail(key)
+            allocator.fail(key)
     with _sigterm_as_ctrl_c():
         tasks = TaskMaker(job)
         tasks.share_gpus(job.plan, watch)
@@ -41,12 +41,12 @@ def train(job: TrainingJob, watch: Watch) -> Trained:
             watch(Added(further))
             return tasks.of(further)
 
-        first = tasks.of(_certain(job.plan, spec) if buyer else job.plan)
-        feed = SweepFeed(first, tasks.budget(recorded), buyer, more, watch)
-        all_ended = run_tasks(feed, spec.retries, watch)
-        if told := feed.summary():
+        first = tasks.of(_certain(job.plan, spec) if allocator else job.plan)
+        trials = SweepTrialQueue(first, tasks.budget(recorded), allocator, more, watch)
+        all_ended = run_tasks(trials, spec.retries, watch)
+        if told := trials.summary():
             watch(Note(told))
-    return Trained(all_ended, feed.is_over)
+    return Trained(all_ended, trials.is_over)
 
 
 def _certain(plan: Plan, spec: SweepSpec) -> Plan:

@@ -20,14 +20,14 @@ from orchestration.execution.worker.trial import SweepTrial, TrialTask
 from orchestration.progress.events import (
     REPORTED,
     EpochDone,
+    EventHandler,
     Failed,
     Note,
     Retried,
     Started,
-    Watch,
 )
 
-__all__ = ["Feed", "run_tasks"]
+__all__ = ["TrialQueue", "run_tasks"]
 
 _SETTINGS = {
     # MLflow has the record and the checkpoint store the work in progress: Tune keeps neither.
@@ -39,7 +39,7 @@ _SETTINGS = {
 }
 
 
-class Feed(Protocol):
+class TrialQueue(Protocol):
     """The tasks of a sweep, asked for as workers come free. All of it is quick: Tune waits."""
 
     @property
@@ -60,11 +60,11 @@ class Feed(Protocol):
         """Be told that a task has failed for good."""
 
 
-def run_tasks(feed: Feed, retries: int, watch: Watch) -> bool:
+def run_tasks(trials: TrialQueue, retries: int, watch: EventHandler) -> bool:
     """Run tasks until there are no more, or until the user interrupts.
 
     Args:
-        feed: has the tasks.
+        trials: the tasks of the sweep.
         retries: attempts after a fault of the infrastructure.
         watch: told of everything that happens.
 
@@ -75,18 +75,18 @@ def run_tasks(feed: Feed, retries: int, watch: Watch) -> bool:
         os.environ.setdefault(name, value)
     # It reports missing the files it was told not to write; what fails is raised, or told below.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    queue = _Queue(feed)
+    searcher = _Searcher(trials)
     # Nothing that Tune writes is needed by anybody else, nor after this.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
-        _tuner(queue, retries, _Events(watch, queue), scratch).fit()
-    return queue.is_exhausted
+        _tuner(searcher, retries, _Events(watch, searcher), scratch).fit()
+    return searcher.is_exhausted
 
 
-def _tuner(queue: _Queue, retries: int, events: Callback, scratch: str) -> tune.Tuner:
+def _tuner(searcher: _Searcher, retries: int, events: Callback, scratch: str) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(SweepTrial, _reserved),
         tune_config=tune.TuneConfig(
-            search_alg=queue,
+            search_alg=searcher,
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
@@ -96,7 +96,7 @@ def _tuner(queue: _Queue, retries: int, events: Callback, scratch: str) -> tune.
             name=uuid.uuid4().hex,
             storage_path=scratch,
             callbacks=[events],
-            stop=queue.take,
+            stop=searcher.take,
             failure_config=tune.FailureConfig(max_failures=retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
@@ -109,10 +109,10 @@ def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([{"CPU": task.cpu, "GPU": task.gpu}])
 
 
-class _Queue(Searcher):
-    """A feed, as Tune asks for its trials."""
+class _Searcher(Searcher):
+    """The queue of trials, as Tune asks for them."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, trials: TrialQueue) -> None:
         super().__init__()
         self.tasks: dict[str, TrialTask] = {}
         """Those that have not ended, by Tune's name for them."""
@@ -120,14 +120,14 @@ class _Queue(Searcher):
         """Those without a worker."""
         self.is_exhausted = False
         self._most_at_work = 0
-        self._feed = feed
+        self._trials = trials
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: see the callbacks'."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        task = self._feed.next(idle=not self.waiting and self._has_room())
+        task = self._trials.next(idle=not self.waiting and self._has_room())
         if task is not None:
             self.tasks[trial_id] = task
             self.waiting.add(trial_id)
@@ -150,13 +150,13 @@ class _Queue(Searcher):
         return bool(free.get("CPU", 0) >= one.cpu and free.get("GPU", 0) >= one.gpu)
 
     def take(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Tell the feed of a trial's result; gives whether the trial is to stop there."""
+        """Pass on a trial's result; give whether the trial is to stop there."""
         if "failure" not in result:
-            self._feed.take(self.tasks[trial_id], result)
-        return self._feed.is_over
+            self._trials.take(self.tasks[trial_id], result)
+        return self._trials.is_over
 
     def fail(self, trial_id: str) -> None:
-        self._feed.fail(self.tasks[trial_id])
+        self._trials.fail(self.tasks[trial_id])
 
     def end(self, trial_id: str) -> None:
         del self.tasks[trial_id]
@@ -175,9 +175,9 @@ class _Queue(Searcher):
 class _Events(Callback):
     """Tells the watch, in its terms, what Tune reports (Tune gives keyword arguments alone)."""
 
-    def __init__(self, watch: Watch, queue: _Queue) -> None:
+    def __init__(self, watch: EventHandler, searcher: _Searcher) -> None:
         self._watch = watch
-        self._queue = queue
+        self._searcher = searcher
         self._waiting: set[str] = set()  # the trials whose end does not arrive, by Tune's name
 
     def __getstate__(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class _Events(Callback):
         return {}
 
     def on_trial_start(self, trial: Any, **_: Any) -> None:
-        self._queue.start(trial.trial_id)
+        self._searcher.start(trial.trial_id)
         self._watch(Started(_label(trial)))
 
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
@@ -206,14 +206,14 @@ class _Events(Callback):
 
     def on_trial_complete(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
-        self._queue.end(trial.trial_id)
+        self._searcher.end(trial.trial_id)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
         self._fail(trial, _error(trial))
-        self._queue.end(trial.trial_id)
+        self._searcher.end(trial.trial_id)
 
     def _fail(self, trial: Any, reason: str) -> None:
-        self._queue.fail(trial.trial_id)
+        self._searcher.fail(trial.trial_id)
         self._watch(Failed(_label(trial), reason))
 
 

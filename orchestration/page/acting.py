@@ -25,7 +25,7 @@ from typing import Protocol
 from orchestration.errors import InputError, SpecError, SweepError
 from orchestration.execution.command_note import CommandNote
 from orchestration.execution.driven_by import NOBODY
-from orchestration.execution.here import Here, log_path
+from orchestration.execution.local_sweeps import LocalSweeps, log_path
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
 from orchestration.record.names import spec_fields
@@ -143,13 +143,13 @@ class OnThisMachine:
         listed_seeds(spec)
         return note, spec
 
-    def _here(self, name: str) -> Here:
+    def _here(self, name: str) -> LocalSweeps:
         """This machine, with the checkpoint store with which the sweep was last run from it."""
         note = CommandNote.of(self._settings, name)
         if note is None:
-            return Here(self._settings)
+            return LocalSweeps(self._settings)
         home = {"SNN_SWEEP_HOME": str(self._settings.home)}
-        return Here(Settings.from_environment({**note.environment, **home}))
+        return LocalSweeps(Settings.from_environment({**note.environment, **home}))
 
     def _driver(self, name: str) -> str | None:
         return self._here(name).drivers([name]).get(name)

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from orchestration.errors import SweepError
 from orchestration.execution.driven_by import is_abandoned
-from orchestration.execution.here import Here
+from orchestration.execution.local_sweeps import LocalSweeps
 from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
 from orchestration.page.drawing.layers import strips
@@ -69,7 +69,7 @@ class Drawer:
     ) -> None:
         self._open_source, self._settings, self._base = open_source, settings, base
         self._actor = actor
-        self._here = Here(settings)
+        self._here = LocalSweeps(settings)
         self._shared: Shared[bytes] = Shared(_MOST_KEPT)
         # Stands in forms for the visitor's own, so that visitors share a page; nobody can guess it.
         self._any_token = secrets.token_urlsafe(32)
@@ -151,7 +151,7 @@ class Drawer:
             tables = strips(sweep.grid, self._reader.layers(sweep))
             return view.document("layers", self._base, name=name, tables=tables).encode()
 
-        return self._shared.get(("layers", name, sweep.stamps), draw)
+        return self._shared.get(("layers", name, sweep.token), draw)
 
     def report(self, name: str, found: RunOfSweep, files: list[str]) -> bytes:
         """Links to the files of a sweep's report."""
@@ -168,7 +168,7 @@ class Drawer:
             text = TABLES[table](finished, FORMS[form])
             return f"{text}\n".encode()
 
-        return self._shared.get((table, form, name, sweep.stamps), draw)
+        return self._shared.get((table, form, name, sweep.token), draw)
 
     def compared(self, name: str, other: str, form: str, names: tuple[str, ...]) -> bytes:
         """Two sweeps side by side.
@@ -190,8 +190,8 @@ class Drawer:
             known = [*names, HEADLINE_PUBLISHED]
             return view.compared(self._base, name, other, table, metric, known, _LABELS).encode()
 
-        stamps = one.stamps, two and two.stamps
-        return self._shared.get(("compared", name, other, form, names, stamps), draw)
+        token = one.token, two and two.token
+        return self._shared.get(("compared", name, other, form, names, token), draw)
 
     def stop(self, name: str) -> None:
         """Stop a sweep: see Actor."""

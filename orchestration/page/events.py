@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestration.page.drawing.text import shown
 from orchestration.progress.console import TextConsole
-from orchestration.progress.display import LineWatch
+from orchestration.progress.display import LineDisplay
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Event, Retried
 
@@ -38,7 +38,7 @@ class EventTail:
         self.retried: Counter[str] = Counter()
         self._out = io.StringIO()
         console = TextConsole(file=self._out, width=10_000, color_system=None)
-        self._words = LineWatch(console, lambda: self._replay.time)
+        self._words = LineDisplay(console, lambda: self._replay.time)
 
     def _take(self, event: Event) -> None:
         self._words(event)

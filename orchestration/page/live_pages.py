@@ -8,7 +8,7 @@ import time
 from collections import deque
 from threading import Lock
 
-from orchestration.execution.here import Here, log_path
+from orchestration.execution.local_sweeps import LocalSweeps, log_path
 from orchestration.model.sweep_name import is_sweep_name
 from orchestration.page.drawing.pieces import Change, Page, changes, since
 from orchestration.page.events import EventTail
@@ -60,7 +60,7 @@ class LivePage:
 
     def __init__(self, reader: Reader, settings: Settings, base: str, name: str) -> None:
         self._reader, self._base, self._name = reader, base, name
-        self._here = Here(settings)
+        self._here = LocalSweeps(settings)
         self._tail = EventTail(log_path(settings, name) if is_sweep_name(name) else None)
         self._asked = 0.0
         self.driver: str | None = None
@@ -100,7 +100,7 @@ class LivePage:
         if time.monotonic() - self._asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
             self._asked = time.monotonic()
             self.driver = self._here.drivers([self._name]).get(self._name)
-        return f"{self._reader.stamps(self._name)} {self._tail.offset} {self.driver}"
+        return f"{self._reader.token(self._name)} {self._tail.offset} {self.driver}"
 
     def _draw(self) -> Page:
         sweep, tail = self._reader.sweep(self._name), self._tail

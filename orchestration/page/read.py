@@ -25,9 +25,9 @@ from orchestration.page.drawing.listing import Listed, read_list
 from orchestration.page.drawing.state import Grid, grid_of
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.finished import Finished, finished_of
+from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import SPIKE_RATE, Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.reading.stamps import Stamps, stamps_of
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.frames import METRIC_OF
@@ -39,8 +39,8 @@ __all__ = ["Failure", "Reader", "Sweep"]
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
 _T = TypeVar("_T")
-_WITHOUT_STAMPS = 5.0
-"""Seconds after which all is read again where no stamps can be had."""
+_WITHOUT_TOKENS = 5.0
+"""Seconds after which all is read again where no token can be had."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Sweep:
         hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
         impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
         seconds_left: about; None where nobody can tell.
-        stamps: what it was read at.
+        token: what it was read at.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Sweep:
     impossible: int
     on_gpu: bool
     seconds_left: float | None
-    stamps: Stamps
+    token: ChangeToken
 
     @property
     def records(self) -> Records:
@@ -107,7 +107,7 @@ class Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._listing = Lock()
-        self._listed: tuple[Stamps, list[Listed]] | None = None
+        self._listed: tuple[ChangeToken, list[Listed]] | None = None
         self._best_names = {BEST_TEST_ACCURACY}
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
@@ -115,12 +115,12 @@ class Reader:
         self._reading_layers = Lock()
         self._layers: OrderedDict[str, tuple[str, pd.DataFrame]] = OrderedDict()
 
-    def stamps(self, name: str | None = None) -> Stamps:
+    def token(self, name: str | None = None) -> ChangeToken:
         """Of a sweep, or of all: equal as long as nothing has changed."""
         if isinstance(self._source, SqlSource):
-            return stamps_of(self._source, name)
-        now = str(int(time.monotonic() / _WITHOUT_STAMPS))
-        return Stamps(now, now)
+            return change_token(self._source, name)
+        now = str(int(time.monotonic() / _WITHOUT_TOKENS))
+        return ChangeToken(now, now)
 
     def check(self, name: str) -> None:
         """Raise InputError where there is no such sweep."""
@@ -129,9 +129,9 @@ class Reader:
     def sweeps(self) -> list[Listed]:
         """All sweeps, the last started first."""
         with self._listing:
-            stamps = self.stamps()
-            if self._listed is None or self._listed[0] != stamps:
-                self._listed = stamps, read_list(self._source, self._best_names)
+            token = self.token()
+            if self._listed is None or self._listed[0] != token:
+                self._listed = token, read_list(self._source, self._best_names)
                 self._best_names |= {one.metric.best_name for one in self._listed[1]}
             return self._listed[1]
 
@@ -142,8 +142,8 @@ class Reader:
         """
         with self._reading_layers:
             kept = self._layers.get(sweep.name)
-            if kept is None or kept[0] != sweep.stamps.finished:
-                kept = sweep.stamps.finished, self._read_layers(sweep)
+            if kept is None or kept[0] != sweep.token.finished:
+                kept = sweep.token.finished, self._read_layers(sweep)
                 _keep(self._layers, sweep.name, kept)
             return kept[1]
 
@@ -163,21 +163,21 @@ class Reader:
             InputError: there is none of this name.
         """
         with self._reading[name]:
-            stamps = self.stamps(name)
+            token = self.token(name)
             known = self._sweeps.get(name)
-            if known is None or known.stamps != stamps:
+            if known is None or known.token != token:
                 try:
-                    known = self._read(name, stamps)
+                    known = self._read(name, token)
                 except InputError:  # whoever asks for names that are none leaves nothing here
                     self._reading.pop(name, None)
                     raise
                 _keep(self._sweeps, name, known)
             return known
 
-    def _read(self, name: str, stamps: Stamps) -> Sweep:
+    def _read(self, name: str, token: ChangeToken) -> Sweep:
         kept = self._finished.get(name)
-        if kept is None or kept[0] != stamps.finished:
-            kept = stamps.finished, finished_of(Results.of(self._source, name).snapshot(_READ))
+        if kept is None or kept[0] != token.finished:
+            kept = token.finished, finished_of(Results.of(self._source, name).snapshot(_READ))
             _keep(self._finished, name, kept)
         finished = kept[1]
         records = finished.snapshot.records
@@ -216,7 +216,7 @@ class Reader:
             seconds_left=seconds_left(grid, finished.snapshot, others)
             if status == "running"
             else None,
-            stamps=stamps,
+            token=token,
         )
 
     def _unfinished(self, others: Records, spec: str | None, metric: Metric) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.execution.driven_by import driver_in_short, driver_in_words, is_abandoned
-from orchestration.execution.here import Here
+from orchestration.execution.local_sweeps import LocalSweeps
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curves_of, key
 from orchestration.page.drawing.grid import LEVELS, grid_page
@@ -77,7 +77,7 @@ def sections(
 def _status(base: str, sweep: Sweep, driver: str | None, run_url: Callable[[str], str]) -> str:
     said = ""
     if is_abandoned(sweep.status, driver):
-        said = driver_in_words(sweep.status, driver, Here.how_to_run)
+        said = driver_in_words(sweep.status, driver, LocalSweeps.how_to_run)
     short = driver_in_short(sweep.status, driver)
     return render("status", sweep=sweep, driver=short, abandoned=said, run_url=run_url, base=base)
 

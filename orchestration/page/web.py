@@ -38,9 +38,9 @@ from orchestration.page.drawer import FORMS, TABLES, Drawer
 from orchestration.page.drawing import view
 from orchestration.page.drawing.pieces import Change
 from orchestration.page.live import Lives
+from orchestration.page.visitor.csrf import give_token, own_form, token_of
 from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
 from orchestration.page.visitor.login import Login, Visitor
-from orchestration.page.visitor.own_form import give_token, own_form, token_of
 from orchestration.results.comparison import HEADLINE_PUBLISHED
 from orchestration.sweep.more_seeds import seed_count
 from services.errors import ServiceError

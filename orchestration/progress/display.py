@@ -17,22 +17,22 @@ from orchestration.model.status import TrialStatus
 from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
+    DecisionProgress,
     EpochDone,
     Event,
     Failed,
-    Kept,
-    Looked,
     Note,
     Planned,
     Retried,
     Started,
+    Supervised,
 )
 from orchestration.progress.state import Progress
 
-__all__ = ["LineWatch", "LiveWatch", "make_watch"]
+__all__ = ["LineDisplay", "LiveDisplay", "make_display"]
 
 
-class LineWatch:
+class LineDisplay:
     """Prints a line an event, for logs and pipes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
@@ -63,7 +63,7 @@ class LineWatch:
                 self._print(f"{label}: started")
             case EpochDone(label, report):
                 self._print_epoch(label, report)
-            case Looked(_, words):
+            case DecisionProgress(_, words):
                 self._print(words)
             case _:
                 self._print(_in_words(event))
@@ -85,7 +85,7 @@ class LineWatch:
         self._console.print(f"[{now}] {text}", soft_wrap=True)
 
 
-class LiveWatch:
+class LiveDisplay:
     """Keeps a table up to date on a terminal: a row a cell, its seeds beside each other."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
@@ -108,7 +108,7 @@ class LiveWatch:
     def __call__(self, event: Event) -> None:
         """Show one event: in the table, or above it."""
         self._progress.take(event)
-        if isinstance(event, Retried | Failed | Kept | Note):
+        if isinstance(event, Retried | Failed | Supervised | Note):
             self._console.print(_in_words(event))
 
     def _render(self) -> Group:
@@ -159,13 +159,13 @@ def _seed(trial: Trial, status: TrialStatus) -> Text:
     return Text(f"{trial.config.seed}: {state}{best}", style=_STYLES[status.state])
 
 
-def _in_words(event: Retried | Failed | Kept | Note) -> str:
+def _in_words(event: Retried | Failed | Supervised | Note) -> str:
     match event:
         case Retried(label, reason):
             return f"{label}: interrupted, will be resumed: {reason}"
         case Failed(label, reason):
             return f"{label}: failed: {reason}"
-        case Kept():
+        case Supervised():
             return (
                 "supervised: if its driver or the cluster's head dies, the sweep resumes by itself"
             )
@@ -180,6 +180,8 @@ def _best(metric: Metric, statuses: Iterable[TrialStatus]) -> str:
     return "–" if index is None else metric.text(known[index])
 
 
-def make_watch(console: Console, clock: Callable[[], float] = time.time) -> LineWatch | LiveWatch:
+def make_display(
+    console: Console, clock: Callable[[], float] = time.time
+) -> LineDisplay | LiveDisplay:
     """The watch that suits a console."""
-    return LiveWatch(console, clock) if console.is_terminal else LineWatch(console, clock)
+    return LiveDisplay(console, clock) if console.is_terminal else LineDisplay(console, clock)

@@ -17,16 +17,16 @@ from typing import Any, TextIO
 from orchestration.progress.events import (
     REPORTED,
     Added,
+    DecisionProgress,
     EpochDone,
     Event,
+    EventHandler,
     Failed,
-    Kept,
-    Looked,
     Note,
     Planned,
     Retried,
     Started,
-    Watch,
+    Supervised,
 )
 from orchestration.sweep.plan import Plan
 
@@ -43,8 +43,8 @@ _KINDS: dict[str, type[Event]] = {
     "epoch": EpochDone,
     "retried": Retried,
     "failed": Failed,
-    "kept": Kept,
-    "looked": Looked,
+    "kept": Supervised,
+    "looked": DecisionProgress,
     "note": Note,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -91,7 +91,7 @@ class Replay:
     def __init__(self) -> None:
         self.time = time.time()
 
-    def feed(self, line: str, watch: Watch) -> None:
+    def feed(self, line: str, watch: EventHandler) -> None:
         """Tell of one line."""
         if found := _read(line):
             self.time, event = found

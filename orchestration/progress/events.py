@@ -1,4 +1,4 @@
-"""What happens in a sweep, as data. Whoever wants to be told of it is a ``Watch``."""
+"""What happens in a sweep, as data. Whoever wants to be told of it is a ``EventHandler``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from orchestration.sweep.plan import Plan
 __all__ = [
     "REPORTED",
     "Added",
+    "DecisionProgress",
     "EpochDone",
     "Event",
+    "EventHandler",
     "Failed",
-    "Kept",
-    "Looked",
     "Note",
     "Planned",
     "Retried",
     "Started",
-    "Watch",
+    "Supervised",
     "both",
 ]
 
@@ -74,12 +74,12 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Supervised:
     """What was submitted of the sweep lies in the checkpoint store."""
 
 
 @dataclass(frozen=True)
-class Looked:
+class DecisionProgress:
     """How the declared comparisons and the budget stand.
 
     Args:
@@ -98,12 +98,14 @@ class Note:
     text: str
 
 
-Event = Planned | Added | Started | EpochDone | Retried | Failed | Kept | Looked | Note
-Watch = Callable[[Event], None]
+Event = (
+    Planned | Added | Started | EpochDone | Retried | Failed | Supervised | DecisionProgress | Note
+)
+EventHandler = Callable[[Event], None]
 """Is called with each event of a sweep, in the order in which they happen."""
 
 
-def both(one: Watch, other: Watch) -> Watch:
+def both(one: EventHandler, other: EventHandler) -> EventHandler:
     """A watch that tells two."""
 
     def tell(event: Event) -> None:

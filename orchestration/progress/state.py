@@ -12,10 +12,10 @@ from orchestration.model.status import TrialStatus
 from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
+    DecisionProgress,
     EpochDone,
     Event,
     Failed,
-    Looked,
     Planned,
     Retried,
     Started,
@@ -36,7 +36,7 @@ class Progress:
         self.trials: dict[str, Trial] = {}
         self.statuses: dict[str, TrialStatus] = {}
         """Both by the trial's label, in the order of the plan."""
-        self.looked = Looked({}, "")
+        self.looked = DecisionProgress({}, "")
         self._clock = clock
         self._started = clock()
 
@@ -50,7 +50,7 @@ class Progress:
                 self._add(plan)
             case EpochDone(label, report):
                 self._report(label, report)
-            case Looked():
+            case DecisionProgress():
                 self.looked = event
             case Started(label):
                 self._change(label, state="running")

@@ -15,7 +15,7 @@ import ray
 import torch
 
 from orchestration.execution.worker.trial import TrialTask
-from orchestration.progress.events import Note, Watch
+from orchestration.progress.events import EventHandler, Note
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.data.hold_out import training_part
@@ -51,7 +51,7 @@ def gpu_share(memory: GpuMemory) -> float:
     return int(10_000 / fit) / 10_000  # Ray counts in ten-thousandths; their sum must not pass 1
 
 
-def share_gpus(tasks: Sequence[TrialTask], watch: Watch) -> Callable[[TrialTask], TrialTask]:
+def share_gpus(tasks: Sequence[TrialTask], watch: EventHandler) -> Callable[[TrialTask], TrialTask]:
     """Gives a task of one of these networks the share of a GPU that it needs. Ray must be there.
 
     What cannot be measured has a GPU to itself, where its own trial will say what is wrong.

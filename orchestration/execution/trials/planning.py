@@ -44,10 +44,10 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
     """What a sweep takes in all, by what its plan reuses; None where its seeds are listed."""
     if not isinstance(spec.seeds, UntilDecided):
         return None
-    from orchestration.execution.trials.seeds import SeedBuyer
+    from orchestration.execution.trials.seed_allocator import SeedAllocator
 
     known = (*plan.reuse, *plan.copy, *plan.resume)
-    return SeedBuyer(spec, [run for _, run in known]).forecast()
+    return SeedAllocator(spec, [run for _, run in known]).forecast()
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
@@ -75,7 +75,7 @@ def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
     before = recorder.spec()
     if before is not None and isinstance(before.seeds, UntilDecided):
         # With pandas, for which no other waits.
-        from orchestration.execution.trials.seeds import refuse_another_family
+        from orchestration.execution.trials.seed_allocator import refuse_another_family
 
         refuse_another_family(spec, before, recorder.recorded_for(before))
 
@@ -85,9 +85,9 @@ def _wanted(spec: SweepSpec, recorded: list[TrialRun], *, fresh: bool) -> list[T
     if not recorded or not isinstance(spec.seeds, UntilDecided):
         return spec.trials()
     # With pandas, for which no other waits.
-    from orchestration.execution.trials.seeds import SeedBuyer
+    from orchestration.execution.trials.seed_allocator import SeedAllocator
 
-    buyer = SeedBuyer(spec, recorded)
-    wanted = {trial.key for trial in buyer.wanted()}
+    allocator = SeedAllocator(spec, recorded)
+    wanted = {trial.key for trial in allocator.wanted()}
     wanted |= {run.trial_key for run in recorded} if fresh else set()
-    return [trial for key, trial in buyer.possible.items() if key in wanted]
+    return [trial for key, trial in allocator.possible.items() if key in wanted]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestration.execution.ray_process import TrainingJob
-from orchestration.execution.trials.feed import Budget, resources_of
 from orchestration.execution.trials.gpu_share import share_gpus
+from orchestration.execution.trials.trial_queue import Budget, resources_of
 from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.progress.events import Watch
+from orchestration.progress.events import EventHandler
 from orchestration.reading.open import open_source
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.store.open import sweep_storage
@@ -39,7 +39,7 @@ class TaskMaker:
         self._driver = uuid.uuid4().hex
         self._share: Callable[[TrialTask], TrialTask] = lambda task: task
 
-    def share_gpus(self, plan: Plan, watch: Watch) -> None:
+    def share_gpus(self, plan: Plan, watch: EventHandler) -> None:
         """With ``gpu: auto``, measure how many of the trials find room on a GPU. Ray must be there.
 
         Args:

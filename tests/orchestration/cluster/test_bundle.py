@@ -19,7 +19,7 @@ from orchestration.cluster.bundle import (
     unpacked,
     user_modules,
 )
-from orchestration.cluster.keeper import verdict
+from orchestration.cluster.supervisor import verdict
 from orchestration.store.base import Storage
 from services.jobs import Job
 

@@ -30,8 +30,8 @@ from specs import SLOW_SPEC
 
 from orchestration import Results
 from orchestration.cluster import bundle as submission
-from orchestration.cluster.keeper import look
-from orchestration.cluster.there import There
+from orchestration.cluster.remote_sweeps import RemoteSweeps
+from orchestration.cluster.supervisor import look
 from orchestration.errors import SweepError
 from orchestration.page.acting import OnCluster
 from orchestration.page.read import Reader
@@ -232,7 +232,7 @@ def test_who_follows_a_sweep_goes_on_when_the_head_was_away(
                 proxy.down()
                 threading.Timer(2.0, proxy.up).start()
 
-        there = There(f"http://127.0.0.1:{proxy.port}")
+        there = RemoteSweeps(f"http://127.0.0.1:{proxy.port}")
         last = there.follow("told", Replay(), watch)
     assert (last.status, last.exit_code) == ("SUCCEEDED", 0)
     (away,) = (place for place, text in enumerate(told) if "the cluster does not answer" in text)

@@ -24,5 +24,5 @@ def test_the_error_for_an_unknown_sweep_names_no_other(monkeypatch: pytest.Monke
     """A sweep's page repeats it to a visitor who may not see all sweeps."""
     monkeypatch.setattr(there, "JobServer", Server)
     with pytest.raises(InputError, match="knows no job of a sweep 'hidde'") as refusal:
-        there.There("http://127.0.0.1:1").stop("hidde")
+        there.RemoteSweeps("http://127.0.0.1:1").stop("hidde")
     assert "hidden" not in str(refusal.value)

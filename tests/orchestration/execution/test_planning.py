@@ -13,7 +13,7 @@ from recorded import RecordedTrial, Recorder
 from orchestration import SweepSpec, run_sweep
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
-from orchestration.execution.trials.seeds import SeedBuyer
+from orchestration.execution.trials.seed_allocator import SeedAllocator
 from services.settings import Settings
 
 NAME = "decided and planned again"
@@ -40,7 +40,7 @@ def decided(tracking_uri: str) -> str:
     spec = SweepSpec.from_dict(content())
     recorder = Recorder(tracking_uri)
     experiment, parent = recorder.sweep(NAME, spec.to_json())
-    for trial in SeedBuyer(spec).possible.values():
+    for trial in SeedAllocator(spec).possible.values():
         config = trial.config.given()
         if config["seed"] in spec.seed_order()[:8]:
             place = spec.seed_order().index(config["seed"])

@@ -11,7 +11,7 @@ from commands import USERS_FOLDER
 from recorded import RecordedTrial, Recorder
 
 from orchestration.execution.trials.planning import plan_with
-from orchestration.execution.trials.seeds import SeedBuyer
+from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.model.counting_runs import runs_that_count
 from orchestration.model.run import has_result
 from orchestration.model.trial import Trial
@@ -105,8 +105,8 @@ def test_decisions_rest_on_the_run_that_counts(
     counts = sweep.add(sweep.trials[0], 0.75, finished=8_000_000)
     runs = sweep.books.recorded_for(sweep.spec)
     assert [run.run_id for run in runs] == [late, counts]
-    buyer = SeedBuyer(sweep.spec, runs)
-    assert buyer._ended[sweep.trials[0].key] == (0.75, "completed")
+    allocator = SeedAllocator(sweep.spec, runs)
+    assert allocator._ended[sweep.trials[0].key] == (0.75, "completed")
 
 
 def test_a_finished_run_that_has_lost_its_key_counts_in_the_plan_as_in_the_table(

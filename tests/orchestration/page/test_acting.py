@@ -23,7 +23,7 @@ from specs import SLOW_SPEC
 from orchestration import SweepSpec
 from orchestration.errors import SweepError
 from orchestration.execution.command_note import CommandNote, note_command
-from orchestration.execution.here import Here
+from orchestration.execution.local_sweeps import LocalSweeps
 from orchestration.page import acting
 from orchestration.page.acting import OnCluster
 from orchestration.page.read import Reader
@@ -268,7 +268,7 @@ def test_more_seeds_start_the_command_anew(
 
     wait_until(lambda: json.loads(tags()["snn_sweep.spec"])["seeds"] == [5, 6, 7])
     wait_until(lambda: tags()["snn_sweep.status"] == "completed")
-    wait_until(lambda: Here(settings).drivers([name]) == {name: "nobody"})
+    wait_until(lambda: LocalSweeps(settings).drivers([name]) == {name: "nobody"})
     assert "<strong>6 of 6</strong>" in requests.get(url, timeout=60).text
     note = CommandNote.of(settings, name)
     assert note is not None

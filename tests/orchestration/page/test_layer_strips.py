@@ -16,7 +16,7 @@ from served import served
 from whole_sweep import record_digits
 
 from orchestration import SweepSpec
-from orchestration.execution.here import log_path
+from orchestration.execution.local_sweeps import log_path
 from orchestration.page.drawing.layers import strips
 from orchestration.page.drawing.state import Cell, Grid, Place
 from orchestration.progress.event_log import FileLog

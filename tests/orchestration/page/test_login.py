@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from recorded import Recorder
 from whole_sweep import record_digits
 
-from orchestration.execution.here import log_path
+from orchestration.execution.local_sweeps import log_path
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import Note
 from services.settings import Settings

@@ -13,8 +13,15 @@ from orchestration.model.metric import Metric
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.console import TextConsole
-from orchestration.progress.display import LineWatch, LiveWatch, make_watch
-from orchestration.progress.events import EpochDone, Failed, Looked, Planned, Retried, Started
+from orchestration.progress.display import LineDisplay, LiveDisplay, make_display
+from orchestration.progress.events import (
+    DecisionProgress,
+    EpochDone,
+    Failed,
+    Planned,
+    Retried,
+    Started,
+)
 from orchestration.progress.state import Progress
 from orchestration.sweep.plan import make_plan
 
@@ -65,7 +72,7 @@ def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
 
 def test_a_trial_that_had_only_its_books_to_close_has_its_best(plan: Any) -> None:
     text = io.StringIO()
-    with LineWatch(TextConsole(file=text)) as watch:
+    with LineDisplay(TextConsole(file=text)) as watch:
         watch(Planned(plan))
         watch(EpochDone(NONE_2.label, {"best": 0.875, "outcome": "completed"}))
     assert "ann none seed 2: completed, best 87.50%" in text.getvalue()
@@ -80,8 +87,8 @@ def test_time_left_is_unknown_before_the_first_epoch() -> None:
 
 def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
     text = io.StringIO()
-    watch = make_watch(TextConsole(file=text))
-    assert isinstance(watch, LineWatch)
+    watch = make_display(TextConsole(file=text))
+    assert isinstance(watch, LineDisplay)
     with watch:
         watch(Planned(plan))
         watch(Started(BATCHNORM_1.label))
@@ -102,8 +109,8 @@ def test_without_a_terminal_each_event_is_a_line(plan: Any) -> None:
 
 def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
     text = io.StringIO()
-    watch = make_watch(TextConsole(file=text, force_terminal=True, width=100, height=20))
-    assert isinstance(watch, LiveWatch)
+    watch = make_display(TextConsole(file=text, force_terminal=True, width=100, height=20))
+    assert isinstance(watch, LiveDisplay)
     with watch:
         watch(Planned(plan))
         watch(Started(BATCHNORM_1.label))
@@ -124,10 +131,10 @@ def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: in
     terminal = TextConsole(
         file=text, force_terminal=True, color_system=None, width=width, height=20
     )
-    with LiveWatch(terminal) as watch:
+    with LiveDisplay(terminal) as watch:
         watch(Planned(plan))
         assert "decided" not in text.getvalue()
-        watch(Looked({"ann batchnorm": "1 of 2"}, words))
+        watch(DecisionProgress({"ann batchnorm": "1 of 2"}, words))
     final = text.getvalue()
     final = final[final.rindex("best so far" if width == 100 else "best") :]
     assert "decided" in final
@@ -140,8 +147,8 @@ def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: in
         assert words in final
 
     text = io.StringIO()
-    lines = LineWatch(TextConsole(file=text, width=width), clock=lambda: 0.0)
-    lines(Looked({}, words))
+    lines = LineDisplay(TextConsole(file=text, width=width), clock=lambda: 0.0)
+    lines(DecisionProgress({}, words))
     assert text.getvalue().endswith(f"] {words}\n")
 
 
@@ -160,8 +167,8 @@ def test_an_own_metric_is_shown_as_it_is_and_epochs_without_an_end() -> None:
         Trial(cell.model_copy(update={"seed": seed}), str(seed), "ours", metric) for seed in (1, 2)
     ]
     lines, table = io.StringIO(), io.StringIO()
-    live = LiveWatch(TextConsole(file=table, force_terminal=True, width=100, height=20))
-    told = make_watch(TextConsole(file=lines))
+    live = LiveDisplay(TextConsole(file=table, force_terminal=True, width=100, height=20))
+    told = make_display(TextConsole(file=lines))
     with live:
         for watch in (live, told):
             watch(Planned(make_plan(trials, [], version="1")))
@@ -188,7 +195,7 @@ def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
         }
     )
     text = io.StringIO()
-    watch = LiveWatch(TextConsole(file=text, force_terminal=True, width=100, height=12))
+    watch = LiveDisplay(TextConsole(file=text, force_terminal=True, width=100, height=12))
     with watch:
         watch(Planned(make_plan(spec.trials(), [], version="1")))
         watch(Started(spec.trials()[-1].label))
@@ -206,7 +213,7 @@ def test_brackets_of_a_users_values_are_text() -> None:
     text = io.StringIO()
     trials = [Trial(cell, key, label) for cell, key, label in
               zip(spec.cells(), "ab", cells, strict=True)]  # fmt: skip
-    with LiveWatch(TextConsole(file=text, force_terminal=True, width=100, height=20)) as watch:
+    with LiveDisplay(TextConsole(file=text, force_terminal=True, width=100, height=20)) as watch:
         watch(Planned(make_plan(trials, [], version="1")))
         watch(Failed(trials[0].label, "[/red] is no number"))
     shown = text.getvalue()

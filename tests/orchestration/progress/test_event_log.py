@@ -11,18 +11,18 @@ from rich.console import Console
 from orchestration import SweepSpec
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.progress.display import LineWatch
+from orchestration.progress.display import LineDisplay
 from orchestration.progress.event_log import FileLog, Replay, StreamLog, read_event
 from orchestration.progress.events import (
     Added,
     EpochDone,
+    EventHandler,
     Failed,
-    Kept,
     Note,
     Planned,
     Retried,
     Started,
-    Watch,
+    Supervised,
     both,
 )
 from orchestration.sweep.plan import Plan, make_plan
@@ -46,7 +46,7 @@ def plan() -> Plan:
     return make_plan(SPEC.trials(), [FINISHED, BEGUN], version="1")
 
 
-def happen(watch: Watch, plan: Plan) -> None:
+def happen(watch: EventHandler, plan: Plan) -> None:
     """One of each event, with what Tune adds to a report."""
     label = NONE_2.label
     report: dict[str, Any] = {
@@ -66,13 +66,13 @@ def happen(watch: Watch, plan: Plan) -> None:
     further = Trial(NONE_2.config.model_copy(update={"seed": 3}), "0" * 16, "ann none")
     watch(Added(make_plan([further], [], version="1")))
     watch(EpochDone(further.label, {**report, "epoch": 4, "outcome": "completed"}))
-    watch(Kept())
+    watch(Supervised())
 
 
 def shown(happening: Any) -> str:
     """What a person reads, without the times."""
     text = io.StringIO()
-    happening(LineWatch(Console(file=text, width=200)))
+    happening(LineDisplay(Console(file=text, width=200)))
     return "\n".join(line.partition("] ")[2] or line for line in text.getvalue().splitlines())
 
 
@@ -81,7 +81,7 @@ def test_another_watch_is_told_the_same(plan: Plan) -> None:
     happen(StreamLog(written), plan)
     assert len(written.getvalue().splitlines()) == 9
 
-    def replayed(watch: LineWatch) -> None:
+    def replayed(watch: LineDisplay) -> None:
         replay = Replay()
         for line in written.getvalue().splitlines():
             replay.feed(line, watch)
@@ -114,12 +114,12 @@ def test_times_are_those_of_the_events(plan: Plan, monkeypatch: pytest.MonkeyPat
     StreamLog(written)(Planned(plan))
     monkeypatch.setattr("time.time", lambda: 2_000_000.0)
     replay = Replay()
-    replay.feed(written.getvalue(), LineWatch(Console(file=io.StringIO()), lambda: replay.time))
+    replay.feed(written.getvalue(), LineDisplay(Console(file=io.StringIO()), lambda: replay.time))
     assert replay.time == 1_000_000.0
 
 
 def test_other_lines_are_notes_and_rays_own_are_left_out() -> None:
-    def replayed(watch: LineWatch) -> None:
+    def replayed(watch: LineDisplay) -> None:
         for line in (
             "2026-11-24 18:42:46,835 INFO job_manager.py:581 -- Runtime env is setting up.",
             "Running entrypoint for job sweep-small-1: exec python",
@@ -138,7 +138,7 @@ def test_a_file_is_made_with_the_first_event_and_added_to(tmp_path: Path, plan: 
     assert not path.parent.exists()
     for _ in range(2):
         log = FileLog(path)
-        happen(both(log, LineWatch(Console(file=io.StringIO()))), plan)
+        happen(both(log, LineDisplay(Console(file=io.StringIO()))), plan)
     assert len(path.read_text().splitlines()) == 18
 
 

@@ -14,11 +14,11 @@ from recorded import RecordedTrial, Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
-from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
+from orchestration.execution.trials.seed_allocator import SeedAllocator, refuse_another_family
 from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.results.deciding.buying import verdicts_in_words
+from orchestration.results.deciding.allocation import verdicts_in_words
 from orchestration.results.deciding.decisions import decision_state, decisions, trials_by_cell
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.store.open import open_storage
@@ -168,31 +168,31 @@ def test_seeds_are_bought_until_it_is_decided() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(USERS_FOLDER)
         spec = SweepSpec.from_dict(content)
-        buyer = SeedBuyer(spec)
+        allocator = SeedAllocator(spec)
         cells = [cell.given()["method"] for cell in spec.cells()]
         given: set[str] = set()
         bought = 0
-        while trials := buyer.next(given):
+        while trials := allocator.next(given):
             bought += 1
             for trial in trials:
                 given.add(trial.key)
                 place = cells.index(trial.config.given()["method"])
                 number = spec.seed_order().index(trial.config.seed)
-                buyer.time(trial.key, 1.0)
-                buyer.take(trial.key, "completed", by_place[place, number])
-        (words,) = buyer.verdicts()
+                allocator.time(trial.key, 1.0)
+                allocator.take(trial.key, "completed", by_place[place, number])
+        (words,) = allocator.verdicts()
         assert words.startswith("method=ours against base: better after ")
         assert words.split(" by ")[1].startswith("-")
         assert 3 <= bought < 12
-        assert buyer.forecast().likely is not None
-        assert "next look" not in buyer.next_look()
+        assert allocator.forecast().likely is not None
+        assert "next look" not in allocator.next_look()
         ended = [
             TrialRun(key, key, "FINISHED", "completed", 3, 1.0, "1", False,
                         by_place[cells.index(trial.config.given()["method"]),
                                  spec.seed_order().index(trial.config.seed)])
-            for key, trial in buyer.possible.items() if key in given
+            for key, trial in allocator.possible.items() if key in given
         ]  # fmt: skip
-        assert SeedBuyer(spec, ended).verdicts() == [words]
+        assert SeedAllocator(spec, ended).verdicts() == [words]
         other = SweepSpec.from_dict({**content, "metric": {"name": "x", "goal": "minimize"}})
         with pytest.raises(InputError, match="compare, metric and the rule in seeds"):
             refuse_another_family(other, spec, ended)

@@ -11,10 +11,10 @@ from orchestration.errors import InputError
 from orchestration.model.counting_runs import counting_runs
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.results.deciding.buying import (
-    Purchase,
+from orchestration.results.deciding.allocation import (
+    Allocation,
     names_of,
-    next_purchase,
+    next_allocation,
     not_needed,
     seeds_wanted,
     verdicts_in_words,
@@ -25,10 +25,10 @@ from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["SeedBuyer", "refuse_another_family"]
+__all__ = ["SeedAllocator", "refuse_another_family"]
 
 
-class SeedBuyer:
+class SeedAllocator:
     """Knows the trials that have ended, and so which are wanted.
 
     Args:
@@ -84,9 +84,9 @@ class SeedBuyer:
         Args:
             given: keys of those that are at work.
         """
-        purchase = self._purchase({*given, *self._ended})
+        allocation = self._allocation({*given, *self._ended})
         numbers = {seed: number for number, seed in enumerate(self._order)}
-        trials = purchase.trials if purchase else ()
+        trials = allocation.trials if allocation else ()
         return [self._of_cell[cell][numbers[seed]] for cell, seed in trials]
 
     @property
@@ -96,13 +96,13 @@ class SeedBuyer:
 
     def next_look(self) -> str:
         """At which pair of seeds which comparison is looked at next, in words."""
-        purchase = self._purchase(self._ended)
-        if purchase is None:
+        allocation = self._allocation(self._ended)
+        if allocation is None:
             return ""
-        name = names_of(self._spec, self._now()[0])[purchase.comparison]
+        name = names_of(self._spec, self._now()[0])[allocation.comparison]
         rule = self._spec.seeds
         assert isinstance(rule, UntilDecided)
-        look = max(purchase.pair, rule.at_least)
+        look = max(allocation.pair, rule.at_least)
         return f"next look: {name} after {look} of at most {rule.at_most} seeds"
 
     def decided(self) -> dict[str, str]:
@@ -131,8 +131,8 @@ class SeedBuyer:
         """How many trials were run ahead that no decision needed."""
         return not_needed(self._spec, *self._now())
 
-    def _purchase(self, given: Iterable[str]) -> Purchase | None:
-        return next_purchase(
+    def _allocation(self, given: Iterable[str]) -> Allocation | None:
+        return next_allocation(
             self._spec,
             self._now()[0],
             self._hours(),
@@ -182,7 +182,7 @@ def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence
     """
     if _family(spec) == _family(before):
         return
-    decided = [words for words in SeedBuyer(before, recorded).verdicts() if words]
+    decided = [words for words in SeedAllocator(before, recorded).verdicts() if words]
     if decided:
         raise InputError(
             f"{spec.name}: compare, metric and the rule in seeds are declared before the first "

@@ -12,13 +12,13 @@ import stamina
 from orchestration.errors import FAILED, WRONG_INPUT, InputError
 from orchestration.execution.driven_by import NOBODY
 from orchestration.progress.event_log import Replay
-from orchestration.progress.events import Note, Watch
+from orchestration.progress.events import EventHandler, Note
 from services.errors import ServiceError
 from services.jobs import Job, JobServer
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["There", "cluster_option"]
+__all__ = ["RemoteSweeps", "cluster_option"]
 
 _PATIENCE = 600.0
 """Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
@@ -34,8 +34,8 @@ def cluster_option(address: str) -> str:
     return "" if address == os.environ.get("RAY_API_SERVER_ADDRESS") else f" --cluster {address}"
 
 
-class There:
-    """A cluster, with the verbs of ``orchestration.execution.here.Here``.
+class RemoteSweeps:
+    """A cluster, with the verbs of ``orchestration.execution.local_sweeps.Here``.
 
     Args:
         address: of its job server.
@@ -67,7 +67,7 @@ class There:
             newest[job.sweep] = f"{job.id} ({job.status}{since})"
         return newest
 
-    def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:
+    def tell(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
         """Tell a watch what has happened in a sweep's last attempt.
 
         Args:
@@ -101,7 +101,7 @@ class There:
         while self._newest(name).is_live:
             time.sleep(0.5)
 
-    def follow(self, name: str, replay: Replay, watch: Watch) -> Job:
+    def follow(self, name: str, replay: Replay, watch: EventHandler) -> Job:
         """Tell a watch what happens in a sweep until it is over; gives its last job.
 
         Raises:

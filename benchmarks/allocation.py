@@ -1,6 +1,6 @@
 """Seeds bought by promised growth an hour, against seeds bought in step: by simulation.
 
-    python -m benchmarks.buying                     # 300 sweeps a row
+    python -m benchmarks.allocation                     # 300 sweeps a row
 
 A sweep compares two norms in each of three settings, as in ``benchmarks.sequential``: differences
 of 70 points, of 2 and of 0, which spread by 1. There is one worker. A trial takes an hour; where
@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.sequential import ALPHA, FAMILY, MARGIN, MIXED, Sweeps, drawn
-from orchestration.results.deciding.buying import next_purchase
+from orchestration.results.deciding.allocation import next_allocation
 from orchestration.results.deciding.decisions import DecisionState, Pairs, side_by_side
 from orchestration.results.deciding.sequential import decide, evidence
 from orchestration.sweep.spec import SweepSpec
@@ -70,7 +70,7 @@ def run(
 
     used, now = sum(hours) * rule.at_least, stand()
     told = [(used, int(np.count_nonzero(now.verdicts)))]
-    while bought := next_purchase(wanted, now, hours, given=given):
+    while bought := next_allocation(wanted, now, hours, given=given):
         for cell, seed in bought.trials:
             given.add((cell, seed))
             n_of[cell] = place[seed] + 1
@@ -92,7 +92,7 @@ def rows(count: int, dear: float) -> Iterator[str]:
             wanted = spec(at_most, margin)
             for name in ("in step", "by growth"):
                 # Where nothing is promised, the earliest seed comes first.
-                promised = "orchestration.results.deciding.buying.expected_growth"
+                promised = "orchestration.results.deciding.allocation.expected_growth"
                 with ExitStack() as patches:
                     if name == "in step":
                         patches.enter_context(mock.patch(promised, return_value=0.0))

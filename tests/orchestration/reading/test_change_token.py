@@ -9,8 +9,8 @@ from mlflow import MlflowClient
 from recorded import RecordedTrial, Recorder
 from whole_sweep import record_digits
 
+from orchestration.reading.change_token import change_token
 from orchestration.reading.sql import SqlSource
-from orchestration.reading.stamps import stamps_of
 
 CONFIG = {"architecture": "ann", "norm": "none", "dataset": "digits", "epochs": 8, "seed": 1}
 
@@ -22,12 +22,12 @@ def test_what_changes_a_stamp(kind: str, request: pytest.FixtureRequest) -> None
     experiment, parent = record_digits(uri, "digits", trials=3)
     record_digits(uri, "another", trials=1)
     client, recorder, source = MlflowClient(uri), Recorder(uri), SqlSource(uri)
-    last = stamps_of(source, "digits")
-    assert last == stamps_of(source, "digits")
+    last = change_token(source, "digits")
+    assert last == change_token(source, "digits")
 
     def changed() -> tuple[bool, bool]:
         nonlocal last
-        before, last = last, stamps_of(source, "digits")
+        before, last = last, change_token(source, "digits")
         return before.finished != last.finished, before.now != last.now
 
     run = recorder.trial(experiment, parent, RecordedTrial(CONFIG, [0.1], None, status=None))
@@ -49,7 +49,7 @@ def test_what_changes_a_stamp(kind: str, request: pytest.FixtureRequest) -> None
     assert changed() == (True, True)
     another = client.get_experiment_by_name("another")
     assert another is not None
-    everything = stamps_of(source)
+    everything = change_token(source)
     recorder.trial(another.experiment_id, None, RecordedTrial(CONFIG, [0.5]))
     assert changed() == (False, False)
-    assert stamps_of(source) != everything
+    assert change_token(source) != everything

@@ -10,10 +10,10 @@ from orchestration.reading.sql import SqlSource
 from orchestration.reading.sql_schema import EXPERIMENTS, LATEST_METRICS, RUNS, TAGS
 from orchestration.record.names import NAME_TAG, ROLE_TAG, SPEC_TAG, STATUS_TAG
 
-__all__ = ["Stamps", "stamps_of"]
+__all__ = ["ChangeToken", "change_token"]
 
 
-class Stamps(NamedTuple):
+class ChangeToken(NamedTuple):
     """Two texts that are equal as long as nothing has changed."""
 
     finished: str
@@ -22,7 +22,7 @@ class Stamps(NamedTuple):
     """All else: running and failed trials, and how the sweep stands."""
 
 
-def stamps_of(source: SqlSource, sweep: str | None = None) -> Stamps:
+def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
     """Those of a sweep, or of all sweeps; milliseconds, of 10,000 runs too.
 
     MLflow keeps no time of a run's last change. What runs is told by its metrics' times, what has
@@ -68,4 +68,4 @@ def stamps_of(source: SqlSource, sweep: str | None = None) -> Stamps:
         last = str(connection.execute(measured).one())
     finished = [row for row in runs if "'FINISHED'" in row]
     spec = [pair for pair in said if pair[0] != STATUS_TAG]
-    return Stamps(str((finished, spec)), str((runs, said, last)))
+    return ChangeToken(str((finished, spec)), str((runs, said, last)))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import InputError
-from orchestration.execution.here import Here
+from orchestration.execution.local_sweeps import LocalSweeps
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
 from services.settings import Settings
@@ -27,7 +27,7 @@ def test_a_sweep_of_another_user_cannot_be_stopped(
         sweep_lease(sweep_storage(settings, "digits"), "digits"),
         pytest.raises(InputError, match=message),
     ):
-        Here(settings).stop("digits")
+        LocalSweeps(settings).stop("digits")
 
 
 def test_a_sweep_that_ends_while_it_is_to_be_stopped_has_stopped(
@@ -43,4 +43,4 @@ def test_a_sweep_that_ends_while_it_is_to_be_stopped_has_stopped(
 
     monkeypatch.setattr(os, "kill", kill)
     lease.__enter__()
-    Here(settings).stop("digits")
+    LocalSweeps(settings).stop("digits")

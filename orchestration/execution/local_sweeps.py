@@ -21,9 +21,9 @@ from services.tracking import reading_uri
 
 if TYPE_CHECKING:  # `list` and `status` read no events
     from orchestration.progress.event_log import Replay
-    from orchestration.progress.events import Watch
+    from orchestration.progress.events import EventHandler
 
-__all__ = ["Here", "log_path"]
+__all__ = ["LocalSweeps", "log_path"]
 
 _LOOK_SECONDS = 0.3
 
@@ -37,8 +37,8 @@ def log_path(settings: Settings, name: str) -> Path:
     return settings.home / "logs" / sweep_storage(settings, name).name / "events.jsonl"
 
 
-class Here:
-    """This machine, with the verbs of ``orchestration.cluster.there.There``.
+class LocalSweeps:
+    """This machine, with the verbs of ``orchestration.cluster.remote_sweeps.RemoteSweeps``.
 
     Args:
         settings: None reads the environment.
@@ -62,7 +62,7 @@ class Here:
         found = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
         return {name: driver for name, driver in found.items() if driver}
 
-    def tell(self, name: str, replay: Replay, watch: Watch, *, to_the_end: bool) -> None:
+    def tell(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
         """Tell a watch what has happened in a sweep that was run from this machine.
 
         Args:

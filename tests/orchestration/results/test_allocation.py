@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from specs import spec
 
-from orchestration.results.deciding.buying import expected_growth, next_purchase, seeds_wanted
+from orchestration.results.deciding.allocation import expected_growth, next_allocation, seeds_wanted
 from orchestration.results.deciding.decisions import DecisionState, Pairs, decision_state
 from orchestration.results.deciding.forecast import Cost, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
@@ -64,14 +64,14 @@ def test_what_promises_more_evidence_for_an_hour_is_bought_first() -> None:
     order, ended = wanted.seed_order(), first(wanted, 3)
     now = stand(wanted, ended, FAR_AND_NEAR)
     assert not now.verdicts.any()
-    bought = next_purchase(wanted, now, [1.0] * 4, given=ended)
+    bought = next_allocation(wanted, now, [1.0] * 4, given=ended)
     assert bought == (0, 4, ((0, order[3]), (1, order[3])))
     # As expensive as that, its evidence is not worth it; and the longer trial starts first.
-    bought = next_purchase(wanted, now, [1.0, 1e6, 1.0, 2.0], given=ended)
+    bought = next_allocation(wanted, now, [1.0, 1e6, 1.0, 2.0], given=ended)
     assert bought == (1, 4, ((3, order[3]), (2, order[3])))
     # Half of it is there already.
     half = ended | {(1, order[3])}
-    bought = next_purchase(wanted, now, [1.0, 1e6, 1.0, 2.0], given=half)
+    bought = next_allocation(wanted, now, [1.0, 1e6, 1.0, 2.0], given=half)
     assert bought == (0, 4, ((0, order[3]),))
 
 
@@ -80,7 +80,7 @@ def test_nobody_runs_ahead_before_all_have_their_next_pair_nor_by_more_than_two(
     ended = first(wanted, 3)
     now, given = stand(wanted, ended, FAR_AND_NEAR), set(ended)
     bought = []
-    while one := next_purchase(wanted, now, None, given=given):
+    while one := next_allocation(wanted, now, None, given=given):
         bought.append(one)
         given |= set(one.trials)
     assert [(one.comparison, one.pair, len(one.trials)) for one in bought] == [
@@ -90,7 +90,7 @@ def test_nobody_runs_ahead_before_all_have_their_next_pair_nor_by_more_than_two(
         *[(1, pair, 1) for pair in (5, 5, 6, 6)],
     ]
     failed = {(2, wanted.seed_order()[3])}
-    others = next_purchase(wanted, now, None, given={*ended, *bought[0].trials}, failed=failed)
+    others = next_allocation(wanted, now, None, given={*ended, *bought[0].trials}, failed=failed)
     assert others is not None
     assert others.comparison == 0, "what waits for a failed trial gets no seeds"
 
@@ -104,7 +104,7 @@ def test_a_trial_that_serves_two_comparisons_promises_what_both_do() -> None:
     growth = [expected_growth(pairs, wanted.seeds, 3) for pairs in now.pairs]  # type: ignore[arg-type]
     hours = [1.5, 1.0, 1.0, 2.0]
     assert max(growth[:2]) / 1.5 < growth[2] / 2 < sum(growth[:2]) / 1.5
-    bought = next_purchase(wanted, now, hours, given=given)
+    bought = next_allocation(wanted, now, hours, given=given)
     assert bought is not None
     assert bought.trials == ((0, order[3]),)
 
@@ -163,7 +163,7 @@ def test_in_whatever_order_seeds_are_bought_the_decisions_are_those_of_all_recor
     for _ in range(200):
         workers = chance.randint(1, 4)
         while len(at_work) < workers:
-            bought = next_purchase(wanted, now, hours, given=ended.union(at_work))
+            bought = next_allocation(wanted, now, hours, given=ended.union(at_work))
             if bought is None:
                 break
             at_work += bought.trials

@@ -27,10 +27,10 @@ from orchestration.sweep.stopping import UntilDecided
 
 __all__ = [
     "MOST_AHEAD",
-    "Purchase",
+    "Allocation",
     "expected_growth",
     "names_of",
-    "next_purchase",
+    "next_allocation",
     "not_needed",
     "seeds_wanted",
     "verdicts_in_words",
@@ -43,7 +43,7 @@ Places = Collection[tuple[int, int]]
 """Trials: the number of the cell, and the seed."""
 
 
-class Purchase(NamedTuple):
+class Allocation(NamedTuple):
     """What to buy next.
 
     Args:
@@ -81,14 +81,14 @@ def seeds_wanted(
     return wanted
 
 
-def next_purchase(
+def next_allocation(
     spec: SweepSpec,
     now: DecisionState,
     hours: Sequence[float] | None,
     *,
     given: Places,
     failed: Places = (),
-) -> Purchase | None:
+) -> Allocation | None:
     """What to buy next, None where nothing is to be bought.
 
     A comparison's next pair comes before any that is run ahead of its look, of which there are at
@@ -130,7 +130,7 @@ def next_purchase(
     place, trials = missing[best]
     longest_first = sorted(trials, key=lambda one: (-cost[one[0]], one[0]))
     is_ahead, *_ = rank(best)
-    return Purchase(best, place + 1, tuple(longest_first[:1] if is_ahead else longest_first))
+    return Allocation(best, place + 1, tuple(longest_first[:1] if is_ahead else longest_first))
 
 
 def expected_growth(pairs: Pairs, rule: UntilDecided, family: int) -> float:

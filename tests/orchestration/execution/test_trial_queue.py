@@ -13,13 +13,13 @@ import pytest
 from specs import spec
 
 from orchestration.errors import InputError
-from orchestration.execution.trials.feed import Budget, SweepFeed
-from orchestration.execution.trials.seeds import SeedBuyer, refuse_another_family
-from orchestration.execution.tune import _Queue
+from orchestration.execution.trials.seed_allocator import SeedAllocator, refuse_another_family
+from orchestration.execution.trials.trial_queue import Budget, SweepTrialQueue
+from orchestration.execution.tune import _Searcher
 from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.progress.events import Event, Looked, Note
+from orchestration.progress.events import DecisionProgress, Event, Note
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -59,15 +59,17 @@ class Run:
         before: Sequence[Trial] = (),
         hours: float | None = None,
     ) -> None:
-        self.buyer = SeedBuyer(wanted, map(recorded, before))
+        self.allocator = SeedAllocator(wanted, map(recorded, before))
         self.events: list[Event] = []
         self.ended = list(before)
         self.at_work: list[TrialTask] = []
         settings = Settings.from_environment({"SNN_SWEEP_HOME": str(folder)})
         self._storage = sweep_storage(settings, wanted.name)
-        first = [t for t in self.buyer.wanted() if t.key not in self.buyer.ended]
+        first = [t for t in self.allocator.wanted() if t.key not in self.allocator.ended]
         tasks = self._tasks(first)
-        self.feed = SweepFeed(tasks, Budget(hours), self.buyer, self._tasks, self.events.append)
+        self.feed = SweepTrialQueue(
+            tasks, Budget(hours), self.allocator, self._tasks, self.events.append
+        )
 
     def _tasks(self, trials: Sequence[Trial]) -> list[TrialTask]:
         return [
@@ -94,7 +96,7 @@ class Run:
 
     def end(self, place: int) -> Trial:
         task = self.at_work.pop(place)
-        trial = self.buyer.possible[task.trial.key]
+        trial = self.allocator.possible[task.trial.key]
         outcome, accuracy = result(trial)
         report = {"outcome": outcome, "best": accuracy}
         self.feed.take(task, {**report, "epoch": 3, "epoch_seconds": 900.0})
@@ -119,14 +121,14 @@ class Run:
 def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> None:
     run = Run(sweep(), tmp_path)
     assert run.to_the_end(1, random.Random(0))
-    verdicts = run.buyer.verdicts()
+    verdicts = run.allocator.verdicts()
     assert verdicts[0].startswith("snn none against bntt: worse after 5 seeds, by -8")
     assert verdicts[1].startswith("snn bntt against homeostatic: worse after ")
     looks = int(verdicts[1].split("after ")[1].split()[0])
     assert 5 < looks < 12
     assert run.by_norm == {"none": 5, "bntt": looks, "homeostatic": looks}
-    assert run.buyer.in_vain() == 0
-    words = [event.words for event in run.events if isinstance(event, Looked)]
+    assert run.allocator.in_vain() == 0
+    words = [event.words for event in run.events if isinstance(event, DecisionProgress)]
     look = "1 of 2 comparisons decided · next look: snn bntt against homeostatic after 6 of at most"
     assert any(one.startswith(look) for one in words)
     assert words[-1] == "2 of 2 comparisons decided"
@@ -159,22 +161,22 @@ def test_whatever_is_struck_and_resumed_comes_to_the_same_decisions(
         ended = run.ended
         if over:
             break
-    assert run.buyer.verdicts() == undisturbed.buyer.verdicts()
+    assert run.allocator.verdicts() == undisturbed.allocator.verdicts()
     assert len({trial.key for trial in ended}) == len(ended)
-    assert len(ended) == len(undisturbed.ended) + run.buyer.in_vain()
+    assert len(ended) == len(undisturbed.ended) + run.allocator.in_vain()
 
 
 def test_a_worker_without_work_runs_two_seeds_ahead_and_no_more(tmp_path: Path) -> None:
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
     run.fill(100)
-    seeds = run.buyer._order[5:8]
+    seeds = run.allocator._order[5:8]
     given = [(t.config.norm, t.config.seed) for t in map(_trial_of(run), run.at_work)]
     assert sorted(given) == sorted((n, s) for n in ("bntt", "homeostatic") for s in seeds)
 
 
 def _trial_of(run: Run) -> Any:
-    return lambda task: run.buyer.possible[task.trial.key]
+    return lambda task: run.allocator.possible[task.trial.key]
 
 
 def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
@@ -184,7 +186,7 @@ def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
     monkeypatch.setattr("ray.available_resources", dict)
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
-    queue = _Queue(run.feed)
+    queue = _Searcher(run.feed)
     for name in ("a", "b"):
         assert isinstance(queue.suggest(name), dict)
     assert queue.suggest("c") is None, "two wait for a worker"

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestration.execution.trials.seeds import SeedBuyer
+from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.trial import Trial
-from orchestration.progress.events import Looked, Note, Watch
+from orchestration.progress.events import DecisionProgress, EventHandler, Note
 
-__all__ = ["Budget", "SweepFeed", "resources_of"]
+__all__ = ["Budget", "SweepTrialQueue", "resources_of"]
 
 
 class Budget:
@@ -43,13 +43,13 @@ class Budget:
         return f"{self._used:.3g} of {self._hours:g} {self._unit} hours used"
 
 
-class SweepFeed:
-    """The tasks of a sweep, as ``orchestration.execution.tune.Feed`` describes them.
+class SweepTrialQueue:
+    """The tasks of a sweep, as ``orchestration.execution.tune.TrialQueue`` describes them.
 
     Args:
         tasks: those that are run whatever comes of others, in the order to start them.
         budget: what they may use.
-        buyer: says which trials are wanted further; None if the tasks are all.
+        allocator: says which trials are wanted further; None if the tasks are all.
         more: makes tasks of trials that are wanted further, and announces them.
         watch: told of decisions, and of the hours used.
     """
@@ -58,19 +58,19 @@ class SweepFeed:
         self,
         tasks: Iterable[TrialTask],
         budget: Budget,
-        buyer: SeedBuyer | None,
+        allocator: SeedAllocator | None,
         more: Callable[[Sequence[Trial]], list[TrialTask]],
-        watch: Watch,
+        watch: EventHandler,
     ) -> None:
         self._tasks = deque(tasks)
         self._budget = budget
-        self._buyer = buyer
+        self._allocator = allocator
         self._more = more
         self._watch = watch
         self._given = {task.trial.key for task in self._tasks}
-        self._told = buyer.verdicts() if buyer else []
+        self._told = allocator.verdicts() if allocator else []
         self._told_of_models: set[str] = set()
-        self._has_more = buyer is not None
+        self._has_more = allocator is not None
         self._look()
 
     @property
@@ -87,7 +87,7 @@ class SweepFeed:
         if self.is_over:
             return None
         if not self._tasks and idle and self._has_more:
-            self._tasks += self._bought()
+            self._tasks += self._allocated()
         return self._tasks.popleft() if self._tasks else None
 
     def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
@@ -95,10 +95,10 @@ class SweepFeed:
         key = task.trial.key
         if "epoch" in report:
             self._budget.spend(report["epoch_seconds"] * resources_of(task) / 3600)
-            if self._buyer:
-                self._buyer.time(key, report["epoch_seconds"])
-        if self._buyer and report["outcome"] is not None:
-            self._buyer.take(key, report["outcome"], report["best"])
+            if self._allocator:
+                self._allocator.time(key, report["epoch_seconds"])
+        if self._allocator and report["outcome"] is not None:
+            self._allocator.take(key, report["outcome"], report["best"])
             self._tell_verdicts()
         if report["outcome"] is not None:
             self._look()
@@ -108,28 +108,28 @@ class SweepFeed:
 
     def fail(self, task: TrialTask) -> None:
         """Leave a trial out."""
-        if self._buyer:
-            self._buyer.fail(task.trial.key)
+        if self._allocator:
+            self._allocator.fail(task.trial.key)
             self._has_more = True
 
     def summary(self) -> str:
         """What came of the budget and of the comparisons, in a line."""
         parts = [self._decided(), str(self._budget)]
-        if self._buyer:
-            parts.append(f"{self._buyer.in_vain()} trials run ahead that no decision needed")
+        if self._allocator:
+            parts.append(f"{self._allocator.in_vain()} trials run ahead that no decision needed")
         return " · ".join(filter(None, parts))
 
-    def _bought(self) -> list[TrialTask]:
-        assert self._buyer is not None
-        trials = self._buyer.next(self._given)
+    def _allocated(self) -> list[TrialTask]:
+        assert self._allocator is not None
+        trials = self._allocator.next(self._given)
         self._has_more = bool(trials)  # else none until another trial has ended
         self._given |= {trial.key for trial in trials}
         return self._more(trials) if trials else []
 
     def _tell_verdicts(self) -> None:
-        assert self._buyer is not None
+        assert self._allocator is not None
         self._has_more = True
-        verdicts = self._buyer.verdicts()
+        verdicts = self._allocator.verdicts()
         for words, before in zip(verdicts, self._told, strict=True):
             if words and not before:
                 self._watch(Note(f"decided: {words}"))
@@ -138,14 +138,14 @@ class SweepFeed:
     def _look(self) -> None:
         """Tell how all of it stands."""
         parts = [self._decided(), str(self._budget)]
-        parts += [self._buyer.next_look()] if self._buyer else []
+        parts += [self._allocator.next_look()] if self._allocator else []
         if any(parts):
-            decided = self._buyer.decided() if self._buyer else {}
-            self._watch(Looked(decided, " · ".join(filter(None, parts))))
+            decided = self._allocator.decided() if self._allocator else {}
+            self._watch(DecisionProgress(decided, " · ".join(filter(None, parts))))
 
     def _decided(self) -> str:
         decided = sum(map(bool, self._told))
-        return f"{decided} of {len(self._told)} comparisons decided" if self._buyer else ""
+        return f"{decided} of {len(self._told)} comparisons decided" if self._allocator else ""
 
 
 def resources_of(task: TrialTask) -> float:
