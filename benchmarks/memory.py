@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["peak_resident", "reset_peak", "resident"]
-
 
 def resident() -> int:
     """Bytes at present."""

@@ -16,8 +16,6 @@ from snn_norm.neurons.engine import choose_engine
 from snn_norm.training.allocator import keep_freed_memory
 from snn_norm.training.cuda_graph import CudaGraph
 
-__all__ = ["CAPTURED", "CONTENDERS", "OF_SPIKINGJELLY", "Setting"]
-
 
 class Setting(NamedTuple):
     """What a step is measured on."""

@@ -19,8 +19,6 @@ from orchestration.model.trial import trial_keys
 from orchestration.record import names as contract
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["SWEEP", "fill", "sweep_spec"]
-
 SWEEP = "answers"
 _EPOCHS = 5
 _SEEDS = 5

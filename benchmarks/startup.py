@@ -19,8 +19,6 @@ from pathlib import Path
 from services.settings import Settings
 from services.tracking import tracking_server
 
-__all__ = ["MAIN", "environment_of"]
-
 _ROUNDS = 3
 MAIN = "from orchestration import main; main()"
 _SPEC = """\

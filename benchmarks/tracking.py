@@ -15,8 +15,6 @@ from pathlib import Path
 
 import requests
 
-__all__ = ["free_port", "measured_apart", "requests_in", "tracking_server"]
-
 
 def measured_apart(module: str, *arguments: str) -> dict[str, float]:
     """What a benchmark measures in a process, a home and on a tracking server of its own.

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from orchestration import SweepSpec
 
-__all__ = ["Sleeping", "blobs", "sleeping_spec", "trivial_spec"]
-
 EPOCHS = 3
 
 

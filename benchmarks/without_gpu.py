@@ -7,8 +7,6 @@ import torch._inductor.config
 import triton
 from triton.backends.compiler import GPUTarget
 
-__all__ = ["write_triton"]
-
 
 class _Driver:
     """For what Triton asks of a GPU's driver before anything runs."""

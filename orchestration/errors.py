@@ -16,19 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = [
-    "CRASHED",
-    "FAILED",
-    "INTERRUPTED",
-    "UNREACHABLE",
-    "WRONG_INPUT",
-    "InputError",
-    "Problem",
-    "SpecError",
-    "SweepError",
-    "UnknownSweepError",
-]
-
 FAILED, WRONG_INPUT, UNREACHABLE, CRASHED, INTERRUPTED = 1, 2, 3, 70, 130
 """What commands end with. A job on a cluster alone says that it has crashed."""
 

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["problems"]
-
 _SETTINGS = {"mlflow": "MLFLOW_PORT", "ray-head": "RAY_PORT"}
 """The setting of a service's port, in ``.env``."""
 

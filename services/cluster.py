@@ -22,8 +22,6 @@ import ray
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
-__all__ = ["local_ray"]
-
 _CONNECT_SECONDS = 5
 _OBJECT_STORE_BYTES = 200 * 2**20  # trials hand over numbers; images lie in each trial's own memory
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ServiceError"]
-
 
 class ServiceError(Exception):
     """A service cannot be reached or started; the message says what to do."""

@@ -26,8 +26,6 @@ from ray.job_submission import JobSubmissionClient
 from services.errors import ServiceError
 from services.settings import SettingsError, without_password
 
-__all__ = ["Job", "JobExistsError", "JobServer"]
-
 _SWEEP, _SPEC, _ATTEMPT = "snn_sweep.name", "snn_sweep.spec", "snn_sweep.attempt"
 
 _STOPPING = {

@@ -11,8 +11,6 @@ import secrets
 import sys
 from pathlib import Path
 
-__all__ = ["NAMES", "make_secrets"]
-
 NAMES = (
     "mlflow_admin",
     "mlflow_database",

@@ -13,8 +13,6 @@ import sys
 
 import sqlalchemy as sa
 
-__all__ = ["READ_TABLES", "grant_reading", "main"]
-
 READ_TABLES = (
     "alembic_version",
     "experiments",

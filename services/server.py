@@ -31,16 +31,6 @@ from services.settings import without_password
 if TYPE_CHECKING:
     import psutil
 
-__all__ = [
-    "DEFAULT_DATABASE",
-    "Server",
-    "launch",
-    "load",
-    "save",
-    "stop",
-    "without_secrets",
-]
-
 # psutil, requests and, in ``tracking``, SQLAlchemy are loaded where they are used: most commands
 # find no server to ask.
 

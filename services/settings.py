@@ -14,9 +14,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["DEFAULT_ARCHIVE_MB", "Settings", "SettingsError", "database_url", "without_password"]
-
-
 DEFAULT_ARCHIVE_MB = 100
 """Megabytes; the archive of a thousand trials with diagnostics holds about 15 to 35."""
 

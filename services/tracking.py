@@ -31,18 +31,6 @@ from services.errors import ServiceError
 from services.settings import Settings, SettingsError, without_password
 from services.settings import database_url as checked_database_url
 
-__all__ = [
-    "ServiceError",
-    "check_reachable",
-    "find_server",
-    "has_pages",
-    "home_database",
-    "reading_uri",
-    "start_server",
-    "stop_server",
-    "tracking_server",
-]
-
 
 @contextmanager
 def tracking_server(settings: Settings) -> Iterator[str]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-__all__ = ["ADMIN", "set_password"]
-
 ADMIN = "admin"
 
 

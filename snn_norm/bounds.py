@@ -10,8 +10,6 @@ from typing import TypedDict
 
 from snn_norm.wording import BOUNDS_IN_WORDS
 
-__all__ = ["BOUNDS", "Bound", "check_bounds", "check_decay_of_plif"]
-
 
 class Bound(TypedDict, total=False):
     """Keyword arguments of ``pydantic.Field``."""

@@ -19,8 +19,6 @@ from snn_norm.norms.table import NORMS
 from snn_norm.references import is_reference
 from snn_norm.wording import not_among
 
-__all__ = ["LARGEST_SEED", "MODEL_KEYS", "NOT_OF_ANN", "SPIKING_KEYS", "TRAINING_KEYS", "RunConfig"]
-
 
 def _number(value: Any) -> Any:
     """Accept the text of a number (YAML 1.1 reads ``1e-3`` as text); leave the rest to pydantic."""

@@ -18,8 +18,6 @@ from torch import Tensor, nn
 from snn_norm.config import LARGEST_SEED
 from snn_norm.norms.static import HomeostaticNorm
 
-__all__ = ["Comparison", "FeatureMaps", "compare", "main"]
-
 
 @dataclass(frozen=True)
 class Comparison:

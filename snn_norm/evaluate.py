@@ -18,8 +18,6 @@ from snn_norm.shell import add_own_code, add_where, device_of
 from snn_norm.training.evaluation import evaluate
 from snn_norm.training.models.saved_model import TrainedModel, load_model
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate a model.

@@ -35,8 +35,6 @@ from snn_norm.references import check_named
 from snn_norm.shell import add_own_code
 from snn_norm.training.models.saved_model import load_model
 
-__all__ = ["main", "to_nir"]
-
 
 def to_nir(model: SNNCNN, in_channels: int, image_size: int) -> Any:
     """The network, folded, as a ``nir.NIRGraph``.

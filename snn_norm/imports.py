@@ -17,8 +17,6 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["OUR_PACKAGES", "is_users_own", "reached_files"]
-
 OUR_PACKAGES = ("orchestration", "services", "snn_norm")
 
 

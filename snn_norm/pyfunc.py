@@ -15,8 +15,6 @@ import torch
 
 from snn_norm.training.models.saved_model import TrainedModel, load_model
 
-__all__ = ["Predictor"]
-
 
 class Predictor:
     """Logits of images, as ``mlflow.pyfunc`` asks for them.

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["add_own_code", "add_where", "device_of"]
-
 
 def add_own_code(parser: argparse.ArgumentParser) -> None:
     """Add the option ``--own-code``, of a command that loads a model's file."""

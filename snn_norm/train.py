@@ -22,8 +22,6 @@ from snn_norm.training.epoch import EpochResult
 from snn_norm.training.run import TrainingRun
 from snn_norm.wording import in_words
 
-__all__ = ["main"]
-
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 

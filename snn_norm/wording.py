@@ -10,15 +10,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = [
-    "BOUNDS_IN_WORDS",
-    "all_in_words",
-    "described",
-    "did_you_mean",
-    "in_words",
-    "not_among",
-]
-
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:
     """The end of a message about a name that is not valid: the nearest one that is, if any."""

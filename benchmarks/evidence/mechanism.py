@@ -26,8 +26,6 @@ from orchestration.errors import InputError
 from orchestration.results.results import Results
 from snn_norm.training.diagnostics import DIAGNOSTICS
 
-__all__ = ["rows_of", "separation"]
-
 
 def separation(sweeps: Mapping[str, Results]) -> pd.DataFrame:
     """The areas under the ROC curve, of spiking trials that learned against those that collapsed.

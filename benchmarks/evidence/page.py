@@ -44,8 +44,6 @@ from orchestration.tables.registry import TABLES
 from orchestration.tables.report_data import ReportData, read_report_data
 from snn_norm.wording import not_among
 
-__all__ = ["END", "HEAD", "Page", "render", "with_part"]
-
 HEAD = "<!-- Made by `python -m benchmarks.evidence` from benchmarks/evidence/*.md.jinja. -->\n"
 """Begins what is made."""
 

@@ -10,8 +10,6 @@ from orchestration.cli.console import out, print_results, terminal_width
 from orchestration.errors import InputError
 from orchestration.render.forms import FORMATS
 
-__all__ = ["COMMANDS"]
-
 _name = click.argument("name", metavar="NAME")
 
 

@@ -9,8 +9,6 @@ import click
 from orchestration.cli.console import err, out
 from orchestration.errors import InputError
 
-__all__ = ["COMMANDS"]
-
 _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 
 

@@ -15,8 +15,6 @@ class _Console(TextConsole):
         raise BrokenPipeError  # which ends the command, where Rich would end the process
 
 
-__all__ = ["err", "out", "print_results", "size_in_words", "terminal_width"]
-
 # Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
 out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = TextConsole(stderr=True, soft_wrap=True)

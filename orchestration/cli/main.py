@@ -17,8 +17,6 @@ from orchestration.errors import INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepErr
 from services.errors import ServiceError
 from services.settings import SettingsError
 
-__all__ = ["cli"]
-
 PIPE_CLOSED = 128 + signal.SIGPIPE
 """What a shell makes of a program that could not write any more."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["COMMANDS", "bytes_to_keep", "print_kept"]
-
 
 @click.command()
 @click.argument("name", metavar="NAME")

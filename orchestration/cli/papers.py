@@ -14,8 +14,6 @@ from orchestration.errors import FAILED, InputError
 if TYPE_CHECKING:
     from orchestration.execution.reproduce import Reproduced
 
-__all__ = ["COMMANDS"]
-
 _folder = click.Path(file_okay=False, path_type=Path)
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:  # `--help` needs neither
     from orchestration.execution.probe import Probed
     from orchestration.sweep.plan import Plan
 
-__all__ = ["print_probed", "probe_cells"]
-
 
 def probe_cells(plan: Plan, data: Path, cpus: float) -> list[Probed]:
     """Probe each cell that has trials to train; on a terminal, with a bar."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["COMMANDS"]
-
 _spec = click.argument("spec", metavar="SPEC")
 _fresh = click.option(
     "--fresh",

@@ -10,8 +10,6 @@ import click
 from orchestration.cli.console import out
 from services.settings import Settings
 
-__all__ = ["COMMANDS"]
-
 
 @click.command()
 @click.option("--database", metavar="URL", help="MLflow's database; default: SQLite in the home.")

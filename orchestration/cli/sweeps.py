@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     Place = LocalSweeps | RemoteSweeps
 
-__all__ = ["COMMANDS"]
-
 
 def _place(_context: click.Context, _parameter: click.Parameter, address: str | None) -> Place:
     if address is None:

@@ -27,18 +27,6 @@ from snn_norm.imports import OUR_PACKAGES, reached_files
 if TYPE_CHECKING:  # the keeper need not load torch
     from orchestration.sweep.spec import SweepSpec
 
-__all__ = [
-    "SPEC_FILE",
-    "digest",
-    "forget",
-    "keep",
-    "pack",
-    "send",
-    "sweep_of",
-    "unpacked",
-    "user_modules",
-]
-
 SPEC_FILE = "spec.json"
 _KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"

@@ -24,10 +24,8 @@ from orchestration.store.base import Storage
 from orchestration.store.lease import LeaseTakenError, holder
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 from services.settings import Settings
-from services.tracking import ServiceError
-
-__all__ = ["main"]
 
 
 def main() -> int:

@@ -18,8 +18,6 @@ from services.jobs import Job, JobServer
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["RemoteSweeps", "cluster_option"]
-
 _PATIENCE = 600.0
 """Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
 

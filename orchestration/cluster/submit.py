@@ -20,8 +20,6 @@ from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
 from services.settings import SettingsError
 
-__all__ = ["Submission", "submit_sweep"]
-
 
 @dataclass(frozen=True)
 class Submission:

@@ -26,8 +26,6 @@ from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
 from services.settings import Settings
 
-__all__ = ["look", "main", "verdict"]
-
 _INTERVAL = 5.0
 _MOST_FAILURES = 6
 _LONGEST_PAUSE = 300.0

@@ -18,8 +18,6 @@ from orchestration.progress.events import Event, EventHandler, Planned
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 
-__all__ = ["CommandNote", "note_command"]
-
 
 @dataclass(frozen=True)
 class CommandNote:

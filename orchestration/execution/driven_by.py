@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NOBODY", "driver_in_short", "driver_in_words", "is_abandoned"]
-
 NOBODY = "nobody"
 """Drives a sweep whose driver has ended or died."""
 

@@ -26,8 +26,6 @@ from services.errors import ServiceError
 from services.settings import Settings
 from services.tracking import home_database, tracking_server
 
-__all__ = ["Driver"]
-
 _STOPPED = "the sweep was stopped; running its spec again goes on with this run"
 _RAY_LOST = "Ray has ended; running the spec again goes on with this run"
 _USED_UP = "gpu_hours are used up; with more of them, running the spec goes on with this run"

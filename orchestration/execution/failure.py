@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from orchestration.record.sendable import sendable
 
-__all__ = ["in_a_line", "one_line"]
-
 _LONGEST = 500
 """Characters: the whole text is in the run's tag, with its traceback."""
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:  # `list` and `status` read no events
     from orchestration.progress.event_log import Replay
     from orchestration.progress.events import EventHandler
 
-__all__ = ["LocalSweeps", "log_path"]
-
 _LOOK_SECONDS = 0.3
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from orchestration.progress.events import EventHandler, Note, Planned
 from orchestration.sweep.plan import Plan
 
-__all__ = ["SweepOutcome", "announce"]
-
 
 @dataclass(frozen=True)
 class SweepOutcome:

@@ -17,8 +17,6 @@ from snn_norm.references import is_reference
 from snn_norm.training.prediction import COLLAPSES_BELOW, Prediction, predict
 from snn_norm.training.run import TrainingRun
 
-__all__ = ["Probed", "probe", "to_probe"]
-
 
 @dataclass(frozen=True)
 class Probed:

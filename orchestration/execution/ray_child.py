@@ -16,8 +16,6 @@ from services.cluster import local_ray
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
-__all__ = ["main"]
-
 _ESSENTIAL = ("gcs_server", "raylet")
 """Ray's processes without which nothing goes on."""
 

@@ -33,8 +33,6 @@ from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 
-__all__ = ["RayLostError", "RayProcess", "Trained", "TrainingJob"]
-
 _LOOK_SECONDS = 1.0
 _END_SECONDS = 30.0
 

@@ -22,11 +22,10 @@ from orchestration.model.trial import trial_key
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG, machine_tags
 from orchestration.results.recorded_trials import RecordedTrial
 from orchestration.sweep.user_code import References
-from snn_norm.data.dataset import DatasetError, load_dataset
+from snn_norm.data.dataset import load_dataset
+from snn_norm.data.local import DatasetError
 from snn_norm.shell import device_of
 from snn_norm.training.run import TrainingRun
-
-__all__ = ["TOLERANCE", "Reproduced", "Unlike", "reproduce"]
 
 TOLERANCE = 0.15
 """How far accuracies and spike rates may be apart on another machine, and losses as a share of

@@ -12,8 +12,6 @@ from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["run_sweep"]
-
 
 def run_sweep(
     spec: SweepSpec,

@@ -7,8 +7,6 @@ import dataclasses
 from orchestration.progress.events import Added, EpochDone, Event, EventHandler, Failed, Planned
 from orchestration.sweep.plan import Plan
 
-__all__ = ["Tally"]
-
 
 class Tally:
     """A watch that passes each event on.

@@ -21,8 +21,6 @@ from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["train"]
-
 
 def train(job: TrainingJob, watch: EventHandler) -> Trained:
     """Run trials until there are no more, or until the user interrupts."""

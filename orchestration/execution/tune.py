@@ -27,8 +27,6 @@ from orchestration.progress.events import (
     Started,
 )
 
-__all__ = ["TrialQueue", "run_tasks"]
-
 _SETTINGS = {
     # MLflow has the record and the checkpoint store the work in progress: Tune keeps neither.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

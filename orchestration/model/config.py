@@ -13,8 +13,6 @@ from orchestration.model.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.references import is_generator_function, load_reference
 
-__all__ = ["RESERVED_NAMES", "Config", "OwnConfig", "own_key", "read_config", "text_of"]
-
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 RESERVED_NAMES = frozenset({

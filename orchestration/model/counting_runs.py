@@ -8,8 +8,6 @@ from typing import TypeVar
 
 from orchestration.model.run import TrialRun
 
-__all__ = ["counting_runs", "runs_that_count"]
-
 _Trial = TypeVar("_Trial")
 
 

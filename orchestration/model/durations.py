@@ -10,8 +10,6 @@ from statistics import fmean
 from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.trial import Trial
 
-__all__ = ["RecordedTimes", "duration", "seconds_left", "seconds_until_done", "trained_seconds"]
-
 
 class RecordedTimes:
     """Recorded times of trials, or of their epochs, from which others are estimated.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["impossible_times", "possible_seconds"]
-
 _LONGEST = 366 * 24 * 3600.0
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["TEST_ACCURACY", "Goal", "Metric"]
-
 Goal = Literal["maximize", "minimize"]
 
 

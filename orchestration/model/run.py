@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["TrialRun", "has_result"]
-
 
 def has_result(status: str, outcome: str | None) -> bool:
     """Whether a run has the result of its trial.

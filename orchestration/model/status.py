@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["FINISHED_STATES", "TrialStatus"]
-
 FINISHED_STATES = ("completed", "collapsed", "diverged", "reused")
 """The states of trials that have their result."""
 

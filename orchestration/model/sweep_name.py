@@ -5,8 +5,6 @@ from __future__ import annotations
 from orchestration.errors import InputError
 from snn_norm.wording import described
 
-__all__ = ["check_sweep_name", "is_sweep_name", "sweep_name"]
-
 
 def sweep_name(name: str) -> str:
     """Check a name, and give it back: a folder of this name lies directly below its parent.

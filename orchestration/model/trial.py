@@ -13,16 +13,6 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES
 
-__all__ = [
-    "Trial",
-    "cell_label",
-    "cell_of",
-    "later_keys",
-    "recorded_configuration",
-    "trial_key",
-    "trial_keys",
-]
-
 _OURS = frozenset(RunConfig.model_fields)
 
 _LATER_KEYS: Mapping[str, Any] = {

@@ -35,8 +35,6 @@ from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 from snn_norm.references import is_reference
 
-__all__ = ["Actor", "OnCluster", "OnThisMachine"]
-
 _MAIN = "from orchestration import main; main()"
 _PLAN_SECONDS = 120.0
 _START_SECONDS = 30.0

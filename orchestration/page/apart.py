@@ -18,8 +18,6 @@ import anyio
 from orchestration.page.drawer import Drawer
 from services.errors import ServiceError
 
-__all__ = ["Caller", "Calls", "Process"]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestration.reading.records import Source
 
-__all__ = ["create_app", "create_app_with_basic_auth"]
-
 # MLflow's first process imports this file only to learn that these are functions.
 
 

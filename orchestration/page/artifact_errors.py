@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ArtifactErrors"]
-
 _INSUFFICIENT_STORAGE = 507
 """An HTTP status after which MLflow's client does not send the file again by itself, so that it
 reads the answer's text."""

@@ -31,8 +31,6 @@ from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
 from orchestration.tables import best_of_seeds, comparison
 from services.settings import Settings
 
-__all__ = ["FORMS", "TABLES", "Drawer", "RunOfSweep"]
-
 FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
 """Forms of a table by the endings of their addresses."""
 

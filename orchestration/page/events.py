@@ -12,8 +12,6 @@ from orchestration.progress.display import LineDisplay
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import Event, Retried
 
-__all__ = ["EventTail"]
-
 _MOST_LINES = 60
 _MOST_BYTES = 32_000_000
 """Of a longer log nothing is told: to read it again would take too long."""

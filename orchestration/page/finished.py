@@ -16,8 +16,6 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import decisions, differences, norm_differences
 from orchestration.tables.definition import TableDefinition
 
-__all__ = ["Finished", "finished_of"]
-
 _MOST_SETTINGS = 100
 """Beyond so many, differences are not tested for a page: each takes a moment."""
 

@@ -15,8 +15,6 @@ from orchestration.errors import SweepError
 from orchestration.page.drawing.pieces import Change, since
 from services.errors import ServiceError
 
-__all__ = ["Live", "Lives"]
-
 _LOOK_SECONDS = 1.0
 """Between two looks; more where a look takes long, so that it takes a fifth of the time at most."""
 _MOST_CHANGES = 50

@@ -16,8 +16,6 @@ from orchestration.page.read import Reader
 from orchestration.page.sections import sections
 from services.settings import Settings
 
-__all__ = ["LivePage", "LivePages"]
-
 _DRIVER_SECONDS = 4.0
 """After which it is asked again who drives a sweep that somebody watches."""
 _IDLE_SECONDS = 60.0

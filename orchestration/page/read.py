@@ -34,8 +34,6 @@ from orchestration.results.frames import METRIC_OF
 from orchestration.results.results import Results
 from orchestration.tables.report_data import MOST_DIAGNOSED
 
-__all__ = ["Failure", "Reader", "Sweep"]
-
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
 _T = TypeVar("_T")

@@ -23,8 +23,6 @@ from orchestration.render.html import html
 from orchestration.render.series_style import display_name, style_of
 from snn_norm.norms.table import NORMS
 
-__all__ = ["sections"]
-
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
 """Rows of differences that are shown; the report has all."""

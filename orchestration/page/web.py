@@ -45,8 +45,6 @@ from orchestration.results.comparison import HEADLINE_PUBLISHED
 from orchestration.sweep.more_seeds import seed_count
 from services.errors import ServiceError
 
-__all__ = ["Pages"]
-
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "

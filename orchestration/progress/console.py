@@ -6,8 +6,6 @@ from typing import Any
 
 from rich.console import Console
 
-__all__ = ["TextConsole"]
-
 
 class TextConsole(Console):
     """Rich's console without its markup: names and labels are the user's and may hold brackets.

@@ -29,8 +29,6 @@ from orchestration.progress.events import (
 )
 from orchestration.progress.state import Progress
 
-__all__ = ["LineDisplay", "LiveDisplay", "make_display"]
-
 
 class LineDisplay:
     """Prints a line an event, for logs and pipes."""

@@ -30,8 +30,6 @@ from orchestration.progress.events import (
 )
 from orchestration.sweep.plan import Plan
 
-__all__ = ["FileLog", "Replay", "StreamLog", "read_event"]
-
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
 _EARLIER = {"test_accuracy": "value", "best_test_accuracy": "best"}

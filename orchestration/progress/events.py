@@ -8,22 +8,6 @@ from typing import Any
 
 from orchestration.sweep.plan import Plan
 
-__all__ = [
-    "REPORTED",
-    "Added",
-    "DecisionProgress",
-    "EpochDone",
-    "Event",
-    "EventHandler",
-    "Failed",
-    "Note",
-    "Planned",
-    "Retried",
-    "Started",
-    "Supervised",
-    "both",
-]
-
 REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
 """What is told of an epoch, as far as there is any of it."""
 

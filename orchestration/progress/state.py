@@ -22,8 +22,6 @@ from orchestration.progress.events import (
 )
 from orchestration.sweep.plan import Plan
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """Where each trial of a sweep stands.

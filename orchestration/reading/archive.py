@@ -20,8 +20,6 @@ from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.names import OUTCOME_TAG, spec_tags
 from orchestration.record.unknown_sweep import unknown_sweep
 
-__all__ = ["ArchiveSource", "names_archive"]
-
 _ENDINGS = (".jsonl", ".jsonl.gz")
 
 

@@ -10,8 +10,6 @@ from orchestration.reading.sql import SqlSource
 from orchestration.reading.sql_schema import EXPERIMENTS, LATEST_METRICS, RUNS, TAGS
 from orchestration.record.names import NAME_TAG, ROLE_TAG, SPEC_TAG, STATUS_TAG
 
-__all__ = ["ChangeToken", "change_token"]
-
 
 class ChangeToken(NamedTuple):
     """Two texts that are equal as long as nothing has changed."""

@@ -14,8 +14,6 @@ from orchestration.record.archive import read_archive
 from services.settings import Settings
 from services.tracking import reading_uri
 
-__all__ = ["open_source", "open_sweep"]
-
 
 def open_sweep(
     name: str, tracking_uri: str | None = None, database_url: str | None = None

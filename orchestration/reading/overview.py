@@ -24,9 +24,6 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.references import is_reference
 
-__all__ = ["SweepOverview", "all_sweeps", "one_sweep", "overviews_of"]
-
-
 _OUTCOMES = ("completed", "collapsed", "diverged")
 
 

@@ -13,8 +13,6 @@ from orchestration.record.machine import COMMIT_TAG, ENGINE_TAG, MACHINE_TAG, SO
 from orchestration.record.names import TRAINING_PAGES, VERSION_TAG
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["Provenance", "provenance_of"]
-
 _FACTS = {
     "snn-norm": VERSION_TAG,
     "commit": COMMIT_TAG,

@@ -22,23 +22,6 @@ import pandas as pd
 
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, STATUS_TAG, spec_from_tags
 
-__all__ = [
-    "ALL_METRICS",
-    "DIAGNOSTICS",
-    "EPOCH_METRICS",
-    "EVERY_METRIC",
-    "SPIKE_RATE",
-    "Parent",
-    "Records",
-    "RunRow",
-    "Source",
-    "SweepRun",
-    "SweepSource",
-    "is_wanted",
-    "make_records",
-    "point_frame",
-]
-
 EPOCH_METRICS = (
     "train_loss",
     "train_accuracy",

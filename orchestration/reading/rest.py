@@ -30,8 +30,6 @@ from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_na
 from orchestration.record.names import OUTCOME_TAG, REPLACED_ROLE, ROLE_TAG, TRIAL_KEY_TAG
 from orchestration.record.unknown_sweep import unknown_sweep
 
-__all__ = ["RestSource"]
-
 _PARENT = f"tags.`{ROLE_TAG}` = 'sweep'"
 _FINISHED = "attributes.status = 'FINISHED'"
 _UNFINISHED = "attributes.status != 'FINISHED'"

@@ -47,9 +47,7 @@ from orchestration.record.names import (
     TRIAL_KEY_TAG,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
-from services.tracking import ServiceError
-
-__all__ = ["SqlSource"]
+from services.errors import ServiceError
 
 _OF_SWEEPS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
 

@@ -15,19 +15,6 @@ import sqlalchemy as sa
 from services.errors import ServiceError
 from services.settings import database_url
 
-__all__ = [
-    "EXPERIMENTS",
-    "KNOWN_SCHEMAS",
-    "LATEST_METRICS",
-    "METRICS",
-    "PARAMS",
-    "RUNS",
-    "TAGS",
-    "VERSION",
-    "UnknownSchemaError",
-    "open_read_only",
-]
-
 KNOWN_SCHEMAS = frozenset([
     "1b5f0d9ad7c1", "e1f2a3b4c5d6", "76601a5f987d", "c3d6457b6d8a", "a5b4c3d2e1f0", "ae8bbe7743c9",
     "7d34483879f0", "da6fb0208061", "89d3d66ed43f", "b7e4c1a90f23", "a8b9c0d1e2f3", "c1d2e3f4a5b6",

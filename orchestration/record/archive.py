@@ -31,8 +31,6 @@ from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.kept_model import MODEL_TAG
 from services.settings import DEFAULT_ARCHIVE_MB
 
-__all__ = ["SweepArchive", "read_archive", "write_archive"]
-
 _LINES = 16
 """A line may be one part in so many of that: what is read of a line takes far more memory."""
 

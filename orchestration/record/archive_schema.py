@@ -39,8 +39,6 @@ from orchestration.record.names import (
 )
 from snn_norm.wording import described, in_words, not_among
 
-__all__ = ["VERSION", "AnyVersion", "SweepLine", "TrialLine", "problem_of"]
-
 VERSION = 1
 
 _OUTCOMES = ("completed", "collapsed", "diverged")

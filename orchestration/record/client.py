@@ -12,8 +12,6 @@ from mlflow.exceptions import MlflowException
 from orchestration.record.names import NAME_TAG, ROLE_TAG
 from orchestration.record.sendable import SendableTextClient
 
-__all__ = ["MOST_EXPERIMENTS", "connect", "is_refusal", "runs_of_role", "sweep_names"]
-
 MOST_EXPERIMENTS = 10_000
 """So many are looked through."""
 

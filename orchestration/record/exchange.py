@@ -22,8 +22,6 @@ from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.store.base import Storage
 from orchestration.store.lease import sweep_lease
 
-__all__ = ["Imported", "export_sweep", "import_sweep"]
-
 
 def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
     """Read a sweep's finished trials, of each the run that counts.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["FinishedTrial", "Point", "read_finished", "write_finished"]
-
 _PARAMS_A_BATCH = 100  # MLflow's limit
 
 Point = tuple[str, int, int, float]

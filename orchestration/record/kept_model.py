@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-__all__ = ["MODEL_FOLDER", "MODEL_TAG", "KeptModel"]
-
 MODEL_TAG = "snn_sweep.model"
 
 MODEL_FOLDER = "model"

@@ -12,8 +12,6 @@ import psutil
 
 import snn_norm
 
-__all__ = ["COMMIT_TAG", "ENGINE_TAG", "MACHINE_TAG", "SOFTWARE_TAG", "machine_tags"]
-
 MACHINE_TAG, SOFTWARE_TAG = "snn_sweep.machine", "snn_sweep.software"
 COMMIT_TAG = "snn_sweep.commit"
 ENGINE_TAG = "snn_sweep.engine"

@@ -32,15 +32,6 @@ from services.settings import without_password
 if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
     from snn_norm.training.models.saved_model import Description
 
-__all__ = [
-    "ArtifactStoreError",
-    "copy_model",
-    "fetch_model",
-    "has_model",
-    "put_model",
-    "remove_model",
-]
-
 _MLMODEL_FILE = "MLmodel"
 
 _SETTINGS = {

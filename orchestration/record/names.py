@@ -11,36 +11,6 @@ from typing import Any
 
 from orchestration.model.config import text_of
 
-__all__ = [
-    "BEST_EPOCH",
-    "BEST_TEST_ACCURACY",
-    "COPIED_TAG",
-    "EXPERIMENT_TAGS",
-    "IMPORTING",
-    "LABEL_TAG",
-    "LAYERS_TAG",
-    "LONGEST_TAG",
-    "NAME_TAG",
-    "NOTE_TAG",
-    "OUTCOME_TAG",
-    "PARENT_TAG",
-    "REASON_TAG",
-    "REPLACED_ROLE",
-    "ROLE_TAG",
-    "SAMPLE_TAG",
-    "SPEC_TAG",
-    "STATUS_TAG",
-    "TAG_PREFIX",
-    "TRAINING_PAGES",
-    "TRIAL_KEY_TAG",
-    "VERSION_TAG",
-    "layers_tag",
-    "params_of",
-    "spec_fields",
-    "spec_from_tags",
-    "spec_tags",
-]
-
 TAG_PREFIX = "snn_sweep."
 """What the tags of this project begin with."""
 

@@ -10,8 +10,6 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from orchestration.record.names import LONGEST_TAG
 
-__all__ = ["SendableTextClient", "sendable"]
-
 
 def sendable(text: str) -> str:
     """The text with lone surrogates escaped and without NUL characters.

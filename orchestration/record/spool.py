@@ -10,8 +10,6 @@ from typing import Any
 
 from orchestration.store.base import Storage
 
-__all__ = ["Spool", "read_spool", "spooled_run_id"]
-
 _NAME = "spool.jsonl"
 
 

@@ -48,8 +48,6 @@ from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
 from services.tracking import has_pages
 
-__all__ = ["SweepRecorder"]
-
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 

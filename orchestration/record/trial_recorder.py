@@ -32,15 +32,6 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import Spool
 
-__all__ = [
-    "METRICS_A_BATCH",
-    "RefusedError",
-    "TrackerAwayError",
-    "TrialRecorder",
-    "close_run",
-    "deliver",
-]
-
 METRICS_A_BATCH = 1000  # MLflow's limit
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 

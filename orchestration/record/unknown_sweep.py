@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from orchestration.errors import UnknownSweepError
 from snn_norm.wording import did_you_mean
 
-__all__ = ["renamed_sweep", "unknown_sweep"]
-
 
 def renamed_sweep(name: str, known: Mapping[str, str]) -> str | None:
     """What to say of a sweep whose experiment was renamed in MLflow; None where it was not.

@@ -32,17 +32,6 @@ from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
-__all__ = [
-    "CONDITIONS",
-    "Cells",
-    "SpecCells",
-    "assign_cells",
-    "params_of_runs",
-    "spec_cells",
-    "typed",
-    "without_doubles",
-]
-
 _Texts = frozenset[tuple[str, str]]
 """A configuration but for its seed: the text of each of its keys."""
 

@@ -41,8 +41,6 @@ from orchestration.results.sweep_reader import (
 )
 from orchestration.results.versions import compare_versions
 
-__all__ = ["Results"]
-
 _BY_SEED = tuple(METRIC_OF.values())
 
 

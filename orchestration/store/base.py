@@ -15,8 +15,6 @@ from typing import Self
 
 from orchestration.model.sweep_name import sweep_name
 
-__all__ = ["Held", "Journal", "Lock", "Storage", "SupersededError"]
-
 
 class SupersededError(Exception):
     """Another attempt at the same trial has taken over; this one must not write any more."""

@@ -10,8 +10,6 @@ import torch
 
 from orchestration.store.base import Storage
 
-__all__ = ["CheckpointStore"]
-
 _NEWEST, _PREVIOUS = "checkpoint.pt", "previous.pt"
 
 

@@ -17,8 +17,6 @@ from typing import Self
 
 from orchestration.store.base import Held, Journal, Lock, Storage, SupersededError
 
-__all__ = ["FolderStorage"]
-
 _UNFINISHED = ".unfinished"
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from orchestration.errors import SweepError
 from orchestration.store.base import Held, Storage
 
-__all__ = ["Holder", "LeaseTakenError", "holder", "sweep_lease", "was_driven"]
-
 _LOCK = "driver.lock"
 
 

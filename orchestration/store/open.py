@@ -11,8 +11,6 @@ from orchestration.model.sweep_name import check_sweep_name
 from orchestration.store.base import Storage
 from services.settings import Settings
 
-__all__ = ["open_storage", "sweep_storage"]
-
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 

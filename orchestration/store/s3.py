@@ -18,8 +18,6 @@ from typing import Self
 from orchestration.store.base import Held, Journal, Lock, Storage, SupersededError
 from orchestration.store.s3_objects import S3Error, S3Object, delete_objects, pages
 
-__all__ = ["LEASE_SECONDS", "S3Storage"]
-
 LEASE_SECONDS = 20.0
 """After so long without a sign of life a lock's holder is taken for dead."""
 _SIGN_EVERY = 5.0

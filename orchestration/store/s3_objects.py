@@ -27,8 +27,6 @@ except ImportError as error:
         f"SNN_SWEEP_STORAGE in S3 needs boto3 ({error}): pip install 'snn-norm[s3]'"
     ) from None
 
-__all__ = ["S3Error", "S3Object", "Version", "delete_objects", "pages"]
-
 _ABSENT = {"404", "NoSuchKey"}
 _OTHER_THERE = {"412", "PreconditionFailed"}
 

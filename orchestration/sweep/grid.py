@@ -20,8 +20,6 @@ from orchestration.sweep.yaml_file import FieldPath
 from snn_norm.config import NOT_OF_ANN, RunConfig
 from snn_norm.wording import in_words
 
-__all__ = ["MAX_TRIALS", "GridEntry", "Located", "axes_of", "cells_of", "check_size", "trials_of"]
-
 MAX_TRIALS = 10_000
 
 GridEntry = Mapping[str, Sequence[Any]]

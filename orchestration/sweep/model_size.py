@@ -10,8 +10,6 @@ from snn_norm.data.table import DATASETS
 from snn_norm.networks.table import make_trunk
 from snn_norm.norms.table import ARCHITECTURES, NORMS
 
-__all__ = ["estimate_bytes", "model_bytes"]
-
 _BYTES_A_NUMBER = 4  # float32, whatever the precision of training
 _DESCRIPTION = 2000  # with the names of the weights; of a deep network, more
 _NUMBERS_OF_A_NORM = 4  # a channel's scale, offset, mean and variance, as BatchNorm has them

@@ -10,8 +10,6 @@ from orchestration.sweep.stopping import UntilDecided
 from snn_norm.config import LARGEST_SEED
 from snn_norm.wording import described
 
-__all__ = ["MOST_MORE_SEEDS", "listed_seeds", "seed_count", "with_more_seeds"]
-
 MOST_MORE_SEEDS = 100
 """At a time: a number with a digit too many costs weeks."""
 

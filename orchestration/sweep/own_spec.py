@@ -22,8 +22,6 @@ from orchestration.sweep.problems import Problems
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.wording import described, did_you_mean
 
-__all__ = ["MetricRule", "note_baseline", "note_own"]
-
 
 class MetricRule(Section):
     """What trials of the user's own code are judged by."""

@@ -17,8 +17,6 @@ from orchestration.model.epoch_seconds import impossible_times, possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 
-__all__ = ["Closing", "Plan", "estimate_seconds", "make_plan"]
-
 TrialAndRun = tuple[Trial, TrialRun]
 """A wanted trial, and the run that has its result or that it continues in."""
 

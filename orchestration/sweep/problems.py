@@ -7,8 +7,6 @@ from typing import Any
 from orchestration.errors import Problem, SpecError
 from orchestration.sweep.yaml_file import Document, FieldPath
 
-__all__ = ["Problems"]
-
 _MOST_SHOWN = 10
 
 

@@ -10,8 +10,6 @@ from orchestration.model.run import TrialRun
 from orchestration.model.trial import recorded_configuration
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["with_trial_keys"]
-
 
 def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
     """Give each finished run without a key that of the trial whose configuration it has.

@@ -36,8 +36,6 @@ from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
 from snn_norm.wording import did_you_mean, in_words
 
-__all__ = ["GRID_KEYS", "Keep", "Resources", "SweepSpec", "packaged_specs"]
-
 GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
 """Keys of a grid entry; a list of values makes an axis of any of them."""
 

@@ -26,8 +26,6 @@ from orchestration.model.section import Section
 from orchestration.sweep.problems import Problems
 from snn_norm.wording import described, did_you_mean
 
-__all__ = ["Comparison", "UntilDecided", "comparisons_of"]
-
 _MOST_SEEDS = 200
 
 

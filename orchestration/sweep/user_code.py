@@ -17,8 +17,6 @@ from snn_norm.references import (
 )
 from snn_norm.wording import described, did_you_mean
 
-__all__ = ["References", "wrong_names"]
-
 
 def wrong_names(values: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with the names in a configuration, by key; other types are left unjudged."""

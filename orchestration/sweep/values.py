@@ -9,8 +9,6 @@ from pydantic import ValidationInfo
 
 from snn_norm.wording import described
 
-__all__ = ["gpus", "is_own", "listed", "seed_list", "single"]
-
 
 def single(value: Any, info: ValidationInfo) -> Any:
     """Check a value of the grid or of training; of the user's own code it may be a list."""

@@ -21,8 +21,6 @@ import yaml
 
 from orchestration.errors import SpecError
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "Document", "FieldPath", "read_yaml"]
-
 MAX_BYTES = 256_000
 """Room for 10,000 seeds; read within two seconds."""
 MAX_DEPTH = 8

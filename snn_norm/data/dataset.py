@@ -20,16 +20,6 @@ from snn_norm.data.local import DatasetError, load_digits, load_own
 from snn_norm.data.table import DATASETS
 from snn_norm.references import is_reference
 
-__all__ = [
-    "Dataset",
-    "DatasetError",
-    "batches",
-    "channel_statistics",
-    "crop_and_flip",
-    "load_dataset",
-    "normalize",
-]
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:

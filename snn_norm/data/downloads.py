@@ -27,8 +27,6 @@ from torchvision.datasets.utils import check_integrity, download_and_extract_arc
 
 from snn_norm.data.local import DatasetError, Tensors
 
-__all__ = ["load_downloaded"]
-
 _STALLED_AFTER = 60.0
 """Seconds without a byte after which a download has failed."""
 

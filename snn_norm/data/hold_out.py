@@ -16,8 +16,6 @@ from torch import Tensor
 from snn_norm.data.dataset import Dataset, channel_statistics
 from snn_norm.data.local import DatasetError
 
-__all__ = ["hold_out", "only_some", "training_part"]
-
 
 def training_part(
     dataset: Dataset, training_images: int | None, validation_fraction: float

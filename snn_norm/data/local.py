@@ -15,8 +15,6 @@ from torch import Tensor
 from snn_norm.imports import is_users_own
 from snn_norm.references import check_call, load_reference
 
-__all__ = ["DatasetError", "Tensors", "load_digits", "load_own"]
-
 Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """Training images, training labels, test images, test labels."""
 

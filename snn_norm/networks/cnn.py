@@ -13,8 +13,6 @@ from snn_norm.networks.trunk import TrunkNetwork
 from snn_norm.norms.make import check_own
 from snn_norm.references import is_reference, load_reference
 
-__all__ = ["ANNCNN", "ARCHITECTURES", "make_model"]
-
 
 class ANNCNN(TrunkNetwork):
     """The artificial network: rectified linear units.

@@ -19,8 +19,6 @@ from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.protocol import OnWeights, evaluation_map
 
-__all__ = ["fold"]
-
 _Network = TypeVar("_Network", bound=TrunkNetwork)
 
 _LOG = logging.getLogger(__name__)

@@ -38,8 +38,6 @@ from torch import nn
 
 from snn_norm.networks.trunk import TrunkNetwork
 
-__all__ = ["initialize"]
-
 _DEVIATIONS = 1.0
 """ξ."""
 

@@ -12,8 +12,6 @@ from torch.autograd.function import once_differentiable
 from snn_norm.networks.table import Kind, Layer, Output, Trunk
 from snn_norm.neurons.standardization import GradientInPlace, Standardization
 
-__all__ = ["ConvolutionOfEachStep", "Outputs", "standardized"]
-
 
 class Outputs:
     """What layers have put out and later ones will take; each is let go with its last use."""

@@ -26,8 +26,6 @@ from dataclasses import dataclass
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.table import NORMS
 
-__all__ = ["PICOJOULE_ACCUMULATE", "PICOJOULE_MULTIPLY_ACCUMULATE", "Operations", "operations"]
-
 PICOJOULE_MULTIPLY_ACCUMULATE = 4.6
 PICOJOULE_ACCUMULATE = 0.9
 """Of 32-bit floating point in 45 nm, without memory (Horowitz 2014,

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-__all__ = ["PackedSpikes", "made_anew"]
-
 
 class PackedSpikes:
     """Spikes, each kept in a byte by the operations that ask for it.

@@ -24,8 +24,6 @@ from snn_norm.neurons.table import SURROGATES
 from snn_norm.norms.protocol import Standardizes
 from snn_norm.norms.shared import ThresholdDependentBatchNorm2d
 
-__all__ = ["SNNCNN"]
-
 _VALUES_AT_ONCE = 7_000_000
 """Values of the first layer in a stretch of time steps: enough to keep a processor busy."""
 

@@ -15,20 +15,6 @@ from typing import Literal, TypeAlias
 from snn_norm.bounds import check_bounds
 from snn_norm.wording import not_among
 
-__all__ = [
-    "INITS",
-    "SHORTCUTS",
-    "TRUNKS",
-    "Addition",
-    "Layer",
-    "Output",
-    "Trunk",
-    "check_depth",
-    "check_init",
-    "check_trunk",
-    "make_trunk",
-]
-
 Kind: TypeAlias = Literal["currents", "spikes"]
 """What goes into a layer's neurons, and what comes out; of an artificial network, activations."""
 

@@ -19,8 +19,6 @@ from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
 from snn_norm.norms.protocol import OnWeights
 
-__all__ = ["TrunkNetwork", "normalizes_currents", "place_of"]
-
 
 class TrunkNetwork(nn.Module):
     """A trunk and a classifier.

@@ -12,8 +12,6 @@ from torch import nn
 from snn_norm.neurons import kernels
 from snn_norm.neurons.layers import LIF
 
-__all__ = ["Engine", "choose_engine"]
-
 Engine = Literal["eager", "compiled"]
 """How spiking layers compute: by :mod:`snn_norm.neurons.recurrence` or by ``kernels`` beside it."""
 

@@ -24,9 +24,6 @@ from snn_norm.neurons import kernels, recurrence
 from snn_norm.neurons.recurrence import Gradients, Neuron
 from snn_norm.neurons.standardization import Standardization
 
-__all__ = ["check_transforms", "fire", "left_uncompiled"]
-
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 

@@ -22,8 +22,6 @@ from snn_norm.neurons.recurrence import Gradients, Neuron, stretches
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.surrogates import add_gradient_
 
-__all__ = ["gradients", "problem", "spikes"]
-
 _STEPS_AT_ONCE = 8
 """At most. They save most of what more would save, and compile in seconds."""
 

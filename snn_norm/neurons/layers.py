@@ -20,8 +20,6 @@ from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.table import RESETS, SURROGATES
 
-__all__ = ["IF", "LIF", "PLIF", "LeakyReadout", "State"]
-
 
 @dataclass
 class State:

@@ -8,8 +8,6 @@ from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.table import NEURONS
 from snn_norm.references import load_reference
 
-__all__ = ["make_neuron"]
-
 
 def make_neuron(name: str, *, beta: float = 0.9, **keys: Any) -> LIF:
     """Make a neuron from its name.

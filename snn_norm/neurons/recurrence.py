@@ -22,8 +22,6 @@ from torch import Tensor
 from snn_norm.neurons.standardization import GradientInPlace, Standardization, per_image
 from snn_norm.neurons.surrogates import add_gradient_
 
-__all__ = ["Gradients", "Neuron", "gradients", "membranes", "spikes", "stretches"]
-
 
 class Neuron(NamedTuple):
     """The constants of an integrate-and-fire neuron; see :class:`snn_norm.LIF`.

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["GradientInPlace", "Standardization", "per_image"]
-
 
 class Standardization(NamedTuple):
     """The map y = (x - mean) · inverse_deviation · scale + offset of each (step, channel), (T, C).

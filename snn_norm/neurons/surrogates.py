@@ -21,8 +21,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["add_gradient_"]
-
 
 def add_gradient_(
     grad: Tensor, grad_spikes: Tensor, above: Tensor, surrogate: str, slope: float

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["NEURONS", "RESETS", "SURROGATES"]
-
 NEURONS = {
     "lif": "snn_norm.neurons.layers:LIF",
     "plif": "snn_norm.neurons.layers:PLIF",

@@ -14,8 +14,6 @@ from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.base import SpikingNorm2d
 from snn_norm.norms.batch_statistics import affine_map, check_enough_values, statistics
 
-__all__ = ["TemporalAccumulatedBatchNorm2d"]
-
 
 class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
     r"""Batch normalization by the steps up to each step, with a learned factor for each (TAB).

@@ -24,8 +24,6 @@ from snn_norm.norms.batch_statistics import (
 )
 from snn_norm.norms.recomputation import Passes
 
-__all__ = ["HomeostaticLearning", "SpikingNorm2d", "StandardizingNorm2d", "StandsInForBatchNorm"]
-
 Maps = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 """Mean, variance, scale and offset, (C,) or (T, C) each; None is 1 and 0."""
 

@@ -15,20 +15,6 @@ from torch import Tensor
 
 from snn_norm.norms.recomputation import Passes, recomputing
 
-__all__ = [
-    "Moving",
-    "affine_map",
-    "after",
-    "check_enough_values",
-    "check_momentum",
-    "for_gradient",
-    "mixture",
-    "renormalization",
-    "set_points",
-    "standardize",
-    "statistics",
-]
-
 
 def check_momentum(momentum: float | None) -> None:
     """Refuse a momentum that is no weight."""

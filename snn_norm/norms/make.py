@@ -10,8 +10,6 @@ from snn_norm.bounds import check_bounds
 from snn_norm.norms.table import NORMS, norms_of
 from snn_norm.references import is_reference, load_reference
 
-__all__ = ["check_own", "make_norm"]
-
 
 def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.Module:
     """Make a norm from its name.

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from snn_norm.norms.temporal import TemporalNorm2d
 
-__all__ = ["MembranePotentialBatchNorm2d"]
-
 
 class MembranePotentialBatchNorm2d(TemporalNorm2d):
     r"""Batch normalization of the membrane before it is compared with the threshold (MPBN).

@@ -12,8 +12,6 @@ from snn_norm.norms.batch_statistics import after, mixture, renormalization
 from snn_norm.norms.recomputation import recomputing
 from snn_norm.norms.temporal import TemporalNorm2d
 
-__all__ = ["OnlineSpikingRenormalization2d"]
-
 
 class OnlineSpikingRenormalization2d(TemporalNorm2d):
     r"""Normalize by moving statistics shared over time, online (OSR).

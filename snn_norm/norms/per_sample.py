@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GroupNorm2d", "LayerNorm2d", "groups_of"]
-
 
 def groups_of(num_features: int) -> int:
     """Groups of so many channels: the most up to 32 that are equal and have four channels or more.

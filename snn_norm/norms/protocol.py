@@ -17,8 +17,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.batch_statistics import affine_map
 
-__all__ = ["OnCurrents", "OnMembrane", "OnWeights", "Standardizes", "evaluation_map"]
-
 
 class OnCurrents(Protocol):
     """Normalizes what flows into the neurons."""

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Passes", "recomputing"]
-
 Pair = tuple[Tensor, Tensor]
 
 _REMEMBERED = 16

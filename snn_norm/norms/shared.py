@@ -12,14 +12,6 @@ from torch import Tensor
 from snn_norm.norms.base import HomeostaticLearning, StandardizingNorm2d
 from snn_norm.norms.batch_statistics import check_enough_values, standardize, statistics
 
-__all__ = [
-    "SequenceBatchNorm2d",
-    "SharedHomeostaticNorm2d",
-    "SharedNorm2d",
-    "TemporalEffectiveBatchNorm2d",
-    "ThresholdDependentBatchNorm2d",
-]
-
 
 class SharedNorm2d(StandardizingNorm2d):
     """A normalization by the statistics of all time steps together."""

@@ -28,8 +28,6 @@ from snn_norm.norms.batch_statistics import (
 )
 from snn_norm.norms.recomputation import Passes
 
-__all__ = ["HomeostaticNorm"]
-
 
 class HomeostaticNorm(StandsInForBatchNorm):
     r"""Normalize each channel by its moving statistics, in training as in evaluation.

@@ -8,8 +8,6 @@ from torch import nn
 from snn_norm.norms.base import StandsInForBatchNorm
 from snn_norm.norms.static import HomeostaticNorm
 
-__all__ = ["synchronize"]
-
 
 def synchronize(model: nn.Module, process_group: dist.ProcessGroup | None = None) -> nn.Module:
     """Let the batch normalizations of a network take their statistics over all processes.

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARCHITECTURES", "NORMS", "Folds", "Norm", "label_of", "norms_of", "standard_norm"]
-
 ARCHITECTURES = ("ann", "snn")
 
 LineStyle = str | tuple[int, tuple[float, ...]]

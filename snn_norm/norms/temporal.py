@@ -11,8 +11,6 @@ from torch import Tensor
 from snn_norm.norms.base import HomeostaticLearning, StandardizingNorm2d
 from snn_norm.norms.batch_statistics import check_enough_values, standardize, statistics
 
-__all__ = ["BatchNormThroughTime2d", "TemporalHomeostaticNorm2d", "TemporalNorm2d"]
-
 
 class TemporalNorm2d(StandardizingNorm2d):
     """A normalization with its own batch statistics at each time step."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ScaledWeightStandardization"]
-
 _GAIN_RELU = 1.7139
 """What makes the variance of a rectified normal variable 1: √2 / √(1 - 1/π)."""
 

@@ -8,8 +8,6 @@ import platform
 
 import torch
 
-__all__ = ["is_out_of_memory", "keep_freed_memory"]
-
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["chance_accuracy"]
-
 _LUCK = 0.00135
 """How often guesses may exceed it; of a normal distribution, three deviations on one side."""
 

@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES, norms_of
 
-__all__ = ["STEPS_TO_CAPTURE", "CapturedStep", "CudaGraph", "Graph", "Step", "graph_for"]
-
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Of images and labels: their loss and logits; it leaves its gradients in the parameters."""
 

@@ -42,8 +42,6 @@ from snn_norm.neurons.standardization import Standardization
 from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
 from snn_norm.training.seeding import generators_restored, seed_everything
 
-__all__ = ["DIAGNOSTICS", "diagnose", "layers_of"]
-
 DIAGNOSTICS = ("rate", "support", "silent", "saturated", "margin", "gradient", "shift")
 """Names, as metrics followed by a dot and the layer."""
 

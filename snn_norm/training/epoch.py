@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from snn_norm.neurons.layers import LIF
 
-__all__ = ["EpochResult", "spike_rates"]
-
 
 @dataclass(frozen=True)
 class EpochResult:

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 from snn_norm.data.dataset import batches, normalize
 
-__all__ = ["Sums", "evaluate", "logits_of"]
-
 
 def logits_of(
     network: nn.Module,

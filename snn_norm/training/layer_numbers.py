@@ -14,8 +14,6 @@ from torch import Tensor
 
 from snn_norm.neurons.surrogates import add_gradient_
 
-__all__ = ["LayerNumbers", "Threshold", "in_all"]
-
 
 class Threshold(NamedTuple):
     """Where units fire, and how gradients pass there; no surrogate for rectified linear units."""

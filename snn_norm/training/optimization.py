@@ -9,8 +9,6 @@ from torch import nn
 
 from snn_norm.config import RunConfig
 
-__all__ = ["learning_rate_factor", "make_optimizer"]
-
 
 def make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
     """Of all parameters, at the peak learning rate."""

@@ -22,8 +22,6 @@ from torch import Tensor, nn
 from snn_norm.references import METHODS_OF_A_RUN, is_generator_function, load_reference
 from snn_norm.training.seeding import derived_seed, seed_everything
 
-__all__ = ["BaseRun", "GeneratorRun", "Run", "make_run"]
-
 
 class Run(Protocol):
     """One training run, an epoch at a time."""

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-__all__ = ["COLLAPSES_BELOW", "Prediction", "predict"]
-
 COLLAPSES_BELOW = 1e-10
 """The signal below which a network is predicted to collapse. Set low, where six of the 153 trials
 that learned among the draws ``MADE_ON`` of ``benchmarks/prediction.py`` have less."""

@@ -35,8 +35,6 @@ from snn_norm.training.models.saved_model import describe, model_bytes
 from snn_norm.training.optimization import learning_rate_factor, make_optimizer
 from snn_norm.training.seeding import derived_seed, seed_everything
 
-__all__ = ["Outcome", "TrainingRun"]
-
 _LOG = logging.getLogger(__name__)
 
 Outcome = Literal["completed", "collapsed", "diverged"]

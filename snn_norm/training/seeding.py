@@ -10,8 +10,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["derived_seed", "generators_restored", "seed_everything"]
-
 
 def derived_seed(seed: int, use: str) -> int:
     """A seed of 32 bits for one use, the same on every machine."""

@@ -12,7 +12,6 @@ import pytest
 from homes import settings_in
 from ray._private import services
 
-from services import cluster
 from services.cluster import local_ray
 from services.settings import SettingsError
 from services.tracking import ServiceError
@@ -99,10 +98,6 @@ def test_an_address_of_another_kind(tmp_path: Path, address: str) -> None:
     with pytest.raises(SettingsError, match="host:6379") as caught, local_ray(settings):
         pytest.fail("entered")
     assert address in str(caught.value)
-
-
-def test_the_public_names_are_sorted() -> None:
-    assert cluster.__all__ == sorted(cluster.__all__)
 
 
 def _closed_port() -> int:

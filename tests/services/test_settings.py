@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services import settings as module
 from services.settings import Settings, SettingsError, database_url, without_password
 
 
@@ -159,7 +158,3 @@ def test_a_postgres_url_gets_the_driver_that_is_installed(scheme: str) -> None:
 
 def test_a_sqlite_url_stays_as_it_is() -> None:
     assert database_url("sqlite:////home/é x/m.db", "X") == "sqlite:////home/é x/m.db"
-
-
-def test_the_public_names_are_sorted() -> None:
-    assert module.__all__ == sorted(module.__all__)

@@ -301,11 +301,6 @@ def test_reading_through_the_database_file_leaves_no_traces(
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
-def test_the_public_names_are_sorted() -> None:
-    assert tracking.__all__ == sorted(tracking.__all__)
-    assert server.__all__ == sorted(server.__all__)
-
-
 def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -22,8 +22,6 @@ from snn_norm.data.hold_out import training_part
 from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE
 from snn_norm.training.run import TrainingRun
 
-__all__ = ["GpuMemory", "gpu_share", "memory_of_a_trial", "share_gpus"]
-
 _HEADROOM = 1.1
 """Over the measured peak, for what the allocator loses between blocks of different sizes."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
     from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.results.deciding.forecast import Forecast
 
-__all__ = ["forecast_of", "plan_sweep", "plan_with"]
-
 
 def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | None = None) -> Plan:
     """What :func:`run_sweep` would do. Starts and creates nothing.

@@ -11,12 +11,11 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.yaml_file import FieldPath
 from services.settings import Settings
 from snn_norm.config import RunConfig
-from snn_norm.data.dataset import Dataset, DatasetError, load_dataset
+from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.data.hold_out import training_part
+from snn_norm.data.local import DatasetError
 from snn_norm.networks.cnn import make_model
 from snn_norm.references import is_reference
-
-__all__ = ["check_data", "check_resources"]
 
 _LARGEST = 64
 """Pixels; some network of ours takes any image that is as large."""

@@ -25,8 +25,6 @@ from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["SeedAllocator", "refuse_another_family"]
-
 
 class SeedAllocator:
     """Knows the trials that have ended, and so which are wanted.

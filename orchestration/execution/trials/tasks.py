@@ -20,8 +20,6 @@ from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["TaskMaker"]
-
 _PATIENCE = 15 * 60.0
 """Seconds that the end of a trial waits for a tracking server that is away."""
 

@@ -11,8 +11,6 @@ from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.trial import Trial
 from orchestration.progress.events import DecisionProgress, EventHandler, Note
 
-__all__ = ["Budget", "SweepTrialQueue", "resources_of"]
-
 
 class Budget:
     """GPU hours, or those of processor cores where trials have no GPU.

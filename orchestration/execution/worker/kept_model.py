@@ -19,8 +19,6 @@ from orchestration.store.base import Storage
 from orchestration.sweep.spec import Keep
 from snn_norm.training.models.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
 
-__all__ = ["ModelKeeper", "why_missing"]
-
 # Of the newest checkpoint, of the one before it, and of the one that is saved next.
 _CHECKPOINTS = 3
 

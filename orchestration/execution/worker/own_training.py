@@ -24,8 +24,6 @@ from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run
 from snn_norm.training.seeding import derived_seed, seed_everything
 
-__all__ = ["OwnEpoch", "OwnTraining"]
-
 _NAME = re.compile(r"[\w. /-]{1,200}", re.ASCII)
 
 

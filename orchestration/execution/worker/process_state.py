@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["ProcessState"]
-
-
 _Switch = tuple[Callable[[], Any], Callable[[Any], object]]
 """How to read a state, and how to set it."""
 

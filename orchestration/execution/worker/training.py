@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Epoch", "Training"]
-
 
 class Epoch(Protocol):
     """What one epoch measured."""

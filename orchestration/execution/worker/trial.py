@@ -40,8 +40,6 @@ from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
 from snn_norm.training.run import TrainingRun
 
-__all__ = ["StorageError", "SweepTrial", "TrialTask"]
-
 
 class StorageError(Exception):
     """The checkpoint store would not take or give a trial's files: tried again, not failed."""

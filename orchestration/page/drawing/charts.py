@@ -19,8 +19,6 @@ from orchestration.page.drawing.text import shown
 from orchestration.render.series_style import COLORS, SeriesStyle
 from orchestration.render.table import unit_of
 
-__all__ = ["Curve", "Series", "chart", "curves_of", "key"]
-
 _WIDTH, _HEIGHT = 320.0, 200.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 8.0, 8.0, 24.0
 _LINES = {"-": "", "--": "5 3", ":": "1.5 2.5", "-.": "6 2 1.5 2"}

@@ -12,14 +12,6 @@ from orchestration.reading.records import Records
 from orchestration.record.names import spec_fields
 from orchestration.results.results import Results
 
-__all__ = [
-    "EPOCH_SECONDS",
-    "gpus_of_a_trial",
-    "impossible_epochs",
-    "seconds_left",
-    "trained_hours",
-]
-
 EPOCH_SECONDS = "epoch_seconds"
 """The metric that all of it follows from."""
 

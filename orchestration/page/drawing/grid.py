@@ -18,8 +18,6 @@ from orchestration.page.drawing.text import shown
 from orchestration.render.table import NO_NUMBER, unit_of
 from snn_norm.norms.table import label_of
 
-__all__ = ["LEVELS", "grid_page", "interval_of"]
-
 LEVELS = 10
 """Steps of the colour scale."""
 

@@ -25,8 +25,6 @@ from orchestration.report.shown_diagnostics import (
     those_with_numbers,
 )
 
-__all__ = ["DIAGNOSED", "medians_of", "strips"]
-
 _SIDE, _NAMES = 11, 70
 _MOST_EPOCHS, _MOST_LAYERS = 16, 40
 

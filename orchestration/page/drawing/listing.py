@@ -13,8 +13,6 @@ from orchestration.reading.overview import SweepOverview, overviews_of
 from orchestration.reading.records import Source, SweepRun
 from orchestration.record.names import LABEL_TAG, ROLE_TAG, spec_fields
 
-__all__ = ["Listed", "read_list"]
-
 
 @dataclass(frozen=True)
 class Listed:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from orchestration.model.metric import Metric
 
-__all__ = ["Axis", "axis_of", "ends_of", "near_the_best"]
-
 _LOGARITHMIC = 100.0
 """An axis whose ends differ by this factor has powers of ten at even distances."""
 

@@ -19,8 +19,6 @@ from orchestration.render.series_style import display_name
 from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
 
-__all__ = ["MOST_DRAWN", "Cell", "Grid", "Place", "grid_of"]
-
 _OF_MLFLOW = {"RUNNING": "running", "SCHEDULED": "running", "FAILED": "failed", "KILLED": "stopped"}
 
 

@@ -11,8 +11,6 @@ import re
 
 from orchestration.render.visible import visible
 
-__all__ = ["LONGEST", "harmless", "last_lines", "shown"]
-
 LONGEST = 120
 """Characters of a name that are shown."""
 

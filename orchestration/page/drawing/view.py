@@ -23,19 +23,6 @@ from orchestration.render.html import html
 from orchestration.render.table import NO_NUMBER, unit_of
 from orchestration.tables import comparison
 
-__all__ = [
-    "SORTS",
-    "artifact_url",
-    "compared",
-    "document",
-    "listed",
-    "message",
-    "render",
-    "report_parts",
-    "run_url",
-    "sweep_url",
-]
-
 
 def sweep_url(base: str, name: str, page: str = "") -> str:
     """The address of a sweep's page."""

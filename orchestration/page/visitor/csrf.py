@@ -11,8 +11,6 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["give_token", "own_form", "token_of"]
-
 _TOKEN = "snn-sweep-token"
 _LONGEST_FORM = 10_000
 

@@ -13,8 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
-__all__ = ["InnerMlflow", "RefusedError"]
-
 _KEPT_HEADERS = (b"authorization", b"cookie", b"host")
 
 

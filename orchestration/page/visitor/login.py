@@ -15,8 +15,6 @@ from starlette.requests import Request
 
 from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
 
-__all__ = ["Login", "Visitor"]
-
 _MOST_EXPERIMENTS = 1000  # a page of MLflow's search
 _MAY_ACT = ("EDIT", "MANAGE")
 

@@ -25,17 +25,6 @@ from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED, evid
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = [
-    "MOST_AHEAD",
-    "Allocation",
-    "expected_growth",
-    "names_of",
-    "next_allocation",
-    "not_needed",
-    "seeds_wanted",
-    "verdicts_in_words",
-]
-
 MOST_AHEAD = 2
 """Seeds beyond its next look that a comparison may have, rather than leave a worker idle."""
 

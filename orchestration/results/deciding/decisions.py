@@ -30,23 +30,6 @@ from orchestration.results.statistics import Floats, holm
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 
-__all__ = [
-    "MOST_MORE_SEEDS",
-    "UNCOUNTED",
-    "DecisionState",
-    "Pairs",
-    "are_failures_decisive",
-    "decision_state",
-    "decisions",
-    "declared_rule",
-    "level_of",
-    "mean_difference",
-    "more_seeds",
-    "side_by_side",
-    "trials_by_cell",
-    "verdict_of",
-]
-
 UNCOUNTED = "n_uncounted"
 """The column of the number of pairs that do not count."""
 

@@ -16,8 +16,6 @@ from orchestration.results.deciding.decisions import (
 from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
 
-__all__ = ["evidence_curves"]
-
 
 def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
     """Give a row a (comparison, pair), in the spec's order of both.

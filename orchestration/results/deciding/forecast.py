@@ -10,8 +10,6 @@ from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = ["Cost", "Forecast", "forecast"]
-
 _FEWEST_PAIRS = 2
 """Of a comparison, without which its records say nothing of its spread."""
 

@@ -10,8 +10,6 @@ from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
 
-__all__ = ["hours_unit", "trial_hours"]
-
 
 def hours_unit(spec: SweepSpec) -> str:
     """Whose hours a sweep's are: ``GPU``, or ``core`` where its trials have no GPU."""

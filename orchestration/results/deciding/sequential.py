@@ -17,19 +17,6 @@ from orchestration.results.deciding.spending import nominal_levels, spent
 from orchestration.results.statistics import Floats, holm, student_t
 from orchestration.sweep.stopping import UntilDecided
 
-__all__ = [
-    "DIFFERENT",
-    "EQUAL",
-    "UNDECIDED",
-    "Evidence",
-    "are_equal",
-    "decide",
-    "evidence",
-    "failure_log_e",
-    "student_interval",
-    "student_log_e",
-]
-
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.integer[Any]]
 

@@ -16,8 +16,6 @@ from scipy.special import ndtr, ndtri, roots_legendre
 
 from orchestration.results.statistics import Floats
 
-__all__ = ["nominal_levels", "spending_levels", "spent"]
-
 _ALPHAS = np.geomspace(1e-9, 0.99, 46)
 _NODES = 160
 _BISECTIONS = 45

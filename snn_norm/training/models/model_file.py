@@ -20,17 +20,6 @@ from torch import Tensor
 
 from snn_norm.wording import described
 
-__all__ = [
-    "CONFIG_FILE",
-    "WEIGHTS_FILE",
-    "UnsavableError",
-    "check_whole",
-    "is_of_own_training",
-    "model_file",
-    "read_model_file",
-    "said_in",
-]
-
 WEIGHTS_FILE = "model.safetensors"
 """In a model's folder, the model."""
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 
 from snn_norm.references import is_reference, source_digest
 
-__all__ = ["source_digests", "tell_of_changes"]
-
 
 def source_digests(names: Iterable[str]) -> dict[str, str]:
     """Digest of each module of the user's own that is named, where it can be read."""

@@ -28,8 +28,6 @@ from snn_norm.training.own_run import Run, make_run
 from snn_norm.training.seeding import generators_restored
 from snn_norm.wording import all_in_words
 
-__all__ = ["OwnDescription", "load_own_model", "own_model_bytes"]
-
 
 class OwnDescription(pydantic.BaseModel):
     """What is said of a model besides its tensors.

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from snn_norm.training.models.model_file import UnsavableError
 
-__all__ = ["join_state", "split_state"]
-
 
 def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
     """The tensors of a state, and what JSON says of the rest.

@@ -35,15 +35,6 @@ from snn_norm.training.models.model_file import (
 from snn_norm.training.models.model_sources import tell_of_changes
 from snn_norm.wording import all_in_words
 
-__all__ = [
-    "Description",
-    "TrainedModel",
-    "describe",
-    "description_in",
-    "load_model",
-    "model_bytes",
-]
-
 
 class Description(pydantic.BaseModel):
     """What a network's use needs besides its weights.

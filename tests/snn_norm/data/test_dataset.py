@@ -122,7 +122,6 @@ def test_importing_is_cheap() -> None:
 
 def test_public_names_are_sorted() -> None:
     assert list(DATASETS) == ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100"]
-    assert snn_norm.data.dataset.__all__ == sorted(snn_norm.data.dataset.__all__)
 
 
 class TestOwn:
