@@ -119,7 +119,7 @@ def _record_wide(client: MlflowClient, cells: int) -> str:
         contract.ROLE_TAG: "trial", contract.TRIAL_KEY_TAG: trial.key,
         contract.PARENT_TAG: parent, contract.LABEL_TAG: trial.label,
     }  # fmt: skip
-    run = client.create_run(experiment, tags=own).info.run_id
+    run: str = client.create_run(experiment, tags=own).info.run_id
     for name, text in contract.params_of(trial.config.given()).items():
         client.log_param(run, name, text)
     return str(run)
