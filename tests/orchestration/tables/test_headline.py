@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pandas as pd
 
 from orchestration.render.html import html
 from orchestration.render.markdown import markdown
 from orchestration.render.terminal import plain
 from orchestration.tables.headline import TABLE
+from orchestration.tables.report_data import ReportData
 
 headline = TABLE.table
 
@@ -19,6 +22,13 @@ PUBLISHED = {
     ("snn", "bntt"): 0.8620,
     ("snn", "homeostatic"): 0.7869,
 }
+
+
+class _Linked:
+    """In place of a sweep's data, whose runs have addresses."""
+
+    def best_run_url(self, cell: int) -> str:
+        return f"#{cell}"
 
 
 def cells(**more: object) -> pd.DataFrame:
@@ -68,11 +78,14 @@ def test_a_cell_that_is_not_there_and_further_axes() -> None:
     best = cells().iloc[[0, 3, 4]].assign(slope=[float("nan"), 5.0, 25.0]).reset_index(drop=True)
     axes = ["architecture", "norm", "slope"]
     best = best[[*axes, *(name for name in best if name not in axes)]]
-    table = headline(best, lambda cell: f"#{cell}")
-    assert [[cell.href for cell in row[2:5]] for row in table.rows] == [
-        ["#0", "", ""], ["#1", "", ""], ["", "#2", ""]
-    ]  # fmt: skip
-    lines = plain(table).splitlines()
+    assert TABLE.links is not None
+    links = TABLE.links(cast("ReportData", _Linked()), best)
+    assert links == {
+        "no norm": ["#0", "#1", ""],
+        "standard norm": ["", "", "#2"],
+        "homeostatic": ["", "", ""],
+    }
+    lines = plain(headline(best)).splitlines()
     assert lines[2].split() == ["artificial", "CNN", "–", "88.78", "%", "–", "–", "–"]
     assert lines[4].split() == ["spiking", "CNN", "25", "–", "86.20", "%", "(BNTT)", "–", "–"]
 
