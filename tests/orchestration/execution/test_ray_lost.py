@@ -151,14 +151,14 @@ def test_a_cluster_that_the_user_names_is_not_started_again(
     _, path = commands.spec("named", {**SLOW_SPEC, "epochs": 1000})
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     try:
-        commands.environment["RAY_ADDRESS"] = cluster.address
+        commands.environment["RAY_ADDRESS"] = address = cluster.address
         process = commands.start("run", path)
         wait_until(lambda: epochs_of(client, "named") > 0)
         cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
         told = finish(process, 3)  # Ray waits a minute for its gcs_server
     finally:
         cluster.shutdown()
-    assert f"The Ray cluster at {cluster.address} (RAY_ADDRESS) has ended" in told
+    assert f"The Ray cluster at {address} (RAY_ADDRESS) has ended" in told
     assert "Traceback" not in told
     runs = [client.get_run(run) for run in trials_of(client, "named", SLOW)]
     assert {run.info.status for run in runs} == {"KILLED"}
