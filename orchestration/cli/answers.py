@@ -17,7 +17,10 @@ _name = click.argument("name", metavar="NAME")
 @_name
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def results(name: str, form: str) -> None:
-    """Print the best of seeds of sweep NAME, one row per cell."""
+    """Print the best of seeds of sweep NAME, one row per cell.
+
+    NAME may also be a file that `snn-sweep export` wrote, such as digits.jsonl.gz.
+    """
     if form == "table":
         print_results(name)
     else:
@@ -39,7 +42,10 @@ def results(name: str, form: str) -> None:
     help="Folder to write to; default: NAME-report.",
 )
 def report(name: str, output: Path | None) -> None:
-    """Write the report of sweep NAME: tables, figures and one page with everything."""
+    """Write the report of sweep NAME: tables, figures and one page with everything.
+
+    NAME may also be a file that `snn-sweep export` wrote, such as digits.jsonl.gz.
+    """
     from orchestration.report.write import write_report
 
     page = write_report(name, output or Path(f"{name.replace('/', '_')}-report"))
@@ -54,13 +60,14 @@ def report(name: str, output: Path | None) -> None:
     "at",
     nargs=2,
     metavar="VERSION VERSION",
-    help="Of sweep A alone: its trials by two versions of the code, or commits, seed by seed.",
+    help="Compare the trials of sweep A by two versions or commits of the code, seed by seed.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def compare(first: str, second: str | None, at: tuple[str, str] | None, form: str) -> None:
     """Compare sweeps A and B cell by cell, or two versions of the code by sweep A.
 
-    Either may be headline-published: the headline as it was published.
+    Either may be a file that `snn-sweep export` wrote, or headline-published, which stands for the
+    published headline.
     """
     if (second is None) == (at is None):
         raise InputError("compare takes two sweeps, or one with --at VERSION VERSION")

@@ -13,6 +13,7 @@ import click
 
 from orchestration.cli import answers, archives, models, papers, running, server, sweeps
 from orchestration.cli.console import err
+from orchestration.cli.help_text import epilog
 from orchestration.errors import INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
 from services.errors import ServiceError
 from services.settings import SettingsError
@@ -90,7 +91,9 @@ def _exit_code(error: Exception) -> int | None:
     return None
 
 
-@click.group(cls=_Commands)
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=epilog()
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option(
     "--archive-mb",
@@ -102,7 +105,8 @@ def _exit_code(error: Exception) -> int | None:
 def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - read where errors end
     """Sweeps over architecture, norm and seed, recorded in MLflow.
 
-    SPEC is a YAML file, or the name of a packaged spec.
+    SPEC is a YAML file or the name of a packaged spec. NAME is a sweep's name. COMMAND -h explains
+    a command.
     """
     if archive_mb is not None:
         os.environ["SNN_SWEEP_ARCHIVE_MB"] = str(archive_mb)

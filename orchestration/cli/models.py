@@ -26,12 +26,21 @@ if TYPE_CHECKING:
     "folder",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Fetch the models, each into a folder in DIR; those that are there stay as they are.",
+    help="Fetch the models, each into a folder of DIR. Existing folders are left as they are.",
 )
-@click.option("--run", "run_ids", metavar="RUN", multiple=True, help="Of these runs alone.")
+@click.option(
+    "--run",
+    "run_ids",
+    metavar="RUN",
+    multiple=True,
+    help="List or fetch the model of this run only; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print only the list, as JSON.")
 def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bool) -> None:
-    """List the trained models of sweep NAME, and fetch them."""
+    """List the trained models of sweep NAME, and fetch them.
+
+    NAME may also be a file that `snn-sweep export` wrote; such a file has no models to fetch.
+    """
     from orchestration.results.frames import METRIC_OF
     from orchestration.results.models import chosen_run
     from orchestration.results.results import Results

@@ -103,8 +103,9 @@ def reproduce(
 ) -> None:  # fmt: skip
     """Train finished trials of sweep NAME again, without recording them, and compare each epoch.
 
-    Numbers must be equal to the last bit, unless the trial was recorded on another processor, with
-    other software, or on a GPU. Ends with 1 if a trial comes out otherwise.
+    NAME may also be a file that `snn-sweep export` wrote, such as digits.jsonl.gz. Numbers must be
+    equal to the last bit, unless the trial was recorded on another processor, with other software,
+    or on a GPU. The command ends with 1 if a trial has other numbers.
     """
     from orchestration.results.recorded_trials import choose
     from orchestration.results.results import Results

@@ -93,7 +93,7 @@ def list_sweeps(place: Place) -> None:
     if table.row_count:
         out.print(table)
     else:
-        from orchestration.sweep.spec import packaged_specs
+        from orchestration.sweep.packaged import packaged_specs
 
         packaged = f"packaged: {', '.join(packaged_specs())}"
         err.print(f"no sweeps yet; begin with: snn-sweep {place.how_to_run} SPEC ({packaged})")

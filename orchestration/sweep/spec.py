@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +27,7 @@ from orchestration.model.sweep_name import sweep_name
 from orchestration.model.trial import Trial
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
 from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
+from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
@@ -274,12 +274,6 @@ class SweepSpec(Section):
         note_baseline(spec.baseline or {}, cells, axes_of(spec.grid, cells), problems)
         problems.raise_any()
         return spec
-
-
-def packaged_specs() -> dict[str, Path]:
-    """The specs that come with the package, by name."""
-    folder = Path(str(resources.files("orchestration"))) / "specs"
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
 _SECTIONS: dict[FieldPath, type[Section]] = {

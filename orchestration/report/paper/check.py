@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestration.errors import InputError
+from orchestration.errors import InputError, UnknownSweepError
 from orchestration.record.names import COPIED_TAG
 from orchestration.render.latex import escape_latex
 from orchestration.report.paper.macros import read_macros
@@ -65,6 +65,10 @@ def check_paper(folder: Path, names: Sequence[str] = ()) -> list[Difference]:
             sweep = given.get(name) or Results(name)
             found += _gone(sweep, manifest["sweeps"][name])
             compose([sweep])
+        except UnknownSweepError as error:
+            hint = f"if its numbers are from a file: snn-sweep paper --check {folder} FILE"
+            found.append(Difference(f"sweep {name}", "recorded", f"gone: {error}; {hint}"))
+            continue
         except InputError as error:
             found.append(Difference(f"sweep {name}", "recorded", f"gone: {error}"))
             continue

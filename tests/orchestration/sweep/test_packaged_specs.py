@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.sweep.spec import SweepSpec, packaged_specs
+from orchestration.sweep.packaged import packaged_specs
+from orchestration.sweep.spec import SweepSpec
 from snn_norm.norms.table import ARCHITECTURES, norms_of
 
 CELLS = [

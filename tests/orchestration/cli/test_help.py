@@ -1,0 +1,50 @@
+"""What ``--help`` says of the whole command, and of each of its parts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from orchestration.cli.main import cli
+from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT
+from orchestration.sweep.packaged import packaged_specs
+
+README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+
+
+def help_of(*arguments: str) -> str:
+    result = CliRunner().invoke(cli, [*arguments, "-h"], terminal_width=100)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_top_level_lists_specs_variables_and_exit_codes() -> None:
+    text = help_of()
+    assert f"Packaged specs: {', '.join(packaged_specs())}" in text
+    variables = re.findall(r"^\| `([A-Z_]+)` \|", README, flags=re.MULTILINE)
+    assert re.findall(r"^    ([A-Z_]{4,}) ", text, flags=re.MULTILINE) == variables
+    codes = re.findall(r"^    (\d+) ", text, flags=re.MULTILINE)
+    assert codes == [str(code) for code in (0, FAILED, WRONG_INPUT, UNREACHABLE, INTERRUPTED)]
+
+
+def test_the_short_option_gives_the_same_help() -> None:
+    assert help_of() == CliRunner().invoke(cli, ["--help"], terminal_width=100).output
+
+
+@pytest.mark.parametrize(
+    "command", ["results", "report", "compare", "paper", "reproduce", "models"]
+)
+def test_commands_that_take_a_file_for_a_name_say_so(command: str) -> None:
+    text = " ".join(help_of(command).split())
+    assert re.search("may (also )?be a file that (`snn-sweep export`|export) wrote", text)
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_the_help_of_each_option_is_a_sentence(command: str) -> None:
+    for parameter in cli.commands[command].params:
+        if isinstance(parameter, click.Option) and parameter.help:
+            assert not parameter.help.startswith("Of "), parameter.help
