@@ -7,14 +7,14 @@ from collections.abc import Iterable
 
 from orchestration.render.table import Table, TableCell
 
-# What begins a link, code or an emphasis, or ends a cell; and "<" only where it begins a tag.
-_SPECIAL = re.compile(r"[\\|\[\]`*]|<(?=[A-Za-z/!?])")
+# What begins a link or ends a cell; and "<" where it begins a tag. Emphasis does no harm.
+_SPECIAL = re.compile(r"[\\|\[\]]|<(?=[A-Za-z/!?])")
 
 
 def markdown(table: Table) -> str:
     """Write a table for GitHub and its like; below it, its notes.
 
-    No text in it is read as Markdown or HTML: a name cannot become a link or a tag.
+    No name in it can become a link or a tag.
     """
 
     def line(texts: Iterable[str]) -> str:

@@ -23,14 +23,12 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(formula: str) -> None:
 
 
 def test_no_name_becomes_a_link_or_a_tag() -> None:
-    names = ["[x](javascript:alert)", "<img src=x>", "</td>", "`code`", "*a*", "< 0.001", "a|b"]
+    names = ["[x](javascript:alert)", "<img src=x>", "</td>", "< 0.001", "a|b"]
     lines = TableDefinition().write(pd.DataFrame({"norm": names}), "markdown").splitlines()
     assert lines[2:] == [
         r"| \[x\](javascript:alert) |",
         r"| \<img src=x> |",
         r"| \</td> |",
-        r"| \`code\` |",
-        r"| \*a\* |",
         "| < 0.001 |",
         r"| a\|b |",
     ]
