@@ -26,6 +26,7 @@ from orchestration.render.series_style import COLORS, style_of
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables.registry import tables_of
 from orchestration.tables.report_data import read_report_data
 from snn_norm.norms.table import NORMS
 
@@ -223,6 +224,8 @@ def test_it_reads_its_sweep_once(
             results._source, name, lambda *given, _m=method, _n=name: asked.append(_n) or _m(*given)
         )
     data = read_report_data(results)
+    assert {"energy", "best_of_seeds"} <= {name for name, _, _ in tables_of(data)}
+    assert data.diagnostics.empty
     assert asked == ["read", "points", "points"]  # the latter of curves, and of diagnostics
     assert len(data.trials) == 17
     cells = data.trials.drop_duplicates("cell")
