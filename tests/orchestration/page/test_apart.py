@@ -155,7 +155,7 @@ def test_visitors_who_share_a_page_have_forms_with_their_own_tokens(
         for token in ("one", "<script>alert(1)</script>"):
             cookie = {"cookie": f"snn-sweep-token={token}"}
             page = requests.get(f"{address}/own", headers=cookie, timeout=60).text
-            assert page.count(f'name="token" value="{escape(token)}"') == 2
+            assert page.count(f'name="token" value="{escape(token)}"') == 1
             assert "<script>alert" not in page
     assert drawn == ["sweep"]
 
