@@ -1,4 +1,4 @@
-"""The configuration of a trial of the user's own training code, beside our own's ``RunConfig``."""
+"""The configuration of a trial: this package's ``RunConfig``, or that of own training code."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from snn_norm.references import is_generator_function, load_reference
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 RESERVED_NAMES = frozenset({
-    # what this project's parameters and tables say of every trial
+    # parameters and columns of every trial
     "train", "seed", "run_id", "trial_key", "outcome", "in_spec", "started", "finished", "cell",
     "epoch", "epoch_seconds", "best_epoch",
-    # of a cell, and of a pair of them
+    # columns of a cell, and of a pair of cells
     "best", "best_seed", "best_a", "none", "mean", "std", "ci_low", "ci_high", "n_seeds",
     "n_expected", "n_common", "n_collapsed", "n_diverged", "selected_on", "n", "expected_best",
     "compared", "against", "difference", "n_pairs", "t", "p", "p_holm",
-    # of a model
+    # columns of a model
     "bytes", "missing",
 })  # fmt: skip
-"""Names that keys and metrics of the user's own may not have."""
+"""Names that the user's own keys and metrics must not have."""
 
 
 def own_key(key: str) -> str:
     """Check a key of the user's own training code.
 
     Raises:
-        ValueError: it has a form that MLflow refuses, or it is one of ``RESERVED_NAMES``.
+        ValueError: MLflow refuses keys of this form, or it is one of ``RESERVED_NAMES``.
     """
     if not _NAME.fullmatch(key):
         raise ValueError(
@@ -47,20 +47,20 @@ def own_key(key: str) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as MLflow's parameters have it: a text as it is, all else as JSON."""
+    """A value as MLflow's parameters hold it: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 class OwnConfig(Section):
     """Everything that decides the numbers of one run of the user's own training code.
 
-    Equal configurations have equal texts: 1, 1.0 and true are different values to the user's code.
-    A value may be a list, of values and lists.
+    Two configurations are equal if their JSON is: 1, 1.0 and true are different values to the
+    user's code. A value may be a list, and lists may be nested.
     """
 
     train: str = Field(description="package.module:Name")
     params: tuple[tuple[str, Any], ...] = Field((), description="the user's own keys")
-    epochs: int | None = Field(None, ge=1, description="the most; None is as many as it wants")
+    epochs: int | None = Field(None, ge=1, description="the most; None sets no limit")
     seed: Annotated[int, RunConfig.model_fields["seed"]]
 
     def __eq__(self, other: object) -> bool:
@@ -73,20 +73,20 @@ class OwnConfig(Section):
         return json.dumps(self.given(), sort_keys=True)
 
     def passed(self) -> dict[str, Any]:
-        """What the user's code is given: its own keys, ``epochs`` if there are any, the seed."""
+        """The arguments of the user's code: its own keys, ``epochs`` if set, and the seed."""
         epochs = {} if self.epochs is None else {"epochs": self.epochs}
         params = {key: _as_lists(value) for key, value in self.params}
         return {**params, **epochs, "seed": self.seed}
 
     def given(self) -> dict[str, Any]:
-        """What a record of the run holds."""
+        """The configuration as a run records it."""
         return {"train": self.train, **self.passed()}
 
     def own_calls(self) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]]:
-        """How the user's code is called, as of ``RunConfig``; imports it."""
+        """How the user's code is called, in the form of ``RunConfig.own_calls``; imports it."""
         try:
             has_state = is_generator_function(load_reference(self.train))
-        except ValueError:  # which the call will say
+        except ValueError:  # the check of the call reports it
             has_state = False
         if has_state:
             form = "a generator function is called with (config, device, state)"
@@ -95,22 +95,22 @@ class OwnConfig(Section):
 
     @property
     def named_code(self) -> tuple[str, ...]:
-        """The names that may be of the user's own code."""
+        """The names in this configuration that may refer to the user's own code."""
         return (self.train,)
 
     @property
     def kind(self) -> str:
-        """What trials of about the same cost share."""
+        """A label that trials of about the same cost share."""
         return self.train
 
     @property
     def epoch_cost(self) -> float:
-        """How long an epoch takes, in no unit: nothing is known of it."""
+        """The relative cost of an epoch: the same for all, as nothing is known about own code."""
         return 1.0
 
 
 def _as_lists(value: Any) -> Any:
-    """A value as YAML has it, to be changed by nobody else."""
+    """A copy of a value, with lists where the configuration holds tuples."""
     return list(map(_as_lists, value)) if isinstance(value, list | tuple) else value
 
 
@@ -118,7 +118,7 @@ Config = RunConfig | OwnConfig
 
 
 def read_config(given: Mapping[str, Any]) -> Config:
-    """A configuration from what its ``given()`` gave."""
+    """The configuration whose ``given()`` returned these values."""
     if "train" not in given:
         return RunConfig(**given)
     ours = {name: given[name] for name in ("train", "epochs", "seed") if name in given}

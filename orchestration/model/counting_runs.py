@@ -14,17 +14,17 @@ _Trial = TypeVar("_Trial")
 def runs_that_count(
     runs: Iterable[tuple[_Trial, str, int | None, int | None]],
 ) -> dict[_Trial, str]:
-    """Give the id of the run that counts for each trial: the one that finished first.
+    """Return the id of the run that counts for each trial: the one that finished first.
 
-    A trial has several finished runs where two drivers trained it at the same time, or where
-    finished runs were copied by hand. The first to finish was in the tables before there was
-    another one, so a number that has been read, exported or decided on never changes. The run that
-    started first would not do: it may finish last, and would then replace a published number. Runs
-    that finished in the same millisecond are ordered by their start, then by their ids.
+    A trial has several finished runs if two drivers trained it at the same time, or if finished
+    runs were copied by hand. The first to finish was in the tables before there was another one,
+    so a number that has been read, exported or decided on never changes. Taking the run that
+    started first would be wrong: it may finish last, and would then replace a published number.
+    Runs that finished in the same millisecond are ordered by their start, then by their ids.
 
     Args:
-        runs: those that have a result: their trial, id, start and end (milliseconds since 1970;
-            a run without one comes after those that have one).
+        runs: the trial, id, start and end of each run that has a result. Times are milliseconds
+            since 1970; a run without a time comes after those that have one.
     """
 
     def order(run: tuple[_Trial, str, int | None, int | None]) -> tuple[float, float, str]:
@@ -42,7 +42,7 @@ def runs_that_count(
 
 
 def counting_runs(runs: Iterable[TrialRun]) -> dict[str, TrialRun]:
-    """Give the run that counts of those that have a result, by the trial's key."""
+    """Return the run that counts for each trial that has a result, by the trial's key."""
     finished = {run.run_id: run for run in runs if run.finished}
     counted = runs_that_count(
         (run.trial_key, run.run_id, run.started, run.ended) for run in finished.values()

@@ -15,7 +15,8 @@ class RecordedTimes:
     """Recorded times of trials, or of their epochs, from which others are estimated.
 
     The best estimate is the mean of the same cell. Without one, it is the mean of the same kind
-    (architecture, or training code of the user's own), and at last of all, scaled by cost.
+    (the architecture, or the user's own training code), and otherwise that of all trials. Means
+    are scaled by cost.
     """
 
     def __init__(self) -> None:
@@ -83,12 +84,12 @@ def seconds_until_done(trial_seconds: Iterable[float | None], at_once: int) -> f
         None if the time of any trial is unknown.
     """
     ends = [0.0] * max(1, at_once)
-    known = []
+    remaining = []
     for seconds in trial_seconds:
         if seconds is None:
             return None
-        known.append(seconds)
-    for seconds in sorted(known, reverse=True):
+        remaining.append(seconds)
+    for seconds in sorted(remaining, reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)
 

@@ -1,4 +1,4 @@
-"""What trials are judged by: a number of each epoch, and whether more of it is better. Pure."""
+"""The metric that trials are judged by, and whether a larger value is better. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Metric:
     """A metric by which trials are judged.
 
     Args:
-        name: MLflow's.
-        goal: whether the best is the largest or the smallest.
-        is_fraction: whether it is shown in percent, and its differences in percentage points. An
-            own metric is shown as it is.
+        name: the metric's name in MLflow.
+        goal: whether the best value is the largest or the smallest.
+        is_fraction: whether it is shown in percent, and its differences in percentage points. The
+            user's own metrics are shown as they are.
     """
 
     name: str
@@ -27,49 +27,49 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """What a person calls it; an own metric as its user does."""
+        """The metric's name in a sentence; the user's own metrics keep their names."""
         return self.name.replace("_", " ") if self.is_fraction else self.name
 
     @property
     def title(self) -> str:
-        """The same at the head of a table."""
+        """The metric's name as a heading of a table."""
         return self.words.capitalize() if self.is_fraction else self.name
 
     @property
     def best_name(self) -> str:
-        """What its value in a trial's best epoch is called, in MLflow and as a column."""
+        """The name of its value in a trial's best epoch, in MLflow and as a column."""
         return f"best_{self.name}"
 
     @property
     def last_name(self) -> str:
-        """What its value in a trial's last epoch is called, as a column."""
+        """The name of the column with its value in a trial's last epoch."""
         return f"last_{self.name}"
 
     def difference(self, name: str) -> str:
-        """The column of this name, of differences of the metric."""
+        """The name of a column of differences of the metric: ``name``, with its unit."""
         return f"{name}_pp" if self.is_fraction else name
 
     @property
     def sign(self) -> int:
-        """What a value is multiplied by, so that more of it is better."""
+        """The factor after which larger values are better."""
         return 1 if self.goal == "maximize" else -1
 
     @property
     def scale(self) -> int:
-        """What a difference is multiplied by, to be in the unit of its column."""
+        """The factor from a difference to the unit of its column."""
         return 100 if self.is_fraction else 1
 
     def best(self, values: Sequence[float]) -> int | None:
-        """The place of the best value, of equals the first; None without a finite one."""
-        finite = [place for place, value in enumerate(values) if math.isfinite(value)]
-        return max(finite, key=lambda place: self.sign * values[place], default=None)
+        """The index of the best value, the first of equals; None if no value is finite."""
+        finite = [index for index, value in enumerate(values) if math.isfinite(value)]
+        return max(finite, key=lambda index: self.sign * values[index], default=None)
 
     def text(self, value: float) -> str:
         """A value for a line of text, with its unit."""
         return f"{value:.2%}" if self.is_fraction else self.number(value)
 
     def number(self, value: float) -> str:
-        """A value for a table, whose heading has the unit; "–" where there is none."""
+        """A value for a table whose heading has the unit; "–" for a missing value."""
         if math.isnan(value):
             return "–"
         if self.is_fraction:
@@ -80,4 +80,4 @@ class Metric:
 
 
 TEST_ACCURACY = Metric("test_accuracy", is_fraction=True)
-"""What our own training is judged by."""
+"""The metric that this package's own training is judged by."""

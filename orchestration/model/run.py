@@ -1,4 +1,4 @@
-"""A trial's run, as the record has it."""
+"""A recorded run of a trial."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Literal
 def has_result(status: str, outcome: str | None) -> bool:
     """Whether a run has the result of its trial.
 
-    A run that somebody ended by hand says FINISHED, but not how its trial ended: its trial goes on.
+    A run that somebody ended by hand is FINISHED, but has no outcome: its trial is still to be
+    finished.
 
     Args:
-        status: MLflow's.
-        outcome: completed, collapsed or diverged; None where the run says nothing of it.
+        status: MLflow's status of the run.
+        outcome: completed, collapsed or diverged; None if none is recorded.
     """
     return status == "FINISHED" and outcome is not None
 
@@ -31,7 +32,7 @@ class TrialRun:
         epochs_done: the number of the last recorded epoch; 0 before the first.
         epoch_seconds: how long that epoch took; None before the first.
         version: the version of this package that started the run.
-        resumable: whether the run's checkpoint and unsent records are at hand.
+        resumable: whether the run's checkpoint and unsent records are in the checkpoint store.
         best: the metric's value at the best epoch; None if there is none.
         started, ended: milliseconds since 1970; None if MLflow has no such time.
         params: the run's parameters in MLflow.

@@ -1,4 +1,4 @@
-"""The base of a spec's sections: strict, and never changed."""
+"""The base class of a spec's sections: strict and immutable."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Keys with values of exactly their types; a key that is unknown is refused."""
+    """A section whose values must have exactly their types; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

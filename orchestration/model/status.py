@@ -1,4 +1,4 @@
-"""Where a trial stands, as the terminal and the page show it."""
+"""The status of a trial, as the terminal and the page show it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FINISHED_STATES = ("completed", "collapsed", "diverged", "reused")
 
 @dataclass(frozen=True)
 class TrialStatus:
-    """Where a trial stands.
+    """The status of a trial.
 
     Args:
         state: waiting, running, completed, collapsed, diverged, reused (finished before this

@@ -1,4 +1,4 @@
-"""The rule for the name of a sweep, which is also a folder's and an MLflow experiment's."""
+"""The rule for names of sweeps, which also name a folder and an MLflow experiment."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from snn_norm.wording import described
 
 
 def sweep_name(name: str) -> str:
-    """Check a name, and give it back: a folder of this name lies directly below its parent.
+    """Check a name, and return it: a folder of this name lies directly below its parent.
 
     Raises:
         ValueError: it breaks the rule; the message begins with "must".
     """
-    if broken := _broken(name):
-        raise ValueError(broken)
+    if problem := _problem(name):
+        raise ValueError(problem)
     return name
 
 
 def check_sweep_name(name: str) -> None:
-    """Raise InputError where no sweep can have this name, although an experiment may."""
-    if broken := _broken(name):
-        raise InputError(f"the name of a sweep {broken}")
+    """Raise InputError if no sweep can have this name, although an experiment may."""
+    if problem := _problem(name):
+        raise InputError(f"the name of a sweep {problem}")
 
 
 def is_sweep_name(name: str) -> bool:
     """Whether a sweep can have this name."""
-    return not _broken(name)
+    return not _problem(name)
 
 
-def _broken(name: str) -> str:
-    """What is wrong with a name; empty where nothing is."""
+def _problem(name: str) -> str:
+    """What is wrong with a name; empty if it is valid."""
     rules = {
         "be 1 to 128 characters long": 1 <= len(name) <= 128,
         "hold printable characters alone": name.isprintable(),

@@ -32,8 +32,8 @@ def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Keys that were added after trials had been recorded, with the values those trials had.
 
     Args:
-        given: a configuration's keys, as far as they are known. The user's own training code has
-            no later keys: all its keys are the user's.
+        given: the known keys of a configuration. The user's own training code has no later keys,
+            as all its keys are the user's.
     """
     if "train" in given:
         return {}
@@ -44,10 +44,11 @@ def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def recorded_configuration(params: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-    """The configuration that a run's parameters are of: the text of every key, seed among them.
+    """The configuration that a run's parameters describe: the text of each key, and the seed.
 
     A key that was added after the run was recorded has the value that the run had. Parameters that
-    another program recorded besides are left out; with the user's own training code, all belong.
+    another program recorded are left out, except with the user's own training code, where they
+    cannot be told from the user's keys.
 
     Args:
         params: the run's parameters in MLflow.
@@ -127,7 +128,7 @@ def trial_key(config: Config, sources: Mapping[str, str] | None = None) -> str:
 
     Args:
         config: the trial's configuration.
-        sources: digest of the source of each of the user's own modules it names.
+        sources: the digest of the source of each of the user's modules that it names.
     """
     return trial_keys(config, [config.seed], sources)[0]
 
@@ -135,7 +136,7 @@ def trial_key(config: Config, sources: Mapping[str, str] | None = None) -> str:
 def trial_keys(
     cell: Config, seeds: Iterable[int], sources: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The :func:`trial_key` of a cell with each of these seeds; its own seed does not matter."""
+    """The :func:`trial_key` of a cell with each of these seeds; the cell's seed is ignored."""
     later = later_keys(cell.given())
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {

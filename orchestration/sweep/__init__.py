@@ -1,1 +1,1 @@
-"""What is wanted and what is still to do: spec, grid, trials, plan. Pure; starts nothing."""
+"""What a sweep wants and what is still to do: spec, grid, trials, plan. Pure: starts nothing."""

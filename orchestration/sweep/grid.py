@@ -23,19 +23,19 @@ from snn_norm.wording import in_words
 MAX_TRIALS = 10_000
 
 GridEntry = Mapping[str, Sequence[Any]]
-"""An entry of a grid: the values of each of its keys, which are crossed."""
+"""An entry of a grid: values by key, of which every combination is trained."""
 
 
 @dataclass(frozen=True)
 class Located:
-    """A value and where it stands in the spec."""
+    """A value and its path in the spec."""
 
     value: Any
     path: FieldPath
 
 
 def check_size(entries: Sequence[GridEntry], n_seeds: int, problems: Problems) -> None:
-    """Count the trials without making them.
+    """Check the number of trials without creating them.
 
     Raises:
         SpecError: there are more than :data:`MAX_TRIALS`.
@@ -62,8 +62,8 @@ def cells_of(
 
     Args:
         entries: the grid, of a checked size.
-        common: what the rest of the spec gives, by key.
-        problems: where to note what is wrong.
+        common: the values that the rest of the spec sets, by key.
+        problems: collects what is wrong.
         references: imports and checks the user's own code; None leaves that unchecked.
 
     Raises:
@@ -71,7 +71,7 @@ def cells_of(
     """
     cells: dict[Config, None] = {}
     for number, given in _combinations(entries, common):
-        values = {key: one.value for key, one in given.items()}
+        values = {key: located.value for key, located in given.items()}
         cell, wrong = _configured(values)
         if cell is not None and references is not None and not wrong:
             wrong = references.wrong(cell)
@@ -104,23 +104,23 @@ def trials_of(
 
 
 def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str, ...]:
-    """The keys that tell the cells apart: architecture and norm always, then what else varies.
+    """The keys that tell the cells apart: architecture and norm, then every other key that varies.
 
-    Of the user's own training code, what varies; where nothing does, its name.
+    For the user's own training code these are the keys that vary; if none does, ``train``.
 
-    A key varies if the cells that have it have more than one value of it (``num_steps`` or
-    ``compile`` given once for the spiking network alone do not), or if cells would look alike
-    without it.
+    A key varies if the cells that have it have more than one value of it, or if two cells could
+    not be told apart without it. A ``num_steps`` or ``compile`` that is set once, for the spiking
+    network alone, does not vary.
     """
-    # As texts: to the user's code 1 and true are not the same.
+    # Values are compared as text: to the user's code, 1 and true are different.
     rows = [{key: json.dumps(value) for key, value in cell.given().items()} for cell in cells]
     own = any("train" in row for row in rows)
     axes = [] if own else ["architecture", "norm"]
     in_grid = dict.fromkeys(key for entry in entries for key in entry)
-    known = in_grid if own else RunConfig.model_fields
-    candidates = [key for key in known if key in in_grid and key not in axes]
+    ordered = in_grid if own else RunConfig.model_fields
+    candidates = [key for key in ordered if key in in_grid and key not in axes]
     for key in candidates:
-        if len({row[key] for row in rows if key in row and _says(key, row)}) > 1:
+        if len({row[key] for row in rows if key in row and _applies(key, row)}) > 1:
             axes.append(key)
     for key in candidates:
         alike: dict[tuple[Any, ...], set[Any]] = {}
@@ -131,18 +131,18 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
     return tuple(axes) or ("train",)
 
 
-def _says(key: str, row: Mapping[str, str]) -> bool:
-    """Whether a key says something of this cell's network."""
+def _applies(key: str, row: Mapping[str, str]) -> bool:
+    """Whether a key has a meaning for this cell's network."""
     return key not in NOT_OF_ANN or row.get("architecture") != json.dumps("ann")
 
 
 def _combinations(
     entries: Sequence[GridEntry], common: Mapping[str, Located]
 ) -> Iterator[tuple[int, dict[str, Located]]]:
-    """Each combination of each entry, over what the rest of the spec gives."""
+    """Each combination of each entry, with the common values of the spec where it has none."""
     for number, entry in enumerate(entries):
         axes = [
-            [Located(value, ("grid", number, key, place)) for place, value in enumerate(values)]
+            [Located(value, ("grid", number, key, index)) for index, value in enumerate(values)]
             for key, values in entry.items()
         ]
         for combination in itertools.product(*axes):
@@ -150,7 +150,7 @@ def _combinations(
 
 
 def _configured(values: dict[str, Any]) -> tuple[Config | None, dict[str, str]]:
-    """The configuration, if it is one; and what is wrong with it, by key."""
+    """The configuration, or None if it is invalid; and what is wrong with it, by key."""
     wrong = {} if "train" in values else wrong_names(values)
     try:
         return read_config({**values, "seed": 0}), wrong

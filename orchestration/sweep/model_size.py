@@ -1,4 +1,4 @@
-"""How large the models are that a sweep keeps, before there is one: estimated, without torch."""
+"""Estimates how large the models are that a sweep will keep, without torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from snn_norm.networks.table import make_trunk
 from snn_norm.norms.table import ARCHITECTURES, NORMS
 
 _BYTES_A_NUMBER = 4  # float32, whatever the precision of training
-_DESCRIPTION = 2000  # with the names of the weights; of a deep network, more
-_NUMBERS_OF_A_NORM = 4  # a channel's scale, offset, mean and variance, as BatchNorm has them
+_DESCRIPTION = 2000  # with the names of the weights; a deep network needs more
+_NUMBERS_OF_A_NORM = 4  # BatchNorm's scale, offset, mean and variance of each channel
 
 
 def estimate_bytes(trials: Sequence[Trial]) -> int | None:
-    """What the models of these trials take together; None where that of one cannot be told."""
+    """The bytes of the models of these trials; None if the size of any is unknown."""
     total = 0
     for trial in trials:
         size = model_bytes(trial.config) if isinstance(trial.config, RunConfig) else None
@@ -27,10 +27,10 @@ def estimate_bytes(trials: Sequence[Trial]) -> int | None:
 
 
 def model_bytes(config: RunConfig) -> int | None:
-    """About how many bytes the model of a trial takes; None of a network or data set of one's own.
+    """The estimated bytes of a trial's model; None with the user's own network or data set.
 
-    Exact but for what norms hold, which is taken to be as much as BatchNorm does, and that at each
-    time step where a norm has statistics of each.
+    The estimate is exact except for norms. Each is taken to hold as much as BatchNorm does, and as
+    much for every time step if it has statistics of each step.
     """
     if config.architecture not in ARCHITECTURES or config.dataset not in DATASETS:
         return None

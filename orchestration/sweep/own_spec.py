@@ -1,9 +1,9 @@
-"""What a spec says of the user's own training code, and what goes with it. Pure.
+"""Checks the keys of a spec for the user's own training code. Pure.
 
 train: my_lab.segmentation:Run               # in place of dataset, architecture and norm
 grid: [{method: [baseline, ours], depth: [18, 34]}]      # any keys
 metric: {name: val_miou, goal: maximize}
-baseline: {method: baseline}                 # what paired tests compare with, in any axis
+baseline: {method: baseline}                 # the values that paired tests compare with
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from snn_norm.wording import described, did_you_mean
 
 
 class MetricRule(Section):
-    """What trials of the user's own code are judged by."""
+    """The metric that trials of the user's own code are judged by."""
 
     name: Annotated[str, AfterValidator(own_key)] = Field(
-        description="one of the metrics that each epoch gives"
+        description="one of the metrics that each epoch reports"
     )
     goal: Goal = Field(description="maximize or minimize")
 
@@ -36,14 +36,14 @@ class MetricRule(Section):
         return Metric(self.name, self.goal)
 
 
-_OF_DECISIONS = frozenset({
+_DECISION_COLUMNS = frozenset({
     "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
     "n_uncounted",
 })  # fmt: skip
-"""Columns of decisions and of their evidence, beside names that no key may have."""
+"""Columns of the table of decisions: names that no key may have in a spec with ``compare``."""
 
 _LONGEST_TEXT = 6000
-"""Characters of a parameter's value in MLflow."""
+"""MLflow's limit on the characters of a parameter's value."""
 
 _NOT_WITH_TRAIN = {
     "dataset": "is for networks of this package; a key of that name for your own code belongs in "
@@ -54,11 +54,11 @@ _NOT_WITH_TRAIN = {
 
 
 def note_own(given: Mapping[str, Any], problems: Problems) -> None:
-    """Note what does not go with ``train``, and what does not go without it.
+    """Note keys that cannot be combined with ``train``, and keys that need it.
 
     Args:
         given: the spec's values, by key.
-        problems: where to note it.
+        problems: collects what is wrong.
     """
     metric = given["metric"]
     if given["train"] is None:
@@ -89,7 +89,7 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
 
 
 def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
-    """What seeds until decided do not go with."""
+    """Note what cannot be combined with seeds until decided."""
     if given["seeds"].method == "spending":
         problems.add(
             ("seeds", "method"),
@@ -97,7 +97,7 @@ def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
             "such value: with train, take it out",
         )
     for number, entry in enumerate(given["grid"]):
-        for key in sorted(_OF_DECISIONS.intersection(entry)):
+        for key in sorted(_DECISION_COLUMNS.intersection(entry)):
             problems.add(
                 ("grid", number, key),
                 "is a name that the table of decisions uses: with compare, give your key another",
@@ -105,7 +105,7 @@ def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
 
 
 def _note_alike(metric: Metric, given: Mapping[str, Any], problems: Problems) -> None:
-    """Tables have a column for a key, and for a metric: two of one name would be one."""
+    """Note keys that have the name of one of the metric's columns, as each key is a column too."""
     columns = (metric.name, metric.best_name, metric.last_name)
     keys: Iterable[str] = {key for part in (given["training"], *given["grid"]) for key in part}
     for key in sorted(set(columns) & set(keys)):
@@ -118,7 +118,7 @@ def _note_alike(metric: Metric, given: Mapping[str, Any], problems: Problems) ->
 def note_baseline(
     baseline: Mapping[str, Any], cells: Sequence[Config], axes: Sequence[str], problems: Problems
 ) -> None:
-    """Note what ``baseline`` names that is no axis, or no value of it."""
+    """Note keys of ``baseline`` that are no axis, and values that the axis does not have."""
     rows = [cell.given() for cell in cells]
     for axis, value in baseline.items():
         values = {json.dumps(row[axis]): row[axis] for row in rows if axis in row}
@@ -138,30 +138,30 @@ def note_baseline(
 
 
 def _note_texts(grid: Sequence[Mapping[str, Sequence[Any]]], problems: Problems) -> None:
-    """Note values that MLflow cannot hold, and unlike ones that have the same text there."""
+    """Note values that MLflow cannot store, and different values with the same text in MLflow."""
     seen: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for number, entry in enumerate(grid):
         for key, values in entry.items():
-            for place, value in enumerate(values):
-                path = ("grid", number, key, place)
+            for index, value in enumerate(values):
+                path = ("grid", number, key, index)
                 if (length := len(text_of(value))) > _LONGEST_TEXT:
                     problems.add(
                         path,
                         f"may have at most {_LONGEST_TEXT:,} characters, got {length:,}: give a "
                         "short name that your code looks up",
                     )
-                if any(one == "\0" or "\ud800" <= one <= "\udfff" for one in text_of(value)):
+                if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text_of(value)):
                     problems.add(
                         path,
                         "may hold neither the character NUL nor a lone surrogate, which MLflow "
                         f"cannot store, got {described(value)}",
                     )
                 for text in (text_of(value), str(value)):
-                    known = seen[key].setdefault(text, value)
-                    if json.dumps(known) != json.dumps(value):
+                    first = seen[key].setdefault(text, value)
+                    if json.dumps(first) != json.dumps(value):
                         problems.add(
                             path,
-                            f"cannot be told apart from {described(known)} in tables and in "
+                            f"cannot be told apart from {described(first)} in tables and in "
                             f"MLflow, got {described(value)}: take one of them out",
                         )
                         break

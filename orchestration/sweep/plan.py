@@ -1,7 +1,7 @@
-"""Wanted trials against recorded runs: what to run, resume, reuse and close. Pure.
+"""Compares wanted trials with recorded runs: what to run, resume, reuse and close. Pure.
 
-A run that says RUNNING counts as one without a writer: whoever acts on a plan holds the sweep's
-lease, so nobody else writes. Statuses are MLflow's; a run is finished if it has an outcome too.
+A run whose status is RUNNING counts as abandoned: whoever acts on a plan holds the sweep's lease,
+so nobody else writes. Statuses are MLflow's; a run is finished only if it has an outcome as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TrialAndRun = tuple[Trial, TrialRun]
 
 @dataclass(frozen=True)
 class Closing:
-    """A run that says RUNNING and is not to go on, and why."""
+    """A run whose status is RUNNING and that is not continued, and why."""
 
     run: TrialRun
     reason: str
@@ -35,12 +35,12 @@ class Plan:
 
     Args:
         run: trials to train from the start.
-        resume: trials to go on with, in the run that was interrupted.
-        reuse: trials that have their result.
-        copy: trials whose result another sweep has.
+        resume: trials to continue, in the run that was interrupted.
+        reuse: trials that have a result.
+        copy: trials that have a result in another sweep.
         close: runs to end as KILLED, with the reason.
-        replace: runs that count no longer, because their trials are made anew.
-        superfluous: finished runs of a trial of which another run counts.
+        replace: runs that no longer count, because their trials are run again.
+        superfluous: finished runs of trials for which another run counts.
         warnings: what the user should know.
     """
 
@@ -101,9 +101,9 @@ def make_plan(
     Args:
         trials: every wanted trial once.
         recorded: the runs of the sweep, the earliest started first.
-        version: of this package.
+        version: the version of this package.
         elsewhere: finished runs of other sweeps.
-        fresh: make every trial anew, whatever there is of it.
+        fresh: whether to run every trial again, even if it has a result.
     """
     runs_of: dict[str, list[TrialRun]] = defaultdict(list)
     for run in recorded:
@@ -122,7 +122,7 @@ def make_plan(
         if fresh:
             new.append(trial)
             replace += runs
-            close += _open(runs, "its trial is made anew")
+            close += _open(runs, "its trial is run again")
         elif counted:
             reuse.append((trial, counted))
             superfluous += [run for run in runs if run.finished and run is not counted]
@@ -135,7 +135,7 @@ def make_plan(
             # max() keeps the first of equals: the later one has the newer checkpoint.
             furthest = max(reversed(resumable), key=lambda run: run.epochs_done)
             resume.append((trial, furthest))
-            reason = f"run {furthest.run_id} of the same trial goes on instead"
+            reason = f"run {furthest.run_id} of the same trial is continued instead"
             close += _open([run for run in runs if run is not furthest], reason)
         else:
             new.append(trial)
@@ -161,9 +161,9 @@ def make_plan(
 
 
 def estimate_seconds(plan: Plan, slots: int) -> float | None:
-    """How long the plan takes with ``slots`` trials at a time; None if nothing is known."""
-    known = (*plan.reuse, *plan.copy, *plan.resume)
-    recorded = [(trial, run.epoch_seconds) for trial, run in known]
+    """How long the plan takes with ``slots`` trials at a time; None if that is unknown."""
+    with_runs = (*plan.reuse, *plan.copy, *plan.resume)
+    recorded = [(trial, run.epoch_seconds) for trial, run in with_runs]
     remaining = [(trial, 0) for trial in plan.run]
     remaining += [(trial, run.epochs_done) for trial, run in plan.resume]
     return seconds_left(recorded, remaining, slots)
@@ -198,7 +198,7 @@ def _open(runs: Iterable[TrialRun], reason: str) -> list[Closing]:
 
 
 def _version_warnings(matches: Sequence[TrialAndRun], doing: str, version: str) -> list[str]:
-    """One warning for each other version, however many runs it made."""
+    """One warning for each other version, whatever its number of runs."""
     runs_by: dict[str, list[TrialRun]] = defaultdict(list)
     for _, run in matches:
         if run.version != version:

@@ -14,31 +14,31 @@ class Problems:
     """The problems found so far in one spec.
 
     Args:
-        source: the spec as it was given, which knows its lines.
+        source: the spec as it was given, with its line numbers.
     """
 
     def __init__(self, source: Document) -> None:
         self._source = source
-        self._found: dict[Problem, None] = {}
+        self._problems: dict[Problem, None] = {}
 
     def add(self, path: FieldPath, message: str) -> None:
-        """Note that the value at ``path`` is wrong; the same problem twice is one."""
+        """Note that the value at ``path`` is wrong; the same problem is kept once."""
         field = _field_name(self._source.data, path)
         problem = Problem(message, self._source.name, self._source.line(path), field)
-        self._found[problem] = None
+        self._problems[problem] = None
 
     def error(self) -> SpecError:
-        """All that was found, in the order of the file."""
-        found = sorted(self._found, key=lambda problem: problem.line or 0)
-        return SpecError(found[:_MOST_SHOWN], left_out=max(0, len(found) - _MOST_SHOWN))
+        """The error with all problems, in the order of the file."""
+        problems = sorted(self._problems, key=lambda problem: problem.line or 0)
+        return SpecError(problems[:_MOST_SHOWN], left_out=max(0, len(problems) - _MOST_SHOWN))
 
     def raise_any(self) -> None:
-        """Raise what was found.
+        """Raise the error with all problems, if there are any.
 
         Raises:
-            SpecError: if there was anything.
+            SpecError: there are problems.
         """
-        if self._found:
+        if self._problems:
             raise self.error()
 
 

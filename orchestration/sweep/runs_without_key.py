@@ -1,4 +1,4 @@
-"""Which trial a recorded run is of where it has lost its key. Pure."""
+"""Finds the trials of recorded runs that have lost their trial keys. Pure."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from orchestration.sweep.spec import SweepSpec
 
 
 def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
-    """Give each finished run without a key that of the trial whose configuration it has.
+    """Give each finished run without a key the key of the trial with the same configuration.
 
-    So it counts for a plan, as it does for the sweep's tables.
+    With it, the run counts for a plan, as it does for the sweep's tables.
 
     Args:
-        runs: of the sweep.
-        spec: the sweep's.
+        runs: the sweep's runs.
+        spec: the sweep's spec.
 
     Raises:
         SpecError: there is such a run, and the user's own code cannot be imported.
     """
-    given = list(runs)
-    if not any(run.finished and not run.trial_key for run in given):
-        return given
+    runs = list(runs)
+    if not any(run.finished and not run.trial_key for run in runs):
+        return runs
     trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
     keys = {
         recorded_configuration({k: text_of(v) for k, v in trial.config.given().items()}): trial.key
@@ -35,5 +35,5 @@ def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]
         replace(run, trial_key=keys.get(recorded_configuration(run.params), ""))
         if run.finished and not run.trial_key
         else run
-        for run in given
+        for run in runs
     ]

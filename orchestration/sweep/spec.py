@@ -1,4 +1,4 @@
-"""A sweep's spec: what a YAML file may say, and the trials it stands for. Pure: starts nothing."""
+"""A sweep's spec: the keys of its YAML file, and its trials. Pure: starts nothing."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL
 
 
 Keep = Literal["best", "last", "none"]
-"""Which epoch's model a trial leaves beside its run."""
+"""Which epoch's model is kept beside a trial's run."""
 
 
 def _key_of(*valid: str) -> AfterValidator:
-    """A key is one of these; with training code of the user's own, it is the user's to name."""
+    """Check that a key is one of these; with own training code, the user chooses the keys."""
 
     def check(key: str, info: ValidationInfo) -> str:
         if is_own(info) and not (key == "against" and key in valid):
@@ -70,7 +70,7 @@ _Seeds = Annotated[
 
 
 class Resources(Section):
-    """What one trial reserves while it runs."""
+    """The resources that one trial reserves while it runs."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
     gpu: Annotated[float | Literal["auto"], PlainValidator(gpus)] = Field(
@@ -87,8 +87,8 @@ class CollapseRule(Section):
 class SweepSpec(Section):
     """A sweep: which trials are wanted, and what each may use.
 
-    Made by :meth:`load`, :meth:`from_dict` or :meth:`from_json`, which check all of it, so that a
-    spec in hand is a valid one.
+    Create one with :meth:`load`, :meth:`from_dict` or :meth:`from_json`, which check all of it, so
+    that every spec is valid.
     """
 
     name: Annotated[str, AfterValidator(sweep_name)] = Field(
@@ -117,7 +117,7 @@ class SweepSpec(Section):
         min_length=1,
         description="a list of entries such as {architecture: snn, norm: [none, bntt]}",
     )
-    metric: MetricRule | None = Field(None, description="what training of your own is judged by")
+    metric: MetricRule | None = Field(None, description="what your own training is judged by")
     baseline: dict[str, _Scalar] | None = Field(
         None, description="values of axes that the others are tested against"
     )
@@ -169,10 +169,10 @@ class SweepSpec(Section):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """A spec from what :meth:`to_json` gave; the user's own code need not be at hand.
+        """Read what :meth:`to_json` wrote, without importing the user's own code.
 
         Raises:
-            SpecError: the text is not a spec's.
+            SpecError: the text is not a valid spec.
         """
         try:
             data = json.loads(text)
@@ -181,23 +181,24 @@ class SweepSpec(Section):
         return cls._checked(Document(data), None)
 
     def to_json(self) -> str:
-        """The spec as one line of JSON; an entry's keys keep the order in which they are crossed.
+        """The spec as one line of JSON; an entry's keys keep their order, which orders the cells.
 
-        Equal specs give equal data, but not equal text: the order of keys makes no other spec.
+        Equal specs have equal data, but not always equal text: specs are equal whatever the order
+        of their keys.
         """
         data = self.model_dump(mode="json", exclude_none=True)
-        # As before there were these keys: what is recorded stays equal.
+        # Specs that were recorded before these keys existed must stay equal.
         for key, value in (("compare", []), ("keep", "best")):
             if data[key] == value:
                 del data[key]
         return json.dumps(data, separators=(",", ":"))
 
     def judged_by(self) -> Metric:
-        """What tells which epoch and which trial is better."""
+        """The metric that tells which epoch and which trial is better."""
         return TEST_ACCURACY if self.metric is None else self.metric.metric()
 
     def cells(self) -> list[Config]:
-        """Each combination of the grid once, with seed 0. Imports none of the user's code."""
+        """Each combination of the grid once, with seed 0. Does not import the user's code."""
         return self._cells(self.problems())
 
     def axes(self) -> tuple[str, ...]:
@@ -205,16 +206,16 @@ class SweepSpec(Section):
         return axes_of(self.grid, self.cells())
 
     def seed_order(self) -> tuple[int, ...]:
-        """All seeds that a cell may get, in the order in which they are bought and compared."""
+        """All seeds that a cell may get, in the order in which they are allocated and compared."""
         return self.seeds.order(self.name) if isinstance(self.seeds, UntilDecided) else self.seeds
 
     def certain_seeds(self) -> tuple[int, ...]:
-        """The seeds that every cell gets, whatever they show."""
+        """The seeds that every cell gets, whatever the results."""
         order = self.seed_order()
         return order[: self.seeds.at_least] if isinstance(self.seeds, UntilDecided) else order
 
     def comparisons(self) -> list[Comparison]:
-        """The family of comparisons to be decided, in the order of its declaration."""
+        """The family of comparisons to decide, in the order in which they are declared."""
         cells = self.cells()
         return comparisons_of(self.compare, cells, axes_of(self.grid, cells), self.problems())
 
@@ -222,8 +223,8 @@ class SweepSpec(Section):
         """Every trial once: cell by cell in the grid's order, and within a cell seed by seed.
 
         Args:
-            seeds_of_cells: how many of ``seed_order()`` each of ``cells()`` gets; default: those
-                that are certain.
+            seeds_of_cells: how many of ``seed_order()`` each of ``cells()`` gets; by default, as
+                many as ``certain_seeds()`` has.
 
         Raises:
             SpecError: the user's own code cannot be imported.
@@ -238,7 +239,7 @@ class SweepSpec(Section):
         return cells_of(self.grid, self._common(), problems, references)
 
     def _common(self) -> dict[str, Located]:
-        """What holds of every entry of the grid that does not say otherwise."""
+        """The values of every entry of the grid that does not set them itself."""
         common = {key: Located(value, ("training", key)) for key, value in self.training.items()}
         if self.train is not None:
             common["train"] = Located(self.train, ("train",))
@@ -252,7 +253,7 @@ class SweepSpec(Section):
         return common
 
     def problems(self) -> Problems:
-        """Collects what is found wrong with the spec later, with its file and lines."""
+        """A collection for problems that later checks find, with the spec's file and lines."""
         return Problems(self._source)
 
     @classmethod
@@ -304,7 +305,7 @@ def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
         path = tuple(part for part in error["loc"] if not str(part).startswith("["))
         key = path[-1] if path else None
         if error["type"] == "too_short" and error["input"]:
-            continue  # of what was given each is wrong
+            continue  # each of its values is wrong, and has a problem of its own
         if error["type"] == "extra_forbidden":
             message = _unknown_key(str(key), tuple(_SECTIONS[path[:-1]].model_fields))
         elif error["type"] == "missing":
@@ -318,14 +319,14 @@ def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
 
 def _note_double_seeds(seeds: tuple[int, ...], problems: Problems) -> None:
     seen: set[int] = set()
-    for place, seed in enumerate(seeds):
+    for index, seed in enumerate(seeds):
         if seed in seen:
-            problems.add(("seeds", place), f"must be given once each, got {seed} again")
+            problems.add(("seeds", index), f"must be given once each, got {seed} again")
         seen.add(seed)
 
 
 def _note_unstoppable(spec: SweepSpec, problems: Problems) -> None:
-    """Seeds until decided need something to decide, and it needs them; one budget is enough."""
+    """Note ``compare`` without seeds until decided, the reverse, and a budget in two places."""
     if isinstance(spec.seeds, UntilDecided):
         if not spec.compare:
             problems.add(

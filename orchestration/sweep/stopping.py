@@ -1,12 +1,12 @@
-"""When a sweep stops buying seeds: ``seeds: {until: decided, …}`` and ``compare:``. Pure.
+"""When a sweep stops allocating seeds: ``seeds: {until: decided, …}`` and ``compare:``. Pure.
 
     seeds: {until: decided, alpha: 0.05, practically_equal: 0.005, at_least: 5, at_most: 40}
     compare:
       - {norm: [bntt, homeostatic]}    # every pair of these, in each setting of the other axes
       - {norm: [none], against: all}   # each of these with every other value of the axis
 
-The comparisons are a family that is declared before the first trial. ``docs/results.md`` says how
-they are decided.
+The comparisons are a family that is declared before the first trial. ``docs/results.md`` explains
+how they are decided.
 """
 
 from __future__ import annotations
@@ -51,28 +51,28 @@ class UntilDecided(Section):
         return self
 
     def order(self, name: str) -> tuple[int, ...]:
-        """The seeds of the sweep of this name, in the order in which they are bought.
+        """The seeds of the sweep of this name, in the order in which they are allocated.
 
-        Six digits each, from a hash of the name and of 0, 1, 2, …: the same on every machine,
-        and a greater ``at_most`` adds to their end.
+        Each has up to six digits, from a hash of the name and of 0, 1, 2, …: they are the same on
+        every machine, and a larger ``at_most`` appends to them.
         """
         return _seeds(name)[: self.at_most]
 
 
 @lru_cache(maxsize=16)
 def _seeds(name: str) -> tuple[int, ...]:
-    # Twice as many as can be needed: few are the same by chance, and count once.
+    # Twice as many as can be needed: a few are equal by chance, and are kept once.
     hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * _MOST_SEEDS))
-    return tuple(dict.fromkeys(int.from_bytes(one[:8]) % 1_000_000 for one in hashes))
+    return tuple(dict.fromkeys(int.from_bytes(digest[:8]) % 1_000_000 for digest in hashes))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two cells that differ in one axis alone.
+    """Two cells that differ in one axis only.
 
     Args:
-        axis: such as ``norm``.
-        first, second: numbers of the cells, in the spec's order.
+        axis: the axis, such as ``norm``.
+        first, second: the indices of the cells, in the spec's order.
     """
 
     axis: str
@@ -81,7 +81,7 @@ class Comparison:
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Both of them."""
+        """The indices of both cells."""
         return self.first, self.second
 
 
@@ -95,14 +95,14 @@ def comparisons_of(
 
     Args:
         declared: the spec's ``compare``.
-        cells: the spec's, in its order.
+        cells: the spec's cells, in its order.
         axes: the keys that tell cells apart.
-        problems: where to note an entry that names no cell.
+        problems: collects entries that name no cell.
     """
-    # To the user's own code 1, 1.0 and true are not the same.
+    # To the user's own code, 1, 1.0 and true are different.
     same = json.dumps if any(isinstance(cell, OwnConfig) for cell in cells) else _itself
     rows = [cell.given() for cell in cells]
-    found: dict[frozenset[int], Comparison] = {}
+    comparisons: dict[frozenset[int], Comparison] = {}
     for number, entry in enumerate(declared):
         keys = [key for key in entry if key != "against"]
         if len(keys) != 1 or keys[0] not in axes:
@@ -132,14 +132,14 @@ def comparisons_of(
             if first in cell_of and second in cell_of
         ]
         for a, b in matches:
-            found.setdefault(frozenset((a, b)), Comparison(axis, a, b))
+            comparisons.setdefault(frozenset((a, b)), Comparison(axis, a, b))
         if not matches:
             problems.add(
                 ("compare", number),
                 "names no pair of cells: no two of the grid have such values of "
                 f"{' and are alike in '.join(filter(None, (axis, ', '.join(rest))))}",
             )
-    return list(found.values())
+    return list(comparisons.values())
 
 
 def _itself(value: Any) -> Any:
@@ -160,21 +160,21 @@ def _note_unknown(
     number: int,
     problems: Problems,
 ) -> bool:
-    """Whether a value is one that no cell of the grid has."""
+    """Note values that no cell of the grid has; returns whether there are any."""
     unknown = [
-        (key, place, value)
+        (key, index, value)
         for key, given in entry.items()
-        for place, value in enumerate(given)
+        for index, value in enumerate(given)
         if same(value) not in values and not (key == "against" and given == ("all",))
     ]
-    for key, place, value in unknown:
+    for key, index, value in unknown:
+        path = ("compare", number, key, index)
         if key == "against" and value == "all":
-            path = ("compare", number, key, place)
             problems.add(path, "must be all and nothing else, or values of the grid")
             continue
         valid = list(map(str, values.values())) + ["all"] * (key == "against")
         problems.add(
-            ("compare", number, key, place),
+            path,
             f"must be a value of {axis} in the grid ({', '.join(valid)}), got {described(value)}"
             f"{did_you_mean(value, valid)}",
         )

@@ -1,4 +1,4 @@
-"""Checks the names a spec gives: architectures, norms, data sets, and the user's own code."""
+"""Checks the names in a spec: architectures, norms, data sets, and the user's own code."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from snn_norm.wording import described, did_you_mean
 
 
 def wrong_names(values: Mapping[str, Any]) -> dict[str, str]:
-    """What is wrong with the names in a configuration, by key; other types are left unjudged."""
+    """What is wrong with the names in a configuration, by key; checks text values only."""
     architecture, norm = values.get("architecture"), values.get("norm")
-    found = {
+    messages = {
         "architecture": _unless_known(architecture, ARCHITECTURES),
         "norm": _wrong_norm(norm, architecture),
         "dataset": _unless_known(values.get("dataset"), DATASETS),
     }
-    return {key: message for key, message in found.items() if message}
+    return {key: message for key, message in messages.items() if message}
 
 
 def _wrong_norm(name: object, architecture: object) -> str | None:
     if architecture not in ARCHITECTURES:
-        # The user's own network is handed the name and may make of it what it likes: any fits.
+        # The user's own network gets the name and decides what to do with it: every norm is valid.
         return _unless_known(name, NORMS)
     assert isinstance(architecture, str)
     owners = ", ".join(NORMS[name].layers) if isinstance(name, str) and name in NORMS else ""
@@ -53,7 +53,7 @@ def _unless_known(
 
 
 class References:
-    """The user's own code that trials name, imported and looked at once each."""
+    """The user's own code that trials name; each name is imported and checked once."""
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
@@ -68,7 +68,7 @@ class References:
 
     def wrong(self, config: Config) -> dict[str, str]:
         """What is wrong with this trial's own code, by the key that names it."""
-        found = {}
+        messages = {}
         for key, (form, args, kwargs) in config.own_calls().items():
             name = getattr(config, key)
             call = (name, *args, *kwargs.items())
@@ -77,15 +77,15 @@ class References:
                 if key == "train" and self._wrong[call] is None:
                     self._wrong[call] = _wrong_class(name)
             if message := self._wrong[call]:
-                found[key] = message
-        return found
+                messages[key] = message
+        return messages
 
 
 def _wrong_class(name: str) -> str | None:
-    """What a class lacks to be a run; of a function nobody knows what it makes."""
-    made = load_reference(name)
-    lacking = [part for part in METHODS_OF_A_RUN if not hasattr(made, part)]
-    if not isinstance(made, type) or not lacking:
+    """What a class lacks to be a run; a function cannot be checked without calling it."""
+    referenced = load_reference(name)
+    lacking = [part for part in METHODS_OF_A_RUN if not hasattr(referenced, part)]
+    if not isinstance(referenced, type) or not lacking:
         return None
     return f"{name!r} lacks {', '.join(lacking)}: a run has {', '.join(METHODS_OF_A_RUN)} and done"
 

@@ -1,4 +1,4 @@
-"""The checks of a spec's single values, each of which says what is wrong. Pure."""
+"""Checks of a spec's single values; each error states the rule and the value. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from snn_norm.wording import described
 
 
 def single(value: Any, info: ValidationInfo) -> Any:
-    """Check a value of the grid or of training; of the user's own code it may be a list."""
+    """Check a value of the grid or of training; with the user's own code it may be a list."""
     if isinstance(value, int) and abs(value) >= 2**63:  # tables have columns of 64 bits
         raise ValueError(f"must be a whole number of at most 64 bits, got {described(value)}")
     return _plain(value, own=is_own(info))
@@ -23,18 +23,18 @@ def _plain(value: Any, *, own: bool) -> Any:
     if isinstance(value, str | int | float | bool):
         return value
     if own and isinstance(value, list | tuple):
-        return tuple(_plain(one, own=own) for one in value)
+        return tuple(_plain(item, own=own) for item in value)
     a_list = ", or a list of such" if own else ""
     raise ValueError(f"must be a single value{a_list}, got {described(value)}")
 
 
 def is_own(info: ValidationInfo) -> bool:
-    """Whether the spec is of training code of the user's own."""
+    """Whether the spec is for the user's own training code."""
     return bool(info.context and info.context["own"])
 
 
 def listed(value: Any) -> tuple[Any, ...]:
-    """Take a single value for a list of one."""
+    """A list as a tuple; a single value as a tuple of one."""
     return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 

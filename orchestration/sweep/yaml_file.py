@@ -1,12 +1,11 @@
-"""Reads one YAML file strictly, and remembers on which line each value stands.
+"""Reads one YAML file strictly, and remembers the line of each value.
 
-Stricter than PyYAML's own loaders, because a spec decides about days of computing: one document,
-no key twice, no anchors, aliases or tags, and YAML 1.2's scalars, in which ``NO`` and ``on`` are
-text and ``1e-3`` is a number. The file is never expanded beyond what is written in it.
+It is stricter than PyYAML's own loaders, because a spec decides about days of computing: it takes
+one document, no key twice, no anchors, aliases or tags, and YAML 1.2's scalars, in which ``NO`` and
+``on`` are text and ``1e-3`` is a number. A file cannot expand beyond what is written in it.
 
-From the parser's events, as loaders that keep lines do not fit: ruamel.yaml's takes three times as
-long (3.5 s for 240 kB of seeds), and aliases, tags and scalars of YAML 1.1 would be ours to refuse
-there as well.
+It works on the parser's events, as loaders that keep lines do not fit: ruamel.yaml's takes three
+times as long (3.5 s for 240 kB of seeds), and would need the same checks for aliases and tags.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import yaml
 from orchestration.errors import SpecError
 
 MAX_BYTES = 256_000
-"""Room for 10,000 seeds; read within two seconds."""
+"""Enough for 10,000 seeds, which are read within two seconds."""
 MAX_DEPTH = 8
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -34,14 +33,14 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 FieldPath = tuple[str | int, ...]
-"""Where a value stands: keys and indices from the top, such as ``("grid", 1, "norm")``."""
+"""The path of a value: keys and indices from the top, such as ``("grid", 1, "norm")``."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """A spec as it was given: plain data, its name for messages, and its lines.
+    """A spec as it was given: plain data, its name for messages, and its line numbers.
 
-    All compare equal, as specs do that say the same in other words.
+    All documents compare equal, so that specs from different files can be equal.
 
     Args:
         data: mappings, lists and scalars.
@@ -65,7 +64,7 @@ def read_yaml(path: Path, name: str) -> Document:
     """Read the YAML file ``path``, called ``name`` in messages.
 
     Raises:
-        SpecError: it cannot be read, is not text, not YAML, or more than this module allows.
+        SpecError: it cannot be read, is not text or not YAML, or has what this module refuses.
         FileNotFoundError: there is no such file.
     """
     try:
@@ -88,7 +87,7 @@ def read_yaml(path: Path, name: str) -> Document:
 
 @dataclass
 class _RefusedError(Exception):
-    """Why this file is refused, before its name is known."""
+    """Why a file is refused; :func:`read_yaml` adds the file's name."""
 
     message: str
     line: int | None = None
@@ -148,7 +147,7 @@ class _Builder:
         return data
 
     def _value(self, event: yaml.Event, path: FieldPath) -> Any:
-        """The value that begins with ``event``; takes the events that belong to it."""
+        """The value that begins with ``event``; consumes the events that belong to it."""
         line = self.lines[path] = _line(event)
         _refuse_references(event, line)
         if isinstance(event, yaml.ScalarEvent):

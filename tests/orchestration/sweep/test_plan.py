@@ -96,7 +96,7 @@ def test_of_several_unfinished_runs_the_furthest_goes_on_and_open_ones_are_close
         open_run("a", epochs_done=3), open_run("b", epochs_done=5), open_run("c", "KILLED", 4)
     )
     assert resumed(made) == ["b"]
-    assert closed(made) == {"a": "run b of the same trial goes on instead"}
+    assert closed(made) == {"a": "run b of the same trial is continued instead"}
 
 
 def test_of_equally_far_runs_the_later_goes_on() -> None:
@@ -288,5 +288,5 @@ def test_fresh_makes_every_trial_anew_and_replaces_what_there_is() -> None:
     made = make_plan(TRIALS, recorded, version="1.0", fresh=True)
     assert made.run == tuple(TRIALS)
     assert [one.run_id for one in made.replace] == ["finished", "begun"]
-    assert closed(made) == {"begun": "its trial is made anew"}
+    assert closed(made) == {"begun": "its trial is run again"}
     assert made.reuse == made.resume == made.copy == ()
