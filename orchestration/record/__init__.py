@@ -1,1 +1,1 @@
-"""Writing to MLflow: the names that stand there, a trial's way to it, and a sweep's."""
+"""Writes to MLflow: names of tags and metrics, the recorders of trials and sweeps, archives."""

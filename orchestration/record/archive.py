@@ -1,8 +1,8 @@
-"""A sweep in one file: its spec and its finished trials, to move to another server or to keep.
+"""Archives: a sweep's spec and finished trials in one file, to move to another server or to keep.
 
-Lines of JSON: first the sweep, then a trial a line. A trial takes some kilobytes; a file whose name
-ends in ``.gz`` is compressed. Numbers keep every digit, so that what is imported counts by its keys
-and gives the same tables to the last bit.
+An archive consists of lines of JSON: first the sweep, then one line for each trial of some
+kilobytes. A file whose name ends in ``.gz`` is compressed. Numbers keep every digit, so that an
+imported sweep has the same tables to the last bit.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from orchestration.record.kept_model import MODEL_TAG
 from services.settings import DEFAULT_ARCHIVE_MB
 
 _LINES = 16
-"""A line may be one part in so many of that: what is read of a line takes far more memory."""
+"""A line may hold one part in so many of the limit: reading a line takes far more memory."""
 
 
 @dataclass(frozen=True)
 class SweepArchive:
-    """What an archive holds.
+    """The content of an archive.
 
     Args:
-        name: the sweep's.
+        name: the sweep's name.
         status: completed, failed or stopped, as its last driver left it.
-        spec: the JSON of its spec; None where none was recorded.
+        spec: the JSON of its spec; None if none was recorded.
         trials: its finished trials, the earliest started first.
     """
 
@@ -53,10 +53,10 @@ class SweepArchive:
 
 
 def write_archive(archive: SweepArchive, path: Path) -> None:
-    """Write an archive, whole or not at all. The same sweep gives the same bytes.
+    """Write an archive, whole or not at all. Writing the same sweep again gives the same bytes.
 
     Raises:
-        InputError: the file cannot be written, or a trial holds what an archive may not.
+        InputError: the file cannot be written, or a trial holds values that no archive may hold.
     """
     head = {
         "snn_sweep_archive": VERSION,
@@ -85,12 +85,12 @@ def write_archive(archive: SweepArchive, path: Path) -> None:
 
 
 def read_archive(path: Path, megabytes: int = DEFAULT_ARCHIVE_MB) -> SweepArchive:
-    """Read an archive line by line. What it says is checked before any of it is given.
+    """Read an archive line by line, and check all of it.
 
     Args:
-        path: its file.
-        megabytes: the most that it may hold once it is unpacked. A few megabytes can be packed so
-            that they fill the memory.
+        path: the archive's file.
+        megabytes: the most that the file may hold once it is unpacked. A compressed file of a few
+            megabytes can otherwise fill the memory.
 
     Raises:
         InputError: there is no such file, it holds more, or it is not an archive of this version.
@@ -104,7 +104,7 @@ def read_archive(path: Path, megabytes: int = DEFAULT_ARCHIVE_MB) -> SweepArchiv
             trial = _finished(TrialLine.model_validate_json(line))
             for what in (f"run {trial.run_id}", f"trial {trial.key}"):
                 if (first := seen.setdefault(what, number)) != number:
-                    raise ValueError(f"it is of {what}, as line {first} is")
+                    raise ValueError(f"it is {what}, as line {first} is")
         except ValidationError as error:
             raise InputError(
                 f"{str(path)!r} is damaged: line {number}: {problem_of(error)}"
@@ -159,7 +159,7 @@ def _no_archive(path: Path, why: object) -> InputError:
 
 
 def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
-    """A trial as plain data, its metrics by step and time: those of an epoch share both."""
+    """A trial as plain data, with its metrics grouped by step and time, as an epoch shares both."""
     points = sorted(trial.points, key=lambda point: (point[1], point[2], point[0]))
     epochs = [
         [step, time, {key: value for key, _, _, value in group}]
@@ -183,7 +183,7 @@ def _finished(line: TrialLine) -> FinishedTrial:
         started=line.started,
         ended=line.ended,
         params=line.params,
-        # Earlier versions exported what a run says of its model, which no archive holds.
+        # Earlier versions exported the tag about the kept model, which archives do not hold.
         tags={name: text for name, text in line.tags.items() if name != MODEL_TAG},
         points=line.points,
     )

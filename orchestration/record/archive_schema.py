@@ -1,7 +1,7 @@
-"""What the lines of a sweep's archive may hold: all that MLflow takes, and nothing that it refuses.
+"""The schema of an archive's lines: it admits what MLflow stores, and nothing that MLflow refuses.
 
-An archive comes from somebody else. What is read by this schema can be imported whole, and names
-nothing but trials of the one sweep that it is of.
+An archive may come from anybody. An archive that fits this schema can be imported as a whole, and
+holds only trials of its one sweep.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ VERSION = 1
 _OUTCOMES = ("completed", "collapsed", "diverged")
 _NAME = re.compile(r"[/\w.\- :]{1,250}")
 _LONGEST_PARAM = 6000
-"""Characters of a parameter's value: MLflow's limit."""
+"""MLflow's limit on the characters of a parameter's value."""
 _MOST_TAGS = 100
-"""Of one request, as which a run is created: MLflow's limit."""
+"""MLflow's limit on the tags of one request, such as the one that creates a run."""
 _LATEST = 7_258_118_400_000
-"""Milliseconds since 1970: the year 2200."""
+"""The year 2200, in milliseconds since 1970."""
 
 
 @lru_cache(maxsize=4096)
@@ -57,7 +57,7 @@ def _name(name: str) -> None:
     is_path = norm != name or norm == "." or norm.startswith(("..", "/"))
     if is_path or not _NAME.fullmatch(name):
         raise ValueError(
-            "must have names that MLflow takes (letters, digits, spaces and / _ . - :, at most "
+            "must have names that MLflow accepts (letters, digits, spaces and / _ . - :, at most "
             f"250 characters), got {described(name)}"
         )
 
@@ -86,8 +86,8 @@ def _whole(value: Any, below: int, what: str) -> int:
     return value
 
 
-# Of values that are many, the first that is wrong ends the check: pydantic keeps each that is, and
-# a line of millions would fill the memory with them.
+# The first wrong value ends this check. Pydantic's own would keep an error for each, and a line of
+# millions of wrong values would fill the memory.
 def _points(epochs: Any) -> tuple[Point, ...]:
     points: list[Point] = []
     if type(epochs) is not list:
@@ -110,7 +110,7 @@ _Time = Annotated[int, Field(ge=0, lt=_LATEST)]
 
 
 class AnyVersion(BaseModel):
-    """The beginning of an archive's first line, of this version or another."""
+    """The part of an archive's first line that every version has."""
 
     snn_sweep_archive: int = Field(strict=True)
 
@@ -121,15 +121,15 @@ class _Line(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _has_no_other_keys(cls, line: Any) -> Any:
-        known = {field.alias or name for name, field in cls.model_fields.items()}
-        others = line.keys() - known if isinstance(line, dict) else ()
+        valid = {field.alias or name for name, field in cls.model_fields.items()}
+        others = line.keys() - valid if isinstance(line, dict) else ()
         for key in others:
-            raise ValueError(f"must have the keys {', '.join(sorted(known))}, got {described(key)}")
+            raise ValueError(f"must have the keys {', '.join(sorted(valid))}, got {described(key)}")
         return line
 
 
 class SweepLine(_Line):
-    """The first line: the sweep."""
+    """The first line, which describes the sweep."""
 
     snn_sweep_archive: Literal[1]
     name: Annotated[str, AfterValidator(sweep_name)]
@@ -138,7 +138,7 @@ class SweepLine(_Line):
 
 
 class TrialLine(_Line):
-    """Each further line: a finished trial, its metrics by step and time."""
+    """Any further line: a finished trial, with its metrics by step and time."""
 
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     label: Annotated[str, AfterValidator(_text)]
@@ -160,7 +160,7 @@ class TrialLine(_Line):
             elif name in _NEEDED:
                 raise ValueError(f"must have {name}")
         for name in tags:
-            if not name.startswith(TAG_PREFIX) or name.startswith(_OF_A_SWEEP):
+            if not name.startswith(TAG_PREFIX) or name.startswith(_SWEEP_TAGS):
                 raise ValueError(f"must be those of a trial, got {described(name)}")
         return tags
 
@@ -200,7 +200,7 @@ def _key(name: str, text: str) -> None:
 
 
 _NEEDED = (ROLE_TAG, TRIAL_KEY_TAG, OUTCOME_TAG)
-_OF_A_SWEEP = (NAME_TAG, STATUS_TAG, SPEC_TAG)
+_SWEEP_TAGS = (NAME_TAG, STATUS_TAG, SPEC_TAG)
 _CHECKED: dict[str, Callable[[str, str], None]] = {
     ROLE_TAG: _one_of("trial"),
     TRIAL_KEY_TAG: _key,
@@ -211,7 +211,7 @@ _CHECKED: dict[str, Callable[[str, str], None]] = {
 
 
 def problem_of(error: ValidationError) -> str:
-    """The first thing that is wrong with a line, in words."""
+    """The first problem of a line, in words."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return f"no JSON that can be read ({first['ctx']['error']})"

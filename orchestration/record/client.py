@@ -1,4 +1,4 @@
-"""MLflow's client, set up so that a server which is away is noticed soon and asked again."""
+"""MLflow's client, set up so that an unreachable server is noticed soon, and its callers retry."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from orchestration.record.names import NAME_TAG, ROLE_TAG
 from orchestration.record.sendable import SendableTextClient
 
 MOST_EXPERIMENTS = 10_000
-"""So many are looked through."""
+"""The most experiments of a server that are searched."""
 
 _SETTINGS = {
-    # MLflow's client sends a request again whose reply was lost, run creation among them, which
-    # makes a ghost run. Whoever calls it here looks first and then tries again.
+    # MLflow's client repeats a request when its reply was lost. Repeating the creation of a run
+    # would create a second run, so callers here check what exists before they retry.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",  # seconds, not 120
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a run, among our own output
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run
 }
 
-# Not BAD_REQUEST: so MLflow also calls trouble with its database, and what a proxy before it says.
+# BAD_REQUEST is no refusal: MLflow also uses it for trouble with its database or a proxy.
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"}
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """A client of the tracking server that makes each request once, with text that can be sent."""
+    """A client of the tracking server that makes each request once, and makes text sendable."""
     os.environ.update(_SETTINGS)
     return SendableTextClient(tracking_uri)
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the same request would fail in the same way for ever.
+    """Whether the same request would fail every time.
 
-    A ``UnicodeEncodeError`` says that the client itself could not encode the request.
+    A ``UnicodeEncodeError`` means that the client itself could not encode the request.
     """
     if isinstance(error, MlflowException):
         return error.error_code in _REFUSALS
@@ -44,7 +44,7 @@ def is_refusal(error: Exception) -> bool:
 
 
 def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:
-    """The runs of experiments that are a sweep's or a trial's, the earliest started first."""
+    """The runs with this role, ``sweep`` or ``trial``, the earliest started first."""
     if not experiment_ids:
         return
     token: str | None = None
@@ -63,14 +63,14 @@ def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str)
 
 
 def sweep_names(client: MlflowClient) -> dict[str, str]:
-    """The names of all sweeps, which are their experiments', with those they were recorded under.
+    """The current names of all sweeps, each with the name under which it was recorded.
 
-    The two differ where an experiment was renamed in MLflow.
+    The two differ if the experiment was renamed in MLflow.
     """
     experiments = client.search_experiments(max_results=MOST_EXPERIMENTS)
     names = {experiment.experiment_id: experiment.name for experiment in experiments}
-    found = {}
+    recorded = {}
     for run in runs_of_role(client, list(names), "sweep"):
         name = names[run.info.experiment_id]
-        found[name] = run.data.tags.get(NAME_TAG, name)
-    return found
+        recorded[name] = run.data.tags.get(NAME_TAG, name)
+    return recorded

@@ -1,4 +1,4 @@
-"""A sweep out of one tracking server and into another, where it is never trained again."""
+"""Exports a sweep from one tracking server and imports it into another, without training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from orchestration.store.lease import sweep_lease
 
 
 def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
-    """Read a sweep's finished trials, of each the run that counts.
+    """Read a sweep's finished trials, each from the run that counts.
 
     Raises:
         InputError: there is no such sweep.
@@ -47,7 +47,7 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
     tags = parents[0].data.tags
     return SweepArchive(
         name=name,
-        # One that is being run, or whose driver is gone, would have to be run on elsewhere.
+        # A sweep that is running, or whose driver died, is stopped where it is imported.
         status=tags[STATUS_TAG] if tags[STATUS_TAG] in ("completed", "failed") else "stopped",
         spec=spec_from_tags(tags),
         trials=tuple(_read(client, runs[run_id]) for run_id in counted.values()),
@@ -55,7 +55,7 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
 
 
 def _read(client: MlflowClient, run: Run) -> FinishedTrial:
-    """A trial without its model, of which nothing may say elsewhere that it is there."""
+    """Read a trial without the tag about its model, as models are not exported."""
     trial = read_finished(client, run)
     tags = {name: text for name, text in trial.tags.items() if name != MODEL_TAG}
     return dataclasses.replace(trial, tags=tags)
@@ -66,31 +66,31 @@ class Imported:
     """What an import did."""
 
     new: int
-    """Trials that were written."""
+    """The number of trials that were written."""
     known: int
-    """Trials that had their result there."""
+    """The number of trials that had a result there."""
 
 
 def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) -> Imported:
-    """Write the trials of an archive that a tracking server has no result of, all or none.
+    """Write all trials of an archive without a result on a tracking server, or none of them.
 
-    A sweep that is there keeps its spec and its status. May be repeated: an import that was cut
-    short goes on.
+    A sweep that exists there keeps its spec and its status. The call may be repeated: it continues
+    an import that was interrupted.
 
     Args:
-        client: of the server.
+        client: MLflow's client of the server.
         archive: the sweep.
-        storage: the sweep's folder in the checkpoint store, whose lease is held meanwhile.
+        storage: the sweep's folder in the checkpoint store; its lease is held during the import.
 
     Raises:
-        LeaseTakenError: somebody runs the sweep.
-        InputError: the server refuses a trial. What was written of the others is deleted.
+        LeaseTakenError: another process runs the sweep.
+        InputError: the server refuses a trial. The trials that were written are deleted.
     """
     with sweep_lease(storage, archive.name):
         recorder = SweepRecorder(client, archive.name, storage)
-        known = {run.trial_key for run in recorder.recorded() if run.finished}
+        finished = {run.trial_key for run in recorder.recorded() if run.finished}
         is_new = recorder.open_for_import(archive.spec)
-        new = [trial for trial in archive.trials if trial.key not in known]
+        new = [trial for trial in archive.trials if trial.key not in finished]
         for trial in new:
             try:
                 recorder.add_finished(trial)
@@ -98,7 +98,7 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
                 if not is_refusal(error):
                     raise
                 written = archive.trials if is_new else new
-                recorder.withdraw_import({one.run_id for one in written}, sweep=is_new)
+                recorder.withdraw_import({trial.run_id for trial in written}, sweep=is_new)
                 raise InputError(
                     f"nothing of {archive.name!r} was imported: MLflow refuses run "
                     f"{trial.run_id} ({error})"

@@ -1,6 +1,6 @@
-"""A finished trial as MLflow holds it, whole: read from one run, written as another.
+"""A finished trial with everything that MLflow holds of it: read from one run, written as another.
 
-Copying a trial from one sweep to another and moving a sweep between servers are the same act.
+This copies a trial from one sweep to another, and moves sweeps between servers.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class FinishedTrial:
     """A finished trial.
 
     Args:
-        run_id: of the run it was read from.
+        run_id: the id of the run from which it was read.
         label: the run's name.
         started, ended: milliseconds since 1970.
-        params: as MLflow has them.
-        tags: those of this project, but for the parent's.
-        points: every metric of every step.
+        params: the run's parameters in MLflow.
+        tags: the run's tags that are this project's.
+        points: every metric at every step.
     """
 
     run_id: str
@@ -50,7 +50,7 @@ class FinishedTrial:
 
     @property
     def key(self) -> str:
-        """Which trial it is."""
+        """The trial's key."""
         return self.tags[TRIAL_KEY_TAG]
 
 
@@ -79,23 +79,23 @@ def write_finished(
     parent_run_id: str,
     last: Callable[[str], object] | None = None,
 ) -> None:
-    """Write a trial as a run of a sweep, in all that it says.
+    """Write a trial as a run of a sweep, with all its parameters, tags and metrics.
 
-    May be repeated after an error: it goes on with the run that it had begun.
+    The call may be repeated after an error: it continues the run that it has begun.
 
     Args:
         client: MLflow's client.
-        trial: what to write.
+        trial: the trial.
         experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
-        last: called with the run's id before it says that it has finished.
+        last: called with the run's id before the run is marked as finished.
     """
-    from mlflow.entities import Metric, Param  # which an archive is read without
+    from mlflow.entities import Metric, Param  # reading an archive does not need MLflow
 
     from orchestration.record.trial_recorder import METRICS_A_BATCH
 
     tags: dict[str, Any] = {**trial.tags, PARENT_TAG: parent_run_id, COPIED_TAG: trial.run_id}
-    # Last of all: a run that says how its trial ended, says all.
+    # The outcome is written last: a run that has one is complete.
     outcome = tags.pop(OUTCOME_TAG)
     copies = f"tags.`{COPIED_TAG}` = '{trial.run_id}'"
     begun = client.search_runs([experiment_id], copies, max_results=1)
@@ -105,7 +105,7 @@ def write_finished(
         else client.create_run(experiment_id, trial.started, tags, run_name=trial.label)
     )
     run_id = run.info.run_id
-    params = [Param(*one) for one in trial.params.items()]
+    params = [Param(*param) for param in trial.params.items()]
     for first in range(0, len(params), _PARAMS_A_BATCH):
         client.log_batch(run_id, params=params[first : first + _PARAMS_A_BATCH])
     metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]

@@ -1,4 +1,4 @@
-"""What a trial's run says of the model that lies beside it, in a tag."""
+"""The tag in which a trial's run describes its kept model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 MODEL_TAG = "snn_sweep.model"
 
 MODEL_FOLDER = "model"
-"""Of a run's artifacts."""
+"""The folder with the model among a run's artifacts."""
 
 _LONGEST_REASON = 500
-"""Characters, of which JSON writes some as twelve: of 8,000 in a tag."""
+"""The most characters of a reason. JSON may write each as twelve, and a tag has room for 8,000."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class KeptModel:
     """The model of a finished trial, or why there is none.
 
     Args:
-        epoch: whose weights it has; None where there is no model.
-        test_accuracy: in that epoch, a fraction; None where that was no number.
-        bytes: of its weights with their description.
-        missing: why there is no model.
+        epoch: the epoch of its weights; None if there is no model.
+        test_accuracy: the test accuracy in that epoch, a fraction; None if it was not a number.
+        bytes: the size of its weights and their description.
+        missing: why there is no model; None if there is one.
     """
 
     epoch: int | None = None
@@ -31,13 +31,13 @@ class KeptModel:
     missing: str | None = None
 
     def to_tag(self) -> str:
-        """The tag's text, which fits into a tag; numbers keep every digit."""
-        said = {k: value for k, value in asdict(self).items() if value is not None}
+        """The text of the tag, which is short enough for one; numbers keep every digit."""
+        fields = {k: value for k, value in asdict(self).items() if value is not None}
         if self.missing is not None:
-            said["missing"] = self.missing[:_LONGEST_REASON]
-        return json.dumps(said)
+            fields["missing"] = self.missing[:_LONGEST_REASON]
+        return json.dumps(fields)
 
     @classmethod
     def from_tag(cls, text: str) -> KeptModel:
-        """What a tag's text says."""
+        """Read what :meth:`to_tag` wrote."""
         return cls(**json.loads(text))

@@ -1,4 +1,4 @@
-"""What a trial ran on, as tags of its run: machine, software and commit."""
+"""Tags that describe where a trial ran: machine, software and commit."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ENGINE_TAG = "snn_sweep.engine"
 
 
 def machine_tags(device: str) -> dict[str, str]:
-    """Describe where this process runs; nothing that names the machine or its user.
+    """Describe where this process runs, without naming the machine or its user.
 
     Args:
-        device: what the trial computes on, such as ``cpu`` or ``cuda``.
+        device: the device that the trial computes on, such as ``cpu`` or ``cuda``.
 
     Returns:
-        Machine (processor, cores, memory, GPU), software (Python, torch, snnTorch, CUDA) and, where
+        Machine (processor, cores, memory, GPU), software (Python, torch, snnTorch, CUDA) and, if
         this package is used from a git checkout, its commit.
     """
-    import torch  # a report needs the names above without it
+    import torch  # reports import the names above, and need no torch
 
     memory = psutil.virtual_memory().total / 2**30
     parts = [f"{os.cpu_count()} × {_processor()}, {memory:.0f} GiB"]

@@ -1,8 +1,8 @@
-"""A trained model among the artifacts of its trial's run: put there, fetched, removed.
+"""Stores, fetches and removes the trained model among the artifacts of a trial's run.
 
-The folder ``model`` holds ``model.safetensors``, the model itself; ``config.json``, what its header
-says; and of a network of this package ``MLmodel``, which makes it one of MLflow's models (flavour
-``python_function``), loaded by ``snn_norm.pyfunc``. Nothing in it is pickled.
+The folder ``model`` holds ``model.safetensors``, the model itself, and ``config.json``, the content
+of its header. For a network of this package it also holds ``MLmodel``, which makes it one of
+MLflow's models (flavour ``python_function``), loaded by ``snn_norm.pyfunc``. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from orchestration.record.kept_model import MODEL_FOLDER
 from orchestration.record.trial_recorder import TrackerAwayError
 from services.settings import without_password
 
-if TYPE_CHECKING:  # it loads torch, for which who fetches or removes a model does not wait
+if TYPE_CHECKING:  # it loads torch, which fetching and removing models does not need
     from snn_norm.training.models.saved_model import Description
 
 _MLMODEL_FILE = "MLmodel"
 
 _SETTINGS = {
-    # Seconds until the server answers: it may have to hand a large file on before it does.
+    # In seconds. The server may have to pass a large file on before it answers.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "120",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # All of it through the server: who may ask that need not be able to reach a store behind it.
+    # Files go through the server, as its clients may be unable to reach the store behind it.
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 
 
 class ArtifactStoreError(TrackerAwayError):
-    """The artifact store did not take a model: it may be full, or cannot be reached."""
+    """The artifact store did not accept a model: it may be full or unreachable."""
 
 
 def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
-    """Put a model beside its run. May be repeated: the same files take the place of the first.
+    """Store a model as artifacts of its run. May be repeated: the files replace those of before.
 
     Args:
         client: MLflow's client.
-        run_id: of the trial.
-        data: of ``snn_norm.training.models.model_file``.
+        run_id: the id of the trial's run.
+        data: the model's file, as ``snn_norm.training.models.model_file`` writes it.
 
     Raises:
-        ArtifactStoreError: the store does not take it for now.
+        ArtifactStoreError: the store does not accept the model at the moment.
         MlflowException: the tracking server refuses it, or does not answer.
     """
     from snn_norm.training.models.model_file import (
@@ -68,15 +68,15 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     )
     from snn_norm.training.models.saved_model import description_in
 
-    said = said_in(data)
+    header = said_in(data)
     store = client.get_run(run_id).info.artifact_uri
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
         folder = Path(scratch)
         (folder / WEIGHTS_FILE).write_bytes(data)
-        (folder / CONFIG_FILE).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        (folder / CONFIG_FILE).write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
         names = [WEIGHTS_FILE, CONFIG_FILE]
-        if not is_of_own_training(said):
-            # MLflow takes for a model what has this file, which therefore comes last.
+        if not is_of_own_training(header):
+            # This file comes last, because MLflow treats a folder that has it as a model.
             names.append(_MLMODEL_FILE)
             _mlflow_model(description_in(data), run_id).save(str(folder / _MLMODEL_FILE))
         try:
@@ -93,10 +93,10 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
 
 
 def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
-    """Copy the model of a run into a folder, which must be there.
+    """Download the model of a run into a folder, which must exist.
 
     Raises:
-        MlflowException, OSError: it is not there, or cannot be fetched.
+        MlflowException, OSError: the run has no model, or it cannot be downloaded.
     """
     with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as scratch, _settings():
         fetched = Path(client.download_artifacts(run_id, MODEL_FOLDER, scratch))
@@ -105,13 +105,13 @@ def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
 
 
 def has_model(client: MlflowClient, run_id: str) -> bool:
-    """Whether a model lies beside a run."""
-    return _holder_of(client, run_id) is not None
+    """Whether a run has a model among its artifacts."""
+    return _repository_with_model(client, run_id) is not None
 
 
 def copy_model(client: MlflowClient, source: str, target: str) -> bool:
-    """Put the model of one run beside another; gives whether there was one."""
-    if _holder_of(client, source) is None:
+    """Copy the model of one run to another; returns whether there was one."""
+    if not has_model(client, source):
         return False
     from snn_norm.training.models.model_file import WEIGHTS_FILE
 
@@ -123,12 +123,12 @@ def copy_model(client: MlflowClient, source: str, target: str) -> bool:
 
 def remove_model(client: MlflowClient, run_id: str) -> None:
     """Remove the model of a run, if it has one."""
-    if (repository := _holder_of(client, run_id)) is not None:
+    if (repository := _repository_with_model(client, run_id)) is not None:
         repository.delete_artifacts(MODEL_FOLDER)
 
 
-def _holder_of(client: MlflowClient, run_id: str) -> ArtifactRepository | None:
-    """Where the artifacts of a run lie, if a model is among them."""
+def _repository_with_model(client: MlflowClient, run_id: str) -> ArtifactRepository | None:
+    """The repository of a run's artifacts; None if no model is among them."""
     uri = client.get_run(run_id).info.artifact_uri
     repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
     return repository if repository.list_artifacts(MODEL_FOLDER) else None
@@ -144,9 +144,8 @@ def _mlflow_model(description: Description, run_id: str) -> Model:
     model.add_flavor(
         "python_function",
         loader_module="snn_norm.pyfunc",
-        config={
-            "own_code": []
-        },  # MLflow hands on only what a caller sets of the keys that are here
+        # MLflow passes on only those of a caller's keys that are listed here.
+        config={"own_code": []},
         python_version=platform.python_version(),
     )
     return model
@@ -154,7 +153,7 @@ def _mlflow_model(description: Description, run_id: str) -> Model:
 
 @contextmanager
 def _settings() -> Iterator[None]:
-    """MLflow's settings while files are on their way."""
+    """Set MLflow's settings for transfers of files."""
     before = {name: os.environ.get(name) for name in _SETTINGS}
     os.environ.update(_SETTINGS)
     try:

@@ -1,4 +1,4 @@
-"""Text as MLflow and its database can hold it, and the client that sends no other."""
+"""Makes text fit for MLflow and its database, and the client that does so for all its text."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def sendable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-class SendableTextClient(MlflowClient):  # type: ignore[misc] # of MLflow mypy knows no types
-    """MLflow's client, which makes the text of params, tags and names sendable.
+class SendableTextClient(MlflowClient):  # type: ignore[misc] # MLflow has no types for mypy
+    """MLflow's client, which makes the text of parameters, tags and names sendable.
 
-    Of a tag that is longer than MLflow's limit the end is kept: the end of a traceback says what
+    A tag that is longer than MLflow's limit keeps its end, because the end of a traceback says what
     happened. MLflow itself would keep the beginning.
     """
 

@@ -1,4 +1,4 @@
-"""A trial's records in the checkpoint store, where they wait for MLflow."""
+"""The spool of a trial: its records wait in the checkpoint store until MLflow has them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _NAME = "spool.jsonl"
 
 
 class Spool:
-    """A trial's records, a JSON object a line, each in the store for good before it counts.
+    """A trial's records, one JSON object per line, each stored durably before it counts.
 
-    Opening it is taking it over: whoever had it open before, on whatever machine, is refused its
-    next line.
+    Opening the spool takes it over: an attempt that had it open before, on whatever machine, cannot
+    write another line.
 
     Args:
         storage: the trial's own folder in the checkpoint store.
-        driver: stands for who started this attempt.
+        driver: identifies the driver that started this attempt.
     """
 
     def __init__(self, storage: Storage, driver: str = "") -> None:
@@ -36,51 +36,52 @@ class Spool:
 
     @property
     def attempts_in_vain(self) -> int:
-        """How many attempts, of those this one's driver started, put no epoch on record since
-        the last one that is. What is known before the first, epoch 0, is none.
+        """How many attempts of this driver have recorded no epoch since the last recorded one.
+
+        Epoch 0, which is recorded before training, does not count as an epoch.
         """
         since = itertools.takewhile(lambda entry: not entry.get("step"), reversed(self.entries))
         drivers = [entry.get("driver") for entry in since if "attempt" in entry]
         return drivers.count(drivers[0]) if drivers else 0
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Put an entry into the store, then into :attr:`entries`.
+        """Add an entry to the store, then to :attr:`entries`.
 
         Raises:
             SupersededError: another attempt has taken the spool over.
-            OSError: the store would not take it.
+            OSError: the store failed.
         """
         self._journal.append(_line(entry))
         self.entries.append(entry)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the spool's file."""
         self._journal.close()
 
     @property
     def run_id(self) -> str | None:
-        """The MLflow run these records belong to, once one is known."""
+        """The id of the MLflow run of these records; None until there is a run."""
         return spooled_run_id(self.entries)
 
     @property
     def ending(self) -> dict[str, Any] | None:
-        """The entry that says how the trial ended, once it has."""
+        """The entry with the trial's outcome; None until it has ended."""
         return next((entry for entry in self.entries if "outcome" in entry), None)
 
     @property
     def epochs(self) -> set[int]:
-        """The epochs on record."""
+        """The recorded epochs."""
         return {entry["step"] for entry in self.entries if "step" in entry}
 
 
 def read_spool(storage: Storage) -> list[dict[str, Any]]:
-    """The whole lines of a trial's spool, without taking it over; none where there is none."""
+    """The complete entries of a trial's spool, without taking it over; empty if there is none."""
     lines = (storage.read(_NAME) or b"").splitlines(keepends=True)
     return _entries([line for line in lines if line.endswith(b"\n")])
 
 
 def spooled_run_id(entries: Sequence[Mapping[str, Any]]) -> str | None:
-    """The MLflow run that the entries belong to, once one is known."""
+    """The id of the MLflow run of these entries; None until there is a run."""
     return next((str(e["run_id"]) for e in reversed(entries) if "run_id" in e), None)
 
 

@@ -1,4 +1,4 @@
-"""A sweep's experiment and runs in MLflow, as its driver keeps them."""
+"""Records a sweep in MLflow: its experiment, its own run and the runs of its trials."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, MlflowException) and not is_refusal(error)
 
 
-# Each decorated call may be made again: it looks before it creates.
+# Each decorated call may be repeated: it checks what exists before it creates anything.
 _insist = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)
 
 
 class SweepRecorder:
-    """Records one sweep. Reading creates nothing.
+    """Records one sweep. Methods that read create nothing.
 
-    A server that does not answer is asked again for up to a minute.
+    Requests that fail are retried for up to a minute.
 
     Args:
         client: MLflow's client.
-        name: the sweep's name, which is its experiment's.
-        storage: the sweep's folder in the checkpoint store, with one a trial by its key.
+        name: the name of the sweep and of its experiment.
+        storage: the sweep's folder in the checkpoint store; each trial's folder in it has its key.
 
     Raises:
         InputError: the experiment has been deleted in MLflow, or renamed.
@@ -91,7 +91,7 @@ class SweepRecorder:
 
     @_insist
     def open(self, spec: SweepSpec) -> None:
-        """Make what is missing of experiment and parent run, and mark the sweep as running."""
+        """Create the experiment and the sweep's run if they are missing; mark it as running."""
         if self.experiment_id is None:
             self.experiment_id = self._create_experiment()
         tags = {
@@ -112,10 +112,10 @@ class SweepRecorder:
 
     @_insist
     def open_for_import(self, spec_json: str | None) -> bool:
-        """Make what is missing of experiment and parent run, and leave alone what is there.
+        """Create the experiment and the sweep's run if they are missing, and change neither.
 
         Returns:
-            Whether the sweep was not there, or its import was cut short.
+            Whether the sweep is new, or its import was interrupted.
         """
         if self.experiment_id is None:
             self.experiment_id = self._create_experiment()
@@ -136,14 +136,14 @@ class SweepRecorder:
         self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
-        """Whether the sweep is recorded as completed, with this very spec."""
+        """Whether the sweep is recorded as completed with exactly this spec."""
         tags = self._tags()
         if tags.get(STATUS_TAG) != "completed":
             return False
         return bool(json.loads(spec_from_tags(tags) or "null") == json.loads(spec.to_json()))
 
     def spec(self) -> SweepSpec | None:
-        """What the sweep was last run with; None if it was not, or cannot be read any more."""
+        """The spec of the sweep's last run; None if there is none that this version can read."""
         text = spec_from_tags(self._tags())
         with contextlib.suppress(SpecError):
             return SweepSpec.from_json(text) if text else None
@@ -158,7 +158,7 @@ class SweepRecorder:
         return [self._recorded(run) for run in self._runs("trial")]
 
     def recorded_for(self, spec: SweepSpec) -> list[TrialRun]:
-        """The runs of all trials as a spec has them: judged, and by configuration without a key.
+        """The runs of all trials, judged by a spec's metric, with trial keys that were lost.
 
         Raises:
             SpecError: a run has lost its key, and the user's own code cannot be imported.
@@ -167,10 +167,10 @@ class SweepRecorder:
 
     @_insist
     def judged(self, runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
-        """Runs with their best by the metric of a spec, where its seeds depend on that.
+        """Runs with their best value of a spec's metric, if its seeds depend on that.
 
-        Of training code of the user's own it is looked for in all epochs, as the spec may have had
-        another metric when a run was recorded.
+        With the user's own training code the best value is searched in all epochs, as the spec may
+        have had another metric when a run was recorded.
         """
         if spec.train is None or not isinstance(spec.seeds, UntilDecided):
             return list(runs)
@@ -179,16 +179,16 @@ class SweepRecorder:
         def best(run: TrialRun) -> float | None:
             points = self._client.get_metric_history(run.run_id, metric.name)
             values = [point.value for point in sorted(points, key=lambda point: point.step)]
-            place = metric.best(values)
-            return None if place is None else float(values[place])
+            index = metric.best(values)
+            return None if index is None else float(values[index])
 
         return [dataclasses.replace(run, best=best(run)) if run.finished else run for run in runs]
 
     @_insist
     def close_trial(self, run: TrialRun, status: str, reason: str) -> None:
-        """End a run without a writer, once all that its trial's spool holds has arrived.
+        """End an abandoned run, after sending the records in its trial's spool.
 
-        If MLflow refuses that, the run ends as FAILED, and says so.
+        If MLflow refuses the records, the run ends as FAILED with that reason.
         """
         entries = self._spooled(run.trial_key)
         if spooled_run_id(entries) == run.run_id:
@@ -202,7 +202,7 @@ class SweepRecorder:
 
     @_insist
     def finished_elsewhere(self, trial_keys: Collection[str]) -> list[TrialRun]:
-        """Finished runs of these trials in other sweeps, told by their keys alone."""
+        """Finished runs of these trials in other sweeps, found by their trial keys."""
         experiments = self._client.search_experiments(max_results=MOST_EXPERIMENTS)
         others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
         runs = map(_recorded, runs_of_role(self._client, others, "trial"))
@@ -210,10 +210,10 @@ class SweepRecorder:
 
     @_insist
     def copy_trial(self, trial: Trial, run: TrialRun, *, with_model: bool) -> None:
-        """Make a finished run of another sweep one of this sweep as well, in all that it says.
+        """Copy a finished run of another sweep into this sweep, with all that it holds.
 
         Args:
-            trial: the trial, as this sweep wants it.
+            trial: the trial in this sweep.
             run: its finished run in the other sweep.
             with_model: whether its model is copied too, if it has one.
         """
@@ -235,11 +235,11 @@ class SweepRecorder:
     def add_finished(
         self, trial: FinishedTrial, last: Callable[[str], object] | None = None
     ) -> None:
-        """Write a finished trial as a run of this sweep; one that was begun is gone on with.
+        """Write a finished trial as a run of this sweep, or continue a run that was begun.
 
         Args:
-            trial: what to write.
-            last: called with the run's id before it says that it has finished.
+            trial: the trial.
+            last: called with the run's id before the run is marked as finished.
         """
         assert self.experiment_id is not None
         assert self.parent_run_id is not None
@@ -250,7 +250,7 @@ class SweepRecorder:
         """Delete what an import has written.
 
         Args:
-            run_ids: those of its trials in the archive.
+            run_ids: the ids of the trials' runs in the archive.
             sweep: whether the sweep's own run is deleted too.
         """
         for run in self._runs("trial"):
@@ -261,8 +261,9 @@ class SweepRecorder:
 
     @_insist
     def replace_trial(self, run: TrialRun) -> None:
-        """Take a run out of the sweep, whose trial is made anew; it stays in MLflow, but its model
-        does not.
+        """Take a run out of the sweep, as its trial is run again.
+
+        The run stays in MLflow; its model is deleted.
         """
         if MODEL_TAG in self._client.get_run(run.run_id).data.tags:
             remove_model(self._client, run.run_id)
@@ -271,18 +272,18 @@ class SweepRecorder:
         self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
 
     def check_artifacts(self, spec: SweepSpec) -> None:
-        """See that models can be kept, by putting the spec where they will be, beside a run.
+        """Check that models can be stored, by storing the spec as an artifact of the sweep's run.
 
         Raises:
-            ServiceError: they cannot.
+            ServiceError: they cannot be stored.
         """
         try:
             self._put_spec(spec)
         except Exception as error:
             raise ServiceError(
-                "no files can be put beside the runs of this tracking server, where the trained "
-                f"models are to be kept: {' '.join(str(error).split())}. Put the artifact store "
-                "right, or set keep: none in the spec to run without models"
+                "no artifacts can be stored on this tracking server, where the trained models are "
+                f"to be kept: {' '.join(str(error).split())}. Repair the artifact store, or set "
+                "keep: none in the spec to run without models"
             ) from error
 
     @_insist
@@ -297,7 +298,7 @@ class SweepRecorder:
         try:
             return str(self._client.create_experiment(self._name, tags=EXPERIMENT_TAGS))
         except MlflowException:
-            # It may be there all the same: the reply was lost, or somebody else was quicker.
+            # It may exist by now: the reply was lost, or somebody else has created it.
             experiment = self._client.get_experiment_by_name(self._name)
             if experiment is None:
                 raise
@@ -312,7 +313,7 @@ class SweepRecorder:
         recorded = _recorded(run)
         if recorded.finished:
             return recorded
-        # Its work in progress tells as much as the server, which would be asked run by run.
+        # The spool holds as much as the server, which would need one request per run.
         spooled = self._spooled(recorded.trial_key)
         if spooled_run_id(spooled) != run.info.run_id:
             return recorded
@@ -321,14 +322,14 @@ class SweepRecorder:
 
 
 def _note(tracking_uri: str, name: str) -> dict[str, str]:
-    """The description that MLflow shows of a sweep's run: where its page is, if there is one."""
+    """The description of a sweep's run in MLflow: a link to the sweep's page, if there is one."""
     if not tracking_uri.startswith("http") or not has_pages(tracking_uri):
         return {}
     return {NOTE_TAG: f"[Cells and seeds, live](/sweeps/{quote(name, safe='')})"}
 
 
 def _recorded(run: Run) -> TrialRun:
-    """What the run alone says; of a finished one, a look at its last epoch is enough."""
+    """The run as MLflow has it, without the epochs and checkpoints of its spool."""
     tags = run.data.tags
     return TrialRun(
         run_id=run.info.run_id,

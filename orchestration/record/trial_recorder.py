@@ -1,9 +1,9 @@
-"""A trial's way to MLflow: spooled on disk, sent in batches by a background thread, once.
+"""Records a trial in MLflow: records are spooled to disk, and a background thread sends them.
 
-A record is on disk before it counts as measured, and keeps the time it was measured at. MLflow
-drops a metric that it holds already (same run, key, step, time and value), so sending everything
-again after a crash or a lost reply leaves nothing double; an epoch that a resumed trial trains
-again is not recorded again. MLflow may be away meanwhile: only the end of the trial waits for it.
+A record is on disk before it counts, and keeps the time at which it was measured. MLflow drops a
+metric that it already has (same run, key, step, time and value), so sending everything again after
+a crash or a lost reply duplicates nothing. An epoch that a resumed trial trains again is not
+recorded again. While MLflow cannot be reached, training continues: only the end of the trial waits.
 """
 
 from __future__ import annotations
@@ -41,28 +41,30 @@ class TrackerAwayError(Exception):
 
 
 class RefusedError(Exception):
-    """MLflow will never take what a trial has to record."""
+    """MLflow will never accept what a trial has recorded."""
 
     @classmethod
     def of(cls, error: Exception) -> Self:
-        """The error that goes with MLflow's answer."""
+        """The error for MLflow's answer."""
         return cls(f"MLflow refuses what the trial recorded: {error}")
 
 
 @dataclass
 class TrialRecorder:
-    """Records one trial. Its methods raise ``SupersededError`` once another attempt has taken over,
-    and all but :meth:`fail` ``RefusedError`` once MLflow has refused a record.
+    """Records one trial.
+
+    Its methods raise ``SupersededError`` once another attempt has taken over. All but :meth:`fail`
+    raise ``RefusedError`` once MLflow has refused a record.
 
     Args:
         client: MLflow's client.
         trial: the trial to record.
         experiment_id: MLflow's id of the sweep's experiment.
         parent_run_id: MLflow's id of the sweep's own run.
-        spool: where records wait; entries of an earlier attempt are sent again, harmlessly.
-        patience: how many seconds the end of the trial waits for a server that is away.
+        spool: holds the records; entries of an earlier attempt are sent again.
+        patience: how many seconds the end of the trial waits for an unreachable server.
         run_id: the run to continue; None to create one.
-        tags: further tags of the run, such as the machine it is on.
+        tags: further tags of the run, such as those of the machine.
     """
 
     client: MlflowClient
@@ -81,7 +83,7 @@ class TrialRecorder:
     _refusal: RefusedError | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        # An earlier attempt may have made a run and died before it learned the run's id.
+        # An earlier attempt may have created a run and died before it knew the run's id.
         self._may_have_run = not self.spool.is_new
         self._thread = threading.Thread(target=self._send_all, name="recorder", daemon=True)
         self._thread.start()
@@ -89,7 +91,7 @@ class TrialRecorder:
     def record_epoch(
         self, epoch: int, metrics: Mapping[str, float], tags: Mapping[str, str]
     ) -> None:
-        """Put an epoch on record, unless it is already; and what is known of the trial by then."""
+        """Record the metrics and tags of an epoch, unless it is recorded already."""
         if epoch not in self.spool.epochs:
             self._append({"step": epoch, "metrics": dict(metrics), "tags": dict(tags)})
 
@@ -99,13 +101,13 @@ class TrialRecorder:
         final_metrics: Mapping[str, float],
         tags: Mapping[str, str] | None = None,
     ) -> None:
-        """Put on record how the trial ended, and what is known of it by then."""
+        """Record the outcome of the trial, with its final metrics and tags."""
         metrics = dict(final_metrics)
         self._append({"outcome": outcome, "metrics": metrics, "tags": dict(tags or {})})
 
     @property
     def arrived(self) -> int:
-        """How many entries of the spool MLflow holds."""
+        """How many entries of the spool have arrived in MLflow."""
         return self._sent
 
     def finish(
@@ -114,15 +116,15 @@ class TrialRecorder:
         *,
         patience: float | None = None,
     ) -> None:
-        """Wait until all has arrived, then close the run as FINISHED. May be repeated.
+        """Wait until all records have arrived, then close the run as FINISHED. May be repeated.
 
         Args:
-            last: called by the client and the run's id before that, again and again until it
-                does not raise: a run that has finished has all that belongs to it.
-            patience: of this call, in seconds; None is that of the recorder.
+            last: called with the client and the run's id before the run is closed, and repeated
+                until it succeeds: a finished run is complete.
+            patience: how many seconds this call waits; None is the recorder's patience.
 
         Raises:
-            TrackerAwayError: MLflow, or what ``last`` needs, was away for longer than the patience.
+            TrackerAwayError: MLflow, or what ``last`` needs, was unreachable for longer than that.
         """
         patience = self.patience if patience is None else patience
         self._wait_until_sent(patience)
@@ -131,12 +133,12 @@ class TrialRecorder:
         self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"), patience)
 
     def fail(self, reason: str) -> None:
-        """Close the run as FAILED with its reason, after all that was measured has arrived.
+        """Close the run as FAILED with its reason, after all records have arrived.
 
-        What MLflow refuses does not arrive: it stays in the spool.
+        Records that MLflow refuses stay in the spool.
 
         Raises:
-            TrackerAwayError: MLflow was away for longer than ``patience``.
+            TrackerAwayError: MLflow was unreachable for longer than ``patience``.
             RefusedError: MLflow refuses the run itself.
         """
         try:
@@ -147,7 +149,7 @@ class TrialRecorder:
         self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason), self.patience)
 
     def close(self) -> None:
-        """Stop sending; what has not arrived stays in the spool."""
+        """Stop sending; records that have not arrived stay in the spool."""
         with self._wake:
             self._closing = True
             self._wake.notify_all()
@@ -161,7 +163,7 @@ class TrialRecorder:
             self._wake.notify_all()
 
     def _send_all(self) -> None:
-        """Send what is new until closed or refused, however often the server is away meanwhile."""
+        """Send new entries until closed or refused; errors of the server are retried."""
         pause = 0.1
         while True:
             with self._wake:
@@ -175,7 +177,7 @@ class TrialRecorder:
                     self._open_run()
                 assert self.spool.run_id is not None
                 deliver(self.client, self.spool.run_id, entries)
-            except Exception as error:  # noqa: BLE001 - kept, and raised where the trial waits
+            except Exception as error:  # noqa: BLE001 - the waiting trial raises it
                 with self._wake:
                     self._trouble = error
                     if is_refusal(error):
@@ -191,11 +193,11 @@ class TrialRecorder:
                 self._wake.notify_all()
 
     def _open_run(self) -> None:
-        """Open the run: the one to go on with, one made before its maker died, or a new one."""
+        """Open the run: the one to continue, one of an attempt that died, or a new one."""
         run_id = self.run_id or self.spool.run_id
         if run_id is None and self._may_have_run:
             run_id = self._find_run()
-        self._may_have_run = True  # should the reply to what follows be lost
+        self._may_have_run = True  # in case the reply to the next request is lost
         tags = [RunTag(key, value) for key, value in self.tags.items()]
         if run_id is None:
             run_id = self._create_run()
@@ -220,16 +222,16 @@ class TrialRecorder:
         return str(run.info.run_id)
 
     def _find_run(self) -> str | None:
-        found = self.client.search_runs(
+        runs = self.client.search_runs(
             [self.experiment_id],
             f"tags.`{TRIAL_KEY_TAG}` = '{self.trial.key}' AND status != 'FINISHED'",
             max_results=1,
             order_by=["attributes.start_time ASC"],
         )
-        return str(found[0].info.run_id) if found else None
+        return str(runs[0].info.run_id) if runs else None
 
     def _wait_until_sent(self, patience: float) -> None:
-        """Wait for the sending thread; patience begins anew with everything that arrives."""
+        """Wait for the sending thread; the patience starts again whenever a batch arrives."""
         with self._wake:
             while (sent := self._sent) < len(self.spool.entries):
                 if not self._wake.wait_for(
@@ -243,9 +245,9 @@ class TrialRecorder:
             raise self._refusal from self._trouble
 
     def _insist(self, call: Callable[[str], object], patience: float) -> None:
-        """Make an idempotent call that must arrive, again and again within ``patience``."""
+        """Make an idempotent call, and retry it within ``patience``."""
         run_id = self.spool.run_id
-        assert run_id is not None, "all has arrived, so the run is open"
+        assert run_id is not None, "all records have arrived, so the run is open"
         insist = stamina.RetryingCaller(attempts=None, timeout=patience)
         try:
             insist(lambda error: not is_refusal(error), call, run_id)
@@ -262,7 +264,7 @@ def _away(error: Exception | None, patience: float) -> TrackerAwayError:
 
 
 def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Send spooled entries to a run; those that it holds already are dropped by MLflow."""
+    """Send spooled entries to a run; MLflow drops those that it already has."""
     metrics = [
         Metric(key, value, entry["time"], entry.get("step", 0))
         for entry in entries
@@ -279,6 +281,6 @@ def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, An
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, reason: str) -> None:
-    """End a run as KILLED or FAILED, and say why."""
+    """End a run as KILLED or FAILED, and record the reason."""
     client.set_tag(run_id, REASON_TAG, reason)
     client.set_terminated(run_id, status)

@@ -1,4 +1,4 @@
-"""What to say of a sweep that is asked for and not there: renamed in MLflow, or misspelt."""
+"""Messages about a sweep that does not exist: renamed in MLflow, or misspelt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from snn_norm.wording import did_you_mean
 
 
 def renamed_sweep(name: str, known: Mapping[str, str]) -> str | None:
-    """What to say of a sweep whose experiment was renamed in MLflow; None where it was not.
+    """The message about a sweep whose experiment was renamed in MLflow; None if it was not.
 
     Args:
-        name: what was asked for.
-        known: the sweeps' names, each with the one that it was recorded under.
+        name: the name that was given.
+        known: the current names of all sweeps, each with the one under which it was recorded.
     """
     now = [present for present, recorded in known.items() if recorded == name != present]
     if name in known or not now:
@@ -25,11 +25,11 @@ def renamed_sweep(name: str, known: Mapping[str, str]) -> str | None:
 
 
 def unknown_sweep(name: str, known: Mapping[str, str]) -> UnknownSweepError:
-    """The error for a sweep that is not there: what became of it, which ones are, the nearest.
+    """The error for a sweep that does not exist: it was renamed, or these are the valid names.
 
     Args:
-        name: what was asked for.
-        known: the sweeps' names, each with the one that it was recorded under.
+        name: the name that was given.
+        known: the current names of all sweeps, each with the one under which it was recorded.
     """
     if renamed := renamed_sweep(name, known):
         return UnknownSweepError(renamed)

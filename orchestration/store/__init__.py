@@ -1,1 +1,1 @@
-"""Work in progress, in a folder or in S3: files, checkpoints, and the lease of a sweep."""
+"""Stores work in progress, in a folder or in S3: files, checkpoints, and the lease of a sweep."""

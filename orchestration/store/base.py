@@ -1,10 +1,10 @@
-"""The checkpoint store: where a sweep's work in progress lies, in a folder or in S3.
+"""The interfaces of the checkpoint store, which holds a sweep's work in progress.
 
-    Storage     a folder of it: files that are whole or not there at all
-    Journal     a file that grows by lines, for one writer: who opens it supersedes whoever had it
-    Lock        held by one process, and let go of when that process dies
+    Storage     a folder, whose files are written whole or not at all
+    Journal     a file to which one writer appends lines; opening it supersedes the writer before
+    Lock        held by one process, and released when that process dies
 
-Checkpoints, spools, the lease of a sweep and what was submitted of it are kept by these alone.
+Checkpoints, spools, sweeps' leases and submitted specs are all stored through these interfaces.
 """
 
 from __future__ import annotations
@@ -17,58 +17,58 @@ from orchestration.model.sweep_name import sweep_name
 
 
 class SupersededError(Exception):
-    """Another attempt at the same trial has taken over; this one must not write any more."""
+    """Another attempt at the same trial has taken over, so this one must stop writing."""
 
 
 class Storage(ABC):
-    """A folder of the checkpoint store, which need not be there yet. Can be pickled.
+    """A folder of the checkpoint store, which need not exist yet. Can be pickled.
 
-    Every method raises ``OSError`` where the store does not do its part.
+    Every method raises ``OSError`` if the store fails.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The last part of its address."""
+        """The last part of the folder's address."""
 
     def folder(self, name: str) -> Self:
-        """The folder of this name in it, directly below it: any name keeps the rule of a sweep's.
+        """The folder of this name directly below this one.
 
         Raises:
-            ValueError: the name breaks that rule.
+            ValueError: the name breaks the rule for names of sweeps.
         """
         return self._below(sweep_name(name))
 
     @abstractmethod
     def _below(self, name: str) -> Self:
-        """The folder of this name, which has been checked."""
+        """The folder of this name, which is valid."""
 
     @abstractmethod
     def folders(self) -> Sequence[Self]:
-        """The folders in it that hold something."""
+        """The folders directly below this one that hold something."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
-        """A file as it was last written; None where there is none."""
+        """The content of a file; None if there is no such file."""
 
     @abstractmethod
     def write(self, name: str, data: bytes, *, previous: str | None = None) -> None:
-        """Put a file in the place of the one of that name, which is kept as ``previous``.
+        """Write a file; the one of that name, if any, is kept under the name ``previous``.
 
-        Where it raises, the files are as they were.
+        If this raises, the files are unchanged.
         """
 
     @abstractmethod
     def delete(self, *names: str) -> None:
-        """Remove files, those of them that are there."""
+        """Delete files; those that do not exist are ignored."""
 
     @abstractmethod
     def delete_all(self) -> None:
-        """Remove everything in it."""
+        """Delete everything in the folder."""
 
     @abstractmethod
     def journal(self, name: str, first_line: bytes) -> Journal:
-        """Take a journal over by writing a line, which has no equal."""
+        """Open a journal and take it over by appending a line, which must be unique."""
 
     @abstractmethod
     def lock(self, name: str) -> Lock:
@@ -76,10 +76,10 @@ class Storage(ABC):
 
 
 class Journal(ABC):
-    """Lines in a file, each in the store for good before :meth:`append` returns.
+    """Lines in a file, each of which is stored durably before :meth:`append` returns.
 
     Attributes:
-        lines: the whole file, one that a crash cut short excepted.
+        lines: all lines of the file, without one that a crash cut short.
     """
 
     lines: list[bytes]
@@ -90,36 +90,36 @@ class Journal(ABC):
 
         Raises:
             SupersededError: another attempt has taken the journal over.
-            OSError: the store would not take it.
+            OSError: the store failed.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it."""
+        """Release the file."""
 
 
 class Lock(ABC):
-    """Held by one process at a time, wherever it runs."""
+    """A lock that one process at a time holds, on whatever machine."""
 
     @abstractmethod
     def take(self, owner: bytes) -> Held | None:
-        """Take it; None where somebody else has it.
+        """Take the lock; None if another process holds it.
 
         Args:
-            owner: tells who holds it.
+            owner: describes this process, for :meth:`owner`.
         """
 
     @abstractmethod
     def owner(self) -> bytes | None:
-        """Who holds it; None if nobody does."""
+        """The description of the process that holds the lock; None if none does."""
 
 
 class Held(ABC):
     """A lock while it is held."""
 
     lost: bool = False
-    """Whether somebody else has it by now, who took this process for dead."""
+    """Whether another process took the lock over, because this one seemed to be dead."""
 
     @abstractmethod
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""

@@ -1,4 +1,4 @@
-"""A trial's checkpoints: the newest and the one before, each whole or not there at all."""
+"""A trial's checkpoints: the newest and the one before, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class CheckpointStore:
         self._storage = storage
 
     def save(self, state: dict[str, Any]) -> None:
-        """Put a state into the store, and keep the one before it.
+        """Save a state, and keep the one before it.
 
         Raises:
-            OSError: the store would not take it; the checkpoints are as they were.
+            OSError: the store failed; the checkpoints are unchanged.
         """
         serialized = io.BytesIO()
         torch.save(state, serialized)
         self._storage.write(_NEWEST, serialized.getvalue(), previous=_PREVIOUS)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest state that can be read; None where there is none."""
+        """The newest state that can be read; None if there is none."""
         for name in (_NEWEST, _PREVIOUS):
             data = self._storage.read(name)
             if data is None:

@@ -1,4 +1,4 @@
-"""The checkpoint store as a folder, which has to be one that all nodes see, with file locks."""
+"""The checkpoint store in a folder that all nodes share, with file locks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNFINISHED = ".unfinished"
 
 @dataclass(frozen=True)
 class FolderStorage(Storage):
-    """A folder on a disk; what is written is flushed to it, and so survives a power failure."""
+    """A folder on a disk; writes are flushed to the disk, so that they survive a power failure."""
 
     path: Path
 
@@ -49,7 +49,7 @@ class FolderStorage(Storage):
 
     def write(self, name: str, data: bytes, *, previous: str | None = None) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        # A name of its own: an attempt that has been superseded may be writing at this moment.
+        # The temporary name is unique: a superseded attempt may be writing at the same time.
         unfinished = self.path / f"{name}.{uuid.uuid4().hex}{_UNFINISHED}"
         try:
             with unfinished.open("wb") as file:
@@ -57,7 +57,7 @@ class FolderStorage(Storage):
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            unfinished.unlink(missing_ok=True)  # it may not have been opened
+            unfinished.unlink(missing_ok=True)
             raise
         written = self.path / name
         if previous is not None and written.exists():
@@ -83,7 +83,7 @@ class FolderStorage(Storage):
 
 
 class _FileJournal(Journal):
-    """Superseded when the file is longer than what this one wrote; a lock makes that sure."""
+    """A journal in a file. It is superseded once the file is longer than what it has written."""
 
     def __init__(self, path: Path, first_line: bytes) -> None:
         self._path = path
@@ -119,7 +119,7 @@ class _FileJournal(Journal):
 
 @dataclass(frozen=True)
 class _FileLock(Lock):
-    """The operating system lets go of it when its holder dies. The file stays."""
+    """A lock that the operating system releases when its holder dies. The file stays."""
 
     path: Path
 
@@ -140,11 +140,11 @@ class _FileLock(Lock):
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return self._said()
+                return self._read_owner()
         return None
 
-    def _said(self) -> bytes:
-        """What its holder wrote; one that has just taken it may not have done so yet."""
+    def _read_owner(self) -> bytes:
+        """What the holder wrote; waits for a holder that has just taken the lock to write it."""
         deadline = time.monotonic() + 5
         while not (owner := self.path.read_bytes()) and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -160,7 +160,7 @@ class _HeldFile(Held):
 
 
 def _lock(file: FileIO) -> bool:
-    """Take the lock; a look at who holds it keeps it for a moment, a holder for long."""
+    """Take the lock; retries for a moment, as reading who holds it also locks the file."""
     deadline = time.monotonic() + 0.5
     while True:
         try:

@@ -1,4 +1,4 @@
-"""One live driver a sweep."""
+"""The lease of a sweep, which ensures that one driver at a time runs it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LOCK = "driver.lock"
 
 
 class LeaseTakenError(SweepError):
-    """Another process drives this sweep."""
+    """Another process runs this sweep."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that drives a sweep."""
+    """The process that runs a sweep."""
 
     pid: int
     host: str
@@ -31,13 +31,17 @@ class Holder:
 
     @property
     def is_here(self) -> bool:
-        """Whether it runs on this machine."""
+        """Whether the process is on this machine."""
         return self.host == socket.gethostname()
 
 
 @contextmanager
 def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
-    """Hold the lease of the sweep ``name``, whose folder in the store is given, for the context.
+    """Hold the lease of a sweep for the context.
+
+    Args:
+        storage: the sweep's folder in the checkpoint store.
+        name: the sweep's name.
 
     Raises:
         LeaseTakenError: another process holds it.
@@ -53,9 +57,8 @@ def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
             )
     except OSError as error:
         raise SweepError(
-            f"the checkpoint store cannot be used: {error}. Its folder lies in "
-            "SNN_SWEEP_HOME, unless SNN_SWEEP_STORAGE names another: set one of them to a folder "
-            "that is yours"
+            f"the checkpoint store cannot be used: {error}. Its folder is in SNN_SWEEP_HOME, "
+            "unless SNN_SWEEP_STORAGE names another: set one of them to a folder that you own"
         ) from error
     try:
         yield held
@@ -64,11 +67,11 @@ def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
 
 
 def holder(storage: Storage) -> Holder | None:
-    """Who drives the sweep whose folder in the store is given; None if nobody does."""
+    """The process that runs the sweep with this folder in the store; None if none does."""
     owner = storage.lock(_LOCK).owner()
     return Holder(**json.loads(owner)) if owner is not None else None
 
 
 def was_driven(storage: Storage) -> bool:
-    """Whether anybody has ever driven the sweep whose folder in the store is given."""
+    """Whether any process has ever run the sweep with this folder in the store."""
     return storage.read(_LOCK) is not None

@@ -1,4 +1,4 @@
-"""Opens the checkpoint store that an address names."""
+"""Opens the checkpoint store at an address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 
 def open_storage(address: str) -> Storage:
     """The checkpoint store at an absolute path or ``s3://bucket/prefix``."""
-    # Each only where it is used: boto3 need not be installed for a folder.
+    # Imported only when used: a folder does not need boto3.
     if "://" in address:
         from orchestration.store.s3 import S3Storage
 
@@ -34,8 +34,8 @@ def sweep_storage(settings: Settings, name: str) -> Storage:
         InputError: no sweep can have this name.
     """
     check_sweep_name(name)
-    # A name of 128 characters may be too long for a file system, which counts bytes. One that
-    # looks like the digest in its place would share its folder.
-    is_taken_as_it_is = len(name.encode()) <= 255 and not _DIGEST.fullmatch(name)
-    folder = name if is_taken_as_it_is else hashlib.sha256(name.encode()).hexdigest()
+    # A name of 128 characters may have too many bytes for a file system: its digest replaces it.
+    # A name that looks like a digest is replaced too, so that no two sweeps share a folder.
+    is_usable = len(name.encode()) <= 255 and not _DIGEST.fullmatch(name)
+    folder = name if is_usable else hashlib.sha256(name.encode()).hexdigest()
     return open_storage(settings.storage).folder(folder)

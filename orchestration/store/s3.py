@@ -1,7 +1,7 @@
-"""The checkpoint store in S3, Amazon's or another that knows conditional writes.
+"""The checkpoint store in S3, Amazon's or another that supports conditional writes.
 
-Where a folder has locks, S3 has conditional writes: an object is written only if it is still the
-one that was read (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
+Conditional writes take the place of file locks: an object is written only if it has not changed
+since it was read (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from orchestration.store.base import Held, Journal, Lock, Storage, SupersededErr
 from orchestration.store.s3_objects import S3Error, S3Object, delete_objects, pages
 
 LEASE_SECONDS = 20.0
-"""After so long without a sign of life a lock's holder is taken for dead."""
-_SIGN_EVERY = 5.0
+"""A lock's holder counts as dead after so many seconds without a heartbeat."""
+_HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class S3Storage(Storage):
-    """What begins with a prefix in a bucket.
+    """The objects of a bucket whose keys begin with a prefix.
 
     Args:
-        bucket: its name; it must be there.
+        bucket: the name of the bucket, which must exist.
         prefix: ends with a slash, or is empty.
     """
 
@@ -52,9 +52,11 @@ class S3Storage(Storage):
         return type(self)(self.bucket, f"{self.prefix}{name}/")
 
     def folders(self) -> list[Self]:
-        listed = pages(self.bucket, self.prefix, Delimiter="/")
-        found = [one["Prefix"] for page in listed for one in page.get("CommonPrefixes", [])]
-        return [type(self)(self.bucket, prefix) for prefix in found]
+        return [
+            type(self)(self.bucket, folder["Prefix"])
+            for page in pages(self.bucket, self.prefix, Delimiter="/")
+            for folder in page.get("CommonPrefixes", [])
+        ]
 
     def read(self, name: str) -> bytes | None:
         version = self._object(name).read()
@@ -70,7 +72,7 @@ class S3Storage(Storage):
 
     def delete_all(self) -> None:
         for page in pages(self.bucket, self.prefix):
-            delete_objects(self.bucket, [one["Key"] for one in page.get("Contents", [])])
+            delete_objects(self.bucket, [entry["Key"] for entry in page.get("Contents", [])])
 
     def journal(self, name: str, first_line: bytes) -> Journal:
         return _S3Journal(self._object(name), first_line)
@@ -83,61 +85,61 @@ class S3Storage(Storage):
 
 
 class _S3Journal(Journal):
-    """One object, written anew with each line: some hundred lines, and less than a checkpoint."""
+    """A journal in one object. Each line rewrites it whole: it is smaller than a checkpoint."""
 
-    def __init__(self, place: S3Object, first_line: bytes) -> None:
-        self._place = place
+    def __init__(self, target: S3Object, first_line: bytes) -> None:
+        self._target = target
         etag = None
         while etag is None:
-            found = place.read()
-            self.lines = [*(found.data.splitlines(keepends=True) if found else []), first_line]
-            etag = place.swap(b"".join(self.lines), found.etag if found else None)
+            version = target.read()
+            self.lines = [*(version.data.splitlines(keepends=True) if version else []), first_line]
+            etag = target.swap(b"".join(self.lines), version.etag if version else None)
         self._etag = etag
 
     def append(self, line: bytes) -> None:
-        etag = self._place.swap(b"".join([*self.lines, line]), self._etag)
+        etag = self._target.swap(b"".join([*self.lines, line]), self._etag)
         if etag is None:
-            raise SupersededError(f"another attempt has taken over {self._place}")
+            raise SupersededError(f"another attempt has taken over {self._target}")
         self._etag = etag
         self.lines.append(line)
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is kept open."""
 
 
 @dataclass(frozen=True)
 class _S3Lock(Lock):
-    """Its holder writes it anew every few seconds; one that no longer does has lost it.
+    """A lock that its holder renews every few seconds; a holder that stops doing so loses it.
 
-    A holder that finds it taken by another is sent SIGINT, as by Ctrl-C. One that cannot reach S3
-    goes on: nothing else here can be written meanwhile either.
+    A holder that finds the lock taken by another process gets SIGINT, as from Ctrl-C. A holder that
+    cannot reach S3 continues: nobody else can write to the store from here either.
     """
 
-    place: S3Object
+    target: S3Object
 
     def take(self, owner: bytes) -> Held | None:
-        first = seen = self.place.read()
+        first = latest = self.target.read()
         deadline = time.monotonic() + LEASE_SECONDS
-        while seen is not None and _owner(seen.data) is not None:
-            if first is not None and seen.etag != first.etag:
+        while latest is not None and _owner(latest.data) is not None:
+            if first is not None and latest.etag != first.etag:
                 return None
-            if seen.age > LEASE_SECONDS or time.monotonic() > deadline:
+            if latest.age > LEASE_SECONDS or time.monotonic() > deadline:
                 break
             time.sleep(1)
-            seen = self.place.read()
-        etag = self.place.swap(_sign(owner, 0), seen.etag if seen else None)
-        return _SignsOfLife(self.place, owner, etag) if etag else None
+            latest = self.target.read()
+        etag = self.target.swap(_heartbeat(owner, 0), latest.etag if latest else None)
+        return _HeldS3(self.target, owner, etag) if etag else None
 
     def owner(self) -> bytes | None:
-        found = self.place.read()
-        return _owner(found.data) if found and found.age <= LEASE_SECONDS else None
+        version = self.target.read()
+        return _owner(version.data) if version and version.age <= LEASE_SECONDS else None
 
 
-class _SignsOfLife(Held):
-    """Writes a lock anew, from a thread, until it is let go of or lost."""
+class _HeldS3(Held):
+    """Renews a lock from a thread, until it is released or lost."""
 
-    def __init__(self, place: S3Object, owner: bytes, etag: str) -> None:
-        self._place = place
+    def __init__(self, target: S3Object, owner: bytes, etag: str) -> None:
+        self._target = target
         self._owner = owner
         self._etag = etag
         self._ending = threading.Event()
@@ -148,16 +150,16 @@ class _SignsOfLife(Held):
         self._ending.set()
         self._thread.join()
         if not self.lost:
-            # Where S3 is away, it is free after a while all the same.
+            # If S3 cannot be reached, the lock expires by itself.
             with suppress(S3Error):
-                self._place.swap(_sign(None, 0), self._etag)
+                self._target.swap(_heartbeat(None, 0), self._etag)
 
     def _run(self) -> None:
         count = 0
-        while not self._ending.wait(_SIGN_EVERY):
+        while not self._ending.wait(_HEARTBEAT_SECONDS):
             count += 1
-            with suppress(S3Error):  # the next sign may arrive
-                etag = self._place.swap(_sign(self._owner, count), self._etag)
+            with suppress(S3Error):  # the next heartbeat may arrive
+                etag = self._target.swap(_heartbeat(self._owner, count), self._etag)
                 if etag is None:
                     self.lost = True
                     os.kill(os.getpid(), signal.SIGINT)
@@ -165,12 +167,12 @@ class _SignsOfLife(Held):
                 self._etag = etag
 
 
-def _sign(owner: bytes | None, count: int) -> bytes:
-    """What a lock says; without an owner it is free."""
-    said = owner.decode() if owner is not None else None
-    return json.dumps({"owner": said, "sign": count}).encode()
+def _heartbeat(owner: bytes | None, count: int) -> bytes:
+    """The content of a lock; without an owner it is free."""
+    text = owner.decode() if owner is not None else None
+    return json.dumps({"owner": text, "sign": count}).encode()
 
 
-def _owner(sign: bytes) -> bytes | None:
-    said = json.loads(sign)["owner"]
-    return said.encode() if said is not None else None
+def _owner(heartbeat: bytes) -> bytes | None:
+    text = json.loads(heartbeat)["owner"]
+    return text.encode() if text is not None else None

@@ -1,6 +1,6 @@
-"""Objects in an S3 bucket: read, written, and swapped for the one that was read.
+"""Objects in an S3 bucket: read, written, and replaced only if they have not changed.
 
-The bucket must be there. Credentials, region and endpoint are boto3's: AWS_ACCESS_KEY_ID,
+The bucket must exist. Credentials, region and endpoint are boto3's: AWS_ACCESS_KEY_ID,
 AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3.
 """
 
@@ -28,16 +28,16 @@ except ImportError as error:
     ) from None
 
 _ABSENT = {"404", "NoSuchKey"}
-_OTHER_THERE = {"412", "PreconditionFailed"}
+_CHANGED = {"412", "PreconditionFailed"}
 
 
-def _at_the_same_time(error: Exception) -> bool:
-    """Whether S3 asks to write again, as another did so at this moment."""
+def _is_conflict(error: Exception) -> bool:
+    """Whether S3 asks to write again, because somebody else wrote at the same moment."""
     conflicts = {"409", "ConditionalRequestConflict"}
     return isinstance(error, ClientError) and _code(error) in conflicts
 
 
-_insist = stamina.RetryingCaller(wait_jitter=0.1)
+_retry = stamina.RetryingCaller(wait_jitter=0.1)
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def _client(*, quick: bool) -> Any:
         connect_timeout=3 if quick else 5,
         read_timeout=3 if quick else 20,
         retries={"mode": "standard", "total_max_attempts": 1 if quick else 4},
-        # What newer checksums add, not every server but Amazon's knows.
+        # Not every server other than Amazon's supports the newer checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -55,15 +55,15 @@ def _client(*, quick: bool) -> Any:
 
 
 class S3Error(SweepError, OSError):
-    """Whatever S3 and the way to it have to say; an ``OSError``, as a disk would give."""
+    """S3 failed or cannot be reached; an ``OSError``, as a disk would raise."""
 
 
 @contextmanager
-def _os_errors(place: object) -> Iterator[None]:
+def _os_errors(target: object) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise S3Error(f"{place}: {error}") from error
+        raise S3Error(f"{target}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class S3Object:
     bucket: str
     key: str
     quick: bool = False
-    """Whether to give up within seconds rather than to try again."""
+    """Whether to give up within seconds instead of retrying."""
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -93,7 +93,7 @@ class S3Object:
         return _client(quick=self.quick)
 
     def read(self) -> Version | None:
-        """The object as it is; None where there is none."""
+        """The object as it is now; None if there is none."""
         with _os_errors(self):
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self.key)
@@ -107,21 +107,21 @@ class S3Object:
         return Version(data, answer["ETag"], (now - written).total_seconds())
 
     def write(self, data: bytes) -> None:
-        """Put it in the place of whatever is there."""
+        """Write the object, and replace it if there is one."""
         with _os_errors(self):
             self._client.put_object(Bucket=self.bucket, Key=self.key, Body=data)
 
     def swap(self, data: bytes, etag: str | None) -> str | None:
-        """Write it if it is still the one with this tag, or, for None, if there is none.
+        """Write the object if it still has this tag or, for None, if there is none.
 
         Returns:
-            The new tag; None if there is another one now.
+            The new tag; None if somebody else has written the object.
         """
         condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
         with _os_errors(self):
             try:
-                put = _insist(
-                    _at_the_same_time,
+                reply = _retry(
+                    _is_conflict,
                     self._client.put_object,
                     Bucket=self.bucket,
                     Key=self.key,
@@ -129,15 +129,15 @@ class S3Object:
                     **condition,
                 )
             except ClientError as error:
-                if _code(error) not in _OTHER_THERE | _ABSENT:
+                if _code(error) not in _CHANGED | _ABSENT:
                     raise
-                # A reply that was lost was asked for again, and its own write stood in the way.
+                # If a reply was lost, boto3 repeats the request, which its own first write refuses.
                 now = self.read()
                 return now.etag if now and now.data == data else None
-            return str(put["ETag"])
+            return str(reply["ETag"])
 
     def copy_to(self, key: str) -> None:
-        """Copy it to another key of the bucket, where it is there."""
+        """Copy the object to another key of the bucket, if it exists."""
         source = {"Bucket": self.bucket, "Key": self.key}
         with _os_errors(self):
             try:
@@ -148,14 +148,14 @@ class S3Object:
 
 
 def pages(bucket: str, prefix: str, **options: str) -> Iterator[Any]:
-    """Lists of at most 1000 objects, which is as many as can be deleted at once."""
+    """The objects in lists of at most 1000, which is as many as can be deleted at once."""
     with _os_errors(f"s3://{bucket}/{prefix}"):
         listing = _client(quick=False).get_paginator("list_objects_v2")
         yield from listing.paginate(Bucket=bucket, Prefix=prefix, **options)
 
 
 def delete_objects(bucket: str, keys: Sequence[str]) -> None:
-    """Delete objects, those of them that are there."""
+    """Delete objects; those that do not exist are ignored."""
     if not keys:
         return
     objects = {"Objects": [{"Key": key} for key in keys], "Quiet": True}

@@ -79,7 +79,7 @@ def with_metrics(*metrics: Any) -> dict[str, Any]:
         ({**TRIAL, "tags": {**TAGS, **{f"snn_sweep.{n}": "" for n in range(98)}}}, "at most 100"),
         ({**TRIAL, "params": {"a": "nul \0"}}, "params must be text of at most 6,000 char"),
         ({**TRIAL, "params": {"a": {"b": "c"}}}, "params must be text.*got a mapping"),
-        ({**TRIAL, "params": {"../a": "1"}}, "params must have names that MLflow takes"),
+        ({**TRIAL, "params": {"../a": "1"}}, "params must have names that MLflow accepts"),
         ({**TRIAL, "params": []}, "params must be a mapping"),
         ({**TRIAL, "run_id": "x' or 'a' = 'a"}, "run_id must be valid"),
         ({**TRIAL, "label": 7}, "label must be text"),
@@ -92,7 +92,7 @@ def with_metrics(*metrics: Any) -> dict[str, Any]:
         (with_metrics([1, 1, {"a": "1"}]), "a must be a number, got '1'"),
         (with_metrics([1, 1, {"a": 10**400}]), "a must be a number"),
         (with_metrics([1, 1, {"a": None}]), "a must be a number, got nothing"),
-        (with_metrics([1, 1, {"a//b": 1.0}]), "names that MLflow takes"),
+        (with_metrics([1, 1, {"a//b": 1.0}]), "names that MLflow accepts"),
         (with_metrics([1, 1]), "metrics must be lists of step, time"),
         ({**TRIAL, "metrics": {}}, "metrics must be a list"),
         (json.dumps(TRIAL).replace("[[1,", "[" * 5000 + "[[1,"), "no JSON that can be read"),
@@ -115,10 +115,10 @@ def test_a_line_that_no_export_writes_is_refused(
 def test_a_trial_stands_in_one_line_alone(tmp_path: Path) -> None:
     assert len(read_archive(written(tmp_path / "a.jsonl", TRIAL)).trials) == 1
     again = {**TRIAL, "run_id": "r2"}
-    with pytest.raises(InputError, match="line 3: it is of trial 0123456789abcdef, as line 2 is"):
+    with pytest.raises(InputError, match="line 3: it is trial 0123456789abcdef, as line 2 is"):
         read_archive(written(tmp_path / "b.jsonl", TRIAL, again))
     other = tagged(trial_key="b" * 16)
-    with pytest.raises(InputError, match="line 3: it is of run r1, as line 2 is"):
+    with pytest.raises(InputError, match="line 3: it is run r1, as line 2 is"):
         read_archive(written(tmp_path / "c.jsonl", TRIAL, other))
 
 

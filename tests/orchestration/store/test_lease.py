@@ -20,7 +20,7 @@ _processes = multiprocessing.get_context("spawn")
 
 
 def _hold(storage: Storage, held: Event) -> None:
-    s3_store._SIGN_EVERY = 0.5
+    s3_store._HEARTBEAT_SECONDS = 0.5
     with sweep_lease(storage, "digits"):
         held.set()
         signal.pause()

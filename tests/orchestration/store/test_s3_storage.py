@@ -93,7 +93,7 @@ def test_a_store_that_is_away_gives_the_error_of_a_disk(storage: S3Storage, prox
 def test_a_holder_that_cannot_reach_s3_for_a_moment_goes_on(
     storage: S3Storage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "_SIGN_EVERY", 0.1)
+    monkeypatch.setattr(s3_store, "_HEARTBEAT_SECONDS", 0.1)
     held = taken(storage, b"first")
     proxy.down()
     wait_until(lambda: proxy.refused > 1)
@@ -108,7 +108,7 @@ def test_a_holder_that_cannot_reach_s3_for_a_moment_goes_on(
 def test_a_holder_that_was_taken_for_dead_is_interrupted(
     storage: S3Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_store, "_SIGN_EVERY", 2.0)
+    monkeypatch.setattr(s3_store, "_HEARTBEAT_SECONDS", 2.0)
     monkeypatch.setattr(s3_store, "LEASE_SECONDS", 0.0)
     first = taken(storage, b"first")
     second = taken(storage, b"second")
