@@ -1,1 +1,1 @@
-"""What is told while a sweep runs: events, how far each trial is, and how it is shown."""
+"""The progress of a running sweep: its events, the status of each trial, and its display."""

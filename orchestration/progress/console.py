@@ -1,4 +1,4 @@
-"""A console that prints text as it is."""
+"""A console that prints text unchanged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from rich.console import Console
 
 
 class TextConsole(Console):
-    """Rich's console without its markup: names and labels are the user's and may hold brackets.
+    """Rich's console without its markup, as the user's names and labels may hold brackets.
 
-    Args, which are by name alone: as Rich's.
+    Takes Rich's keyword arguments.
     """
 
     def __init__(self, **options: Any) -> None:

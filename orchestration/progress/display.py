@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table on a terminal, a line an event elsewhere."""
+"""Displays the progress of a sweep: as a live table on a terminal, elsewhere as lines of text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from orchestration.progress.state import Progress
 
 
 class LineDisplay:
-    """Prints a line an event, for logs and pipes."""
+    """Prints one line for each event, for logs and pipes."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
         self._console = console
@@ -46,7 +46,7 @@ class LineDisplay:
 
     def __call__(self, event: Event) -> None:
         """Print one event."""
-        self._progress.take(event)
+        self._progress.update(event)
         match event:
             case Planned(plan):
                 self._print(
@@ -84,7 +84,7 @@ class LineDisplay:
 
 
 class LiveDisplay:
-    """Keeps a table up to date on a terminal: a row a cell, its seeds beside each other."""
+    """Keeps a table up to date on a terminal, with one row for each cell and its seeds."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
         self._console = console
@@ -104,8 +104,8 @@ class LiveDisplay:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Show one event: in the table, or above it."""
-        self._progress.take(event)
+        """Show one event in the table or above it."""
+        self._progress.update(event)
         if isinstance(event, Retried | Failed | Supervised | Note):
             self._console.print(_in_words(event))
 
@@ -114,7 +114,7 @@ class LiveDisplay:
         for label, trial in self._progress.trials.items():
             status = self._progress.statuses[label]
             cells.setdefault(trial.cell_label, []).append((trial, status))
-        decided, words = self._progress.looked.decided, self._progress.looked.words
+        decided, words = self._progress.decisions.decided, self._progress.decisions.words
         table = Table(box=None, pad_edge=False)
         table.add_column("cell", style="bold")
         table.add_column("best so far")
@@ -173,13 +173,13 @@ def _in_words(event: Retried | Failed | Supervised | Note) -> str:
 
 def _best(metric: Metric, statuses: Iterable[TrialStatus]) -> str:
     """The best value of some trials, in words."""
-    known = [status.best for status in statuses if status.best is not None]
-    index = metric.best(known)
-    return "–" if index is None else metric.text(known[index])
+    values = [status.best for status in statuses if status.best is not None]
+    index = metric.best(values)
+    return "–" if index is None else metric.text(values[index])
 
 
 def make_display(
     console: Console, clock: Callable[[], float] = time.time
 ) -> LineDisplay | LiveDisplay:
-    """The watch that suits a console."""
+    """The display that suits a console."""
     return LiveDisplay(console, clock) if console.is_terminal else LineDisplay(console, clock)

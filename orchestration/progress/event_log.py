@@ -1,9 +1,9 @@
-"""What happens in a sweep, as lines of JSON: written where it runs, shown anywhere else.
+"""The log of a sweep's events as lines of JSON, written where the sweep runs and read anywhere.
 
-    StreamLog(file)             writes a line an event
-    Replay().feed(line, watch)  tells another watch of it, later or on another machine
+    StreamLog(file)             writes one line for each event
+    Replay().feed(line, watch)  passes the event of a line to a handler
 
-Lines that are no events (a warning, a traceback) are notes.
+Lines that are not events (a warning, a traceback) become notes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from orchestration.sweep.plan import Plan
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
 _EARLIER = {"test_accuracy": "value", "best_test_accuracy": "best"}
-"""What reports called them before there were other metrics."""
+"""Earlier names of fields of reports, from before there were other metrics."""
 _KINDS: dict[str, type[Event]] = {
     "planned": Planned,
     "added": Added,
@@ -49,10 +49,10 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class StreamLog:
-    """Writes a line of JSON an event.
+    """Writes one line of JSON for each event.
 
     Args:
-        out: flushed after each.
+        out: the stream, which is flushed after each line.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -65,9 +65,9 @@ class StreamLog:
 
 
 class FileLog:
-    """Adds to a file, which is made with the first event: a sweep that is refused leaves none.
+    """Appends to a file, which is created with the first event: a refused sweep leaves no file.
 
-    A disk that takes no more makes gaps in the log, and a warning; the sweep goes on.
+    If the disk is full, the log has gaps and there is a warning, but the sweep continues.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,24 +84,24 @@ class FileLog:
 
 
 class Replay:
-    """Tells a watch what was written, event by event. ``time`` is that of the last event."""
+    """Passes logged events to a handler. ``time`` is the time of the last event."""
 
     def __init__(self) -> None:
         self.time = time.time()
 
     def feed(self, line: str, watch: EventHandler) -> None:
-        """Tell of one line."""
-        if found := _read(line):
-            self.time, event = found
+        """Pass the event of one line to the handler ``watch``."""
+        if logged := _read(line):
+            self.time, event = logged
             watch(event)
         elif line.strip() and not any(phrase in line for phrase in _OF_RAY):
             watch(Note(line))
 
 
 def read_event(line: str) -> Event | None:
-    """The event that a line tells of; None for any other line, or one cut short by a crash."""
-    found = _read(line)
-    return found and found[1]
+    """The event of a line; None for any other line, or for one that a crash cut short."""
+    logged = _read(line)
+    return logged and logged[1]
 
 
 def _line(event: Event) -> str:

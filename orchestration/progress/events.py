@@ -1,4 +1,4 @@
-"""What happens in a sweep, as data. Whoever wants to be told of it is a ``EventHandler``."""
+"""The events of a sweep, which are passed to an ``EventHandler``."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 from orchestration.sweep.plan import Plan
 
 REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
-"""What is told of an epoch, as far as there is any of it."""
+"""The fields of an epoch's report; each may be missing."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What the sweep is about to do."""
+    """The sweep has been planned, and is about to run."""
 
     plan: Plan
 
 
 @dataclass(frozen=True)
 class Added:
-    """Further trials that the sweep wants by now."""
+    """Further trials have been added to the sweep."""
 
     plan: Plan
 
 
 @dataclass(frozen=True)
 class Started:
-    """A trial has a worker."""
+    """A worker has started a trial."""
 
     label: str
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """A trial has done an epoch, or closed its run; ``report`` is the trial's own."""
+    """A trial has finished an epoch, or has closed its run."""
 
     label: str
     report: Mapping[str, Any]
@@ -59,16 +59,16 @@ class Failed:
 
 @dataclass(frozen=True)
 class Supervised:
-    """What was submitted of the sweep lies in the checkpoint store."""
+    """The submission is in the checkpoint store, so the cluster can restart the sweep."""
 
 
 @dataclass(frozen=True)
 class DecisionProgress:
-    """How the declared comparisons and the budget stand.
+    """The progress of the declared comparisons and the budget.
 
     Args:
-        decided: how many of how many comparisons of a cell are decided, by its label.
-        words: of all of the sweep: comparisons decided, hours used, the next look.
+        decided: how many of a cell's comparisons are decided, such as ``1 of 2``, by its label.
+        words: the progress of the whole sweep: comparisons decided, hours used, next decision.
     """
 
     decided: Mapping[str, str]
@@ -86,14 +86,14 @@ Event = (
     Planned | Added | Started | EpochDone | Retried | Failed | Supervised | DecisionProgress | Note
 )
 EventHandler = Callable[[Event], None]
-"""Is called with each event of a sweep, in the order in which they happen."""
+"""A function that is called with each event of a sweep, in order."""
 
 
-def both(one: EventHandler, other: EventHandler) -> EventHandler:
-    """A watch that tells two."""
+def both(first: EventHandler, second: EventHandler) -> EventHandler:
+    """A handler that passes each event to two others."""
 
-    def tell(event: Event) -> None:
-        one(event)
-        other(event)
+    def handle(event: Event) -> None:
+        first(event)
+        second(event)
 
-    return tell
+    return handle

@@ -1,4 +1,4 @@
-"""Where each trial of a sweep stands, and how long the remaining ones will take."""
+"""The status of each trial of a sweep, and how long the remaining ones will take."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from orchestration.sweep.plan import Plan
 
 
 class Progress:
-    """Where each trial of a sweep stands.
+    """The status of each trial of a sweep.
 
     Args:
-        clock: gives the time in seconds. When a log is replayed, it is the time of the events.
+        clock: returns the time in seconds. When a log is replayed, it is the time of the events.
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.trials: dict[str, Trial] = {}
         self.statuses: dict[str, TrialStatus] = {}
-        """Both by the trial's label, in the order of the plan."""
-        self.looked = DecisionProgress({}, "")
+        """Both are by the trial's label, in the order of the plan."""
+        self.decisions = DecisionProgress({}, "")
         self._clock = clock
         self._started = clock()
 
-    def take(self, event: Event) -> None:
-        """Take in what has happened."""
+    def update(self, event: Event) -> None:
+        """Update the state with one event."""
         match event:
             case Planned(plan):
                 self._started = self._clock()
@@ -49,7 +49,7 @@ class Progress:
             case EpochDone(label, report):
                 self._report(label, report)
             case DecisionProgress():
-                self.looked = event
+                self.decisions = event
             case Started(label):
                 self._change(label, state="running")
             case Retried(label):
@@ -69,7 +69,7 @@ class Progress:
 
     def _report(self, label: str, report: Mapping[str, Any]) -> None:
         self._change(label, state=report["outcome"] or "running")
-        if "best" in report:  # also of a trial that had only its books to close
+        if "best" in report:  # a trial that only closes its run reports it without an epoch
             self._change(label, best=report["best"])
         if "epoch" in report:
             self._change(label, epoch=report["epoch"], epoch_seconds=report["epoch_seconds"])
@@ -83,11 +83,11 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """How many trials have their result."""
+        """How many trials have a result."""
         return sum(status.finished for status in self.statuses.values())
 
     def seconds_left(self) -> float | None:
-        """An estimate from the epochs so far; None if nothing can be estimated."""
+        """The estimated time left, from the epochs so far; None if it cannot be estimated."""
         statuses = [(self.trials[label], status) for label, status in self.statuses.items()]
         recorded = [(trial, status.epoch_seconds) for trial, status in statuses]
         remaining = [

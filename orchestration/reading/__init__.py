@@ -1,1 +1,1 @@
-"""Reading MLflow back, over its REST API or its database: records, and nothing decided of them."""
+"""Reads records from MLflow's REST API, its database or an archive, without judging them."""

@@ -1,4 +1,4 @@
-"""A sweep's records out of the file that ``snn-sweep export`` wrote: no server is needed."""
+"""Reads a sweep's records from a file that ``snn-sweep export`` wrote, without a server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENDINGS = (".jsonl", ".jsonl.gz")
 
 
 def names_archive(name: str) -> bool:
-    """Whether what stands in a sweep's place is an archive's file.
+    """Whether a name is that of an archive's file, not that of a sweep.
 
     It is if it ends in .jsonl or .jsonl.gz, or holds a slash, which no sweep's name does.
     """
@@ -32,10 +32,10 @@ def names_archive(name: str) -> bool:
 
 
 class ArchiveSource:
-    """Reads one sweep's archive. Runs have the ids that they had where it was exported.
+    """Reads one sweep's archive. Runs keep the ids of the server from which it was exported.
 
     Args:
-        archive: the sweep; nothing more is read from its file.
+        archive: the archive, which has been read already.
     """
 
     def __init__(self, archive: SweepArchive) -> None:
@@ -44,7 +44,7 @@ class ArchiveSource:
         self._trials = {trial.run_id: trial for trial in archive.trials}
 
     def check(self, sweep: str) -> None:
-        """Raise InputError where the archive is another sweep's."""
+        """Raise InputError if the archive holds another sweep."""
         if sweep != self.sweep:
             raise unknown_sweep(sweep, {self.sweep: self.sweep})
 
@@ -53,9 +53,9 @@ class ArchiveSource:
         sweep: str,
         metrics: Collection[str] = ALL_METRICS,
         *,
-        replaced: bool = False,  # noqa: ARG002 - none of them is exported
+        replaced: bool = False,  # noqa: ARG002 - replaced runs are not exported
     ) -> Records:
-        """Give the sweep's finished trials."""
+        """Return the sweep's finished trials."""
         self.check(sweep)
         trials = self._trials.values()
         records = make_records(
@@ -89,7 +89,7 @@ class ArchiveSource:
         return replace(records, parent_run_id=None)
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Give these metrics of these runs by epoch."""
+        """Return these metrics of these runs by epoch."""
         return point_frame(self._rows(run_ids, set(metrics)))
 
     def _rows(
@@ -102,7 +102,7 @@ class ArchiveSource:
 
 
 def _last_values(trial: FinishedTrial) -> dict[str, float]:
-    """Each metric's last value, as MLflow's ``latest_metrics`` has it."""
+    """Each metric's last value, chosen as in MLflow's ``latest_metrics``."""
     ordered = sorted(
         trial.points,
         key=lambda point: (point[1], point[2], -math.inf if math.isnan(point[3]) else point[3]),

@@ -1,4 +1,4 @@
-"""Whether anything has changed, asked cheaply: what was read before need not be read again."""
+"""Detects cheaply whether records have changed, so that they are read again only if they have."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ChangeToken(NamedTuple):
     """Two texts that are equal as long as nothing has changed."""
 
     finished: str
-    """The finished trials, and the spec that assigns them to cells."""
+    """Changes with the finished trials, and with the spec that assigns them to cells."""
     now: str
-    """All else: running and failed trials, and how the sweep stands."""
+    """Changes with everything: also with running and failed trials, and the sweep's status."""
 
 
 def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
-    """Those of a sweep, or of all sweeps; milliseconds, of 10,000 runs too.
+    """The token of a sweep, or of all sweeps; takes milliseconds, even with 10,000 runs.
 
-    MLflow keeps no time of a run's last change. What runs is told by its metrics' times, what has
-    ended by its end, and what was deleted or replaced by how many there are.
+    MLflow keeps no time of a run's last change. Changes of running trials show in the times of
+    their metrics, ended trials in their end times, deleted and replaced ones in the counts.
     """
     active = [RUNS.c.lifecycle_stage == "active", EXPERIMENTS.c.lifecycle_stage == "active"]
     if sweep is not None:
@@ -62,8 +62,8 @@ def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
     )
     with source.transaction() as connection:
         runs = sorted(map(str, connection.execute(counts)))
-        said = sorted(map(tuple, connection.execute(parents)))
+        tags = sorted(map(tuple, connection.execute(parents)))
         last = str(connection.execute(measured).one())
     finished = [row for row in runs if "'FINISHED'" in row]
-    spec = [pair for pair in said if pair[0] != STATUS_TAG]
-    return ChangeToken(str((finished, spec)), str((runs, said, last)))
+    spec = [pair for pair in tags if pair[0] != STATUS_TAG]
+    return ChangeToken(str((finished, spec)), str((runs, tags, last)))

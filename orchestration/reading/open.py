@@ -1,4 +1,4 @@
-"""Which way to the records: SQL where a database is named or no server runs, else REST; a file."""
+"""Chooses how to read records: from an archive, over SQL if there is a database, or over REST."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from services.tracking import reading_uri
 def open_sweep(
     name: str, tracking_uri: str | None = None, database_url: str | None = None
 ) -> tuple[str, SweepSource]:
-    """One sweep's name and its records.
+    """One sweep's name and the source of its records.
 
     Args:
-        name: the sweep's, or without the others a file that ``snn-sweep export`` wrote:
+        name: the sweep's name, or an archive's file if neither of the others is given.
             :func:`orchestration.reading.archive.names_archive` tells them apart.
-        tracking_uri, database_url: as of :func:`open_source`.
+        tracking_uri, database_url: see :func:`open_source`.
 
     Raises:
         InputError: there is no such sweep or file.
         ServiceError: the server or the database cannot be reached.
     """
     if tracking_uri is None and database_url is None and names_archive(name):
-        most = Settings.from_environment().archive_mb
-        archive = ArchiveSource(read_archive(Path(name), most))
+        limit = Settings.from_environment().archive_mb
+        archive = ArchiveSource(read_archive(Path(name), limit))
         return archive.sweep, archive
     source = open_source(tracking_uri, database_url)
     source.check(name)
@@ -39,7 +39,7 @@ def open_sweep(
 
 
 def open_source(tracking_uri: str | None = None, database_url: str | None = None) -> Source:
-    """The records of a tracking server or a database; default: those that the settings name.
+    """The source of records in a tracking server or a database; by default that of the settings.
 
     Raises:
         InputError: nothing is named, and nothing has been recorded on this machine.
@@ -51,7 +51,7 @@ def open_source(tracking_uri: str | None = None, database_url: str | None = None
     uri = tracking_uri
     if uri is None and database_url is None:
         uri = reading_uri(settings)
-    if uri is not None and uri.startswith("sqlite:"):  # the home's, which no server has open
+    if uri is not None and uri.startswith("sqlite:"):  # SNN_SWEEP_HOME's, and no server runs
         database_url = database_url or uri
     if database_url is not None:
         try:
@@ -68,6 +68,6 @@ def open_source(tracking_uri: str | None = None, database_url: str | None = None
             "nothing has been recorded on this machine yet: start a sweep with "
             "`snn-sweep run SPEC`, or name a tracking server with MLFLOW_TRACKING_URI"
         )
-    from orchestration.reading.rest import RestSource  # MLflow, which SQL does without
+    from orchestration.reading.rest import RestSource  # imports MLflow, which SQL does not need
 
     return RestSource(uri)

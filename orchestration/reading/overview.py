@@ -1,4 +1,4 @@
-"""Which sweeps there are and how far each has come, as MLflow has it."""
+"""An overview of all recorded sweeps and their progress."""
 
 from __future__ import annotations
 
@@ -29,38 +29,39 @@ _OUTCOMES = ("completed", "collapsed", "diverged")
 
 @dataclass(frozen=True)
 class SweepOverview:
-    """How far a sweep has come."""
+    """The progress of a sweep."""
 
     name: str
     recorded_as: str
-    """Its name when it was begun; another where its experiment was renamed in MLflow since."""
+    """The sweep's first name, which differs if its experiment was renamed in MLflow."""
     status: str
-    """running, completed, failed or stopped, as its last driver wrote it; incomplete where it was
+    """running, completed, failed or stopped, as its last driver wrote it; incomplete if it was
     completed and runs have been deleted since."""
     started: datetime
     trials: dict[str, int]
-    """How many trials of the experiment are in which state: MLflow's, or their outcome."""
+    """The number of trials by state, which is their outcome or MLflow's status."""
     finished: int
-    """How many of those that the spec wants have their result; of all, where that is not known."""
+    """The number of trials with a result that the spec wants; of all if that is unknown."""
     not_wanted: int
-    """How many others have theirs, which an earlier spec of the sweep wanted."""
+    """The number of other trials with a result, which an earlier spec wanted."""
     expected: int | None
-    """How many trials its spec wants, or without one, there are; with seeds until decided those
-    that are certain and those begun besides. None where this version cannot read the spec."""
+    """The number of trials that the spec wants, or of all trials if there is no spec. With seeds
+    until decided, these are the certain ones and those that were started. None if this version
+    cannot read the spec."""
 
     spec: str | None
-    """The canonical JSON of the newest; None where none is recorded."""
+    """The canonical JSON of the newest spec; None if none is recorded."""
 
     @property
     def missing(self) -> int:
-        """How many trials have no result, as far as that is known."""
+        """The number of wanted trials without a result, if it is known; otherwise 0."""
         return max((self.expected or 0) - self.finished, 0)
 
     @property
     def progress(self) -> str:
-        """How many of how many are finished."""
+        """The finished and the expected number of trials, in words."""
         if self.expected is not None and self.finished > self.expected:
-            # Only the user's own code tells which of them the spec wants.
+            # Only the user's own code can tell which of them the spec wants.
             return f"{self.finished}, {self.expected} wanted"
         return f"{self.finished} of {'?' if self.expected is None else self.expected}"
 
@@ -71,7 +72,7 @@ def all_sweeps(source: Source) -> list[SweepOverview]:
 
 
 def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
-    """Every sweep that these are the runs of, the last started first."""
+    """The sweeps to which these runs belong, the last started first."""
     parents: list[SweepRun] = []
     trials: dict[str, Counter[str]] = defaultdict(Counter)
     keys: dict[str, list[str | None]] = defaultdict(list)
@@ -94,11 +95,11 @@ def one_sweep(source: Source, name: str) -> SweepOverview:
     """The sweep of this name.
 
     Raises:
-        InputError: there is none; the message lists those that are.
+        InputError: there is none; the message lists those that exist.
     """
     sweeps = {sweep.name: sweep for sweep in all_sweeps(source)}
     if name not in sweeps:
-        raise unknown_sweep(name, {now: sweep.recorded_as for now, sweep in sweeps.items()})
+        raise unknown_sweep(name, {sweep.name: sweep.recorded_as for sweep in sweeps.values()})
     return sweeps[name]
 
 
@@ -111,7 +112,7 @@ def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]
         status=parent.tags[STATUS_TAG],
         started=datetime.fromtimestamp(parent.started / 1000, UTC),
         trials=dict(states),
-        # One without a key is from before there were any.
+        # Trials without a key were recorded before there were keys.
         finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
         not_wanted=0 if wanted is None else len({*keys} - {*wanted, None}),
         expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
@@ -124,7 +125,7 @@ def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]
 
 @functools.lru_cache(maxsize=256)
 def _keys_of(spec_json: str) -> frozenset[str] | None:
-    """The keys of the trials that a spec wants; None where only the user's own code tells them."""
+    """The keys of the trials that a spec wants; None if they need the user's own code."""
     try:
         spec = SweepSpec.from_json(spec_json)
     except SpecError:
@@ -136,7 +137,7 @@ def _keys_of(spec_json: str) -> frozenset[str] | None:
 
 
 def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
-    """How many trials a spec wants. One sweep that cannot say is no reason to hide the others."""
+    """The number of trials that a spec wants; None if this version cannot read the spec."""
     try:
         spec = SweepSpec.from_json(spec_json)
     except SpecError:

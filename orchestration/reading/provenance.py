@@ -27,11 +27,11 @@ class Provenance:
     """Where the numbers come from.
 
     Args:
-        server: the tracking server's address; empty where the runs were read without one.
-        experiment_id: the sweep's experiment; empty where there is none.
-        parent_run_id: the sweep's own run; None where it has none.
-        spec: as YAML; empty where none is recorded.
-        facts: what the runs say, such as ``machine``: each value, and how many runs say so.
+        server: the tracking server's address; empty if the runs were read without one.
+        experiment_id: the sweep's experiment; empty if there is none.
+        parent_run_id: the sweep's own run; None if it has none.
+        spec: the spec as YAML; empty if none is recorded.
+        facts: the values of each fact, such as ``machine``, with the number of runs that have it.
     """
 
     server: str
@@ -41,11 +41,11 @@ class Provenance:
     facts: dict[str, dict[str, int]]
 
     def run_url(self, run_id: str) -> str:
-        """A run's page in MLflow; empty where there is no server that could show it."""
+        """The address of a run's page in MLflow; empty without a server."""
         return self._url(f"experiments/{self.experiment_id}/runs/{run_id}")
 
     def runs_url(self, run_ids: Iterable[str]) -> str:
-        """MLflow's comparison of these runs; the page of the one if there is one."""
+        """The address of MLflow's comparison of these runs; a single run's page for one run."""
         ids = list(run_ids)
         if len(ids) == 1:
             return self.run_url(ids[0])
@@ -55,7 +55,7 @@ class Provenance:
         )
 
     def experiment_url(self) -> str:
-        """The list of the experiment's runs in MLflow."""
+        """The address of the list of the experiment's runs in MLflow."""
         return self._url(f"experiments/{self.experiment_id}/runs")
 
     def _url(self, page: str) -> str:
@@ -66,30 +66,32 @@ class Provenance:
 def provenance_of(
     records: Records, tracking_uri: str | None, run_ids: Collection[str]
 ) -> Provenance:
-    """Give what a sweep's runs say of themselves.
+    """Collect where a sweep's numbers come from.
 
     Args:
-        records: the sweep's.
-        tracking_uri: where people may look at its runs, if anywhere.
-        run_ids: the trials whose tags count.
+        records: the sweep's records.
+        tracking_uri: the server that shows its runs, if there is one.
+        run_ids: the trials to collect facts of.
     """
     wanted = set(run_ids)
-    said: dict[str, Counter[str]] = {tag: Counter() for tag in _FACTS.values()}
-    for run_id, tag, value in records.tag_rows(list(said)):
+    counts: dict[str, Counter[str]] = {tag: Counter() for tag in _FACTS.values()}
+    for run_id, tag, value in records.tag_rows(list(counts)):
         if run_id in wanted:
-            said[tag][value] += 1
+            counts[tag][value] += 1
     return Provenance(
-        # An archive's runs are in no experiment.
+        # The runs of an archive belong to no experiment.
         server=_server(tracking_uri or "") if records.experiment_id else "",
         experiment_id=records.experiment_id,
         parent_run_id=records.parent_run_id,
         spec=_yaml(records.spec) if records.spec else "",
-        facts={fact: dict(sorted(said[tag].items())) for fact, tag in _FACTS.items() if said[tag]},
+        facts={
+            fact: dict(sorted(counts[tag].items())) for fact, tag in _FACTS.items() if counts[tag]
+        },
     )
 
 
 def _yaml(spec: str) -> str:
-    """A spec's JSON as its user would write it: from its name to its retries, a line a key."""
+    """A spec's JSON as YAML in the usual order of keys, with one line for each."""
     given = json.loads(spec)
     order = [key for key in SweepSpec.model_fields if key in given]
     lines = [f"{key}: {json.dumps(given[key])}" for key in order if key != "grid"]
@@ -98,7 +100,7 @@ def _yaml(spec: str) -> str:
 
 
 def _server(tracking_uri: str) -> str:
-    """The address as a page may show it: a user and password in it stay out."""
+    """The address without its user and password, so that a page may show it."""
     parts = urlsplit(tracking_uri)
     if parts.scheme not in ("http", "https"):
         return ""

@@ -1,14 +1,13 @@
-"""Three ways to what was recorded: MLflow's REST API, which always works; SQL, fast; a file.
+"""The records of a sweep, and the interfaces of the sources from which they are read.
 
-All give the same ``Records`` to the last bit: a sweep's finished trials and its spec, as MLflow
-holds them, and nothing decided about them yet. ``orchestration.results.cells`` and
-``orchestration.results.statistics`` decide.
+Every source returns the same ``Records`` to the last bit: a sweep's finished trials and its spec as
+MLflow has them. ``orchestration.results.cells`` decides which of them count.
 
     SweepSource
-    ├── Source              of any sweep there is
+    ├── Source              reads any sweep
     │   ├── RestSource      orchestration.reading.rest: a tracking server, or one of MLflow's stores
-    │   └── SqlSource       orchestration.reading.sql: MLflow's database, read-only
-    └── ArchiveSource       orchestration.reading.archive: of the one that was exported to a file
+    │   └── SqlSource       orchestration.reading.sql: MLflow's database, read-only and faster
+    └── ArchiveSource       orchestration.reading.archive: reads the one sweep of an archive
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ EPOCH_METRICS = (
     "images_per_second",
     "epoch_seconds",
 )
-"""Recorded once an epoch, those of validation only where training images are held out for it; with
-``spike_rate.<layer>`` besides for spiking networks."""
+"""Metrics that are recorded once per epoch. Those of validation are recorded only if training
+images are held out for it. Spiking networks also record ``spike_rate.<layer>``."""
 
 SPIKE_RATE = "spike_rate."
-"""What the name of a layer's spike rate begins with; among wanted metrics it means all of them."""
+"""The prefix of the spike rates of layers; among wanted metrics it stands for all of them."""
 
 DIAGNOSTICS = ("rate.", "support.", "silent.", "saturated.", "margin.", "gradient.", "shift.")
-"""Recorded by layer, ``rate.<layer>`` and so on, before the first epoch, as epoch 0, and after
-each. They are many, so nothing reads them but what asks for them."""
+"""The prefixes of diagnostics, such as ``rate.<layer>``, which are recorded before the first epoch
+as epoch 0, and after each epoch. They are many, so they are read only on demand."""
 
 ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
-"""All that this project records but diagnostics."""
+"""All metrics of this project except diagnostics."""
 
 EVERY_METRIC = "*"
-"""Among wanted metrics it means whatever was recorded: of training code of the user's own, whose
-names only the runs tell."""
+"""Among wanted metrics it stands for every recorded metric. It is needed for the user's own
+training code, as only its runs tell the names of its metrics."""
 
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
@@ -56,13 +55,12 @@ RunRow = tuple[str, str | None, str | None, int | None, int | None, str]
 """A trial's run: its id, the trial's key, its outcome, start and end, and MLflow's status."""
 
 Parent = tuple[int | None, str, Mapping[str, str]]
-"""A sweep's own run: when it was started, its id, and the tags that hold its spec and status."""
+"""A sweep's own run: its start, its id, and the tags with its spec and status."""
 
 
 def is_wanted(name: str, wanted: Collection[str]) -> bool:
-    """Whether a metric is among those wanted, of which ``spike_rate.`` means every layer's.
-
-    So does every name that ends with a dot.
+    """Whether a metric is wanted; a name that ends with a dot, such as ``spike_rate.``, stands for
+    every layer's.
     """
     if name in wanted or EVERY_METRIC in wanted:
         return True
@@ -74,18 +72,18 @@ class Records:
     """A sweep's trials as MLflow holds them. The frames share one index, the run ids in order.
 
     Args:
-        runs: a trial a row: ``trial_key`` and ``outcome`` (text or None), ``started`` and
-            ``finished`` (milliseconds since 1970; missing where MLflow has none), ``status``
+        runs: one row for each trial: ``trial_key`` and ``outcome`` (text or None), ``started`` and
+            ``finished`` (milliseconds since 1970; missing if MLflow has no such time), ``status``
             (MLflow's).
-        metrics: a column a metric that was asked for and is there, its last value.
-        experiment_id: MLflow's.
-        parent_run_id: the sweep's own run, the one started first; None where it has none.
-        status: of the sweep, as its last driver wrote it; None where it has no run of its own.
-        began: milliseconds since 1970; None where it has no run of its own.
-        spec: the canonical JSON of the newest spec; None where there is none.
-        param_rows: gives the parameters of the runs of these ids. They are most of what there is
-            to read, and few answers need them all.
-        tag_rows: gives these tags of the trials, perhaps of further runs too.
+        metrics: one column for each wanted metric that was recorded, with its last value.
+        experiment_id: MLflow's id of the sweep's experiment.
+        parent_run_id: the first of the sweep's own runs; None if it has none.
+        status: the sweep's status, as its last driver wrote it; None if it has no run of its own.
+        began: the sweep's start in milliseconds since 1970; None if it has no run of its own.
+        spec: the canonical JSON of the newest spec; None if there is none.
+        param_rows: reads the parameters of the runs with these ids. They are read only on demand,
+            as they are most of the data, and few tables need all of them.
+        tag_rows: reads these tags of the trials; may return tags of further runs.
     """
 
     runs: pd.DataFrame
@@ -99,59 +97,59 @@ class Records:
     tag_rows: Callable[[Collection[str]], TextRows]
 
     def params(self, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
-        """Give a column a parameter, as text; None where a run has none of that name.
+        """Return one column for each parameter, as text; None if a run does not have it.
 
         Args:
-            run_ids: whose; they are the index, in this order. None is all of them.
+            run_ids: the runs, which become the index in this order. None is all runs.
         """
         wanted = self.runs.index.tolist() if run_ids is None else list(run_ids)
         return _wide(self.param_rows(wanted), wanted)
 
 
 class SweepRun(NamedTuple):
-    """A sweep's own run, or one of a trial of it, whatever its status."""
+    """A run of a sweep, which is the sweep's own or a trial's, with any status."""
 
     experiment: str
-    """The name of its experiment, and so of its sweep."""
+    """The name of its experiment, which is the sweep's name."""
     status: str
     started: int
     """Milliseconds since 1970."""
     tags: Mapping[str, str]
-    """Those that are this project's."""
+    """The tags of this project."""
     run_id: str
     ended: int | None
-    """Milliseconds since 1970; None of a run that is not over."""
+    """Milliseconds since 1970; None while the run is open."""
     metrics: Mapping[str, tuple[int, float]]
-    """Of those asked for, the last epoch's: its number, and the value."""
+    """The last epoch and value of each wanted metric."""
 
 
 class SweepSource(Protocol):
-    """One way to a sweep's records. Whatever the way, the answers are equal."""
+    """A source of a sweep's records. All sources return equal records."""
 
     def check(self, sweep: str) -> None:
-        """Raise InputError where there is no such sweep; reads next to nothing."""
+        """Raise InputError if there is no such sweep; reads very little."""
 
     def read(
         self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
     ) -> Records:
-        """Give a sweep's finished trials. Raises InputError where there is no such sweep.
+        """Return a sweep's finished trials. Raises InputError if there is no such sweep.
 
         Args:
-            sweep: its name.
-            metrics: those to read.
-            replaced: whether to give the runs too that count no longer, as ``--fresh`` made their
-                trials anew.
+            sweep: the sweep's name.
+            metrics: the metrics to read.
+            replaced: whether to include runs that no longer count, because ``--fresh`` ran their
+                trials again.
         """
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Give these metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
+        """Return metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
 
-        The metrics are named one by one, each layer's spike rate too.
+        Each metric has its full name; there are no prefixes for all layers.
         """
 
 
 class Source(SweepSource, Protocol):
-    """One way to the records of all sweeps."""
+    """A source of the records of all sweeps."""
 
     def read(
         self,
@@ -161,14 +159,14 @@ class Source(SweepSource, Protocol):
         finished: bool = True,
         replaced: bool = False,
     ) -> Records:
-        """Give a sweep's finished trials, or else the others: running, failed and stopped ones.
+        """Return a sweep's finished trials, or all others: running, failed and stopped ones.
 
         Raises:
             InputError: there is no such sweep.
         """
 
     def sweep_runs(self, metrics: Collection[str] = ()) -> Iterable[SweepRun]:
-        """Give the runs of all sweeps and their trials, in no order."""
+        """Return the runs of all sweeps and their trials, in any order."""
 
 
 def make_records(
@@ -183,7 +181,7 @@ def make_records(
         runs: (run id, trial key, outcome, started, finished, status).
         metrics: (run id, name, value).
         parents: the sweep's own runs.
-        more: experiment_id, param_rows and tag_rows, as of Records.
+        more: experiment_id, param_rows and tag_rows of Records.
     """
     rows = sorted(runs, key=lambda row: row[0])
     ids = [row[0] for row in rows]
@@ -229,10 +227,10 @@ def _index(run_ids: Sequence[str]) -> pd.Index[Any]:
 
 
 def point_frame(rows: Iterable[tuple[str, str, int, int, float | None]]) -> pd.DataFrame:
-    """Give one value to each (run, metric, epoch) from (run, metric, epoch, timestamp, value).
+    """Reduce rows of (run, metric, epoch, timestamp, value) to one value for each epoch.
 
-    Of several, the last recorded counts, as in MLflow's own ``latest_metrics``; of several in one
-    millisecond the largest, and a number before NaN.
+    The last recorded value counts, as in MLflow's own ``latest_metrics``. Among values of the same
+    millisecond the largest counts, and NaN only if there is no number.
     """
     frame = pd.DataFrame(rows, columns=["run_id", "metric", "epoch", "timestamp", "value"])
     frame = frame.astype({"value": "float64"}).sort_values(

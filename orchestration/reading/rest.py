@@ -1,6 +1,6 @@
-"""A sweep's records over MLflow's REST API, with as few and as light requests as it allows.
+"""Reads a sweep's records over MLflow's REST API, with as few and as small requests as possible.
 
-Replies are taken as the JSON that they are, of which MLflow's client would make objects first.
+Replies are read as JSON: turning them into objects, as MLflow's client does, is slower.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PARENT = f"tags.`{ROLE_TAG}` = 'sweep'"
 _FINISHED = "attributes.status = 'FINISHED'"
 _UNFINISHED = "attributes.status != 'FINISHED'"
 _FINISHED_TRIAL = f"{_FINISHED} AND tags.`{ROLE_TAG}` = 'trial'"
-# The one started first at first: one created meanwhile shifts no page.
+# Oldest first, so that a run that is created between requests does not shift the pages.
 _ORDER = ["attributes.start_time ASC"]
 _SEARCH = "/api/2.0/mlflow/runs/search"
 _HISTORIES = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
@@ -44,7 +44,7 @@ _Point = tuple[str, str, int, int, float]
 """Run id, metric, epoch, milliseconds since 1970, value."""
 
 
-class _FoundRun(NamedTuple):
+class _Run(NamedTuple):
     run_id: str
     started: int | None
     finished: int | None
@@ -55,7 +55,7 @@ class _FoundRun(NamedTuple):
 
 
 class RestSource:
-    """Reads a tracking server, or one of MLflow's own stores where no server runs.
+    """Reads a tracking server, or one of MLflow's own stores if no server runs.
 
     Args:
         tracking_uri: such as ``http://127.0.0.1:5000`` or ``sqlite:////home/me/mlflow.db``.
@@ -64,7 +64,7 @@ class RestSource:
     runs_a_page = 1000
 
     points_a_reply = 10_000
-    """Points of a metric in one reply; MLflow's own limit is 25,000."""
+    """The most points of a metric in one reply; MLflow's own limit is 25,000."""
 
     def __init__(self, tracking_uri: str) -> None:
         self.client = MlflowClient(tracking_uri)
@@ -73,9 +73,9 @@ class RestSource:
         self._page = self._over_http if self._bulk else self._in_store
 
     def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[SweepRun]:
-        """Give the runs of all sweeps and their trials."""
-        found = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
-        names = {experiment.experiment_id: experiment.name for experiment in found}
+        """Return the runs of all sweeps and their trials."""
+        experiments = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
+        names = {experiment.experiment_id: experiment.name for experiment in experiments}
         for role in ("sweep", "trial"):
             for run in runs_of_role(self.client, list(names), role):
                 info = run.info
@@ -84,13 +84,21 @@ class RestSource:
                     for metric in (run.to_proto().data.metrics if metrics else ())
                     if metric.key in metrics and not math.isnan(metric.value)
                 }
-                found = run.data.tags, info.run_id, info.end_time, last
-                yield SweepRun(names[info.experiment_id], info.status, info.start_time, *found)
+                yield SweepRun(
+                    experiment=names[info.experiment_id],
+                    status=info.status,
+                    started=info.start_time,
+                    tags=run.data.tags,
+                    run_id=info.run_id,
+                    ended=info.end_time,
+                    metrics=last,
+                )
 
     def check(self, sweep: str) -> None:
-        """Raise InputError where there is no such sweep."""
+        """Raise InputError if there is no such sweep."""
         experiment = self._experiment(sweep)
-        if not any(self._page(experiment, one, 1)[0] for one in (_PARENT, _FINISHED_TRIAL)):
+        conditions = (_PARENT, _FINISHED_TRIAL)
+        if not any(self._page(experiment, condition, 1)[0] for condition in conditions):
             raise unknown_sweep(sweep, sweep_names(self.client))
 
     def read(
@@ -101,14 +109,14 @@ class RestSource:
         finished: bool = True,
         replaced: bool = False,
     ) -> Records:
-        """Give a sweep's trials."""
+        """Return a sweep's trials."""
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         experiment = self._experiment(sweep)
         parents = list(self._runs(experiment, _PARENT))
-        # Which are trials is looked up here: to ask for a tag makes every page slower. By run id,
-        # of which a page that another run shifted repeats some.
-        found = self._runs(experiment, _FINISHED if finished else _UNFINISHED)
-        trials = {run.run_id: run for run in found if run.tags.get(ROLE_TAG) in roles}
+        # Roles are checked here, as a condition on a tag makes every page slower. The dictionary
+        # drops runs that two pages share, because a new run has shifted the second.
+        runs = self._runs(experiment, _FINISHED if finished else _UNFINISHED)
+        trials = {run.run_id: run for run in runs if run.tags.get(ROLE_TAG) in roles}
         if not parents and not trials:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return make_records(
@@ -143,22 +151,23 @@ class RestSource:
         )
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Give these metrics of these runs by epoch, a request for many runs and one metric."""
-        some = [
+        """Return metrics of these runs by epoch, with one request per metric and 100 runs."""
+        batches = [
             run_ids[first : first + _RUNS_A_REQUEST]
             for first in range(0, len(run_ids), _RUNS_A_REQUEST)
         ]
         with ThreadPoolExecutor(max_workers=4) as pool:
-            found = pool.map(lambda asked: self._histories(*asked), product(some, metrics))
-            return point_frame(point for points in found for point in points)
+            requests = product(batches, metrics)
+            histories = pool.map(lambda request: self._histories(*request), requests)
+            return point_frame(point for points in histories for point in points)
 
     def _histories(self, run_ids: Sequence[str], metric: str) -> list[_Point]:
-        """A metric of some runs, asked for as the server's own pages do where it has pages."""
+        """A metric of some runs, with the request of the server's own pages if it has pages."""
         if len(run_ids) > 1 and self._bulk:
-            found = self._bulk_history(run_ids, metric)
-            if found is not None and len(found) < self.points_a_reply:
-                return found
-            if found is not None:  # it may have been cut short
+            points = self._bulk_history(run_ids, metric)
+            if points is not None and len(points) < self.points_a_reply:
+                return points
+            if points is not None:  # the reply may have been cut off
                 half = len(run_ids) // 2
                 parts = run_ids[:half], run_ids[half:]
                 return [point for part in parts for point in self._histories(part, metric)]
@@ -169,10 +178,10 @@ class RestSource:
         ]
 
     def _bulk_history(self, run_ids: Sequence[str], metric: str) -> list[_Point] | None:
-        """None where the server does not know the request, which is no part of MLflow's API."""
+        """None if the server does not know the request, which is not part of MLflow's API."""
         wanted = {"run_id": run_ids, "metric_key": metric, "max_results": self.points_a_reply}
-        # A connection that is kept stays with one process of the server, and several may well stay
-        # with the same; of new ones, an idle process takes each.
+        # A connection that is kept open stays with one process of the server, and several may share
+        # a process. A new connection goes to an idle process.
         headers = {"Connection": "close"}
         reply = self._ask(_HISTORIES, "GET", params=wanted, extra_headers=headers)
         if reply is None:
@@ -189,7 +198,7 @@ class RestSource:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return str(experiment.experiment_id)
 
-    def _runs(self, experiment: str, condition: str) -> Iterator[_FoundRun]:
+    def _runs(self, experiment: str, condition: str) -> Iterator[_Run]:
         token = None
         while True:
             runs, token = self._page(experiment, condition, self.runs_a_page, token)
@@ -199,7 +208,7 @@ class RestSource:
 
     def _over_http(
         self, experiment: str, condition: str, most: int, token: str | None = None
-    ) -> tuple[list[_FoundRun], str | None]:
+    ) -> tuple[list[_Run], str | None]:
         body = {
             "experiment_ids": [experiment],
             "filter": condition,
@@ -213,30 +222,30 @@ class RestSource:
 
     def _in_store(
         self, experiment: str, condition: str, most: int, token: str | None = None
-    ) -> tuple[list[_FoundRun], str | None]:
+    ) -> tuple[list[_Run], str | None]:
         page = self.client.search_runs(
             [experiment], condition, ViewType.ACTIVE_ONLY, most, _ORDER, token
         )
         return [_of_entity(run) for run in page], page.token
 
     def _ask(self, path: str, method: str, **arguments: Any) -> dict[str, Any] | None:
-        """The reply; None where the server has no such path."""
+        """The reply; None if the server does not have the path of histories."""
         response = http_request(get_default_host_creds(self._uri), path, method, **arguments)
         if response.status_code == HTTPStatus.NOT_FOUND and path == _HISTORIES:
             return None
         if response.status_code != HTTPStatus.OK:
-            verify_rest_response(response, path)  # raises MLflow's error for it
+            verify_rest_response(response, path)  # raises MLflow's error
         reply: dict[str, Any] = response.json()
         return reply
 
 
-def _of_json(run: dict[str, Any]) -> _FoundRun:
+def _of_json(run: dict[str, Any]) -> _Run:
     info, data = run["info"], run.get("data", {})
     tags, params, metrics = (
         {pair["key"]: pair.get("value", "") for pair in data.get(kind, ())}
         for kind in ("tags", "params", "metrics")
     )
-    return _FoundRun(
+    return _Run(
         info["run_id"],
         int(info["start_time"]) if "start_time" in info else None,
         int(info["end_time"]) if "end_time" in info else None,
@@ -247,7 +256,7 @@ def _of_json(run: dict[str, Any]) -> _FoundRun:
     )
 
 
-def _of_entity(run: Run) -> _FoundRun:
+def _of_entity(run: Run) -> _Run:
     info, data = run.info, run.data
-    found = info.run_id, info.start_time, info.end_time, info.status
-    return _FoundRun(*found, data.tags, data.params, data.metrics)
+    times = info.start_time, info.end_time
+    return _Run(info.run_id, *times, info.status, data.tags, data.params, data.metrics)

@@ -1,6 +1,6 @@
-"""MLflow's database, read directly: the same records as over REST, in a few queries.
+"""Reads records from MLflow's database: the same as over REST, in a few queries.
 
-Versions of it that are not known are not read: the answers then come over REST.
+A database of an unknown version is not read; its records are read over REST instead.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ from orchestration.record.names import (
 from orchestration.record.unknown_sweep import unknown_sweep
 from services.errors import ServiceError
 
-_OF_SWEEPS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
+_OVERVIEW_TAGS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
 
 _RUN_IDS_A_QUERY = 10_000
-"""How many run ids go into one statement; SQLite takes 32,766 values and Postgres 65,535."""
+"""The most run ids in one statement; SQLite accepts 32,766 values and Postgres 65,535."""
 
 
 class SqlSource:
@@ -64,21 +64,22 @@ class SqlSource:
     Raises:
         InputError: the URL cannot be read, or names another kind of database.
         ServiceError: the database cannot be reached.
-        UnknownSchemaError: its tables are not those of an MLflow version that was looked at.
+        UnknownSchemaError: its tables are not those of a known version of MLflow.
     """
 
     def __init__(self, database_url: str) -> None:
         self.engine = open_read_only(database_url)
         with self.transaction() as connection:
             try:
-                found = set(connection.scalars(sa.select(VERSION.c.version_num)))
+                versions = set(connection.scalars(sa.select(VERSION.c.version_num)))
             except sa.exc.DBAPIError:
                 raise UnknownSchemaError("it has no table alembic_version") from None
-        if not found or not found <= KNOWN_SCHEMAS:
-            raise UnknownSchemaError(f"its schema version is {', '.join(sorted(found)) or 'empty'}")
+        if not versions or not versions <= KNOWN_SCHEMAS:
+            shown = ", ".join(sorted(versions)) or "empty"
+            raise UnknownSchemaError(f"its schema version is {shown}")
 
     def sweep_runs(self, metrics: Collection[str] = ()) -> list[SweepRun]:
-        """Give the runs of all sweeps and their trials."""
+        """Return the runs of all sweeps and their trials."""
         role = TAGS.alias("role")
         query = (
             sa.select(
@@ -92,7 +93,7 @@ class SqlSource:
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
                 role.c.value.in_(("sweep", "trial")),
-                TAGS.c.key.in_(_OF_SWEEPS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
+                TAGS.c.key.in_(_OVERVIEW_TAGS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
         )
         last = sa.select(
@@ -106,21 +107,22 @@ class SqlSource:
             for name, run_id, status, started, ended, key, value in _rows(connection, query):
                 tags[run_id][key] = value
                 if run_id not in runs:
-                    found = tags[run_id], run_id, ended, numbers[run_id]
-                    runs[run_id] = SweepRun(name, status, started, *found)
+                    runs[run_id] = SweepRun(
+                        name, status, started, tags[run_id], run_id, ended, numbers[run_id]
+                    )
             for run_id, key, step, number in _rows(connection, last) if metrics else ():
                 if run_id in runs and number is not None:
                     numbers[run_id][key] = (step, number)
         return list(runs.values())
 
     def check(self, sweep: str) -> None:
-        """Raise InputError where there is no such sweep."""
+        """Raise InputError if there is no such sweep."""
         with self.transaction() as connection:
             experiment = _experiment(connection, sweep)
-            some = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
+            finished = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
             if experiment is None or not (
                 _parents(connection, experiment)
-                or connection.scalar(sa.select(some.where(_with_role("trial"))))
+                or connection.scalar(sa.select(finished.where(_with_role("trial"))))
             ):
                 raise unknown_sweep(sweep, _sweeps(connection))
 
@@ -132,7 +134,7 @@ class SqlSource:
         finished: bool = True,
         replaced: bool = False,
     ) -> Records:
-        """Give a sweep's trials, but for their parameters all from one snapshot."""
+        """Return a sweep's trials; all but their parameters comes from one snapshot."""
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         wanted = _is_finished() if finished else _is_unfinished()
         with self.transaction() as connection:
@@ -168,25 +170,25 @@ class SqlSource:
         )
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Give these metrics of these runs by epoch, all from one snapshot of the database."""
+        """Return metrics of these runs by epoch, all from one snapshot of the database."""
         rows: list[tuple[str, str, int, int, float]] = []
         with self.transaction() as connection:
             for first in range(0, len(run_ids), _RUN_IDS_A_QUERY):
-                some = run_ids[first : first + _RUN_IDS_A_QUERY]
-                found = connection.execute(
+                batch = run_ids[first : first + _RUN_IDS_A_QUERY]
+                points = connection.execute(
                     sa.select(
                         METRICS.c.run_uuid,
                         METRICS.c.key,
                         METRICS.c.step,
                         METRICS.c.timestamp,
                         _number(METRICS),
-                    ).where(METRICS.c.run_uuid.in_(some), METRICS.c.key.in_(metrics))
+                    ).where(METRICS.c.run_uuid.in_(batch), METRICS.c.key.in_(metrics))
                 )
-                rows.extend(tuple(row) for row in found)
+                rows.extend(tuple(row) for row in points)
         return point_frame(rows)
 
     def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Of few runs by their ids; of many all of the experiment's at once, which is quicker."""
+        """The parameters of runs; for many runs those of the whole experiment, which is faster."""
         query = sa.select(PARAMS.c.run_uuid, PARAMS.c.key, PARAMS.c.value)
         if len(run_ids) > _RUN_IDS_A_QUERY:
             query = query.join(RUNS, RUNS.c.run_uuid == PARAMS.c.run_uuid)
@@ -209,10 +211,10 @@ class SqlSource:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """One snapshot of the database, for statements that only read.
+        """A transaction that reads one snapshot of the database.
 
         Raises:
-            ServiceError: it cannot be read.
+            ServiceError: the database cannot be read.
         """
         try:
             with self.engine.connect() as connection, connection.begin():
@@ -226,16 +228,16 @@ class SqlSource:
 
 
 def _experiment(connection: sa.Connection, sweep: str) -> int | None:
-    found: int | None = connection.scalar(
+    experiment: int | None = connection.scalar(
         sa.select(EXPERIMENTS.c.experiment_id).where(
             EXPERIMENTS.c.name == sweep, *_visible_experiment()
         )
     )
-    return found
+    return experiment
 
 
 def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
-    """What REST shows without naming a workspace: active, in the default one."""
+    """The experiments that REST shows if no workspace is named: active, in the default one."""
     return (EXPERIMENTS.c.lifecycle_stage == "active", EXPERIMENTS.c.workspace == "default")
 
 
@@ -260,10 +262,10 @@ def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
     )
     tags: dict[tuple[int | None, str], dict[str, str]] = defaultdict(dict)
     for run_id, started, key, value in rows:
-        found = tags[started, run_id]
+        of_run = tags[started, run_id]  # a run without such tags has a row too
         if key is not None:
-            found[key] = value
-    return [(started, run_id, found) for (started, run_id), found in tags.items()]
+            of_run[key] = value
+    return [(started, run_id, of_run) for (started, run_id), of_run in tags.items()]
 
 
 def _trials(
@@ -272,10 +274,10 @@ def _trials(
     wanted: tuple[sa.ColumnElement[bool], ...],
     *roles: str,
 ) -> list[RunRow]:
-    """A trial a row, of those wanted.
+    """The wanted trials.
 
-    A query a tag: to join them all in one is slower, since databases guess wrong how many rows
-    two conditions leave that always hold together.
+    Each tag has a query of its own. One query that joins them is slower, as databases misjudge
+    how many rows match two conditions that always hold together.
     """
     where = (RUNS.c.experiment_id == experiment, *wanted)
 
@@ -295,7 +297,7 @@ def _trials(
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
-    """All rows as the driver gives them: SQLAlchemy's take twice the time."""
+    """All rows as the driver returns them: SQLAlchemy's take twice the time."""
     cursor = connection.execute(query).cursor
     assert cursor is not None
     return cursor.fetchall()
@@ -310,7 +312,7 @@ def _is_unfinished() -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
-    """Whether a metric may be one of these; ``is_wanted`` decides, where letters' case counts."""
+    """A condition for metrics of these names; ``is_wanted`` then checks the case of letters."""
     if EVERY_METRIC in names:
         return sa.true()
     by_layer = [name for name in names if name.endswith(".")]
@@ -319,12 +321,12 @@ def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
 
 
 def _number(table: sa.Table) -> sa.ColumnElement[float]:
-    """MLflow stores NaN as 0 with a flag."""
+    """A metric's value; null for NaN, which MLflow stores as 0 with a flag."""
     return sa.case((table.c.is_nan, sa.null()), else_=table.c.value).label("number")
 
 
 def _sweeps(connection: sa.Connection) -> dict[str, str]:
-    """The names of all sweeps, with those they were recorded under."""
+    """The current names of all sweeps, each with the name under which it was recorded."""
     recorded = TAGS.alias("recorded")
     query = (
         sa.select(EXPERIMENTS.c.name, sa.func.coalesce(recorded.c.value, EXPERIMENTS.c.name))

@@ -1,6 +1,6 @@
-"""MLflow's database as this project sees it: the tables it reads, and a way in that cannot write.
+"""The tables of MLflow's database that this project reads, and a connection that cannot write.
 
-Nobody promises this schema, so only versions that were looked at are known.
+MLflow does not guarantee this schema, so only versions that were checked are read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KNOWN_SCHEMAS = frozenset([
     "c3d9e7f1a2b4", "6f8d9c3b2a1e", "1971f2d9a75b", "17e22815139b", "b7e2c1a4d9f3", "75868b020152",
     "dc11669786a5",
 ])  # fmt: skip
-"""Versions of MLflow's schema, 3.10 to 3.17, whose tables below were looked at and are alike."""
+"""Schema versions of MLflow 3.10 to 3.17, which were checked to have the tables below."""
 
 
 def _table(name: str, /, **columns: Any) -> sa.Table:
@@ -49,7 +49,7 @@ VERSION = _table("alembic_version", version_num=sa.String)
 
 
 class UnknownSchemaError(Exception):
-    """The database is not one of MLflow's that this module knows."""
+    """The database is not MLflow's, or of a version that this module does not know."""
 
 
 def open_read_only(given: str) -> sa.Engine:
@@ -59,7 +59,7 @@ def open_read_only(given: str) -> sa.Engine:
         given: the database's URL.
 
     Raises:
-        SettingsError: it is no URL, or names another kind of database.
+        SettingsError: it is not a URL, or names another kind of database.
         ServiceError: there is no such SQLite file.
     """
     url = sa.make_url(database_url(given, "SNN_SWEEP_DATABASE_URL"))
@@ -82,6 +82,6 @@ def open_read_only(given: str) -> sa.Engine:
         poolclass=sa.NullPool,
         creator=lambda: sqlite3.connect(address, uri=True, isolation_level=None),
     )
-    # Left to itself the driver begins no transaction to read in: no snapshot then.
-    sa.event.listen(engine, "begin", lambda found: found.exec_driver_sql("BEGIN"))
+    # Without this the driver opens no transaction for reading, and statements see no snapshot.
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     return engine

@@ -57,16 +57,16 @@ def plan() -> Any:
 
 def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
     progress = Progress()
-    progress.take(Planned(plan))
+    progress.update(Planned(plan))
     assert (progress.done, progress.count("waiting")) == (1, 3)
     # 5 s an epoch, as recorded of the same architecture: 3 + 4 + 4 epochs, one at a time.
     assert progress.seconds_left() == pytest.approx(55)
     for trial in (BATCHNORM_1, BATCHNORM_2):
-        progress.take(EpochDone(trial.label, report(1, 0.5)))
+        progress.update(EpochDone(trial.label, report(1, 0.5)))
     assert progress.count("running") == 2
     # Two at a time now: 3 epochs of the cell's own 10 s beside 3, then 3 of 5 s.
     assert progress.seconds_left() == pytest.approx(3 * 10 + 3 * 5)
-    progress.take(EpochDone(BATCHNORM_1.label, report(4, 0.9, "completed")))
+    progress.update(EpochDone(BATCHNORM_1.label, report(4, 0.9, "completed")))
     assert (progress.done, progress.count("running")) == (2, 1)
 
 
@@ -80,7 +80,7 @@ def test_a_trial_that_had_only_its_books_to_close_has_its_best(plan: Any) -> Non
 
 def test_time_left_is_unknown_before_the_first_epoch() -> None:
     progress = Progress()
-    progress.take(Planned(make_plan(SPEC.trials(), [], version="1")))
+    progress.update(Planned(make_plan(SPEC.trials(), [], version="1")))
     assert progress.seconds_left() is None
     assert "time left unknown yet" in progress.summary()
 
