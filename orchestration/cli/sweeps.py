@@ -154,7 +154,7 @@ def logs(name: str, place: Place, follow: bool) -> None:
     from orchestration.progress.event_log import Replay
 
     replay = Replay()
-    place.tell(name, replay, LineDisplay(out, lambda: replay.time), to_the_end=follow)
+    place.show_log(name, replay, LineDisplay(out, lambda: replay.time), to_the_end=follow)
 
 
 @click.command()

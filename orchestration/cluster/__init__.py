@@ -1,1 +1,1 @@
-"""Running a sweep elsewhere: submitting it, following it, and taking it up again."""
+"""Runs sweeps on a Ray cluster: submits, follows, stops and restarts them."""

@@ -1,8 +1,8 @@
-"""What is sent to a cluster for a sweep, and where it is kept there until the sweep is over.
+"""The bundle of a sweep that is submitted to a cluster: the spec and the user's own modules.
 
-A folder with the spec and the user's own modules. A job's current folder is a copy of it; the
-job's first act is to keep another beside the sweep's work in progress, from which the sweep is
-taken up again should its driver or the cluster's head die. It goes when the sweep has ended.
+A copy of the bundle is the current folder of the sweep's job. The job first saves another copy in
+the checkpoint store, from which the sweep is restarted if its driver or the cluster's head dies.
+That copy is deleted when the sweep has ended.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from orchestration.store.base import Storage
 from services.jobs import Job, JobServer
 from snn_norm.imports import OUR_PACKAGES, reached_files
 
-if TYPE_CHECKING:  # the keeper need not load torch
+if TYPE_CHECKING:  # the supervisor need not load torch
     from orchestration.sweep.spec import SweepSpec
 
 SPEC_FILE = "spec.json"
@@ -33,7 +33,7 @@ _ENTRYPOINT = "exec python -m orchestration.job"
 
 
 def send(server: JobServer, folder: Path) -> Job:
-    """Send a packed folder as its sweep's next attempt.
+    """Submit a packed folder as the next attempt at its sweep.
 
     Raises:
         JobExistsError: somebody else has just submitted this sweep.
@@ -62,19 +62,19 @@ def sweep_of(folder: Path) -> str:
 
 
 def digest(spec_json: str) -> str:
-    """Tells a spec from any other; the order of keys does not count."""
+    """A digest that identifies a spec, whatever the order of its keys."""
     text = json.dumps(json.loads(spec_json), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _slug(name: str) -> str:
-    """The sweep's name with what an address may hold; another name never gives the same."""
+    """The sweep's name with only characters of an address; different names stay different."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:40]
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def pack(spec: SweepSpec, folder: Path, modules: dict[str, Path]) -> None:
-    """Put into an empty folder what a cluster needs to run the sweep."""
+    """Write what a cluster needs to run the sweep into an empty folder."""
     (folder / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
     for path in modules.values():
         if path.is_dir():
@@ -87,33 +87,33 @@ def pack(spec: SweepSpec, folder: Path, modules: dict[str, Path]) -> None:
 def user_modules(root: Path) -> dict[str, Path]:
     """The modules and packages in the folder ``root`` that a spec needs, by name.
 
-    Making its trials imports what it names, and with it most of what that needs; what is imported
-    later, inside a function, is read from the source. What is installed (a virtual environment in
-    the folder, this package itself) the cluster must have.
+    Creating the spec's trials has imported the modules that it names, with most of what they need.
+    Modules that are imported later, inside a function, are found in the source. Installed packages
+    (a virtual environment in the folder, this package itself) must be installed on the cluster.
     """
-    found = {}
+    modules = {}
     for name, module in list(sys.modules.items()):
         if "." in name or name in OUR_PACKAGES:
             continue
-        # A package without an __init__.py has no file, but folders.
+        # A package without an __init__.py has folders but no file.
         file = getattr(module, "__file__", None)
-        places = {Path(place) for place in getattr(module, "__path__", ())}
+        folders = {Path(folder) for folder in getattr(module, "__path__", ())}
         if file == str(root / f"{name}.py"):
-            found[name] = root / f"{name}.py"
-        elif root / name in places:
-            found[name] = root / name
-    for path in list(found.values()):
+            modules[name] = root / f"{name}.py"
+        elif root / name in folders:
+            modules[name] = root / name
+    for path in list(modules.values()):
         for source in path.rglob("*.py") if path.is_dir() else [path]:
             dotted = ".".join(source.relative_to(root).with_suffix("").parts)
             reached = reached_files(source, dotted.removesuffix(".__init__")).values()
             for file in (file for file in reached if file.is_relative_to(root)):
-                place = root / file.relative_to(root).parts[0]
-                found.setdefault(place.stem, place)
-    return found
+                top = root / file.relative_to(root).parts[0]
+                modules.setdefault(top.stem, top)
+    return modules
 
 
 def keep(submitted: Path, storage: Storage) -> None:
-    """Keep a copy of what was submitted beside the sweep's work in progress."""
+    """Save a copy of the bundle in the sweep's folder of the checkpoint store."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(submitted.rglob("*")):
@@ -124,9 +124,7 @@ def keep(submitted: Path, storage: Storage) -> None:
 
 @contextmanager
 def unpacked(storage: Storage) -> Iterator[Path | None]:
-    """What was submitted of a sweep that is not over, in a folder that goes with the context;
-    None if there is nothing to take up.
-    """
+    """The saved bundle of a sweep, in a folder for the context; None if the sweep has ended."""
     packed = storage.read(_KEPT)
     if packed is None:
         yield None
@@ -137,5 +135,5 @@ def unpacked(storage: Storage) -> Iterator[Path | None]:
 
 
 def forget(storage: Storage) -> None:
-    """The sweep is over, or its user has stopped it: nobody is to take it up again."""
+    """Delete the saved bundle, so that the sweep is not restarted."""
     storage.delete(_KEPT)

@@ -1,8 +1,8 @@
 """A sweep's driver as a job on a Ray cluster: ``python -m orchestration.job``.
 
 The current folder holds the spec and the user's own modules. Events are printed as lines of JSON,
-which ``snn-sweep logs`` and ``submit --wait`` show. Ends with the codes of ``snn-sweep run``, and
-with 3 or more if the sweep is to be taken up again by itself.
+which ``snn-sweep logs`` and ``submit --wait`` show. The exit codes are those of ``snn-sweep run``;
+after a code of 3 or more the supervisor restarts the sweep.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from services.settings import Settings
 
 
 def main() -> int:
-    """Run the sweep of the current folder; gives the exit code."""
+    """Run the sweep of the current folder; returns the exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's stop signal
     watch = StreamLog(sys.stdout)
     storage: Storage | None = None
@@ -41,7 +41,7 @@ def main() -> int:
             keep(Path.cwd(), storage)
             watch(Supervised())
         outcome = run_sweep(spec, settings=settings, watch=watch)
-    except LeaseTakenError as error:  # whoever holds it keeps the submission too
+    except LeaseTakenError as error:  # the holder needs the saved submission
         watch(Note(str(error)))
         return FAILED
     except InputError as error:
@@ -54,16 +54,16 @@ def main() -> int:
         return UNREACHABLE
     except MlflowException as error:
         watch(Note(str(error)))
-        # What the tracking server forbids, it will not allow in ten seconds.
+        # Restarting soon does not help if the tracking server forbids something.
         forbidden = error.get_http_status_code() == HTTPStatus.FORBIDDEN
         return CRASHED if forbidden else UNREACHABLE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception:  # noqa: BLE001 - whatever it is, the sweep is to go on
+    except Exception:  # noqa: BLE001 - after any error the sweep must be restarted
         watch(Note(traceback.format_exc()))
         return CRASHED
     if outcome.interrupted:
-        # By its user or by the end of the cluster: the keeper knows which, from the job's status.
+        # The job's status tells the supervisor whether the user or the cluster's end stopped it.
         watch(Note("stopped; submit it again to continue"))
         return INTERRUPTED
     forget(storage)

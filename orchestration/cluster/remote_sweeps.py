@@ -1,4 +1,4 @@
-"""The sweeps of a Ray cluster, through its job server: who drives one, what it tells, its end."""
+"""The sweeps of a Ray cluster, through its job server: drivers, logs, and how to stop them."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from services.settings import Settings
 from services.tracking import reading_uri
 
 _PATIENCE = 600.0
-"""Seconds that a follower waits for a lost cluster, and for a sweep to be taken up again."""
+"""The seconds that a follower waits for a lost cluster, and for a sweep to be restarted."""
 
 _AWAY = "the cluster does not answer; waiting for it, or for the sweep to be restarted"
 
 
 def cluster_option(address: str) -> str:
-    """What a command needs besides, to find this cluster: nothing where the environment names it.
+    """The option with which a command finds this cluster; empty if the environment names it.
 
-    In a container the environment has an address that is another from outside of it.
+    An address in a container's environment may not work outside of the container.
     """
     return "" if address == os.environ.get("RAY_API_SERVER_ADDRESS") else f" --cluster {address}"
 
 
 class RemoteSweeps:
-    """A cluster, with the verbs of ``orchestration.execution.local_sweeps.Here``.
+    """The sweeps of a cluster; has the methods of ``LocalSweeps`` in ``execution``.
 
     Args:
-        address: of its job server.
+        address: the address of the cluster's job server.
 
     Raises:
-        SettingsError: the address has another form.
-        ServiceError: it cannot be reached.
+        SettingsError: the address is invalid.
+        ServiceError: the job server cannot be reached.
     """
 
     how_to_run = "submit"
@@ -50,14 +50,14 @@ class RemoteSweeps:
         self._server = JobServer(address)
 
     def reading_uri(self) -> str | None:
-        """Where its runs are recorded, if the user says so: never in a server started here."""
+        """The tracking server that the user names; no server is started for a cluster."""
         settings = Settings.from_environment()
         return reading_uri(settings) if settings.tracking_uri else None
 
     def drivers(self, names: Sequence[str] = ()) -> dict[str, str]:
-        """The newest job of each sweep that the cluster knows; of a live one with its start.
+        """The newest job of each of the cluster's sweeps, with its status and start.
 
-        NOBODY drives those of these names of which it knows no job.
+        The driver of a sweep in ``names`` that has no job is NOBODY.
         """
         newest = dict.fromkeys(names, NOBODY)
         for job in self._server.jobs():
@@ -65,18 +65,18 @@ class RemoteSweeps:
             newest[job.sweep] = f"{job.id} ({job.status}{since})"
         return newest
 
-    def tell(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
-        """Tell a watch what has happened in a sweep's last attempt.
+    def show_log(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
+        """Pass the events of a sweep's last attempt to a handler.
 
         Args:
-            name: the sweep's.
+            name: the sweep's name.
             replay: reads the events.
-            watch: told of them.
-            to_the_end: go on until the sweep is over, attempt after attempt.
+            watch: called with each event.
+            to_the_end: whether to continue until the sweep has ended, over all further attempts.
 
         Raises:
             InputError: the cluster knows no such sweep.
-            ServiceError: it cannot be reached; where it is followed, for many minutes.
+            ServiceError: it cannot be reached; a sweep that is followed is waited for first.
         """
         if to_the_end:
             self.follow(name, replay, watch)
@@ -88,7 +88,7 @@ class RemoteSweeps:
         """Stop a sweep as Ctrl-C would, and wait until its runs are closed.
 
         Raises:
-            InputError: it does not run.
+            InputError: the sweep does not run.
         """
         job = self._newest(name)
         if not job.is_live:
@@ -100,23 +100,23 @@ class RemoteSweeps:
             time.sleep(0.5)
 
     def follow(self, name: str, replay: Replay, watch: EventHandler) -> Job:
-        """Tell a watch what happens in a sweep until it is over; gives its last job.
+        """Pass a sweep's events to a handler until it has ended; returns its last job.
 
         Raises:
             InputError: the cluster knows no such sweep.
-            ServiceError: the cluster was away for too long.
+            ServiceError: the cluster was unreachable for too long.
         """
-        job, told = self._newest(name), 0
+        job, n_shown = self._newest(name), 0
         while True:
             try:
-                for line in self._server.follow(job.id, skip=told):
+                for line in self._server.follow(job.id, skip=n_shown):
                     replay.feed(line, watch)
-                    told += 1
+                    n_shown += 1
                 now = self._server.at_present(job)
-                if now.is_live:  # a moment after its log has ended; or the connection was cut
+                if now.is_live:  # its log has just ended, or the connection was cut
                     time.sleep(0.2)
                     continue
-                for line in self._server.logs(job.id).splitlines()[told:]:
+                for line in self._server.logs(job.id).splitlines()[n_shown:]:
                     replay.feed(line, watch)
                 if _is_over(now):
                     return now
@@ -127,18 +127,18 @@ class RemoteSweeps:
             watch(Note(trouble))
             last = self._wait_for_job(name, ended)
             if _attempt(last) != _attempt(job):
-                job, told = last, 0
+                job, n_shown = last, 0
 
     @stamina.retry(
         on=ServiceError, attempts=None, timeout=_PATIENCE, wait_initial=1.0, wait_max=1.0
     )
     def _wait_for_job(self, name: str, ended: Job | None) -> Job:
-        """The last attempt at a sweep, once there is one, and one after that which has ended."""
+        """The last attempt at a sweep, once there is one after ``ended``."""
         last = next(reversed(self._server.jobs(name)), None)
         if last is None or (ended and _attempt(last) == _attempt(ended)):
             raise ServiceError(
-                f"{name!r} has not been taken up again for {_PATIENCE:.0f} s. Submitting it again "
-                "goes on with it."
+                f"{name!r} has not been restarted for {_PATIENCE:.0f} s. To continue, submit it "
+                "again."
             )
         return last
 
@@ -146,11 +146,11 @@ class RemoteSweeps:
         """The last attempt at a sweep.
 
         Raises:
-            InputError: the cluster knows of none.
+            InputError: the cluster knows none.
         """
         if jobs := self._server.jobs(name):
             return jobs[-1]
-        # No names here: a sweep's page repeats this to a visitor who may not see all of them.
+        # The message lists no names, as a sweep's page shows it to visitors who may not see all.
         raise InputError(
             f"the cluster at {self._server.address} knows no job of a sweep {name!r} since its "
             "start; snn-sweep list shows those that it knows"
@@ -158,10 +158,10 @@ class RemoteSweeps:
 
 
 def _attempt(job: Job) -> tuple[str, float | None]:
-    """Tells attempts apart: a cluster that was lost counts them from 1 again."""
+    """Identifies an attempt: a cluster that was started again counts attempts from 1."""
     return job.id, job.started
 
 
 def _is_over(job: Job) -> bool:
-    """Whether nobody will take the sweep up again."""
+    """Whether a sweep has ended with this job, so that it will not be restarted."""
     return job.status != "FAILED" or job.exit_code in (FAILED, WRONG_INPUT)

@@ -1,4 +1,4 @@
-"""Sweeps on a cluster, from anywhere: submitted and stopped through its job server."""
+"""Submits sweeps to a Ray cluster through its job server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from services.settings import SettingsError
 
 @dataclass(frozen=True)
 class Submission:
-    """A sweep on a cluster."""
+    """A sweep that was submitted to a cluster."""
 
     name: str
     job_id: str
     cluster: str
     """The job server's address."""
     is_new: bool
-    """Whether it was started by this call; if not, it was running already."""
+    """Whether this call started the sweep; otherwise it was already running."""
 
     def wait(self) -> int | None:
         """Follow the sweep to its end on standard error.
@@ -46,19 +46,20 @@ class Submission:
 def submit_sweep(
     spec: SweepSpec, *, cluster: str | None = None, folder: Path | None = None
 ) -> Submission:
-    """Run a sweep on a Ray cluster, as a job; returns once it will go on whatever dies there.
+    """Run a sweep on a Ray cluster, as a job; returns once the cluster can restart the sweep.
 
-    What was interrupted goes on. A sweep that runs already is left running.
+    Interrupted trials continue. A sweep that is already running is left running.
 
     Args:
-        spec: what is wanted.
-        cluster: its job server, such as ``http://127.0.0.1:8265``; default:
+        spec: the sweep's spec.
+        cluster: the address of the job server, such as ``http://127.0.0.1:8265``; by default
             ``RAY_API_SERVER_ADDRESS``.
-        folder: where the user's own modules lie, which are sent along; default: the current one.
+        folder: the folder of the user's own modules, which are sent along; by default the current
+            one.
 
     Raises:
         SpecError: the user's own code cannot be imported here.
-        SweepError: the sweep runs there already, with another spec; or its job ended at once.
+        SweepError: the sweep is already running with another spec, or its job ended at once.
         ServiceError: the job server cannot be reached.
     """
     address = cluster or os.environ.get("RAY_API_SERVER_ADDRESS")
@@ -66,7 +67,7 @@ def submit_sweep(
         raise SettingsError(
             "no cluster is named: give --cluster http://host:8265, or set RAY_API_SERVER_ADDRESS"
         )
-    spec.trials()  # imports what it names
+    spec.trials()  # imports the modules that the spec names
     server = JobServer(address)
     if running := _running(server, spec):
         return Submission(spec.name, running.id, address, is_new=False)
@@ -74,19 +75,19 @@ def submit_sweep(
         pack(spec, Path(packed), user_modules(folder or Path.cwd()))
         try:
             job = send(server, Path(packed))
-        except JobExistsError:  # somebody was quicker by a moment
+        except JobExistsError:  # somebody has submitted it at the same moment
             if (other := _running(server, spec)) is None:
                 raise ServiceError(
                     f"{spec.name!r} was submitted by somebody else at the same moment, and has "
                     "ended: submit it again"
                 ) from None
             return Submission(spec.name, other.id, address, is_new=False)
-    _wait_until_kept(server, job)
+    _wait_until_supervised(server, job)
     return Submission(spec.name, job.id, address, is_new=True)
 
 
-def _wait_until_kept(server: JobServer, job: Job) -> None:
-    """Until the job's first act is done, the cluster's head holds it in its memory alone."""
+def _wait_until_supervised(server: JobServer, job: Job) -> None:
+    """Wait until the job has saved its bundle; before that only the head's memory holds it."""
     try:
         while True:
             now = server.at_present(job)

@@ -1,10 +1,10 @@
-"""Takes up again the sweeps of a cluster whose driver or head died.
+"""Restarts the sweeps of a cluster whose driver or head died.
 
     python -m orchestration.keeper      # RAY_API_SERVER_ADDRESS names the job server
 
-A sweep that was submitted and is not over has its submission kept in the checkpoint store. Where
-nobody holds such a sweep's lease and no job of it is live, it is submitted again. Should two do so
-at once, Ray refuses the second job and the lease the second driver.
+The checkpoint store holds the submission of every sweep that was submitted and has not ended. If
+nobody holds the lease of such a sweep and none of its jobs is live, it is submitted again. If two
+supervisors do so at once, Ray refuses the second job, and the lease stops a second driver.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _MOST_FAILURES = 6
 _LONGEST_PAUSE = 300.0
 
 
-def verdict(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resubmit"]:
-    """What to do about a sweep that is not over and that nobody drives. Pure.
+def decide_action(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resubmit"]:
+    """What to do about an unfinished sweep without a driver. Pure.
 
     Args:
-        jobs: its attempts since the cluster's start, in order; none after the head was lost.
-        now: seconds since the epoch.
+        jobs: its attempts since the cluster's start, in order; empty if the head was lost.
+        now: the time in seconds since 1970.
     """
     if not jobs:
         return "resubmit"
@@ -45,8 +45,8 @@ def verdict(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resu
         return "leave"
     if last.status == "STOPPED":
         return "forget"
-    # A driver that dies at once must not keep the cluster busy for ever; a tracking server that is
-    # away comes back.
+    # A driver that always dies must not keep the cluster busy. An unreachable tracking server does
+    # not count, as it comes back.
     failures = sum(job.status == "FAILED" and job.exit_code != UNREACHABLE for job in jobs)
     pause = min(_INTERVAL * 2.0**failures, _LONGEST_PAUSE)
     if failures >= _MOST_FAILURES or now < (last.ended or now) + pause:
@@ -54,46 +54,46 @@ def verdict(jobs: Sequence[Job], now: float) -> Literal["leave", "forget", "resu
     return "resubmit"
 
 
-def look(address: str, storage: Storage) -> None:
-    """Look once at every sweep in the checkpoint store.
+def poll(address: str, storage: Storage) -> None:
+    """Check every sweep in the checkpoint store once, and restart those that need it.
 
     Raises:
         ServiceError: the job server cannot be reached.
     """
     for sweep in storage.folders():
-        if holder(sweep) is None:  # asked first: what was submitted may be large
+        if holder(sweep) is None:  # checked first, as the submission may be large
             with unpacked(sweep) as submitted:
                 if submitted is not None:
-                    _look_at(sweep, submitted, JobServer(address))
+                    _act(sweep, submitted, JobServer(address))
 
 
-def _look_at(sweep: Storage, submitted: Path, server: JobServer) -> None:
-    """Act for a sweep that is not over and that nobody drives."""
+def _act(sweep: Storage, submitted: Path, server: JobServer) -> None:
+    """Restart or forget an unfinished sweep without a driver, or leave it."""
     name = sweep_of(submitted)
-    action = verdict(server.jobs(name), time.time())
+    action = decide_action(server.jobs(name), time.time())
     if action == "forget":
         forget(sweep)
-        _say(f"{name}: its user has stopped it")
+        _print(f"{name}: its user has stopped it")
     elif action == "resubmit":
         with suppress(JobExistsError):
             job = send(server, submitted)
-            _say(f"{name}: restarted as {job.id}")
+            _print(f"{name}: restarted as {job.id}")
 
 
 def main() -> None:
-    """Look every few seconds, for ever."""
+    """Poll every few seconds, forever."""
     settings = Settings.from_environment()
     trouble = ""
     while True:
         try:
-            look(os.environ["RAY_API_SERVER_ADDRESS"], open_storage(settings.storage))
+            poll(os.environ["RAY_API_SERVER_ADDRESS"], open_storage(settings.storage))
             trouble = ""
         except (ServiceError, OSError) as error:
             if str(error) != trouble:
                 trouble = str(error)
-                _say(trouble)
+                _print(trouble)
         time.sleep(_INTERVAL)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")

@@ -1,1 +1,1 @@
-"""Running a sweep here: the driver, Ray Tune, and the worker that trains a trial."""
+"""Runs a sweep: the driver, Ray Tune, and the workers that train trials."""

@@ -1,6 +1,6 @@
-"""How a sweep was run from this machine, noted beside its log, so that it can be run so again.
+"""Notes how a sweep was run on this machine, beside its log, so that its page can run it again.
 
-Nothing secret is in a note: passwords and tokens stay in the environment of whoever runs it.
+A note holds no secrets: passwords and tokens stay in the environment of the command.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from services.settings import Settings
 
 @dataclass(frozen=True)
 class CommandNote:
-    """What ``snn-sweep run`` was given.
+    """How ``snn-sweep run`` was called.
 
     Args:
         spec: the whole spec, as canonical JSON.
-        folder: the current one, where the user's own modules lie.
-        environment: the settings, as variables.
+        folder: the current folder, which holds the user's own modules.
+        environment: the settings, as environment variables.
     """
 
     spec: str
@@ -43,13 +43,13 @@ class CommandNote:
 
 
 def note_command(settings: Settings, spec: SweepSpec) -> EventHandler:
-    """A watch that writes the note once the sweep is about to run: one refused leaves none."""
+    """A handler that writes the note once the sweep is planned: a refused sweep leaves none."""
 
-    def take(event: Event) -> None:
+    def handle(event: Event) -> None:
         if isinstance(event, Planned):
             _write(settings, spec)
 
-    return take
+    return handle
 
 
 def _write(settings: Settings, spec: SweepSpec) -> None:
@@ -66,7 +66,7 @@ def _write(settings: Settings, spec: SweepSpec) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(note)), encoding="utf-8")
     except OSError as error:
-        warnings.warn(f"how the sweep was run is not noted: {error}", stacklevel=2)
+        warnings.warn(f"the command of the sweep could not be noted: {error}", stacklevel=2)
 
 
 def _path(settings: Settings, name: str) -> Path:

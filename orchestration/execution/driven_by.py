@@ -1,30 +1,30 @@
-"""What is said of who drives a sweep, in the terminal and on its page."""
+"""Names the driver of a sweep, for the terminal and the sweep's page."""
 
 from __future__ import annotations
 
 NOBODY = "nobody"
-"""Drives a sweep whose driver has ended or died."""
+"""The driver of a sweep whose driver has ended or died."""
 
 
 def is_abandoned(status: str, driver: str | None) -> bool:
-    """Whether a sweep was begun and is not over, but nobody drives it any more.
+    """Whether a sweep is unfinished, but has no driver any more.
 
     Args:
-        status: as its last driver wrote it.
-        driver: who drives it; None where that is not known.
+        status: the sweep's status, as its last driver wrote it.
+        driver: the sweep's driver; None if it is unknown.
     """
     return status == "running" and driver == NOBODY
 
 
 def driver_in_short(status: str, driver: str | None) -> str:
-    """Who drives a sweep, for a table; empty of one that is over."""
+    """The driver of a sweep, for a table; empty if the sweep has ended."""
     if status == "running":
         return driver or "not known here"
     return "" if driver is None or driver == NOBODY else driver
 
 
 def driver_in_words(status: str, driver: str | None, how_to_run: str) -> str:
-    """Who drives a sweep, and what to do if nobody does; empty of one that is over."""
+    """The driver of a sweep, or how to continue without one; empty if the sweep has ended."""
     if is_abandoned(status, driver):
         return f"nobody is running it; to continue: snn-sweep {how_to_run} its spec"
     short = driver_in_short(status, driver)

@@ -1,4 +1,4 @@
-"""Drives a sweep: plan, Ray Tune, runs closed. One live driver a sweep."""
+"""Drives a sweep: plans it, trains with Ray Tune and closes its runs. A sweep has one driver."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from services.errors import ServiceError
 from services.settings import Settings
 from services.tracking import home_database, tracking_server
 
-_STOPPED = "the sweep was stopped; running its spec again goes on with this run"
-_RAY_LOST = "Ray has ended; running the spec again goes on with this run"
-_USED_UP = "gpu_hours are used up; with more of them, running the spec goes on with this run"
+_STOPPED = "the sweep was stopped; running its spec again continues this run"
+_RAY_LOST = "Ray has ended; running the spec again continues this run"
+_USED_UP = "gpu_hours are used up; with more of them, running the spec continues this run"
 
-_MOST_STARTS_IN_VAIN = 3
+_MOST_LOSSES = 3
+"""How often Ray is started again without an epoch of any trial in between."""
 
 
 class Driver:
     """One run of a sweep.
 
     Args:
-        spec: what is wanted.
-        settings: of this machine.
-        watch: told of what happens.
+        spec: the sweep's spec.
+        settings: the settings of this machine.
+        watch: called with each event.
     """
 
     def __init__(self, spec: SweepSpec, settings: Settings, watch: EventHandler) -> None:
@@ -49,7 +50,7 @@ class Driver:
         self._storage = sweep_storage(settings, spec.name)
 
     def run(self, *, fresh: bool) -> SweepOutcome:
-        """Run it to its end: see `run_sweep`."""
+        """Run the sweep to its end; see `run_sweep`."""
         spec, settings = self._spec, self._settings
         check_resources(spec, settings)
         check_data(spec, settings)
@@ -93,14 +94,14 @@ class Driver:
     def _train(
         self, plan: Plan, recorder: SweepRecorder, uri: str, lease: Held, ray: RayProcess
     ) -> Trained:
-        """Train what the plan says, with a new Ray where one ends before that."""
+        """Train the trials of a plan, and start Ray again if it ends early."""
         spec = self._spec
         _settle(plan, recorder, spec)
         if not self._has_work(plan):
             return Trained(all_ended=True, used_up=False)
         if spec.keep != "none":
             recorder.check_artifacts(spec)
-        self._forget_other_runs(plan, recorder)
+        self._remove_outdated_work(plan, recorder)
         reason = _STOPPED
         try:
             while self._has_work(plan):
@@ -108,7 +109,7 @@ class Driver:
                     trained = self._train_with(ray, self._job(plan, recorder, uri))
                 except RayLostError as lost:
                     reason = _RAY_LOST
-                    self._take_loss(str(lost))
+                    self._count_loss(str(lost))
                 else:
                     reason = _USED_UP if trained.used_up else _STOPPED
                     return trained
@@ -121,7 +122,7 @@ class Driver:
             self._watch(Note("stopping at once"))
             return Trained(all_ended=False, used_up=False)
         finally:
-            # Ray has gone, and with it every worker that might still have written.
+            # Ray and all its workers have ended, so nobody else writes to these runs.
             failed = self._tally.failed
             for run in [] if lease.lost else recorder.recorded():
                 if run.status == "RUNNING" and run.trial_key in failed:
@@ -130,34 +131,34 @@ class Driver:
                     recorder.close_trial(run, "KILLED", reason)
 
     def _has_work(self, plan: Plan) -> bool:
-        """Whether trials are left to train, or results of other sweeps that may ask for more."""
+        """Whether trials are left to train, or copied results may lead to further trials."""
         until_decided = isinstance(self._spec.seeds, UntilDecided)
         return bool(plan.to_train or (plan.copy and until_decided))
 
     def _train_with(self, ray: RayProcess, job: TrainingJob) -> Trained:
-        # Who has connected this process to Ray has chosen that Ray, and how it is used.
+        # If the caller has connected this process to Ray, that Ray is used.
         if "ray" in sys.modules and sys.modules["ray"].is_initialized():
             from orchestration.execution.train import train
 
             return train(job, self._watch)
         return ray.train(job, self._watch)
 
-    def _take_loss(self, words: str) -> None:
-        """Say that Ray has ended and is started again; raise an error where it is not."""
+    def _count_loss(self, words: str) -> None:
+        """Announce that Ray is started again, or raise an error if that is not possible."""
         if address := self._settings.ray_address:
             raise ServiceError(
                 f"The Ray cluster at {address} (RAY_ADDRESS) has ended or can no longer be "
-                "reached. Once it runs, give the command again: trials go on from their "
-                "checkpoints."
+                "reached. Run the command again once the cluster runs: trials continue from "
+                "their checkpoints."
             )
         self._tally.losses += 1
-        if self._tally.losses > _MOST_STARTS_IN_VAIN:
+        if self._tally.losses > _MOST_LOSSES:
             raise ServiceError(
                 f"{words}, {self._tally.losses} times without an epoch of any trial in between. "
-                "Once the cause is gone, give the command again: trials go on from their "
+                "Run the command again once the cause is removed: trials continue from their "
                 "checkpoints."
             )
-        self._watch(Note(f"{words}: it is started again, and trials go on from their checkpoints"))
+        self._watch(Note(f"{words}: it is started again, trials continue from their checkpoints"))
 
     def _job(self, plan: Plan, recorder: SweepRecorder, uri: str) -> TrainingJob:
         assert recorder.experiment_id is not None
@@ -174,29 +175,29 @@ class Driver:
         )
 
     def _unfinished(self, recorder: SweepRecorder) -> list[str]:
-        """Trials that are still wanted, and are not those that have failed."""
+        """The labels of trials that are still wanted and have not failed."""
         plan = self._tally.without_failed(plan_with(recorder, self._spec))
         return [trial.label for trial in plan.to_train]
 
     def _log_report(self, recorder: SweepRecorder, uri: str) -> None:
-        """Put the report where MLflow's pages show it; a sweep does not fail for want of one."""
+        """Store the report where MLflow's pages show it; a sweep does not fail without one."""
         self._watch(Note("the report is being written"))
         assert recorder.parent_run_id is not None
         try:
             database = home_database(self._settings)
             log_report(connect(uri), self._spec.name, recorder.parent_run_id, database)
-        except Exception as error:  # noqa: BLE001 - the trials have ended, whatever it is
+        except Exception as error:  # noqa: BLE001 - whatever it is, the trials are finished
             what = f"{type(error).__name__}: {error}"
-            again = f"snn-sweep report {self._spec.name}"
-            self._watch(Note(f"no report was written: {what}; try: {again}"))
+            command = f"snn-sweep report {self._spec.name}"
+            self._watch(Note(f"no report was written: {what}; try: {command}"))
 
-    def _forget_other_runs(self, plan: Plan, recorder: SweepRecorder) -> None:
-        """Remove work in progress of runs that this server has not, or that count no longer.
+    def _remove_outdated_work(self, plan: Plan, recorder: SweepRecorder) -> None:
+        """Remove work in progress of runs that this server does not have, or that are replaced.
 
-        What has no run yet stays: it was measured while the server was away.
+        Work without a run stays: it was recorded while the server could not be reached.
         """
         new = {trial.key for trial in plan.run}
-        if isinstance(self._spec.seeds, UntilDecided):  # of those that may be wanted later, too
+        if isinstance(self._spec.seeds, UntilDecided):  # further trials may be wanted later
             possible = SeedAllocator(self._spec).possible
             new |= possible.keys() - {run.trial_key for run in recorder.recorded()}
         for storage in self._storage.folders():
@@ -206,13 +207,13 @@ class Driver:
                     storage.delete_all()
 
     def _remove_work_in_progress(self) -> None:
-        """All that it held is in MLflow. The lease's file stays: others may be waiting for it."""
+        """Remove the trials' folders, as MLflow has everything; the lease may have waiters."""
         for trial in self._storage.folders():
             trial.delete_all()
 
 
 def _settle(plan: Plan, recorder: SweepRecorder, spec: SweepSpec) -> None:
-    """Do what a plan says of runs that are not trained any further."""
+    """Close, replace and copy the runs of a plan."""
     for closing in plan.close:
         recorder.close_trial(closing.run, "KILLED", closing.reason)
     for replaced in plan.replace:

@@ -1,15 +1,15 @@
-"""What a person is told of an error: one line, which a terminal and MLflow can show."""
+"""Describes an error in one line, which a terminal and MLflow can show."""
 
 from __future__ import annotations
 
 from orchestration.record.sendable import sendable
 
 _LONGEST = 500
-"""Characters: the whole text is in the run's tag, with its traceback."""
+"""The most characters; the whole text is in the run's tag, with its traceback."""
 
 
 def in_a_line(error: BaseException) -> str:
-    """The type of an error and what it says, in one line."""
+    """The type and the message of an error, in one line."""
     text = str(error)
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

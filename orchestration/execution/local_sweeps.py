@@ -1,4 +1,4 @@
-"""The sweeps of this machine: who drives one, what it tells, and how it is stopped."""
+"""The sweeps of this machine: their drivers, their logs, and how to stop them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:  # `list` and `status` read no events
     from orchestration.progress.event_log import Replay
     from orchestration.progress.events import EventHandler
 
-_LOOK_SECONDS = 0.3
+_POLL_SECONDS = 0.3
 
 
 def log_path(settings: Settings, name: str) -> Path:
-    """Where the events of a sweep that is run from this machine are written.
+    """The file with the events of a sweep that is run from this machine.
 
     Raises:
         InputError: no sweep can have this name.
@@ -36,10 +36,10 @@ def log_path(settings: Settings, name: str) -> Path:
 
 
 class LocalSweeps:
-    """This machine, with the verbs of ``orchestration.cluster.remote_sweeps.RemoteSweeps``.
+    """The sweeps of this machine; has the methods of ``RemoteSweeps`` in ``cluster``.
 
     Args:
-        settings: None reads the environment.
+        settings: the settings; None reads the environment.
     """
 
     how_to_run = "run"
@@ -49,25 +49,25 @@ class LocalSweeps:
         self._settings = settings or Settings.from_environment()
 
     def reading_uri(self) -> str | None:
-        """Where its runs are recorded; None if there are none."""
+        """Where this machine's runs are recorded; None if there are none."""
         return reading_uri(self._settings)
 
     def drivers(self, names: Sequence[str]) -> dict[str, str]:
-        """Who drives which of these sweeps; NOBODY, if it was driven from this checkpoint store.
+        """The drivers of these sweeps; NOBODY for a sweep that had one in this checkpoint store.
 
-        One that never was is left out, and so is an experiment that can be no sweep.
+        Left out are sweeps that never had a driver here, and names that no sweep can have.
         """
-        found = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
-        return {name: driver for name, driver in found.items() if driver}
+        drivers = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
+        return {name: driver for name, driver in drivers.items() if driver}
 
-    def tell(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
-        """Tell a watch what has happened in a sweep that was run from this machine.
+    def show_log(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
+        """Pass the events of a sweep that was run from this machine to a handler.
 
         Args:
-            name: the sweep's.
+            name: the sweep's name.
             replay: reads the events.
-            watch: told of them.
-            to_the_end: go on until nobody drives the sweep.
+            watch: called with each event.
+            to_the_end: whether to continue until the sweep has no driver.
 
         Raises:
             InputError: there is no log.
@@ -85,7 +85,7 @@ class LocalSweeps:
         """Stop a sweep as Ctrl-C would, and wait until its runs are closed.
 
         Raises:
-            InputError: nobody drives it, or somebody on another machine, or another user.
+            InputError: it has no driver, or its driver is on another machine or another user's.
         """
         storage = self._storage(name)
         driver = _driver(storage)
@@ -94,35 +94,35 @@ class LocalSweeps:
         if not driver.is_here:
             raise InputError(f"sweep {name!r} is run by {driver}: stop it there")
         try:
-            with suppress(ProcessLookupError):  # it has ended meanwhile
+            with suppress(ProcessLookupError):  # it has just ended
                 os.kill(driver.pid, signal.SIGINT)
         except PermissionError as error:
             raise InputError(
                 f"sweep {name!r} is run by another user, as {driver}: stop it as that user"
             ) from error
         while _driver(storage) == driver:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def _storage(self, name: str) -> Storage:
         return sweep_storage(self._settings, name)
 
 
 def _driven_by(storage: Storage) -> str | None:
-    """Who drives a sweep; None where this store has never seen it driven."""
+    """The driver of a sweep; None if it never had one in this store."""
     if driver := _driver(storage):
         return str(driver)
     return NOBODY if was_driven(storage) else None
 
 
 def _driver(storage: Storage) -> Holder | None:
-    """Who drives a sweep. In S3 a lease outlives its holder by a while, but not here."""
+    """The driver of a sweep. A lease in S3 outlives its holder, so the process is checked too."""
     driver = holder(storage)
     if driver is not None and driver.is_here:
         try:
             os.kill(driver.pid, 0)
         except ProcessLookupError:
             return None
-        except PermissionError:  # somebody else's, which lives
+        except PermissionError:  # the process lives, and is another user's
             pass
     return driver
 
@@ -137,6 +137,6 @@ def _lines(path: Path, storage: Storage, to_the_end: bool) -> Iterator[str]:
                 if part.endswith("\n"):
                     yield part.rstrip("\n")
                     part = ""
-            if not driven:  # looked at before the last lines were read
+            if not driven:  # checked before reading, so the last lines have been read
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""How a sweep ended, and what is said when it begins."""
+"""The outcome of a sweep, and the announcement of its plan."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ class SweepOutcome:
 
     name: str
     reused: int
-    """Trials that had their result from before."""
+    """The number of trials that already had a result."""
     failures: dict[str, str]
-    """Why each failed trial did, by its label."""
+    """Why each failed trial failed, by its label."""
     interrupted: bool
     """Whether the user stopped it before its end."""
     tracking_uri: str
     unfinished: tuple[str, ...] = ()
-    """Trials that the budget of GPU hours did not suffice for, by their labels."""
+    """The labels of trials that are missing because the GPU hours are used up."""
 
 
 def announce(plan: Plan, watch: EventHandler) -> None:
-    """Tell what is going to happen."""
+    """Announce a plan and its warnings."""
     watch(Planned(plan))
     for warning in plan.warnings:
         watch(Note(f"warning: {warning}"))

@@ -1,4 +1,4 @@
-"""Which cells of a sweep will collapse, from one batch through each network before any training."""
+"""Predicts which cells of a sweep will collapse, from one batch through each untrained network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from snn_norm.training.run import TrainingRun
 
 @dataclass(frozen=True)
 class Probed:
-    """What one batch says of a cell.
+    """The prediction for a cell.
 
     Args:
-        trial: the one whose network was looked at.
-        prediction: None where nothing is known.
-        why: why nothing is known; None where something is.
+        trial: the trial whose network was probed.
+        prediction: the prediction; None if there is none.
+        why: why there is no prediction; None if there is one.
     """
 
     trial: Trial
@@ -33,51 +33,51 @@ class Probed:
     why: str | None = None
 
     def warning(self) -> str | None:
-        """In words, what will go wrong and what to try; None where nothing is expected to."""
+        """What will go wrong and what to try, in words; None if nothing is expected to."""
         if self.prediction is None:
             return f"{self.trial.label}: unknown: {self.why}"
         if not self.prediction.collapses:
             return None
         config = self.trial.config
-        assert isinstance(config, RunConfig)  # nothing is predicted of training code of one's own
+        assert isinstance(config, RunConfig)  # the user's own training code has no predictions
         return (
             f"{self.trial.label} is predicted to collapse: {self.prediction.cause}; "
             f"try {_way_out(config)}"
         )
 
     def to_dict(self) -> dict[str, object]:
-        """The same as plain data, for JSON."""
-        found = self.prediction
+        """The prediction as plain data, for JSON."""
+        prediction = self.prediction
         return {
             "label": self.trial.label,
             "key": self.trial.key,
-            "collapses": None if found is None else found.collapses,
-            "signal": None if found is None else found.signal,
+            "collapses": None if prediction is None else prediction.collapses,
+            "signal": None if prediction is None else prediction.signal,
             "threshold": COLLAPSES_BELOW,
-            "layer": None if found is None else found.layer,
+            "layer": None if prediction is None else prediction.layer,
             "warning": self.warning(),
         }
 
 
 def to_probe(plan: Plan) -> list[Trial]:
-    """The first trial still to train of each cell."""
+    """The first trial of each cell that has trials to train."""
     return list({trial.cell: trial for trial in reversed(plan.to_train)}.values())[::-1]
 
 
 def probe(trials: Iterable[Trial], data: Path, threads: int) -> Iterator[Probed]:
-    """Build each trial's network, give it one batch, and predict; on the first GPU if there is one.
+    """Give one batch to each trial's network and predict, on the first GPU if there is one.
 
     Args:
-        trials: one of each cell; those of the same data set beside each other.
+        trials: one trial of each cell, ordered by data set.
         data: the folder of the data sets.
-        threads: of torch.
+        threads: the number of torch's threads.
 
     Raises:
         DatasetError: a data set cannot be loaded.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(threads)
-    state = ProcessState()  # which a user's own code may change
+    state = ProcessState()  # the user's own code may change it
     loaded: dict[tuple[str, int | None], Dataset] = {}
     for trial in trials:
         config = trial.config
@@ -88,29 +88,29 @@ def probe(trials: Iterable[Trial], data: Path, threads: int) -> Iterator[Probed]
         if name not in loaded:
             loaded.clear()  # one at a time: some fill the memory
             loaded[name] = load_dataset(config.dataset, data, config.image_size)
-        found = _probed(trial, config, loaded[name], device)
+        probed = _probed(trial, config, loaded[name], device)
         state.restore()
-        yield found
+        yield probed
 
 
 def _probed(trial: Trial, config: RunConfig, dataset: Dataset, device: str) -> Probed:
     try:
-        # Nothing is compiled for one batch.
+        # Compiling takes far longer than one batch.
         uncompiled = config.model_copy(update={"compile": False})
         run = TrainingRun(uncompiled, dataset, device=device)
         prediction = predict(run.diagnostics(), run.layers)
-    except (Exception, SystemExit) as error:  # a user's code may call sys.exit
+    except (Exception, SystemExit) as error:  # the user's code may call sys.exit
         own = any(map(is_reference, (config.architecture, config.norm)))
         if not own and not isinstance(error, ValueError):
             raise
         return Probed(trial, None, f"its first batch failed: {type(error).__name__}: {error}")
     if prediction is None:
-        return Probed(trial, None, "it has no diagnostics, for want of an snn_norm.LIF or nn.ReLU")
+        return Probed(trial, None, "it has no diagnostics, as it has no snn_norm.LIF or nn.ReLU")
     return Probed(trial, prediction)
 
 
 def _way_out(config: RunConfig) -> str:
-    """Keys of the spec that give such a network a signal, where they are not set so already."""
+    """Changes to the spec that give such a network a signal, without those it already has."""
     ways = []
     if config.norm == "none":
         ways.append("a norm")

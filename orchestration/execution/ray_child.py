@@ -1,4 +1,4 @@
-"""What the process of `RayProcess` does: it starts Ray, trains, and tells the driver of it."""
+"""The process of `RayProcess`: it starts Ray, trains, and sends events to the driver."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
 _ESSENTIAL = ("gcs_server", "raylet")
-"""Ray's processes without which nothing goes on."""
+"""Ray's processes without which training cannot continue."""
 
 
 def main(fd: int) -> None:
-    """Do what the driver asks for.
+    """Start Ray and train the driver's job.
 
     Args:
-        fd: this end of the pipe.
+        fd: this process's end of the pipe.
     """
     connection = Connection(fd)
     try:
         settings: Settings = connection.recv()
         with local_ray(settings):
-            own = [] if settings.ray_address else psutil.Process().children()
-            connection.send([one.pid for one in own if one.name() in _ESSENTIAL])
+            children = [] if settings.ray_address else psutil.Process().children()
+            connection.send([child.pid for child in children if child.name() in _ESSENTIAL])
             _serve(connection)
     except EOFError:
-        pass  # the driver has gone
+        pass  # the driver has ended
     except (ServiceError, SettingsError) as error:
         connection.send(error)
-    except Exception as error:  # noqa: BLE001 - Ray has many for what ends it as it starts
+    except Exception as error:  # noqa: BLE001 - Ray raises many types if it fails to start
         reason = " ".join(traceback.format_exception_only(error)[-1].split())
         connection.send(RayLostError(f"Ray has not started on this machine ({reason})"))
 
 
 def _serve(connection: Connection) -> None:
-    """Train, and say what came of it before Ray ends, lest the driver takes Ray for lost."""
+    """Train, and send the result before Ray ends, so that the driver does not take Ray for lost."""
     dismissed = threading.Event()
     try:
-        # With torch and Tune, while the driver prepares.
+        # This loads torch and Tune while the driver prepares the job.
         from orchestration.execution.train import train
 
         job = connection.recv()
@@ -60,7 +60,7 @@ def _serve(connection: Connection) -> None:
 
 
 def _listen(connection: Connection, dismissed: threading.Event) -> None:
-    """End at once if the driver ends: its trials are the next driver's."""
+    """End at once if the driver ends, as the next driver takes over its trials."""
     try:
         connection.recv()
     except EOFError:
@@ -69,10 +69,10 @@ def _listen(connection: Connection, dismissed: threading.Event) -> None:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """An error that a pipe takes, with its traceback as a note."""
+    """An error that can be sent through a pipe, with its traceback as a note."""
     error.add_note("".join(traceback.format_exception(error)))
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - any class may refuse in a way of its own
+    except Exception:  # noqa: BLE001 - a class may raise anything here
         return SweepError(f"{type(error).__name__}: {error}")
     return error

@@ -1,14 +1,15 @@
-"""The process that runs Ray Tune, seen from the driver, which must survive Ray.
+"""The driver's side of the process that runs Ray Tune.
 
-Ray ends the process that uses it: at once if its raylet dies, after a minute if its GCS does. So
-Ray is started and used in a process of its own, and the driver itself is never connected to Ray.
+Ray ends a process that uses it: at once if its raylet dies, after a minute if its GCS does. The
+driver must survive that. So Ray is started and used in a process of its own, and the driver is
+never connected to Ray.
 
     with RayProcess(settings) as ray:    # Ray begins to start
         ...
         trained = ray.train(job, watch)  # RayLostError if Ray ends first: call it again
 
-Both processes talk over a pipe. The driver sends the settings, then a `TrainingJob`, then None. It
-is sent the ids of Ray's processes, then events, then `Trained` or the error that was raised.
+The two processes communicate over a pipe. The driver sends the settings, then a `TrainingJob`, then
+None. It receives the ids of Ray's processes, then events, then `Trained` or the error.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _END_SECONDS = 30.0
 
-# The modules that the driver can import can be imported there; its folder alone does not count.
+# The process can import whatever the driver can, but not from the current folder just because it
+# is the current one.
 _PROGRAM = (
     "import sys; fd, sys.path[:], sys.argv[1:] = int(sys.argv[1]), sys.argv[2:], []; "
     "from orchestration.execution.ray_child import main; main(fd)"
@@ -44,12 +46,12 @@ _PROGRAM = (
 
 
 class RayLostError(Exception):
-    """Ray has not started, or has ended before the training did; its text says so in words."""
+    """Ray has not started, or has ended before the training did; the message says which."""
 
     def __init__(
         self,
-        words: str = "Ray has ended on this machine (by `ray stop`, by somebody, or by the system "
-        "for want of memory)",
+        words: str = "Ray has ended on this machine (somebody stopped it, or the system ran out of "
+        "memory)",
     ) -> None:
         super().__init__(words)
 
@@ -59,10 +61,10 @@ class TrainingJob:
     """What is trained between a start of Ray and its end.
 
     Args:
-        spec: what is wanted.
-        settings: of this machine.
-        uri: of the tracking server.
-        experiment_id: of the sweep.
+        spec: the sweep's spec.
+        settings: the settings of this machine.
+        uri: the address of the tracking server.
+        experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
         plan: the trials to run and to resume.
         recorded: the sweep's runs.
@@ -93,7 +95,7 @@ class Trained:
 
 
 class RayProcess:
-    """Ray, starting as long as the block lasts or until `train` has ended.
+    """Ray, which starts with the block and runs until `train` has ended.
 
     Args:
         settings: ``ray_address`` names a cluster; otherwise Ray starts on this machine.
@@ -112,13 +114,13 @@ class RayProcess:
             self._child.kill()
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
-        """Train, and end Ray and all its processes on this machine.
+        """Train, then end Ray and all its processes on this machine.
 
         The first SIGINT or SIGTERM stops at the last epoch's checkpoints, a second one at once.
 
         Raises:
-            RayLostError: Ray has ended before. A further call starts it again.
-            KeyboardInterrupt: the user stopped it at once.
+            RayLostError: Ray ended first. Another call starts it again.
+            KeyboardInterrupt: the user stopped the training at once.
         """
         child = self._child or _Child(self._settings)
         try:
@@ -133,21 +135,21 @@ class RayProcess:
 class _Child:
     """One process that runs Ray Tune, with a session of its own.
 
-    A signal to the driver's process group, as a terminal and batch systems send it, does not reach
-    it. Ray's processes belong to the same session, by which all of them are found.
+    It does not receive signals to the driver's process group, which terminals and batch systems
+    send. Ray's processes belong to its session, so that all of them can be found.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._connection, there = Pipe()
+        self._connection, childs_end = Pipe()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(there.fileno()), *sys.path],
-            pass_fds=[there.fileno()],
+            [sys.executable, "-c", _PROGRAM, str(childs_end.fileno()), *sys.path],
+            pass_fds=[childs_end.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        there.close()
+        childs_end.close()
         self._is_lost = False
         self._has_ended = threading.Event()
         self._output = threading.Thread(target=self._pass_on_output, daemon=True)
@@ -156,7 +158,7 @@ class _Child:
         self._connection.send(settings)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
-        with suppress(BrokenPipeError):  # it has ended; what it sent before says why
+        with suppress(BrokenPipeError):  # it has ended; its last message says why
             self._connection.send(job)
         with self._signals_passed_on() as stopping:
             try:
@@ -177,21 +179,21 @@ class _Child:
                 raise
 
     def dismiss(self) -> None:
-        """Let it end Ray, and wait for that."""
+        """Let the process end Ray, and wait for that."""
         with suppress(OSError, EOFError):
             self._connection.send(None)
             if self._connection.poll(_END_SECONDS):
                 self._connection.recv()
 
     def kill(self) -> None:
-        """End every process of its session that there is."""
+        """End every process of the child's session."""
         deadline = time.monotonic() + _END_SECONDS
         while (members := self._members()) and time.monotonic() < deadline:
             for pid in members:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
-        # Last: until then, its id stands for this session and no other.
+        # Last, as the process's id identifies the session until then.
         self._process.wait()
         self._connection.close()
         self._has_ended.set()
@@ -199,13 +201,13 @@ class _Child:
 
     def _receive(self) -> Any:
         while True:
-            has_lost = any(map(_has_ended, self._essential))  # before a last message is looked for
+            is_lost = any(map(_has_ended, self._essential))  # checked before reading a last message
             try:
-                if self._connection.poll(0 if has_lost else _LOOK_SECONDS):
+                if self._connection.poll(0 if is_lost else _POLL_SECONDS):
                     return self._connection.recv()
             except (EOFError, ConnectionResetError):
-                has_lost = True
-            if has_lost:
+                is_lost = True
+            if is_lost:
                 raise RayLostError
 
     def _watch_over(self, pids: list[int]) -> None:
@@ -215,29 +217,29 @@ class _Child:
             raise RayLostError from None
 
     def _pass_on_output(self) -> None:
-        """Pass on what it prints, but for Ray's last words, of which users can make nothing."""
+        """Pass on the process's output, except what Ray prints as it dies."""
         assert self._process.stdout is not None
         with self._process.stdout as output:
             while text := os.read(output.fileno(), 2**16):
-                self._has_ended.wait(2 * _LOOK_SECONDS)  # by then the loss of Ray is known
+                self._has_ended.wait(2 * _POLL_SECONDS)  # by then the loss of Ray is known
                 if not self._is_lost:
                     sys.stderr.write(text.decode(errors="replace"))
 
     def _members(self) -> list[int]:
         members = []
         for pid in psutil.pids():
-            with suppress(OSError, psutil.NoSuchProcess):  # it has ended, or is not ours
+            with suppress(OSError, psutil.NoSuchProcess):  # it has ended, or is another user's
                 if os.getsid(pid) == self._process.pid and not _has_ended(psutil.Process(pid)):
                     members.append(pid)
         return members
 
     @contextmanager
     def _signals_passed_on(self) -> Iterator[threading.Event]:
-        """Pass the first SIGINT or SIGTERM on, for which Tune has a handler, as SIGINT."""
+        """Pass the first SIGINT or SIGTERM on as SIGINT, for which Tune has a handler."""
         stopping = threading.Event()
         if threading.current_thread() is not threading.main_thread():
             yield stopping
-            return  # signals reach the main thread alone
+            return  # only the main thread receives signals
 
         def pass_on(*_: object) -> None:
             if stopping.is_set():
@@ -256,7 +258,7 @@ class _Child:
 
 
 def _has_ended(process: psutil.Process) -> bool:
-    """Whether a process is gone, or a zombie that its parent has not asked after."""
+    """Whether a process has ended; it may be a zombie that its parent has not waited for."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,8 +1,8 @@
-"""Recorded trials trained again, here and without a record of it, and compared epoch by epoch.
+"""Trains recorded trials again, without recording them, and compares every epoch.
 
-On the processor and with the software that a trial was recorded with, every number must be equal
-to the last bit. Elsewhere arithmetic rounds differently, and training enlarges that with every
-step, so only numbers that are near each other can be asked for.
+With the same processor and software as the recorded trial, every number must be equal to the last
+bit. Otherwise arithmetic rounds differently, and training amplifies that with every step, so that
+numbers can only be required to be close.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from snn_norm.shell import device_of
 from snn_norm.training.run import TrainingRun
 
 TOLERANCE = 0.15
-"""How far accuracies and spike rates may be apart on another machine, and losses as a share of
-themselves where they are above 1. ``docs/results.md`` says where it comes from."""
+"""How far numbers of another machine may be apart; losses above 1 relative to their size.
+``docs/results.md`` explains the value."""
 
 _LARGEST = sys.float_info.max
-"""As which MLflow keeps infinity."""
+"""The value that MLflow stores for infinity."""
 
 
 @dataclass(frozen=True)
-class Unlike:
-    """A number that is not the recorded one."""
+class Pair:
+    """A recorded number, and the same number as it was computed here."""
 
     metric: str
     epoch: int
@@ -46,7 +46,7 @@ class Unlike:
 
     @property
     def distance(self) -> float:
-        """How far apart the two are, as a share of the recorded one if that is above 1."""
+        """How far apart the two are, relative to the recorded one if that is above 1."""
         if math.isfinite(self.recorded) and math.isfinite(self.here):
             return abs(self.recorded - self.here) / max(1.0, abs(self.recorded))
         return math.inf
@@ -57,32 +57,32 @@ class Reproduced:
     """A trial that was trained again.
 
     Args:
-        trial: as recorded.
-        epochs: how many were trained.
-        compared: numbers of numbers that were.
-        unlike: those that differ in any bit, the earliest first.
-        otherwise: what is not as it was when the trial was recorded, in words; where it is
-            nothing, every bit must be equal.
-        problems: what alone makes the trial another, in words.
-        tolerance: for numbers from elsewhere.
+        trial: the recorded trial.
+        epochs: how many epochs were trained.
+        compared: how many numbers were compared.
+        unlike: the numbers that differ in any bit, the earliest first.
+        otherwise: how this machine differs from the one that recorded the trial, in words. If it
+            does not, every bit must be equal.
+        problems: differences that no machine explains, in words.
+        tolerance: how far numbers may be apart if the machine differs.
     """
 
     trial: RecordedTrial
     epochs: int
     compared: int
-    unlike: tuple[Unlike, ...]
+    unlike: tuple[Pair, ...]
     otherwise: tuple[str, ...]
     problems: tuple[str, ...]
     tolerance: float
 
     @property
-    def worst(self) -> Unlike | None:
-        """The number that is furthest from the recorded one."""
-        return max(self.unlike, key=lambda one: one.distance, default=None)
+    def worst(self) -> Pair | None:
+        """The number that is furthest from the recorded one; None if all are equal."""
+        return max(self.unlike, key=lambda pair: pair.distance, default=None)
 
     @property
     def is_same(self) -> bool:
-        """Whether it came out as it must, here."""
+        """Whether the trial was reproduced."""
         near = self.worst is None or (
             bool(self.otherwise) and self.worst.distance <= self.tolerance
         )
@@ -100,14 +100,14 @@ def reproduce(
     """Train a trial again and compare it.
 
     Args:
-        trial: as recorded.
+        trial: the recorded trial.
         data: the folder of the data sets.
-        device: where to train; default: where the trial was recorded, if that is there.
-        tolerance: how near numbers must be if anything is not as it was.
+        device: where to train; by default where the trial was recorded, if there is such a device.
+        tolerance: how far numbers may be apart if this machine differs.
         on_epoch: called after each epoch with its number.
 
     Raises:
-        InputError: its data set cannot be had, code of the user's own is missing, or the device
+        InputError: its data set cannot be loaded, the user's own code is missing, or the device
             cannot be used.
     """
     if device is None:
@@ -139,26 +139,26 @@ def reproduce(
     if trial.outcome != run.outcome:
         problems.append(f"{trial.outcome} recorded, {run.outcome} here")
     pairs = [
-        Unlike(metric, epoch, value, curves[metric][epoch])
+        Pair(metric, epoch, value, curves[metric][epoch])
         for metric, points in trial.curves.items()
         for epoch, value in points.items()
         if epoch in curves.get(metric, {})
     ]
-    unlike = [one for one in pairs if not _same(one.recorded, one.here)]
+    unlike = [pair for pair in pairs if not _same(pair.recorded, pair.here)]
     here = machine_tags(device) | ({ENGINE_TAG: run.engine} if run.engine else {})
     return Reproduced(
         trial,
         epochs,
         len(pairs),
-        tuple(sorted(unlike, key=lambda one: (one.epoch, one.metric))),
-        tuple(_otherwise(trial.tags, here, device)),
+        tuple(sorted(unlike, key=lambda pair: (pair.epoch, pair.metric))),
+        tuple(_machine_differences(trial.tags, here, device)),
         tuple(problems),
         tolerance,
     )
 
 
 def _same(recorded: float, here: float) -> bool:
-    """Whether two numbers are one, as MLflow keeps it."""
+    """Whether two numbers are equal once MLflow has stored them."""
     if math.isinf(here):
         here = math.copysign(_LARGEST, here)
     if math.isinf(recorded):
@@ -166,9 +166,11 @@ def _same(recorded: float, here: float) -> bool:
     return recorded == here or (math.isnan(recorded) and math.isnan(here))
 
 
-def _otherwise(recorded: Mapping[str, str], here: Mapping[str, str], device: str) -> list[str]:
-    """What makes the arithmetic another than it was, or may."""
-    found = []
+def _machine_differences(
+    recorded: Mapping[str, str], here: Mapping[str, str], device: str
+) -> list[str]:
+    """Differences between the machines that may change how arithmetic rounds."""
+    differences = []
     for what, tag, part in (
         ("processor", MACHINE_TAG, _processor),
         ("software", SOFTWARE_TAG, str),
@@ -176,21 +178,21 @@ def _otherwise(recorded: Mapping[str, str], here: Mapping[str, str], device: str
     ):
         before, now = (part(tags[tag]) if tag in tags else None for tags in (recorded, here))
         if before is None and tag != ENGINE_TAG:
-            found.append(f"{what} not recorded")
+            differences.append(f"{what} not recorded")
         elif before != now:
-            found.append(f"{what} {before or 'none'} recorded, {now or 'none'} here")
+            differences.append(f"{what} {before or 'none'} recorded, {now or 'none'} here")
     if torch.device(device).type != "cpu":
-        found.append(f"a {device} device, whose kernels add up in no fixed order")
-    return found
+        differences.append(f"a {device} device, whose kernels add up in no fixed order")
+    return differences
 
 
 def _processor(machine: str) -> str:
-    """What computes, without how many cores and how much memory there are."""
+    """The processor of a machine, without its number of cores and its memory."""
     return re.sub(r"^\d+ × |, \d+ GiB", "", machine)
 
 
 def _code_problems(trial: RecordedTrial) -> list[str]:
-    """What says that other code is trained than was."""
+    """The problem that the trial's own code has changed, if it has."""
     references = References()
     if wrong := references.wrong(trial.config):
         raise InputError(f"{trial.label}: " + "; ".join(f"{k}: {m}" for k, m in wrong.items()))

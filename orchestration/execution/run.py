@@ -1,4 +1,4 @@
-"""Runs a sweep. One that has finished is told of at once; for any other its driver is loaded."""
+"""Runs a sweep. The driver is loaded only for a sweep that is not finished."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ def run_sweep(
 ) -> SweepOutcome:
     """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
 
-    Trials that have finished before are reused, interrupted ones go on where they were. Ctrl-C or
-    SIGTERM stops at the last epoch's checkpoints; a second one stops at once.
+    Trials that have finished before are reused, and interrupted ones continue from their
+    checkpoints. Ctrl-C or SIGTERM stops at the last epoch's checkpoints; a second one stops at
+    once.
 
     Args:
-        spec: what is wanted.
-        fresh: run every trial anew; runs that there are stay in MLflow, but count no longer.
-        settings: default: from the environment.
-        watch: told of what happens; default: a live table or lines on standard error.
+        spec: the sweep's spec.
+        fresh: whether to run every trial again; existing runs stay in MLflow, but no longer count.
+        settings: the settings; by default those of the environment.
+        watch: called with each event; by default a live table or lines on standard error.
 
     Raises:
-        InputError: the spec asks for what is not there (a data set, a GPU); nothing was started.
+        InputError: the spec needs something that is missing (a data set, a GPU); nothing was
+            started.
         LeaseTakenError: another process is running this sweep.
         ServiceError: the tracking server or Ray cannot be reached.
     """
@@ -46,7 +48,7 @@ def run_sweep(
 def _run(spec: SweepSpec, settings: Settings, watch: EventHandler, *, fresh: bool) -> SweepOutcome:
     if not fresh and (outcome := _finished_before(spec, settings, watch)):
         return outcome
-    # With torch, Ray and all that a report is drawn with.
+    # Imported here because it loads torch, Ray and matplotlib.
     from orchestration.execution.driver import Driver
 
     return Driver(spec, settings, watch).run(fresh=fresh)
@@ -55,7 +57,7 @@ def _run(spec: SweepSpec, settings: Settings, watch: EventHandler, *, fresh: boo
 def _finished_before(
     spec: SweepSpec, settings: Settings, watch: EventHandler
 ) -> SweepOutcome | None:
-    """The outcome of a sweep that is complete: its user need not wait for a server."""
+    """The outcome of a sweep that is complete, for which no server is started; otherwise None."""
     uri = reading_uri(settings)
     if uri is None:
         return None

@@ -1,4 +1,4 @@
-"""What has come of a driver's trials so far, gathered from the events that are told of them."""
+"""Collects failures of trials and losses of Ray from the events of a sweep."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from orchestration.sweep.plan import Plan
 
 
 class Tally:
-    """A watch that passes each event on.
+    """A handler of events that passes each of them on.
 
     Args:
-        watch: told of everything that this one is told of.
+        watch: called with each event.
     """
 
     def __init__(self, watch: EventHandler) -> None:
         self._watch = watch
         self._keys: dict[str, str] = {}
         self.failures: dict[str, str] = {}
-        """Why each failed trial did, by its label."""
+        """Why each failed trial failed, by its label."""
         self.losses = 0
         """How often Ray has ended since the last epoch of any trial."""
 
     def __call__(self, event: Event) -> None:
-        """Take in one event."""
+        """Count one event and pass it on."""
         match event:
             case Planned(plan) | Added(plan):
                 self._keys |= {trial.label: trial.key for trial in plan.to_train}
@@ -36,11 +36,11 @@ class Tally:
 
     @property
     def failed(self) -> dict[str, str]:
-        """Why each failed trial did, by its key."""
+        """Why each failed trial failed, by its key."""
         return {self._keys[label]: reason for label, reason in self.failures.items()}
 
     def without_failed(self, plan: Plan) -> Plan:
-        """A plan that leaves out the trials that have failed."""
+        """A plan without the trials that have failed."""
         failed = self.failed
         return dataclasses.replace(
             plan,

@@ -1,4 +1,4 @@
-"""A training job from its start to its end. Ray must be there."""
+"""Runs a training job. Ray must be running."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def train(job: TrainingJob, watch: EventHandler) -> Trained:
         first = tasks.of(_certain(job.plan, spec) if allocator else job.plan)
         trials = SweepTrialQueue(first, tasks.budget(recorded), allocator, more, watch)
         all_ended = run_tasks(trials, spec.retries, watch)
-        if told := trials.summary():
-            watch(Note(told))
+        if summary := trials.summary():
+            watch(Note(summary))
     return Trained(all_ended, trials.is_over)
 
 
 def _certain(plan: Plan, spec: SweepSpec) -> Plan:
-    """What of a plan runs whatever comes of other trials; the rest is bought in its turn."""
+    """A plan with only the certain seeds; the others are allocated later."""
     certain = set(spec.certain_seeds())
     return dataclasses.replace(
         plan, run=tuple(trial for trial in plan.run if trial.config.seed in certain)
@@ -57,7 +57,7 @@ def _certain(plan: Plan, spec: SweepSpec) -> Plan:
 
 @contextmanager
 def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Stop on SIGTERM as on Ctrl-C, for which Tune has a handler; signals reach main alone."""
+    """Stop on SIGTERM as on Ctrl-C, for which Tune has a handler."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Ray Tune, as the driver uses it: tasks in as they are wanted, events out."""
+"""Runs tasks with Ray Tune: takes them from a queue and passes on events."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ from orchestration.progress.events import (
 )
 
 _SETTINGS = {
-    # MLflow has the record and the checkpoint store the work in progress: Tune keeps neither.
+    # Records are in MLflow and work in progress in the checkpoint store, so Tune keeps neither.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    "RAY_AIR_NEW_OUTPUT": "0",  # the old output is the one that verbose=0 silences
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the watch says in a line what Tune says in thirty
-    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # what waits makes a cluster grow
+    "RAY_AIR_NEW_OUTPUT": "0",  # verbose=0 silences only the old output
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # events report them in one line
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",  # a cluster scales up by its pending trials
 }
 
 
 class TrialQueue(Protocol):
-    """The tasks of a sweep, asked for as workers come free. All of it is quick: Tune waits."""
+    """The tasks of a sweep. Its methods must be fast, as Tune waits for them."""
 
     @property
     def is_over(self) -> bool:
-        """Whether trials at work are to stop at the end of their epoch, and none is to start."""
+        """Whether running trials must stop after their current epoch, and none must start."""
 
     def next(self, *, idle: bool) -> TrialTask | None:
-        """The task to start next, None if there is none for now.
+        """The task to start next; None if there is none at the moment.
 
         Args:
-            idle: whether a worker would have nothing to do.
+            idle: whether there is a free worker.
         """
 
     def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
-        """Be told of an epoch, or of a trial's end."""
+        """Receive a task's report about an epoch or its end."""
 
     def fail(self, task: TrialTask) -> None:
-        """Be told that a task has failed for good."""
+        """Note that a task has failed for good."""
 
 
 def run_tasks(trials: TrialQueue, retries: int, watch: EventHandler) -> bool:
@@ -64,17 +64,17 @@ def run_tasks(trials: TrialQueue, retries: int, watch: EventHandler) -> bool:
     Args:
         trials: the tasks of the sweep.
         retries: attempts after a fault of the infrastructure.
-        watch: told of everything that happens.
+        watch: called with each event.
 
     Returns:
-        Whether none is left.
+        Whether no task is left.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    # It reports missing the files it was told not to write; what fails is raised, or told below.
+    # Tune warns about files that it was told not to write. Failures are raised or become events.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     searcher = _Searcher(trials)
-    # Nothing that Tune writes is needed by anybody else, nor after this.
+    # Tune's files are not needed afterwards.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
         _tuner(searcher, retries, _Events(watch, searcher), scratch).fit()
     return searcher.is_exhausted
@@ -108,20 +108,20 @@ def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 
 
 class _Searcher(Searcher):
-    """The queue of trials, as Tune asks for them."""
+    """Adapts the queue of trials to Tune's interface."""
 
     def __init__(self, trials: TrialQueue) -> None:
         super().__init__()
         self.tasks: dict[str, TrialTask] = {}
-        """Those that have not ended, by Tune's name for them."""
+        """The tasks that have not ended, by Tune's trial id."""
         self.waiting: set[str] = set()
-        """Those without a worker."""
+        """The ids of those without a worker."""
         self.is_exhausted = False
-        self._most_at_work = 0
+        self._most_running = 0
         self._trials = trials
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: see the callbacks'."""
+        """Nothing, for the reason that `_Events` has."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -135,20 +135,20 @@ class _Searcher(Searcher):
 
     def start(self, trial_id: str) -> None:
         self.waiting.discard(trial_id)
-        self._most_at_work = max(self._most_at_work, len(self.tasks) - len(self.waiting))
+        self._most_running = max(self._most_running, len(self.tasks) - len(self.waiting))
 
     def _has_room(self) -> bool:
-        """Whether one more like those at work would find a place."""
+        """Whether there are free resources for another task like those that are running."""
         if not self.tasks:
             return True
-        # Tune keeps a worker for the next trial, and so its resources: to Ray they are not free.
-        if len(self.tasks) - len(self.waiting) < self._most_at_work:
+        # Tune keeps a worker for the next trial, so Ray does not count its resources as free.
+        if len(self.tasks) - len(self.waiting) < self._most_running:
             return True
-        free, one = ray.available_resources(), next(iter(self.tasks.values()))
-        return bool(free.get("CPU", 0) >= one.cpu and free.get("GPU", 0) >= one.gpu)
+        free, task = ray.available_resources(), next(iter(self.tasks.values()))
+        return bool(free.get("CPU", 0) >= task.cpu and free.get("GPU", 0) >= task.gpu)
 
     def take(self, trial_id: str, result: Mapping[str, Any]) -> bool:
-        """Pass on a trial's result; give whether the trial is to stop there."""
+        """Pass on a trial's report; returns whether the trial must stop."""
         if "failure" not in result:
             self._trials.take(self.tasks[trial_id], result)
         return self._trials.is_over
@@ -161,25 +161,25 @@ class _Searcher(Searcher):
         self.waiting.discard(trial_id)
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
-        pass  # it comes before the callbacks, which still need the task
+        pass  # called before the callbacks, which still need the task
 
     def save(self, checkpoint_path: str) -> None:
         pass
 
     def restore(self, checkpoint_path: str) -> None:
-        raise NotImplementedError("a sweep is planned anew from its record, never restored by Tune")
+        raise NotImplementedError("a sweep is planned from its record, never restored by Tune")
 
 
 class _Events(Callback):
-    """Tells the watch, in its terms, what Tune reports (Tune gives keyword arguments alone)."""
+    """Turns Tune's callbacks into events (Tune passes only keyword arguments)."""
 
     def __init__(self, watch: EventHandler, searcher: _Searcher) -> None:
         self._watch = watch
         self._searcher = searcher
-        self._waiting: set[str] = set()  # the trials whose end does not arrive, by Tune's name
+        self._waiting: set[str] = set()  # ids of trials whose end has not arrived in MLflow
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore, and we plan anew instead."""
+        """Nothing: Tune pickles callbacks to restore them, but a sweep is planned again instead."""
         return {}
 
     def on_trial_start(self, trial: Any, **_: Any) -> None:
@@ -190,7 +190,7 @@ class _Events(Callback):
         if "failure" in result:
             self._fail(trial, result["failure"])
         elif "epoch" in result or result["outcome"] is not None:
-            # Not all of it: Tune's own part holds the task, which a driver would load torch for.
+            # Tune's own part is left out, as it holds the task, which needs torch to be unpickled.
             report = {key: result[key] for key in REPORTED if key in result}
             self._watch(EpochDone(_label(trial), report))
         if "waits_for" in result and trial.trial_id not in self._waiting:
@@ -220,7 +220,7 @@ def _label(trial: Any) -> str:
 
 
 def _error(trial: Any) -> str:
-    # Tune's own reader looks where the file will be uploaded to later.
+    # Tune's own reader looks in the folder to which the file is uploaded later.
     path = trial.pickled_error_file
     if path is None or not Path(path).exists():
         return "unknown error"

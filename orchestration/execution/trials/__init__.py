@@ -1,1 +1,1 @@
-"""Which trials a sweep runs, what they need, and in what order."""
+"""Decides which trials a sweep runs, in what order, and what they need."""

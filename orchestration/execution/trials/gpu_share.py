@@ -1,7 +1,7 @@
-"""``resources: {gpu: auto}``: as many trials on a GPU as have room, measured and not guessed.
+"""``resources: {gpu: auto}``: measures how many trials fit on a GPU.
 
-A few batches of each cell are run on a GPU of its own, and their peak memory decides what share of
-a GPU each trial of that cell reserves. Ray only counts such shares; it does not enforce them.
+A few batches of each cell are run on a GPU of its own. Their peak memory decides which share of a
+GPU each trial of that cell reserves. Ray only counts such shares; it does not enforce them.
 """
 
 from __future__ import annotations
@@ -23,64 +23,64 @@ from snn_norm.training.cuda_graph import STEPS_TO_CAPTURE
 from snn_norm.training.run import TrainingRun
 
 _HEADROOM = 1.1
-"""Over the measured peak, for what the allocator loses between blocks of different sizes."""
+"""A factor on the measured peak, for memory that fragmentation makes unusable."""
 
 _BATCHES = STEPS_TO_CAPTURE + 1
 
 _MOST = 64
-"""Trials on one GPU; long before that they wait for each other and not for memory."""
+"""The most trials on one GPU; far fewer use all its computing power."""
 
 
 @dataclass(frozen=True)
 class GpuMemory:
-    """Memory in bytes: what a trial needs at its peak, and what its GPU has."""
+    """The bytes that a trial needs at its peak, and those that its GPU has."""
 
     needed: int
     total: int
 
 
 def gpu_share(memory: GpuMemory) -> float:
-    """The share of a GPU that a trial reserves: one part in as many as fit, 1 at least.
+    """The share of a GPU that a trial reserves: 1 divided by the number of trials that fit.
 
     >>> gpu_share(GpuMemory(needed=10 * 2**30, total=80 * 2**30))
     0.1428
     """
     fit = min(max(1, int(memory.total // (memory.needed * _HEADROOM))), _MOST)
-    return int(10_000 / fit) / 10_000  # Ray counts in ten-thousandths; their sum must not pass 1
+    return int(10_000 / fit) / 10_000  # Ray counts in ten-thousandths; the sum must not exceed 1
 
 
 def share_gpus(tasks: Sequence[TrialTask], watch: EventHandler) -> Callable[[TrialTask], TrialTask]:
-    """Gives a task of one of these networks the share of a GPU that it needs. Ray must be there.
+    """Return a function that sets a task's share of a GPU to what it needs. Ray must be running.
 
-    What cannot be measured has a GPU to itself, where its own trial will say what is wrong.
+    A network that cannot be measured gets a whole GPU, and its trial then reports what is wrong.
     """
     measure = ray.remote(num_gpus=1, num_cpus=0)(memory_of_a_trial)
     cells = {task.trial.cell: task for task in tasks}
-    watch(Note(f"measuring what a trial takes of a GPU, in {len(cells)} networks"))
+    watch(Note(f"measuring the GPU memory of a trial, in {len(cells)} networks"))
     measured = ray.get([measure.remote(task) for task in cells.values()])
     shares = {}
     for (cell, task), memory in zip(cells.items(), measured, strict=True):
         shares[cell] = gpu_share(memory) if memory else 1.0
-        found = (
+        words = (
             f"{memory.needed / 2**30:.2f} of {memory.total / 2**30:.0f} GiB, "
             f"{int(1 / shares[cell])} at a time on a GPU"
             if memory
             else "could not be measured, so a GPU to itself"
         )
-        watch(Note(f"{task.trial.cell_label}: {found}"))
+        watch(Note(f"{task.trial.cell_label}: {words}"))
     return lambda task: replace(task, gpu=shares[task.trial.cell])
 
 
 def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
-    """Train a few batches on this process's GPU; None where that cannot be done.
+    """Measure the memory of a few batches on this process's GPU; None if they cannot be trained.
 
-    As many as show all that an epoch holds at once: a step that is captured in a CUDA graph keeps
-    its memory, and the last batch, of another size, and the test set have theirs besides.
+    There are enough batches to need all the memory of an epoch: a step that is captured in a CUDA
+    graph keeps its memory, and the last batch, which is smaller, and the test set need their own.
     """
     if task.import_path not in sys.path:
         sys.path.insert(0, task.import_path)
     config = task.trial.config
-    assert isinstance(config, RunConfig)  # a spec refuses gpu: auto for training of one's own
+    assert isinstance(config, RunConfig)  # specs refuse gpu: auto with the user's own training
     try:
         whole = load_dataset(config.dataset, task.data, config.image_size)
         dataset, _ = training_part(whole, config.training_images, config.validation_fraction)
@@ -88,7 +88,7 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
         config = config.model_copy(update={"training_images": None, "validation_fraction": 0.0})
         TrainingRun(config, few, device=task.device).run_epoch()
         free, total = torch.cuda.mem_get_info()
-        elsewhere = total - free - torch.cuda.memory_reserved()  # the context above all
+        elsewhere = total - free - torch.cuda.memory_reserved()  # mostly the CUDA context
         left_out = _bytes(whole) - _bytes(few)
         return GpuMemory(torch.cuda.max_memory_reserved() + elsewhere + left_out, total)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
@@ -97,7 +97,7 @@ def memory_of_a_trial(task: TrialTask) -> GpuMemory | None:
 
 
 def _few_batches(dataset: Dataset, batch_size: int) -> Dataset:
-    """A short epoch: whole batches, a last one as short as that of the whole set, a test batch."""
+    """A short epoch: whole batches, the short last batch of the whole set, and a test batch."""
     train = _BATCHES * batch_size + len(dataset.train_labels) % batch_size
     return replace(
         dataset,

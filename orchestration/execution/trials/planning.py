@@ -1,4 +1,4 @@
-"""What a sweep would do, from its spec and its record; without Ray and torch."""
+"""Plans a sweep from its spec and its record, without Ray and torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestration.sweep.stopping import UntilDecided
 from services.settings import Settings
 from services.tracking import reading_uri
 
-if TYPE_CHECKING:  # a new sweep has no record, and is planned without MLflow
+if TYPE_CHECKING:  # a new sweep has no record, and planning it needs no MLflow
     from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.results.deciding.forecast import Forecast
 
@@ -22,7 +22,7 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     """What :func:`run_sweep` would do. Starts and creates nothing.
 
     Raises:
-        InputError: the spec cannot be run, as it would decide anew what has been decided.
+        InputError: the spec cannot be run, as it would change comparisons that are decided.
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
@@ -39,20 +39,20 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
 
 
 def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
-    """What a sweep takes in all, by what its plan reuses; None where its seeds are listed."""
+    """The forecast of a sweep's trials and hours from recorded runs; None if seeds are listed."""
     if not isinstance(spec.seeds, UntilDecided):
         return None
     from orchestration.execution.trials.seed_allocator import SeedAllocator
 
-    known = (*plan.reuse, *plan.copy, *plan.resume)
-    return SeedAllocator(spec, [run for _, run in known]).forecast()
+    with_runs = (*plan.reuse, *plan.copy, *plan.resume)
+    return SeedAllocator(spec, [run for _, run in with_runs]).forecast()
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:
-    """The plan of a sweep that has this record, or none yet.
+    """The plan of a sweep with this record; None is no record.
 
     Raises:
-        InputError: the spec would decide anew what has been decided.
+        InputError: the spec would change comparisons that are decided.
     """
     if recorder:
         _refuse_another_family(recorder, spec)
@@ -62,8 +62,8 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
     if recorder and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
         missing -= {run.trial_key for run in recorded if run.finished}
-        found = recorder.finished_elsewhere(missing) if missing else []
-        elsewhere = recorder.judged(found, spec)
+        others = recorder.finished_elsewhere(missing) if missing else []
+        elsewhere = recorder.judged(others, spec)
     return make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )
@@ -72,17 +72,17 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
 def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
     before = recorder.spec()
     if before is not None and isinstance(before.seeds, UntilDecided):
-        # With pandas, for which no other waits.
+        # Imported here because it loads pandas.
         from orchestration.execution.trials.seed_allocator import refuse_another_family
 
         refuse_another_family(spec, before, recorder.recorded_for(before))
 
 
 def _wanted(spec: SweepSpec, recorded: list[TrialRun], *, fresh: bool) -> list[Trial]:
-    """The trials that are wanted by now; what is made anew is all that there was."""
+    """The trials that are wanted so far; with ``fresh``, also every recorded one."""
     if not recorded or not isinstance(spec.seeds, UntilDecided):
         return spec.trials()
-    # With pandas, for which no other waits.
+    # Imported here because it loads pandas.
     from orchestration.execution.trials.seed_allocator import SeedAllocator
 
     allocator = SeedAllocator(spec, recorded)

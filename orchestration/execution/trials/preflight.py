@@ -1,4 +1,4 @@
-"""What a sweep needs of its machine and its data sets, looked at before anything is started."""
+"""Checks resources and data sets before a sweep is started."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from snn_norm.networks.cnn import make_model
 from snn_norm.references import is_reference
 
 _LARGEST = 64
-"""Pixels; some network of ours takes any image that is as large."""
+"""An image size in pixels that every packaged network accepts."""
 
 
 def check_resources(spec: SweepSpec, settings: Settings) -> None:
-    """Refuse, on this machine alone, a trial that could never start."""
+    """Refuse trials that need more than this machine has; clusters are not checked."""
     if settings.ray_address is not None:
         return
     gpu = spec.resources.gpu
@@ -38,45 +38,45 @@ def check_resources(spec: SweepSpec, settings: Settings) -> None:
 
 
 def check_data(spec: SweepSpec, settings: Settings) -> None:
-    """Load each data set once, which downloads what is missing, before anything is started.
+    """Load each data set once, and download those that are missing.
 
     Raises:
-        SpecError: with all that cannot be loaded, or does not fit a network.
+        SpecError: data sets cannot be loaded, or do not fit a network.
     """
     problems = spec.problems()
     cells: dict[str, list[RunConfig]] = {}
     for cell in spec.cells():
         if isinstance(cell, RunConfig):  # the user's own code loads what it needs itself
             cells.setdefault(cell.dataset, []).append(cell)
-    for name, of_it in cells.items():
+    for name, its_cells in cells.items():
         try:
             loaded = load_dataset(name, settings.data)
-            for cell in of_it:
+            for cell in its_cells:
                 loaded.check_fits(cell.architecture, cell.num_steps)
-            parts = ((cell.training_images, cell.validation_fraction) for cell in of_it)
+            parts = ((cell.training_images, cell.validation_fraction) for cell in its_cells)
             for part in dict.fromkeys(parts):
                 training_part(loaded, *part)
         except DatasetError as error:
-            problems.add(_place(spec, name), str(error))
+            problems.add(_path_of(spec, name), str(error))
         else:
-            for message in filter(None, (_too_small(cell, loaded) for cell in of_it)):
-                problems.add(_place(spec, name), message)
+            for message in filter(None, (_too_small(cell, loaded) for cell in its_cells)):
+                problems.add(_path_of(spec, name), message)
     problems.raise_any()
 
 
 def _too_small(cell: RunConfig, dataset: Dataset) -> str | None:
-    """What is wrong with images that a packaged network cannot take; a user's own says itself."""
+    """The problem of images that are too small for a packaged network; None if they are not."""
     size = dataset.image_size
-    if cell.image_size is not None or is_reference(cell.architecture) or _takes(cell, size):
+    if cell.image_size is not None or is_reference(cell.architecture) or _accepts(cell, size):
         return None
-    enough = next((n for n in range(size + 1, _LARGEST) if _takes(cell, n)), _LARGEST)
+    enough = next((n for n in range(size + 1, _LARGEST) if _accepts(cell, n)), _LARGEST)
     return (
         f"images must be at least {enough}x{enough} for architecture {cell.architecture}, "
         f"{cell.dataset} has {size}x{size}; to have them resized: image_size: {enough}"
     )
 
 
-def _takes(cell: RunConfig, size: int) -> bool:
+def _accepts(cell: RunConfig, size: int) -> bool:
     keys = cell.model_arguments() | {"in_channels": 1, "num_classes": 2, "image_size": size}
     try:
         with torch.device("meta"):
@@ -86,8 +86,8 @@ def _takes(cell: RunConfig, size: int) -> bool:
     return True
 
 
-def _place(spec: SweepSpec, name: str) -> FieldPath:
-    """Where a spec names a data set."""
+def _path_of(spec: SweepSpec, name: str) -> FieldPath:
+    """The path at which a spec names a data set."""
     for number, entry in enumerate(spec.grid):
         if name in (named := entry.get("dataset", ())):
             return ("grid", number, "dataset", named.index(name))

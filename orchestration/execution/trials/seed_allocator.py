@@ -1,4 +1,4 @@
-"""Seeds until decided, while a sweep runs: what has come of its trials, and which are wanted."""
+"""Allocates seeds until comparisons are decided, from the results of a running sweep."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from orchestration.sweep.stopping import UntilDecided
 
 
 class SeedAllocator:
-    """Knows the trials that have ended, and so which are wanted.
+    """Collects the results of trials, and decides which trials are wanted.
 
     Args:
-        spec: with seeds until decided.
+        spec: a spec with seeds until decided.
         recorded: the sweep's runs.
     """
 
@@ -45,7 +45,7 @@ class SeedAllocator:
         self._ended: dict[str, tuple[float | None, str]] = {}
         self._failed: set[str] = set()
         self._seconds: dict[str, float] = {}
-        self._known: tuple[DecisionState, dict[int, pd.DataFrame]] | None = None
+        self._cached: tuple[DecisionState, dict[int, pd.DataFrame]] | None = None
         runs = [run for run in recorded if run.trial_key in self._place]
         for run in runs:
             if run.epoch_seconds is not None:
@@ -54,33 +54,33 @@ class SeedAllocator:
             self.take(key, run.outcome or "", run.best)
 
     def time(self, key: str, epoch_seconds: float) -> None:
-        """Take in how long an epoch of a trial took."""
+        """Note how long an epoch of a trial took."""
         self._seconds[key] = epoch_seconds
 
     def take(self, key: str, outcome: str, best: float | None) -> None:
-        """Take in a trial's end; of several of one trial the first counts."""
+        """Note a trial's result; if there are several, the first counts."""
         self._ended.setdefault(key, (best, outcome))
-        self._known = None
+        self._cached = None
 
     def fail(self, key: str) -> None:
-        """Take in that a trial has no result, and gets none."""
+        """Note that a trial has failed and will have no result."""
         self._failed.add(key)
 
     def wanted(self) -> list[Trial]:
-        """All trials that are wanted by now, ended ones too: those of earlier seeds first."""
+        """All trials that are wanted so far, including ended ones; earlier seeds come first."""
         counts = seeds_wanted(self._spec, *self._now(), failed=self._places(self._failed))
         wanted = [
             (number, trial)
             for trials, count in zip(self._of_cell, counts, strict=True)
             for number, trial in enumerate(trials[:count])
         ]
-        return [trial for _, trial in sorted(wanted, key=lambda one: one[0])]
+        return [trial for _, trial in sorted(wanted, key=lambda numbered: numbered[0])]
 
     def next(self, given: Iterable[str] = ()) -> list[Trial]:
-        """The trials to start next, the longest first; empty where there are none for now.
+        """The trials to start next, the longest first; empty if there are none at the moment.
 
         Args:
-            given: keys of those that are at work.
+            given: the keys of trials that have been started.
         """
         allocation = self._allocation({*given, *self._ended})
         numbers = {seed: number for number, seed in enumerate(self._order)}
@@ -89,43 +89,43 @@ class SeedAllocator:
 
     @property
     def ended(self) -> Collection[str]:
-        """The keys of trials that have their result."""
+        """The keys of trials that have a result."""
         return self._ended.keys()
 
-    def next_look(self) -> str:
-        """At which pair of seeds which comparison is looked at next, in words."""
+    def next_decision(self) -> str:
+        """Which comparison is tested next, and after how many seeds, in words."""
         allocation = self._allocation(self._ended)
         if allocation is None:
             return ""
         name = names_of(self._spec, self._now()[0])[allocation.comparison]
         rule = self._spec.seeds
         assert isinstance(rule, UntilDecided)
-        look = max(allocation.pair, rule.at_least)
-        return f"next look: {name} after {look} of at most {rule.at_most} seeds"
+        seeds = max(allocation.pair, rule.at_least)
+        return f"next decision: {name} after {seeds} of at most {rule.at_most} seeds"
 
     def decided(self) -> dict[str, str]:
-        """How many of how many comparisons of each cell are decided, such as ``1 of 2``."""
+        """How many comparisons of each cell are decided, such as ``1 of 2``, by its label."""
         now, _ = self._now()
-        found: dict[str, str] = {}
+        decided: dict[str, str] = {}
         for cell, trials in enumerate(self._of_cell):
             verdicts = [
                 verdict
-                for one, verdict in zip(now.comparisons, now.verdicts, strict=True)
-                if cell in one.cells
+                for comparison, verdict in zip(now.comparisons, now.verdicts, strict=True)
+                if cell in comparison.cells
             ]
             if verdicts:
-                found[trials[0].cell_label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
-        return found
+                decided[trials[0].cell_label] = f"{sum(map(bool, verdicts))} of {len(verdicts)}"
+        return decided
 
     def verdicts(self) -> list[str]:
-        """What is decided of each comparison, in words; empty for what is not."""
+        """The verdict of each comparison, in words; empty for one that is undecided."""
         return verdicts_in_words(self._spec, self._now()[0])
 
     def forecast(self) -> Forecast:
-        """What the sweep takes in all."""
+        """The forecast of the whole sweep's trials and hours."""
         return forecast(self._spec, self._now()[0], self._hours(), hours_unit(self._spec))
 
-    def in_vain(self) -> int:
+    def not_needed(self) -> int:
         """How many trials were run ahead that no decision needed."""
         return not_needed(self._spec, *self._now())
 
@@ -152,27 +152,27 @@ class SeedAllocator:
         return {self._place[key] for key in keys if key in self._place}
 
     def _now(self) -> tuple[DecisionState, dict[int, pd.DataFrame]]:
-        if self._known is None:
+        if self._cached is None:
             rows: list[list[tuple[int, float | None, str]]] = [[] for _ in self._of_cell]
             for key, result in self._ended.items():
                 cell, seed = self._place[key]
                 rows[cell].append((seed, *result))
             columns = ["seed", self._spec.judged_by().best_name, "outcome"]
             by_cell = {
-                cell: pd.DataFrame(found, columns=columns).set_index("seed")
-                for cell, found in enumerate(rows)
+                cell: pd.DataFrame(of_cell, columns=columns).set_index("seed")
+                for cell, of_cell in enumerate(rows)
             }
-            self._known = decision_state(self._spec, by_cell), by_cell
-        return self._known
+            self._cached = decision_state(self._spec, by_cell), by_cell
+        return self._cached
 
 
 def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence[TrialRun]) -> None:
-    """Refuse to decide anew, by other rules, what has been looked at.
+    """Refuse to decide comparisons by other rules once some are decided.
 
     Args:
-        spec: what is wanted now.
-        before: what the sweep was last run with; with seeds until decided.
-        recorded: its runs.
+        spec: the spec to run.
+        before: the spec of the sweep's last run, which has seeds until decided.
+        recorded: the sweep's runs.
 
     Raises:
         InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has
@@ -185,17 +185,17 @@ def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence
         raise InputError(
             f"{spec.name}: compare, metric and the rule in seeds are declared before the first "
             f"trial, and cannot change once something is decided ({decided[0]}): the error rate "
-            "would hold no longer. Leave them as they were, or give the sweep another name: it "
-            "begins with seeds of its own"
+            "would no longer hold. Leave them as they were, or give the sweep another name: it "
+            "starts with seeds of its own"
         )
 
 
 def _family(spec: SweepSpec) -> tuple[object, ...]:
-    """What decisions rest on: the pairs compared, by what, and the rule without its mere limits."""
+    """What decisions depend on: the compared pairs, the metric, and the rule without its limits."""
     rule = spec.seeds
     if not isinstance(rule, UntilDecided):
         return ()
     limits = {"gpu_hours"} if rule.method == "spending" else {"gpu_hours", "at_most"}
     cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
-    pairs = {frozenset((cells[one.first], cells[one.second])) for one in spec.comparisons()}
+    pairs = {frozenset((cells[c.first], cells[c.second])) for c in spec.comparisons()}
     return pairs, spec.judged_by(), rule.model_dump(exclude=limits)

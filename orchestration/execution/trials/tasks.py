@@ -1,4 +1,4 @@
-"""Tasks for workers out of a sweep's plan, what they reserve, and the hours that they may use."""
+"""Makes tasks for workers from a sweep's plan, with their resources and their budget of hours."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.stopping import UntilDecided
 
 _PATIENCE = 15 * 60.0
-"""Seconds that the end of a trial waits for a tracking server that is away."""
+"""The seconds that the end of a trial waits for an unreachable tracking server."""
 
 _Wanted = tuple[Trial, TrialRun | None]
-"""A trial, and the run that it goes on in."""
+"""A trial, and the run in which it continues."""
 
 
 class TaskMaker:
@@ -38,37 +38,36 @@ class TaskMaker:
         self._share: Callable[[TrialTask], TrialTask] = lambda task: task
 
     def share_gpus(self, plan: Plan, watch: EventHandler) -> None:
-        """With ``gpu: auto``, measure how many of the trials find room on a GPU. Ray must be there.
+        """With ``gpu: auto``, measure how many trials fit on a GPU. Ray must be running.
 
         Args:
-            plan: what is run, unless the spec may come to want more.
-            watch: told what was measured.
+            plan: the trials to measure; all possible trials are measured if more may be wanted.
+            watch: called with the measurements as notes.
         """
         if self._spec.resources.gpu == "auto":
             grows = isinstance(self._spec.seeds, UntilDecided) or self._spec.gpu_hours
             self._share = share_gpus(self.of(self._all_possible() if grows else plan), watch)
 
     def of(self, plan: Plan) -> list[TrialTask]:
-        """The tasks of a plan's trials, those that take the longest first."""
+        """The tasks of a plan's trials, the longest first."""
         wanted: list[_Wanted] = [
             *((trial, None) for trial in plan.run),
             *plan.resume,
         ]
-        return [self._task(*one) for one in sorted(wanted, key=_cost, reverse=True)]
+        return [self._task(*pair) for pair in sorted(wanted, key=_cost, reverse=True)]
 
     def budget(self, recorded: Sequence[TrialRun]) -> Budget:
-        """What the sweep may use, less what its runs have used by the record."""
+        """The sweep's budget, with the hours that its recorded runs have used."""
         seeds = self._spec.seeds
         hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
         if hours is None:
             return Budget(None)
         run_ids = [run.run_id for run in recorded]
         points = open_source(self._job.uri).points(run_ids, ["epoch_seconds"])
-        known = points["value"].map(possible_seconds)
-        seconds = known.groupby(points["run_id"]).sum()
+        seconds = points["value"].map(possible_seconds).groupby(points["run_id"]).sum()
         tasks = self.of(self._all_possible())
         reserved = {task.trial.key: resources_of(task) for task in tasks}
-        # Of a trial that is wanted no longer nothing else is known.
+        # Trials that are no longer wanted count as having reserved one GPU or core.
         used = [seconds.get(run.run_id, 0.0) * reserved.get(run.trial_key, 1.0) for run in recorded]
         return Budget(hours, sum(used) / 3600, hours_unit(self._spec))
 
@@ -92,15 +91,15 @@ class TaskMaker:
         return self._share(task)
 
     def _all_possible(self) -> Plan:
-        """To run every trial that the spec might come to want."""
+        """A plan that runs every trial that the spec may want."""
         spec = self._spec
         trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
         return make_plan(trials, (), version="")
 
 
 def _cost(wanted: _Wanted) -> float:
-    """How long what is left of a trial takes, in no unit."""
+    """The relative cost of the rest of a trial."""
     trial, interrupted = wanted
     done = interrupted.epochs_done if interrupted else 0
-    epochs = trial.config.epochs  # as many as it wants: nobody knows
+    epochs = trial.config.epochs  # None: the user's code decides, so the number is unknown
     return (1 if epochs is None else epochs - done) * trial.config.epoch_cost

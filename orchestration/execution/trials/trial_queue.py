@@ -1,4 +1,4 @@
-"""What a sweep runs next: the trials of its plan, then the seeds that are wanted, in its budget."""
+"""The queue of a sweep's trials: those of its plan, then allocated seeds, within its budget."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from orchestration.progress.events import DecisionProgress, EventHandler, Note
 
 
 class Budget:
-    """GPU hours, or those of processor cores where trials have no GPU.
+    """A budget of GPU hours, or of core hours if trials have no GPU.
 
     Args:
-        hours: the most to be used; None is no limit.
-        used: by what was run before.
-        unit: whose hours they are: GPU or core.
+        hours: the most that may be used; None is no limit.
+        used: the hours that have been used before.
+        unit: GPU or core.
     """
 
     def __init__(self, hours: float | None, used: float = 0.0, unit: str = "GPU") -> None:
@@ -27,7 +27,7 @@ class Budget:
         self._unit = unit
 
     def spend(self, hours: float) -> None:
-        """Count what has been used."""
+        """Count hours as used."""
         self._used += hours
 
     @property
@@ -42,14 +42,14 @@ class Budget:
 
 
 class SweepTrialQueue:
-    """The tasks of a sweep, as ``orchestration.execution.tune.TrialQueue`` describes them.
+    """The tasks of a sweep; implements ``orchestration.execution.tune.TrialQueue``.
 
     Args:
-        tasks: those that are run whatever comes of others, in the order to start them.
-        budget: what they may use.
-        allocator: says which trials are wanted further; None if the tasks are all.
-        more: makes tasks of trials that are wanted further, and announces them.
-        watch: told of decisions, and of the hours used.
+        tasks: the tasks that are run in any case, in the order in which to start them.
+        budget: the hours that the tasks may use.
+        allocator: decides which further trials are wanted; None if there are none.
+        more: makes tasks of further trials, and announces them.
+        watch: called with notes about decisions, and with the progress of decisions.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class SweepTrialQueue:
         self._more = more
         self._watch = watch
         self._given = {task.trial.key for task in self._tasks}
-        self._told = allocator.verdicts() if allocator else []
-        self._told_of_models: set[str] = set()
+        self._verdicts = allocator.verdicts() if allocator else []
+        self._model_warnings: set[str] = set()
         self._has_more = allocator is not None
-        self._look()
+        self._report_progress()
 
     @property
     def is_over(self) -> bool:
@@ -77,10 +77,10 @@ class SweepTrialQueue:
         return self._budget.is_used_up
 
     def next(self, *, idle: bool) -> TrialTask | None:
-        """The tasks at hand, then what an idle worker is best used for.
+        """The next given task; once there is none, a task of an allocated seed.
 
-        Seeds are bought one pair at a time and no sooner, so that all results so far count in the
-        choice.
+        Seeds are allocated only when a worker is idle, one pair at a time, so that the choice uses
+        all results so far.
         """
         if self.is_over:
             return None
@@ -89,7 +89,7 @@ class SweepTrialQueue:
         return self._tasks.popleft() if self._tasks else None
 
     def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
-        """Count an epoch's time; see what follows from a trial's result."""
+        """Count an epoch's time, and update decisions with a trial's result."""
         key = task.trial.key
         if "epoch" in report:
             self._budget.spend(report["epoch_seconds"] * resources_of(task) / 3600)
@@ -97,55 +97,55 @@ class SweepTrialQueue:
                 self._allocator.time(key, report["epoch_seconds"])
         if self._allocator and report["outcome"] is not None:
             self._allocator.take(key, report["outcome"], report["best"])
-            self._tell_verdicts()
+            self._report_verdicts()
         if report["outcome"] is not None:
-            self._look()
-        if (why := report.get("no_model")) and why not in self._told_of_models:
-            self._told_of_models.add(why)
-            self._watch(Note(f"warning: {task.trial.label} leaves no model: {why}"))
+            self._report_progress()
+        if (why := report.get("no_model")) and why not in self._model_warnings:
+            self._model_warnings.add(why)
+            self._watch(Note(f"warning: {task.trial.label} has no model: {why}"))
 
     def fail(self, task: TrialTask) -> None:
-        """Leave a trial out."""
+        """Note that a task has failed for good."""
         if self._allocator:
             self._allocator.fail(task.trial.key)
             self._has_more = True
 
     def summary(self) -> str:
-        """What came of the budget and of the comparisons, in a line."""
+        """The decided comparisons and the used budget, in one line."""
         parts = [self._decided(), str(self._budget)]
         if self._allocator:
-            parts.append(f"{self._allocator.in_vain()} trials run ahead that no decision needed")
+            parts.append(f"{self._allocator.not_needed()} trials run ahead that no decision needed")
         return " · ".join(filter(None, parts))
 
     def _allocated(self) -> list[TrialTask]:
         assert self._allocator is not None
         trials = self._allocator.next(self._given)
-        self._has_more = bool(trials)  # else none until another trial has ended
+        self._has_more = bool(trials)  # if there are none, not before another trial has ended
         self._given |= {trial.key for trial in trials}
         return self._more(trials) if trials else []
 
-    def _tell_verdicts(self) -> None:
+    def _report_verdicts(self) -> None:
         assert self._allocator is not None
         self._has_more = True
         verdicts = self._allocator.verdicts()
-        for words, before in zip(verdicts, self._told, strict=True):
+        for words, before in zip(verdicts, self._verdicts, strict=True):
             if words and not before:
                 self._watch(Note(f"decided: {words}"))
-        self._told = verdicts
+        self._verdicts = verdicts
 
-    def _look(self) -> None:
-        """Tell how all of it stands."""
+    def _report_progress(self) -> None:
+        """Report decided comparisons, used hours and the next decision."""
         parts = [self._decided(), str(self._budget)]
-        parts += [self._allocator.next_look()] if self._allocator else []
+        parts += [self._allocator.next_decision()] if self._allocator else []
         if any(parts):
             decided = self._allocator.decided() if self._allocator else {}
             self._watch(DecisionProgress(decided, " · ".join(filter(None, parts))))
 
     def _decided(self) -> str:
-        decided = sum(map(bool, self._told))
-        return f"{decided} of {len(self._told)} comparisons decided" if self._allocator else ""
+        decided = sum(map(bool, self._verdicts))
+        return f"{decided} of {len(self._verdicts)} comparisons decided" if self._allocator else ""
 
 
 def resources_of(task: TrialTask) -> float:
-    """GPUs that a task reserves, or processor cores where it has none."""
+    """The GPUs that a task reserves, or its processor cores if it has no GPU."""
     return task.gpu or task.cpu

@@ -1,1 +1,1 @@
-"""In a worker's process: one trial after another, an epoch at a time."""
+"""Runs in a worker's process: one trial after another, an epoch at a time."""

@@ -1,7 +1,7 @@
-"""The model that a trial keeps: in the checkpoint store until its end, then beside its run.
+"""The model that a trial keeps: in the checkpoint store until the trial ends, then in MLflow.
 
-Each epoch that is the best so far leaves its network in the store, before the checkpoint that
-counts on it. So whatever checkpoint a trial goes on from, the network of its best epoch is there.
+The network of every epoch that is the best so far is stored before the epoch's checkpoint. So
+whichever checkpoint a trial continues from, the network of its best epoch is in the store.
 """
 
 from __future__ import annotations
@@ -19,15 +19,14 @@ from orchestration.store.base import Storage
 from orchestration.sweep.spec import Keep
 from snn_norm.training.models.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
 
-# Of the newest checkpoint, of the one before it, and of the one that is saved next.
-_CHECKPOINTS = 3
+_CHECKPOINTS = 3  # models are kept for the newest checkpoint, the one before it, and the next one
 
 
 class ModelKeeper:
     """Keeps the model of one trial.
 
     Args:
-        keep: which: of the best epoch, of the last, or none.
+        keep: whose model: that of the best epoch, of the last epoch, or none.
         storage: the trial's own folder in the checkpoint store.
     """
 
@@ -38,14 +37,14 @@ class ModelKeeper:
         self._problem: str | None = None
 
     def take(self, run: Training, *, is_saved: bool = True) -> None:
-        """After an epoch, before its checkpoint: put its network into the store if it is the best.
+        """Store the network of an epoch if it is the best so far. Call it before the checkpoint.
 
         Args:
-            run: after the epoch.
+            run: the run after the epoch.
             is_saved: whether a checkpoint of the epoch follows.
 
         Raises:
-            OSError: the store would not take it.
+            OSError: the store failed.
         """
         best = run.best
         if self._keep != "best" or best is None:
@@ -55,20 +54,20 @@ class ModelKeeper:
         if best.epoch != len(run.history):
             return
         self._write(run)
-        # Those of an attempt that ended here are dropped too, once no checkpoint may need them.
+        # This also deletes models of earlier attempts, once no checkpoint can need them.
         if len(self._needed) == _CHECKPOINTS:
             for folder in self._storage.folders():
                 if folder.name not in (*self._needed, str(best.epoch)):
                     folder.delete_all()
 
     def settle(self, run: Training) -> dict[str, str]:
-        """Before the end is put on record: make sure of the model that stays.
+        """Choose and check the model that is kept. Call it before the trial's end is recorded.
 
         Returns:
-            The tags that say which one that is, or why there is none.
+            The tags that describe the model, or why there is none.
 
         Raises:
-            OSError: the store does not do its part.
+            OSError: the store failed.
         """
         if self._keep == "none":
             return {}
@@ -89,38 +88,42 @@ class ModelKeeper:
         return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
 
     def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:
-        """What puts the model beside its run, given the client and the run's id; None without one.
+        """The function that sends the model to MLflow; None if there is no model.
+
+        It is called with MLflow's client and the run's id.
 
         Args:
-            tags: what :meth:`settle` gave, in this process or an earlier one.
+            tags: what :meth:`settle` returned, in this process or an earlier one.
 
         Raises:
-            OSError: the store does not give it.
+            OSError: the store failed.
         """
-        told = KeptModel.from_tag(tags[MODEL_TAG]) if MODEL_TAG in tags else KeptModel()
-        if told.epoch is None:
+        model = KeptModel.from_tag(tags[MODEL_TAG]) if MODEL_TAG in tags else KeptModel()
+        if model.epoch is None:
             return None
-        data = self._storage.folder(str(told.epoch)).read(WEIGHTS_FILE)
+        data = self._storage.folder(str(model.epoch)).read(WEIGHTS_FILE)
         if data is not None:
             return lambda client, run_id: put_model(client, run_id, data)
-        return _see_that_it_arrived
+        return _check_arrival
 
     def remove(self) -> None:
-        """Delete what is in the store."""
+        """Delete the models in the store."""
         self._storage.delete_all()
 
     def _write(self, run: Training) -> None:
         try:
             data = run.saved()
-        except UnsavableError as error:  # of code of the user's own, which trains all the same
+        except UnsavableError as error:  # the user's own code, which can be trained nevertheless
             self._problem = str(error)
             return
         self._storage.folder(str(len(run.history))).write(WEIGHTS_FILE, data)
 
 
-def _see_that_it_arrived(client: MlflowClient, run_id: str) -> None:
-    """Of a model that is in the store no more: an attempt that had closed its books removed it, and
-    was killed before it could say so; or somebody else did.
+def _check_arrival(client: MlflowClient, run_id: str) -> None:
+    """Check that a model which is no longer in the store is in MLflow.
+
+    An earlier attempt may have sent and removed it, and been killed before it could report that; or
+    somebody else removed it.
     """
     if not has_model(client, run_id):
         lost = KeptModel(missing="its file in the checkpoint store was removed")
@@ -128,10 +131,10 @@ def _see_that_it_arrived(client: MlflowClient, run_id: str) -> None:
 
 
 def why_missing(ending: Mapping[str, Any]) -> str | None:
-    """Why a trial leaves no model though one is asked for; None where there is no reason to tell.
+    """Why a wanted model is missing; None if it is not, or if the trial diverged.
 
     Args:
-        ending: what its spool says of its end.
+        ending: the entry with the trial's outcome in its spool.
     """
     text = ending.get("tags", {}).get(MODEL_TAG)
     if text is None or ending["outcome"] == "diverged":

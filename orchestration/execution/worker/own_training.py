@@ -1,6 +1,6 @@
-"""The user's own training code, as a worker's session runs it: an epoch at a time, judged, saved.
+"""Runs the user's own training code, an epoch at a time.
 
-It is to a session what ``snn_norm.training.run.TrainingRun`` is.
+Workers use it in the same way as ``snn_norm.training.run.TrainingRun``.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NAME = re.compile(r"[\w. /-]{1,200}", re.ASCII)
 
 @dataclass(frozen=True)
 class OwnEpoch:
-    """What one epoch measured.
+    """The measurements of one epoch.
 
     Args:
-        epoch: its number, from 1.
+        epoch: the epoch's number, from 1.
         measured: the user's metrics by name.
-        epoch_seconds: how long it took.
+        epoch_seconds: how long the epoch took.
     """
 
     epoch: int
@@ -42,24 +42,24 @@ class OwnEpoch:
     epoch_seconds: float
 
     def metrics(self) -> dict[str, float]:
-        """Its numbers by metric name."""
+        """The epoch's metrics by name."""
         return {**self.measured, "epoch_seconds": self.epoch_seconds}
 
 
 class OwnTraining:
     """A run of the user's own training code.
 
-    Python's, numpy's and torch's random generators are seeded from the seed before the run is made,
-    and from seed and epoch before each epoch: what draws from them alone goes on, in another
-    process, as if nothing had happened.
+    The random generators of Python, numpy and torch are seeded from the seed before the run is
+    created, and from seed and epoch before each epoch. So code that uses only these continues in
+    another process as if it had never been interrupted.
 
     Args:
-        config: names the code, and what it is given.
-        metric: what its epochs are judged by.
-        device: where it is to train.
+        config: the name of the code and its arguments.
+        metric: the metric that its epochs are judged by.
+        device: where to train.
 
     Raises:
-        TypeError: what the code makes is no run.
+        TypeError: the code does not return a run.
     """
 
     engine: str | None = None
@@ -76,12 +76,12 @@ class OwnTraining:
     @property
     def best(self) -> OwnEpoch | None:
         """The epoch of the best value of the metric, the first of equals; None without a value."""
-        place = self._metric.best([one.measured[self._metric.name] for one in self.history])
-        return None if place is None else self.history[place]
+        index = self._metric.best([epoch.measured[self._metric.name] for epoch in self.history])
+        return None if index is None else self.history[index]
 
     @property
     def outcome(self) -> Literal["completed", "diverged"] | None:
-        """How the run ended; None while it goes on. Diverged: a metric is NaN or infinite."""
+        """How the run ended; None until it has. It diverged if a metric is NaN or infinite."""
         done = bool(self._run.done)
         if not self.history:
             if done:
@@ -93,88 +93,87 @@ class OwnTraining:
         return "completed" if done or len(self.history) == most else None
 
     def diagnostics(self) -> dict[str, float]:
-        """None: of which layers, the user's code alone knows."""
+        """Empty, as the layers of the user's model are unknown."""
         return {}
 
     def run_epoch(self) -> OwnEpoch | None:
-        """Train an epoch; None if it turns out that none was left."""
+        """Train an epoch; None if the run turns out to be done."""
         epoch = len(self.history) + 1
         seed_everything(derived_seed(self._config.seed, f"epoch {epoch}"))
         started = time.perf_counter()
-        told = self._run.run_epoch()
+        metrics = self._run.run_epoch()
         seconds = time.perf_counter() - started
-        if told is None:
+        if metrics is None:
             if not self._run.done:
                 raise TypeError(f"epoch {epoch} of {self._config.train!r} gave no metrics")
             return None
-        self.history.append(OwnEpoch(epoch, self._measured(told, epoch), seconds))
+        self.history.append(OwnEpoch(epoch, self._measured(metrics, epoch), seconds))
         return self.history[-1]
 
     def state_dict(self) -> dict[str, Any] | None:
-        """All that a later process needs to go on; None where the user's code gives no state.
+        """The state from which another process can continue; None if the user's code has none.
 
         Raises:
             ValueError: the user's state cannot be pickled.
         """
-        own = self._run.state_dict()
-        if own is None:
+        state = self._run.state_dict()
+        if state is None:
             return None
-        written = io.BytesIO()
+        pickled = io.BytesIO()
         try:
-            torch.save(own, written)
+            torch.save(state, pickled)
         except Exception as error:
             raise ValueError(
                 f"the state of {self._config.train!r} cannot be saved: {error}; it may hold "
                 "tensors and whatever can be pickled"
             ) from error
         return {
-            "epochs": [(dict(one.measured), one.epoch_seconds) for one in self.history],
-            # A tensor, so that a checkpoint itself is loaded without running what it holds.
-            "run": torch.frombuffer(written.getbuffer(), dtype=torch.uint8).clone(),
+            "epochs": [(dict(epoch.measured), epoch.epoch_seconds) for epoch in self.history],
+            # A tensor, so that loading a checkpoint does not run the code that is pickled in it.
+            "run": torch.frombuffer(pickled.getbuffer(), dtype=torch.uint8).clone(),
         }
 
     def saved(self) -> bytes:
-        """The model as it is: a file for ``snn_norm.load_own_model``.
+        """The current model as a file for ``snn_norm.load_own_model``.
 
         Raises:
-            UnsavableError: the user's code gives none, or one that cannot be written without
-                pickle.
+            UnsavableError: the user's code has none, or it cannot be written without pickle.
         """
         epoch, config = self.history[-1], self._config
-        finite = {name: one for name, one in epoch.measured.items() if math.isfinite(one)}
+        finite = {name: value for name, value in epoch.measured.items() if math.isfinite(value)}
         description = OwnDescription(
             train=config.train,
-            config=dict(sorted(config.passed().items())),  # a spec may give them in any order
+            config=dict(sorted(config.passed().items())),  # a spec may have them in any order
             epoch=epoch.epoch,
             metrics=finite,
             sources=self._sources,
         )
         try:
             return own_model_bytes(self._run, description)
-        except OSError as error:  # else taken for one of the checkpoint store
+        except OSError as error:  # an OSError would count as one of the checkpoint store
             raise RuntimeError(f"{config.train!r} did not give its model: {error}") from error
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave; the user's state comes back on the CPU."""
-        own = io.BytesIO(state["run"].numpy().tobytes())
-        # The user's own code wrote it, and is about to run.
-        self._run.load_state_dict(torch.load(own, weights_only=False, map_location="cpu"))
-        self.history = [OwnEpoch(n, *one) for n, one in enumerate(state["epochs"], 1)]
+        """Continue from what :meth:`state_dict` returned; the user's state is on the CPU."""
+        pickled = io.BytesIO(state["run"].numpy().tobytes())
+        # Unpickling is safe: the user's own code wrote this state, and is about to run anyway.
+        self._run.load_state_dict(torch.load(pickled, weights_only=False, map_location="cpu"))
+        self.history = [OwnEpoch(n, *epoch) for n, epoch in enumerate(state["epochs"], 1)]
 
-    def _measured(self, told: Any, epoch: int) -> dict[str, float]:
-        """The metrics of an epoch, looked at.
+    def _measured(self, metrics: Any, epoch: int) -> dict[str, float]:
+        """Check the metrics of an epoch, and convert them to numbers.
 
         Raises:
-            TypeError: they are no numbers by name.
+            TypeError: they are not numbers by name.
             ValueError: they are not those of the first epoch, or lack the metric of the spec.
         """
         of_epoch = f"epoch {epoch} of {self._config.train!r}"
-        if not isinstance(told, Mapping):
+        if not isinstance(metrics, Mapping):
             raise TypeError(
-                f"{of_epoch} gave something of type {type(told).__name__}, not metrics by name"
+                f"{of_epoch} gave something of type {type(metrics).__name__}, not metrics by name"
             )
         measured = {}
-        for name, value in told.items():
+        for name, value in metrics.items():
             try:
                 measured[name] = float(value)
             except (TypeError, ValueError) as error:
@@ -202,7 +201,7 @@ class OwnTraining:
                     f"{of_epoch} gave a metric {name!r}: a name is made of letters, digits, "
                     "spaces and _ . / -"
                 )
-            # MLflow refuses them, as it may keep a metric in a file of that name.
+            # MLflow refuses such names, as it may store a metric in a file of its name.
             if name != posixpath.normpath(name) or name == "." or name.startswith(("/", "..")):
                 raise ValueError(
                     f"{of_epoch} gave a metric {name!r}: a name neither begins nor ends with /, "

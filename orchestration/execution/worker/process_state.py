@@ -1,4 +1,4 @@
-"""What a trial may change in its worker process, so that the next one there finds it as new."""
+"""Restores what a trial may change in its worker's process, before the next trial starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 _Switch = tuple[Callable[[], Any], Callable[[Any], object]]
-"""How to read a state, and how to set it."""
+"""A function that reads a state, and one that sets it."""
 
 
 def _attribute(of: object, name: str) -> _Switch:
@@ -64,17 +64,17 @@ _SWITCHES: tuple[_Switch, ...] = (
 
 
 class ProcessState:
-    """The switches of a process as they are when this is made.
+    """The state of a process at the time when this object is created.
 
-    They are those that decide numbers, speed or where files are found. Random generators are not
-    among them: a training run seeds all of them itself.
+    It covers what affects numbers, speed or where files are found, except random generators: a
+    training run seeds all of them itself.
     """
 
     def __init__(self) -> None:
         self._values = [get() for get, _ in _SWITCHES]
 
     def restore(self) -> None:
-        """Set back what has been changed since, and give back a GPU's cached memory."""
+        """Restore what has changed since, and release a GPU's cached memory."""
         for (get, set_back), value in zip(_SWITCHES, self._values, strict=True):
             if get() != value:
                 set_back(value)

@@ -1,4 +1,4 @@
-"""What a worker's session trains: a network of this package, or training code of a user's own."""
+"""The interface of training runs: of this package's networks and of the user's own code."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any, Protocol
 
 
 class Epoch(Protocol):
-    """What one epoch measured."""
+    """The measurements of one epoch."""
 
     @property
     def epoch(self) -> int:
-        """Its number, from 1."""
+        """The epoch's number, from 1."""
 
     @property
     def epoch_seconds(self) -> float:
-        """How long it took."""
+        """How long the epoch took."""
 
     def metrics(self) -> dict[str, float]:
-        """Its numbers by metric name."""
+        """The epoch's metrics by name."""
 
 
 class Training(Protocol):
@@ -26,43 +26,43 @@ class Training(Protocol):
 
     @property
     def history(self) -> Sequence[Epoch]:
-        """The epochs done."""
+        """The finished epochs."""
 
     @property
     def best(self) -> Epoch | None:
-        """The one that is selected; None before any."""
+        """The selected epoch; None if there is none."""
 
     @property
     def outcome(self) -> str | None:
-        """How the run ended; None while it goes on."""
+        """How the run ended; None until it has."""
 
     @property
     def engine(self) -> str | None:
-        """How a network's spiking layers compute, if it has any."""
+        """How a network's spiking layers compute; None if it has none."""
 
     @property
     def layers(self) -> Sequence[str]:
-        """Those that diagnostics are of."""
+        """The layers that have diagnostics."""
 
     @property
     def sample(self) -> Mapping[str, Any]:
-        """What a network of this package is given; empty of the user's code."""
+        """The input of a network of this package; empty for the user's code."""
 
     def run_epoch(self) -> Epoch | None:
-        """Train an epoch; None if it turns out that none was left."""
+        """Train an epoch; None if the run turns out to be done."""
 
     def diagnostics(self) -> dict[str, float]:
-        """What is told of the layers as they are now."""
+        """The diagnostics of the layers in their current state."""
 
     def state_dict(self) -> dict[str, Any] | None:
-        """All that a later process needs to go on; None if it cannot."""
+        """The state from which another process can continue; None if there is none."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from what :meth:`state_dict` returned."""
 
     def saved(self) -> bytes:
-        """The model as it is, as a file.
+        """The current model as a file.
 
         Raises:
-            UnsavableError: there is none that can be saved.
+            UnsavableError: there is no model that can be saved.
         """

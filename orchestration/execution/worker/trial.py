@@ -1,7 +1,7 @@
-"""The Ray Tune trainable: one trial, an epoch a step, continued from wherever it was left.
+"""The Ray Tune trainable: runs one trial, an epoch per step, from its last checkpoint.
 
-A worker process runs one trial after another, so whatever a trial may change in its process is set
-anew before the next.
+A worker's process runs one trial after another, so whatever a trial may change in its process is
+restored before the next.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from snn_norm.training.run import TrainingRun
 
 
 class StorageError(Exception):
-    """The checkpoint store would not take or give a trial's files: tried again, not failed."""
+    """The checkpoint store failed, so the trial is tried again instead of failing."""
 
 
-# What the machine, and not the user's code, is to blame for: Tune tries these again.
+# Errors of the infrastructure and not of the user's code: Tune tries the trial again.
 _INFRASTRUCTURE = (StorageError, SupersededError, TrackerAwayError)
 
 
 _SECONDS_A_STEP = 5.0
-"""So long a step waits for the end of a trial to arrive, before the driver is told and the next
-step goes on waiting."""
+"""How long a step waits until a trial's end has arrived. Then it reports that it waits, and the
+next step continues to wait."""
 
 
 def _is_infrastructure(error: BaseException) -> bool:
@@ -59,9 +59,9 @@ def _is_infrastructure(error: BaseException) -> bool:
 
 
 def _pause(session: _Session | None) -> float:
-    """Seconds to wait before a trial fails, and so is tried again: 5, 20, then 60.
+    """Seconds to wait before a trial is tried again: 5, 20, then 60.
 
-    The count begins anew with every epoch that is put on record.
+    The count starts again with every recorded epoch.
     """
     attempts = session.recorder.spool.attempts_in_vain if session else 0
     return min(5.0 * 4.0 ** max(0, attempts - 1), 60.0)
@@ -69,7 +69,7 @@ def _pause(session: _Session | None) -> float:
 
 @dataclass(frozen=True)
 class TrialTask:
-    """What a worker has to know to run a trial."""
+    """What a worker needs to run a trial."""
 
     trial: Trial
     experiment_id: str
@@ -82,40 +82,40 @@ class TrialTask:
     tracking_uri: str
     cpu: float
     gpu: float
-    """Reserved for it; a fraction of a GPU is shared."""
+    """The GPUs that are reserved for it; a fraction means that GPUs are shared."""
     import_path: str
-    """The folder that the user's own modules lie in."""
+    """The folder of the user's own modules."""
     patience: float
-    """Seconds that the end of the trial waits for a tracking server that is away."""
+    """The seconds that the end of the trial waits for an unreachable tracking server."""
     driver: str
-    """Stands for this run of the driver, whose failed attempts are counted together."""
+    """Identifies this run of the driver; its failed attempts are counted together."""
     keep: Keep = "none"
-    """The model of which epoch is kept."""
+    """Which epoch's model is kept."""
 
     @property
     def device(self) -> str:
-        """Where it trains."""
+        """The device that it trains on."""
         return "cuda" if self.gpu else "cpu"
 
     @property
     def threads(self) -> int:
-        """Of torch, while it trains."""
+        """The number of torch's threads."""
         return max(1, int(self.cpu))
 
 
 class SweepTrial(tune.Trainable):
-    """Runs the trial in ``config["task"]``, an epoch a step.
+    """Runs the trial in ``config["task"]``, an epoch per step.
 
-    A trial whose end does not arrive, as the tracking server or its artifact store does not take
-    it, says so with ``waits_for`` in its report, step after step.
+    While the end of a trial cannot be recorded, because the tracking server or its artifact store
+    fails, every report has the reason in ``waits_for``.
 
-    What the user's own code raises ends the trial as failed; what the machine is to blame for is
-    raised, so that Tune starts the trial again, from its checkpoint.
+    Errors of the user's own code end the trial as failed. Errors of the infrastructure are raised,
+    so that Tune starts the trial again from its checkpoint.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take a task; its work begins with the first step, where its errors can be told apart."""
-        _state_at_first()  # before anything of the user's has run
+        """Take a task. Its work begins with the first step, which can tell errors apart."""
+        _state_at_first()  # before any code of the user has run
         self._task: TrialTask = config["task"]
         self._session: _Session | None = None
 
@@ -126,12 +126,12 @@ class SweepTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run an epoch, or close the books of a trial that has none left."""
+        """Run an epoch, or close the run of a trial that has none left."""
         try:
             if self._session is None:
                 self._session = _Session(self._task)
             return self._session.step()
-        # A user's code may call sys.exit or raise KeyboardInterrupt; Ray keeps SIGINT from workers.
+        # The user's code may call sys.exit or raise KeyboardInterrupt. Workers receive no SIGINT.
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if self._session is None or _is_infrastructure(error):
                 time.sleep(_pause(self._session))
@@ -140,14 +140,14 @@ class SweepTrial(tune.Trainable):
             return {"done": True, "failure": in_a_line(error)}
 
     def cleanup(self) -> None:
-        """Stop recording; what has not arrived is sent when the trial goes on."""
+        """Stop recording; records that have not arrived are sent when the trial continues."""
         if self._session is not None:
             self._session.recorder.close()
             self._session = None
 
 
 class _Session:
-    """A trial at work: the training run, its recorder and its checkpoints."""
+    """A running trial: the training run, its recorder and its checkpoints."""
 
     def __init__(self, task: TrialTask) -> None:
         _state_at_first().restore()
@@ -174,7 +174,7 @@ class _Session:
 
     def step(self) -> dict[str, Any]:
         report: dict[str, Any] = {}
-        # A trial that is started again after its last epoch has only its books to close.
+        # A trial that is started again after its last epoch only has to close its run.
         if self.recorder.spool.ending is None:
             report = self._run_epoch()
         ending = self.recorder.spool.ending
@@ -187,16 +187,16 @@ class _Session:
             patience = min(_SECONDS_A_STEP, self._task.patience)
             self.recorder.finish(deliver_model, patience=patience)
         except TrackerAwayError as error:
-            self._go_on_waiting(started, error)
+            self._check_patience(started, error)
             return {**report, "outcome": None, "waits_for": one_line(str(error))}
         self._checkpoints.remove()
         self._models.remove()
         best = ending["metrics"].get(self._task.trial.metric.best_name)
-        told = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
-        return {**report, **told, "done": True}
+        end = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
+        return {**report, **end, "done": True}
 
-    def _go_on_waiting(self, started: float, error: TrackerAwayError) -> None:
-        """Raise the error if nothing has arrived for as long as the trial has patience."""
+    def _check_patience(self, started: float, error: TrackerAwayError) -> None:
+        """Raise the error if nothing has arrived for longer than the trial's patience."""
         if self._waiting is None or self._waiting[0] != self.recorder.arrived:
             self._waiting = (self.recorder.arrived, started)
         if time.monotonic() - self._waiting[1] >= self._task.patience:
@@ -214,7 +214,7 @@ class _Session:
             state = run.state_dict()
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, _tags(run))
             with _storage():
-                # First: a checkpoint counts on it.
+                # The model is stored first, as the checkpoint depends on it.
                 self._models.take(run, is_saved=state is not None)
                 if state is not None:
                     self._checkpoints.save(state)
@@ -233,7 +233,7 @@ class _Session:
                 self.recorder.record_epoch(epoch, metrics, tags)
 
     def _begin(self) -> Training:
-        """The training run, as its newest checkpoint has it."""
+        """The training run, continued from its newest checkpoint if there is one."""
         task, config = self._task, self._task.trial.config
         run: Training
         if isinstance(config, OwnConfig):
@@ -249,7 +249,7 @@ class _Session:
 
 
 def _tags(run: Training) -> dict[str, str]:
-    """What is said of a run besides its numbers."""
+    """The tags of a run's engine and input."""
     tags = {ENGINE_TAG: run.engine, SAMPLE_TAG: json.dumps(run.sample) if run.sample else None}
     return {tag: text for tag, text in tags.items() if text}
 
@@ -260,7 +260,7 @@ def _report(
     metric: Metric,
     outcome: str | None,
 ) -> dict[str, Any]:
-    """What the driver shows of a trial."""
+    """The report of an epoch, for the driver."""
     return {
         "epoch": last.epoch,
         "epoch_seconds": last.epoch_seconds,
@@ -272,7 +272,7 @@ def _report(
 
 @contextmanager
 def _storage() -> Iterator[None]:
-    """Tell a full or lost disk from an OSError of the user's own code."""
+    """Turn an OSError of the store into a StorageError: the user's code may raise OSError too."""
     try:
         yield
     except OSError as error:
@@ -280,7 +280,7 @@ def _storage() -> Iterator[None]:
 
 
 _state_at_first = functools.cache(ProcessState)
-_machine_tags = functools.cache(machine_tags)  # the code that a worker has loaded stays the same
+_machine_tags = functools.cache(machine_tags)  # a worker's code does not change while it runs
 
 
 @functools.lru_cache(maxsize=2)

@@ -19,7 +19,7 @@ from orchestration.cluster.bundle import (
     unpacked,
     user_modules,
 )
-from orchestration.cluster.supervisor import verdict
+from orchestration.cluster.supervisor import decide_action
 from orchestration.store.base import Storage
 from services.jobs import Job
 
@@ -139,4 +139,4 @@ def test_equal_specs_have_equal_digests() -> None:
     ],
 )
 def test_when_a_sweep_is_taken_up_again(jobs: list[Job], now: float, what: str) -> None:
-    assert verdict(jobs, now) == what
+    assert decide_action(jobs, now) == what

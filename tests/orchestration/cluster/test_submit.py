@@ -31,7 +31,7 @@ from specs import SLOW_SPEC
 from orchestration import Results
 from orchestration.cluster import bundle as submission
 from orchestration.cluster.remote_sweeps import RemoteSweeps
-from orchestration.cluster.supervisor import look
+from orchestration.cluster.supervisor import poll
 from orchestration.errors import SweepError
 from orchestration.page.acting import OnCluster
 from orchestration.page.read import Reader
@@ -172,7 +172,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     wait_until(lambda: "sweep-kept-1 (FAILED" in output(outside.start("list")))
 
     def taken_up() -> bool:
-        look(job_server, store)
+        poll(job_server, store)
         return "sweep-kept-2" in output(outside.start("list"))
 
     wait_until(taken_up)
@@ -180,7 +180,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     assert "the driver died" in told
     assert "4 of 4 done" in told
     assert audit(client, spec) == Ledger()
-    look(job_server, store)
+    poll(job_server, store)
     assert "sweep-kept-3" not in output(outside.start("list"))
 
     # Ray's stop signal is Ctrl-C: the books are closed, and nobody takes the sweep up.
@@ -196,7 +196,7 @@ def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     said = output(outside.start("stop", "kept"))
     assert "kept stopped; to continue: snn-sweep submit its spec" in said
     assert audit(client, spec).running == []
-    look(job_server, store)
+    poll(job_server, store)
     assert "sweep-kept-4 (STOPPED" in output(outside.start("list"))
     assert "does not run: its last job" in outside.run("stop", "kept", code=2)
 

@@ -50,7 +50,7 @@ def recorded(trial: Trial) -> TrialRun:
 
 
 class Run:
-    """A feed and what it gave, with as many workers as are to be."""
+    """A queue of trials and the tasks it returned, for any number of workers."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Run:
         self._storage = sweep_storage(settings, wanted.name)
         first = [t for t in self.allocator.wanted() if t.key not in self.allocator.ended]
         tasks = self._tasks(first)
-        self.feed = SweepTrialQueue(
+        self.queue = SweepTrialQueue(
             tasks, Budget(hours), self.allocator, self._tasks, self.events.append
         )
 
@@ -91,7 +91,7 @@ class Run:
         ]
 
     def fill(self, workers: int) -> None:
-        while len(self.at_work) < workers and (task := self.feed.next(idle=True)):
+        while len(self.at_work) < workers and (task := self.queue.next(idle=True)):
             self.at_work.append(task)
 
     def end(self, place: int) -> Trial:
@@ -99,7 +99,7 @@ class Run:
         trial = self.allocator.possible[task.trial.key]
         outcome, accuracy = result(trial)
         report = {"outcome": outcome, "best": accuracy}
-        self.feed.take(task, {**report, "epoch": 3, "epoch_seconds": 900.0})
+        self.queue.take(task, {**report, "epoch": 3, "epoch_seconds": 900.0})
         self.ended.append(trial)
         return trial
 
@@ -127,21 +127,21 @@ def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> 
     looks = int(verdicts[1].split("after ")[1].split()[0])
     assert 5 < looks < 12
     assert run.by_norm == {"none": 5, "bntt": looks, "homeostatic": looks}
-    assert run.allocator.in_vain() == 0
+    assert run.allocator.not_needed() == 0
     words = [event.words for event in run.events if isinstance(event, DecisionProgress)]
-    look = "1 of 2 comparisons decided · next look: snn bntt against homeostatic after 6 of at most"
-    assert any(one.startswith(look) for one in words)
+    start = "1 of 2 comparisons decided · next decision: snn bntt against homeostatic after 6 of"
+    assert any(text.startswith(start) for text in words)
     assert words[-1] == "2 of 2 comparisons decided"
-    assert run.feed.summary().startswith("2 of 2 comparisons decided · 0 trials")
+    assert run.queue.summary().startswith("2 of 2 comparisons decided · 0 trials")
 
 
 def test_why_there_is_no_model_is_told_once(tmp_path: Path) -> None:
     run = Run(sweep([{"norm": NORMS[:2]}]), tmp_path)
     report = {"epoch": 1, "epoch_seconds": 1.0, "best": 0.5, "outcome": "completed"}
     for reason in ("it holds a set", "it holds a set", "it gives none", None):
-        task = run.feed.next(idle=True)
+        task = run.queue.next(idle=True)
         assert task is not None
-        run.feed.take(task, {**report, "no_model": reason})
+        run.queue.take(task, {**report, "no_model": reason})
     told = [event.text for event in run.events if isinstance(event, Note)]
     told = [text.partition(" leaves ")[2] for text in told if text.startswith("warning: ")]
     assert told == ["no model: it holds a set", "no model: it gives none"]
@@ -163,7 +163,7 @@ def test_whatever_is_struck_and_resumed_comes_to_the_same_decisions(
             break
     assert run.allocator.verdicts() == undisturbed.allocator.verdicts()
     assert len({trial.key for trial in ended}) == len(ended)
-    assert len(ended) == len(undisturbed.ended) + run.allocator.in_vain()
+    assert len(ended) == len(undisturbed.ended) + run.allocator.not_needed()
 
 
 def test_a_worker_without_work_runs_two_seeds_ahead_and_no_more(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
     monkeypatch.setattr("ray.available_resources", dict)
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
-    queue = _Searcher(run.feed)
+    queue = _Searcher(run.queue)
     for name in ("a", "b"):
         assert isinstance(queue.suggest(name), dict)
     assert queue.suggest("c") is None, "two wait for a worker"
@@ -198,14 +198,14 @@ def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
     assert queue.suggest("d") is None, "one is as many as are idle"
 
 
-def test_seeds_are_bought_when_a_worker_is_idle_and_no_sooner(tmp_path: Path) -> None:
+def test_seeds_are_allocated_when_a_worker_is_idle_and_no_sooner(tmp_path: Path) -> None:
     """So that all results so far count in the choice."""
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
-    assert run.feed.next(idle=False) is None
-    pair = [run.feed.next(idle=True), run.feed.next(idle=False)]
+    assert run.queue.next(idle=False) is None
+    pair = [run.queue.next(idle=True), run.queue.next(idle=False)]
     assert {task.trial.label.split()[1] for task in pair if task} == {"bntt", "homeostatic"}
-    assert run.feed.next(idle=False) is None
+    assert run.queue.next(idle=False) is None
 
 
 def test_a_trial_that_has_failed_holds_up_its_own_comparison_alone(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_trial_that_has_failed_holds_up_its_own_comparison_alone(tmp_path: Pat
     run.fill(15)
     bad = next(t for t in run.at_work if "tebn" in t.trial.label)
     run.at_work.remove(bad)
-    run.feed.fail(bad)
+    run.queue.fail(bad)
     assert run.to_the_end(1, random.Random(0))
     assert run.by_norm == {"bntt": 7, "homeostatic": 7, "tebn": 4}
 
@@ -223,11 +223,11 @@ def test_a_used_up_budget_stops_what_runs_and_starts_nothing(tmp_path: Path) -> 
     run = Run(sweep(), tmp_path, hours=1.0)  # an epoch of a quarter of an hour on two cores: 0.5
     run.fill(2)
     run.end(0)
-    assert not run.feed.is_over
+    assert not run.queue.is_over
     run.end(0)
-    assert run.feed.is_over
-    assert run.feed.next(idle=True) is None
-    assert "1 of 1 GPU hours used" in run.feed.summary()
+    assert run.queue.is_over
+    assert run.queue.next(idle=True) is None
+    assert "1 of 1 GPU hours used" in run.queue.summary()
 
 
 def test_a_family_cannot_change_once_something_is_decided(tmp_path: Path) -> None:

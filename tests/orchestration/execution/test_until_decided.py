@@ -87,7 +87,7 @@ def test_own_training_code_gets_seeds_until_it_is_decided_and_leaves_models(
     told = commands.run("run", path)
     assert audit(client, spec) == Ledger()
     assert " comparisons decided" in told
-    assert "leaves no model" not in told
+    assert "has no model" not in told
     results = Results("until-own", tracking_uri=tracking_uri)
     (row,) = results.decisions().to_dict("records")
     seeds = results.by_seed().pivot(index="seed", columns="rate", values="best_val_error")
@@ -152,7 +152,7 @@ def test_killed_at_a_random_moment_it_takes_the_same_decisions(
 
 
 def decided_by_all(spec: SweepSpec) -> pd.DataFrame:
-    """The decisions from every seed that may be bought, trained here by the library alone."""
+    """The decisions from every seed that may be allocated, trained here by the library alone."""
     cells = spec.cells()
     rows = []
     every = spec.trials([len(spec.seed_order())] * len(cells))

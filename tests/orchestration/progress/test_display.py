@@ -126,7 +126,7 @@ def test_a_terminal_shows_a_row_a_cell_and_its_seeds(plan: Any) -> None:
 
 @pytest.mark.parametrize("width", [100, 40])
 def test_what_is_decided_has_a_column_and_the_budget_a_line(plan: Any, width: int) -> None:
-    words = "1 of 2 comparisons decided · 0.5 of 3 GPU hours used · next look: a against b"
+    words = "1 of 2 comparisons decided · 0.5 of 3 GPU hours used · next decision: a against b"
     text = io.StringIO()
     terminal = TextConsole(
         file=text, force_terminal=True, color_system=None, width=width, height=20

@@ -185,7 +185,7 @@ def test_seeds_are_bought_until_it_is_decided() -> None:
         assert words.split(" by ")[1].startswith("-")
         assert 3 <= bought < 12
         assert allocator.forecast().likely is not None
-        assert "next look" not in allocator.next_look()
+        assert "next decision" not in allocator.next_decision()
         ended = [
             TrialRun(key, key, "FINISHED", "completed", 3, 1.0, "1", False,
                         by_place[cells.index(trial.config.given()["method"]),

@@ -72,7 +72,7 @@ def test_a_store_that_cannot_be_written_is_explained_by_both_settings(tmp_path: 
     (tmp_path / "file").touch()
     storage = open_storage(str(tmp_path / "file" / "storage")).folder("digits")
     with (
-        pytest.raises(SweepError, match="lies in SNN_SWEEP_HOME, unless SNN_SWEEP_STORAGE names"),
+        pytest.raises(SweepError, match="is in SNN_SWEEP_HOME, unless SNN_SWEEP_STORAGE names"),
         sweep_lease(storage, "digits"),
     ):
         pass

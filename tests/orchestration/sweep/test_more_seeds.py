@@ -28,7 +28,7 @@ def test_a_number_that_cannot_be_meant(count: int) -> None:
         with_more_seeds(SweepSpec.from_dict(spec()), count)
 
 
-def test_seeds_that_are_bought_are_not_listed() -> None:
+def test_seeds_that_are_allocated_are_not_listed() -> None:
     given = spec(
         seeds={"until": "decided"},
         grid=[{"architecture": "ann", "norm": ["none", "batchnorm"]}],
