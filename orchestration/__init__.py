@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from orchestration.results.results import Results
     from orchestration.sweep.spec import SweepSpec
 
-# Whoever tries something again tells of it in words of its own.
+# Code that retries something reports it in its own messages.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 __all__ = ["Results", "SweepSpec", "run_sweep", "submit_sweep"]
 
-# Loaded when they are first used: Ray and MLflow take seconds to import.
+# Imported when they are first used: Ray and MLflow take seconds to import.
 __getattr__ = lazily(
     __name__,
     {
@@ -32,7 +32,7 @@ __getattr__ = lazily(
 
 
 def main() -> None:
-    """The command ``snn-sweep``; without the packages it needs, it says how to get them."""
+    """The command ``snn-sweep``; if packages are missing, it explains how to install them."""
     try:
         from orchestration.cli.main import cli
     except ModuleNotFoundError as error:

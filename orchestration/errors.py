@@ -1,13 +1,13 @@
-"""What can go wrong with a sweep, as one tree. ``exit_code`` is what a command ends with.
+"""The errors of sweeps, as one tree with the exit codes of commands (``exit_code``).
 
-    SweepError              1   anything below
-    ├── S3Error             1   the checkpoint store in S3; also an ``OSError``
-    └── InputError          2   what the user gave is wrong; nothing was started or created
-        ├── UnknownSweepError 2 no sweep has this name; the message lists names that there are
-        └── SpecError       2   a spec; holds each problem with its file, line and field
+    SweepError              1   the base of all others
+    ├── S3Error             1   the checkpoint store in S3 failed; also an ``OSError``
+    └── InputError          2   the user's input is wrong; nothing was started or created
+        ├── UnknownSweepError 2 no sweep has this name; the message lists the existing names
+        └── SpecError       2   a spec is wrong; holds each problem with its file, line and field
 
-A service that cannot be reached is ``services.tracking.ServiceError`` (3): the services know
-nothing of sweeps, so theirs stands outside this tree.
+A service that cannot be reached raises ``services.errors.ServiceError`` (3). It is not in this
+tree, because the services do not know of sweeps.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from dataclasses import dataclass
 from typing import Self
 
 FAILED, WRONG_INPUT, UNREACHABLE, CRASHED, INTERRUPTED = 1, 2, 3, 70, 130
-"""What commands end with. A job on a cluster alone says that it has crashed."""
+"""The exit codes of commands. Only a job on a cluster ends with CRASHED."""
 
 
 class SweepError(Exception):
-    """Base of this package's errors: its text is meant for the user, without a traceback."""
+    """Base class of this package's errors: the message is shown to the user, without traceback."""
 
     exit_code = FAILED
 
 
 class InputError(SweepError):
-    """What the user gave is wrong. Nothing was started and nothing was created."""
+    """The user's input is wrong. Nothing was started and nothing was created."""
 
     exit_code = WRONG_INPUT
 
 
 class UnknownSweepError(InputError):
-    """No sweep has the name that was given. The message lists names that there are."""
+    """No sweep has the given name. The message lists the existing names."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a spec.
+    """One problem of a spec.
 
     Args:
-        message: the rule, what was got, what is valid.
+        message: the rule, the value that breaks it, and what is valid.
         source: the file, as the user named it; None for a spec given from Python.
-        line: counted from 1; None where there is no file.
-        field: such as ``grid[1].norm``; None where it is the file that is wrong.
+        line: the line, counted from 1; None without a file.
+        field: the field, such as ``grid[1].norm``; None if the file itself is wrong.
     """
 
     message: str
@@ -61,8 +61,8 @@ class SpecError(InputError):
     """A spec is wrong.
 
     Args:
-        problems: all that were found, in the file's order; at least one.
-        left_out: how many more there are.
+        problems: at least one problem, in the order of the file.
+        left_out: how many further problems there are.
     """
 
     def __init__(self, problems: Sequence[Problem], left_out: int = 0) -> None:
@@ -72,7 +72,7 @@ class SpecError(InputError):
 
     @classmethod
     def of(cls, message: str, source: str | None = None, line: int | None = None) -> Self:
-        """The error of a spec with one problem that is no single field's."""
+        """The error of a spec with one problem that belongs to no field."""
         return cls([Problem(message, source, line)])
 
     def __str__(self) -> str:

@@ -1,1 +1,1 @@
-"""The long-lived processes a sweep needs: settings, the MLflow tracking server, the Ray side."""
+"""The long-lived processes that a sweep needs, MLflow's tracking server and Ray; settings."""

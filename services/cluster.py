@@ -1,9 +1,9 @@
-"""The Ray side: an instance on this machine, or the cluster that the user names.
+"""Connects to Ray: to a new instance on this machine, or to the cluster that the user names.
 
-    with local_ray(settings):        # Ray is there for as long as the block lasts
+    with local_ray(settings):        # Ray runs for as long as the block lasts
         tuner.fit()
 
-Modules of the current folder can be imported in Ray's workers, as Ray adds it to their path.
+Ray's workers can import modules of the current folder, as Ray adds it to their path.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from services.errors import ServiceError
 from services.settings import Settings, SettingsError
 
 _CONNECT_SECONDS = 5
-_OBJECT_STORE_BYTES = 200 * 2**20  # trials hand over numbers; images lie in each trial's own memory
+_OBJECT_STORE_BYTES = 200 * 2**20  # trials exchange only numbers; images are in their own memory
 
 
 @contextmanager
 def local_ray(
     settings: Settings, *, num_cpus: int | None = None, num_gpus: int | None = None
 ) -> Iterator[None]:
-    """Ray for as long as the block lasts: a new instance here, or ``settings.ray_address``.
+    """Run Ray for as long as the block lasts: a new instance here, or ``settings.ray_address``.
 
-    Ray prints nothing, and the environment and the handler of SIGTERM are as before afterwards.
-    A Ray that this process is already connected to is used and left as it is.
+    Ray prints nothing, and the environment and the handler of SIGTERM are restored afterwards. If
+    this process is already connected to Ray, that Ray is used and left running.
 
     Args:
         settings: only ``ray_address`` is used.
-        num_cpus: of a new instance; None takes what the machine has.
-        num_gpus: likewise.
+        num_cpus: the cores of a new instance; None is all of the machine.
+        num_gpus: the GPUs of a new instance; None is all of the machine.
 
     Raises:
         ServiceError: the named cluster cannot be reached.
-        SettingsError: ``ray_address`` has no form that can be used.
+        SettingsError: ``ray_address`` is invalid.
     """
     if ray.is_initialized():
         yield
@@ -51,7 +51,7 @@ def local_ray(
     with _environment():
         try:
             if settings.ray_address is None:
-                # "local": without it Ray would look into RAY_ADDRESS itself.
+                # Without "local" Ray would read RAY_ADDRESS itself.
                 _init(
                     address="local",
                     num_cpus=num_cpus,
@@ -69,8 +69,8 @@ def local_ray(
 
 
 def _init(**options: Any) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # or Ray asks, and reports home
-    # Ray 2.60 leaves the GPUs visible to a trial that asked for none; gpu: 0 means none.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # otherwise Ray asks, and sends data
+    # Without this, Ray 2.60 shows all GPUs to a trial that asks for none with gpu: 0.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
     ray.init(logging_level="error", log_to_driver=False, **options)
 
@@ -87,7 +87,7 @@ def _connect(address: str) -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself goes on trying an address where nobody listens for many minutes."""
+    """Check that something listens at the address, as Ray itself would try for many minutes."""
     parts = urlsplit(address if "://" in address else f"gcs://{address}")
     try:
         host, port = parts.hostname, parts.port
@@ -95,7 +95,7 @@ def _check_reachable(address: str) -> None:
         host, port = None, None
     if parts.scheme not in ("gcs", "ray") or host is None or port is None:
         raise SettingsError(
-            f"RAY_ADDRESS is no address of a Ray cluster to run on: {address!r}. Valid: host:6379, "
+            f"RAY_ADDRESS is not an address of a Ray cluster: {address!r}. Valid: host:6379, "
             "ray://host:10001 or auto; http://host:8265 is for `snn-sweep submit`. Unset it to "
             "run on this machine."
         )
@@ -114,7 +114,7 @@ def _unreachable(address: str, reason: str) -> str:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Take back what Ray does to this process's environment, which later runs would inherit."""
+    """Restore what Ray changes in this process's environment, as later runs would inherit it."""
     before = dict(os.environ)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What can go wrong with a service; wrong settings are ``services.settings.SettingsError``."""
+"""The error of a service; wrong settings raise ``services.settings.SettingsError``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Ray's job server, over HTTP from anywhere: submit, list, follow and stop sweeps' jobs.
+"""Submits, lists, follows and stops the jobs of sweeps on Ray's job server, over HTTP.
 
-A job that runs a sweep says so in its metadata, by which it is found again. With
-``RAY_AUTH_MODE=token``, Ray's client sends the token of ``RAY_AUTH_TOKEN`` or
-``RAY_AUTH_TOKEN_PATH``.
+The metadata of a job names its sweep, so that it can be found again. With ``RAY_AUTH_MODE=token``,
+Ray's client sends the token of ``RAY_AUTH_TOKEN`` or ``RAY_AUTH_TOKEN_PATH``.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from services.settings import SettingsError, without_password
 _SWEEP, _SPEC, _ATTEMPT = "snn_sweep.name", "snn_sweep.spec", "snn_sweep.attempt"
 
 _STOPPING = {
-    # Ray's own way is SIGTERM, and SIGKILL three seconds later: too soon to close the books.
+    # By default Ray sends SIGTERM, and SIGKILL three seconds later: too soon to close all runs.
     "RAY_JOB_STOP_SIGNAL": "SIGINT",
     "RAY_JOB_STOP_WAIT_TIME_S": "120",
 }
 
 
-_RAYS_OWN = "RAY_API_SERVER_ADDRESS"
-_TALKATIVE = (
+_ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
+_VERBOSE_LOGGERS = (
     "ray._private.runtime_env.packaging",
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -45,7 +44,7 @@ _START_SECONDS = 60.0
 
 
 class JobExistsError(Exception):
-    """There is a job of this id: somebody else was quicker."""
+    """A job with this id exists: somebody else has just submitted it."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,20 @@ class Job:
     id: str
     sweep: str
     spec: str
-    """Digest of its spec."""
+    """The digest of its spec."""
     attempt: int
     """Counted from 1 since the cluster's start."""
     status: str
-    """Ray's: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
+    """Ray's status: PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED."""
     started: float | None
     ended: float | None
-    """Seconds since the epoch."""
+    """Seconds since 1970."""
     exit_code: int | None
     message: str
 
     @property
     def is_live(self) -> bool:
-        """Whether it runs, or will."""
+        """Whether it runs or is going to run."""
         return self.status in ("PENDING", "RUNNING")
 
 
@@ -76,11 +75,11 @@ class JobServer:
     """A cluster's job server.
 
     Args:
-        address: such as ``http://127.0.0.1:8265``.
+        address: its address, such as ``http://127.0.0.1:8265``.
 
     Raises:
-        SettingsError: the address has another form.
-        ServiceError: it cannot be reached, or refuses the token.
+        SettingsError: the address is invalid.
+        ServiceError: the server cannot be reached, or refuses the token.
     """
 
     def __init__(self, address: str) -> None:
@@ -91,39 +90,39 @@ class JobServer:
             usable = False
         if not usable:
             raise SettingsError(
-                f"{without_password(address)!r} is no address of a Ray job server. Valid: "
+                f"{without_password(address)!r} is not an address of a Ray job server. Valid: "
                 "http://host:8265, the address of Ray's dashboard (--cluster, or "
                 "RAY_API_SERVER_ADDRESS)"
             )
         self.address = without_password(address)
-        for talkative in _TALKATIVE:
-            logging.getLogger(talkative).setLevel(logging.WARNING)
+        for logger in _VERBOSE_LOGGERS:
+            logging.getLogger(logger).setLevel(logging.WARNING)
         with self._errors(), _ray_asks_for(address):
             self._client = JobSubmissionClient(address)
 
     def jobs(self, sweep: str | None = None) -> list[Job]:
         """The jobs of one sweep or of all, the earliest attempt first."""
         with self._errors():
-            found = [_job(details) for details in self._client.list_jobs()]
-        jobs = [job for job in found if job is not None and sweep in (None, job.sweep)]
+            details = self._client.list_jobs()
+        jobs = [job for job in map(_job, details) if job is not None and sweep in (None, job.sweep)]
         return sorted(jobs, key=lambda job: (job.sweep, job.attempt))
 
     def at_present(self, job: Job) -> Job:
-        """A job as it is now.
+        """The current state of a job.
 
         Raises:
-            ServiceError: its cluster was started anew, and knows nothing of it.
+            ServiceError: its cluster was started again, and no longer knows the job.
         """
-        now = next((one for one in self.jobs(job.sweep) if one.id == job.id), None)
+        now = next((other for other in self.jobs(job.sweep) if other.id == job.id), None)
         if now is None:
             raise ServiceError(f"The cluster at {self.address} has forgotten {job.id}.")
         return now
 
     def start(self, job: Job, entrypoint: str, folder: Path) -> None:
-        """Start a job, with a folder that it and its workers find as their current one.
+        """Start a job; the folder becomes the current one of the job and its workers.
 
         Raises:
-            JobExistsError: there is one of its id.
+            JobExistsError: a job with its id exists.
             ServiceError: the job server cannot be reached.
         """
         metadata = {_SWEEP: job.sweep, _SPEC: job.spec, _ATTEMPT: str(job.attempt)}
@@ -144,12 +143,12 @@ class JobServer:
                 raise
 
     def logs(self, job_id: str) -> str:
-        """All that a job has printed until now."""
+        """Everything that a job has printed so far."""
         with self._errors():
             return str(self._client.get_job_logs(job_id))
 
     def follow(self, job_id: str, skip: int = 0) -> Iterator[str]:
-        """What a job prints, to its end, a whole line at a time, but for the first ``skip``."""
+        """The lines that a job prints until it ends, without the first ``skip`` lines."""
         with self._errors(), asyncio.Runner() as runner:
             chunks = self._client.tail_job_logs(job_id)
             rest, seen = "", 0
@@ -163,7 +162,7 @@ class JobServer:
                 seen += len(lines)
 
     def stop(self, job_id: str) -> None:
-        """Ask a job to stop, as Ctrl-C would; returns before it has."""
+        """Ask a job to stop, as Ctrl-C would, without waiting for it."""
         with self._errors():
             self._client.stop_job(job_id)
 
@@ -187,25 +186,25 @@ class JobServer:
 
 
 def _is_starting(error: Exception) -> bool:
-    """Whether a new cluster answers already, but cannot take a job yet."""
+    """Whether a new cluster answers, but cannot run jobs yet."""
     return "No available agent" in str(error)
 
 
 @contextmanager
 def _ray_asks_for(address: str) -> Iterator[None]:
-    """Ray takes an address of the environment before the one that it is given."""
-    before = os.environ.get(_RAYS_OWN)
-    os.environ[_RAYS_OWN] = address
+    """Set the address in the environment, which Ray prefers to the one that it is called with."""
+    before = os.environ.get(_ADDRESS_VARIABLE)
+    os.environ[_ADDRESS_VARIABLE] = address
     try:
         yield
     finally:
-        del os.environ[_RAYS_OWN]
+        del os.environ[_ADDRESS_VARIABLE]
         if before is not None:
-            os.environ[_RAYS_OWN] = before
+            os.environ[_ADDRESS_VARIABLE] = before
 
 
 def _job(details: Any) -> Job | None:
-    """A sweep's job; None for any other."""
+    """The job of a sweep; None for any other job."""
     metadata: Mapping[str, str] = details.metadata or {}
     if details.submission_id is None or _SWEEP not in metadata:
         return None

@@ -1,8 +1,8 @@
-"""Makes the secrets of the composed cluster, each a file; never prints one.
+"""Creates the secrets of the composed cluster, each in a file, without printing them.
 
     python3 services/make_secrets.py [FOLDER]     # default: secrets, beside docker-compose.yml
 
-Needs Python alone. What is there already is kept: to make one anew, delete its file first.
+It needs only Python. Existing secrets are kept: to replace one, delete its file first.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ NAMES = (
 
 
 def make_secrets(folder: Path) -> list[str]:
-    """Make those that are missing; gives their names.
+    """Create the missing secrets; returns their names.
 
-    The folder is its owner's alone. The files in it are readable by all, since in a container they
-    are read by another user than the one who made them.
+    Only its owner can enter the folder. All users can read the files in it, since containers read
+    them as another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)

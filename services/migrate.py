@@ -1,8 +1,8 @@
-"""Brings MLflow's tables to this MLflow's version, and sets who may do what with them.
+"""Migrates MLflow's tables to this version of MLflow, and sets the rights of their users.
 
     python -m services.migrate      # MLFLOW_BACKEND_STORE_URI names the database
 
-Run to its end before any MLflow server is started: two servers that migrate at once collide.
+This must end before any MLflow server is started, as two servers that migrate at once collide.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ READ_TABLES = (
     "runs",
     "tags",
 )
-"""The tables that answers are read from; MLflow has many more."""
+"""The tables from which results are read; MLflow has many more."""
 
 
 def main() -> None:
-    """Migrate the tracking tables and let the reading role see them; likewise MLflow's own users.
+    """Migrate the tables of tracking and of MLflow's users, and set rights and passwords.
 
-    Of those, ``MLFLOW_AUTH_DATABASE_URI`` names the database: ``admin`` and the user that sweeps
-    write as, ``MLFLOW_TRACKING_USERNAME``, get the passwords of the environment.
+    If ``MLFLOW_AUTH_DATABASE_URI`` names a database of users, the passwords of the environment are
+    set for ``admin`` and for ``MLFLOW_TRACKING_USERNAME``, as whom sweeps write.
     """
     database = os.environ["MLFLOW_BACKEND_STORE_URI"]
     _run("mlflow", "db", "upgrade", database)

@@ -1,10 +1,10 @@
-"""One MLflow server as a child process: started, recognised again by another process, stopped.
+"""Starts, recognises and stops one MLflow server in a process of its own.
 
-Everything lies in one folder: ``server.json`` (which processes, which port), ``server.log``,
-``mlflow.db`` and ``artifacts``. Nothing here locks; the callers in ``tracking`` do.
+All its files are in one folder: ``server.json`` (its processes and port), ``server.log``,
+``mlflow.db`` and ``artifacts``. This module takes no locks; its callers in ``tracking`` do.
 
-The server outlives the command that started it, so its processes are known by pid and time of
-creation: a pid that the system gave to another program since is never mistaken for the server.
+The server outlives the command that started it, so its processes are identified by pid and time of
+creation: another program that has got one of its pids is never mistaken for the server.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from services.settings import without_password
 if TYPE_CHECKING:
     import psutil
 
-# psutil, requests and, in ``tracking``, SQLAlchemy are loaded where they are used: most commands
-# find no server to ask.
+# psutil, requests and, in ``tracking``, SQLAlchemy are imported only when they are used, as most
+# commands find no server.
 
 DEFAULT_DATABASE = "sqlite:///mlflow.db"
-"""Relative to the server's folder, so that no character of the folder's name can hurt."""
+"""Relative to the server's folder, whose name may hold characters that a URL must not."""
 
 _HOST = "127.0.0.1"
 _APP = "snn-sweep"  # MLflow with the pages of sweeps, an entry point of this package
 _PREFERRED_PORT = 5000  # MLflow's own
 _START_SECONDS = 120.0  # about 5 on an idle machine; a new PostgreSQL schema takes longer
 _STOP_SECONDS = 10.0
-_CLOCK_SECONDS = 2.0  # two readings of a process's creation time differ by rounding
+_CLOCK_SECONDS = 2.0  # a process's time of creation is rounded differently from time to time
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that was started here.
+    """A server that was started on this machine.
 
     Attributes:
         pid: its first process, which leads its process group.
-        processes: pid and time of creation (seconds since the epoch) of each of its processes.
-        port: on the loopback interface.
-        kept: it stays when its last user leaves.
-        database: digest of its database's URL without the password.
+        processes: the pid and time of creation (seconds since 1970) of each of its processes.
+        port: its port on the loopback interface.
+        kept: whether it continues to run when its last user ends.
+        database: the digest of its database's URL without the password.
     """
 
     pid: int
@@ -69,9 +69,9 @@ class Server:
         return f"http://{_HOST}:{self.port}"
 
     def living(self) -> list[psutil.Process]:
-        """Its processes that still run; none when their pids belong to other programs now.
+        """Its processes that still run, without other programs that have got one of its pids.
 
-        A zombie with threads that are still ending counts: they hold its port.
+        A zombie whose threads have not ended counts, as they still hold its port.
         """
         import psutil
 
@@ -90,24 +90,24 @@ class Server:
         import requests
 
         with requests.Session() as session:
-            session.trust_env = False  # a proxy of the environment cannot reach our loopback
+            session.trust_env = False  # a proxy cannot reach this machine's loopback interface
             try:
                 return session.get(f"{self.uri}/health", timeout=timeout).ok
             except requests.RequestException:
                 return False
 
     def serves(self, database: str) -> bool:
-        """Whether its database is the one of this URL, whatever the password."""
+        """Whether its database has this URL; passwords are not compared."""
         return self.database == _digest(database)
 
 
-# Processes started by this one: held so that Popen does not warn of those that outlive a
-# command, and reaped when they are stopped.
+# The processes that this one has started. They are held so that Popen does not warn of those that
+# outlive a command, and reaped when they are stopped.
 _children: list[subprocess.Popen[bytes]] = []
 
 
 def load(folder: Path) -> Server | None:
-    """The server that the folder's ``server.json`` tells of, living or not."""
+    """The server that the folder's ``server.json`` describes, whether it runs or not."""
     try:
         record = json.loads((folder / "server.json").read_text(encoding="utf-8"))
         record["processes"] = tuple((int(pid), float(at)) for pid, at in record["processes"])
@@ -117,7 +117,7 @@ def load(folder: Path) -> Server | None:
 
 
 def save(folder: Path, server: Server) -> None:
-    """Write ``server.json`` in one step: a reader sees the old one or the new one."""
+    """Write ``server.json`` atomically."""
     written = folder / "server.json.partial"
     written.write_text(json.dumps(asdict(server)), encoding="utf-8")
     written.replace(folder / "server.json")
@@ -127,16 +127,16 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
     """Start a server, record it and wait until it answers.
 
     Args:
-        folder: exists; its log, database and artifacts.
-        database: SQLAlchemy URL, relative to the folder for SQLite.
-        kept: recorded for later commands.
-        port: wanted, where it is free; None asks for MLflow's own.
+        folder: an existing folder for its log, database and artifacts.
+        database: the database's SQLAlchemy URL, relative to the folder for SQLite.
+        kept: whether it continues to run when its last user ends.
+        port: the preferred port; None is MLflow's own.
 
     Raises:
-        ServiceError: it ended, or it does not answer within two minutes; with its log's end.
+        ServiceError: it ended or did not answer within two minutes; has the end of its log.
     """
     wanted, log = port or _PREFERRED_PORT, folder / "server.log"
-    for _ in range(3):  # somebody may take a port between our look and the server's
+    for _ in range(3):  # another program may take the port before the server does
         last_lines = partial(_tail, log, _size(log), database)
         server = _spawn(folder, database, _free_port(wanted), kept)
         save(folder, server)
@@ -155,18 +155,18 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
         wanted = 0
     raise ServiceError(
         f"The tracking server {problem}. The end of {log}:\n\n{last_lines()}\n\n"
-        "Put right what it names and give the command again, or set MLFLOW_TRACKING_URI to a "
-        "server that runs."
+        "Correct the problem and run the command again, or set MLFLOW_TRACKING_URI to a running "
+        "server."
     )
 
 
 def stop(folder: Path, server: Server) -> bool:
-    """End the server, at first politely, and forget it; False if none of it was running."""
+    """End the server with SIGTERM, then SIGKILL, and forget it; returns whether it was running."""
     was_running = bool(server.living())
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _STOP_SECONDS
         if server.living():
-            # One verified process in it means that the group is still the server's own.
+            # As one of its processes still runs, the process group is still the server's.
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, number)
         while server.living() and time.monotonic() < deadline:
@@ -184,49 +184,49 @@ def _spawn(folder: Path, database: str, port: int, kept: bool) -> Server:
     command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)]
     command += ["--workers", workers, "--artifacts-destination", "./artifacts"]
     command += ["--app-name", _APP]
-    # A long sweep would fill the disk with its requests; and pages that are open, and listen for
-    # what changes, keep nobody waiting who stops the server.
+    # Logged requests of a long sweep would fill the disk. Without the timeout, open pages that wait
+    # for changes would delay the server's stop.
     command += ["--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 3"]
     with (folder / "server.log").open("ab") as log:
         child = subprocess.Popen(
             command,
-            cwd=folder,  # and not the user's, whose modules would come before MLflow's
-            # Beside the folder lie the logs and the leases of this machine's sweeps.
+            cwd=folder,  # modules of the user's current folder would take precedence over MLflow's
+            # The logs and leases of this machine's sweeps are beside the folder.
             env=_environment(database) | {"SNN_SWEEP_HOME": str(folder.absolute().parent)},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # Ctrl-C in the terminal must not stop it
         )
     _children.append(child)
     return Server(child.pid, _family(child.pid), port, kept, _digest(database))
 
 
 def _environment(database: str) -> dict[str, str]:
-    """The server's environment; the database's URL travels in it, where `ps` does not show it."""
+    """The server's environment, with the database's URL, which `ps` would show in the command."""
     own = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("MLFLOW_")}
     tuning = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_SQLALCHEMYSTORE_")}
     ours = {
         "MLFLOW_BACKEND_STORE_URI": database,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # three more processes, nothing for us
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it needs three processes, and is not used
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     if not database.startswith("sqlite"):
-        # Each of a worker's 40 threads may hold a connection and want a second one: with fewer
-        # than 41 all can wait for each other. Two workers stay below PostgreSQL's 100.
+        # Each of a worker's 40 threads may hold a connection and need a second one: with fewer than
+        # 41 connections they can deadlock. Two workers stay below PostgreSQL's limit of 100.
         ours |= {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "10"}
         ours |= {"MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "35"}
     return own | ours | tuning
 
 
 def _wait_until_healthy(server: Server, last_lines: Callable[[], str]) -> str:
-    """Empty when the server answers, otherwise what happened."""
+    """Wait until the server answers; returns what went wrong, or an empty text."""
     deadline = time.monotonic() + _START_SECONDS
     while server.living():
-        # Of two processes on Postgres the parent lives on, and starts both again for ever.
+        # With two workers the parent does not end, but starts both again forever.
         if _port_was_taken(last_lines()):
             return "found its port taken"
-        # The port may belong to somebody else's server, which answers just as well.
+        # Another server may have the port, and would answer too.
         if server.answers() and _listens(server):
             return ""
         if time.monotonic() > deadline:
@@ -236,7 +236,7 @@ def _wait_until_healthy(server: Server, last_lines: Callable[[], str]) -> str:
 
 
 def _port_was_taken(log: str) -> bool:
-    """Whether the server says so: uvicorn in lower case, Python with a capital."""
+    """Whether the log reports that; uvicorn and Python differ in the case of letters."""
     return "address already in use" in log.lower()
 
 
@@ -253,7 +253,7 @@ def _listens(server: Server) -> bool:
 
 
 def _family(pid: int) -> tuple[tuple[int, float], ...]:
-    """Pid and time of creation of a process and of all below it."""
+    """The pid and time of creation of a process and of all its descendants."""
     import psutil
 
     family = []
@@ -268,7 +268,7 @@ def _family(pid: int) -> tuple[tuple[int, float], ...]:
 def _free_port(wanted: int) -> int:
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
-            # As the server does: a port with closing connections of its last user is free.
+            # The server sets this too: a port with closing connections counts as free.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((_HOST, port))
             return int(probe.getsockname()[1])
@@ -292,7 +292,7 @@ def _tail(log: Path, start: int, database: str) -> str:
 
 
 def without_secrets(text: str, database: str) -> str:
-    """The text with the password of a database URL masked wherever it stands."""
+    """The text with every occurrence of a database URL's password masked."""
     password = urlsplit(database).password
     for secret in filter(None, (password, unquote(password or ""))):
         text = text.replace(secret, "***")

@@ -1,8 +1,8 @@
-"""Every environment variable of the project, read in one place.
+"""Reads every environment variable of the project.
 
-    SettingsError(ValueError)   a variable whose value cannot be used; nothing was created
+    SettingsError(ValueError)   a variable has an invalid value; nothing was created
 
-An empty variable counts as unset. Passwords in URLs stay out of every message and of ``repr``.
+An empty variable counts as unset. No message and no ``repr`` shows a password of a URL.
 """
 
 from __future__ import annotations
@@ -15,27 +15,25 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_ARCHIVE_MB = 100
-"""Megabytes; the archive of a thousand trials with diagnostics holds about 15 to 35."""
+"""In megabytes; the archive of a thousand trials with diagnostics holds about 15 to 35."""
 
 
 class SettingsError(ValueError):
-    """A value that cannot be used; the message names it, what is valid, and the way out."""
+    """A value is invalid; the message names it, what is valid, and what to do."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where things are: folders of this machine and addresses of services.
+    """Folders of this machine, addresses of services, and limits.
 
     Attributes:
-        home: everything the project writes on this machine (``SNN_SWEEP_HOME``).
-        tracking_uri: the tracking server the user names (``MLFLOW_TRACKING_URI``), http(s).
-        database_url: MLflow's database for reading (``SNN_SWEEP_DATABASE_URL``), as SQLAlchemy
-            takes it.
+        home: the folder of everything that is written on this machine (``SNN_SWEEP_HOME``).
+        tracking_uri: the user's tracking server (``MLFLOW_TRACKING_URI``), http or https.
+        database_url: MLflow's database for reading (``SNN_SWEEP_DATABASE_URL``), for SQLAlchemy.
         storage: checkpoints and spools (``SNN_SWEEP_STORAGE``): an absolute folder or ``s3://…``.
-        data: data sets (``SNN_SWEEP_DATA``).
+        data: the folder of data sets (``SNN_SWEEP_DATA``).
         ray_address: a running Ray cluster (``RAY_ADDRESS``); None starts one on this machine.
-        archive_mb: the most that a sweep's archive may hold (``SNN_SWEEP_ARCHIVE_MB``), in
-            megabytes once it is unpacked.
+        archive_mb: the most megabytes of an unpacked archive (``SNN_SWEEP_ARCHIVE_MB``).
     """
 
     home: Path
@@ -51,7 +49,7 @@ class Settings:
         """Read the settings; None reads this process's environment.
 
         Raises:
-            SettingsError: a variable has a value that cannot be used.
+            SettingsError: a variable has an invalid value.
         """
         environ = os.environ if environ is None else environ
         home = _folder(environ, "SNN_SWEEP_HOME", Path("~/.snn-sweep"))
@@ -75,9 +73,9 @@ class Settings:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: user, host and path stay, whatever is secret becomes ``***``.
+    """The URL with ``***`` in place of every secret; user, host and path stay.
 
-    It masks rather too much than too little, because a mistyped URL must not leak either.
+    It masks too much rather than too little, as a mistyped URL must not show its password either.
     """
     scheme = re.match(r"(?:\w[\w+.-]*://)?", url)
     head = scheme[0] if scheme else ""
@@ -89,14 +87,14 @@ def without_password(url: str) -> str:
 
 
 def database_url(url: str, name: str) -> str:
-    """A database URL in the form MLflow and SQLAlchemy take; ``postgres://`` gets its driver.
+    """A database URL for MLflow and SQLAlchemy; ``postgres://`` gets its driver.
 
     Args:
-        url: as the user wrote it.
-        name: the variable or option it came from, for the message.
+        url: the URL as the user wrote it.
+        name: the variable or option that it is from, for the message.
 
     Raises:
-        SettingsError: not a PostgreSQL or SQLite URL.
+        SettingsError: it is not a PostgreSQL or SQLite URL.
     """
     scheme, separator, rest = url.partition("://")
     drivers = {
@@ -105,23 +103,23 @@ def database_url(url: str, name: str) -> str:
         "postgresql+psycopg": "postgresql+psycopg",
         "sqlite": "sqlite",
     }
-    known = drivers.get(scheme.lower()) if separator else None
-    if known == "sqlite" and rest.startswith("//") and rest.strip("/"):
+    driver = drivers.get(scheme.lower()) if separator else None
+    if driver == "sqlite" and rest.startswith("//") and rest.strip("/"):
         return f"sqlite://{rest}"
     parts = _split(url)
-    if known is None or known == "sqlite" or parts is None or not parts.path.strip("/"):
-        # What has not even that form may be anything, a password too.
+    if driver is None or driver == "sqlite" or parts is None or not parts.path.strip("/"):
+        # A text without :// may be anything, even a password, so it is not shown.
         shown = repr(without_password(url)) if separator else "a text without ://"
         raise SettingsError(
-            f"{name} is no database URL that can be used: {shown}. Valid: "
+            f"{name} is not a valid database URL: {shown}. Valid: "
             "postgresql://user:password@host:5432/database (characters such as @ and / in the "
             "password written as %40 and %2F) or sqlite:////absolute/path/mlflow.db"
         )
-    return f"{known}://{rest}"
+    return f"{driver}://{rest}"
 
 
 def _split(url: str) -> SplitResult | None:
-    """The URL's parts; None for one with a broken host or port (whose error would quote it)."""
+    """The URL's parts; None if its host or port is invalid (Python's error would quote the URL)."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -134,9 +132,9 @@ def _tracking_uri(uri: str) -> str:
     parts = _split(uri.strip())
     if parts is None or parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise SettingsError(
-            f"MLFLOW_TRACKING_URI is no address of a tracking server: {without_password(uri)!r}. "
-            "Valid: http://host:port or https://host/path. Unset it to use a server on this "
-            "machine."
+            "MLFLOW_TRACKING_URI is not an address of a tracking server: "
+            f"{without_password(uri)!r}. Valid: http://host:port or https://host/path. Unset it to "
+            "use a server on this machine."
         )
     return uri.strip().rstrip("/")
 
@@ -148,8 +146,8 @@ def _storage(environ: Mapping[str, str], home: Path) -> str:
     parts = _split(value)
     if parts is None or parts.scheme != "s3" or not parts.netloc:
         raise SettingsError(
-            f"SNN_SWEEP_STORAGE is no storage that can be used: {without_password(value)!r}. "
-            "Valid: a folder that all nodes see, or s3://bucket/prefix"
+            f"SNN_SWEEP_STORAGE is not a valid storage: {without_password(value)!r}. "
+            "Valid: a folder that all nodes share, or s3://bucket/prefix"
         )
     return value.rstrip("/")
 
@@ -164,13 +162,13 @@ def _megabytes(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
-    """An absolute path that is a folder or can become one."""
+    """The absolute path of a folder that exists or can be created."""
     value = environ.get(name)
     try:
         path = (Path(value) if value else default).expanduser().absolute()
-    except RuntimeError:  # ~somebody who is not there
+    except RuntimeError:  # ~name of an unknown user
         raise SettingsError(
-            f"{name} is {value!r}, whose home folder is not known. Valid: an absolute path."
+            f"{name} is {value!r}, but this user's home folder is unknown. Valid: an absolute path."
         ) from None
     try:
         nearest = next(p for p in (path, *path.parents) if p.exists())
@@ -179,6 +177,6 @@ def _folder(environ: Mapping[str, str], name: str, default: Path) -> Path:
         problem = (error.strerror or "it cannot be read").lower()
     if problem:
         raise SettingsError(
-            f"{name} is {str(path)!r}, but {problem}. Valid: a folder, there or not."
+            f"{name} is {str(path)!r}, but {problem}. Valid: a folder, which need not exist."
         )
     return path

@@ -1,14 +1,14 @@
-"""The MLflow tracking server: which one, who uses it, and when it goes.
+"""Finds, starts and stops the MLflow tracking server.
 
-    with tracking_server(settings) as uri:   # a sweep: a server is there for as long as it lasts
-    start_server(settings)                   # `up`: it stays
+    with tracking_server(settings) as uri:   # a sweep: the server runs as long as the sweep
+    start_server(settings)                   # `up`: the server stays
     stop_server(settings)                    # `down`
     find_server(settings), reading_uri(settings), home_database(settings)   # create nothing
 
-A server that the user names (MLFLOW_TRACKING_URI) is used and never stopped. Otherwise there is
-one server a home, however many commands are given at once: they look and act under a lock of the
-home (``server.lock``), and each sweep holds a shared lock (``users.lock``), so that the last one
-to leave stops a server that nobody asked to keep. The kernel drops the locks of a killed process.
+A server that the user names (MLFLOW_TRACKING_URI) is used and never stopped. Otherwise each home
+has one server, even if several commands run at once: they check and act under a lock of the home
+(``server.lock``), and each sweep holds a shared lock (``users.lock``). The last sweep to end stops
+the server, unless somebody asked to keep it. The kernel releases the locks of a killed process.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from services.settings import database_url as checked_database_url
 
 @contextmanager
 def tracking_server(settings: Settings) -> Iterator[str]:
-    """A tracking server for as long as the block lasts; gives its URI.
+    """Provide a tracking server for as long as the block lasts; yields its URI.
 
-    The user's own server is only looked for. Otherwise the home's server is used, or started and
-    stopped again when its last user leaves, unless `start_server` has asked to keep it.
+    A server that the user names is only checked. Otherwise the home's server is used. If it is not
+    running, it is started, and stopped when its last user ends, unless `start_server` keeps it.
 
     Raises:
-        ServiceError: it cannot be reached or started.
-        SettingsError: the home cannot be written.
+        ServiceError: the server cannot be reached or started.
+        SettingsError: the home is not writable.
     """
     if settings.tracking_uri is not None:
         check_reachable(settings.tracking_uri)
         yield settings.tracking_uri
         return
-    folder = _made(_folder(settings))
+    folder = _create(_folder(settings))
     with (folder / "users.lock").open("a") as users:
         with _locked(folder):
             running = _running(folder) or _launch(folder, server.DEFAULT_DATABASE, kept=False)
@@ -62,22 +62,25 @@ def tracking_server(settings: Settings) -> Iterator[str]:
 
 
 def start_server(settings: Settings, database_url: str | None = None) -> str:
-    """Start the home's server, or find it running, and keep it until `stop_server`; its URI.
+    """Start the home's server if it is not running, and keep it until `stop_server`.
 
     Args:
         settings: only the home is used.
-        database_url: PostgreSQL or SQLite; None is SQLite in the home, or whatever runs. It is
-            neither stored nor shown.
+        database_url: a PostgreSQL or SQLite URL, which is neither stored nor shown; None is SQLite
+            in the home, or the database of the running server.
+
+    Returns:
+        The server's URI.
 
     Raises:
-        ServiceError: it cannot be started, or one runs on another database.
-        SettingsError: no such kind of database, or the home cannot be written.
+        ServiceError: it cannot be started, or it runs on another database.
+        SettingsError: another kind of database, or the home is not writable.
     """
     database = server.DEFAULT_DATABASE
     if database_url is not None:
         database = checked_database_url(database_url, "--database")
         _check_database(database)
-    folder = _made(_folder(settings))
+    folder = _create(_folder(settings))
     with _locked(folder):
         running = _running(folder)
         if running is None:
@@ -92,13 +95,13 @@ def start_server(settings: Settings, database_url: str | None = None) -> str:
 
 
 def stop_server(settings: Settings) -> bool:
-    """Stop the home's server, whoever uses it; False if none was running."""
+    """Stop the home's server, even if it is in use; returns whether it was running."""
     folder = _folder(settings)
     if not folder.is_dir():
         return False
     with _locked(folder):
-        known = server.load(folder)
-        return known is not None and server.stop(folder, known)
+        recorded = server.load(folder)
+        return recorded is not None and server.stop(folder, recorded)
 
 
 def find_server(settings: Settings) -> str | None:
@@ -107,17 +110,14 @@ def find_server(settings: Settings) -> str | None:
     if not folder.is_dir():
         return None
     with _locked(folder):
-        known = server.load(folder)
-        if known is None or not _answers(known):
-            return None
-        _reach_loopback_directly()
-        return known.uri
+        running = _running(folder)
+        return running.uri if running is not None else None
 
 
 def reading_uri(settings: Settings) -> str | None:
-    """Where a command that only reads finds the runs; None if there are none. Creates nothing.
+    """The URI from which runs are read; None if there are none. Creates nothing.
 
-    The user's server, else the home's running one, else the home's database file itself.
+    It is that of the user's server, the home's running server, or the home's database file.
 
     Raises:
         ServiceError: the user's server cannot be reached.
@@ -131,11 +131,12 @@ def reading_uri(settings: Settings) -> str | None:
 
 
 def home_database(settings: Settings) -> str | None:
-    """The file of the home's own server, which SQL reads faster than REST does; None if it has
-    another database, or the server is the user's.
+    """The database file of the home's server, as SQL is faster than REST.
+
+    None if that server has another database, or if the user names a server.
     """
-    known = None if settings.tracking_uri is not None else server.load(_folder(settings))
-    if known is None or not known.serves(server.DEFAULT_DATABASE):
+    recorded = None if settings.tracking_uri is not None else server.load(_folder(settings))
+    if recorded is None or not recorded.serves(server.DEFAULT_DATABASE):
         return None
     return _sqlite_url(_folder(settings) / "mlflow.db")
 
@@ -147,16 +148,16 @@ def _sqlite_url(file: Path) -> str:
 
 
 def _running(folder: Path) -> server.Server | None:
-    """The living server; what a dead or deaf one left is cleared away. Call under the lock."""
-    known = server.load(folder)
-    if known is not None and _answers(known):
+    """The server if it runs and answers. Call it under the lock."""
+    recorded = server.load(folder)
+    if recorded is not None and _answers(recorded):
         _reach_loopback_directly()
-        return known
+        return recorded
     return None
 
 
 def _launch(folder: Path, database: str, *, kept: bool) -> server.Server:
-    """A new server, on the dead one's port if that is free: who still writes to it finds it."""
+    """Start a server, on a dead one's port if it is free, so that writers find it again."""
     dead = server.load(folder)
     if dead is not None:
         server.stop(folder, dead)
@@ -164,9 +165,9 @@ def _launch(folder: Path, database: str, *, kept: bool) -> server.Server:
     return server.launch(folder, database, kept=kept, port=dead.port if dead else None)
 
 
-def _answers(known: server.Server) -> bool:
-    """Three tries: on a busy machine the server may be late, and would be replaced for that."""
-    return any(bool(known.living()) and known.answers() for _ in range(3))
+def _answers(recorded: server.Server) -> bool:
+    """Whether the server answers one of three requests: on a busy machine it may be slow."""
+    return any(bool(recorded.living()) and recorded.answers() for _ in range(3))
 
 
 def _is_alone(users: TextIO) -> bool:
@@ -189,24 +190,24 @@ def _folder(settings: Settings) -> Path:
     return settings.home / "tracking"
 
 
-def _made(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "server.lock").touch()
     except OSError as error:
         raise SettingsError(
             f"SNN_SWEEP_HOME cannot be written: {error.strerror}: {str(folder)!r}. Set it to a "
-            "folder that is yours."
+            "folder that you own."
         ) from None
     return folder
 
 
 @stamina.retry(on=ServiceError, attempts=3, wait_initial=1.0, wait_jitter=0.0)
 def check_reachable(uri: str) -> None:
-    """Ask the user's own server for an answer; one that asks for a login has given it.
+    """Check that the user's server answers, even if only to ask for a login.
 
     Raises:
-        ServiceError: it does not answer, or with an error of its own.
+        ServiceError: it does not answer, or answers with a server error.
     """
     parts = urlsplit(uri)
     if parts.hostname in ("localhost", "127.0.0.1"):
@@ -220,10 +221,10 @@ def check_reachable(uri: str) -> None:
 
 
 def has_pages(uri: str) -> bool:
-    """Whether a tracking server has the pages of sweeps besides MLflow's."""
+    """Whether a tracking server has the pages of sweeps as well as MLflow's."""
     import requests
 
-    # Their style asks for no login.
+    # Their style sheet needs no login.
     with warnings.catch_warnings(action="ignore"), suppress(requests.RequestException):
         url = f"{uri}/sweeps-files/sweeps.css"
         return requests.get(url, timeout=10.0, verify=_trusted()).ok
@@ -231,11 +232,11 @@ def has_pages(uri: str) -> bool:
 
 
 def _problem_with(uri: str) -> str | None:
-    """What keeps MLflow from reaching the server, asked with the library and settings it uses."""
+    """Why MLflow cannot reach the server, tried with MLflow's HTTP library and settings."""
     import requests
 
     try:
-        with warnings.catch_warnings(action="ignore"):  # of the check that the user turned off
+        with warnings.catch_warnings(action="ignore"):  # the user may have turned off TLS checks
             answer = requests.get(
                 f"{uri}/health", timeout=3.0, allow_redirects=False, verify=_trusted()
             )
@@ -243,21 +244,21 @@ def _problem_with(uri: str) -> str | None:
         return "no answer within 3 s"
     except requests.exceptions.SSLError:
         return "its certificate is not trusted (MLFLOW_TRACKING_SERVER_CERT_PATH names another)"
-    except (requests.RequestException, OSError):  # an OSError where the certificate is missing
+    except (requests.RequestException, OSError):  # an OSError if the certificate's file is missing
         return "connection refused, or no such host"
     return f"it answers {answer.status_code}" if answer.status_code >= 500 else None
 
 
 def _trusted() -> str | bool:
-    """How MLflow's client checks certificates."""
+    """The setting with which MLflow's client checks certificates."""
     untrusted = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not untrusted
 
 
 def _check_database(url: str) -> None:
-    """Open the database once: MLflow would go on trying a wrong one for many minutes.
+    """Open the database once, as MLflow would retry a wrong one for many minutes.
 
-    A SQLite file that is not there yet is not made here.
+    A SQLite file that does not exist is not created here.
     """
     import sqlalchemy
 
@@ -282,9 +283,9 @@ def _check_database(url: str) -> None:
 
 
 def _reach_loopback_directly() -> None:
-    """Except loopback from the environment's proxies, for this process and those it starts.
+    """Exclude loopback from the environment's proxies, for this process and its children.
 
-    MLflow's client would otherwise ask the proxy for 127.0.0.1.
+    MLflow's client would otherwise use the proxy for 127.0.0.1.
     """
     proxies = getproxies_environment()
     excepted = proxies.pop("no", "")

@@ -1,7 +1,7 @@
-"""MLflow's own users, who count where it asks for passwords (``snn-sweep-with-basic-auth``).
+"""Sets passwords of MLflow's own users, for servers with ``snn-sweep-with-basic-auth``.
 
-``admin`` makes further users. Ray's nodes, whose memory a trial's code can read, write as another
-one, that owns the sweeps which it has made and may read the rest.
+``admin`` creates further users. Ray's nodes write as another user, because a trial's code can read
+their memory. That user owns the sweeps that it creates, and can read all others.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ ADMIN = "admin"
 
 
 def set_password(database: str, name: str, password: str) -> None:
-    """Make a user, or give one that is there another password.
+    """Create a user, or change the password of an existing one.
 
     Args:
-        database: of MLflow's users, its tables up to date.
-        name: :data:`ADMIN` may do everything.
-        password: 12 characters or more.
+        database: the URL of the database of MLflow's users, whose tables are up to date.
+        name: the user's name; :data:`ADMIN` may do everything.
+        password: at least 12 characters.
 
     Raises:
         MlflowException: the password is too short.

@@ -1,4 +1,4 @@
-"""The commands that ask for the results of sweeps: results, report, compare."""
+"""The commands that show the results of sweeps: results, report, compare."""
 
 from __future__ import annotations
 
@@ -79,18 +79,17 @@ def compare(first: str, second: str | None, at: tuple[str, str] | None, form: st
 
         frame, metric = Results(first).compare_versions(*at), TEST_ACCURACY
         table = versions.TABLE
-        told = f"Test accuracy of {first}, mean of pairs: A is {at[0]}, B is {at[1]}"
+        heading = f"Test accuracy of {first}, mean of pairs: A is {at[0]}, B is {at[1]}"
     else:
         from orchestration.results.comparison import comparison as compared
 
         assert second is not None
         frame, metric = compared(first, second)
         table = comparison.TABLE
-        told = f"{metric.title}, best of seeds and mean: A is {first}, B is {second}"
+        heading = f"{metric.title}, best of seeds and mean: A is {first}, B is {second}"
     if form == "table":
-        click.echo(told)
+        click.echo(heading)
     click.echo(table.write(frame, form, terminal_width(), metric))
 
 
 COMMANDS = (results, report, compare)
-"""For ``snn-sweep``."""

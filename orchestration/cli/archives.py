@@ -57,4 +57,3 @@ def import_sweep(file: Path) -> None:
 
 
 COMMANDS = (export_sweep, import_sweep)
-"""For ``snn-sweep``."""

@@ -1,4 +1,4 @@
-"""Where the commands print, and what several of them do."""
+"""The consoles on which commands print, and functions that several commands share."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from orchestration.progress.console import TextConsole
 
 class _Console(TextConsole):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # which ends the command, where Rich would end the process
+        raise BrokenPipeError  # ends the command; Rich would end the process
 
 
-# Rich takes a pipe for 80 columns wide, and would break the lines of a table there.
+# Rich assumes that a pipe is 80 columns wide, and would break a table's lines there.
 out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = TextConsole(stderr=True, soft_wrap=True)
 
 
 def terminal_width() -> int:
-    """Columns that a table may take: the terminal's, as far as lines are easily read."""
+    """The most columns of a table: the terminal's width, or less if lines would be hard to read."""
     return min(200, shutil.get_terminal_size().columns)
 
 
 def size_in_words(size: int) -> str:
-    """So many bytes, with the unit in which they are easily read."""
-    for unit, bytes_of_it in (("GB", 10**9), ("MB", 10**6)):
-        if size >= bytes_of_it:
-            return f"{size / bytes_of_it:.1f} {unit}"
+    """A number of bytes in a suitable unit."""
+    for unit, unit_bytes in (("GB", 10**9), ("MB", 10**6)):
+        if size >= unit_bytes:
+            return f"{size / unit_bytes:.1f} {unit}"
     return f"{size / 1000:.0f} kB"
 
 
 def print_results(name: str) -> None:
-    """Print the tables of a sweep that have a place in a terminal."""
+    """Print the tables of a sweep that are shown in a terminal."""
     from orchestration.render.terminal import plain
     from orchestration.results.frames import METRIC_OF
     from orchestration.results.results import Results

@@ -1,4 +1,4 @@
-"""The command ``snn-sweep``: a thin shell over the driver, the tracking server and the answers."""
+"""The command ``snn-sweep``, with the commands of the other modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.errors import ServiceError
 from services.settings import SettingsError
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
-"""What a shell makes of a program that could not write any more."""
+"""The exit code that shells give a program whose pipe was closed."""
 
 _FILE_ERRORS = {
     errno.EACCES,
@@ -30,22 +30,22 @@ _FILE_ERRORS = {
     errno.EPERM,
     errno.EROFS,
 }
-"""What is wrong with a file or folder that a command was given."""
+"""The errors of a file or folder that the user has named."""
 
-# Each command imports what it needs: --help and a mistake in a spec are answered at once.
+# Each command imports what it needs, so that --help and mistakes in specs are fast.
 
 
 class _Commands(click.Group):
-    """Turns errors into one message on standard error and the exit code that belongs to them."""
+    """Turns errors into one message on standard error and their exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        # The user's own modules lie in the folder that the command is started from.
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - a string, as Python itself puts there
+        # The user's own modules are in the current folder.
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - sys.path holds text
         _escape_what_cannot_be_printed()
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:  # its reader has enough, such as `head`
+        except BrokenPipeError:  # its reader, such as `head`, has ended
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(PIPE_CLOSED)
         except Exception as error:
@@ -80,12 +80,12 @@ def _words(error: Exception) -> str:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """What an error ends a command with; None for one that is a mistake of ours."""
+    """The exit code for an error; None for one that is a bug of this package."""
     if isinstance(error, SweepError):
         return error.exit_code
     if isinstance(error, SettingsError) or _is_of_a_file(error):
         return WRONG_INPUT
-    mlflow = sys.modules.get("mlflow.exceptions")  # who has not loaded it cannot have raised its
+    mlflow = sys.modules.get("mlflow.exceptions")  # if it is not loaded, the error is not MLflow's
     if isinstance(error, ServiceError) or (mlflow and isinstance(error, mlflow.MlflowException)):
         return UNREACHABLE
     return None
@@ -102,7 +102,7 @@ def _exit_code(error: Exception) -> int | None:
     help="Megabytes that an exported FILE may hold once it is unpacked.  [default: 100]",
 )
 @click.version_option(package_name="snn-norm")
-def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - read where errors end
+def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - _Commands reads debug
     """Sweeps over architecture, norm and seed, recorded in MLflow.
 
     SPEC is a YAML file or the name of a packaged spec. NAME is a sweep's name. COMMAND -h explains

@@ -1,4 +1,4 @@
-"""A sweep's trained models: the command ``models``, and what ``plan`` says of them."""
+"""A sweep's trained models: the command ``models``, and the models of a plan."""
 
 from __future__ import annotations
 
@@ -50,40 +50,40 @@ def models(name: str, folder: Path | None, run_ids: tuple[str, ...], as_json: bo
     if run_ids:
         chosen = [chosen_run(table, run_id, {}) for run_id in run_ids]
         table = table[table["run_id"].isin(chosen)]
-    places = _fetched(table, folder) if folder is not None else {}
+    paths = _fetch(table, folder) if folder is not None else {}
     if as_json:
-        click.echo(json.dumps(_as_json(table, places), indent=2))
+        click.echo(json.dumps(_as_json(table, paths), indent=2))
     else:
-        _print(table, places, snapshot.metric)
+        _print(table, paths, snapshot.metric)
 
 
-def _fetched(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
-    """Where the models of these runs are now."""
+def _fetch(table: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Fetch the models of these runs; returns the folder of each by the run's id."""
     from orchestration.results.models import ModelServer, folder_names
 
     kept = table[table["missing"].isna()]
-    places = {run_id: folder / told for run_id, told in folder_names(kept).items()}
-    if all(place.exists() for place in places.values()):
-        return places
+    paths = {run_id: folder / name for run_id, name in folder_names(kept).items()}
+    if all(path.exists() for path in paths.values()):
+        return paths
     with ModelServer.at(None) as server:
-        for number, (run_id, place) in enumerate(places.items(), 1):
-            with err.status(f"{number} of {len(places)}: {place.name}"):
-                if not place.exists():
-                    server.fetch(run_id, place)
-    return places
+        for number, (run_id, path) in enumerate(paths.items(), 1):
+            with err.status(f"{number} of {len(paths)}: {path.name}"):
+                if not path.exists():
+                    server.fetch(run_id, path)
+    return paths
 
 
-def _as_json(table: pd.DataFrame, places: dict[str, Path]) -> list[dict[str, Any]]:
+def _as_json(table: pd.DataFrame, paths: dict[str, Path]) -> list[dict[str, Any]]:
     from orchestration.results.columns import plain
 
     rows = []
     for row in table.to_dict("records"):
-        place = {"path": str(places[row["run_id"]])} if row["run_id"] in places else {}
-        rows.append({**{str(key): plain(value) for key, value in row.items()}, **place})
+        path = {"path": str(paths[row["run_id"]])} if row["run_id"] in paths else {}
+        rows.append({**{str(key): plain(value) for key, value in row.items()}, **path})
     return rows
 
 
-def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None:
+def _print(table: pd.DataFrame, paths: dict[str, Path], metric: Metric) -> None:
     from rich.table import Table
 
     from orchestration.model.metric import TEST_ACCURACY
@@ -104,7 +104,7 @@ def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None
     for reason, rows in table.groupby("missing"):
         out.print(f"{len(rows)} without: {reason}")
     kept = table[table["missing"].isna()]
-    where = f"in {next(iter(places.values())).parent}" if places else "fetch them: --download DIR"
+    where = f"in {next(iter(paths.values())).parent}" if paths else "fetch them: --download DIR"
     total = size_in_words(int(kept["bytes"].sum()))
     if len(kept):
         models = "1 model" if len(kept) == 1 else f"{len(kept)} models"
@@ -112,24 +112,22 @@ def _print(table: pd.DataFrame, places: dict[str, Path], metric: Metric) -> None
 
 
 def bytes_to_keep(spec: SweepSpec, planned: Plan) -> int | None:
-    """Of the models of trials that are to be trained; None where they cannot be told."""
+    """The bytes of the models of trials that will be trained; None if they are unknown."""
     from orchestration.sweep.model_size import estimate_bytes
 
-    trials = planned.to_train
-    return 0 if spec.keep == "none" else estimate_bytes(trials)
+    return 0 if spec.keep == "none" else estimate_bytes(planned.to_train)
 
 
 def print_kept(spec: SweepSpec, planned: Plan) -> None:
-    """Say which models a plan will leave, and how large they are."""
+    """Print which models a plan will keep, and how large they are."""
     if spec.keep == "none":
         out.print("no trained models are kept")
-    elif trials := len(planned.run) + len(planned.resume):
+    elif trials := len(planned.to_train):
         size = bytes_to_keep(spec, planned)
-        told = "their size is known once there is one"
+        words = "their size is known once there is one"
         if size is not None:
-            told = f"about {size_in_words(size // trials)} each, {size_in_words(size)} in all"
-        out.print(f"the model of each trial's {spec.keep} epoch is kept: {told}")
+            words = f"about {size_in_words(size // trials)} each, {size_in_words(size)} in all"
+        out.print(f"the model of each trial's {spec.keep} epoch is kept: {words}")
 
 
 COMMANDS = (models,)
-"""For ``snn-sweep``."""

@@ -1,4 +1,4 @@
-"""The commands that hold a text to its record: paper, reproduce."""
+"""The commands that check published numbers against the record: paper, reproduce."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _folder = click.Path(file_okay=False, path_type=Path)
 def paper(names: tuple[str, ...], output: Path | None, check: Path | None) -> None:
     """Write the tables of sweeps NAME… and a macro for each of their numbers, in LaTeX.
 
-    NAME may be a file that export wrote, such as digits.jsonl.gz. With --check it names those that
-    are read from files; the others are read from the tracking server, and the command ends with 1
-    if anything differs from the record.
+    NAME may be a file that export wrote, such as digits.jsonl.gz. With --check, sweeps named by a
+    file are read from it, all others from the tracking server, and the command ends with 1 if
+    anything differs from the record.
     """
     if (output is None) == (check is None):
         raise InputError("paper needs one of --output DIR and --check DIR")
@@ -70,19 +70,19 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
     type=int,
     default=0,
     show_default=True,
-    help="Decides which: those whose SHA-256 of 'SEED KEY' are the smallest.",
+    help="Chooses the trials: those with the smallest SHA-256 of 'SEED KEY'.",
 )
 @click.option(
     "--trial",
     "keys",
     metavar="KEY",
     multiple=True,
-    help="The key of a trial to take instead; may be repeated.",
+    help="The key of a trial to train instead; may be repeated.",
 )
 @click.option(
     "--device",
     metavar="DEVICE",
-    help="Where to train, such as cpu; default: where it was recorded, if that is here.",
+    help="Where to train, such as cpu; default: where it was recorded, if available.",
 )
 @click.option(
     "--tolerance",
@@ -94,8 +94,8 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
     "--own-code",
     metavar="NAME",
     multiple=True,
-    help="Your own network, norm or data set that the trials name, package.module:name, which is "
-    "imported only if you name it here; may be repeated.",
+    help="Import your own network, norm or data set that the trials name, package.module:name; "
+    "nothing else of your own is imported; may be repeated.",
 )
 def reproduce(
     name: str, sample: int, seed: int, keys: tuple[str, ...], device: str | None,
@@ -118,8 +118,8 @@ def reproduce(
     data = Settings.from_environment().data
     done: list[Reproduced] = []
     for number, trial in enumerate(trials, 1):
-        place = f"{number} of {len(trials)}: {trial.label}"
-        with err.status(place) as status:
+        heading = f"{number} of {len(trials)}: {trial.label}"
+        with err.status(heading) as status:
             done.append(
                 train_again(
                     trial,
@@ -127,12 +127,12 @@ def reproduce(
                     device=device,
                     tolerance=TOLERANCE if tolerance is None else tolerance,
                     on_epoch=lambda epoch: status.update(
-                        f"{place}, epoch {epoch} of {trial.config.epochs}"  # noqa: B023
+                        f"{heading}, epoch {epoch} of {trial.config.epochs}"  # noqa: B023
                     ),
                 )
             )
     _print_reproduced(done)
-    if not all(one.is_same for one in done):
+    if not all(reproduced.is_same for reproduced in done):
         raise SystemExit(FAILED)
 
 
@@ -141,29 +141,29 @@ def _print_reproduced(done: Sequence[Reproduced]) -> None:
 
     table = Table("trial", "key", "epochs", "numbers", "unlike", "furthest", "it is", box=None,
                   pad_edge=False)  # fmt: skip
-    for one in done:
-        worst = one.worst
+    for reproduced in done:
+        worst = reproduced.worst
         furthest = (
             f"{worst.metric}, epoch {worst.epoch}: {worst.recorded!r} recorded, {worst.here!r} here"
             if worst
             else ""
         )
-        within = f"the same within {one.tolerance:g}" if worst else "the same, bit for bit"
+        within = f"the same within {reproduced.tolerance:g}" if worst else "the same, bit for bit"
         table.add_row(
-            one.trial.label, one.trial.key, str(one.epochs), str(one.compared),
-            str(len(one.unlike)), furthest, within if one.is_same else "different",
+            reproduced.trial.label, reproduced.trial.key, str(reproduced.epochs),
+            str(reproduced.compared), str(len(reproduced.unlike)), furthest,
+            within if reproduced.is_same else "different",
         )  # fmt: skip
     out.print(table)
-    for one in done:
-        for problem in one.problems:
-            out.print(f"{one.trial.label}: {problem}")
-        if one.unlike:
-            first = one.unlike[0]
-            words = f"first unlike in epoch {first.epoch}: {first.metric}"
-            out.print(f"{one.trial.label}: {words}")
-        for difference in one.otherwise:
-            out.print(f"{one.trial.label}: {difference}")
+    for reproduced in done:
+        label = reproduced.trial.label
+        for problem in reproduced.problems:
+            out.print(f"{label}: {problem}")
+        if reproduced.unlike:
+            first = reproduced.unlike[0]
+            out.print(f"{label}: first unlike in epoch {first.epoch}: {first.metric}")
+        for difference in reproduced.otherwise:
+            out.print(f"{label}: {difference}")
 
 
 COMMANDS = (paper, reproduce)
-"""For ``snn-sweep``."""

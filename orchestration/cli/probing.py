@@ -1,4 +1,4 @@
-"""``snn-sweep plan --probe``: which cells will collapse, said before they are trained."""
+"""``snn-sweep plan --probe``: warns of cells that will collapse, before they are trained."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:  # `--help` needs neither
 
 
 def probe_cells(plan: Plan, data: Path, cpus: float) -> list[Probed]:
-    """Probe each cell that has trials to train; on a terminal, with a bar."""
+    """Probe each cell that has trials to train; shows a progress bar on a terminal."""
     from rich.progress import track
 
     from orchestration.execution.probe import probe, to_probe
 
     trials = to_probe(plan)
     err.print(f"probing {len(trials)} cells, one batch through the network of each")
-    found = probe(trials, data, max(1, int(cpus)))
-    bar = track(found, "probing", len(trials), console=err, transient=True, show_speed=False)
-    with redirect_stdout(sys.stderr):  # a user's own network may print, and a plan may be JSON
+    probing = probe(trials, data, max(1, int(cpus)))
+    bar = track(probing, "probing", len(trials), console=err, transient=True, show_speed=False)
+    with redirect_stdout(sys.stderr):  # the user's own network may print, and a plan may be JSON
         return list(bar)
 
 
-def print_probed(found: Sequence[Probed]) -> None:
-    """Warn of cells that are predicted to collapse, and name those of which nothing is known."""
-    for warning in filter(None, (one.warning() for one in found)):
+def print_probed(cells: Sequence[Probed]) -> None:
+    """Warn of cells that are predicted to collapse, and of those without a prediction."""
+    for warning in filter(None, (cell.warning() for cell in cells)):
         err.print(f"warning: {warning}")
-    known = [one.prediction for one in found if one.prediction is not None]
-    collapsing = sum(prediction.collapses for prediction in known)
+    predictions = [cell.prediction for cell in cells if cell.prediction is not None]
+    collapsing = sum(prediction.collapses for prediction in predictions)
     out.print(
-        f"probe: {collapsing} of {len(found)} cells predicted to collapse, "
-        f"{len(found) - len(known)} unknown"
+        f"probe: {collapsing} of {len(cells)} cells predicted to collapse, "
+        f"{len(cells) - len(predictions)} unknown"
     )

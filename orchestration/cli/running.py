@@ -1,4 +1,4 @@
-"""The commands that train, or say what would be trained: plan and run."""
+"""The commands that plan and run a sweep: plan, run."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
     if probed:
-        err.print("loading each data set; one that is missing is downloaded")
+        err.print("loading each data set; missing ones are downloaded")
     if data or probed:
         from orchestration.execution.trials.preflight import check_data
 
         check_data(sweep, settings)
     planned = plan_sweep(sweep, fresh=fresh)
-    found = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
+    cells = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
         kept = {"keep": sweep.keep, "bytes": bytes_to_keep(sweep, planned)}
-        told: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
-        if (whole := forecast_of(sweep, planned)) is not None:
-            told["seeds"] = dataclasses.asdict(whole)
-        if found is not None:
-            told["probe"] = [one.to_dict() for one in found]
-        click.echo(json.dumps(told, indent=2))
+        fields: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
+        if (forecast := forecast_of(sweep, planned)) is not None:
+            fields["seeds"] = dataclasses.asdict(forecast)
+        if cells is not None:
+            fields["probe"] = [cell.to_dict() for cell in cells]
+        click.echo(json.dumps(fields, indent=2))
         return
     _print_plan(sweep, planned)
-    if found is not None:
-        print_probed(found)
+    if cells is not None:
+        print_probed(cells)
 
 
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:
@@ -98,22 +98,22 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
         + (f"; about {duration(seconds)} with {slots} at a time here" if seconds else "")
     )
     print_kept(spec, planned)
-    if whole := forecast_of(spec, planned):
-        _print_forecast(spec, whole)
+    if forecast := forecast_of(spec, planned):
+        _print_forecast(spec, forecast)
 
 
-def _print_forecast(spec: SweepSpec, whole: Forecast) -> None:
+def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:
     from rich.table import Table
 
     from orchestration.render.table import hours_in_words
 
     certain, most = len(spec.certain_seeds()), len(spec.seed_order())
-    out.print("seeds until decided: above is what the record asks for so far; in all")
-    table = Table("", "trials", f"{whole.hours_of} hours", "", box=None, pad_edge=False)
+    out.print("seeds until decided: the trials above are wanted so far; the whole sweep needs")
+    table = Table("", "trials", f"{forecast.hours_of} hours", "", box=None, pad_edge=False)
     for name, cost, why in (
-        ("certain", whole.certain, f"{certain} seeds of each cell"),
-        ("likely", whole.likely, "if seeds go on as those so far"),
-        ("at most", whole.most, f"{most} seeds of each cell that is compared"),
+        ("certain", forecast.certain, f"{certain} seeds of each cell"),
+        ("likely", forecast.likely, "if further seeds are like those so far"),
+        ("at most", forecast.most, f"{most} seeds of each cell that is compared"),
     ):
         if cost is None:
             table.add_row(name, "–", "–", "known once every comparison has two pairs of seeds")
@@ -130,7 +130,7 @@ def run(spec: str, fresh: bool) -> None:
     """Run SPEC and print its table. Finished trials do not run again."""
     from orchestration.sweep.spec import SweepSpec
 
-    # A shell's `&` has it ignored, and `snn-sweep stop` sends it.
+    # A shell's `&` makes a command ignore SIGINT, which `snn-sweep stop` sends.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
@@ -149,12 +149,12 @@ def run(spec: str, fresh: bool) -> None:
         labels = ", ".join(outcome.unfinished[:3]) + (" …" if len(outcome.unfinished) > 3 else "")
         err.print(
             f"gpu_hours are used up: {len(outcome.unfinished)} trials are missing ({labels}); with "
-            f"more of them in the spec, go on with: snn-sweep run {spec}",
+            f"more of them in the spec, continue with: snn-sweep run {spec}",
         )
     for label, reason in outcome.failures.items():
         err.print(f"failed: {label}: {reason}", style="red")
     if outcome.interrupted:
-        err.print(f"stopped; go on with: snn-sweep run {spec}")
+        err.print(f"stopped; continue with: snn-sweep run {spec}")
         raise SystemExit(INTERRUPTED)
     if settings.tracking_uri is None:
         err.print("browse every run: snn-sweep ui")
@@ -166,4 +166,3 @@ def run(spec: str, fresh: bool) -> None:
 
 
 COMMANDS = (plan, run)
-"""For ``snn-sweep``."""

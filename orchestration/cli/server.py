@@ -41,7 +41,7 @@ def ui() -> None:
         check_reachable(settings.tracking_uri)
     uri = settings.tracking_uri or start_server(settings)
     mlflow = f"{uri}/#/experiments?{TRAINING_PAGES}"
-    page = f"{uri}/sweeps" if has_pages(uri) else mlflow  # another's server may be MLflow alone
+    page = f"{uri}/sweeps" if has_pages(uri) else mlflow  # the user's server may be plain MLflow
     if page != mlflow:
         out.print(f"sweeps at {page}")
     out.print(f"MLflow at {mlflow}")
@@ -50,4 +50,3 @@ def ui() -> None:
 
 
 COMMANDS = (up, down, ui)
-"""For ``snn-sweep``."""

@@ -1,7 +1,7 @@
-"""The commands of a sweep's life, here or on a cluster: submit, list, status, logs, stop.
+"""The commands that control sweeps, here or on a cluster: submit, list, status, logs, stop.
 
-With ``--cluster`` they ask its job server who drives a sweep, and the tracking server that
-``MLFLOW_TRACKING_URI`` names how far it has come.
+With ``--cluster`` they read drivers from its job server, and progress from the tracking server that
+``MLFLOW_TRACKING_URI`` names.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
     """Run SPEC as a job on a Ray cluster. An interrupted sweep resumes."""
     from orchestration.sweep.spec import SweepSpec
 
-    sweep = SweepSpec.load(spec)  # first: who has made a mistake need not wait for Ray
+    sweep = SweepSpec.load(spec)  # first, so that mistakes are reported before Ray is imported
     from orchestration.cluster.remote_sweeps import cluster_option
     from orchestration.cluster.submit import submit_sweep
     from services.settings import Settings
@@ -88,7 +88,7 @@ def list_sweeps(place: Place) -> None:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
         driver = driver_in_short(sweep.status, drivers.pop(sweep.name, None))
         table.add_row(sweep.name, sweep.status, sweep.progress, started, driver)
-    for name, driver in drivers.items():  # not in MLflow yet, or MLflow was not named
+    for name, driver in drivers.items():  # sweeps that are not in MLflow, or no MLflow is named
         table.add_row(name, "", "", "", driver)
     if table.row_count:
         out.print(table)
@@ -119,15 +119,15 @@ def status(name: str, place: Place, as_json: bool) -> None:
         return
     out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
     if sweep.expected is None:
-        out.print("how many it wants is not known: its spec cannot be read by this version")
+        out.print("the number of its trials is unknown: this version cannot read its spec")
     if sweep.status == "incomplete":
-        out.print(f"{sweep.missing} missing: deleted in MLflow; running its spec makes them anew")
+        out.print(f"{sweep.missing} missing: deleted in MLflow; running its spec runs them again")
     if sweep.not_wanted:
         out.print(f"{sweep.not_wanted} more have a result that the spec no longer wants")
     for state, count in sorted(sweep.trials.items()):
         out.print(f"  {count} {state}")
-    if said := driver_in_words(sweep.status, driver, place.how_to_run):
-        out.print(said)
+    if words := driver_in_words(sweep.status, driver, place.how_to_run):
+        out.print(words)
 
 
 def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
@@ -168,4 +168,3 @@ def stop(name: str, place: Place) -> None:
 
 
 COMMANDS = (submit, list_sweeps, status, logs, stop)
-"""For ``snn-sweep``."""

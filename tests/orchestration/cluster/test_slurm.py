@@ -164,7 +164,7 @@ def test_an_allocation_that_ends_is_followed_by_the_next(
     slurm.ask("scancel", "--batch", "--signal=TERM", first)
     wait_until(lambda: slurm.state(first) in ("FAILED", "CANCELLED", "COMPLETED"))
     told = (tmp_path / f"{first}.log").read_text()
-    assert "stopped; go on with: snn-sweep run" in told
+    assert "stopped; continue with: snn-sweep run" in told
     assert audit(client, spec).running == []
     wait_until(lambda: slurm.state(second) == "COMPLETED")
     told = (tmp_path / f"{second}.log").read_text()

@@ -41,7 +41,7 @@ def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     process = commands.start("run", path)
     wait_for_progress(client, "struck")
     process.send_signal(signal.SIGINT)
-    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    assert f"continue with: snn-sweep run {path}" in finish(process, 130)
     assert audit(client, spec).running == []
     (run_id, *_) = trials_of(client, "struck", SLOW)
     assert client.get_run(run_id).info.status == "KILLED"
@@ -67,7 +67,7 @@ def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert f"go on with: snn-sweep run {path}" in told
+    assert f"continue with: snn-sweep run {path}" in told
     assert process.returncode == 130
     statuses = {client.get_run(run).info.status for run in trials_of(client, "terminated", SLOW)}
     assert statuses == {"KILLED"}
@@ -79,7 +79,7 @@ def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClie
     process = commands.start("run", path)
     wait_for_progress(client, "stopped")
     commands.run("stop", "stopped")
-    assert f"go on with: snn-sweep run {path}" in finish(process, 130)
+    assert f"continue with: snn-sweep run {path}" in finish(process, 130)
     statuses = {client.get_run(run).info.status for run in trials_of(client, "stopped", SLOW)}
     assert statuses == {"KILLED"}
 
