@@ -1,4 +1,4 @@
-"""Normalization layers: a file a family, and a table of all of them."""
+"""Normalization layers: one file for each family, and a table of all of them."""
 
 from __future__ import annotations
 

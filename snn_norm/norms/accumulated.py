@@ -21,13 +21,14 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
     .. math:: y_t = p_t^2 \left( w_t \, \frac{x_t - m_{0 \ldots t}}{\sqrt{s_{0 \ldots t}^2 +
         \epsilon}} + b_t \right)
 
-    Statistics over (N, H, W) of the steps 0 to t, through which the gradient goes; learned are a
-    weight and a bias, (T, C), and p, (T,), from 1, 0 and 1; evaluation takes each step's own moving
-    statistics, an affine map for each step. Before the neuron. Training needs whole sequences.
+    The statistics are taken over (N, H, W) of the steps 0 to t, and the gradient passes through
+    them. The layer learns a weight and a bias, (T, C), and p, (T,), initialized to 1, 0 and 1.
+    Evaluation uses each step's own moving statistics, which makes it an affine map for each step.
+    The layer stands before the neuron, and training needs whole sequences.
 
     After Jiang et al., "TAB: Temporal Accumulated Batch Normalization in Spiking Neural Networks",
     ICLR 2024 (https://openreview.net/forum?id=k1wlmtPGLq). The authors' program normalizes the
-    sequences 0 to t one after another, at T/2 times the cost, and gives the same numbers.
+    sequences 0 to t one after another, at T/2 times the cost, and computes the same numbers.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; without ``affine``, p is not learned
     either.
@@ -38,9 +39,10 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
     has_factor = True
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
-        """As that of :class:`snn_norm.norms.base.StandardizingNorm2d`.
+        """Return the map of :meth:`snn_norm.norms.base.StandardizingNorm2d.standardization`.
 
-        The map alone: the statistics' gradient goes through its scale and offset.
+        The map treats the statistics as constants; their gradient passes through its scale and
+        offset.
         """
         self._check_sequence(x_TNCHW, steps.stop)
         scale, offset = self._map_of(x_TNCHW, steps)
@@ -56,7 +58,7 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
         return torch.addcmul(offset, x_TNCHW, scale)
 
     def _map_of(self, x_TNCHW: Tensor, steps: slice) -> tuple[Tensor, Tensor]:
-        """Scale and offset, (T, C), of a sequence, or of one step that stands for all."""
+        """Scale and offset, (T, C), of a sequence, or of one step that is repeated at each."""
         if not self.training:
             return self._map(steps)
         check_enough_values(x_TNCHW[0])
@@ -64,14 +66,15 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
         each: tuple[Tensor, Tensor] = _StepStatistics.apply(x_TNCHW, self.running_mean.dtype)  # type: ignore[no-untyped-call, unused-ignore]
         mean, var = (values.expand(num_steps, -1) for values in each)
         count = torch.arange(1, num_steps + 1, device=mean.device, dtype=mean.dtype)[:, None]
-        center = mean.detach().mean(0)  # lest squares of large means cancel
+        center = mean.detach().mean(0)  # so that squares of large means do not cancel
         shift = mean - center
         mean = shift.cumsum(0) / count
-        # Rounding takes it below 0 where the first steps are constant and the next are large.
+        # Rounding can make the variance negative if the first steps are constant and later ones
+        # are large.
         var = ((var + shift.square()).cumsum(0) / count - mean.square()).clamp(min=0)
         mean = mean + center
         with torch.no_grad():
-            # In float32 at least: a half ends at 65,504.
+            # The count needs float32 at least, since float16 ends at 65,504.
             values = count.to(torch.promote_types(count.dtype, torch.float32))
             values = values * (x_TNCHW[0].numel() // self.num_features)
             self._moving(steps).follow(mean, var, values)
@@ -86,7 +89,7 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
 
 
 class _StepStatistics(torch.autograd.Function):
-    """Mean and biased variance of each step, (T, C): ``torch.var_mean``, many times as fast."""
+    """Mean and biased variance of each step, (T, C), many times as fast as ``torch.var_mean``."""
 
     generate_vmap_rule = True
 

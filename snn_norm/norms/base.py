@@ -1,4 +1,4 @@
-"""What the norms with moving statistics have in common.
+"""Base classes of the norms with moving statistics.
 
 Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
 """
@@ -25,14 +25,14 @@ from snn_norm.norms.batch_statistics import (
 from snn_norm.norms.recomputation import Passes
 
 Maps = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
-"""Mean, variance, scale and offset, (C,) or (T, C) each; None is 1 and 0."""
+"""Mean, variance, scale and offset, each (C,) or (T, C); None means scale 1 or offset 0."""
 
 
 class _AskedForInConversion:
-    """An attribute that is not there, as long as it is not set, but to ``convert_sync_batchnorm``.
+    """An unset attribute that makes ``convert_sync_batchnorm`` fail with a clear error.
 
-    That function takes each subclass of torch's batch normalization, puts ``SyncBatchNorm`` in its
-    place, and asks the one replaced for nothing else that is not there.
+    That function replaces each subclass of torch's batch normalization by ``SyncBatchNorm``, and
+    this is the only missing attribute that it reads from the layer that it replaces.
     """
 
     def __get__(self, norm: nn.Module | None, owner: type[nn.Module]) -> NoReturn:
@@ -48,7 +48,7 @@ class _AskedForInConversion:
 
 
 class StandsInForBatchNorm(_BatchNorm):
-    """A batch normalization to torch's tools, as far as it can be one; else it refuses aloud."""
+    """A layer that torch's tools treat as a batch normalization; it raises where it is not one."""
 
     qconfig = _AskedForInConversion()
 
@@ -65,29 +65,29 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     Args:
         num_features: C, the number of channels.
         num_steps: T, the number of time steps.
-        eps: added to the variance; None for ``default_eps``, which the papers have.
+        eps: added to the variance; None for ``default_eps``, the value of the papers.
         momentum: weight of the newest batch in the moving statistics, 0 to 1; None for the
             cumulative average over all batches. Default: 0.1
-        affine: learn a weight and, where there is one, a bias.
-        device: where the parameters and statistics lie.
+        affine: whether to learn a weight and, for a norm that has one, a bias.
+        device: the device of the parameters and statistics.
         dtype: of the parameters and statistics.
 
     Shape:
         One step, ``norm(x, t)``: (N, C, H, W); all steps, ``norm(x)``: (T, N, C, H, W).
-        Output the same.
+        The output has the same shape.
     """
 
     place: ClassVar[str] = "currents"
     default_eps: ClassVar[float] = 1e-5
     whole_sequence: ClassVar[bool] = False
-    """Whether training needs all time steps at once; evaluation never does."""
+    """Whether training needs all time steps in one call; evaluation never does."""
 
     has_bias: ClassVar[bool] = True
     has_factor: ClassVar[bool] = False
-    """Whether it learns ``p``, (T,), besides weight and bias: a factor for each time step."""
+    """Whether the norm also learns ``p``, (T,): a factor for each time step."""
 
     each_step: ClassVar[bool] = False
-    """Whether statistics, weight and bias are (T, C), and not (C,)."""
+    """Whether statistics, weight and bias have the shape (T, C) instead of (C,)."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -135,13 +135,13 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Forget every batch seen, and set weight and p to 1 and bias to 0."""
+        """Reset the moving statistics, and set weight and p to 1 and bias to 0."""
         super().reset_parameters()
         if self.p is not None:
             nn.init.ones_(self.p)
 
     def extra_repr(self) -> str:
-        """The arguments it was made with."""
+        """The arguments of the layer, for its ``repr``."""
         return (
             f"{self.num_features}, {self.num_steps}, eps={self.eps}, "
             f"momentum={self.momentum}, affine={self.affine}"
@@ -150,12 +150,12 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     def forward(self, x: Tensor, t: int | None = None) -> Tensor:
         """Normalize one time step, ``x_NCHW`` with ``t``, or the first steps, ``x_TNCHW``.
 
-        A sequence gives the numbers that its steps would give one by one.
+        The output of a sequence is the same as that of its steps, called one by one.
 
         Raises:
-            ValueError: another shape, a step outside 0 to num_steps - 1, more steps than
-                num_steps, one value a channel and step in training, or a single step in training
-                of a norm whose statistics are those of all steps.
+            ValueError: the shape is wrong, the step is outside 0 to num_steps - 1, there are more
+                steps than num_steps, or, in training, there is only one value for each channel and
+                step, or a single step is given to a norm that needs the whole sequence.
         """
         if t is None:
             self._check_sequence(x, len(x))
@@ -176,7 +176,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         return self._normalize(x.unsqueeze(0), slice(t, t + 1)).squeeze(0)
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
-        """The scale and offset that evaluation applies, (C,), or (T, C) where steps differ."""
+        """The scale and offset that evaluation applies, (C,), or (T, C) if the steps differ."""
         return self._map(slice(0, self.num_steps))
 
     def _check_sequence(self, x: Tensor, num_steps: int) -> None:
@@ -199,7 +199,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         )
 
     def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
-        """Weight and bias of these steps, (C,), or (T, C) where steps differ; None is 1 and 0."""
+        """Weight and bias of these steps, (C,), or (T, C) if they differ; None means 1 or 0."""
         rows = steps if self.each_step else ...
         weight = None if self.weight is None else self.weight[rows]
         return weight, None if self.bias is None else self.bias[rows]
@@ -211,22 +211,22 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
 
     @abstractmethod
     def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
-        """Normalize the time steps ``steps``; in training, learn their statistics."""
+        """Normalize the time steps ``steps``; in training, update the moving statistics."""
 
 
 class StandardizingNorm2d(SpikingNorm2d):
-    """A norm that is a map of each value once statistics are known, so that neurons can do it."""
+    """A norm that is an affine map once its statistics are known, so that neurons can apply it."""
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
-        """What the norm would do to a sequence, to be done by the neurons; in training, learn.
+        """Return the map of a sequence for the neurons to apply; in training, update statistics.
 
         Args:
-            x_TNCHW: the time steps ``steps``, or one step that stands for each of them.
-            steps: a stretch of the time steps 0 to num_steps - 1; all that there are, if the norm
-                needs the whole sequence.
+            x_TNCHW: the time steps ``steps``, or one step that is repeated at each of them.
+            steps: consecutive time steps within 0 to num_steps - 1; all of them if the norm needs
+                the whole sequence.
 
         Raises:
-            ValueError: as the norm itself does.
+            ValueError: in the cases in which ``forward`` raises it.
         """
         self._check_sequence(x_TNCHW, steps.stop)
         shape = (steps.stop - steps.start, self.num_features)
@@ -241,7 +241,7 @@ class StandardizingNorm2d(SpikingNorm2d):
         )
 
     def _maps(self, x_TNCHW: Tensor, steps: slice) -> Maps:
-        """Of a sequence, or of one step that stands for all; in training, learn."""
+        """Maps of a sequence, or of one repeated step; in training, update the statistics."""
         if not self.training:
             moving = self._moving(steps)
             return for_gradient(moving.mean), moving.var, *self._affine(steps)
@@ -250,23 +250,23 @@ class StandardizingNorm2d(SpikingNorm2d):
 
     @abstractmethod
     def _statistics(self, x_TNCHW: Tensor, num_steps: int) -> tuple[Tensor, Tensor, int]:
-        """Mean and biased variance, (C,) or (T, C), and the number of values of each."""
+        """Mean and biased variance, (C,) or (T, C), and the number of values behind each."""
 
     def _learn(
         self, mean: Tensor, var: Tensor, values: int, steps: slice
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Take a batch's statistics into the moving ones, as batch normalization does.
+        """Update the moving statistics with those of a batch, as batch normalization does.
 
         Returns:
-            Scale and offset, (C,) or (T, C), of x̂, the batch at mean 0 and variance 1; None is 1
-            and 0.
+            The scale and offset, (C,) or (T, C), to apply to x̂, the batch standardized to mean 0
+            and variance 1; None means scale 1 or offset 0.
         """
         self._moving(steps).follow(mean, var, values)
         return self._affine(steps)
 
 
 class HomeostaticLearning(StandardizingNorm2d):
-    """Normalizes by the moving statistics in training too."""
+    """Normalizes by the moving statistics in training as well as in evaluation."""
 
     def _learn(
         self,

@@ -1,6 +1,6 @@
-"""What normalization layers do with the statistics of a batch, and with those of all before it.
+"""Statistics of a batch, moving statistics, and normalization by either.
 
-Shapes: N images, C channels, T time steps; statistics are (C,) or, a step and channel, (T, C).
+Shapes: N images, C channels, T time steps; statistics are (C,), or (T, C) if each step has its own.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from snn_norm.norms.recomputation import Passes, recomputing
 
 
 def check_momentum(momentum: float | None) -> None:
-    """Refuse a momentum that is no weight."""
+    """Raise a ValueError if the momentum is outside 0 to 1."""
     if momentum is not None and not 0 <= momentum <= 1:
         raise ValueError(f"momentum must be from 0 to 1, or None, got {momentum}")
 
 
 def check_enough_values(x: Tensor, processes: int = 1) -> None:
-    """Refuse a batch without variance, before any statistic has taken it in.
+    """Refuse a batch with one value for each channel, before it changes any statistic.
 
     Args:
-        x: what this process has of the batch, (N, C, …).
-        processes: how many processes have as much of it.
+        x: this process's part of the batch, (N, C, …).
+        processes: the number of processes, each with a part of that size.
     """
     if x.numel() * processes <= x.shape[1]:
         raise ValueError(
@@ -38,10 +38,11 @@ def check_enough_values(x: Tensor, processes: int = 1) -> None:
 class Moving(NamedTuple):
     """Moving statistics: mean and variance, (C,) or (T, C), and the number of batches, () or (T,).
 
-    Each is moved in place. ``momentum`` weighs the newest batch; None weighs all alike.
+    Each is updated in place. ``momentum`` is the weight of the newest batch; None gives all batches
+    the same weight.
 
-    What would not be finite is not taken in: a channel keeps its statistics where a batch's mean or
-    variance is infinite or NaN, and a batch of which no channel is taken in does not count.
+    A channel keeps its statistics if the batch's mean or variance is infinite or NaN, and a batch
+    in which this holds for every channel is not counted.
     """
 
     mean: Tensor
@@ -50,23 +51,23 @@ class Moving(NamedTuple):
     momentum: float | None
 
     def newest_share(self) -> Tensor:
-        """1/n of the n-th batch, which comes next, shaped to go with the statistics."""
+        """1/n for the next batch, the n-th, in a shape that broadcasts with the statistics."""
         return (self.num_batches_tracked + 1).to(self.mean.dtype).reciprocal().unsqueeze(-1)
 
     def take_in(self, mean: Tensor, var: Tensor) -> None:
-        """Set the statistics to what they have moved to, and count the batch, where finite."""
+        """Set the statistics to these new values where they are finite, and count the batch."""
         finite = var.isfinite()  # a mean that is not finite has no finite variance
         self.mean.copy_(torch.where(finite, mean, self.mean))
         self.var.copy_(torch.where(finite, var, self.var))
         self.num_batches_tracked.add_(finite.any(-1))
 
     def follow(self, batch_mean: Tensor, batch_var: Tensor, values: int | Tensor) -> None:
-        """Move towards a batch as ``torch.nn.BatchNorm2d`` does; not when it is computed again.
+        """Update with a batch as ``torch.nn.BatchNorm2d`` does, except during recomputation.
 
         Args:
-            batch_mean: of ``values`` values.
-            batch_var: of as many, biased.
-            values: at each step, (T, 1), where steps differ.
+            batch_mean: mean of ``values`` values.
+            batch_var: their biased variance.
+            values: the number of values; (T, 1) if it differs between the steps.
         """
         if recomputing():
             return
@@ -74,9 +75,9 @@ class Moving(NamedTuple):
         self.take_in(*self.towards(batch_mean, unbiased))
 
     def towards(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """The statistics, moved by the momentum towards these."""
+        """The statistics after an update towards these by the momentum."""
         share = self.newest_share()
-        # Steps called one by one may have seen different numbers of batches.
+        # Steps that are called one by one may have seen different numbers of batches.
         rate = share if self.momentum is None else torch.full_like(share, self.momentum)
         return self.mean.lerp(mean, rate), self.var.lerp(var, rate)
 
@@ -88,12 +89,12 @@ def statistics(
     """Mean and biased variance of each channel of (N, C, …).
 
     Args:
-        x: what this process has of it.
-        dtype: of the statistics.
-        group: the processes that have the rest.
+        x: this process's part of the batch.
+        dtype: data type of the statistics.
+        group: the processes that hold the batch; None if this one holds all of it.
     """
     x = x.detach().to(dtype)
-    # The faster operation knows neither symbolic shapes nor torch.func's batches of models.
+    # The faster operation supports neither symbolic shapes nor torch.func's transforms.
     if x.is_meta or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
     else:
@@ -108,15 +109,16 @@ def statistics(
 
 
 def _summed(group: dist.ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
-    """The sums over all processes of some vectors."""
+    """The sums of some vectors over all processes."""
     together = torch.cat(parts)
     dist.all_reduce(together, group=group)
     return torch.split(together, [len(part) for part in parts])
 
 
 def for_gradient(values: Tensor) -> Tensor:
-    """Moving statistics as a gradient will need them, when training may have moved them."""
-    # torch.jit.trace compares what it has recorded with gradients to a pass without.
+    """A copy of moving statistics for the gradient, since training may update them before."""
+    # No copy while tracing: torch.jit.trace compares its recording, made with gradients, to a pass
+    # without.
     copied = torch.is_grad_enabled() and not torch._C._get_tracing_state()
     return values.clone() if copied else values
 
@@ -124,7 +126,7 @@ def for_gradient(values: Tensor) -> Tensor:
 def affine_map(
     mean: Tensor, var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """Scale and offset of x that normalize by these statistics."""
+    """The scale and offset that normalize x by these statistics."""
     scale = (var + eps).rsqrt()
     return after(scale, -mean * scale, weight, bias)
 
@@ -139,15 +141,15 @@ def set_points(
     passes: Passes,
     key: object = None,
 ) -> tuple[Tensor, Tensor]:
-    """Take a batch into the moving statistics; scale and offset of x̂ that normalize by these.
+    """Update the moving statistics, and return the scale and offset of x̂ that normalize by them.
 
     With x̂ = (x - m)/s, the homeostatic output (x - μ)/σ is x̂·r + d, where r = s/σ and
     d = (m - μ)/σ. Holding r and d constant gives the gradient (1/σ)·[g - mean(g) - x̂·mean(g·x̂)],
-    so batch normalization does all the work, with r and d folded into its affine map.
+    so this is a batch normalization with r and d folded into its affine map.
 
     Args:
-        passes: where the layer remembers r and d, for a pass that is computed again.
-        key: which of the layer's statistics ``moving`` are.
+        passes: remembers r and d for a pass that is recomputed.
+        key: identifies the statistics ``moving`` within the layer.
     """
     if recomputing():
         r, d = passes.again(key, (batch_mean, batch_var))
@@ -163,7 +165,7 @@ def set_points(
 def after(
     scale: Tensor, offset: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scale and offset, and then weight and bias, as one map."""
+    """Compose a scale and offset with the weight and bias that follow them."""
     if weight is not None:
         scale, offset = scale * weight, offset * weight
     return scale, offset if bias is None else offset + bias
@@ -172,7 +174,7 @@ def after(
 def mixture(
     batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, rate: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Mean and variance of a mixture of the past and, with weight ``rate``, a batch."""
+    """Mean and variance of a mixture of past batches and, with weight ``rate``, a new one."""
     shift = batch_mean - mean
     mixed = var.lerp(batch_var, rate) + rate * (1 - rate) * shift.square()
     return mean + rate * shift, mixed
@@ -181,7 +183,7 @@ def mixture(
 def renormalization(
     batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """r and d of :func:`set_points`, by moving statistics as they are now."""
+    """r and d of :func:`set_points` for the present moving statistics."""
     compute = _renormalization_compiled if torch.compiler.is_compiling() else _renormalization
     r, d = compute(batch_mean, batch_var, mean, var, eps)
     return r, d
@@ -194,8 +196,8 @@ def _renormalization(
     return (batch_var + eps).sqrt() * inverse_deviation, (batch_mean - mean) * inverse_deviation
 
 
-# An operator of its own, because torch.compile (2.13) otherwise computes r and d a second time in
-# the backward pass, from statistics that have moved since.
+# This is a custom operator because torch.compile (2.13) would otherwise compute r and d again in
+# the backward pass, from statistics that have been updated since.
 @torch.library.custom_op("snn_norm::renormalization", mutates_args=())
 def _renormalization_compiled(
     batch_mean: Tensor, batch_var: Tensor, mean: Tensor, var: Tensor, eps: float
@@ -227,9 +229,9 @@ def standardize(
     """Batch normalization of (N, C, …).
 
     Args:
-        of_batch: whether mean and variance were taken of ``x``, and so depend on it; else they are
-            constants.
-        group: the processes of whose ``x`` they were taken.
+        of_batch: whether mean and variance are those of ``x``, and so depend on it; otherwise they
+            are constants.
+        group: the processes over whose ``x`` they were taken.
     """
     if not of_batch:
         if isinstance(x, Tensor):  # torch.fx traces with something else, and no gradients
@@ -240,7 +242,7 @@ def standardize(
 
 
 class _BatchNormalization(torch.autograd.Function):
-    """PyTorch's own, but for the statistics, which it would take a second time."""
+    """PyTorch's batch normalization, with given statistics so that it need not compute them."""
 
     generate_vmap_rule = True
 
@@ -288,9 +290,10 @@ def _gradients(
     eps: float,
     group: dist.ProcessGroup | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, scale and offset, of which a gradient can be taken.
+    """Gradients of x, scale and offset, which are differentiable themselves.
 
-    Of statistics over processes there is none; those of scale and offset are this process's share.
+    With statistics over several processes they are not, and the gradients of scale and offset are
+    this process's share of the sum.
     """
     dims, shape = [0, *range(2, x.dim())], [-1, *[1] * (x.dim() - 2)]
     count: int | Tensor = x.numel() // x.shape[1]

@@ -22,7 +22,7 @@ def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.
         num_steps: T, the number of time steps of a spiking network; None for an artificial one.
 
     Raises:
-        ValueError: the name is unknown, or cannot be imported, or a number is below 1.
+        ValueError: the name is unknown or cannot be imported, or a number is below 1.
     """
     check_bounds(num_features=num_features, num_steps=num_steps)
     architecture, kind = ("ann", "an artificial") if num_steps is None else ("snn", "a spiking")
@@ -40,19 +40,19 @@ def make_norm(name: str, num_features: int, num_steps: int | None = None) -> nn.
 
 
 def check_own(name: str, made: object) -> None:
-    """Say which of the user's own layers or networks does not do its part, now or at work.
+    """Check a layer or network of the user's own, now and at each of its calls.
 
     Args:
-        name: such as ``package.module:name``.
-        made: what it has made; must be a module that gives a tensor.
+        name: its name in the configuration, such as ``package.module:name``.
+        made: the object that the name made: it must be a module that returns a tensor.
 
     Raises:
-        ValueError: it is no module.
+        ValueError: it is not a module.
     """
 
     if not isinstance(made, nn.Module):
         raise ValueError(f"{name} must make a torch.nn.Module, got {_of_type(made)}")
-    made.register_forward_hook(partial(_check_output, name))  # which pickles
+    made.register_forward_hook(partial(_check_output, name))  # a partial can be pickled
 
 
 def _check_output(name: str, _module: nn.Module, _inputs: object, output: object) -> None:

@@ -15,23 +15,24 @@ class MembranePotentialBatchNorm2d(TemporalNorm2d):
 
     .. math:: \tilde v_t = w \, \frac{v_t - m_t}{\sqrt{s_t^2 + \epsilon}} + b
 
-    A ``torch.nn.BatchNorm2d`` that is called at each time step: statistics over (N, H, W) of the
-    step; learned are a weight and a bias, (C,); every step moves the same running statistics, one
-    affine map in evaluation, which folds into the threshold. For w above 0, :math:`\tilde v_t`
-    passes :math:`\theta` where v passes :math:`(\theta - b) \sqrt{\sigma^2 + \epsilon} / w + \mu`;
-    below 0, where v falls below it.
+    This is a ``torch.nn.BatchNorm2d`` that is called at each time step. Its statistics are taken
+    over (N, H, W) of the step, it learns a weight and a bias, (C,), and every step updates the same
+    running statistics. Evaluation is one affine map, which folds into the threshold: if w is
+    positive, :math:`\tilde v_t` exceeds :math:`\theta` where v exceeds
+    :math:`(\theta - b) \sqrt{\sigma^2 + \epsilon} / w + \mu`; if w is negative, where v is below.
 
-    Steps whose membranes differ much are normalized each by its own statistics in training and all
-    by the same ones in evaluation: train and test accuracy then lie far apart (docs/evidence.md).
-    The paper adds this norm to a batch normalization after each convolution, and has two time steps
-    and a hard reset; in this project's networks it stands alone, as every norm that is compared.
+    Training normalizes each step by its own statistics, but evaluation normalizes all steps by the
+    same ones. If the membranes of the steps differ much, train and test accuracy therefore lie far
+    apart (docs/evidence.md). The paper adds this norm to a batch normalization after each
+    convolution, and uses two time steps and a hard reset; in this project's networks it is the only
+    norm, like every norm that is compared.
 
     After Guo et al., "Membrane Potential Batch Normalization for Spiking Neural Networks", ICCV
-    2023 (https://arxiv.org/abs/2308.08359). The authors carry the raw membrane on to the next step,
-    SpikingJelly the normalized one, which then does not fold.
+    2023 (https://arxiv.org/abs/2308.08359). The authors carry the raw membrane over to the next
+    step; SpikingJelly carries the normalized one, and its norm then cannot be folded.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-5; x is the membrane,
-    (N, C, H, W) with its ``t``, or those of all steps.
+    (N, C, H, W) with its ``t``, or the membranes of all steps.
     """
 
     place = "membrane"

@@ -19,20 +19,21 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
     .. math:: y_t = w \, \frac{x_t - \mu}{\sqrt{\sigma^2 + \epsilon}} + b
 
     with the moving mean and variance of the sequences before this one. The variance is that of all
-    time steps: the mean of the steps' variances, and the variance of their means. The gradient
-    takes :math:`y_t` for :math:`w (\hat x_t r_t + d_t) + b` with r and d constant, where
+    time steps: the mean of the steps' variances plus the variance of their means. The gradient
+    treats :math:`y_t` as :math:`w (\hat x_t r_t + d_t) + b` with r and d constant, where
     :math:`\hat x_t` is normalized by its own step's batch statistics, over (N, H, W), as in Batch
-    Renormalization, without its clipping. Learned are a weight and a bias, (C,); evaluation takes
-    the moving statistics, one affine map, which folds into the weights before it. Before the
-    neuron. A sequence begins with step 0, which takes the sequence before it into the moving
-    statistics; evaluation therefore does not know of the last one.
+    Renormalization, without its clipping. The layer learns a weight and a bias, (C,). Evaluation
+    uses the moving statistics, one affine map, which folds into the weights of the layer before.
+    The layer stands before the neuron. A sequence begins with step 0, at which the moving
+    statistics are updated with the previous sequence; evaluation therefore does not include the
+    last sequence of training.
 
     After Zhu et al., "Online Stabilization of Spiking Neural Networks", ICLR 2024. The authors'
-    program moves the variance by the mean of the steps' variances alone, lets the momentum fall
+    program updates the variance with the mean of the steps' variances alone, lowers the momentum
     from 0.2 to 0.05 in the course of training, scales the gradient of x by the ratio of variances
-    and not of deviations, and takes that of w through the batch's own normalization.
+    instead of deviations, and computes the gradient of w from the batch's own normalization.
 
-    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as the program has it.
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as in the program.
     """
 
     default_eps = 1e-4
@@ -59,10 +60,10 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
         self.register_buffer("sequence_steps", torch.zeros_like(self.num_batches_tracked))
 
     def reset_running_stats(self) -> None:
-        """Forget every batch seen."""
+        """Reset the moving statistics."""
         super().reset_running_stats()
         for name in ("sequence_mean", "sequence_var", "sequence_steps"):
-            if name in self._buffers:  # not yet in the base's constructor
+            if name in self._buffers:  # it is not there yet in the base class's constructor
                 getattr(self, name).zero_()
 
     def _learn(
@@ -84,7 +85,7 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
         return after(r, d, *self._affine(steps))
 
     def _collect(self, mean: Tensor, var: Tensor) -> None:
-        """Take more steps, (T, C), into the statistics of the present sequence."""
+        """Add more steps, (T, C), to the statistics of the present sequence."""
         between, mean = torch.var_mean(mean, 0, correction=0)
         steps = len(var)
         self.sequence_steps.add_(steps)
@@ -95,10 +96,10 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
             values.copy_(new)
 
     def _end_sequence(self) -> None:
-        """Take the sequence before this one, if there was one, into the moving statistics."""
+        """Update the moving statistics with the previous sequence, if there was one."""
         moving = self._moving(slice(0, self.num_steps))
         mean, var = moving.towards(self.sequence_mean, self.sequence_var)
-        # Without a host sync: NaN is not taken in.
+        # If there was none, NaN makes the update a no-op; an ``if`` would make the GPU wait.
         moving.take_in(mean, var.masked_fill(self.sequence_steps == 0, torch.nan))
         for values in (self.sequence_mean, self.sequence_var, self.sequence_steps):
             values.zero_()

@@ -1,4 +1,4 @@
-"""Normalization of each image at each time step by itself, for both kinds of networks.
+"""Normalization of each image at each time step by its own statistics, for both architectures.
 
 Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
 """
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 
 def groups_of(num_features: int) -> int:
-    """Groups of so many channels: the most up to 32 that are equal and have four channels or more.
+    """The number of groups: the largest, up to 32, with equal groups of four or more channels.
 
-    Four groups of 16 channels, 16 of 64, 32 of 128 and more, which are the paper's 32; one group
-    where no other number fits.
+    That is 4 groups for 16 channels, 16 for 64, and the paper's 32 for 128 and more. If no other
+    number fits, it is one group.
     """
     return max(
         g for g in range(1, 33) if g == 1 or (num_features % g == 0 and num_features >= 4 * g)
@@ -21,26 +21,26 @@ def groups_of(num_features: int) -> int:
 
 
 class GroupNorm2d(nn.GroupNorm):
-    r"""``torch.nn.GroupNorm`` of an image, at each time step if there are any.
+    r"""``torch.nn.GroupNorm`` of each image, at each time step if there are any.
 
     .. math:: y = w \, \frac{x - m}{\sqrt{s^2 + \epsilon}} + b
 
-    Statistics over (C/G, H, W), of the G groups of :func:`groups_of`; learned are a weight and a
-    bias, (C,), the same at all steps; evaluation does what training does, with the statistics of
-    the image, so nothing folds. Before the neuron.
+    The statistics are taken over (C/G, H, W), with the G groups of :func:`groups_of`. The layer
+    learns a weight and a bias, (C,), the same at all steps. Evaluation uses the statistics of the
+    image just as training does, so the layer cannot be folded. It stands before the neuron.
 
     After Wu and He, "Group Normalization", ECCV 2018 (https://arxiv.org/abs/1803.08494).
 
     Args:
         num_features: C, the number of channels.
-        num_steps: T of a spiking network, None of an artificial one.
+        num_steps: T of a spiking network; None for an artificial one.
         eps: added to the variance.
-        affine: learn a weight and a bias a channel.
-        device: where the parameters lie.
+        affine: whether to learn a weight and a bias for each channel.
+        device: the device of the parameters.
         dtype: of the parameters.
 
     Shape:
-        (N, C, H, W), with or without ``t``, or (T, N, C, H, W); output the same.
+        (N, C, H, W), with or without ``t``, or (T, N, C, H, W); the output has the same shape.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class GroupNorm2d(nn.GroupNorm):
         return groups_of(num_features)
 
     def forward(self, x: Tensor, t: int | None = None) -> Tensor:
-        """Normalize images, ``x_NCHW``, of whichever time step, or sequences, ``x_TNCHW``.
+        """Normalize images, ``x_NCHW``, of any time step, or sequences, ``x_TNCHW``.
 
         Raises:
-            ValueError: another shape.
+            ValueError: the shape is wrong.
         """
         dims = (4, 5) if t is None else (4,)
         if x.dim() not in dims or x.shape[-3] != self.num_features:
@@ -78,11 +78,11 @@ class GroupNorm2d(nn.GroupNorm):
 
 
 class LayerNorm2d(GroupNorm2d):
-    r"""Layer normalization of an image, at each time step if there are any: one group.
+    r"""Layer normalization of each image, at each time step if there are any: one group.
 
-    Statistics over (C, H, W); learned are a weight and a bias, (C,), and not (C, H, W) as in
-    ``torch.nn.LayerNorm``, so that the layer does not depend on the size of images. All else as
-    :class:`GroupNorm2d`.
+    The statistics are taken over (C, H, W). The layer learns a weight and a bias of shape (C,), not
+    (C, H, W) as in ``torch.nn.LayerNorm``, so that it does not depend on the size of images. It is
+    a :class:`GroupNorm2d` in all other respects.
 
     After Ba et al., "Layer Normalization" (https://arxiv.org/abs/1607.06450).
     """

@@ -1,10 +1,10 @@
-"""What the networks ask of a norm's layer, by its place; the layers need not inherit from these.
+"""The interface of a norm's layer in each place; layers need not inherit from these classes.
 
 A spiking network's layer is made by ``layer(num_features, num_steps)``, an artificial one's by
-``layer(num_features)``, both with keywords ``eps``, ``momentum`` (where statistics move),
-``affine``, ``device`` and ``dtype``. The attribute ``place`` says which of these it is, "currents"
-where there is none. Shapes: N images, C channels, T time steps, H height, W width;
-O and I output and input channels of a convolution.
+``layer(num_features)``, both with the keywords ``eps``, ``momentum`` (if it has moving statistics),
+``affine``, ``device`` and ``dtype``. Its attribute ``place`` names its interface; a layer without
+that attribute has the place "currents". Shapes: N images, C channels, T time steps, H height,
+W width; O and I output and input channels of a convolution.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from snn_norm.norms.batch_statistics import affine_map
 
 
 class OnCurrents(Protocol):
-    """Normalizes what flows into the neurons."""
+    """Normalizes the input currents of the neurons."""
 
     whole_sequence: bool
-    """Whether training needs all time steps at once, and a single step in training is an error."""
+    """Whether training needs all time steps at once; a single step in training is then an error."""
 
     def forward(self, x: Tensor, t: int | None = None) -> Tensor:
         """Normalize one time step, ``x_NCHW`` with ``t``, or a sequence, ``x_TNCHW``."""
@@ -33,14 +33,14 @@ class Standardizes(Protocol):
     """Normalizes currents by a map that neurons can apply themselves."""
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
-        """That map, of the time steps ``steps``; in training, learn from them."""
+        """The map of the time steps ``steps``; in training, this updates the statistics."""
 
 
 class OnMembrane(Standardizes, Protocol):
-    """Normalizes the membrane between its update and the threshold, by a map as on currents."""
+    """Normalizes the membrane between its update and the threshold, by such a map."""
 
     def forward(self, v_NCHW: Tensor, t: int) -> Tensor:
-        """The membrane that is compared with the threshold."""
+        """The normalized membrane, which is compared with the threshold."""
 
 
 @runtime_checkable
@@ -48,15 +48,15 @@ class OnWeights(Protocol):
     """Normalizes the weights of the convolution."""
 
     def standardize(self, weight_OIHW: Tensor) -> Tensor:
-        """The weights to convolve with."""
+        """The normalized weights, for the convolution to use."""
 
 
 def evaluation_map(norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     """The scale and offset that a norm applies in evaluation: y = x · scale + offset.
 
     Returns:
-        (C,) each, or (T, C) where time steps differ; None of a norm that is no fixed map then, or
-        that acts on weights.
+        Each is (C,), or (T, C) if the time steps differ. None if the norm is not a fixed map in
+        evaluation, or acts on weights.
     """
     own = getattr(norm, "affine_map", None)
     if own is not None:

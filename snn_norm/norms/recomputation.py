@@ -1,8 +1,8 @@
-"""Gradient checkpointing: a pass that is computed again must not move statistics again.
+"""Gradient checkpointing: a forward pass that is recomputed must not update statistics again.
 
 ``torch.utils.checkpoint`` runs a layer a second time, in the backward pass. Layers that normalize
-by moving statistics then have to give what they gave the first time, although these statistics have
-moved since; so each layer remembers its last passes inside a checkpoint.
+by moving statistics must then return what they returned the first time, although the statistics
+have been updated since; so each layer remembers its last passes inside a checkpoint.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from torch import Tensor
 Pair = tuple[Tensor, Tensor]
 
 _REMEMBERED = 16
-"""Passes of a time step, or of a stretch of them: as many micro-batches may wait for gradients."""
+"""How many passes are remembered for each time step or stretch of steps. This limits the number of
+micro-batches that may wait for their gradients."""
 
 
 _hooks_on_saved_tensors: Callable[[bool], object] = getattr(
     torch._C._autograd,
     "_top_saved_tensors_default_hooks",
-    lambda _: True,  # torch 2.6 cannot tell: every pass may be one of a checkpoint
+    lambda _: True,  # torch 2.6 cannot tell, so every pass may be one of a checkpoint
 )
 
 
 def _may_be_computed_again() -> bool:
-    """Whether this forward pass can be one of a checkpoint.
+    """Whether this forward pass can be inside a checkpoint.
 
-    One that is not reentrant watches what is saved for the gradient. A reentrant one is an autograd
-    function: in it there are no gradients, neither backward nor forward. A pass of training under
-    ``torch.no_grad`` or ``torch.inference_mode`` is neither.
+    A non-reentrant checkpoint installs hooks on the tensors that are saved for the gradient. A
+    reentrant one is an autograd function, inside which gradients are disabled, in forward mode too.
+    A pass in training under ``torch.no_grad`` or ``torch.inference_mode`` shows neither sign.
     """
     if torch.is_grad_enabled():
         return _hooks_on_saved_tensors(False) is not None
@@ -41,7 +42,7 @@ def _may_be_computed_again() -> bool:
 
 
 def recomputing() -> bool:
-    """Whether this is the backward pass, in which layers run only to be computed again."""
+    """Whether this is the backward pass, in which layers run only for recomputation."""
     if torch.compiler.is_compiling():
         return False
     task: int = torch._C._current_graph_task_id()
@@ -50,7 +51,7 @@ def recomputing() -> bool:
 
 @dataclass
 class _Pass:
-    """A batch's mean and variance, and what was made of them."""
+    """A batch's mean and variance, and the result that was computed from them."""
 
     statistics: Pair
     result: Pair
@@ -58,7 +59,7 @@ class _Pass:
 
 
 class Passes:
-    """A layer's last passes in checkpoints; a copy of the layer, or a pickle of it, has none."""
+    """A layer's last passes inside checkpoints; a copied or unpickled layer starts with none."""
 
     def __init__(self) -> None:
         self._of: dict[object, deque[_Pass]] = {}
@@ -67,20 +68,20 @@ class Passes:
         return Passes, ()
 
     def remember(self, key: object, statistics: Pair, result: Pair) -> None:
-        """Remember what a pass made of a batch's mean and variance, if it may be computed again.
+        """Remember what a pass computed from a batch's statistics, if it may be recomputed.
 
         Args:
-            key: which of the layer's statistics it moved.
+            key: identifies those of the layer's statistics that the pass updated.
         """
         if not torch.compiler.is_compiling() and _may_be_computed_again():
             passes = self._of.setdefault(key, deque(maxlen=_REMEMBERED))
             passes.append(_Pass(statistics, result))
 
     def again(self, key: object, statistics: Pair) -> Pair:
-        """What the pass that is now computed again made of the same mean and variance.
+        """Return what the pass that is now recomputed had computed from the same statistics.
 
         Raises:
-            RuntimeError: no pass can be meant, or more than one.
+            RuntimeError: no remembered pass matches, or several with different results.
         """
         passes = list(self._of.get(key, ()))
         same = _same(statistics, [p.statistics for p in passes])
@@ -104,7 +105,7 @@ class Passes:
 
 
 def _same(wanted: Pair, others: list[Pair]) -> list[bool]:
-    """Which of the others are the same to the last bit."""
+    """Which of the others are equal to it, to the last bit."""
     if not others:
         return []
     each = torch.stack([torch.stack(pair) for pair in others])

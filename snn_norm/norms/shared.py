@@ -42,13 +42,14 @@ class SequenceBatchNorm2d(SharedNorm2d):
 
     .. math:: y_t = w \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b
 
-    A ``torch.nn.BatchNorm2d`` of (T·N, C, H, W), what most programs do that do not say what they
-    do: statistics over (T, N, H, W); learned are a weight and a bias, (C,); evaluation takes the
-    moving statistics, one affine map, which folds into the weights before it. Before the neuron.
+    This is a ``torch.nn.BatchNorm2d`` of (T·N, C, H, W), the norm of most programs that do not
+    describe theirs. Its statistics are taken over (T, N, H, W), and it learns a weight and a bias,
+    (C,). Evaluation uses the moving statistics, one affine map, which folds into the weights of the
+    layer before. It stands before the neuron.
 
     Programs that apply a ``BatchNorm2d`` step by step (snnTorch's examples, SpikingJelly's ``'s'``
-    step mode) are another norm: there a batch is normalized by each step's own statistics, and all
-    steps move the same running ones.
+    step mode) use another norm: there a batch is normalized by each step's own statistics, and all
+    steps update the same running ones.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
     """
@@ -60,21 +61,22 @@ class ThresholdDependentBatchNorm2d(SharedNorm2d):
     .. math:: y_t = w \, \alpha \theta \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b
 
     with the neuron's threshold :math:`\theta`, and :math:`\alpha = 1/\sqrt{n}` where the outputs of
-    n branches are added before the neuron. Statistics over (T, N, H, W); learned are a weight and a
-    bias, (C,), from 1 and 0; evaluation takes the moving statistics, one affine map, which folds
-    into the weights before it. Before the neuron, after the convolution.
+    n branches are added before the neuron. The statistics are taken over (T, N, H, W). The layer
+    learns a weight and a bias, (C,), initialized to 1 and 0. Evaluation uses the moving statistics,
+    one affine map, which folds into the weights of the layer before. The layer stands between the
+    convolution and the neuron.
 
     After Zheng et al., "Going Deeper With Directly-Trained Larger Spiking Neural Networks", AAAI
-    2021 (https://arxiv.org/abs/2011.05280), whose formula has :math:`\alpha \theta` beside the
-    weight; so has MPBN's program. SpikingJelly and BrainCog make it the weight's initial value
-    instead: the same function at first, but another size of the steps that Adam takes. With
-    threshold 1 and one branch, this is :class:`SequenceBatchNorm2d`.
+    2021 (https://arxiv.org/abs/2011.05280), whose formula has :math:`\alpha \theta` as a factor
+    beside the weight, as does MPBN's program. SpikingJelly and BrainCog make it the weight's
+    initial value instead: the function is the same at first, but Adam's steps have another relative
+    size. With threshold 1 and one branch, this is :class:`SequenceBatchNorm2d`.
 
-    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; besides
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, and
 
     Args:
-        threshold: of the neurons that follow.
-        branches: n, how many outputs are added before them.
+        threshold: threshold of the neurons that follow.
+        branches: n, the number of outputs that are added before them.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class ThresholdDependentBatchNorm2d(SharedNorm2d):
         self.branches = branches
 
     def extra_repr(self) -> str:
-        """The arguments it was made with."""
+        """The arguments of the layer, for its ``repr``."""
         return f"{super().extra_repr()}, threshold={self.threshold}, branches={self.branches}"
 
     def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
@@ -114,12 +116,13 @@ class TemporalEffectiveBatchNorm2d(SharedNorm2d):
 
     .. math:: y_t = p_t \left( w \, \frac{x_t - m}{\sqrt{s^2 + \epsilon}} + b \right)
 
-    Statistics over (T, N, H, W); learned are a weight and a bias, (C,), and p, (T,), from 1, 0 and
-    1; evaluation takes the moving statistics, an affine map for each step. Before the neuron.
+    The statistics are taken over (T, N, H, W). The layer learns a weight and a bias, (C,), and p,
+    (T,), initialized to 1, 0 and 1. Evaluation uses the moving statistics, an affine map for each
+    step. The layer stands before the neuron.
 
     After Duan et al., "Temporal Effective Batch Normalization in Spiking Neural Networks", NeurIPS
-    2022. SpikingJelly's layer, where p is called ``scale``, gives the same numbers. The authors'
-    ResNet has the factor for 4 steps whatever T is.
+    2022. SpikingJelly's layer, where p is called ``scale``, computes the same numbers. The authors'
+    ResNet has factors for 4 steps, whatever T is.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`; without ``affine``, p is not learned
     either.
@@ -138,11 +141,12 @@ class TemporalEffectiveBatchNorm2d(SharedNorm2d):
 class SharedHomeostaticNorm2d(HomeostaticLearning, SharedNorm2d):
     r"""A :class:`snn_norm.HomeostaticNorm` with statistics shared by all time steps.
 
-    Formula and gradient are those of that layer, for (T·N, C, H, W): statistics over (T, N, H, W),
-    so the moving variance takes in what varies from step to step; learned are a weight and a bias,
-    (C,). Training and evaluation normalize by the moving statistics; in evaluation they are one
-    affine map, which folds into the weights before it. Before the neuron. On the first batch, with
-    momentum 1, and in evaluation with the same statistics it equals :class:`SequenceBatchNorm2d`.
+    Formula and gradient are those of that layer, for (T·N, C, H, W). The statistics are taken over
+    (T, N, H, W), so the moving variance includes the variation between the steps. The layer learns
+    a weight and a bias, (C,). Training and evaluation both normalize by the moving statistics; in
+    evaluation that is one affine map, which folds into the weights of the layer before. The layer
+    stands before the neuron. On the first batch, with momentum 1, and in evaluation with the same
+    statistics it equals :class:`SequenceBatchNorm2d`.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`, with eps 1e-4 as
     :class:`snn_norm.TemporalHomeostaticNorm2d`.

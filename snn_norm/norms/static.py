@@ -6,7 +6,8 @@ order. Statistics are taken over all dimensions but the channel.
 The homeostatic layers differ from the published ones in three ways, derived and measured in
 ``docs/theory.md``: the gradient sees the batch statistics (Batch Renormalization's gradient,
 https://arxiv.org/abs/1702.03275, without its clipping), the moving variance is that of the mixture
-of all batches seen, and the first batches count fully, so that no statistic starts from a guess.
+of all batches seen, and the first batches get their full weight, so that no statistic starts from a
+guess.
 """
 
 from __future__ import annotations
@@ -39,31 +40,33 @@ class HomeostaticNorm(StandsInForBatchNorm):
 
     with the batch's mean :math:`m` and biased variance :math:`s^2`, and
     :math:`\alpha = \max(\text{momentum}, 1/n)` on the n-th batch. The gradient is that of batch
-    normalization, scaled to the moving deviation: both statistics are set-points that a change of
-    ``x`` must not be able to buy itself out of. In evaluation, with momentum 1, and on the first
-    batch, output and gradient equal those of ``torch.nn.BatchNorm1d`` and ``BatchNorm2d``, whose
-    ``state_dict`` it loads and gives.
+    normalization, scaled to the moving deviation: both statistics are set-points, which a change of
+    ``x`` must not be able to evade. In evaluation, with momentum 1, and on the first batch, output
+    and gradient equal those of ``torch.nn.BatchNorm1d`` and ``BatchNorm2d``, and the layer's
+    ``state_dict`` is interchangeable with theirs.
 
     Args:
         num_features: C, the number of channels.
         eps: added to the variance.
         momentum: weight of the newest batch in the moving statistics, 0 to 1; None for the
-            cumulative average over all batches, which 0 gives too. Default: 0.1
-        affine: learn a weight (set-point of the deviation) and a bias (of the mean) a channel.
-        device: where the parameters and statistics lie.
+            cumulative average over all batches, which is also the result of 0. Default: 0.1
+        affine: whether to learn a weight (the set-point of the deviation) and a bias (that of the
+            mean) for each channel.
+        device: the device of the parameters and statistics.
         dtype: of the parameters and statistics.
 
     Attributes:
-        synchronized: whether statistics are taken over the processes that a batch is spread over,
-            where there are any; as :func:`snn_norm.norms.synchronize` sets it.
+        synchronized: whether statistics are taken over all processes that share a batch, if there
+            are several; :func:`snn_norm.norms.synchronize` sets it.
         process_group: these processes; None for all.
 
     Shape:
-        Input (N, C), (N, C, L) or (N, C, H, W), with more than one value a channel in training, of
-        all processes together if synchronized; output the same.
+        Input (N, C), (N, C, L) or (N, C, H, W). In training there must be more than one value for
+        each channel, counted over all processes if synchronized. The output has the same shape.
 
     Raises:
-        ValueError: momentum outside 0 to 1, another shape, or one value a channel in training.
+        ValueError: the momentum is outside 0 to 1, the shape is wrong, or there is only one value
+            for each channel in training.
 
     Example:
         >>> norm = HomeostaticNorm(64)
@@ -88,7 +91,7 @@ class HomeostaticNorm(StandsInForBatchNorm):
         self._passes = Passes()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize ``x``, (N, C), (N, C, L) or (N, C, H, W); in training, learn its statistics."""
+        """Normalize (N, C), (N, C, L) or (N, C, H, W); in training, update the statistics."""
         _check_input(x, self.num_features)
         mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
         assert mean is not None
@@ -105,8 +108,9 @@ class HomeostaticNorm(StandsInForBatchNorm):
         return standardize(x, mean, var, *affine, self.eps, of_batch=self.training, group=group)
 
     def _processes(self) -> dist.ProcessGroup | None:
-        """Those over which a batch is spread; None of this one alone."""
-        # Found anew each time: a module that holds all processes cannot be copied or saved.
+        """The processes that share a batch; None if this one has it alone."""
+        # The group is looked up at each call, since a module that holds it cannot be copied or
+        # saved.
         here = self.synchronized and dist.is_available() and dist.is_initialized()
         return (self.process_group or dist.group.WORLD) if here else None
 
@@ -117,7 +121,7 @@ class HomeostaticNorm(StandsInForBatchNorm):
         return affine_map(self.running_mean, self.running_var, self.weight, self.bias, self.eps)
 
 
-@torch.fx.wrap  # which makes evaluation traceable
+@torch.fx.wrap  # makes evaluation traceable
 def _check_input(x: Tensor, num_features: int) -> None:
     if x.dim() not in (2, 3, 4) or x.shape[1] != num_features:
         raise ValueError(

@@ -10,23 +10,23 @@ from snn_norm.norms.static import HomeostaticNorm
 
 
 def synchronize(model: nn.Module, process_group: dist.ProcessGroup | None = None) -> nn.Module:
-    """Let the batch normalizations of a network take their statistics over all processes.
+    """Make the batch normalizations of a network take their statistics over all processes.
 
-    What ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` is to a network of torch's own layers,
-    which become ``SyncBatchNorm`` here too: each :class:`snn_norm.HomeostaticNorm` stays itself and
-    becomes ``synchronized``. Without ``torch.distributed`` it later trains as one process.
+    This extends ``torch.nn.SyncBatchNorm.convert_sync_batchnorm``: torch's own layers become
+    ``SyncBatchNorm`` here too, and each :class:`snn_norm.HomeostaticNorm` is kept and becomes
+    ``synchronized``. If it is used without ``torch.distributed`` later, it trains as one process.
 
     Args:
         model: the network, changed in place.
-        process_group: the processes; default: all. A network that holds a group of its own cannot
-            be copied or saved as a whole, only its ``state_dict``; as with ``SyncBatchNorm``.
+        process_group: the processes; default: all. As with ``SyncBatchNorm``, a network that holds
+            a group of its own cannot be copied or saved as a whole; only its ``state_dict`` can.
 
     Returns:
-        The network, or what has replaced it.
+        The network, or the layer that has replaced it.
 
     Raises:
-        ValueError: it has a norm of a spiking network, whose statistics can only be each process's
-            own, or torch.distributed has not been initialized.
+        ValueError: the network has a norm for spiking networks, whose statistics can only be taken
+            in each process by itself, or torch.distributed has not been initialized.
     """
     if not dist.is_initialized():
         raise ValueError("there are no processes yet; call torch.distributed.init_process_group")

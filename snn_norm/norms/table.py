@@ -1,7 +1,7 @@
-"""Every norm that a configuration may name, described once; imports no torch.
+"""The table of all norms that a configuration may name. This module imports no torch.
 
-To add a norm, write its layer in a file beside this one and its entry here: names in a spec, the
-networks, tables and figures all follow from the entry.
+To add a norm, write its layer in a file beside this one and its entry here: the names in a spec,
+the networks, tables and figures all follow from the entry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LineStyle = str | tuple[int, tuple[float, ...]]
 
 
 Folds = Literal["weights", "weights of each step", "thresholds"]
-"""What a trained norm can become a part of, in a spiking network; in an artificial one, weights."""
+"""What a trained norm can be folded into in a spiking network; in an artificial one, weights."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class Norm:
     """One norm.
 
     Args:
-        label: what tables and figures call it.
-        layers: its layer by architecture, ``module:class``; ann's is made from the number of
-            channels, snn's from the numbers of channels and of time steps.
-        color, line, marker: in figures, as matplotlib names them; line and marker tell it apart in
-            a grey print.
-        standard_for: the architecture whose usual norm it is.
+        label: its name in tables and figures.
+        layers: its layer by architecture, ``module:class``; the layer for ann is made from the
+            number of channels, that for snn from the numbers of channels and of time steps.
+        color, line, marker: its style in figures, in matplotlib's names; line and marker
+            distinguish it in a grey print.
+        standard_for: the architecture whose standard norm it is.
         place: what it normalizes: the input currents of the neurons, their membrane before the
-            threshold, or the weights of the convolution. :mod:`snn_norm.norms.protocol` says what
-            its layer can do there.
-        folds: what of a trained network it can become a part of; None if nothing.
+            threshold, or the weights of the convolution. :mod:`snn_norm.norms.protocol` has the
+            interface of its layer in each place.
+        folds: the part of a trained network that it can be folded into; None if it cannot.
     """
 
     label: str
@@ -168,22 +168,22 @@ NORMS: dict[str, Norm] = {
 
 
 def norms_of(architecture: str) -> tuple[str, ...]:
-    """The norms of an architecture; of a user's own, which is handed the name, all of them."""
+    """The norms of an architecture; all norms for a user's own, which is passed the name."""
     known = architecture in ARCHITECTURES
     return tuple(n for n, norm in NORMS.items() if architecture in norm.layers or not known)
 
 
 def label_of(name: str) -> str:
-    """What tables and figures call a norm; a user's own by its name."""
+    """The label of a norm in tables and figures; a user's own norm has its name as its label."""
     return NORMS[name].label if name in NORMS else name
 
 
 def standard_norm(architecture: str, norms: Iterable[str]) -> str | None:
-    """The usual norm of an architecture; of a user's own, whichever usual one it has.
+    """The standard norm of an architecture; for a user's own, the standard one that it uses.
 
     Args:
         architecture: ann, snn or a user's own.
-        norms: those that it was trained with.
+        norms: the norms that it was trained with.
     """
     if architecture in ARCHITECTURES:
         return next(n for n, norm in NORMS.items() if norm.standard_for == architecture)

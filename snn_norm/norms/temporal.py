@@ -1,4 +1,4 @@
-"""Normalization layers with statistics of their own at each time step, for spiking networks.
+"""Normalization layers with separate statistics at each time step, for spiking networks.
 
 Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names them in order.
 """
@@ -13,7 +13,7 @@ from snn_norm.norms.batch_statistics import check_enough_values, standardize, st
 
 
 class TemporalNorm2d(StandardizingNorm2d):
-    """A normalization with its own batch statistics at each time step."""
+    """A normalization with separate batch statistics at each time step."""
 
     each_step = True
 
@@ -26,8 +26,8 @@ class TemporalNorm2d(StandardizingNorm2d):
         return mean, var, x_TNCHW[0].numel() // self.num_features
 
     def _normalize(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
-        # Every (step, channel) pair is a channel of its own: one kernel serves all steps. It costs
-        # no copy where memory lies in the order (N, T, C, H, W).
+        # Each (step, channel) pair is treated as a channel, so that one kernel computes all steps.
+        # This needs no copy if the memory order is (N, T, C, H, W).
         num_steps, images, channels, height, width = x_TNCHW.shape
         flat = x_TNCHW.transpose(0, 1).reshape(images, num_steps * channels, height, width)
         mean, var, scale, offset = self._maps(x_TNCHW, steps)
@@ -44,20 +44,20 @@ class TemporalNorm2d(StandardizingNorm2d):
 
 
 def _flat(values: Tensor, num_steps: int) -> Tensor:
-    """(T·C,), of (T, C), or of (C,) that holds at each step."""
+    """Flatten (T, C), or (C,) repeated at each step, to (T·C,)."""
     return values.expand(num_steps, -1).reshape(-1)
 
 
 class TemporalHomeostaticNorm2d(HomeostaticLearning, TemporalNorm2d):
-    r"""A :class:`snn_norm.HomeostaticNorm` of its own at each time step of a spiking network.
+    r"""A separate :class:`snn_norm.HomeostaticNorm` at each time step of a spiking network.
 
     Formula and gradient are those of that layer, with statistics, weight and bias of shape (T, C).
     On the first batch, with momentum 1, and in evaluation with the same statistics it equals a
     ``torch.nn.BatchNorm2d`` at each step. Evaluation normalizes by the moving statistics, an affine
     map for each step.
 
-    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`. ``eps`` is 1e-4 and not 1e-5 as the
-    first spike of a channel that has been silent is divided by its square root.
+    Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`. ``eps`` is 1e-4 instead of 1e-5,
+    because the first spike of a channel that was silent so far is divided by its square root.
 
     Example:
         >>> norm = TemporalHomeostaticNorm2d(64, 25)
@@ -71,16 +71,16 @@ class TemporalHomeostaticNorm2d(HomeostaticLearning, TemporalNorm2d):
 
 
 class BatchNormThroughTime2d(TemporalNorm2d):
-    r"""Batch normalization with its own statistics and scale at each time step (BNTT).
+    r"""Batch normalization with separate statistics and scale at each time step (BNTT).
 
     .. math:: y_t = w_t \, \frac{x_t - m_t}{\sqrt{s_t^2 + \epsilon}}
 
-    Statistics over (N, H, W) of each step; learned is a scale and no bias, (T, C); evaluation takes
-    the moving statistics of the step. eps 1e-4.
+    The statistics are taken over (N, H, W) of each step. The layer learns a scale, (T, C), and no
+    bias. Evaluation uses the moving statistics of the step. eps is 1e-4.
 
     After Kim and Panda, "Revisiting Batch Normalization for Training Low-latency Deep Spiking
     Neural Networks from Scratch" (https://arxiv.org/abs/2010.01729). Their program and
-    SpikingJelly's are a ``BatchNorm2d`` without bias a step; SpikingJelly's eps is 1e-5.
+    SpikingJelly's have a ``BatchNorm2d`` without bias for each step; SpikingJelly's eps is 1e-5.
 
     Args, Shape: as :class:`snn_norm.norms.base.SpikingNorm2d`.
     """

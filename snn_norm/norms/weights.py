@@ -1,4 +1,4 @@
-"""Standardization of the weights of a convolution, in place of a norm after it.
+"""Standardization of the weights of a convolution, instead of a norm after it.
 
 Shapes: O output channels, I input channels, H height and W width of a kernel.
 """
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 _GAIN_RELU = 1.7139
-"""What makes the variance of a rectified normal variable 1: √2 / √(1 - 1/π)."""
+"""The factor that makes the variance of a rectified normal variable 1: √2 / √(1 - 1/π)."""
 
 _GAIN_LIF = 2.8467
-"""The same for leaky integrate-and-fire neurons with τ = 2 and threshold 1, as IS-SNN has it."""
+"""IS-SNN's factor for leaky integrate-and-fire neurons with τ = 2 and threshold 1."""
 
 
 class ScaledWeightStandardization(nn.Module):
@@ -20,29 +20,30 @@ class ScaledWeightStandardization(nn.Module):
 
     .. math:: \hat W_o = g_o \, \frac{W_o - m_o}{\sqrt{N s_o^2 + \epsilon}}
 
-    Statistics over (I, H, W), N = I·H·W of them, of the weights and of no activations; learned is a
-    gain, (O,); evaluation does what training does, so the standardized weights stand in. On the
-    weights. The gain is 1.7139 at first in an artificial network, after its rectified linear units,
-    and 2.8467 in a spiking one: what keeps the variance from layer to layer.
+    The statistics are those of the N = I·H·W weights of each output channel, over (I, H, W), and of
+    no activations. The layer learns a gain, (O,). Evaluation does what training does, so the
+    standardized weights can replace the weights for good. The gain is initialized to 1.7139 in an
+    artificial network, with its rectified linear units, and to 2.8467 in a spiking one, which keeps
+    the variance the same from layer to layer.
 
     After Brock et al., "Characterizing signal propagation to close the performance gap in
     unnormalized ResNets", ICLR 2021 (https://arxiv.org/abs/2101.08692); for spiking networks Xiao
     et al., "Online Training Through Time for Spiking Neural Networks", NeurIPS 2022
-    (https://arxiv.org/abs/2210.04195), and IS-SNN (https://arxiv.org/abs/2606.31695), from which
-    the gain is. Programs in PyTorch take the unbiased variance, a factor of √((N - 1)/N) in the
-    weights.
+    (https://arxiv.org/abs/2210.04195), and IS-SNN (https://arxiv.org/abs/2606.31695), the source of
+    the gain. Programs in PyTorch use the unbiased variance, which is a factor of √((N - 1)/N) in
+    the weights.
 
     Args:
         num_features: O, the number of output channels.
-        num_steps: T of a spiking network, None of an artificial one.
+        num_steps: T of a spiking network; None for an artificial one.
         eps: added to N times the variance.
-        affine: learn the gain; else it stays what it is at first.
-        device: where the gain lies.
+        affine: whether to learn the gain; otherwise it keeps its initial value.
+        device: the device of the gain.
         dtype: of the gain.
 
     Shape:
-        Weights (O, I, H, W); output the same. As its forward is :meth:`standardize`, the layer
-        can be a ``torch.nn.utils.parametrize`` parametrization.
+        Weights (O, I, H, W); the output has the same shape. Since ``forward`` is
+        :meth:`standardize`, the layer can be a ``torch.nn.utils.parametrize`` parametrization.
     """
 
     place = "weights"
@@ -68,18 +69,18 @@ class ScaledWeightStandardization(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Set the gain to what it is at first."""
+        """Set the gain to its initial value."""
         nn.init.constant_(self.gain, _GAIN_RELU if self.num_steps is None else _GAIN_LIF)
 
     def extra_repr(self) -> str:
-        """The arguments it was made with."""
+        """The arguments of the layer, for its ``repr``."""
         return f"{self.num_features}, {self.num_steps}, eps={self.eps}, affine={self.affine}"
 
     def standardize(self, weight_OIHW: Tensor) -> Tensor:
-        """Weights for the convolution.
+        """Return the weights for the convolution.
 
         Raises:
-            ValueError: another shape.
+            ValueError: the shape is wrong.
         """
         if weight_OIHW.dim() != 4 or len(weight_OIHW) != self.num_features:
             raise ValueError(
