@@ -1,1 +1,1 @@
-"""The networks that norms and neurons are compared in."""
+"""The networks in which norms and neurons are compared."""

@@ -1,4 +1,4 @@
-"""The artificial network, and both of them by name."""
+"""The artificial network, and a function that makes either network from its name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from snn_norm.references import is_reference, load_reference
 
 
 class ANNCNN(TrunkNetwork):
-    """The artificial network: rectified linear units.
+    """The artificial network, with rectified linear units.
 
     Args:
         norm: a norm of :data:`snn_norm.norms.table.NORMS` for ann, or ``package.module:name``,
             called as ``name(num_features)``.
         trunk: a name in :data:`snn_norm.networks.table.TRUNKS`.
-        width: channels of the first convolution; default: the trunk's own, 64 of the reference.
-        depth: of trunk resnet, 6n + 2; default 20.
-        shortcut: of trunk resnet: none, spike (sums of activations) or membrane (pre-activation,
-            the default).
+        width: channels of the first convolution; default: the trunk's own, 64 for the reference.
+        depth: for trunk resnet only, 6n + 2; default 20.
+        shortcut: for trunk resnet only: none, spike (sums of activations) or membrane
+            (pre-activation, the default).
         init: default (PyTorch's weights) or kaiming; see
             :mod:`snn_norm.networks.initialization`.
         in_channels: channels of an image.
@@ -35,7 +35,7 @@ class ANNCNN(TrunkNetwork):
         Images (N, C, H, W); output logits (N, K).
 
     Raises:
-        ValueError: an unknown name, a key of another trunk, or a number out of
+        ValueError: a name is unknown, a key belongs to another trunk, or a number is outside
             :data:`snn_norm.bounds.BOUNDS`.
     """
 

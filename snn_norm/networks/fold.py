@@ -1,4 +1,4 @@
-"""A trained network without its norms: what they do in evaluation becomes a part of what is there.
+"""Folds the norms of a trained network into its weights and thresholds.
 
 Shapes: T time steps, C channels; O and I output and input channels of a convolution.
 """
@@ -26,13 +26,13 @@ _LOG = logging.getLogger(__name__)
 
 @torch.no_grad()
 def fold(model: _Network) -> _Network:
-    """The network as it evaluates, without norms; the given one stays as it is.
+    """Return a copy of the network without norms that computes what the network evaluates to.
 
-    A norm of fixed scale and offset goes into the weights and the bias of the convolution before
-    it; standardized weights stand where they were computed; a norm on the membrane goes into the
-    threshold of each channel. Where the time steps have maps of their own (``bntt``, ``tebn``,
-    ``tab``, ``homeostatic``), each gets a convolution of its own: T times the weights, which is
-    logged. A network that is folded already is copied.
+    A norm that is a fixed scale and offset is folded into the weights and the bias of the
+    convolution before it, standardized weights replace the weights that they are computed from, and
+    a norm on the membrane is folded into a threshold for each channel. If the time steps have
+    separate maps (``bntt``, ``tebn``, ``tab``, ``homeostatic``), each step gets its own
+    convolution: T times the weights, which is logged. A folded network is copied as it is.
 
     Weights that ``torch.nn.utils.parametrize`` computes, such as those of
     ``parametrizations.weight_norm``, become plain weights with the computed values.
@@ -41,14 +41,14 @@ def fold(model: _Network) -> _Network:
         model: an ``ANNCNN`` or ``SNNCNN``.
 
     Returns:
-        The folded network, in evaluation. It has the spikes of the given one, and its logits, but
-        for rounding.
+        The folded network, in evaluation mode. Up to rounding, it has the spikes and the logits of
+        the given one.
 
     Raises:
-        ValueError: a norm cannot be folded: its statistics are those of the input, also in
-            evaluation; it is a user's own without ``affine_map()``; the neurons are snnTorch's; a
-            hook computes weights anew before each call, as pruning does; or a convolution is
-            another layer than PyTorch's.
+        ValueError: a norm cannot be folded, since it normalizes by the statistics of the input in
+            evaluation too, or is a user's own without ``affine_map()``; the neurons are snnTorch's;
+            a hook recomputes weights before each call, as pruning does; or a convolution is not
+            PyTorch's own layer.
     """
     if not isinstance(model, TrunkNetwork):
         raise ValueError(f"only an ANNCNN or SNNCNN can be folded, got a {type(model).__name__}")
@@ -61,7 +61,7 @@ def fold(model: _Network) -> _Network:
     for layer in folded.trunk.layers:
         convolution, norm = folded.convolutions[layer.name], folded.norms[layer.name]
         if isinstance(convolution, ConvolutionOfEachStep):
-            continue  # it is folded already
+            continue  # it has been folded already
         if getattr(type(convolution), "forward", None) is not nn.Conv2d.forward:
             raise ValueError(
                 f"the convolution of {layer.name} must be a torch.nn.Conv2d to be folded, "
@@ -91,7 +91,7 @@ def fold(model: _Network) -> _Network:
 def _refuse_hooked_weights(model: nn.Module) -> None:
     """Refuse weights that a hook computes from other parameters before each call.
 
-    What is in their place between two calls may be out of date.
+    The values that such an attribute has between two calls may be out of date.
     """
     for name, module in model.named_modules():
         for tensor in ("weight", "bias"):
@@ -105,7 +105,7 @@ def _refuse_hooked_weights(model: nn.Module) -> None:
 
 
 def _make_plain(model: nn.Module) -> None:
-    """Put what parametrizations compute in evaluation in the place of what they compute it from."""
+    """Replace parametrized tensors by the values that they have in evaluation."""
     for module in list(model.modules()):
         if not parametrize.is_parametrized(module):
             continue
@@ -118,14 +118,15 @@ def _make_plain(model: nn.Module) -> None:
 
 
 class ThresholdOfEachChannel(nn.Module):
-    """A neuron's threshold where a norm on its membrane has become a part of it.
+    """A threshold for each channel, with the norm on the neuron's membrane folded into it.
 
-    A membrane fires above ``threshold``, or below it where ``sign`` is -1, as a negative weight of
-    the norm has it. What a spike takes away from the membrane is the neuron's own threshold still.
+    A neuron fires if its membrane is above ``threshold``, or below it where ``sign`` is -1, which
+    is the case for a negative weight of the norm. The reset still subtracts the neuron's own
+    threshold.
 
     Args:
         threshold: θ of the neuron.
-        scale, offset: of the norm, (C,): it fires where scale · v + offset passes θ.
+        scale, offset: the norm's map, (C,): a neuron fires if scale · v + offset exceeds θ.
     """
 
     threshold: Tensor
@@ -134,13 +135,13 @@ class ThresholdOfEachChannel(nn.Module):
     def __init__(self, threshold: float, scale: Tensor, offset: Tensor) -> None:
         super().__init__()
         sign = torch.where(scale < 0, -1.0, 1.0).to(scale.dtype)
-        # A scale of 0 makes it infinite: always fires or never.
+        # With a scale of 0 the threshold is infinite: the channel always fires or never does.
         self.register_buffer("threshold", (threshold - offset) / scale.abs() * sign)
         self.register_buffer("sign", sign)
         self._level = threshold
 
     def standardization(self, v_TNCHW: Tensor, steps: slice) -> Standardization:
-        """The map under which the neuron's own threshold means the same."""
+        """The map of the membrane under which the neuron's own threshold has the same effect."""
         del v_TNCHW
         shape = (steps.stop - steps.start, len(self.sign))
         mean, sign = self.threshold.expand(shape), self.sign.expand(shape)
@@ -160,7 +161,7 @@ def _map_of(norm: nn.Module, layer: str) -> tuple[Tensor, Tensor]:
 
 
 def _merged(convolution: nn.Conv2d, scale: Tensor, offset: Tensor) -> nn.Module:
-    """A convolution and then scale and offset, (C,) or (T, C), as one."""
+    """A convolution that includes the scale and offset, (C,) or (T, C), that follow it."""
     weight = convolution.weight * scale[..., None, None, None]
     bias = offset if convolution.bias is None else offset + convolution.bias * scale
     if scale.dim() == 2:

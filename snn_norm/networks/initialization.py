@@ -1,10 +1,10 @@
-"""Initial weights under which a network fires without a norm.
+"""Initial weights with which a network fires without a norm.
 
-Without such a start, a comparison with a network that has no norm measures PyTorch's initial
-weights, under which a deep spiking network is silent, and not the absence of the norm.
+Without them, a comparison with a network that has no norm would measure the effect of PyTorch's
+initial weights, with which a deep spiking network is silent, and not that of the missing norm.
 
-Weights are normal with mean 0, biases 0. With n inputs a neuron, of mean square m, the currents
-have the variance n · m · Var w. The starts differ in what they ask of it:
+Weights are normal with mean 0, and biases are 0. If a neuron has n inputs of mean square m, its
+currents have the variance n · m · Var w. The initializations differ in the variance they choose:
 
 =============  =======================  ===================  =======================================
 init           Var w                    inputs m             source
@@ -19,13 +19,13 @@ activity       1 / (n · m)              of rate 1 - Φ(θ)     https://arxiv.or
 Spikes of rate p have m = p, and their averages over 2x2 squares, taken as independent,
 (p + 3p²)/4; images are normalized, so m = 1. In the first paper's terms μ_w and μ_U are 0, p is the
 rate of the inputs, and ε̂ is what the leak makes of the variance of currents that are independent
-from step to step: Σ β²ᵏ over the steps so far, on average over all. ξ is how many deviations of the
-membrane lie below the threshold. Of the paper's 1 to 3 it is 1 here: if a layer fires less than its
-due by a small factor, the next one falls short by that factor to the power of 0.76 at ξ = 1, but of
-2.4 at ξ = 2, where a few layers silence the rest. The second paper keeps the variance of the
-currents at 1, that of a membrane's first step. Both give a mean field: they see no reset, no edges
-and no shortcuts, and in a plain network of twenty layers the first of them is silent in the end,
-the second not.
+from step to step: Σ β²ᵏ over the steps so far, averaged over all steps. ξ is the distance from the
+mean membrane to the threshold in standard deviations of the membrane. The paper proposes 1 to 3;
+here it is 1. If a layer fires less than intended by a small factor, the next layer fires less by
+that factor to the power of 0.76 at ξ = 1, but to the power of 2.4 at ξ = 2, where a few layers
+silence the rest. The second paper keeps the variance of the currents at 1, that of a membrane's
+first step. Both are mean-field theories, which include no reset, no edges and no shortcuts. In a
+plain network of twenty layers, the last layers are silent with the first, but not with the second.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ _DEVIATIONS = 1.0
 def initialize(
     model: TrunkNetwork, init: str, *, num_steps: int = 1, beta: float = 0.0, threshold: float = 1.0
 ) -> None:
-    """Draw the weights of all layers before neurons anew; the classifier keeps its own.
+    """Redraw the weights of all layers with neurons; the classifier keeps its weights.
 
     Args:
-        model: a network as PyTorch made it.
-        init: a name of the table above.
-        num_steps, beta, threshold: of the spiking network.
+        model: a network with PyTorch's initial weights.
+        init: a name in the table above.
+        num_steps, beta, threshold: the constants of the spiking network.
     """
     if init == "default":
         return
     rate = 1 - NormalDist().cdf(_DEVIATIONS if init == "fluctuation" else threshold)
     of_pooled = (rate + 3 * rate**2) / 4
     pooled = model.trunk.pooled
-    # ε̂: what the leak makes of the variance of currents that are independent from step to step.
+    # ε̂: the variance of the membrane, if currents of variance 1 are independent between steps.
     of_leak = sum((num_steps - k) * beta ** (2 * k) for k in range(num_steps)) / num_steps
     moments: list[tuple[nn.Module, float]] = []
     for layer in model.trunk.layers:

@@ -14,33 +14,33 @@ from snn_norm.neurons.standardization import GradientInPlace, Standardization
 
 
 class Outputs:
-    """What layers have put out and later ones will take; each is let go with its last use."""
+    """The outputs of layers that later layers still need; each is freed after its last use."""
 
     def __init__(self, trunk: Trunk) -> None:
         self._uses = trunk.uses.copy()
         self._kept: dict[Output, Tensor] = {}
 
     def put(self, layer: Layer, kind: Kind, values: Tensor) -> None:
-        """Keep an output for the layers that take it, if there are any."""
+        """Keep an output for the layers that use it, if there are any."""
         if self._uses[layer.name, kind]:
             self._kept[layer.name, kind] = values
 
     def take(self, output: Output) -> Tensor:
-        """An output, for one of those that take it."""
+        """Return an output to one of the layers that use it."""
         self._uses[output] -= 1
         return self._kept[output] if self._uses[output] else self._kept.pop(output)
 
     def added(self, layer: Layer, kind: Kind, values: Tensor) -> Tensor:
-        """A layer's own output and what its shortcut brings."""
+        """The sum of a layer's own output and that of its shortcut, if it has one."""
         adds = layer.adds
         return values if adds is None or adds.to != kind else values + self.take(adds.output)
 
 
 class ConvolutionOfEachStep(nn.Module):
-    """A convolution with its own weights at each time step: what a norm of each step folds into.
+    """A convolution with separate weights at each time step, for folding a norm of each step.
 
     Args:
-        convolution: whose stride and padding it has.
+        convolution: the layer whose stride and padding it copies.
         weight: (T, O, I, kernel, kernel).
         bias: (T, O).
     """
@@ -51,13 +51,13 @@ class ConvolutionOfEachStep(nn.Module):
         self.stride, self.padding = convolution.stride, convolution.padding
 
     def extra_repr(self) -> str:
-        """Its shape, and what it costs."""
+        """The shape of the layer and its cost, for its ``repr``."""
         steps, out_channels, in_channels, kernel, _ = self.weight.shape
         shape = f"{in_channels}, {out_channels}, kernel_size={kernel}, stride={self.stride[0]}"
         return f"{shape}, {steps} times the weights"
 
     def forward(self, x_TNCHW: Tensor, steps: slice) -> Tensor:
-        """Convolve the time steps ``steps``, or one that stands for each of them."""
+        """Convolve the time steps ``steps``, or one step that is repeated at each of them."""
         pairs = zip(self.weight[steps], self.bias[steps], strict=True)
         each = [
             F.conv2d(x_TNCHW[t % len(x_TNCHW)], weight, bias, self.stride, self.padding)
@@ -67,7 +67,7 @@ class ConvolutionOfEachStep(nn.Module):
 
 
 def standardized(x_TNCHW: Tensor, standardization: Standardization) -> Tensor:
-    """Currents as the neurons would standardize them, where something else takes them besides."""
+    """Standardize currents as the neurons would, for currents that are also used elsewhere."""
     y_TNCHW: Tensor = _Standardize.apply(x_TNCHW, *standardization)  # type: ignore[no-untyped-call, unused-ignore]
     return y_TNCHW
 

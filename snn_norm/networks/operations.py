@@ -1,21 +1,22 @@
-"""What a forward pass of a trunk costs, in synaptic operations; imports no torch.
+"""The cost of a forward pass of a trunk, in synaptic operations. This module imports no torch.
 
-A spike that reaches a synapse adds a weight: an accumulate. Any other value is multiplied with it
-first: a multiply-accumulate. Counted for an image, as the field does it:
+A spike that reaches a synapse adds a weight: an accumulate. Any other value is multiplied by the
+weight first: a multiply-accumulate. The count is for one image, by the conventions of the field:
 
-- a layer whose inputs are spikes: accumulates = rate · T · connections, where a neuron's rate is
-  its spikes a time step, and connections are the multiply-accumulates of one dense pass, padding
-  among them. Where the spikes of a shortcut are added to others, so are their rates.
-- a layer whose inputs are not: multiply-accumulates = T · connections, zeros among them. These are
-  event frames, and what an average over squares or over an image puts out. An image that is the
+- In a layer whose inputs are spikes, accumulates = rate · T · connections. A neuron's rate is its
+  number of spikes per time step, and connections are the multiply-accumulates of one dense pass,
+  including padding. Where the spikes of a shortcut are added to others, the rates are added too.
+- In a layer whose inputs are not spikes, multiply-accumulates = T · connections, including zeros.
+  Such inputs are event frames, and averages over squares or over an image. An image that is the
   same at every step is convolved once.
-- an artificial network has one dense pass of multiply-accumulates; its zeros are not made use of.
-- a norm that becomes a part of weights or thresholds (``folds``), or that is on the weights, costs
-  nothing. Of weights for each step, which the one convolution of an image that stays the same
-  cannot have, it costs a multiply-accumulate a value and step there. Any other norm, a user's own
-  too, costs two: one for the mean of squares, one for scale and offset.
+- An artificial network has one dense pass of multiply-accumulates; its zeros save nothing.
+- A norm that is folded into weights or thresholds (``folds``), or that acts on the weights, costs
+  nothing. The exception is a norm that folds into separate weights for each step: the single
+  convolution of a constant image cannot have these, so the norm costs one multiply-accumulate for
+  each value and step there. Any other norm, including a user's own, costs two: one for the mean of
+  squares, one for scale and offset.
 
-Neurons' own leak, threshold and reset, and all that moves data, are left out.
+The neurons' leak, threshold and reset, and all movement of data, are left out.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from snn_norm.norms.table import NORMS
 
 PICOJOULE_MULTIPLY_ACCUMULATE = 4.6
 PICOJOULE_ACCUMULATE = 0.9
-"""Of 32-bit floating point in 45 nm, without memory (Horowitz 2014,
+"""Energy of 32-bit floating point operations in 45 nm, without memory (Horowitz 2014,
 https://doi.org/10.1109/ISSCC.2014.6757323: a multiplication 3.7 pJ, an addition 0.9 pJ)."""
 
 
 @dataclass(frozen=True)
 class Operations:
-    """A layer's operations an image."""
+    """The operations of one layer for one image."""
 
     layer: str
     accumulates: float
@@ -42,7 +43,7 @@ class Operations:
 
     @property
     def nanojoules(self) -> float:
-        """The estimate of their energy."""
+        """The estimated energy of the operations."""
         of_accumulates = PICOJOULE_ACCUMULATE * self.accumulates
         of_products = PICOJOULE_MULTIPLY_ACCUMULATE * self.multiply_accumulates
         return (of_accumulates + of_products) / 1000
@@ -59,14 +60,14 @@ def operations(
     rates: Mapping[str, float] | None = None,
     sequences: bool = False,
 ) -> list[Operations]:
-    """Count a network's synaptic operations an image, layer by layer.
+    """Count a network's synaptic operations for one image, layer by layer.
 
     Args:
         trunk: the network up to its classifier.
-        norm: a name of ``NORMS``, or a user's own.
-        in_channels, num_classes, image_size: of the data.
-        num_steps: time steps T of a spiking network; None of an artificial one.
-        rates: of a spiking network, spikes a neuron and time step by layer.
+        norm: a name in ``NORMS``, or a user's own.
+        in_channels, num_classes, image_size: the properties of the data.
+        num_steps: time steps T of a spiking network; None for an artificial one.
+        rates: for a spiking network, the spikes per neuron and time step of each layer.
         sequences: whether a sample is a sequence of T frames.
 
     Raises:
@@ -85,7 +86,7 @@ def operations(
         if rate is None:
             constant = layer == trunk.layers[0].name and not sequences
             products += connections * (1 if constant else steps)
-            if constant and of_each_step:  # an affine map a step costs less than a convolution
+            if constant and of_each_step:  # an affine map per step costs less than a convolution
                 products += values * steps
         else:
             accumulates = rate * steps * connections
@@ -105,9 +106,9 @@ def _layers(
     image_size: int,
     rates: Mapping[str, float] | None,
 ) -> Iterator[tuple[str, int, int, float | None]]:
-    """Each layer: its name, connections, values that its norm sees, and the rate of its inputs.
+    """Yield each layer's name, connections, number of values to normalize, and rate of inputs.
 
-    The rate is None where the inputs are not spikes.
+    The rate is None if the inputs are not spikes.
     """
     shapes: dict[str | None, tuple[int, int]] = {None: (in_channels, image_size)}
     sent: dict[str | None, float | None] = {None: None}
@@ -131,7 +132,7 @@ def _layers(
 def _sent(
     layer: Layer, sent: Mapping[str | None, float | None], rates: Mapping[str, float] | None
 ) -> float | None:
-    """The rate of what a layer puts out; None where that is not spikes."""
+    """The rate of a layer's output; None if it does not consist of spikes."""
     rate = _rate(layer.name, rates)
     if rate is None or layer.pool:
         return None

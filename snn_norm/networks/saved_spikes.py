@@ -1,7 +1,8 @@
-"""What is kept of a spiking layer for the gradient: as little as gives the same numbers.
+"""Saves memory in what a spiking layer keeps for the gradient, without changing its numbers.
 
-An operation keeps its input until the backward pass has come to it, over all time steps. Spikes are
-small integers, so a byte holds each; and what a convolution made of them can be made again.
+Autograd keeps the input of each operation, over all time steps, until the backward pass reaches it.
+Spikes are small integers, so a byte can hold each, and the output of a convolution can be
+recomputed from them.
 """
 
 from __future__ import annotations
@@ -16,30 +17,30 @@ from torch.autograd.graph import saved_tensors_hooks
 
 
 class PackedSpikes:
-    """Spikes, each kept in a byte by the operations that ask for it.
+    """Spikes that operations inside :meth:`as_bytes` keep as one byte each.
 
     Args:
         spikes: multiples of 1 / levels, from 0 to 1.
-        levels: 1 for spikes as neurons fire them, 4 for averages over 2x2 squares.
+        levels: 1 for the spikes of neurons, 4 for their averages over 2x2 squares.
     """
 
     def __init__(self, spikes: Tensor, levels: int = 1) -> None:
-        # Not the spikes themselves, whose memory is to be freed.
+        # The spikes themselves are not kept, since their memory is to be freed.
         self._address, self._dtype, self._shape = spikes.data_ptr(), spikes.dtype, spikes.shape
         self._levels = levels
         self._bytes: Tensor | None = None
 
     def as_bytes(self) -> AbstractContextManager[Any]:
-        """While it lasts, what an operation keeps of the spikes is kept in a byte each."""
+        """A context in which operations keep the spikes as one byte each."""
         return _replaced(self._address, self._pack, self._unpack)
 
     @property
     def kept(self) -> bool:
-        """Whether an operation has kept them: not one whose weights and input need no gradient."""
+        """Whether an operation has kept them, which it does only to compute a gradient."""
         return self._bytes is not None
 
     def again(self) -> Tensor:
-        """The spikes, out of the bytes that an operation kept."""
+        """Restore the spikes from the bytes that an operation kept."""
         assert self._bytes is not None, "no operation has kept these spikes"
         return self._unpack(self._bytes).view(self._shape)
 
@@ -53,12 +54,12 @@ class PackedSpikes:
 
 
 def made_anew(made: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
-    """While it lasts, an operation keeps nothing of ``made``: ``make`` makes it once more.
+    """A context in which operations do not keep ``made``: ``make`` recomputes it when needed.
 
     Args:
-        made: what the operation takes.
-        make: gives the same numbers in the same memory order; called in the backward pass, with
-            autocast as it is now.
+        made: the input of the operation.
+        make: returns the same numbers in the same memory order. It is called in the backward pass,
+            with the autocast state of this call.
     """
     device = made.device.type
     enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
@@ -73,7 +74,7 @@ def made_anew(made: Tensor, make: Callable[[], Tensor]) -> AbstractContextManage
 def _replaced(
     address: int, pack: Callable[[Tensor], Tensor], unpack: Callable[[Tensor], Tensor]
 ) -> AbstractContextManager[Any]:
-    """While it lasts, operations keep ``pack(tensor)`` of the tensor at ``address``."""
+    """A context in which operations keep ``pack(tensor)`` for the tensor at ``address``."""
 
     def keep(tensor: Tensor) -> tuple[bool, Tensor]:
         here = tensor.data_ptr() == address

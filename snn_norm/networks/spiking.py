@@ -1,4 +1,4 @@
-"""The spiking network: a trunk over whole sequences at once. Shapes as in the trunk's."""
+"""The spiking network: a trunk that computes whole sequences at once. Shapes: see ``trunk``."""
 
 from __future__ import annotations
 
@@ -25,46 +25,46 @@ from snn_norm.norms.protocol import Standardizes
 from snn_norm.norms.shared import ThresholdDependentBatchNorm2d
 
 _VALUES_AT_ONCE = 7_000_000
-"""Values of the first layer in a stretch of time steps: enough to keep a processor busy."""
+"""The first layer's number of values in a stretch of time steps: enough to keep a CPU busy."""
 
 _VALUES_AT_ONCE_GPU = 64_000_000
-"""The same on a GPU, for few launches: several time steps of 128 images. Not measured."""
+"""The same on a GPU, for few launches: several time steps of 128 images. This is not measured."""
 
 _STEPS_KEPT = 25
-"""Of more time steps than these, the last are kept whole for the gradient, and of those before
-the trunk's cheap convolutions are computed a second time."""
+"""If there are more time steps than this, the last ones are kept whole for the gradient, and the
+trunk's cheap convolutions are recomputed for those before."""
 
 
 class SNNCNN(TrunkNetwork):
     """The spiking network: integrate-and-fire neurons over T time steps.
 
     An image is a constant input current at every step; the logits are the mean membrane of a
-    readout that leaks and never resets. Neurons of lif, plif and if do the work of a norm that is
-    an affine map of each step, so forward hooks on such a norm are not called: hook its neurons, or
-    take the diagnostics.
+    readout that leaks and never resets. The neurons lif, plif and if apply a norm that is an affine
+    map of each step themselves, so forward hooks on such a norm are not called. Put the hook on its
+    neurons, or use the diagnostics.
 
-    ``torch.compile`` leaves the network as it is, whose neurons have kernels of their own:
-    :func:`snn_norm.neurons.engine.choose_engine` compiles them. ``torch.func``'s transforms raise
+    ``torch.compile`` leaves the network unchanged, because its neurons have kernels of their own,
+    which :func:`snn_norm.neurons.engine.choose_engine` compiles. ``torch.func``'s transforms raise
     an error.
 
     Args:
         norm: a norm of :data:`snn_norm.norms.table.NORMS` for snn, or ``package.module:name``,
-            called as ``name(num_features, num_steps)`` and given whole sequences (T, N, C, H, W).
+            called as ``name(num_features, num_steps)``; it gets whole sequences (T, N, C, H, W).
         num_steps: T, the number of time steps.
-        beta: decay of every membrane a time step, 0 to 1.
+        beta: decay of every membrane per time step, 0 to 1.
         threshold: the membrane at which a spike is fired.
-        neuron: lif, plif (with a learned decay, which begins at beta) or if (without one: beta is
-            1, the readout's too) run whole sequences at once; ``snntorch`` runs snnTorch's own lif
-            neurons step by step, the slow reference. It gives lif's numbers, and takes no other
-            reset or surrogate and no norm on the membrane.
+        neuron: lif, plif (with a learned decay, which starts at beta) or if (without decay: beta is
+            1, for the readout too) compute whole sequences at once. ``snntorch`` runs snnTorch's
+            own lif neurons step by step, as the slow reference. It computes the same numbers as
+            lif, and supports no other reset or surrogate and no norm on the membrane.
         reset: subtract or zero.
-        surrogate: its gradient, a name in :data:`snn_norm.neurons.table.SURROGATES`.
-        slope: of the surrogate; None for its usual one.
+        surrogate: the surrogate gradient, a name in :data:`snn_norm.neurons.table.SURROGATES`.
+        slope: the slope of the surrogate; None for its usual one.
         trunk: a name in :data:`snn_norm.networks.table.TRUNKS`.
-        width: channels of the first convolution; default: the trunk's own, 64 of the reference.
-        depth: of trunk resnet, 6n + 2; default 20.
-        shortcut: of trunk resnet: none, spike (sums of spikes) or membrane (sums of currents, the
-            default).
+        width: channels of the first convolution; default: the trunk's own, 64 for the reference.
+        depth: for trunk resnet only, 6n + 2; default 20.
+        shortcut: for trunk resnet only: none, spike (sums of spikes) or membrane (sums of currents,
+            the default).
         init: default (PyTorch's weights), kaiming, fluctuation or activity; see
             :mod:`snn_norm.networks.initialization`.
         in_channels: channels of an image.
@@ -75,8 +75,8 @@ class SNNCNN(TrunkNetwork):
         Images (N, C, H, W) or sequences (N, T, C, H, W); output logits (N, K).
 
     Raises:
-        ValueError: an unknown name, a key of another trunk or neuron, or a number out of
-            :data:`snn_norm.bounds.BOUNDS`.
+        ValueError: a name is unknown, a key belongs to another trunk or neuron, or a number is
+            outside :data:`snn_norm.bounds.BOUNDS`.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class SNNCNN(TrunkNetwork):
         if len(x_TNCHW) == 1 and not isinstance(
             self.convolutions[layer.name], ConvolutionOfEachStep
         ):
-            # So is the first convolution: one step stands for all.
+            # The currents of the first convolution are constant too, so one step is enough.
             constant = self._currents(layer, x_TNCHW, slice(0, 1))
         outputs = []
         for steps in self._stretches(x_TNCHW):
@@ -172,10 +172,10 @@ class SNNCNN(TrunkNetwork):
         return logits_NK
 
     def _stretches(self, x_TNCHW: Tensor) -> list[slice]:
-        """The time steps in stretches of about equal length."""
+        """The time steps, divided into stretches of about equal length."""
         name = self.trunk.layers[0].name
         norm = self.norms[name]
-        # A user's own norm is promised whole sequences.
+        # A user's own norm always gets whole sequences.
         in_parts = not normalizes_currents(norm) or _folds(norm)
         if not in_parts or getattr(norm, "whole_sequence", False) or self._on_membrane(name):
             return stretches(self.num_steps, 1)
@@ -200,7 +200,7 @@ class SNNCNN(TrunkNetwork):
                 )
                 with packed.as_bytes():
                     x_TNCHW = self._currents(layer, spikes_TNCHW, steps)
-                del spikes_TNCHW  # its memory
+                del spikes_TNCHW  # to free its memory
                 if early and layer.cheap and packed.kept:
                     less_kept = made_anew(x_TNCHW, partial(self._again, layer, packed, steps))
             with less_kept:
@@ -212,7 +212,7 @@ class SNNCNN(TrunkNetwork):
         return outputs_TNK
 
     def _currents(self, layer: Layer, x_TNCHW: Tensor, steps: slice, again: bool = False) -> Tensor:
-        """What a layer's convolution makes of every image of these time steps."""
+        """The output of a layer's convolution at these time steps."""
         convolution = self.convolutions[layer.name]
         if isinstance(convolution, ConvolutionOfEachStep):
             of_steps: Tensor = convolution(x_TNCHW, steps)
@@ -226,7 +226,7 @@ class SNNCNN(TrunkNetwork):
         return y_TNCHW
 
     def _again(self, layer: Layer, packed: PackedSpikes, steps: slice) -> Tensor:
-        """What the convolution made of these spikes."""
+        """Recompute the output of the convolution from these spikes."""
         return self._currents(layer, packed.again(), steps, again=True)
 
     def _fire(
@@ -237,7 +237,7 @@ class SNNCNN(TrunkNetwork):
         states: dict[str, State],
         outputs: Outputs,
     ) -> Tensor:
-        """Normalize, add, fire, and pool where a pool follows."""
+        """Normalize, add shortcuts, fire, and pool if a pool follows."""
         norm, standardization = self.norms[layer.name], None
         num_steps = steps.stop - steps.start
         if normalizes_currents(norm):
@@ -281,7 +281,7 @@ def _leaky(
     ):
         if got != known:
             raise ValueError(f"{key} of neuron snntorch must be {known}, got {got!r}")
-    # In double precision, lest a double network compute with float's 0.9.
+    # In double precision, so that a float64 network does not compute with float32's 0.9.
     decay, level = (torch.tensor(c, dtype=torch.float64) for c in (beta, threshold))
     gradient = snntorch.surrogate.fast_sigmoid(SURROGATES[surrogate] if slope is None else slope)
     leaky: nn.Module = snntorch.Leaky(decay, level, gradient, init_hidden=True)
@@ -289,7 +289,7 @@ def _leaky(
 
 
 def _folds(norm: nn.Module) -> TypeGuard[Standardizes]:
-    """Whether the neurons can do what the norm does; not where a subclass does it its own way."""
+    """Whether the neurons can apply the norm; not if a subclass overrides how it normalizes."""
     owners = type(norm).__mro__
     forward, standardization = (
         next((owner for owner in owners if name in vars(owner)), None)

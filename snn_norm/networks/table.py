@@ -1,4 +1,4 @@
-"""Every trunk that a configuration may name, as data; imports no torch.
+"""The table of all trunks that a configuration may name. This module imports no torch.
 
 A trunk is a list of layers, each a convolution, a norm and neurons. The artificial and the spiking
 network run the same list, so that only the neuron differs.
@@ -16,10 +16,10 @@ from snn_norm.bounds import check_bounds
 from snn_norm.wording import not_among
 
 Kind: TypeAlias = Literal["currents", "spikes"]
-"""What goes into a layer's neurons, and what comes out; of an artificial network, activations."""
+"""Input and output of a layer's neurons; in an artificial network, spikes are activations."""
 
 Output: TypeAlias = tuple[str, Kind]
-"""Currents or spikes of the layer of this name."""
+"""Currents or spikes of the layer with this name."""
 
 INITS = ("default", "kaiming", "fluctuation", "activity")
 """Initial weights; see :mod:`snn_norm.networks.initialization`."""
@@ -27,10 +27,10 @@ INITS = ("default", "kaiming", "fluctuation", "activity")
 _SPIKING_INITS = ("fluctuation", "activity")
 
 SHORTCUTS = ("none", "spike", "membrane")
-"""Of trunk resnet; see :func:`_resnet`."""
+"""The shortcuts of trunk resnet; see :func:`_resnet`."""
 
 _Shortcut: TypeAlias = Literal["none", "spike", "membrane", "current"]
-"""And of resnet19: the spikes that enter a block, added to the currents of its second layer."""
+"""Also that of resnet19: the input spikes of a block, added to the currents of its second layer."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Layer:
     """A convolution, a norm, and neurons.
 
     Args:
-        name: in the ``state_dict`` and the metrics.
-        source: the layer whose spikes it takes; None for the image.
-        channels: that it puts out.
-        kernel, stride: of the convolution, which is padded to keep the size at stride 1.
+        name: its name in the ``state_dict`` and the metrics.
+        source: the layer whose spikes are its input; None for the image.
+        channels: the number of its output channels.
+        kernel, stride: sizes of the convolution, which is padded to keep the size at stride 1.
         fires: whether neurons follow; a projection that is added to currents has none.
         adds: its shortcut.
-        pool: average the spikes over 2x2 squares.
-        cheap: to be computed a second time rather than kept where time steps are many.
+        pool: whether to average the spikes over 2x2 squares.
+        cheap: whether it is recomputed rather than kept if there are many time steps.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Layer:
 
     @property
     def is_summand(self) -> bool:
-        """Whether its currents are added to others before neurons."""
+        """Whether its currents are added to those of another layer, before the neurons."""
         return not self.fires or (self.adds is not None and self.adds.to == "currents")
 
 
@@ -77,9 +77,9 @@ class Trunk:
     """A network up to its classifier.
 
     Args:
-        layers: each after those whose outputs it takes.
+        layers: each layer comes after those whose outputs it uses.
         hidden: neurons of a fully connected layer before the classifier; None for no such layer.
-        average: whether what the last layer puts out is averaged over H and W, not flattened.
+        average: whether the output of the last layer is averaged over H and W instead of flattened.
     """
 
     layers: tuple[Layer, ...]
@@ -88,12 +88,12 @@ class Trunk:
 
     @cached_property
     def uses(self) -> Counter[Output]:
-        """How many layers take each output."""
+        """The number of layers that use each output."""
         sources: list[Output] = [(layer.source, "spikes") for layer in self.layers if layer.source]
         return Counter(sources + [layer.adds.output for layer in self.layers if layer.adds])
 
     def takes_currents(self, layer: Layer) -> bool:
-        """Whether something but its neurons takes part in a layer's currents, or takes them."""
+        """Whether a layer's currents are a sum, or are used by more than its neurons."""
         return layer.is_summand or self.uses[layer.name, "currents"] > 0
 
     @cached_property
@@ -117,7 +117,7 @@ def _in_sequence(channels: Sequence[int | str], hidden: int) -> Trunk:
         if isinstance(width, str):
             continue
         name, source = f"conv{len(layers) + 1}", f"conv{len(layers)}" if layers else None
-        # The second and third put out most of all values for a small part of the arithmetic.
+        # The second and third have most of the output values, but little of the arithmetic.
         cheap = name in ("conv2", "conv3")
         pool = channels[index + 1] == _POOL
         layers.append(Layer(name, source, width, pool=pool, cheap=cheap))
@@ -140,7 +140,7 @@ def _vgg9(width: int) -> Trunk:
 def _residual(
     width: int, blocks: tuple[int, ...], shortcut: _Shortcut, hidden: int | None
 ) -> Trunk:
-    """A first convolution, then stages of blocks, each stage at half the size of the last."""
+    """A first convolution, then stages of blocks; each stage has half the size of the previous."""
     layers = [Layer("conv1", None, width)]
     for stage, number in enumerate(blocks):
         for block in range(number):
@@ -171,23 +171,23 @@ def _block(
 def _resnet19(width: int) -> Trunk:
     """The field's ResNet-19 (tdBN, https://arxiv.org/abs/2011.05280) at width 128.
 
-    Its shortcuts end before the neurons, as in He's first networks.
+    Its shortcuts end before the neurons, as in the first networks of He et al.
     """
     return _residual(width, (3, 3, 2), "current", 2 * width)
 
 
 def _resnet(width: int, depth: int = 20, shortcut: _Shortcut = "membrane") -> Trunk:
-    """He's networks of 6n + 2 layers for small images (https://arxiv.org/abs/1512.03385).
+    """The networks of He et al. for small images, 6n + 2 layers (https://arxiv.org/abs/1512.03385).
 
-    Where the size is halved, a 1x1 convolution and a norm stand in the shortcut.
+    Where the size is halved, the shortcut has a 1x1 convolution and a norm.
 
     Args:
-        width: channels of the first stage; he has 16.
+        width: channels of the first stage; 16 in the paper.
         depth: 6n + 2, counted without shortcuts.
-        shortcut: ``none``; ``spike``: the spikes that enter a block are added to those that it
-            fires, as in SEW-ResNet (https://arxiv.org/abs/2102.04159); ``membrane``: the currents
-            are added, which thus go from block to block without passing neurons, as in MS-ResNet
-            (https://arxiv.org/abs/2112.08954). In an artificial network these are the sums of
+        shortcut: ``none``; ``spike``: the input spikes of a block are added to its output spikes,
+            as in SEW-ResNet (https://arxiv.org/abs/2102.04159); ``membrane``: the currents are
+            added, which thus pass from block to block without neurons in between, as in MS-ResNet
+            (https://arxiv.org/abs/2112.08954). In an artificial network these are sums of
             activations, and the pre-activations of https://arxiv.org/abs/1603.05027.
     """
     return _residual(width, (depth // 6,) * 3, shortcut, None)
@@ -195,7 +195,7 @@ def _resnet(width: int, depth: int = 20, shortcut: _Shortcut = "membrane") -> Tr
 
 @dataclass(frozen=True)
 class _Kind:
-    """A trunk's maker and the width at which it was published."""
+    """The function that makes a trunk, and the width at which the trunk was published."""
 
     make: Callable[..., Trunk]
     width: int
@@ -217,13 +217,13 @@ def make_trunk(
 
     Args:
         name: a key of :data:`TRUNKS`.
-        width: channels of the first convolution; None for those of the trunk's paper.
-        depth: of trunk resnet, 6n + 2; None for 20.
-        shortcut: of trunk resnet, one of :data:`SHORTCUTS`; None for membrane.
+        width: channels of the first convolution; None for the number in the trunk's paper.
+        depth: for trunk resnet only, 6n + 2; None for 20.
+        shortcut: for trunk resnet only, one of :data:`SHORTCUTS`; None for membrane.
 
     Raises:
-        ValueError: an unknown name, a width below 1, or as :func:`check_depth` and
-            :func:`check_trunk`.
+        ValueError: the name is unknown, the width is below 1, or :func:`check_depth` or
+            :func:`check_trunk` raises it.
     """
     if name not in TRUNKS:
         raise ValueError(f"trunk {not_among(TRUNKS, name)}")
@@ -249,7 +249,7 @@ def check_depth(depth: int) -> None:
 
 
 def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:
-    """Refuse keys of another trunk.
+    """Refuse keys that belong to another trunk.
 
     Raises:
         ValueError: its message begins with the key.
@@ -263,7 +263,7 @@ def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:
 
 
 def check_init(init: str, *, spiking: bool) -> None:
-    """Refuse an unknown start, and one that an artificial network cannot have.
+    """Refuse an unknown initialization, and one that an artificial network cannot have.
 
     Raises:
         ValueError: its message begins with the key.

@@ -1,4 +1,4 @@
-"""What both networks are made of: a trunk of convolutions and norms, and a classifier.
+"""The common part of both networks: a trunk of convolutions and norms, and a classifier.
 
 Shapes: N images, C channels, T time steps, H height, W width, K classes, F features. Sequences are
 named (T, N, C, H, W) but lie in memory as (T, N, H, W, C), the order in which convolutions are
@@ -23,9 +23,10 @@ from snn_norm.norms.protocol import OnWeights
 class TrunkNetwork(nn.Module):
     """A trunk and a classifier.
 
-    A norm follows each convolution (which then has no bias), a neuron each norm and the hidden
-    layer. Layers are named as the trunk names them, and hidden. A norm on the membrane is its
-    neuron's, one on the weights is applied to them before the convolution.
+    A norm follows each convolution (which then has no bias), and a neuron follows each norm and the
+    hidden layer. Layers have the names that the trunk gives them; the hidden layer is ``hidden``. A
+    norm on the membrane belongs to its neuron, and one on the weights is applied to them before the
+    convolution.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class TrunkNetwork(nn.Module):
             made = make_norm(norm, layer.channels, num_steps)
             on_membrane = made if place_of(made) == "membrane" else None
             self.norms[layer.name] = made if on_membrane is None else nn.Identity()
-            if place_of(made) == "weights":  # which shifts nothing
+            if place_of(made) == "weights":  # such a norm has no offset
                 convolution.bias = nn.Parameter(torch.zeros(layer.channels))
             if layer.fires:
                 self.neurons[layer.name] = make_neuron(on_membrane)
@@ -80,7 +81,7 @@ class TrunkNetwork(nn.Module):
         self.classifier = nn.Linear(trunk.hidden or features, num_classes)
 
     def _at_one_step(self, x_NCHW: Tensor, *t: int) -> Tensor:
-        """The classifier's output (N, K), at a time step where there are any."""
+        """The classifier's output (N, K); for a spiking network, at the time step t."""
         outputs = Outputs(self.trunk)
         for layer in self.trunk.layers:
             source = x_NCHW if layer.source is None else outputs.take((layer.source, "spikes"))
@@ -103,7 +104,7 @@ class TrunkNetwork(nn.Module):
         return outputs_NK
 
     def _convolved(self, layer: Layer, x_NCHW: Tensor, again: bool = False) -> Tensor:
-        """Currents of a layer before its norm; ``again``, without what hooks would add."""
+        """Currents of a layer before its norm; recomputation with ``again`` calls no hooks."""
         convolution, norm = self.convolutions[layer.name], self.norms[layer.name]
         if place_of(norm) == "weights":
             assert isinstance(convolution, nn.Conv2d)
@@ -115,16 +116,16 @@ class TrunkNetwork(nn.Module):
         return y_NCHW
 
     def _features(self, x: Tensor) -> Tensor:
-        """(N, F) or (T, N, F) of what the last layer puts out."""
+        """The features (N, F) or (T, N, F) of the last layer's output."""
         return x.mean((-2, -1)) if self.trunk.average else x.flatten(-3)
 
 
 def normalizes_currents(norm: nn.Module) -> bool:
-    """Whether currents pass the norm on their way to the neurons."""
+    """Whether the norm normalizes the currents of the neurons."""
     return place_of(norm) == "currents" and not isinstance(norm, nn.Identity)
 
 
 def place_of(norm: nn.Module) -> str:
-    """Where a norm sits: on the currents, as a user's own does, the membrane or the weights."""
+    """The place of a norm: currents (also that of a user's own norm), membrane or weights."""
     place: str = getattr(norm, "place", "currents")
     return place
