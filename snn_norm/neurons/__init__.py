@@ -1,4 +1,4 @@
-"""Spiking neurons: their layers, the recurrence over time and its gradient, eager and compiled."""
+"""Spiking neurons: layers, and the recurrence over time and its gradient, eager and compiled."""
 
 from __future__ import annotations
 

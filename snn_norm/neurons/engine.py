@@ -1,4 +1,4 @@
-"""Whether a network's spiking layers are compiled: chosen once, where training starts."""
+"""Chooses whether a network's spiking layers are compiled, once, when training starts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def choose_engine(
 ) -> Engine | None:
     """Set how each :class:`LIF` of a network computes, and log it.
 
-    A network with norms on the membrane is eager, whatever is wanted: they have no compiled form.
+    A network with norms on the membrane is always eager, since they have no compiled form.
 
     Args:
         model: a network.
         wanted: true compiles, false does not, auto compiles on a GPU.
-        device: where it computes.
+        device: the device on which the network computes.
 
     Returns:
-        What was chosen; None of a network without such a layer.
+        The engine chosen; None for a network without such a layer.
 
     Raises:
-        ValueError: ``wanted`` is true, and nothing can be compiled here.
+        ValueError: ``wanted`` is true, but nothing can be compiled on this machine.
     """
     neurons = [module for module in model.modules() if isinstance(module, LIF)]
     if not neurons:
@@ -58,8 +58,8 @@ def choose_engine(
 
 
 def _compiled_by_default(device: torch.device) -> bool:
-    """Not on a processor: most of a step is convolutions there, and compiling takes minutes."""
+    """False on a CPU: most of a step is convolutions there, and compiling takes minutes."""
     return device.type == "cuda"
 
 
-_compiler_problem = functools.cache(kernels.problem)  # trying it takes seconds
+_compiler_problem = functools.cache(kernels.problem)  # since trying the compiler takes seconds

@@ -1,11 +1,11 @@
 """Normalization and integrate-and-fire neurons over a whole sequence, as one operation.
 
-Shapes: T time steps, N images, C channels, H height, W width; what is said of (N, C, H, W) holds of
-any (N, …) where nothing is normalized.
+Shapes: T time steps, N images, C channels, H height, W width. Without a normalization, (N, C, H, W)
+can be any (N, …).
 
-A spiking layer is little arithmetic on much memory. So nothing is kept for the gradient but the
-input itself (which the gradient of a normalization needs in any case): the normalization's affine
-map is part of the recurrence, and membranes are computed anew in the backward pass.
+A spiking layer does little arithmetic on much memory. So only the input itself is kept for the
+gradient (the gradient of a normalization needs it in any case): the normalization's affine map is
+part of the recurrence, and membranes are recomputed in the backward pass.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def check_transforms() -> None:
-    """Refuse the transforms of torch.func, in which nothing can be computed in place."""
+    """Raise an error inside the transforms of torch.func, which forbid computing in place."""
     if torch._C._are_functorch_transforms_active():
         raise RuntimeError(
             "spiking layers compute in place, so torch.func's transforms (grad, vmap, jvp, …) "
@@ -38,10 +38,11 @@ def check_transforms() -> None:
 
 
 def left_uncompiled(function: _Function) -> _Function:
-    """The function, which a ``torch.compile`` around it is to run as it is.
+    """Wrap a function so that a ``torch.compile`` around it runs the function uncompiled.
 
-    Loops that compute in place, step by step, are no work for it; :mod:`snn_norm.neurons.kernels`
-    are. Only while it traces, lest each process import a compiler that it does not need.
+    Its loops compute in place, step by step, which a compiler handles badly;
+    :mod:`snn_norm.neurons.kernels` has the functions for compilation. The wrapper is only applied
+    while a compiler traces, so that other processes need not import the compiler.
     """
     return torch.compiler.disable(function) if torch.compiler.is_compiling() else function
 
@@ -61,23 +62,26 @@ def fire(
 
     Args:
         x_TN: (T, N, …), or (1, N, …) with ``num_steps`` for a constant current.
-        neuron: its constants.
-        standardization: of ``x_TN``, which is (T, N, C, H, W) then; None to take it as it is.
+        neuron: the constants of the neuron.
+        standardization: the map to apply to ``x_TN``, which is then (T, N, C, H, W); None for none.
         num_steps: T, if ``x_TN`` is constant.
-        pool: average the spikes over 2x2 squares of H and W.
-        membrane_N: (N, …), to go on from the last step of an earlier call; None to start at rest.
-        compiled: by :mod:`snn_norm.neurons.kernels`; the same numbers but for rounding.
-        on_membrane: gives, of a step's membrane (1, N, C, H, W) and that step as a slice, the
-            standardization that the threshold is applied to; membranes go on as they are. Its
-            statistics have no history. For whole sequences, from rest and not compiled.
+        pool: whether to average the spikes over 2x2 squares of H and W.
+        membrane_N: the membrane (N, …) at the last step of an earlier call, to continue from it;
+            None to start at rest.
+        compiled: whether to compute by :mod:`snn_norm.neurons.kernels`; the numbers are the same up
+            to rounding.
+        on_membrane: is called with a step's membrane (1, N, C, H, W) and that step as a slice, and
+            returns the standardization of the membrane that is compared with the threshold. The
+            membrane that the next step gets is not standardized, and the statistics carry no
+            gradient. This needs a whole sequence, from rest and not compiled.
 
     Raises:
-        ValueError: ``on_membrane`` with ``membrane_N`` or ``compiled``.
-        RuntimeError: inside a transform of torch.func.
+        ValueError: ``on_membrane`` is given together with ``membrane_N`` or ``compiled``.
+        RuntimeError: the call is inside a transform of torch.func.
 
     Returns:
-        Spikes, in the dtype of ``x_TN`` and its memory order (compiled, images are always channels
-        last), and the membrane of the last step before its reset, in float32 at least.
+        The spikes, in the dtype and memory order of ``x_TN`` (if compiled, images are always
+        channels last), and the membrane of the last step before its reset, in float32 at least.
     """
     check_transforms()
     learned_beta = neuron.beta if isinstance(neuron.beta, Tensor) else None
@@ -122,14 +126,14 @@ def _normalize(
     membrane_N: Tensor,
     t: int,
 ) -> Standardization:
-    """The standardization, (C,), of step t's membrane; ``rows`` keep it with its history."""
+    """The standardization, (C,), of step t's membrane; ``rows`` keeps it with its graph."""
     with torch.set_grad_enabled(grad_enabled):
         rows.append(on_membrane(membrane_N.unsqueeze(0), slice(t, t + 1)))
     return rows[-1].at(0)
 
 
 class _Gradient(torch.autograd.Function):
-    """The gradient of what an engine computed; its arguments are flattened for autograd to see."""
+    """The gradient of an engine's result, with arguments flattened so that autograd sees them."""
 
     @staticmethod
     def forward(

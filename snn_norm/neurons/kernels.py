@@ -1,9 +1,10 @@
-"""Integrate-and-fire neurons by ``torch.compile``: a few time steps in one kernel.
+"""Integrate-and-fire neurons with ``torch.compile``: a few time steps in one kernel.
 
-The mathematics of :mod:`snn_norm.neurons.recurrence`, and its numbers but for rounding; but not
-norms on the membrane, whose statistics would have to be known before the next step begins. The
-membranes of the few steps live in registers, so that only currents, spikes and gradients travel to
-and from memory. Nothing is written in place here, which a compiler would first have to undo.
+This is the mathematics of :mod:`snn_norm.neurons.recurrence`, with the same numbers up to rounding.
+Norms on the membrane are not supported, since their statistics would have to be known before the
+next step begins. The membranes of the few steps stay in registers, so that only currents, spikes
+and gradients are moved to and from memory. Nothing is written in place here, since the compiler
+would first have to undo that.
 
 Shapes as in :mod:`snn_norm.neurons.fused`, but channels come last here: (T, N, H, W, C).
 """
@@ -23,15 +24,16 @@ from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.surrogates import add_gradient_
 
 _STEPS_AT_ONCE = 8
-"""At most. They save most of what more would save, and compile in seconds."""
+"""The largest number of time steps in a kernel. More steps would save little more memory traffic,
+and this many compile in seconds."""
 
 _KERNELS = 64
-"""Of one function at most: for each kind of layer and number of steps, first for its own sizes,
-then for any."""
+"""The largest number of kernels of one function. Each kind of layer and number of steps needs up to
+two: the first for its own sizes, the second for any."""
 
 
 def problem(device: torch.device) -> str | None:
-    """Why nothing can be compiled for the device; None where a layer of two time steps can."""
+    """The reason why nothing can be compiled for the device; None if a test layer compiles."""
     x_TNCHW = torch.zeros(2, 1, 1, 4, 4, device=device)
     ones_TC = torch.ones(2, 1, device=device)
     neuron = Neuron(0.9, 1.0, 25.0)
@@ -53,7 +55,7 @@ def spikes(
     pool: bool,
     standardization: Standardization | None,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes of all steps, and the last membrane."""
+    """The spikes of all steps, and the last membrane."""
     x_TN = _channels_last(x_TN, 2)
     membrane_N = _before(x_TN, membrane_N)
     parts = []
@@ -74,9 +76,9 @@ def gradients(
     pool: bool,
     standardization: Standardization | None,
 ) -> Gradients:
-    """Gradients of all that spikes and the last membrane come from.
+    """Gradients of all inputs from those of the spikes and the last membrane.
 
-    ``grad_after_N`` is that of the last membrane; None for zero.
+    ``grad_after_N`` is the gradient of the last membrane; None for zero.
     """
     x_TN, grad_spikes_TN = _channels_last(x_TN, 2), _channels_last(grad_spikes_TN, 2)
     parts = _parts(len(grad_spikes_TN))
@@ -132,7 +134,7 @@ def _spikes(
     fired = torch.stack([(membrane > neuron.threshold).to(x_TN.dtype) for membrane in membranes])
     if pool:
         fired = F.avg_pool2d(fired.flatten(0, 1).movedim(-1, 1), 2).movedim(1, -1)
-        # unflatten cannot be compiled where a default device is set.
+        # unflatten cannot be compiled if a default device is set.
         fired = fired.reshape(num_steps, -1, *fired.shape[1:])
     return fired, membranes[-1]
 
@@ -175,7 +177,7 @@ def _gradients(
     if not standardization.of_batch:
         weight, _ = standardization.affine_map()
         grads_TN = _of_each_step(grads_TN * _per_image(weight), x_TN)
-    elif standardization.over_time:  # the rest needs the gradients of all steps
+    elif standardization.over_time:  # the remaining terms need the gradients of all steps
         grads_TN = grads_TN * _per_image(standardization.scale)
     else:
         maps = standardization.input_map(grad_scale, grad_offset, _values(x_TN))
@@ -192,19 +194,19 @@ def _to_input(
 
 
 def _of_each_step(grads_TN: Tensor, x_TN: Tensor) -> Tensor:
-    """The gradients, in the dtype of x; or their sum, of what may be a constant."""
-    if len(x_TN) == 1:  # whose other steps' gradients are perhaps still to come
+    """The gradients in the dtype of x, or their sum if x has one step and may be a constant."""
+    if len(x_TN) == 1:  # gradients of the constant from other steps may follow
         return grads_TN.sum(0, keepdim=True)
     return grads_TN.to(x_TN.dtype)
 
 
 def _per_image(values: Tensor) -> Tensor:
-    """(T, C) for (T, N, H, W, C); (C,) as it is."""
+    """Reshape (T, C) to broadcast with (T, N, H, W, C); (C,) is returned as it is."""
     return values if values.dim() == 1 else values[:, None, None, None]
 
 
 def _values(x_TNHWC: Tensor) -> int:
-    """How many values a step and channel has."""
+    """The number of values of each step and channel."""
     return x_TNHWC[0, ..., 0].numel()
 
 
@@ -234,7 +236,7 @@ def _membranes(
 
 
 def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
-    """The gradient of an average over 2x2 squares; zero where an odd size leaves a rim."""
+    """The gradient of an average over 2x2 squares; zero in the rim that an odd size leaves."""
     images, rows, columns, channels = grad_NHWC.shape
     squares = (grad_NHWC / 4)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
     spread = squares.reshape(images, 2 * rows, 2 * columns, channels)
@@ -243,18 +245,18 @@ def _spread(grad_NHWC: Tensor, height: int, width: int) -> Tensor:
 
 @functools.cache
 def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    # Few kernels come of one call: processes that compile side by side would outlive it in vain.
+    # A call compiles few kernels, and parallel compile processes would needlessly stay alive.
     torch._inductor.config.compile_threads = 1
-    # What is recompile_limit since torch 2.7; both know this name.
+    # torch 2.7 renamed this to recompile_limit, but still accepts this name.
     torch._dynamo.config.cache_size_limit = max(torch._dynamo.config.cache_size_limit, _KERNELS)
-    # Else the second neuron's constants become arguments, which Triton takes in float32.
+    # Otherwise the second neuron's constants become arguments, which Triton reads as float32.
     torch._dynamo.config.specialize_float = True
-    # Else the steps of one kernel become several.
+    # Otherwise the steps of one kernel are split into several kernels.
     return torch.compile(function, fullgraph=True, options={"max_fusion_size": 4096})
 
 
 def _parts(num_steps: int) -> list[slice]:
-    """The steps of one kernel, and of the next."""
+    """The time steps, divided into those of each kernel."""
     return stretches(num_steps, -(-num_steps // _STEPS_AT_ONCE))
 
 
@@ -270,7 +272,7 @@ def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
 def _at(
     steps: slice, x_TN: Tensor, standardization: Standardization | None
 ) -> tuple[Tensor, Standardization | None]:
-    """Both at these steps; a constant is the same at each."""
+    """Currents and standardization at these steps; a constant current is the same at each."""
     if standardization is not None:
         standardization = standardization.detach().at(steps)
     return x_TN if len(x_TN) == 1 else x_TN[steps], standardization
@@ -284,11 +286,14 @@ def _before(x_TN: Tensor, membrane_N: Tensor | None) -> Tensor:
 
 
 def _channels_last(tensor: Tensor, leading: int) -> Tensor:
-    """Of images behind so many dimensions, (…, H, W, C); all else as it is."""
-    tensor = tensor.detach()  # what has a history, the compiler looks into
+    """Move the channels of images after ``leading`` dimensions to the end, (…, H, W, C).
+
+    Tensors of other numbers of dimensions keep their order.
+    """
+    tensor = tensor.detach()  # else the compiler would trace its graph
     return (tensor.movedim(leading, -1) if tensor.dim() == leading + 3 else tensor).contiguous()
 
 
 def _channels_second(tensor: Tensor, leading: int) -> Tensor:
-    """The reverse of :func:`_channels_last`."""
+    """The inverse of :func:`_channels_last`."""
     return tensor.movedim(-1, leading) if tensor.dim() == leading + 3 else tensor

@@ -1,8 +1,9 @@
 """Leaky integrate-and-fire neurons over a whole sequence at once.
 
-Shapes: T time steps come first; whatever follows is element-wise. ``x_TN`` stands for (T, N, …).
+Shapes: the T time steps come first, and all other dimensions are element-wise; ``x_TN`` stands for
+(T, N, …).
 The semantics, reset and surrogate gradient included, are those of ``snntorch.Leaky`` with
-``reset_mechanism="subtract"`` and ``snntorch.surrogate.fast_sigmoid``, which the tests hold it to.
+``reset_mechanism="subtract"`` and ``snntorch.surrogate.fast_sigmoid``; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from snn_norm.neurons.table import RESETS, SURROGATES
 
 @dataclass
 class State:
-    """What neurons hand on from one stretch of a sequence to the next: at first, nothing."""
+    """The state that neurons pass from one stretch of a sequence to the next; empty at first."""
 
     membrane: Tensor | None = None
 
@@ -42,34 +43,37 @@ class LIF(nn.Module):
         v_t = \beta v_{t-1} + x_t - \theta\,[v_{t-1} > \theta], \qquad s_t = [v_t > \theta],
         \qquad v_{-1} = 0
 
-    or, reset to zero, :math:`v_t = \beta\,v_{t-1}\,[v_{t-1} \le \theta] + x_t`: the semantics of
-    ``snntorch.Leaky``, with the reset one step late and held constant in the gradient. To zero,
-    SpikingJelly's ``LIFNode(decay_input=False, v_reset=0.0, detach_reset=True)`` does the same, but
-    fires at θ already. The surrogate gradients are in :mod:`snn_norm.neurons.surrogates`.
+    or, with reset to zero, :math:`v_t = \beta\,v_{t-1}\,[v_{t-1} \le \theta] + x_t`. These are the
+    semantics of ``snntorch.Leaky``: the reset comes one step late and is held constant in the
+    gradient. With reset to zero, SpikingJelly's
+    ``LIFNode(decay_input=False, v_reset=0.0, detach_reset=True)`` does the same, except that it
+    also fires if the membrane equals θ. The surrogate gradients are in
+    :mod:`snn_norm.neurons.surrogates`.
 
     Args:
-        beta: decay of the membrane a time step, 0 to 1.
-        threshold: θ, the membrane at which a spike is fired.
-        slope: k of the surrogate gradient; the larger, the narrower. None for the usual one of
+        beta: decay of the membrane per time step, 0 to 1.
+        threshold: θ, the membrane above which a spike is fired.
+        slope: k of the surrogate gradient; a larger k makes it narrower. None for the usual one in
             :data:`snn_norm.neurons.table.SURROGATES`.
         surrogate: fast_sigmoid, atan, triangle, rectangle or sigmoid.
         reset: subtract, or zero.
-        on_membrane: a norm that the membrane passes before the threshold (the threshold's θ is then
-            in its units) and that leaves what is carried on as it is; None for none. It has a
-            method ``standardization(v_TNCHW, steps)``, which is called with one step at a time.
+        on_membrane: a norm of the membrane that is compared with the threshold (θ is then in units
+            of the normalized membrane); None for none. The membrane that the next step gets is not
+            normalized. The norm has a method ``standardization(v_TNCHW, steps)``, which is called
+            with one step at a time.
 
     Attributes:
-        compiled: whether to compute by ``torch.compile``, the same numbers but for rounding; false
-            at first, and set by :func:`snn_norm.neurons.engine.choose_engine`. It needs a
-            compiler, and minutes for the first step. Not with a norm on the membrane. A
-            ``torch.compile`` of what the layer is a part of leaves the layer as it is.
+        compiled: whether to compute by ``torch.compile``, with the same numbers up to rounding. It
+            is false at first, and :func:`snn_norm.neurons.engine.choose_engine` sets it. It needs a
+            compiler, takes minutes for the first step, and does not support a norm on the membrane.
+            A ``torch.compile`` of a model that contains the layer leaves the layer as it is.
 
     Shape:
-        Input currents (T, N, …), (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
+        Input currents (T, N, …), or (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
         shape and dtype.
 
     Raises:
-        ValueError: an unknown surrogate or reset, or a number out of
+        ValueError: the surrogate or reset is unknown, or a number is outside
             :data:`snn_norm.bounds.BOUNDS`.
     """
 
@@ -101,14 +105,14 @@ class LIF(nn.Module):
         self.compiled = False
 
     def extra_repr(self) -> str:
-        """The arguments it was made with."""
+        """The arguments of the layer, for its ``repr``."""
         return (
             f"beta={self.beta}, threshold={self.threshold}, slope={self.slope}, "
             f"surrogate={self.surrogate}, reset={self.reset}"
         )
 
     def decay(self) -> float | Tensor:
-        """β, a tensor if it is learned."""
+        """β; a tensor if it is learned."""
         return self.beta
 
     def forward(
@@ -120,10 +124,10 @@ class LIF(nn.Module):
         pool: bool = False,
         state: State | None = None,
     ) -> Tensor:
-        """Spikes of the input currents ``x_TN``; ``state`` carries on from the call before.
+        """Return the spikes for the currents ``x_TN``; ``state`` continues the previous call.
 
-        The further arguments are those of :func:`snn_norm.neurons.fused.fire`. With a norm on the
-        membrane a call takes the whole sequence.
+        The other arguments are those of :func:`snn_norm.neurons.fused.fire`. With a norm on the
+        membrane, a call must get the whole sequence.
         """
         _check_steps(x_TN)
         neuron = Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
@@ -147,14 +151,14 @@ class PLIF(LIF):
 
     After Fang et al., "Incorporating Learnable Membrane Time Constant to Enhance Learning of
     Spiking Neural Networks" (ICCV 2021): :math:`\beta = \sigma(w)` with the parameter :math:`w`.
-    Theirs decays by :math:`1 - \sigma(w)`, and scales the currents by :math:`\sigma(w)` too, which
-    here stay as they are: SpikingJelly's ``ParametricLIFNode(decay_input=False)``.
+    Their neuron decays by :math:`1 - \sigma(w)`, and also scales the currents by :math:`\sigma(w)`,
+    which this one does not, like SpikingJelly's ``ParametricLIFNode(decay_input=False)``.
 
     Args:
-        beta: decay to begin with, between 0 and 1; the further arguments are those of :class:`LIF`.
+        beta: initial decay, between 0 and 1; the other arguments are those of :class:`LIF`.
 
     Raises:
-        ValueError: beta is not between 0 and 1; and as :class:`LIF`.
+        ValueError: beta is not between 0 and 1, or :class:`LIF` raises it.
     """
 
     def __init__(self, beta: float = 0.9, *args: Any, **kwargs: Any) -> None:
@@ -168,10 +172,10 @@ class PLIF(LIF):
 
 
 class IF(LIF):
-    """Integrate-and-fire neurons: :class:`LIF` whose membrane does not leak, beta 1.
+    """Integrate-and-fire neurons: a :class:`LIF` without leak, so beta is 1.
 
     Args:
-        threshold: θ; the further arguments are those of :class:`LIF`.
+        threshold: θ; the other arguments are those of :class:`LIF`.
     """
 
     def __init__(self, threshold: float = 1.0, *args: Any, **kwargs: Any) -> None:
@@ -181,11 +185,11 @@ class IF(LIF):
 class LeakyReadout(nn.Module):
     r"""Mean over time of a leaky membrane that never resets.
 
-    With :math:`v_t = \beta v_{t-1} + x_t`, the mean of :math:`v` is a fixed weighting of the
-    inputs: step :math:`t` counts :math:`\frac{1}{T} \sum_{k=0}^{T-1-t} \beta^k`.
+    With :math:`v_t = \beta v_{t-1} + x_t`, the mean of :math:`v` is a weighted sum of the inputs:
+    step :math:`t` has the weight :math:`\frac{1}{T} \sum_{k=0}^{T-1-t} \beta^k`.
 
     Args:
-        beta: decay of the membrane a time step, 0 to 1.
+        beta: decay of the membrane per time step, 0 to 1.
 
     Shape:
         Input (T, N, …); output (N, …), in float32 at least.
@@ -197,15 +201,15 @@ class LeakyReadout(nn.Module):
         self.beta = beta
 
     def extra_repr(self) -> str:
-        """The arguments it was made with."""
+        """The arguments of the layer, for its ``repr``."""
         return f"beta={self.beta}"
 
     def forward(self, x_TN: Tensor) -> Tensor:
-        """Mean membrane under the input currents ``x_TN``."""
+        """The mean membrane for the input currents ``x_TN``."""
         _check_steps(x_TN)
         dtype = torch.promote_types(x_TN.dtype, torch.float32)
         steps = torch.arange(len(x_TN), device=x_TN.device, dtype=dtype)
         weights_T = (self.beta**steps).cumsum(0).flip(0) / len(x_TN)
-        # Not as a matrix product, which autocast would round.
+        # This is not a matrix product, because autocast would round that.
         weights_T = weights_T.view(-1, *[1] * (x_TN.dim() - 1))
         return (weights_T * x_TN).sum(0)

@@ -14,8 +14,8 @@ def make_neuron(name: str, *, beta: float = 0.9, **keys: Any) -> LIF:
 
     Args:
         name: lif, plif or if.
-        beta: decay of the membrane; of plif to begin with, and of if, which does not leak, unused.
-        keys: the further arguments of :class:`snn_norm.LIF`.
+        beta: decay of the membrane; for plif the initial one; if, which has no leak, ignores it.
+        keys: the other arguments of :class:`snn_norm.LIF`.
 
     Raises:
         ValueError: the name is unknown, or a key's value is wrong.

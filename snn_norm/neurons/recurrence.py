@@ -1,12 +1,13 @@
-"""Integrate-and-fire neurons, time step by time step and in place; and their gradient.
+"""Integrate-and-fire neurons and their gradient, computed in place, one time step after another.
 
-What :mod:`snn_norm.neurons.fused` runs where nothing is compiled: each step's tensors are used up
-while they are in the processor's cache. Shapes as there.
+:mod:`snn_norm.neurons.fused` runs this engine if nothing is compiled: each step's tensors are
+processed while they are in the CPU's cache. The shapes are those of that module.
 
-The functions of :mod:`snn_norm.neurons.kernels` say the same with nothing in place, and do not
-serve here: uncompiled, on (25, 8, 64, 32, 32) in float32 on one thread, they take 3.3 to 3.7 times
-as long forward and 2.4 to 2.9 times for the gradient, in twice the memory, and their gradients
-differ in the last bits. What is the same in both is in ``standardization`` and ``surrogates``.
+The functions of :mod:`snn_norm.neurons.kernels` compute the same without writing in place. They
+cannot replace these: uncompiled, on (25, 8, 64, 32, 32) in float32 on one thread, they take 3.3 to
+3.7 times as long forward and 2.4 to 2.9 times for the gradient, in twice the memory, and their
+gradients differ in the last bits. The code that both share is in ``standardization`` and
+``surrogates``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from snn_norm.neurons.surrogates import add_gradient_
 class Neuron(NamedTuple):
     """The constants of an integrate-and-fire neuron; see :class:`snn_norm.LIF`.
 
-    A learned ``beta`` is a tensor of no dimensions.
+    A learned ``beta`` is a tensor without dimensions.
     """
 
     beta: float | Tensor
@@ -37,9 +38,9 @@ class Neuron(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """Gradients of x, of the membrane before the first step, and of what else there is.
+    """Gradients of x, of the membrane before the first step, and of the optional inputs.
 
-    That is a learned beta, scale and offset of the currents, and of the membranes.
+    The optional inputs are a learned beta, and the scale and offset of currents and of membranes.
     """
 
     x: Tensor
@@ -52,7 +53,7 @@ class Gradients(NamedTuple):
 
 
 def stretches(num_steps: int, number: int) -> list[slice]:
-    """The time steps in so many stretches of about equal length."""
+    """The time steps, divided into ``number`` stretches of about equal length."""
     ends = [num_steps * index // number for index in range(number + 1)]
     return [slice(start, stop) for start, stop in itertools.pairwise(ends)]
 
@@ -66,9 +67,9 @@ def spikes(
     standardization: Standardization | None,
     on_membrane: Callable[[Tensor, int], Standardization] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes of all steps, and the last membrane.
+    """The spikes of all steps, and the last membrane.
 
-    ``on_membrane`` gives the standardization, (C,), of a membrane at a step.
+    ``on_membrane`` returns the standardization, (C,), of a membrane at a step.
     """
     weight, bias = _affine_map(standardization)
     before, fired = _state(x_TN, membrane_N, neuron)
@@ -97,9 +98,9 @@ def gradients(
     standardization: Standardization | None,
     on_membrane: Standardization | None = None,
 ) -> Gradients:
-    """Gradients of all that spikes and the last membrane come from.
+    """Gradients of all inputs from those of the spikes and the last membrane.
 
-    ``grad_after_N`` is that of the last membrane; None for zero.
+    ``grad_after_N`` is the gradient of the last membrane; None for zero.
     """
     num_steps = len(grad_spikes_TN)
     membranes_TN = membranes(x_TN, membrane_N, neuron, num_steps, standardization, on_membrane)
@@ -122,7 +123,7 @@ def gradients(
                 grad_spikes, membrane, [2, 2], [2, 2], [0, 0], False, True, None
             )
         _through_spikes(grad, grad_spikes, membrane, t, neuron, on_membranes)
-        # From here on its memory holds the gradient of x.
+        # From here on, its memory holds the gradient of x.
         if through is None:
             membrane.copy_(grad)
         else:
@@ -148,7 +149,7 @@ def _through_spikes(
     neuron: Neuron,
     on_membranes: GradientInPlace | None,
 ) -> None:
-    """Add the gradient through the spikes of step t to that of its membrane, which is used up."""
+    """Add the gradient through step t's spikes to that of its membrane; overwrite ``membrane``."""
     if on_membranes is None:
         above = membrane.sub_(neuron.threshold)
         add_gradient_(grad, grad_spikes, above, neuron.surrogate, neuron.slope)
@@ -169,7 +170,7 @@ def _to_step_before(
     on_membrane: Standardization | None,
     grad_beta: Tensor | None,
 ) -> None:
-    """Make the gradient of step t's membrane that of the membrane before; add beta's."""
+    """Turn the gradient of step t's membrane into that of the step before; add that of beta."""
     if before is not None and neuron.reset == "zero":
         row = None if on_membrane is None else on_membrane.at(t - 1)
         fired = _fire(before, neuron, row, out=torch.empty_like(grad))
@@ -180,7 +181,7 @@ def _to_step_before(
 
 
 def _collect(grad: Tensor, t: int, grad_x_TN: Tensor) -> None:
-    """Take step t's gradient into that of x, a constant's from all steps; it may lie there."""
+    """Store step t's gradient in that of x, if it is not there, or add it if x is constant."""
     grad_x = grad_x_TN[t % len(grad_x_TN)]
     if grad_x.data_ptr() == grad.data_ptr():
         return
@@ -191,7 +192,7 @@ def _collect(grad: Tensor, t: int, grad_x_TN: Tensor) -> None:
 
 
 def _affine_map(standardization: Standardization | None) -> tuple[Tensor | None, Tensor | None]:
-    """Weight and bias, (T, C, 1, 1), that standardize; None where nothing does."""
+    """The weight and bias, (T, C, 1, 1), that standardize; None without a standardization."""
     if standardization is None:
         return None, None
     weight, bias = standardization.affine_map()
@@ -217,7 +218,7 @@ def membranes(
 
 
 def _state(x_TN: Tensor, membrane_N: Tensor | None, neuron: Neuron) -> tuple[Tensor, Tensor]:
-    """Membrane and spikes of the step before the first."""
+    """The membrane and spikes of the step before the first."""
     membrane = torch.zeros_like(_step_of(x_TN, 0)) if membrane_N is None else membrane_N
     return membrane, torch.gt(membrane, neuron.threshold).to(membrane.dtype)
 
@@ -232,11 +233,11 @@ def _advance(
     bias: Tensor | None,
     out: Tensor,
 ) -> Tensor:
-    """The membrane at step t, from that and the spikes of the step before."""
+    """The membrane at step t, from the membrane and spikes of the step before."""
     x = _step_of(x_TN, t)
     if neuron.reset == "zero":
         before = torch.addcmul(before, before, spikes, value=-1, out=out)
-    # Rounded in snnTorch's order: the decayed membrane, plus input, minus reset.
+    # The order is snnTorch's, for equal rounding: the decayed membrane, plus input, minus reset.
     if weight is None or bias is None:
         torch.mul(before, neuron.beta, out=out).add_(x)
     elif isinstance(neuron.beta, Tensor):
@@ -247,18 +248,18 @@ def _advance(
 
 
 def _fire(membrane: Tensor, neuron: Neuron, row: Standardization | None, out: Tensor) -> Tensor:
-    """Write the spikes of a membrane, which ``row`` normalizes, into ``out``, of its dtype."""
+    """Write the spikes of a membrane, standardized by ``row``, into ``out``, in its dtype."""
     if row is not None:
         membrane = row.apply(membrane, out)
     return torch.gt(membrane, neuron.threshold, out=out)
 
 
 def _step_of(x_TN: Tensor, t: int) -> Tensor:
-    """Step t of a sequence or of a constant, in the precision of membranes."""
+    """Step t of a sequence or of a constant, in the dtype of membranes."""
     return x_TN[t % len(x_TN)].to(torch.promote_types(x_TN.dtype, torch.float32))
 
 
 def _sequence_of(step: Tensor, num_steps: int, dtype: torch.dtype) -> Tensor:
-    """An empty sequence whose steps lie in memory as ``step`` does, one after the other."""
+    """An uninitialized sequence of consecutive steps, each with the memory order of ``step``."""
     shape, strides = (num_steps, *step.shape), (step.numel(), *step.stride())
     return torch.empty_strided(shape, strides, dtype=dtype, device=step.device)

@@ -1,7 +1,6 @@
-"""The affine map that a normalization is once its statistics are known, and its gradient.
+"""The affine map of a normalization with known statistics, and its gradient.
 
-Shapes: T time steps, N images, C channels, H height, W width. What is said of (T, C) holds of one
-step's (C,) too.
+Shapes: T time steps, N images, C channels, H height, W width. For a single step, (T, C) is (C,).
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ class Standardization(NamedTuple):
     """The map y = (x - mean) · inverse_deviation · scale + offset of each (step, channel), (T, C).
 
     With ``of_batch`` the statistics are those of x itself, and the gradient is that of batch
-    normalization; else they are constants. With ``over_time`` they are the same at each step, equal
-    rows, and were taken over all steps: so x must be the whole sequence. Scale and offset may
-    differ from step to step in any case.
+    normalization; otherwise they are constants. With ``over_time`` they were taken over all steps,
+    so their rows are equal and x must be the whole sequence. Scale and offset may differ from step
+    to step in any case.
     """
 
     mean: Tensor
@@ -31,23 +30,23 @@ class Standardization(NamedTuple):
 
     @staticmethod
     def joined(parts: Sequence[Standardization]) -> Standardization:
-        """One after the other along the steps."""
+        """Concatenate the parts along the steps."""
         tensors = map(torch.cat, zip(*(part[:4] for part in parts), strict=True))
         return Standardization._make([*tensors, *parts[0][4:]])
 
     def at(self, steps: int | slice) -> Standardization:
-        """The same at one step, (C,), or at some."""
+        """The standardization at one step, (C,), or at several."""
         return self._map(lambda values_TC: values_TC[steps])
 
     def detach(self) -> Standardization:
-        """The same without its history."""
+        """The same standardization, detached from autograd's graph."""
         return self._map(Tensor.detach)
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> Standardization:
         return Standardization._make([*map(function, self[:4]), *self[4:]])
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
-        """The same as weight and bias, (T, C)."""
+        """The map as weight and bias, (T, C)."""
         weight = self.inverse_deviation * self.scale
         return weight, self.offset - self.mean * weight
 
@@ -57,20 +56,20 @@ class Standardization(NamedTuple):
         return torch.addcmul(per_image(bias), x_NCHW, per_image(weight), out=out)
 
     def grad_scale(self, products: Tensor, grad_offset: Tensor) -> Tensor:
-        """The scale's gradient, from Σ grad · x and that of the offset, which is Σ grad."""
+        """The gradient of the scale, from Σ grad · x and the offset's gradient, Σ grad."""
         return (products - self.mean * grad_offset) * self.inverse_deviation
 
     def input_map(
         self, grad_scale: Tensor, grad_offset: Tensor, values: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What makes the gradient of x: (constant + x · of_x + grad) · weight.
+        """The coefficients of the gradient of x, (constant + x · of_x + grad) · weight.
 
         That is weight · (grad - mean(grad) - x̂ · mean(grad · x̂)), for statistics of a batch that
-        were taken over so many values a step.
+        were taken over ``values`` values per step.
 
         Returns:
-            constant, of_x and weight, (T, C). With ``over_time`` they are (C,), and made for a grad
-            that has been multiplied by the scale, which may differ from step to step.
+            constant, of_x and weight, (T, C). With ``over_time`` they are (C,), and ``grad`` must
+            be multiplied by the scale first, which may differ from step to step.
         """
         mean, inverse_deviation, weight = (
             self.mean, self.inverse_deviation, self.inverse_deviation * self.scale,
@@ -86,15 +85,15 @@ class Standardization(NamedTuple):
 
 
 class GradientInPlace:
-    """The gradient of a standardization, from the last step to the first.
+    """The gradient of a standardization, computed from the last step to the first.
 
     Args:
-        standardization: of (T, N, C, H, W).
+        standardization: the map of (T, N, C, H, W).
 
     Attributes:
         scale: gradient of the scale, (T, C).
         offset: gradient of the offset, (T, C).
-        waits: whether the gradient of x needs that of all steps: for statistics over time.
+        waits: whether the gradient of x needs those of all steps, as for statistics over time.
     """
 
     def __init__(self, standardization: Standardization) -> None:
@@ -104,7 +103,7 @@ class GradientInPlace:
         self.standardization = standardization
 
     def step(self, t: int, grad_NCHW: Tensor, x_NCHW: Tensor, out: Tensor) -> None:
-        """From the gradient of y, write that of x into ``out``; if it ``waits``, its beginning."""
+        """Write the gradient of x, given that of y, into ``out``; only a part if it ``waits``."""
         row, dims = self.standardization.at(t), (0, 2, 3)
         grad_offset = grad_NCHW.sum(dims)
         grad_scale = row.grad_scale(torch.mul(grad_NCHW, x_NCHW, out=out).sum(dims), grad_offset)
@@ -119,7 +118,7 @@ class GradientInPlace:
             torch.addcmul(constant, x_NCHW, of_x, out=out).add_(grad_NCHW).mul_(weight)
 
     def finish_(self, begun_NCHW: Tensor, x_NCHW: Tensor) -> None:
-        """Make what was begun at a step the gradient of x, once all steps have been taken in."""
+        """Complete a step's gradient of x that :meth:`step` began, after all steps are added."""
         values = x_NCHW.numel() // x_NCHW.shape[1]
         constant, of_x, weight = map(
             per_image, self.standardization.input_map(self.scale, self.offset, values)
@@ -128,5 +127,5 @@ class GradientInPlace:
 
 
 def per_image(values_C: Tensor) -> Tensor:
-    """(…, C) for (…, N, C, H, W)."""
+    """Reshape (…, C) to broadcast with (…, N, C, H, W)."""
     return values_C[..., None, None]

@@ -1,4 +1,4 @@
-r"""Surrogate gradients: what stands for the derivative of a spike, which has none.
+r"""Surrogate gradients, which replace the derivative of a spike, as that has none.
 
 With u = v - θ and the slope k they are
 
@@ -11,7 +11,7 @@ rectangle    k·[abs(u) < 1/(2k)]            Wu et al. 2018 (STBP), k = 1/a; Spi
 sigmoid      k·σ(k·u)·(1 - σ(k·u))          snnTorch (its slope is 25), SpikingJelly (4, as here)
 ============ ============================== ================================================
 
-All but the fast sigmoid have the integral 1, so a steeper one is higher too.
+All but the fast sigmoid have the integral 1, so a larger slope also makes them higher.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def add_gradient_(
     """Add the gradient through the spikes to that of the membranes, in place.
 
     Args:
-        grad: of the membranes, (N, …).
-        grad_spikes: of the spikes, (N, …).
-        above: membranes above the threshold, v - θ, (N, …); overwritten.
-        surrogate: a name of :data:`snn_norm.neurons.table.SURROGATES`.
+        grad: gradient of the membranes, (N, …).
+        grad_spikes: gradient of the spikes, (N, …).
+        above: membranes minus the threshold, v - θ, (N, …); overwritten.
+        surrogate: a name in :data:`snn_norm.neurons.table.SURROGATES`.
         slope: k, greater than 0.
     """
     _ADD[surrogate](grad, grad_spikes, above, slope)

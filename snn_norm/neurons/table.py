@@ -1,4 +1,4 @@
-"""Every neuron, reset and surrogate gradient that a configuration may name; imports no torch."""
+"""All neurons, resets and surrogate gradients that a configuration may name; imports no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEURONS = {
 """The layer of each neuron."""
 
 RESETS = ("subtract", "zero")
-"""What a spike does to the membrane, one step later."""
+"""The effect of a spike on the membrane, one step later."""
 
 SURROGATES = {"fast_sigmoid": 25.0, "atan": 2.0, "triangle": 1.0, "rectangle": 1.0, "sigmoid": 4.0}
-"""The usual slope of each surrogate: snnTorch's of fast_sigmoid, SpikingJelly's of the others."""
+"""The usual slope of each surrogate: snnTorch's for fast_sigmoid, SpikingJelly's for the others."""
