@@ -1,1 +1,1 @@
-"""One training run: epochs out, state in and out."""
+"""Training runs, which yield epochs and whose state can be saved and restored."""

@@ -1,4 +1,4 @@
-"""Memory: the C library's allocator, set to keep what training frees; and none being left."""
+"""Makes the C library keep the memory that training frees, and detects exhausted memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ _M_MMAP_MAX = -4
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory for reuse, in this process and from now on.
+    """Make glibc keep freed memory for reuse, in this process and from now on.
 
-    By default it maps each large tensor anew and unmaps it when freed, so that every training step
-    pays a page fault for each page of each temporary. The process keeps its peak size in return.
+    By default glibc maps memory for each large tensor and unmaps it afterwards, so that every
+    training step has a page fault for each page of each temporary. With this setting, the process
+    keeps its peak size.
 
     Returns:
-        Whether it could be set: only glibc has this.
+        Whether it could be set: only glibc has this setting.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -30,7 +31,7 @@ def keep_freed_memory() -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of the machine, or of a GPU, was used up."""
-    # Torch has no class of its own for a CPU whose memory is exhausted.
+    """Whether an error says that the memory of the machine, or of a GPU, was exhausted."""
+    # Torch has no exception class for exhausted memory of the CPU.
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or "DefaultCPUAllocator" in str(error)

@@ -1,4 +1,4 @@
-"""What a network that has learned nothing may reach by luck."""
+"""The accuracy that a network without learning may reach by chance."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 _LUCK = 0.00135
-"""How often guesses may exceed it; of a normal distribution, three deviations on one side."""
+"""The probability that guesses exceed it: three standard deviations on one side of a normal one."""
 
 
 def chance_accuracy(labels_N: Tensor) -> float:
-    """The highest accuracy, a fraction, that does no better than the best constant prediction.
+    """The highest accuracy, a fraction, that is no better than the best constant prediction.
 
-    Such a prediction names the largest class, of share p. An accuracy is better if so many hits
-    come of N guesses that hit with probability p less than once in 740 times (the exact binomial
-    test, one-sided), or if the network makes at most half of the constant prediction's errors: of
-    few or very unbalanced labels not even a perfect network passes the test. With a single class
-    every network is better, as there is nothing to learn.
+    That prediction always names the largest class, whose share is p. An accuracy is better if N
+    guesses, each correct with probability p, reach it less than once in 740 times (the exact
+    binomial test, one-sided), or if the network makes at most half of the constant prediction's
+    errors, since for few or very unbalanced labels not even a perfect network passes the test. With
+    a single class every network counts as better, since there is nothing to learn.
     """
     images, largest = len(labels_N), int(labels_N.bincount().max())
     if largest == images:

@@ -1,10 +1,10 @@
-"""A training step as one CUDA graph: recorded once, then replayed without Python in between.
+"""A training step as one CUDA graph: recorded once, then replayed without Python.
 
-A spiking network's step is hundreds of launches, and on a fast GPU, or a fraction of one that many
-processes share, sending them takes longer than computing them. A graph is sent in one call. It
-computes at the same addresses each time, so a batch is copied to where it reads, and gradients are
-always found where it writes. All that changes from step to step on the host, as an optimizer's
-learning rate does, stays out of it.
+A spiking network's step is hundreds of kernel launches, and on a fast GPU, or on a fraction of one
+that many processes share, the launches take longer than the computation. A graph is launched in one
+call. It computes at the same addresses each time, so each batch is copied to where the graph reads,
+and the gradients are always where it writes. Everything that changes on the host from step to step,
+such as an optimizer's learning rate, stays outside the graph.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES, norms_of
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Of images and labels: their loss and logits; it leaves its gradients in the parameters."""
+"""Maps images and labels to their loss and logits, and leaves the gradients in the parameters."""
 
 _Result = TypeVar("_Result")
 
 _LOG = logging.getLogger(__name__)
 
 STEPS_TO_CAPTURE = 4
-"""Batches of one size, of which the last is captured; at those before it, libraries choose and
-compile their kernels."""
+"""The number of batches of one size up to the one that is captured; at those before it, libraries
+choose and compile their kernels."""
 
 _TOLERANCE = 0.01
-"""How far a graph's numbers may be from those of the same step without it, as a share of their
-norm: some kernels add up in no fixed order."""
+"""The largest difference between a graph's numbers and those of the same step without it, as a
+share of their norm. They can differ because some kernels sum in no fixed order."""
 
 
 class Graph(Protocol):
-    """What is asked of a CUDA graph."""
+    """The interface of a CUDA graph."""
 
     def prepare(self, step: Callable[[], _Result]) -> _Result:
-        """Run a step as it will be captured."""
+        """Run a step in the way in which it will be captured."""
 
     def capture(self, step: Callable[[], _Result]) -> _Result:
-        """Record a step; what it gives is computed by :meth:`replay` alone."""
+        """Record a step; its results are only computed by :meth:`replay`."""
 
     def replay(self) -> None:
-        """Run what was recorded."""
+        """Run the recorded step."""
 
 
 class CapturedStep:
-    """Runs a step of training, from its fourth batch as a graph.
+    """Runs a training step, from the fourth batch on as a graph.
 
-    Only batches of the first one's size come of the graph. The batch at which it is captured is
-    computed both ways; where they differ, or nothing can be captured, training goes on without a
-    graph, and a warning says why.
+    The graph is only used for batches of the first batch's size. The batch at which it is captured
+    is computed both with and without it. If the results differ, or if the step cannot be captured,
+    training continues without a graph, and a warning gives the reason.
 
     Args:
-        model: whose parameters get gradients, and whose buffers the step may move.
-        graph: to capture in, on the model's device; None never to capture.
+        model: the model whose parameters get gradients, and whose buffers the step may change.
+        graph: the graph to capture in, on the model's device; None to never capture.
     """
 
     def __init__(self, model: nn.Module, graph: Graph | None) -> None:
@@ -71,10 +71,11 @@ class CapturedStep:
         self._captured: _Captured | None = None
 
     def __call__(self, step: Step, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and logits of a batch, its gradients in the parameters.
+        """Return loss and logits of a batch, and leave its gradients in the parameters.
 
         Args:
-            step: the same one each time. Not kept, lest the two keep each other alive.
+            step: the same one in each call. It is not stored, since the two would then keep each
+                other alive.
             images: (N, ...).
             labels: (N,).
         """
@@ -110,7 +111,7 @@ class CapturedStep:
                 _LOG.info("a training step of %d images is a CUDA graph", len(images))
                 return static
             problem = f"its numbers are off by {difference:.1%}"
-        except RuntimeError as error:  # whatever CUDA refuses
+        except RuntimeError as error:  # anything that CUDA refuses
             problem = str(error).partition("\n")[0]
         _LOG.warning("a training step cannot be a CUDA graph, and goes without: %s", problem)
         self._graph = self._captured = None
@@ -145,7 +146,7 @@ class _Captured(NamedTuple):
 
 
 class CudaGraph:
-    """CUDA's own, on a stream of its own, as :class:`Graph` has it."""
+    """A :class:`Graph` by CUDA itself, on its own stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -161,20 +162,20 @@ class CudaGraph:
         return result
 
     def capture(self, step: Callable[[], _Result]) -> _Result:
-        """Record a step; its tensors stay where they are, for :meth:`replay` to write to."""
+        """Record a step; its tensors keep their addresses, to which :meth:`replay` writes."""
         with torch.cuda.graph(self._graph, stream=self._stream):
             return step()
 
     def replay(self) -> None:
-        """Run what was recorded, on the current stream."""
+        """Run the recorded step on the current stream."""
         self._graph.replay()
 
 
 def graph_for(config: RunConfig, device: torch.device) -> Graph | None:
-    """A graph for a run's training step; None where there is to be none.
+    """Return a graph for a run's training step, or None if the step must not be captured.
 
-    Not on a processor, not where ``compile`` is false, and not of a network or norm of the user's
-    own, which may do in Python what a graph would never do again.
+    It must not be on a CPU, if ``compile`` is false, or with a user's own network or norm, which
+    may run Python code that a graph would never repeat.
     """
     ours = config.architecture in ARCHITECTURES and config.norm in norms_of(config.architecture)
     captured = device.type == "cuda" and config.compile is not False and ours
@@ -182,7 +183,7 @@ def graph_for(config: RunConfig, device: torch.device) -> Graph | None:
 
 
 def _difference(expected: list[Tensor | None], found: list[Tensor | None]) -> float:
-    """The largest distance of a tensor from the one expected, as a share of that one's norm."""
+    """The largest distance of a tensor from the expected one, as a share of the latter's norm."""
     shares = [0.0]
     for wanted, given in zip(expected, found, strict=True):
         if wanted is None or given is None:

@@ -1,11 +1,11 @@
-r"""Diagnostics of a network's layers on one batch: what says why it trains, or why it does not.
+r"""Diagnostics of a network's layers on one batch, which explain why it trains or fails to.
 
-By layer, with the membrane u that is compared with the threshold θ, and N images over T steps:
+For each layer, with the membrane u that is compared with the threshold θ, and N images, T steps:
 
 ========= ==========================================================================================
-rate      spikes a neuron and step, or the share of rectified linear units above zero
-support   E[f'(u - θ)] / f'(0), with f' the surrogate gradient: how much of a gradient passes
-silent    share of the units that fire for no image at no step
+rate      spikes per neuron and step, or the share of rectified linear units above zero
+support   E[f'(u - θ)] / f'(0), with f' the surrogate gradient: the share of a gradient that passes
+silent    share of the units that fire for no image at any step
 saturated share of the units that fire for every image at every step
 margin    ξ = (θ - E[u]) / std[u]; Gaussian membranes fire at the rate 1 - Φ(ξ)
 gradient  norm of the loss's gradient with respect to the currents that the neurons integrate
@@ -18,9 +18,10 @@ Rossbroich, Gygax and Zenke, "Fluctuation-driven initialization for spiking neur
 (2022); the shift is the temporal covariate shift of Duan et al., "Temporal Effective Batch
 Normalization in Spiking Neural Networks" (NeurIPS 2022).
 
-The batch passes a copy of the network in float32, as in training: norms take the batch's statistics
-(before the first step there are no others), and the loss's gradient is the one that training would
-follow. The network itself, its gradients and statistics, and every generator stay as they are.
+The batch passes a copy of the network in float32, in training mode: norms use the batch's
+statistics (before the first step there are no others), and the loss's gradient is the one that
+training would follow. The network itself, its gradients and statistics, and all random number
+generators stay as they are.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
 from snn_norm.training.seeding import generators_restored, seed_everything
 
 DIAGNOSTICS = ("rate", "support", "silent", "saturated", "margin", "gradient", "shift")
-"""Names, as metrics followed by a dot and the layer."""
+"""The names of the diagnostics; as metrics they are followed by a dot and the layer."""
 
 Watched = dict[str, dict[tuple[nn.Module, torch.Size], LayerNumbers]]
-"""Numbers by layer, and by its modules and the shapes that each is called with: mostly one."""
+"""Numbers by layer, and within it by module and shape of its units; mostly there is just one."""
 
 
 def diagnose(
@@ -55,13 +56,14 @@ def diagnose(
     """Diagnose each :class:`LIF` and ``nn.ReLU`` of a network.
 
     Args:
-        model: stays as it is.
-        loss: the batch's, of the network that it is given.
-        seed: of all generators meanwhile, for a network that draws random numbers.
+        model: the network, which is not changed.
+        loss: computes the loss of the batch by the network that it gets.
+        seed: seed of all random number generators during this, for a network that uses them.
 
     Returns:
-        ``rate.conv1`` and so on, layers by their modules' names; NaN where there is no such number,
-        as the margin of a membrane that never changes. Empty of a network without such layers.
+        ``rate.conv1`` and so on, layers by their modules' names. A number that does not exist, such
+        as the margin of a membrane that never changes, is NaN. Empty for a network without such
+        layers.
     """
     if not layers_of(model):
         return {}
@@ -72,7 +74,7 @@ def diagnose(
         watch: Callable[..., object]
         for name, module in _neurons(twin):
             if isinstance(module, LIF):
-                module.compiled = False  # a batch of another size would be compiled anew
+                module.compiled = False  # a batch of another size would be compiled again
                 watch = _watch_spiking(module, partial(_numbers, watched, name, module))
             else:
                 watch = partial(_see_rectified, partial(_numbers, watched, name, module))
@@ -85,7 +87,7 @@ def diagnose(
     }
     if not found:
         return {}
-    values = torch.stack(list(found.values())).tolist()  # one wait for the device
+    values = torch.stack(list(found.values())).tolist()  # waits for the device only once
     return {
         name: value if math.isfinite(value) else math.nan
         for name, value in zip(found, values, strict=True)
@@ -93,12 +95,12 @@ def diagnose(
 
 
 def layers_of(model: nn.Module) -> list[str]:
-    """The layers that are diagnosed, in the network's order."""
+    """The layers that have diagnostics, in the network's order."""
     return list(dict.fromkeys(name for name, _ in _neurons(model)))
 
 
 def _neurons(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Their names are a part of metrics' names, which may not have every character."""
+    """The neurons whose names are valid as a part of a metric's name."""
     named = ((name.rpartition(".")[2], module) for name, module in model.named_modules())
     return [
         (name, module)
@@ -108,7 +110,7 @@ def _neurons(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _numbers(watched: Watched, layer: str, module: nn.Module, units: torch.Size) -> LayerNumbers:
-    """Those of a module's units of this shape."""
+    """The numbers of a module's units of this shape."""
     of_layer, key = watched.setdefault(layer, {}), (module, units)
     if key not in of_layer:
         at = Threshold()
@@ -133,10 +135,10 @@ def _see_rectified(
 
 
 def _watch_spiking(module: LIF, numbers_of: _NumbersOf) -> Callable[..., _Call]:
-    """What sees the currents before the neurons do: those that they integrate, of every step.
+    """Make a hook that sees the currents that the neurons integrate, at every step.
 
-    So that all norms are seen at the same place, neurons are given what they would have made of
-    their input, the same numbers but for rounding.
+    So that all norms are seen at the same place, the hook standardizes the input in place of the
+    neurons, with the same numbers up to rounding.
     """
     norm: Any = module.on_membrane
 
@@ -166,7 +168,7 @@ def _watch_spiking(module: LIF, numbers_of: _NumbersOf) -> Callable[..., _Call]:
 def _listening(
     norm: Any, x_TN: Tensor, numbers: LayerNumbers
 ) -> Callable[[Tensor, slice], Standardization]:
-    """A membrane norm's ``standardization`` whose membranes are seen as the threshold does."""
+    """A membrane norm's ``standardization`` that also records the membranes at the threshold."""
     of_class = type(norm).standardization
 
     def standardization(v_TNCHW: Tensor, steps: slice) -> Standardization:
@@ -186,6 +188,6 @@ def _constants(module: LIF) -> Neuron:
 
 
 def _follow(x: Tensor, numbers: LayerNumbers) -> None:
-    """Have the gradient of these currents seen, where they have one."""
+    """Record the gradient of these currents, if they have one."""
     if x.requires_grad:
         x.register_hook(numbers.see_gradient)

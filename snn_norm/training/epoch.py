@@ -1,4 +1,4 @@
-"""What one epoch of training measures."""
+"""The measurements of one epoch of training."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from snn_norm.neurons.layers import LIF
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch measured: losses in nats an image, accuracies and spike rates as fractions."""
+    """The measurements of one epoch: losses in nats per image, accuracies as fractions."""
 
     epoch: int
-    """Its number, from 1."""
+    """The number of the epoch, from 1."""
     train_loss: float
     train_accuracy: float
-    """Over the epoch's own training batches, as the weights changed."""
+    """Measured on the epoch's training batches, while the weights changed."""
     test_loss: float
     test_accuracy: float
     images_per_second: float
-    """Training images; the test set is not counted."""
+    """Training images per second; the test set is not counted."""
     epoch_seconds: float
     """Training, validation and test together."""
     validation_loss: float | None = None
-    """On the held-out training images; None without any."""
+    """Measured on the held-out training images; None without any."""
     validation_accuracy: float | None = None
     spike_rates: dict[str, float] = field(default_factory=dict)
-    """Spikes a neuron and time step on the test set, by layer; empty without spiking layers."""
+    """Spikes per neuron and time step on the test set, by layer; empty without spiking layers."""
 
     @property
     def is_finite(self) -> bool:
@@ -42,12 +42,12 @@ class EpochResult:
 
     @property
     def selecting_accuracy(self) -> float:
-        """What selects the best epoch: on held-out images; without any, on the test set."""
+        """The accuracy that selects the best epoch: on held-out images, or else on the test set."""
         held_out = self.validation_accuracy
         return self.test_accuracy if held_out is None else held_out
 
     def metrics(self) -> dict[str, float]:
-        """Its numbers by metric name, ``spike_rate.<layer>`` among them, without the epoch."""
+        """The numbers by metric name, including ``spike_rate.<layer>``, without the epoch."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
         del values["epoch"]
         rates = values.pop("spike_rates")
@@ -56,12 +56,12 @@ class EpochResult:
 
 @contextmanager
 def spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Collect, while the context lasts, the mean output of each :class:`LIF` by its layer."""
+    """A context in which the mean output of each :class:`LIF` is collected, by layer."""
     rates: dict[str, Tensor] = {}
     batches_seen: dict[str, int] = {}
 
     def record(layer: str, spikes_TN: Tensor) -> None:
-        # A mean of means, each weighted by the images and time steps that it is over.
+        # A mean of means, each weighted by its number of images and time steps.
         images = spikes_TN.shape[:2].numel()
         seen = batches_seen.get(layer, 0) + images
         mean = spikes_TN.mean(dtype=torch.float32)

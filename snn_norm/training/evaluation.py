@@ -1,7 +1,7 @@
-"""A network on uint8 images: logits, and loss and accuracy over a set of them.
+"""A network on uint8 images: logits, and loss and accuracy over a set of images.
 
-Training and whoever takes up a trained network compute alike, so that on a processor the same
-weights give the same numbers to the last digit. Shapes: N images, C channels, K classes.
+Training and the use of a trained network share this code, so that on a CPU the same weights yield
+the same numbers to the last digit. Shapes: N images, C channels, K classes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def logits_of(
     """The network's forward pass.
 
     Args:
-        network: takes normalized images.
-        images_NCHW: uint8, or sequences (N, T, C, H, W).
-        mean, std: float32 (C,), of the images that it was trained on, scaled to 0..1.
-        precision: bf16: convolutions and linear layers (logits too) in bfloat16, not the rest.
+        network: a network of normalized images.
+        images_NCHW: uint8 images, or sequences (N, T, C, H, W).
+        mean, std: float32 (C,), of the training images, scaled to 0..1.
+        precision: bf16 computes only convolutions and linear layers (the logits too) in bfloat16.
 
     Returns:
         Logits (N, K), in float32 at least.
@@ -45,13 +45,13 @@ def logits_of(
 def evaluate(
     logits_NK_of: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, batch_size: int
 ) -> tuple[float, float]:
-    """Mean cross-entropy in nats an image, and accuracy as a fraction.
+    """Return the mean cross-entropy in nats per image, and the accuracy as a fraction.
 
     Args:
-        logits_NK_of: gives the logits of a batch of images.
+        logits_NK_of: returns the logits of a batch of images.
         images: uint8 (N, C, H, W) or (N, T, C, H, W), N at least 1.
-        labels: int64 (N,), where the images lie.
-        batch_size: images in a batch.
+        labels: int64 (N,), on the device of the images.
+        batch_size: number of images in a batch.
     """
     sums = Sums(labels.device)
     for images_NCHW, labels_N in batches(images, labels, batch_size):
@@ -61,7 +61,7 @@ def evaluate(
 
 
 class Sums:
-    """Loss and accuracy over batches, summed on the device: one synchronisation an epoch."""
+    """Loss and accuracy over batches, summed on the device: one synchronization per epoch."""
 
     def __init__(self, device: torch.device) -> None:
         self._loss = torch.zeros((), device=device)

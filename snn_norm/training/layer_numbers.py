@@ -1,8 +1,8 @@
-"""What one layer's neurons saw and did on a batch, in a few numbers.
+"""A few numbers about the currents, membranes, spikes and gradients of one layer on a batch.
 
-Shapes: T time steps, N images; what follows is a layer's units, (C,) or (C, H, W), and ``x_TN``
-stands for (T, N, …). Rectified linear units have one step, the threshold 0, and their input for a
-membrane.
+Shapes: T time steps, N images, then a layer's units, (C,) or (C, H, W); ``x_TN`` stands for
+(T, N, …). Rectified linear units are treated as neurons with one step and the threshold 0, whose
+membrane is their input.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from snn_norm.neurons.surrogates import add_gradient_
 
 
 class Threshold(NamedTuple):
-    """Where units fire, and how gradients pass there; no surrogate for rectified linear units."""
+    """Threshold and surrogate gradient of the units; rectified linear units have no surrogate."""
 
     level: float = 0.0
     surrogate: str | None = None
@@ -24,17 +24,17 @@ class Threshold(NamedTuple):
 
 
 class LayerNumbers:
-    """Adds up what a layer's units of one shape saw and did, a stretch of time steps at a time.
+    """Accumulates the numbers of a layer's units of one shape, one stretch of time steps at a time.
 
     Args:
-        threshold: the units'.
+        threshold: the threshold of the units.
         over_time: whether there are time steps, and so a shift over them.
     """
 
     def __init__(self, threshold: Threshold, *, over_time: bool) -> None:
         self.threshold = threshold
         self._over_time = over_time
-        self._chances = 0  # to fire, of each unit
+        self._chances = 0  # the number of times that each unit could have fired
         self._fired: Tensor | None = None
         self._support: list[Tensor] = []
         self._currents: list[_Moments] = []
@@ -42,7 +42,7 @@ class LayerNumbers:
         self._squares: list[Tensor] = []
 
     def see(self, currents_TN: Tensor, membranes_TN: Tensor) -> None:
-        """Take in some time steps: the units' currents, and the membranes that they compare."""
+        """Add some time steps: the units' currents, and the membranes at the threshold."""
         for currents_N, membranes_N in zip(currents_TN, membranes_TN, strict=True):
             fired = (membranes_N > self.threshold.level).sum(0)
             self._fired = fired if self._fired is None else self._fired + fired
@@ -55,11 +55,11 @@ class LayerNumbers:
                 self._support.append(_derivative(above, self.threshold).mean())
 
     def see_gradient(self, grad_TN: Tensor) -> None:
-        """Take in the loss's gradient with respect to the currents of some time steps."""
+        """Add the loss's gradient with respect to the currents of some time steps."""
         self._squares.append(grad_TN.float().square().sum())
 
     def numbers(self) -> dict[str, Tensor]:
-        """The diagnostics by name, without dimensions; only those that there are."""
+        """The diagnostics that exist, by name, as tensors without dimensions."""
         assert self._fired is not None
         membranes = _joined(self._membranes)
         mean = membranes.mean.mean()
@@ -79,14 +79,14 @@ class LayerNumbers:
 
     @property
     def units(self) -> int:
-        """How many there are."""
+        """The number of units."""
         return 0 if self._fired is None else self._fired.numel()
 
 
 def in_all(parts: list[LayerNumbers]) -> dict[str, Tensor]:
-    """The numbers of a layer whose units come in several shapes: means over all its units.
+    """The numbers of a layer with units of several shapes: means over all its units.
 
-    Of gradients, the norm of all.
+    For gradients, it is the norm of all of them.
     """
     if len(parts) == 1:
         return parts[0].numbers()
@@ -106,23 +106,23 @@ def in_all(parts: list[LayerNumbers]) -> dict[str, Tensor]:
 
 
 class _Moments(NamedTuple):
-    """Mean and variance of each channel, (C,) of a step or (T, C); over equally many values."""
+    """Mean and variance of each channel, (C,) for one step or (T, C), over equally many values."""
 
     mean: Tensor
     var: Tensor
 
     def deviation(self) -> Tensor:
-        """Of all values together."""
+        """The standard deviation of all values together."""
         return (self.var.mean() + self.mean.var(correction=0)).sqrt()
 
     def between_steps(self) -> Tensor:
-        """The share of the variance, mean over channels, that lies between the steps' means."""
+        """The share of the variance that lies between the steps' means, averaged over channels."""
         between = self.mean.var(0, correction=0).mean()
         return between / (between + self.var.mean())
 
 
 def _by_channel(values_N: Tensor) -> _Moments:
-    """Of one step, (N, C, …)."""
+    """The moments of one step, (N, C, …)."""
     dims = [dim for dim in range(values_N.dim()) if dim != 1]
     var, mean = torch.var_mean(values_N.float(), dims, correction=0)
     return _Moments(mean.double(), var.double())
@@ -133,7 +133,7 @@ def _joined(steps: list[_Moments]) -> _Moments:
 
 
 def _derivative(above: Tensor, at: Threshold) -> Tensor:
-    """The surrogate's at u - θ, as a share of that at 0; ``above`` is used up."""
+    """The surrogate's derivative at u - θ, relative to that at 0; ``above`` is overwritten."""
     assert at.surrogate is not None
     found, highest = torch.zeros_like(above), above.new_zeros(())
     add_gradient_(found, torch.ones_like(above), above, at.surrogate, at.slope)

@@ -11,7 +11,7 @@ from snn_norm.config import RunConfig
 
 
 def make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Of all parameters, at the peak learning rate."""
+    """Make an optimizer of all parameters, at the peak learning rate."""
     parameters, rate, decay = model.parameters(), config.learning_rate, config.weight_decay
     match config.optimizer:
         case "sgd":
@@ -24,7 +24,7 @@ def make_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer
 
 
 def learning_rate_factor(config: RunConfig, step: int, steps_an_epoch: int) -> float:
-    """The fraction of the peak learning rate for the step after so many steps."""
+    """The fraction of the peak learning rate to use after ``step`` steps."""
     warmup = config.warmup_epochs * steps_an_epoch
     if step < warmup:
         return (step + 1) / warmup

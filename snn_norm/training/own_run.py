@@ -1,14 +1,14 @@
-"""Training code of a user's own: what is asked of it, a base class for it, and plain generators.
+"""A user's own training code: its interface, a base class for it, and generator functions.
 
-Any class of the shape of :class:`Run` will do, made as ``Run(config, device)``; and any generator
-function ``train(config, device, state)``, which yields an epoch's metrics:
+The code is any class with the interface of :class:`Run`, made as ``Run(config, device)``, or any
+generator function ``train(config, device, state)`` that yields an epoch's metrics:
 
-    yield {"val_loss": 0.3}           # gives no state: interrupted, it starts from its beginning
-    yield {"val_loss": 0.3}, state    # interrupted, it is called with the state it gave last
+    yield {"val_loss": 0.3}           # without a state: if interrupted, it starts all over
+    yield {"val_loss": 0.3}, state    # if interrupted, it is called with the last state it yielded
 
-A run may say besides what its model is, by ``model_state()``, and take one back by
-``load_model_state(state)``: ``snn_norm.training.models.own_model``. ``config`` holds the user's own
-keys and the seed. :class:`BaseRun` is for whoever has a model, an optimizer and a step.
+A run can also return its model by ``model_state()``, and load it by ``load_model_state(state)``;
+see ``snn_norm.training.models.own_model``. ``config`` has the user's own keys and the seed.
+:class:`BaseRun` suits code that has a model, an optimizer and a training step.
 """
 
 from __future__ import annotations
@@ -28,34 +28,35 @@ class Run(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether it has no epoch left."""
+        """Whether no epoch is left."""
 
     def run_epoch(self) -> Mapping[str, float] | None:
-        """Train an epoch; give its metrics by name, the same names each time.
+        """Train an epoch and return its metrics by name, with the same names each time.
 
-        None if it had none left, and ``done`` could not tell before.
+        It returns None if no epoch was left, for a run whose ``done`` could not know that before.
         """
 
     def state_dict(self) -> Any:
-        """All that another process needs to go on after this epoch, whatever can be pickled.
+        """Return all that another process needs to continue after this epoch, if it can be pickled.
 
-        None: there is nothing to go on from, but from an earlier state, or the beginning.
+        None means that the run can only continue from an earlier state, or from the beginning.
         """
 
     def load_state_dict(self, state: Any) -> object:
-        """Go on from what :meth:`state_dict` gave; called before the first epoch, if at all."""
+        """Continue from a :meth:`state_dict`; if called, it is called before the first epoch."""
 
 
 def make_run(reference: str, config: Mapping[str, Any], device: torch.device) -> Run:
-    """The run that a user's class, function or generator function makes.
+    """Make a run from a user's class, function or generator function.
 
-    Python's, numpy's and torch's generators are seeded from the configuration's seed before.
+    Python's, numpy's and torch's random number generators are seeded from the configuration's seed
+    first.
 
     Raises:
-        ValueError: it cannot be imported.
-        TypeError: what it made is no run.
+        ValueError: the reference cannot be imported.
+        TypeError: the object that it made is not a run.
     """
-    made = load_reference(reference)  # whose module may draw, the first time that it is imported
+    made = load_reference(reference)  # before seeding, as the import may draw random numbers
     seed_everything(derived_seed(config["seed"], "start"))
     if is_generator_function(made):
         return GeneratorRun(made, config, device)
@@ -71,12 +72,12 @@ def make_run(reference: str, config: Mapping[str, Any], device: torch.device) ->
 
 
 class GeneratorRun:
-    """A generator function as a :class:`Run`.
+    """Adapts a generator function to the interface :class:`Run`.
 
     Args:
-        function: called with (config, device, state), state None or what it yielded last.
-        config: handed on.
-        device: handed on.
+        function: called with (config, device, state); the state is None or the last one it yielded.
+        config: passed to the function.
+        device: passed to the function.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class GeneratorRun:
         self._state: Any = None
 
     def run_epoch(self) -> Mapping[str, float] | None:
-        """Let it go on to its next epoch; None at its end."""
+        """Run the generator up to its next epoch; None at its end."""
         if self._epochs is None:
             self._epochs = self._function(*self._given, self._state)
         told = next(self._epochs, None)
@@ -100,26 +101,26 @@ class GeneratorRun:
             self.done = True
             return None
         metrics, self._state = told if isinstance(told, tuple) and len(told) == 2 else (told, None)
-        return metrics  # type: ignore[no-any-return] # whatever it is, a sweep looks at it
+        return metrics  # type: ignore[no-any-return] # a sweep checks its type
 
     def state_dict(self) -> Any:
-        """What it yielded last beside its metrics; None if that was nothing."""
+        """The state that the generator yielded last; None if it yielded metrics alone."""
         return self._state
 
     def load_state_dict(self, state: Any) -> None:
-        """Begin with this state."""
+        """Start the generator with this state."""
         self._state = state
 
 
 class BaseRun:
-    """Training a model by an optimizer: a subclass brings these, its batches and a step.
+    """Trains a model by an optimizer; a subclass has both, and defines the batches and a step.
 
     Args:
         config: the user's own keys, the seed, and ``epochs`` (or override :attr:`done`).
-        device: where to train.
+        device: the device to train on.
 
     Attributes:
-        epoch: the number of epochs done.
+        epoch: the number of finished epochs.
         parts: names of the attributes whose state is saved and restored.
 
     Example:
@@ -156,24 +157,24 @@ class BaseRun:
         self.epoch = 0
 
     def batches(self) -> Iterable[Any]:
-        """One epoch's training batches. Drawn from torch's generator, they are the same again."""
+        """One epoch's training batches; reproducible if they are drawn with torch's generator."""
         raise NotImplementedError(f"{type(self).__name__} needs a method batches")
 
     def step(self, batch: Any) -> Tensor:
-        """The loss of a batch, to be minimized."""
+        """The loss of a batch, which is to be minimized."""
         raise NotImplementedError(f"{type(self).__name__} needs a method step")
 
     def evaluate(self) -> Mapping[str, float]:
-        """Metrics of the model as it is after an epoch; without gradients, in eval mode."""
+        """Metrics of the model after an epoch; called without gradients, in evaluation mode."""
         return {}
 
     @property
     def done(self) -> bool:
-        """Whether as many epochs have been done as ``config["epochs"]`` says."""
+        """Whether the ``config["epochs"]`` epochs are finished."""
         return bool(self.epoch >= self.config["epochs"])
 
     def run_epoch(self) -> dict[str, float]:
-        """Train on each batch, then evaluate: ``train_loss``, the mean over batches, and more."""
+        """Train on each batch, then evaluate; return both metrics and the mean ``train_loss``."""
         self.model.train()
         losses = []
         for batch in self.batches():
@@ -199,16 +200,16 @@ class BaseRun:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Continue from a :meth:`state_dict`."""
         self.epoch = state["epoch"]
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
 
     def model_state(self) -> dict[str, Any]:
-        """What is kept of the run once it has ended: the state of the model alone."""
+        """The state of the model alone, which is kept after the run has ended."""
         return self.model.state_dict()
 
     def load_model_state(self, state: Mapping[str, Any]) -> None:
-        """Take the model that :meth:`model_state` gave, for use, in eval mode."""
+        """Load a :meth:`model_state` for use of the model, in evaluation mode."""
         self.model.load_state_dict(state)
         self.model.eval()

@@ -1,8 +1,9 @@
-"""Will a network learn? Its signal before the first step, from its diagnostics alone. Pure.
+"""Predicts from a network's diagnostics before the first step whether it will learn.
 
-The signal is the share of the images that is left where the classifier reads them, times the share
-of its gradient that comes back to the layer where least of it does. The derivation, and how well
-the rule does on trials that it was not made on, are in section 13 of ``docs/theory.md``.
+The prediction is based on a signal: the share of the image's signal that reaches the classifier,
+times the share of the classifier's gradient that reaches the layer where it is smallest. Section 13
+of ``docs/theory.md`` has the derivation, and the accuracy of the rule on trials that it was not
+fitted to.
 """
 
 from __future__ import annotations
@@ -13,24 +14,26 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 COLLAPSES_BELOW = 1e-10
-"""The signal below which a network is predicted to collapse. Set low, where six of the 153 trials
-that learned among the draws ``MADE_ON`` of ``benchmarks/prediction.py`` have less."""
+"""The signal below which a network is predicted to collapse. It is low: six of the 153 trials that
+learned, among the draws ``MADE_ON`` of ``benchmarks/prediction.py``, have less."""
 
 _SILENT = 1e-6
-"""Spikes a neuron and step: no rate counts as less, for one batch has about a million chances."""
+"""The smallest spike rate per neuron and step that is used. A batch, with about a million
+opportunities to spike, cannot resolve less."""
 
 _FIRES = 0.01
-"""Spikes a neuron and step; where layers fire less up to the last, the first of them is named."""
+"""Spikes per neuron and step below which a layer is silent. If all layers from some layer on are
+silent, the first of them is named as the cause."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network's diagnostics before the first step say of its training.
+    """A prediction of a network's training from its diagnostics before the first step.
 
     Args:
         signal: the forward times the backward signal.
-        layer: where most of it is lost.
-        cause: in words, what happens there.
+        layer: the layer at which most of it is lost.
+        cause: a description of what happens there.
     """
 
     signal: float
@@ -39,7 +42,7 @@ class Prediction:
 
     @property
     def collapses(self) -> bool:
-        """Whether so little of a signal is left that the network is predicted to learn nothing."""
+        """Whether the signal is so small that the network is predicted to learn nothing."""
         return self.signal < COLLAPSES_BELOW
 
 
@@ -47,11 +50,11 @@ def predict(diagnostics: Mapping[str, float], layers: Sequence[str]) -> Predicti
     """Predict whether a network will collapse.
 
     Args:
-        diagnostics: of :func:`snn_norm.training.diagnostics.diagnose`, before the first step.
+        diagnostics: those of :func:`snn_norm.training.diagnostics.diagnose`, before the first step.
         layers: the layers, in the network's order; those without diagnostics are left out.
 
     Returns:
-        None where no layer has diagnostics.
+        The prediction; None if no layer has diagnostics.
     """
     seen = [layer for layer in layers if f"rate.{layer}" in diagnostics]
     if not seen:
@@ -62,19 +65,19 @@ def predict(diagnostics: Mapping[str, float], layers: Sequence[str]) -> Predicti
     backward = gradients[least] / gradients[last] if gradients[last] else 0.0
     cause = f"{least} gets {backward:.1g} of the gradient of {last}"
     if not any(f"shift.{layer}" in diagnostics for layer in seen):  # no time steps: all are ReLU
-        # Their input shrinks on its way forward as the gradient does on its way back.
+        # Their input shrinks on the way forward just as the gradient does on the way back.
         return Prediction(backward, least, cause)
     rates = {layer: _number(diagnostics, "rate", layer) for layer in seen}
     signal = max(rates[last], _SILENT) * backward
     if rates[last] >= _FIRES:
         return Prediction(signal, least, cause)
-    # From here on all are silent; one before may be where a shortcut leads past it.
+    # All layers from this one on are silent. A shortcut may bypass a silent layer before it.
     silent = list(takewhile(lambda layer: rates[layer] < _FIRES, seen[::-1]))[-1]
     cause = f"{silent} fires {rates[silent]:.1g} spikes a neuron and step"
     return Prediction(signal, silent, cause)
 
 
 def _number(diagnostics: Mapping[str, float], name: str, layer: str) -> float:
-    """Zero where there is none: no gradient comes back, or the membranes are not numbers."""
+    """A diagnostic; zero if it is missing (no gradient arrives) or not finite."""
     value = diagnostics.get(f"{name}.{layer}", 0.0)
     return value if math.isfinite(value) else 0.0

@@ -1,7 +1,7 @@
-"""One training run: epochs out, state in and out. It knows nothing of sweeps.
+"""One training run, which yields epochs and can be saved and restored. It knows nothing of sweeps.
 
-All that is random derives from the seed and the epoch, so a run that is saved after any epoch and
-continued elsewhere goes on as if nothing had happened; on a CPU, bit for bit.
+All random numbers derive from the seed and the epoch. So a run that is saved after any epoch and
+continued elsewhere has the same results as without the interruption; on a CPU, bit for bit.
 """
 
 from __future__ import annotations
@@ -40,23 +40,22 @@ _LOG = logging.getLogger(__name__)
 Outcome = Literal["completed", "collapsed", "diverged"]
 
 _COLLAPSE_EPOCHS = 3
-"""So many last epochs at chance make a run collapsed, where the configuration names no number."""
+"""The number of last epochs at chance that make a run collapsed, if the configuration has none."""
 
 
 class TrainingRun:
     """A network in training.
 
     Args:
-        config: everything that decides its numbers.
+        config: everything that determines its results.
         dataset: the data set that ``config`` names, with images of the size that it names.
-        device: where to train.
+        device: the device to train on.
 
     Attributes:
-        engine: how the network's spiking layers compute; None where it has none.
+        engine: how the network's spiking layers compute; None if it has none.
 
     Raises:
-        ValueError: network and norm do not fit, or ``compile`` is true where nothing can be
-            compiled.
+        ValueError: network and norm do not fit, or ``compile`` is true but nothing can be compiled.
 
     Example:
         >>> from pathlib import Path
@@ -94,7 +93,7 @@ class TrainingRun:
         }
         model = make_model(config.architecture, **{**config.model_arguments(), **shape})
         self.model = model.to(device)
-        # Now, as somebody may edit them meanwhile.
+        # They are digested now, since the user may edit them during the training.
         self._sources = source_digests((config.architecture, config.norm))
         self.engine = choose_engine(model, config.compile, torch.device(device))
         self._step = CapturedStep(model, graph_for(config, torch.device(device)))
@@ -106,20 +105,21 @@ class TrainingRun:
 
     @property
     def best(self) -> EpochResult | None:
-        """The epoch of the highest accuracy, the first of equals; None before any.
+        """The first epoch with the highest accuracy; None before the first epoch.
 
-        On the held-out training images; on the test set if ``validation_fraction`` is 0.
+        The accuracy is that on the held-out training images, or on the test set if
+        ``validation_fraction`` is 0.
         """
         finite = [result for result in self.history if result.is_finite]
         return max(finite, key=lambda result: result.selecting_accuracy, default=None)
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the run ended; None while it has epochs to go.
+        """How the run ended; None while epochs are left.
 
-        Diverged: a loss is NaN or infinite. Collapsed: the last epochs did no better than the
-        best constant prediction (:func:`chance_accuracy`), on the training set as on the images
-        that select the best epoch.
+        It diverged if a loss is NaN or infinite. It collapsed if the last epochs were no better
+        than the best constant prediction (:func:`chance_accuracy`), both on the training set and on
+        the images that select the best epoch.
         """
         if not self.history:
             return None
@@ -134,7 +134,7 @@ class TrainingRun:
         return "completed" if finished else None
 
     def epochs(self) -> Iterator[EpochResult]:
-        """Run the epochs that are left, up to the outcome."""
+        """Run the remaining epochs, up to the outcome."""
         while self.outcome is None:
             yield self.run_epoch()
 
@@ -170,7 +170,7 @@ class TrainingRun:
 
     @property
     def sample(self) -> dict[str, int | bool]:
-        """What the network is given: channels, image size in pixels, classes, and if sequences."""
+        """Channels, image size in pixels, number of classes, and whether samples are sequences."""
         data = self.dataset
         return {
             "channels": data.in_channels,
@@ -181,15 +181,15 @@ class TrainingRun:
 
     @property
     def layers(self) -> list[str]:
-        """Those that :meth:`diagnostics` are of, in the network's order."""
+        """The layers that :meth:`diagnostics` covers, in the network's order."""
         return layers_of(self.model)
 
     def diagnostics(self) -> dict[str, float]:
-        """By layer, what :mod:`snn_norm.training.diagnostics` tells of the network as it is now.
+        """The numbers of :mod:`snn_norm.training.diagnostics` for the present network, by layer.
 
-        On training images spread over the whole set, 0.5 % of them but 8 to 32, the same ones each
-        time. It changes nothing that the run will compute. A network or norm of the user's own
-        that fails at it has none, and a warning says why.
+        They are computed on 0.5 % of the training images, but at least 8 and at most 32, which are
+        spread over the whole set and the same each time. This does not affect the run's results. If
+        a user's own network or norm fails at it, there are no numbers, and a warning says why.
         """
         if not self._can_be_diagnosed:
             return {}
@@ -198,7 +198,7 @@ class TrainingRun:
         chosen = torch.arange(count, device=labels.device) * len(labels) // count
         x = normalize(images[chosen], self.dataset.mean, self.dataset.std)
         if isinstance(self.model, SNNCNN) and x.dim() == 4:
-            # As a sequence, lest one step's currents stand for all and have the gradient of all.
+            # As a sequence, so that each step's currents have their own gradient.
             x = x.unsqueeze(1).expand(-1, self.model.num_steps, -1, -1, -1)
 
         def loss(model: nn.Module) -> Tensor:
@@ -215,7 +215,7 @@ class TrainingRun:
             return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later process needs to go on, as tensors and plain values."""
+        """All that a later process needs to continue, as tensors and plain values."""
         return {
             "config": self.config.given(),
             "model": self.model.state_dict(),
@@ -225,12 +225,12 @@ class TrainingRun:
         }
 
     def saved(self) -> bytes:
-        """The network as it is, with all that its use needs: a file for ``load_model``.
+        """The content of a file for ``load_model``: the network with all that its use needs.
 
-        The same weights give the same bytes.
+        The same weights yield the same bytes.
 
         Raises:
-            ValueError: there is no epoch yet, or the network's state is not of tensors alone.
+            ValueError: no epoch has run yet, or the network's state has more than tensors.
         """
         if not self.history:
             raise ValueError("there is no epoch yet whose network could be saved")
@@ -239,12 +239,12 @@ class TrainingRun:
         return model_bytes(self.model, description)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave.
+        """Continue from a :meth:`state_dict`.
 
         Raises:
-            ValueError: the state is that of another configuration.
+            ValueError: the state belongs to another configuration.
         """
-        # Made anew, a configuration that was saved before a key was there has its default.
+        # A saved configuration gets the defaults of keys that did not exist when it was saved.
         if RunConfig(**state["config"]) != self.config:
             raise ValueError(
                 f"the state is that of {state['config']}, this run is {self.config.given()}"
@@ -276,7 +276,7 @@ class TrainingRun:
         return sums.means()
 
     def _gradients(self, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
-        """Leave a batch's gradients in the parameters; its loss and logits."""
+        """Return a batch's loss and logits, and leave its gradients in the parameters."""
         self._optimizer.zero_grad()
         logits_NK = self._logits(images_NCHW)
         loss = F.cross_entropy(logits_NK, labels_N)

@@ -1,4 +1,4 @@
-"""All that is random in a run, from its seed: the same wherever and however often it goes on."""
+"""Derives all randomness of a run from its seed, so that an interrupted run continues the same."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 
 def derived_seed(seed: int, use: str) -> int:
-    """A seed of 32 bits for one use, the same on every machine."""
+    """Derive a 32-bit seed for one use, the same on every machine."""
     return int.from_bytes(hashlib.sha256(f"{seed} {use}".encode()).digest()[:4], "big")
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a user's own code may draw from."""
+    """Seed every random number generator that a user's own code may use."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -25,7 +25,7 @@ def seed_everything(seed: int) -> None:
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Leave every generator as it was, whatever is seeded and drawn in the block."""
+    """Restore the state of every random number generator at the end of the block."""
     python, arrays = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices):

@@ -1,1 +1,1 @@
-"""Trained models in files: of this package's networks, and of training code of a user's own."""
+"""Files of trained models: those of this package's networks, and of a user's own training code."""

@@ -1,8 +1,8 @@
-"""A trained model's file: tensors, and in its header a JSON text that says what they are.
+"""A trained model's file: tensors, and a JSON text in the header that describes them.
 
-The format is safetensors (https://github.com/huggingface/safetensors). Nothing in it is code and
-nothing is pickled, so reading it runs nothing. ``saved_model`` beside it has the models of this
-package's networks, ``own_model`` those of training code of a user's own.
+The format is safetensors (https://github.com/huggingface/safetensors). It contains no code and no
+pickles, so reading it runs no code. The module ``saved_model`` is for models of this package's
+networks, ``own_model`` for those of a user's own training code.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from torch import Tensor
 from snn_norm.wording import described
 
 WEIGHTS_FILE = "model.safetensors"
-"""In a model's folder, the model."""
+"""The name of the model's file in its folder."""
 
 CONFIG_FILE = "config.json"
-"""In a model's folder, what the header of the other says, for people and other programs."""
+"""The name of a copy of that file's header in its folder, for people and other programs."""
 
 _KEY = "snn_norm"
-"""Of the text among a file's metadata. A single key: with several, their order varies."""
+"""The only key in a file's metadata, for the text: the order of several keys would vary."""
 
 
 class UnsavableError(ValueError):
-    """A model cannot be written in this format, which is no reason not to train it."""
+    """A model cannot be written in this format, although it can be trained."""
 
 
 def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
-    """Tensors and a JSON text as one file; the same ones give the same bytes.
+    """Return tensors and a JSON text as one file; equal arguments yield equal bytes.
 
     Raises:
-        UnsavableError: the format lacks one of the tensors' types or layouts.
+        UnsavableError: the format does not support one of the tensors' types or layouts.
     """
     for name, tensor in tensors.items():
         if tensor.layout != torch.strided:
             raise UnsavableError(f"{name!r} cannot be saved as safetensors: it is {tensor.layout}")
-    # Copies, as tensors that share memory are refused.
+    # They are copied because the format refuses tensors that share memory.
     copies = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -55,10 +55,10 @@ def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
 
 
 def said_in(data: bytes) -> dict[str, Any]:
-    """The text in the header of a file, parsed.
+    """Return the parsed text in the header of a file.
 
     Raises:
-        ValueError: the file is none of :func:`model_file`.
+        ValueError: the file was not made by :func:`model_file`.
     """
     length = int.from_bytes(data[:8], "little")
     try:
@@ -70,7 +70,7 @@ def said_in(data: bytes) -> dict[str, Any]:
 def _parsed(text: str) -> dict[str, Any]:
     try:
         said = json.loads(text)
-    except (ValueError, RecursionError) as error:  # it is no JSON, or nested too deeply
+    except (ValueError, RecursionError) as error:  # it is not JSON, or nested too deeply
         raise ValueError(f"the text in its header cannot be read: {error}") from error
     if not isinstance(said, dict):
         raise ValueError(
@@ -81,15 +81,15 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def is_of_own_training(said: Mapping[str, Any]) -> bool:
-    """Whether the text in a file's header is of a model of training code of a user's own."""
+    """Whether the text in a file's header describes a model of a user's own training code."""
     return "train" in said
 
 
 def check_whole(data: bytes) -> None:
-    """Check that a file lacks nothing.
+    """Check that a file is complete.
 
     Raises:
-        ValueError: it is cut short, or no file of :func:`model_file`.
+        ValueError: it is truncated, or was not made by :func:`model_file`.
     """
     said_in(data)
     try:
@@ -99,13 +99,13 @@ def check_whole(data: bytes) -> None:
 
 
 def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a model, on the CPU, and the text in its header, parsed.
+    """Return the tensors of a model, on the CPU, and the parsed text in its header.
 
     Args:
         path: the model's folder, or the file ``model.safetensors`` itself.
 
     Raises:
-        ValueError: there is no such file, or it is no model's, or damaged.
+        ValueError: there is no such file, or it is damaged or not a model's.
     """
     path = Path(path)
     file = path / WEIGHTS_FILE if path.is_dir() else path

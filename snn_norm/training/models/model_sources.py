@@ -1,4 +1,4 @@
-"""The user's own code that a model is made of, and whether it is another by now."""
+"""Digests of the user's own code that a model uses, to detect whether it has changed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from snn_norm.references import is_reference, source_digest
 
 
 def source_digests(names: Iterable[str]) -> dict[str, str]:
-    """Digest of each module of the user's own that is named, where it can be read."""
+    """The digest of each named module of the user's own, if its source can be read."""
     digests = {}
     for reference in filter(is_reference, names):
         try:
             digests[reference] = source_digest(reference)
-        except ValueError:  # written in C, or made: the loaded one cannot be compared
+        except ValueError:  # written in C, or generated, so it cannot be compared
             continue
     return digests
 
 
 def tell_of_changes(trained_by: Mapping[str, str]) -> None:
-    """Warn of code that is another one now.
+    """Warn of code that has changed since the training.
 
     Args:
-        trained_by: of :func:`source_digests`, at the training.
+        trained_by: the result of :func:`source_digests` at the training.
     """
     now = source_digests(trained_by)
     for reference, digest in trained_by.items():

@@ -1,8 +1,8 @@
-"""The model of training code of a user's own as one file, and what comes out of such a file.
+"""Saves the model of a user's own training code to one file, and loads it.
 
-A run says what its model is by ``model_state()``; of one without, it is its ``state_dict()``. If
-the run has ``load_model_state(state)`` too, loading the model makes such a run. That imports the
-user's code, so the caller must name it. Otherwise loading gives plain data and runs no code.
+A run's model is its ``model_state()``, or its ``state_dict()`` if it has no such method. If the run
+also has ``load_model_state(state)``, loading the model makes such a run. That imports the user's
+code, so the caller must name it. Otherwise loading returns plain data and runs no code.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from snn_norm.wording import all_in_words
 
 
 class OwnDescription(pydantic.BaseModel):
-    """What is said of a model besides its tensors.
+    """The description of a model, besides its tensors.
 
     Args:
-        format: of this description.
+        format: version of this description's format.
         train: the user's code, ``package.module:Name``.
-        config: what it was given.
-        epoch: after which the model was taken, from 1.
-        metrics: of that epoch, those that are finite; no times.
-        loads: whether a run of that code can take the model.
-        sources: digest of the code, where it can be read.
-        state: of ``split_state``.
+        config: the configuration that the code was given.
+        epoch: the epoch after which the model was saved, from 1.
+        metrics: the finite metrics of that epoch, without times.
+        loads: whether a run of that code can load the model.
+        sources: digest of the code, if its source can be read.
+        state: the JSON part of ``split_state``.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -56,14 +56,14 @@ class OwnDescription(pydantic.BaseModel):
 
 
 def own_model_bytes(run: Run, description: OwnDescription) -> bytes:
-    """The model of a run as it is, as a file; the same state gives the same bytes.
+    """Return the present model of a run as a file; equal states yield equal bytes.
 
     Args:
-        run: after an epoch.
-        description: of it; ``loads`` and ``state`` are the run's to say.
+        run: a run after an epoch.
+        description: its description; ``loads`` and ``state`` are set from the run.
 
     Raises:
-        UnsavableError: its state holds what cannot be written without pickle, or it gives none.
+        UnsavableError: its state has values that need pickle, or there is no state.
     """
     state = getattr(run, "model_state", run.state_dict)()
     if state is None:
@@ -79,22 +79,22 @@ def load_own_model(
     *,
     own_code: str | Iterable[str] = (),
 ) -> Any:
-    """Load the model of training code of a user's own.
+    """Load the model of a user's own training code.
 
     Args:
         path: its folder, or the file ``model.safetensors`` itself.
-        device: where a run is to compute.
-        own_code: the training code, ``package.module:Name``; needed where it has
+        device: the device on which a run computes.
+        own_code: the training code, ``package.module:Name``; required if it has
             ``load_model_state``.
 
     Returns:
-        Where the code has ``load_model_state``, the run, made anew and with the model loaded; a
-        warning says so where the code has changed since. Else a dictionary: ``state`` as it was,
-        tensors on the CPU; ``config``, ``epoch``, ``metrics``, and ``train``.
+        If the code has ``load_model_state``, a new run with the model loaded; a warning is issued
+        if the code has changed since. Otherwise a dictionary with ``state`` as it was saved, its
+        tensors on the CPU, and ``config``, ``epoch``, ``metrics`` and ``train``.
 
     Raises:
-        ValueError: there is no such file, or it is another model's, or damaged; or the user's code
-            is not named by ``own_code``, or cannot be imported.
+        ValueError: there is no such file, it is damaged or another kind of model, or the user's
+            code is not named by ``own_code`` or cannot be imported.
     """
     tensors, said = read_model_file(path)
     if not is_of_own_training(said):

@@ -1,11 +1,11 @@
-"""A state of tensors and plain values, as tensors by name and JSON: nothing of it is pickled.
+"""Converts a state of tensors and plain values to named tensors and JSON, without pickle.
 
-Plain are None, truth values, numbers, text, lists, tuples and dictionaries with plain keys, nested
-as one likes; numpy's arrays and numbers too. In the JSON a text, a number and a list stand for
-themselves, and an object with one key for what JSON lacks:
+Plain values are None, booleans, numbers, strings, lists, tuples and dictionaries with plain keys,
+nested to any depth, and also numpy's arrays and numbers. In the JSON, strings, numbers and lists
+stand for themselves, and an object with one key stands for a value that JSON lacks:
 
     {"tensor": "model.weight"}, {"array": "scaler.mean"}     the tensor of this name
-    {"dict": {"rate": 0.1}}, {"items": [[0, "first"]]}        with texts as keys, with others
+    {"dict": {"rate": 0.1}}, {"items": [[0, "first"]]}        with strings as keys, with others
     {"tuple": [1, 2]}, {"float": "nan"}
 """
 
@@ -22,10 +22,10 @@ from snn_norm.training.models.model_file import UnsavableError
 
 
 def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
-    """The tensors of a state, and what JSON says of the rest.
+    """Split a state into its tensors and a JSON value for the rest.
 
     Raises:
-        UnsavableError: it holds what is neither a tensor nor plain, and where.
+        UnsavableError: a value is neither a tensor nor plain; the message names its place.
     """
     tensors: dict[str, Tensor] = {}
     try:
@@ -35,10 +35,10 @@ def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
 
 
 def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
-    """The state that :func:`split_state` gave these of; its arrays are numpy's again.
+    """Restore the state that :func:`split_state` split; arrays are numpy's again.
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: tensors and JSON do not belong together.
     """
     if isinstance(said, list):
         return [join_state(tensors, one) for one in said]
@@ -67,7 +67,7 @@ def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
 
 
 def _split(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any:
-    """What JSON says of a value, whose tensors are added to the others."""
+    """Return the JSON value of a value, and add its tensors to ``tensors``."""
     match value:
         case None | bool() | str():
             return value
@@ -79,9 +79,9 @@ def _split(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any
             return {"tensor": _add(value, path, tensors)}
         case np.generic():
             return _split(value.item(), path, tensors)
-        case np.ndarray() if type(value) is np.ndarray:  # a mask, say, would be lost
+        case np.ndarray() if type(value) is np.ndarray:  # a subclass would lose its mask
             try:
-                # Reversed and other endians' arrays, which torch refuses, become plain ones.
+                # torch refuses arrays with negative strides or foreign byte order.
                 plain = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
                 return {"array": _add(torch.tensor(plain.reshape(value.shape)), path, tensors)}
             except TypeError as error:
@@ -107,10 +107,10 @@ def _key(key: Any, path: tuple[Any, ...]) -> Any:
 
 
 def _add(tensor: Tensor, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> str:
-    """Add a tensor under the name of its place; another may have that already."""
+    """Add a tensor under the name of its place, with a number if that name is taken."""
     name = wanted = ".".join(map(str, path)) or "state"
     number = 1
-    while name in tensors or name == "__metadata__":  # of the file's header
+    while name in tensors or name == "__metadata__":  # the latter is reserved for the file's header
         number += 1
         name = f"{wanted}#{number}"
     tensors[name] = tensor

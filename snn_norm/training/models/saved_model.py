@@ -1,8 +1,8 @@
-"""A trained network as one file, and the network out of such a file.
+"""Saves a trained network to one file, and loads it.
 
-The file is that of ``model_file`` beside it: the weights, and a text that says how the network is
-made and how its images are normalized. Names in that text are looked up in the tables of this
-package. A network or a norm of the user's own is imported only if the caller has named it too.
+The file is that of the module ``model_file``: the weights, and a text that describes how to make
+the network and how to normalize its images. Names in that text are looked up in the tables of this
+package. A user's own network or norm is imported only if the caller has named it too.
 
 Shapes: N images, T time steps, C channels, H height, W width, K classes.
 """
@@ -37,19 +37,19 @@ from snn_norm.wording import all_in_words
 
 
 class Description(pydantic.BaseModel):
-    """What a network's use needs besides its weights.
+    """The description of a network: all that its use needs besides the weights.
 
     Args:
-        format: of this description.
-        config: the run's.
-        epoch: after which the weights were taken, from 1.
-        metrics: losses and accuracies of that epoch, those that are finite.
+        format: version of this description's format.
+        config: the configuration of the run.
+        epoch: the epoch after which the weights were saved, from 1.
+        metrics: the finite losses and accuracies of that epoch.
         in_channels: C.
         num_classes: K.
         image_size: H and W, in pixels.
-        sequence_steps: T of a data set of sequences; None where a sample is a single image.
-        mean, std: by channel, of the training images scaled to 0..1.
-        sources: digest of the code of each module of the user's own that the network is made of.
+        sequence_steps: T of a data set of sequences; None if a sample is a single image.
+        mean, std: those of each channel, over the training images scaled to 0..1.
+        sources: digest of the code of each module of the user's own that the network uses.
     """
 
     model_config = pydantic.ConfigDict(frozen=True)
@@ -77,13 +77,13 @@ class Description(pydantic.BaseModel):
         return self
 
     def to_json(self, indent: int | None = None) -> str:
-        """As JSON; every number keeps all its digits."""
+        """The description as JSON; every number keeps all its digits."""
         given = {**self.model_dump(mode="json"), "config": self.config.given()}
         return json.dumps(given, indent=indent, allow_nan=False)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """(C, H, W), or (T, C, H, W) of sequences."""
+        """The shape of a sample, (C, H, W), or (T, C, H, W) for sequences."""
         image = (self.in_channels, self.image_size, self.image_size)
         return image if self.sequence_steps is None else (self.sequence_steps, *image)
 
@@ -95,14 +95,14 @@ def describe(
     epoch: int,
     metrics: Mapping[str, float],
 ) -> Description:
-    """The description of a network in training.
+    """Describe a network in training.
 
     Args:
-        config: the run's.
-        dataset: what it trains on, without held-out images.
-        sources: of ``snn_norm.training.models.model_sources.source_digests``.
-        epoch: that has ended, from 1.
-        metrics: of that epoch, of which those are told that measuring again gives again: no times.
+        config: the configuration of the run.
+        dataset: the data set that it trains on, without held-out images.
+        sources: the result of ``snn_norm.training.models.model_sources.source_digests``.
+        epoch: the epoch that has just ended, from 1.
+        metrics: the metrics of that epoch; only reproducible ones are included, so no times.
     """
     return Description(
         config=config,
@@ -123,18 +123,18 @@ def describe(
 
 
 class TrainedModel(nn.Module):
-    """A trained network that takes images as they are, in evaluation.
+    """A trained network in evaluation mode, whose input is unnormalized images.
 
     Args:
-        network: takes normalized images.
+        network: a network of normalized images.
         description: how it was made and trained.
 
     Attributes:
         network: the network itself, a plain module.
-        description: as given.
+        description: the given description.
 
     Shape:
-        uint8 (N, C, H, W), or (N, T, C, H, W) of sequences, to logits (N, K) in float32.
+        Input uint8 (N, C, H, W), or (N, T, C, H, W) for sequences; output logits (N, K) in float32.
 
     Example:
         >>> from snn_norm.data.dataset import load_dataset
@@ -161,10 +161,10 @@ class TrainedModel(nn.Module):
     std: Tensor
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, K) of uint8 images.
+        """Return the logits (N, K) of uint8 images.
 
         Raises:
-            ValueError: they are not uint8, or of another shape.
+            ValueError: the images are not uint8, or have another shape.
         """
         shape = self.description.sample_shape
         if images.dtype != torch.uint8 or images.shape[1:] != shape:
@@ -178,10 +178,11 @@ class TrainedModel(nn.Module):
 
 
 def model_bytes(network: nn.Module, description: Description) -> bytes:
-    """A network and its description as one file; the same ones give the same bytes.
+    """Return a network and its description as one file; equal arguments yield equal bytes.
 
     Raises:
-        UnsavableError: the network's state holds what is no tensor, or one that the format lacks.
+        UnsavableError: the network's state has a value that is not a tensor, or a tensor of a type
+            that the format does not support.
     """
     state: dict[str, Any] = network.state_dict()
     if other := [name for name, value in state.items() if not isinstance(value, Tensor)]:
@@ -190,10 +191,10 @@ def model_bytes(network: nn.Module, description: Description) -> bytes:
 
 
 def description_in(data: bytes) -> Description:
-    """The description in the header of a file.
+    """Return the description in the header of a file.
 
     Raises:
-        ValueError: the file is none of :func:`model_bytes`, or of a later version.
+        ValueError: the file was not made by :func:`model_bytes`, or by a later version of it.
     """
     return _described(said_in(data))
 
@@ -206,18 +207,19 @@ def load_model(
 ) -> TrainedModel:
     """Load a trained model.
 
-    No code runs that only the file names. A model whose network or norm is the user's own needs
-    ``own_code``; that code is imported, and a warning says if it has changed since the training.
+    Code that only the file names is never run. A model whose network or norm is the user's own
+    needs ``own_code``; that code is imported, and a warning is issued if it has changed since the
+    training.
 
     Args:
         path: its folder, or the file ``model.safetensors`` itself.
-        device: where it is to compute.
+        device: the device on which it computes.
         own_code: the user's own network and norm, ``package.module:name``, one name or several.
 
     Raises:
-        ValueError: there is no such file, it is no model's or damaged; it names code that
-            ``own_code`` does not; or the network cannot be made: its own module is missing, or has
-            other weights by now.
+        ValueError: there is no such file; it is damaged or not a model's; it names code that
+            ``own_code`` does not; or the network cannot be made, since the user's own module is
+            missing or now has other weights.
     """
     weights, said = read_model_file(path)
     if is_of_own_training(said):
@@ -253,8 +255,8 @@ def _network(description: Description) -> nn.Module:
         return make_model(config.architecture, **{**config.model_arguments(), **shape})
     except ValueError:
         raise
-    except Exception as error:  # of the user's own module, which may raise anything
-        reason = str(error).partition("\n")[0]  # torch adds its stack
+    except Exception as error:  # the user's own module may raise anything
+        reason = str(error).partition("\n")[0]  # torch appends its stack
         raise ValueError(
             f"the network of this model cannot be made: {type(error).__name__}: {reason}"
         ) from error
