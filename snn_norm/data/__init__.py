@@ -1,1 +1,1 @@
-"""Data sets as tensors on the training device: packaged, downloaded, or the user's own."""
+"""Data sets as tensors on the training device: packaged, downloaded, or a user's own."""

@@ -1,6 +1,7 @@
-"""Data sets as whole tensors, which lie on the training device once and are augmented there.
+"""Data sets as whole tensors, which are stored and augmented on the training device.
 
-Images stay uint8 until a batch is normalized: a quarter of the memory, and no worker processes.
+Images stay uint8 until a batch is normalized: they need a quarter of the memory of floats, and no
+worker processes.
 
 Shapes: N images, T time steps, C channels, H height, W width. Where a sample is a sequence, such
 as event frames, images are (N, T, C, H, W).
@@ -29,12 +30,12 @@ class Dataset:
         name: a key of ``DATASETS``, or ``package.module:function``.
         train_images: uint8 (N, C, H, W), or (N, T, C, H, W) for sequences; H = W.
         train_labels: int64 (N,), from 0.
-        test_images: as the training images.
-        test_labels: as the training labels.
-        num_classes: the largest label of both halves, plus one.
-        mean: float32 (C,), of the training images scaled to 0..1.
-        std: float32 (C,), of the same; at least one grey level, so that a constant channel
-            can be divided by it.
+        test_images: test images, in the form of the training images.
+        test_labels: test labels, in the form of the training labels.
+        num_classes: the largest label of both splits, plus one.
+        mean: float32 (C,), the mean of the training images scaled to 0..1.
+        std: float32 (C,), their standard deviation; at least one grey level, so that a constant
+            channel can be divided by it.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Dataset:
 
     @property
     def in_channels(self) -> int:
-        """Channels of an image."""
+        """The number of channels of an image."""
         return self.train_images.shape[-3]
 
     @property
@@ -58,18 +59,18 @@ class Dataset:
 
     @property
     def num_steps(self) -> int | None:
-        """Time steps T of a sequence; None where a sample is a single image."""
+        """Time steps T of a sequence; None if a sample is a single image."""
         return self.train_images.shape[1] if self.train_images.dim() == 5 else None
 
     def check_fits(self, architecture: str, num_steps: int | None) -> None:
-        """Check that a network of these keys takes the data set's samples.
+        """Check that a network with these keys accepts the data set's samples.
 
         Args:
-            architecture: ann, snn, or the user's own, which is trusted with any.
-            num_steps: time steps; None where the key does not apply.
+            architecture: ann, snn, or a user's own, for which any sample is accepted.
+            num_steps: time steps; None if the key does not apply.
 
         Raises:
-            DatasetError: they are sequences, and the network is artificial or of other T.
+            DatasetError: the samples are sequences, and the network is artificial or has another T.
         """
         if self.num_steps is None:
             return
@@ -96,22 +97,22 @@ class Dataset:
 
 
 def load_dataset(name: str, root: Path, image_size: int | None = None) -> Dataset:
-    """Load a data set, downloading it into ``root`` where that is needed.
+    """Load a data set, and download it into ``root`` first if that is needed.
 
     The test split is fixed: the official one; for ``digits``, see
     :func:`snn_norm.data.local.load_digits`.
 
     Args:
-        name: a key of ``DATASETS``, or the user's own ``package.module:function``, called as
-            ``f(root)``, which returns training images, training labels, test images and
-            test labels.
+        name: a key of ``DATASETS``, or a user's own ``package.module:function``, which is called
+            as ``f(root)`` and returns training images, training labels, test images and test
+            labels.
         root: the folder of all data sets.
         image_size: height and width in pixels to resize to (bilinear, antialiased). Default: the
             data set's size in ``DATASETS``; a user's own images stay as they are.
 
     Raises:
-        DatasetError: the name is unknown, the data set is not there and cannot be downloaded,
-            or the user's function returns something else than a data set.
+        DatasetError: the name is unknown, the data set is missing and cannot be downloaded, or
+            the user's function does not return a data set.
     """
     if image_size is not None and image_size < 1:
         raise DatasetError(f"image_size must be at least 1 pixel, got {image_size}")
@@ -148,7 +149,7 @@ def load_dataset(name: str, root: Path, image_size: int | None = None) -> Datase
 
 
 def _resize(images: Tensor, size: int) -> Tensor:
-    """Resize uint8 images, a part at a time: as floats they take four times the memory."""
+    """Resize uint8 images in parts, since they need four times the memory as floats."""
     if images.shape[-2:] == (size, size):
         return images
     resized = [
@@ -161,10 +162,11 @@ def _resize(images: Tensor, size: int) -> Tensor:
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation by channel of uint8 images scaled to 0..1; on the CPU.
+    """Mean and standard deviation of each channel of uint8 images scaled to 0..1; on the CPU.
 
     The deviation is at least one grey level, so that a constant channel can be divided by it.
-    Counting the 256 grey levels is exact, and needs no copy of the images as floats.
+    They are computed from counts of the 256 grey levels, which is exact and needs no copy of the
+    images as floats.
     """
     levels = torch.arange(256, dtype=torch.float64) / 255
     counts = [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(-3)]
@@ -177,13 +179,14 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 def batches(
     images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Go once through a data set, on the device where it lies. The last batch may be short.
+    """Iterate once over a data set, on its device. The last batch may be smaller.
 
     Args:
         images: (N, ...).
         labels: (N,).
-        batch_size: images in a batch.
-        generator: on the CPU, for one order on every device; None keeps the given order.
+        batch_size: number of images in a batch.
+        generator: a generator on the CPU, so that the order is the same on every device; None keeps
+            the given order.
 
     Yields:
         Images and labels of a batch.
@@ -200,7 +203,7 @@ def batches(
 
 
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Scale uint8 images to 0..1, then by channel to mean 0 and standard deviation 1.
+    """Scale uint8 images to 0..1, then each channel to mean 0 and standard deviation 1.
 
     Args:
         images: uint8 (N, C, H, W) or (N, T, C, H, W).
@@ -208,23 +211,23 @@ def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         std: float32 (C,).
 
     Returns:
-        float32, of the same shape.
+        float32 images of the same shape.
     """
     scaled = images.float().div_(255)
     return scaled.sub_(mean[:, None, None]).div_(std[:, None, None])
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to 4 pixels each way over black, and mirror it with even odds.
+    """Shift each image by up to 4 pixels in both axes, padded with black, and mirror half of them.
 
-    All time steps of a sequence alike.
+    All time steps of a sequence are changed alike.
 
     Args:
         images: (N, C, H, W) or (N, T, C, H, W), of any dtype, on any device.
-        generator: on the CPU, so that a run has the same numbers on every device.
+        generator: a generator on the CPU, so that a run has the same numbers on every device.
 
     Returns:
-        As ``images``.
+        Images of the same form as ``images``.
     """
     count, device = len(images), images.device
     height, width = images.shape[-2:]
@@ -237,6 +240,6 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _sent(drawn: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on the device, without waiting for what that is still computing."""
+    """Copy a tensor from the CPU to the device without waiting for pending work there."""
     pinned = drawn.pin_memory() if device.type == "cuda" else drawn
     return pinned.to(device, non_blocking=True)

@@ -1,8 +1,8 @@
-"""The data sets that torchvision knows where to download: MNIST, Fashion-MNIST, CIFAR-10 and -100.
+"""The data sets that torchvision can download: MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100.
 
-Every file is held against torchvision's md5 each time it is read, so that neither a download nor
-an extraction that broke off is ever taken for good. torchvision itself checks MNIST's files only
-while it downloads them, so MNIST is read here from its checked archives.
+Every file is compared with torchvision's md5 each time it is read, so that an interrupted download
+or extraction is never taken for complete. torchvision itself checks MNIST's files only while it
+downloads them, so MNIST is read here from its checked archives.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torchvision.datasets.utils import check_integrity, download_and_extract_arc
 from snn_norm.data.local import DatasetError, Tensors
 
 _STALLED_AFTER = 60.0
-"""Seconds without a byte after which a download has failed."""
+"""A download fails after this many seconds without a byte."""
 
 _PACKAGED_FASHION = Path("/usr/share/datasets/fashion-mnist")
 _FASHION_SHA256 = {
@@ -45,12 +45,12 @@ _FASHION_SHA256 = {
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
     ),
 }
-"""Of the unpacked files."""
+"""Checksums of the unpacked files."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Archive:
-    """A file to download, and where it belongs."""
+    """A file to download, and its path."""
 
     folder: Path
     name: str
@@ -61,7 +61,7 @@ class _Archive:
         """Download the file from the first URL that has it, unless it is there already.
 
         Raises:
-            OSError | RuntimeError | http.client.HTTPException: no URL had it; the last one's error.
+            OSError | RuntimeError | http.client.HTTPException: no URL has it; the last error.
         """
         get = download_and_extract_archive if self.name.endswith(".tar.gz") else download_url
         for position, url in enumerate(self.urls, start=1):
@@ -111,9 +111,9 @@ class _Mnist:
 
 
 def _packaged_fashion() -> Tensors | None:
-    """Fashion-MNIST as Debian's package installs it; None where it is not, or not whole.
+    """Fashion-MNIST from Debian's package; None if it is not installed or not complete.
 
-    Its gzip headers are not those of the published files, so it is the content that is checked.
+    Its gzip headers differ from those of the published files, so the unpacked content is checked.
     """
     try:
         contents = [_unpacked(_PACKAGED_FASHION / name) for name in _FASHION_SHA256]
@@ -129,7 +129,7 @@ def _unpacked(path: Path) -> bytearray:
 
 
 def _idx_tensors(contents: Sequence[bytearray]) -> Tensors:
-    """Training images, training labels, test images and test labels out of their IDX files."""
+    """Training images, training labels, test images and test labels from their IDX files."""
     train_images, train_labels, test_images, test_labels = map(_idx, contents)
     return (
         train_images.unsqueeze(1),
@@ -140,21 +140,21 @@ def _idx_tensors(contents: Sequence[bytearray]) -> Tensors:
 
 
 def _idx(content: bytearray) -> Tensor:
-    """An IDX file of bytes: two zeros, the type 8, the number of sizes, sizes, data."""
+    """Parse an IDX file of bytes: two zeros, the type 8, the number of sizes, the sizes, data."""
     dimensions = content[3]
     shape = struct.unpack_from(f">{dimensions}I", content, offset=4)
     return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).view(shape)
 
 
 def load_downloaded(name: str, root: Path) -> Tensors:
-    """Read a data set from ``root``, after downloading what is missing or damaged there.
+    """Read a data set from ``root``, after downloading files that are missing or damaged there.
 
-    Fashion-MNIST is not downloaded where Debian's package ``dataset-fashion-mnist`` is installed.
+    Fashion-MNIST is not downloaded if Debian's package ``dataset-fashion-mnist`` is installed.
 
     Args:
         name: mnist, fashion-mnist, cifar10 or cifar100.
-        root: the folder of all data sets, laid out as torchvision does. Files that are there and
-            intact are never written to, so it may be read-only.
+        root: the folder of all data sets, with torchvision's layout. Intact files are never
+            written to, so it may be read-only.
 
     Raises:
         DatasetError: the files are missing or damaged and cannot be downloaded.
@@ -174,7 +174,7 @@ def load_downloaded(name: str, root: Path) -> Tensors:
 
 
 def _open(name: str, root: Path) -> _Cifar | _Mnist:
-    """The data set of this name, not yet read."""
+    """Return the data set of this name, without reading it."""
     if name in (cifar := {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}):
         return _Cifar(cifar[name], root)
     mnist = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
@@ -182,7 +182,7 @@ def _open(name: str, root: Path) -> _Cifar | _Mnist:
 
 
 def _faults(data_set: _Cifar | _Mnist) -> list[str]:
-    """What is wrong with the data set's files, a line a file."""
+    """The faults of the data set's files, one line for each file."""
     paths = [(data_set.folder / name, md5) for name, md5 in data_set.files]
     return [
         f"{path.name} is {'damaged' if path.exists() else 'missing'}"
@@ -192,7 +192,7 @@ def _faults(data_set: _Cifar | _Mnist) -> list[str]:
 
 
 def _advice(name: str, data_set: _Cifar | _Mnist, error: Exception) -> str:
-    """What to tell a user whose data set can be neither read nor downloaded."""
+    """The advice for a user whose data set can be neither read nor downloaded."""
     files = "\n".join(
         f"    {archive.urls[0]}  to  {archive.folder}" for archive in data_set.archives
     )
@@ -209,10 +209,10 @@ def _advice(name: str, data_set: _Cifar | _Mnist, error: Exception) -> str:
 
 @contextlib.contextmanager
 def _only_one_process(lock: Path) -> Iterator[None]:
-    """Let the trials of a sweep that start together wait until one of them has downloaded."""
+    """Make trials of a sweep that start together wait until one of them has downloaded."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file gives the lock back
+        fcntl.flock(file, fcntl.LOCK_EX)  # closing the file releases the lock
         yield
 
 

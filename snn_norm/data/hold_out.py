@@ -1,9 +1,9 @@
-"""Which training images train: a part of them alone, or all but some that choose the epoch.
+"""Selects the images that are trained on, and those held out to choose the best epoch.
 
-Each split is one and the same for all seeds. So a seed decides the initial weights, the order and
-the augmentation and nothing else, its numbers can be paired with those of another network, and a
-standard deviation over seeds means what it means without held-out images. It does not tell, then,
-how much another split would change.
+Each split is the same for all seeds. So a seed determines only the initial weights, the order and
+the augmentation, its results can be paired with those of another network, and a standard deviation
+over seeds has the same meaning as without held-out images. It therefore does not include the
+variation between splits.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from snn_norm.data.local import DatasetError
 def training_part(
     dataset: Dataset, training_images: int | None, validation_fraction: float
 ) -> tuple[Dataset, tuple[Tensor, Tensor] | None]:
-    """What a configuration trains on: :func:`only_some` of a data set, without :func:`hold_out`'s.
+    """Apply :func:`only_some` and then :func:`hold_out` to a data set, as a configuration asks.
 
     Args:
         dataset: a whole data set.
-        training_images: so many of its training images; None is all.
-        validation_fraction: of these, held out; 0 is none.
+        training_images: the number of training images to use; None for all.
+        validation_fraction: the fraction of these to hold out; 0 for none.
 
     Returns:
         The data set, and the images and labels that are held out of it, if any.
 
     Raises:
-        DatasetError: as the two.
+        DatasetError: one of the two functions raises it.
     """
     if training_images is not None:
         dataset = only_some(dataset, training_images)
@@ -44,18 +44,19 @@ def training_part(
 def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor]:
     """Take a fraction of the training images out of a data set, each class in proportion.
 
-    scikit-learn's ``train_test_split`` with ``random_state=0``, stratified: which images are held
-    out depends on the labels and the fraction alone. Mean and standard deviation become those of
-    the images that are left, so nothing of the others reaches the training.
+    It uses scikit-learn's ``train_test_split`` with ``random_state=0``, stratified, so the images
+    that are held out depend only on the labels and the fraction. Mean and standard deviation become
+    those of the remaining images, so that no information about the others enters the training.
 
     Args:
         dataset: a whole data set.
-        fraction: of its training images, above 0 and below 1; rounded up to whole images.
+        fraction: the fraction of its training images, above 0 and below 1; the number of images is
+            rounded up.
 
     Returns:
         The data set without them; their images, uint8 (N, C, H, W) or (N, T, C, H, W); their
         labels, int64 (N,).
-        All keep the order they had.
+        All keep their order.
 
     Raises:
         DatasetError: a class has too few images to be in both parts.
@@ -72,13 +73,13 @@ def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor
 
 
 def only_some(dataset: Dataset, count: int) -> Dataset:
-    """Leave so many of a data set's training images, each class in proportion.
+    """Keep only ``count`` of a data set's training images, each class in proportion.
 
-    Chosen as :func:`hold_out` chooses: by the labels and the count alone. Mean and standard
-    deviation become theirs.
+    As in :func:`hold_out`, the choice depends only on the labels and the count. Mean and standard
+    deviation become those of the images that are kept.
 
     Raises:
-        DatasetError: there are fewer, or a class has too few to be in both parts.
+        DatasetError: there are fewer images, or a class has too few to be in both parts.
     """
     total = len(dataset.train_labels)
     what = f"training_images {count} of data set {dataset.name!r}"
@@ -97,7 +98,7 @@ def only_some(dataset: Dataset, count: int) -> Dataset:
 
 
 def _split(labels: Tensor, **sizes: float) -> tuple[Tensor, Tensor]:
-    """The places of both parts, each in the order of the data set."""
+    """The indices of the images of both parts, each in the order of the data set."""
     from sklearn.model_selection import train_test_split
 
     places = range(len(labels))
@@ -107,7 +108,7 @@ def _split(labels: Tensor, **sizes: float) -> tuple[Tensor, Tensor]:
 
 
 def _with(dataset: Dataset, kept: Tensor) -> Dataset:
-    """The data set with these training images alone, and their mean and standard deviation."""
+    """The data set with only these training images, and their mean and standard deviation."""
     images, device = dataset.train_images[kept], dataset.train_labels.device
     mean, std = channel_statistics(images)
     return dataclasses.replace(

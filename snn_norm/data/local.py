@@ -1,6 +1,6 @@
-"""Where a data set's tensors come from: the offline digits, and the user's own function.
+"""Data sets that need no download: the digits, and those of a user's own function.
 
-The data sets that must be downloaded are in :mod:`snn_norm.data.downloads`.
+Those that must be downloaded are in :mod:`snn_norm.data.downloads`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Tensors: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 """Training images, training labels, test images, test labels."""
 
 _MOST_CLASSES = 100_000
-"""A classifier of more would be a mistake in the labels sooner than a data set."""
+"""With more classes, the labels are more likely to be wrong than the data set to be that large."""
 
 _PARTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 class DatasetError(ValueError):
-    """A data set cannot be had, or is not what a data set must be."""
+    """A data set is not available, or does not have the required form."""
 
 
 def load_digits() -> Tensors:
     """scikit-learn's 1,797 scanned digits, 8x8 pixels in 17 shades of grey.
 
-    The split is fixed: scikit-learn's ``train_test_split`` with ``random_state=0``, stratified,
-    20 % for the test (1,437 and 360 images). It does not depend on a trial's seed.
+    The split is fixed and does not depend on a trial's seed: scikit-learn's ``train_test_split``
+    with ``random_state=0``, stratified, 20 % for the test (1,437 and 360 images).
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -50,9 +50,9 @@ def load_own(name: str, root: Path) -> Tensors:
     """Call the user's ``package.module:function`` with ``root`` and check what it returns.
 
     Raises:
-        DatasetError: there is no such function, it raises (which is the cause) or ends the
-            process, or it returns something else than uint8 (N, C, H, W) images, or
-            (N, T, C, H, W) sequences, with H = W and int64 (N,) labels from 0, twice.
+        DatasetError: there is no such function, it raises (that exception is the cause) or exits
+            the process, or its result is not, twice, uint8 (N, C, H, W) images or (N, T, C, H, W)
+            sequences with H = W and int64 (N,) labels from 0.
     """
     try:
         check_call(name, root)
@@ -61,7 +61,7 @@ def load_own(name: str, root: Path) -> Tensors:
     try:
         returned = load_reference(name)(root)
     except (MemoryError, torch.OutOfMemoryError):
-        raise  # the machine's fault, after which a sweep tries again
+        raise  # a fault of the machine, after which a sweep retries
     except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise DatasetError(f"data set {name!r} raised {said}{_place(error)}") from error
@@ -89,7 +89,7 @@ def _place(error: BaseException) -> str:
 
 
 def _check_tensor(name: str, part: str, value: object) -> None:
-    """Check type, dtype, shape and range of one of the four, by itself."""
+    """Check type, dtype, shape and range of one of the four tensors by itself."""
     where = f"data set {name!r}: {part}"
     if not isinstance(value, Tensor):
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -119,7 +119,7 @@ def _check_tensor(name: str, part: str, value: object) -> None:
 
 
 def _check_together(name: str, parts: dict[str, Tensor]) -> None:
-    """Check that the four fit each other."""
+    """Check that the four tensors fit together."""
     for half in ("train", "test"):
         images, labels = parts[f"{half}_images"], parts[f"{half}_labels"]
         if len(images) != len(labels):

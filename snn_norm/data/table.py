@@ -1,4 +1,4 @@
-"""The packaged data sets, and what is known of each before it is loaded; imports no torch."""
+"""The properties of the packaged data sets before they are loaded; imports no torch."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a data set before it is loaded.
+    """The properties of a data set before it is loaded.
 
     Args:
-        image_size: height and width in pixels unless another size is asked for.
-        augment: whether training crops and flips unless told otherwise.
-        channels: of an image.
-        classes: how many.
+        image_size: default height and width in pixels.
+        augment: default for whether training crops and flips.
+        channels: the number of channels of an image.
+        classes: the number of classes.
     """
 
     image_size: int
