@@ -1,7 +1,7 @@
-"""Homeostatic normalization layers, spiking neurons and the networks that compare them.
+"""Homeostatic normalization layers, spiking neurons, and networks to compare them in.
 
-A plain PyTorch library: it needs neither Ray nor MLflow. A configuration can be checked without
-loading PyTorch.
+This is a plain PyTorch library, which needs neither Ray nor MLflow. A configuration can be checked
+without loading PyTorch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The bounds of the numbers that shape a network; imports no torch.
+"""The bounds of the numbers that define a network. This module imports no torch.
 
-The configuration of a run and the layers themselves check against this one table.
+Both the configuration of a run and the layers themselves check against this table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Bound(TypedDict, total=False):
 
 BOUNDS: dict[str, Bound] = {
     "width": {"ge": 1},
-    "image_size": {"ge": 8},  # of three 2x2 pools
+    "image_size": {"ge": 8},  # for three 2x2 pools
     "in_channels": {"ge": 1},
     "num_classes": {"ge": 1},
     "num_features": {"ge": 1},
@@ -30,14 +30,14 @@ BOUNDS: dict[str, Bound] = {
     "threshold": {"gt": 0},
     "slope": {"gt": 0},
 }
-"""By the name of an argument, which is also the key of a configuration."""
+"""The bounds by the name of an argument, which is also the key of a configuration."""
 
 
 def check_bounds(**values: float | None) -> None:
-    """Check numbers by the names of their arguments; None stands for a default and passes.
+    """Check numbers by the names of their arguments; None stands for a default and is accepted.
 
     Raises:
-        ValueError: a number is out of its bounds, or not finite.
+        ValueError: a number is outside its bounds, or not finite.
     """
     for name, value in values.items():
         if value is None:
@@ -55,7 +55,7 @@ def check_bounds(**values: float | None) -> None:
 
 
 def check_decay_of_plif(beta: float) -> None:
-    """Refuse a decay that neurons of plif cannot begin with: it is the sigmoid of a parameter.
+    """Refuse an initial decay that plif cannot have, since it is the sigmoid of a parameter.
 
     Raises:
         ValueError: its message begins with the key.

@@ -1,6 +1,6 @@
 """The configuration of one training run: every key, its type, its range and its default.
 
-One definition serves the library, ``python -m snn_norm.train`` and a sweep's spec.
+The library, ``python -m snn_norm.train`` and a sweep's spec all use this definition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from snn_norm.wording import not_among
 
 
 def _number(value: Any) -> Any:
-    """Accept the text of a number (YAML 1.1 reads ``1e-3`` as text); leave the rest to pydantic."""
+    """Convert the text of a number (YAML 1.1 reads ``1e-3`` as text); pydantic does the rest."""
     if isinstance(value, str):
         try:
             return float(value)
@@ -34,7 +34,7 @@ _Number = Annotated[float, BeforeValidator(_number)]
 
 
 def _precision(value: Any) -> Any:
-    """Refuse another precision with more help than a list: users know bf16 by several names."""
+    """Refuse an unknown precision, with help for the other names under which users know bf16."""
     if value not in ("float32", "bf16"):
         raise ValueError(
             "must be float32, or bf16 for convolutions and linear layers in bfloat16 (its range is "
@@ -47,7 +47,7 @@ _Precision = Annotated[Literal["float32", "bf16"], BeforeValidator(_precision)]
 
 
 def _compile(value: Any) -> Any:
-    """Accept the text of the two truth values, as a command line has them."""
+    """Convert the text of the two booleans, which a command line has instead of values."""
     known = {"auto": "auto", "true": True, "false": False}
     if isinstance(value, bool):
         return value
@@ -60,7 +60,7 @@ _Compile = Annotated[Literal["auto"] | bool, BeforeValidator(_compile)]
 
 
 def _one_of(known: Iterable[str]) -> AfterValidator:
-    """Accept these names alone."""
+    """Accept only these names."""
 
     def check(name: str) -> str:
         if name not in known:
@@ -76,7 +76,7 @@ def _depth(depth: int) -> int:
 
 
 LARGEST_SEED = 2**32 - 1
-"""That numpy takes."""
+"""The largest seed that numpy accepts."""
 
 SPIKING_KEYS: dict[str, Any] = {
     "num_steps": 25,
@@ -87,18 +87,18 @@ SPIKING_KEYS: dict[str, Any] = {
     "threshold": 1.0,
     "slope": SURROGATES["fast_sigmoid"],
 }
-"""Keys of the spiking network alone, with their defaults."""
+"""Keys that only the spiking network has, with their defaults."""
 
 
 class RunConfig(BaseModel):
-    """Everything that decides the numbers of one training run, and nothing else.
+    """Everything that determines the results of one training run, and nothing else.
 
-    A key that does not apply (``num_steps`` of an artificial network, ``momentum`` of Adam) is
-    None and may not be given. Defaults that depend on another key (``image_size`` and ``augment``
-    on the data set) are filled in, so two equal configurations train alike.
+    A key that does not apply (``num_steps`` to an artificial network, ``momentum`` to Adam) is None
+    and must not be given. Defaults that depend on another key (``image_size`` and ``augment`` on
+    the data set) are filled in, so equal configurations train alike.
 
     Raises:
-        pydantic.ValidationError: a ValueError that names each wrong key.
+        pydantic.ValidationError: a key is wrong; this ValueError names each wrong key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -200,7 +200,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_dependent_defaults(cls, values: Any) -> Any:
-        """Give each key that depends on another its default, so that none is implicit."""
+        """Fill in the defaults that depend on another key, so that none is implicit."""
         if not isinstance(values, dict):
             return values
         filled = {key: value for key, value in values.items() if value is not None}
@@ -223,7 +223,7 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> RunConfig:
-        """Refuse keys that contradict each other, or that another key makes meaningless."""
+        """Refuse keys that contradict each other, or that do not apply because of another key."""
         if self.architecture == "ann":
             for key in SPIKING_KEYS:
                 if getattr(self, key) is not None:
@@ -255,14 +255,14 @@ class RunConfig(BaseModel):
         return self
 
     def given(self) -> dict[str, Any]:
-        """The keys that apply, by name: what a record of the run holds."""
+        """The keys that apply, by name, as the record of the run has them."""
         return self.model_dump(exclude_none=True)
 
     def own_calls(self) -> dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]]:
-        """How training calls the user's own code, by the key that names it.
+        """The calls by which training makes the user's own code, by the key that names it.
 
         Returns:
-            The form of the call in words, and arguments like those.
+            The form of the call in words, and positional and keyword arguments like those of it.
         """
         calls: dict[str, tuple[str, tuple[Any, ...], dict[str, Any]]] = {}
         if is_reference(self.dataset):
@@ -280,21 +280,21 @@ class RunConfig(BaseModel):
 
     @property
     def named_code(self) -> tuple[str, ...]:
-        """The names that may be of the user's own code."""
+        """The names that may refer to the user's own code."""
         return (self.architecture, self.norm, self.dataset)
 
     @property
     def kind(self) -> str:
-        """What runs of about the same cost share."""
+        """A text that is the same for runs of about the same cost."""
         return self.architecture
 
     @property
     def epoch_cost(self) -> float:
-        """How long an epoch takes, in no unit: convolutions dominate, once a time step."""
+        """The relative time of an epoch, without a unit: a convolution per time step dominates."""
         return float((self.num_steps or 1) * (self.width or 1) ** 2)
 
     def model_arguments(self) -> dict[str, Any]:
-        """The keys that apply to the network; image_size, if it is None, is the data set's own."""
+        """The keys of the network that apply; an image_size of None means the data set's own."""
         given = self.given()
         return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
 
@@ -309,10 +309,10 @@ def _instead_of_spiking_keys(given: dict[str, Any]) -> dict[str, Any]:
 
 
 MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)
-"""Keys that shape the network; the other optional ones are training keys."""
+"""Keys that define the network; the other optional ones are training keys."""
 
 NOT_OF_ANN = (*SPIKING_KEYS, "compile")
-"""Keys that say nothing of an artificial network: it has no such part, or no layer to compile."""
+"""Keys that do not apply to an artificial network: it has no such part, or no layer to compile."""
 
 TRAINING_KEYS = (
     "batch_size",
@@ -328,4 +328,4 @@ TRAINING_KEYS = (
     "training_images",
     "validation_fraction",
 )
-"""Keys that shape the training and may stand in a spec's ``training`` section."""
+"""Keys of the training, which may be in a spec's ``training`` section."""

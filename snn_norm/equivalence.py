@@ -1,8 +1,8 @@
-"""Proposition 1, measured: ``python -m snn_norm.equivalence``.
+"""Measures Proposition 1: ``python -m snn_norm.equivalence``.
 
 ``BatchNorm2d`` normalizes a training batch by the batch's own mean and variance,
-``HomeostaticNorm`` by moving ones. Where the two statistics agree, so must the outputs; here both
-layers see the same feature maps, and their outputs are compared in the cases that matter.
+``HomeostaticNorm`` by moving ones. If the two statistics agree, the outputs must agree too. Here
+both layers get the same feature maps, and their outputs are compared in the cases that matter.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from snn_norm.norms.static import HomeostaticNorm
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both outputs on the same batches; moments are over all values, variances biased."""
+    """Both layers' outputs on the same batches; moments are over all values, variances biased."""
 
     case: str
     expected: str
     largest_difference: float
-    """Of two elements of the outputs at the same place."""
+    """The largest difference between the outputs at the same element."""
     standard: tuple[float, float]
     """Mean and variance of BatchNorm2d's output."""
     homeostatic: tuple[float, float]
@@ -34,13 +34,13 @@ class Comparison:
 
 
 class FeatureMaps:
-    """Batches from one distribution: each channel Gaussian, with a mean and deviation of its own.
+    """Batches from one distribution: each channel is Gaussian with its own mean and deviation.
 
     Args:
-        images: N, images in a batch.
+        images: N, the number of images in a batch.
         channels: C.
         size: H and W.
-        seed: of channels and batches.
+        seed: seed of the channels and batches.
     """
 
     def __init__(self, images: int, channels: int, size: int, seed: int) -> None:
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the comparison as a table.
 
     Args:
-        arguments: of the command line; None for the process's own.
+        arguments: the arguments of the command line; None for those of the process.
     """
     parser = argparse.ArgumentParser(
         prog="python -m snn_norm.equivalence",

@@ -1,6 +1,6 @@
-"""A trained model on a test set: ``python -m snn_norm.evaluate MODEL [--dataset D]``.
+"""Evaluates a trained model on a test set: ``python -m snn_norm.evaluate MODEL [--dataset D]``.
 
-On its own test set, and a processor, the numbers are those of its training to the last digit.
+On a CPU and on its own test set, the results equal those of its training to the last digit.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate a model.
 
     Args:
-        arguments: of the command line; None for the process's own.
+        arguments: the arguments of the command line; None for those of the process.
 
     Returns:
-        Exit code: 0 done, 2 the input was wrong.
+        The exit code: 0 for success, 2 for wrong input.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -70,10 +70,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dataset(model: TrainedModel, name: str, folder: Path) -> Dataset:
-    """A data set in the size of the model's images.
+    """Load a data set in the size of the model's images.
 
     Raises:
-        ValueError: it does not fit.
+        ValueError: it does not fit the model.
     """
     wanted = model.description
     dataset = load_dataset(name, folder, wanted.image_size)

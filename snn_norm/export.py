@@ -1,12 +1,12 @@
-"""A trained spiking network as NIR: ``python -m snn_norm.export MODEL network.nir``.
+"""Exports a trained spiking network to NIR: ``python -m snn_norm.export MODEL network.nir``.
 
-MODEL is what a sweep kept, a folder, or a file of ``TrainingRun.state_dict()``.
+MODEL is the folder of a model that a sweep kept, or a file of ``TrainingRun.state_dict()``.
 
-NIR (https://neuroir.org) is what simulators and neuromorphic chips read. Its neurons reset at once
-to a fixed value, which reset ``zero`` is, one step later but to the same effect; a reset by
-subtraction one step late it cannot say. Its weights are the same at each time step. The graph takes
-normalized images as a constant current; its output is the readout's membrane, whose mean over the
-time steps is the logits. A time step is 1.
+NIR (https://neuroir.org) is a format that simulators and neuromorphic chips read. Its neurons reset
+immediately to a fixed value. The reset ``zero`` has the same effect one step later, but NIR cannot
+represent a subtraction one step late. Its weights are the same at each time step. The input of the
+graph is normalized images as a constant current; its output is the readout's membrane, whose mean
+over the time steps is the logits. A time step is 1.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from snn_norm.training.models.saved_model import load_model
 
 
 def to_nir(model: SNNCNN, in_channels: int, image_size: int) -> Any:
-    """The network, folded, as a ``nir.NIRGraph``.
+    """Return the folded network as a ``nir.NIRGraph``.
 
     Args:
-        model: with reset ``zero``, and a norm that folds into static weights, or none.
-        in_channels: channels of an image.
-        image_size: its height and width in pixels.
+        model: a network with reset ``zero``, and a norm that folds into static weights, or none.
+        in_channels: number of channels of an image.
+        image_size: height and width of an image in pixels.
 
     Raises:
-        ValueError: NIR cannot say what the network does; it takes images of another shape; or as
-            :func:`snn_norm.fold`.
+        ValueError: NIR cannot represent the network, its images have another shape, or
+            :func:`snn_norm.fold` raises it.
     """
     return _Graph(model, in_channels, image_size).graph()
 
 
 class _Graph:
-    """The nodes and edges; several edges into a node add up, which is what shortcuts are."""
+    """The nodes and edges; several edges into a node are summed, which represents a shortcut."""
 
     def __init__(self, model: SNNCNN, in_channels: int, image_size: int) -> None:
         if not isinstance(model, SNNCNN):
@@ -144,7 +144,7 @@ class _Graph:
             self._shapes[layer.name] = (layer.channels, height // 2, width // 2)
 
     def _sources(self, output: Output) -> list[str]:
-        """The nodes that add up to a layer's currents or spikes."""
+        """The nodes whose sum is a layer's currents or spikes."""
         name, kind = output
         layer = self._layers[name]
         own = name if kind == "currents" else f"{name}_{'pool' if layer.pool else 'neurons'}"
@@ -154,7 +154,7 @@ class _Graph:
 
 def _check_images(model: SNNCNN, in_channels: int, image_size: int) -> None:
     first = model.convolutions[model.trunk.layers[0].name]
-    # The weights of a folded network may have time steps before their (O, I, kernel, kernel).
+    # The weights of a folded network may have a dimension of time before (O, I, kernel, kernel).
     assert isinstance(first.weight, Tensor)
     wanted = first.weight.shape[-3]
     if in_channels != wanted:
@@ -188,7 +188,7 @@ def _neuron(neuron: nn.Module, shape: tuple[int, ...]) -> Any:
 
 
 def _leak(beta: float, shape: tuple[int, ...]) -> tuple[npt.NDArray[Any], ...]:
-    """Time constant, resistance and resting value: Euler's step of 1 is v ← β·v + x."""
+    """Time constant, resistance and resting value, so that an Euler step of 1 is v ← β·v + x."""
     constant = np.full(shape, 1 / (1 - beta))
     return constant, constant, np.zeros(shape)
 
@@ -205,13 +205,13 @@ def _array(values: Tensor) -> npt.NDArray[Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export what a training run saved.
+    """Export a network that a training run saved.
 
     Args:
-        arguments: of the command line; None for the process's own.
+        arguments: the arguments of the command line; None for those of the process.
 
     Returns:
-        Exit code: 0 done, 2 the input was wrong.
+        The exit code: 0 for success, 2 for wrong input.
     """
     parser = argparse.ArgumentParser(prog="python -m snn_norm.export", description=__doc__)
     parser.add_argument(
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _network(
     path: Path, image_size: int | None, own_code: Sequence[str]
 ) -> tuple[SNNCNN, int, int]:
-    """A spiking network, and the channels and the size of its images."""
+    """Load a spiking network; return it with the number of channels and the size of its images."""
     if path.is_dir() or path.suffix == ".safetensors":
         saved = load_model(path, own_code=own_code)
         _check_architecture(saved.description.config)
@@ -267,7 +267,7 @@ def _of_state_dict(
         config, weights = RunConfig(**state["config"]), state["model"]
     except OSError:
         raise
-    except Exception as error:  # whatever another file makes torch raise
+    except Exception as error:  # any other file may make torch raise anything
         raise ValueError(f"{path} is not what a training run saved: {error}") from error
     keys = config.model_arguments()
     keys["image_size"] = image_size or config.image_size

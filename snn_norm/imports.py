@@ -1,10 +1,10 @@
-"""What a user's module reaches of the user's own code, read from its source without running it.
+"""Finds the user's own files that a module imports, from its source and without running it.
 
-The user's own is what is neither installed (the standard library, ``site-packages``) nor of this
-project; a package that is installed in editable mode is. Import statements count wherever they
-stand: under a condition, in a function, relative ones. Names that are computed
-(``importlib.import_module(name)``), star imports of a package's submodules and files of data are
-not seen.
+A file is the user's own if it is neither installed (in the standard library or ``site-packages``)
+nor a part of this project; a package that is installed in editable mode is the user's own. All
+import statements count, including relative ones, and those under a condition or in a function.
+Computed names (``importlib.import_module(name)``), star imports of a package's submodules, and data
+files are not found.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def reached_files(path: Path, module: str) -> dict[str, Path]:
 
     Args:
         path: the module's source file.
-        module: its name, which relative imports begin from.
+        module: the module's name, which relative imports are resolved against.
     """
     found: dict[str, Path] = {}
     to_read = [(path, module)]
@@ -47,10 +47,10 @@ def is_users_own(path: Path) -> bool:
 
 
 def _imported(path: Path, module: str) -> Iterator[str]:
-    """The names of what may be modules in a file's import statements, and of their packages."""
+    """The names in a file's import statements that may be modules, and those of their packages."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # compiled, or never imported as it stands
+    except (OSError, SyntaxError, ValueError):  # it is compiled, or cannot be imported
         return
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):
@@ -68,7 +68,7 @@ def _imported(path: Path, module: str) -> Iterator[str]:
 
 
 def _find(name: str) -> importlib.machinery.ModuleSpec | None:
-    """Where a module lies; unlike importlib's own, this imports no package on the way to it."""
+    """Find a module; unlike importlib's function, this does not import its parent packages."""
     parent, _, _ = name.rpartition(".")
     folders = None
     if parent:

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used, as torch takes a second."""
+"""Imports the names of a package when they are first used, since importing torch takes a second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package (PEP 562).
+    """Make the ``__getattr__`` of a package (PEP 562).
 
     Args:
         package: its ``__name__``.

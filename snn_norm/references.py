@@ -1,4 +1,4 @@
-"""Names in a configuration: ``package.module:name`` to the object it stands for, unknown ones."""
+"""Names in a configuration: imports the object that ``package.module:name`` refers to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from snn_norm.imports import is_users_own, reached_files
 
 METHODS_OF_A_RUN = ("run_epoch", "state_dict", "load_state_dict")
-"""Of training code of a user's own, beside the property ``done``."""
+"""The methods of a user's own training code, besides the property ``done``."""
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -27,11 +27,11 @@ def is_reference(name: str) -> bool:
 
 
 def load_reference(reference: str) -> Any:
-    """Import what ``package.module:name`` stands for.
+    """Import the object that ``package.module:name`` refers to.
 
     Raises:
-        ValueError: the text has another form, the module cannot be imported
-            (whatever it raised is the cause), or it has no such name.
+        ValueError: the text has another form, the module cannot be imported (the exception that
+            it raised is the cause), or it has no such name.
     """
     if not is_reference(reference):
         raise ValueError(f"{reference!r} does not have the form package.module:name")
@@ -50,13 +50,13 @@ def load_reference(reference: str) -> Any:
 
 
 def check_named(found: Mapping[str, str], own_code: str | Iterable[str]) -> None:
-    """Check that whoever loads a file has named all the code that the file names.
+    """Check that the caller who loads a file has named all the code that the file names.
 
-    A name in a table of this package stands for code of this package. Any other name would be
-    imported and called, and a file that a stranger wrote may name any function.
+    A name in a table of this package refers to code of this package. Any other name would be
+    imported and called, and a file from a stranger may name any function.
 
     Args:
-        found: the names in the file, by the key that has them.
+        found: the names in the file, by their keys.
         own_code: the names ``package.module:name`` that the caller has given, one or several.
 
     Raises:
@@ -78,7 +78,7 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
     """Check that ``reference`` can be called with these arguments, without calling it.
 
     Raises:
-        ValueError: it cannot be imported, is not callable, or takes other arguments.
+        ValueError: it cannot be imported, is not callable, or has other parameters.
     """
     target = load_reference(reference)
     if not callable(target):
@@ -86,7 +86,7 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
     try:
         signature = inspect.signature(target)
     except ValueError:
-        return  # some built-in callables do not tell theirs
+        return  # some built-in callables have no readable signature
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -97,20 +97,19 @@ def check_call(reference: str, *args: object, **kwargs: object) -> None:
 
 
 def is_generator_function(target: object) -> bool:
-    """Whether calling it gives a generator; decorators that say what they wrap are seen through."""
+    """Whether a call returns a generator; decorators with ``__wrapped__`` are unwrapped first."""
     return inspect.isgeneratorfunction(inspect.unwrap(target) if callable(target) else target)
 
 
 def source_digest(reference: str) -> str:
-    """Digest of the code that ``reference`` stands for: changed code is another experiment.
+    """Digest of the code that ``reference`` refers to, since changed code is another experiment.
 
-    Of the file that defines the object, and of the user's own files that this imports, as
-    :func:`~snn_norm.imports.reached_files` sees them. Where the object was made rather than
-    defined (a ``functools.partial``, what a function returned), the module that names it counts
-    as well.
+    It covers the file that defines the object, and the user's own files that this file imports, as
+    found by :func:`~snn_norm.imports.reached_files`. If the object was not defined but created (a
+    ``functools.partial``, or the result of a function), it also covers the module that names it.
 
     Raises:
-        ValueError: as :func:`load_reference`, or the source cannot be read.
+        ValueError: :func:`load_reference` raises it, or the source cannot be read.
     """
     target = load_reference(reference)
     naming = sys.modules[reference.partition(":")[0]]
@@ -133,7 +132,7 @@ def source_digest(reference: str) -> str:
 
 
 def _is_defined(target: Any, naming: ModuleType) -> bool:
-    """Whether a module's source defines the object, be it this one or one that it imports."""
+    """Whether the source of the naming module, or of one that it imports, defines the object."""
     home = sys.modules.get(getattr(target, "__module__", ""))
     defined: Any = getattr(home, getattr(target, "__name__", ""), None)
     return home is naming or inspect.unwrap(defined) is inspect.unwrap(target)
@@ -141,7 +140,7 @@ def _is_defined(target: Any, naming: ModuleType) -> bool:
 
 def _source_file(source: Any, reference: str) -> Path:
     try:
-        # A decorator's file is not the user's.
+        # A decorator may be defined in a file that is not the user's.
         path = inspect.getsourcefile(inspect.unwrap(source))
     except TypeError as error:
         raise ValueError(f"{reference!r} is not a class or function written in Python") from error

@@ -1,4 +1,4 @@
-"""What the commands of this package share: where data sets lie, and what to compute on."""
+"""Options that the commands of this package share: the folder of data sets, and the device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def add_own_code(parser: argparse.ArgumentParser) -> None:
-    """Add the option ``--own-code``, of a command that loads a model's file."""
+    """Add the option ``--own-code`` to a command that loads a model's file."""
     parser.add_argument(
         "--own-code",
         action="append",
@@ -22,7 +22,7 @@ def add_own_code(parser: argparse.ArgumentParser) -> None:
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
-    """Add the options ``--data`` and ``--device``, of a group of their own."""
+    """Add the options ``--data`` and ``--device`` in their own group."""
     where = parser.add_argument_group("where")
     where.add_argument(
         "--data",
@@ -41,13 +41,13 @@ def device_of(name: str) -> torch.device:
     """The device that ``--device`` names.
 
     Raises:
-        ValueError: it cannot be used here.
+        ValueError: it cannot be used on this machine.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         number = torch.zeros((), device=name)
-        number.item()  # "meta" has none to give
+        number.item()  # fails for the device "meta", which has no values
     except (RuntimeError, AssertionError, ImportError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ValueError(f"--device: {name!r} cannot be used here: {reason}") from error

@@ -23,17 +23,17 @@ from snn_norm.training.run import TrainingRun
 from snn_norm.wording import in_words
 
 _INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""The exit code after Ctrl-C, by the convention of shells."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train one network, a line an epoch.
+    """Train one network, and print a line for each epoch.
 
     Args:
-        arguments: of the command line; None for the process's own.
+        arguments: the arguments of the command line; None for those of the process.
 
     Returns:
-        Exit code: 0 done, 2 the input was wrong, 130 interrupted.
+        The exit code: 0 for success, 2 for wrong input, 130 if interrupted.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("snn_norm").setLevel(logging.INFO)
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     for key, field in RunConfig.model_fields.items():
         group = required if field.is_required() else model if key in MODEL_KEYS else training
         known = "" if field.default is None or field.is_required() else f"; default {field.default}"
-        # Values stay text here: RunConfig converts and judges them all, and names each wrong one.
+        # Values stay text here: RunConfig converts and checks them all, and names each wrong one.
         form: dict[str, Any] = (
             {"action": argparse.BooleanOptionalAction}
             if field.annotation == bool | None
@@ -96,7 +96,7 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
     """Check everything, then load the data set and build the network.
 
     Raises:
-        ValueError: what was wrong, a line for each key.
+        ValueError: a key is wrong; the message has a line for each wrong key.
     """
     folder, device = options.pop("data"), device_of(options.pop("device"))
     try:
@@ -109,7 +109,7 @@ def _prepare(options: dict[str, Any]) -> TrainingRun:
 
 
 def _wrong_key(error: ErrorDetails) -> str:
-    """A line for one wrong key; what concerns several keys names them itself."""
+    """The line for one wrong key; a message about several keys names them itself."""
     if not error["loc"]:
         return in_words(error)
     key = str(error["loc"][0])
@@ -117,7 +117,7 @@ def _wrong_key(error: ErrorDetails) -> str:
 
 
 def _check_network(config: RunConfig) -> None:
-    """Find a wrong name before a data set is downloaded for nothing."""
+    """Detect a wrong name before a data set is downloaded in vain."""
     calls = config.own_calls()
     own = [key for key in ("architecture", "norm") if key in calls]
     for key in own:

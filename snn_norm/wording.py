@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words: the rule, what was got, what is valid."""
+"""Messages about wrong values: the rule, the value that was given, and the valid ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def did_you_mean(got: object, valid: Iterable[str]) -> str:
-    """The end of a message about a name that is not valid: the nearest one that is, if any."""
+    """The end of a message about an invalid name: the most similar valid one, if there is any."""
     near = difflib.get_close_matches(str(got)[:80].lower(), list(valid), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def not_among(known: Iterable[str], got: object) -> str:
-    """What to say of a name that is not a known one: those, and the nearest of them."""
+    """The message about an unknown name: the known ones, and the most similar of them."""
     names = list(known)
     return f"must be one of {', '.join(names)}, got {got!r}{did_you_mean(got, names)}"
 
 
 def described(value: object) -> str:
-    """A value that was got, as a user of YAML knows it."""
+    """Describe a given value in the terms of YAML."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -35,17 +35,17 @@ def described(value: object) -> str:
         return "a list" if value else "an empty list"
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python turns into text
+    except ValueError:  # an integer with more digits than Python converts to text
         return "a number of thousands of digits"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def in_words(error: ErrorDetails, description: str | None = None) -> str:
-    """What pydantic found wrong with one value, in our words.
+    """Rewrite pydantic's error about one value in this project's words.
 
     Args:
         error: one of ``ValidationError.errors()``.
-        description: what the field is, for when it is missing.
+        description: a description of the field, for the message that it is missing.
     """
     context = error.get("ctx", {})
     got = described(error["input"])
@@ -70,7 +70,7 @@ def in_words(error: ErrorDetails, description: str | None = None) -> str:
 
 
 def all_in_words(error: ValidationError) -> str:
-    """All that pydantic found wrong, each with the place of its value."""
+    """Rewrite all of pydantic's errors, each with the place of its value."""
     problems = []
     for one in error.errors(include_url=False):
         place = ".".join(map(str, one["loc"]))
@@ -79,7 +79,7 @@ def all_in_words(error: ValidationError) -> str:
 
 
 BOUNDS_IN_WORDS = {"gt": "greater than", "ge": "at least", "lt": "less than", "le": "at most"}
-"""By pydantic's names."""
+"""The words for bounds, by pydantic's names."""
 
 _KINDS = {
     "bool_parsing": "true or false",
@@ -97,5 +97,5 @@ _KINDS = {
 
 
 def _literals(expected: str) -> list[str]:
-    """The values of ``'adam', 'adamw' or 'sgd'``, as pydantic writes a Literal's."""
+    """Split a text such as ``'adam', 'adamw' or 'sgd'``, in which pydantic lists a Literal."""
     return [part.strip(" '") for part in expected.replace(" or ", ", ").split(",")]

@@ -3,8 +3,8 @@
 Images stay uint8 until a batch is normalized: they need a quarter of the memory of floats, and no
 worker processes.
 
-Shapes: N images, T time steps, C channels, H height, W width. Where a sample is a sequence, such
-as event frames, images are (N, T, C, H, W).
+Shapes: N images, T time steps, C channels, H height, W width. If a sample is a sequence, such as
+event frames, images are (N, T, C, H, W).
 """
 
 from __future__ import annotations
