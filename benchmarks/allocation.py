@@ -91,7 +91,7 @@ def rows(count: int, dear: float) -> Iterator[str]:
             hours = [1.0, 1.0, cost, cost, 1.0, 1.0]
             wanted = spec(at_most, margin)
             for name in ("in step", "by growth"):
-                # Where nothing is promised, the earliest seed comes first.
+                # If no growth is expected, the earliest seed comes first.
                 promised = "orchestration.results.deciding.allocation.expected_growth"
                 with ExitStack() as patches:
                     if name == "in step":

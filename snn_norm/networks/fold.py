@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 
 @torch.no_grad()
 def fold(model: _Network) -> _Network:
-    """Return a copy of the network without norms that computes what the network evaluates to.
+    """Return a copy without norms that computes what the network computes in evaluation.
 
     A norm that is a fixed scale and offset is folded into the weights and the bias of the
     convolution before it, standardized weights replace the weights that they are computed from, and

@@ -16,16 +16,17 @@ fluctuation    (θ/ξ)² / (n · m · ε̂)     of rate 1 - Φ(ξ)     Rossbroic
 activity       1 / (n · m)              of rate 1 - Φ(θ)     https://arxiv.org/abs/2410.00580
 =============  =======================  ===================  =======================================
 
-Spikes of rate p have m = p, and their averages over 2x2 squares, taken as independent,
-(p + 3p²)/4; images are normalized, so m = 1. In the first paper's terms μ_w and μ_U are 0, p is the
-rate of the inputs, and ε̂ is what the leak makes of the variance of currents that are independent
-from step to step: Σ β²ᵏ over the steps so far, averaged over all steps. ξ is the distance from the
-mean membrane to the threshold in standard deviations of the membrane. The paper proposes 1 to 3;
-here it is 1. If a layer fires less than intended by a small factor, the next layer fires less by
-that factor to the power of 0.76 at ξ = 1, but to the power of 2.4 at ξ = 2, where a few layers
-silence the rest. The second paper keeps the variance of the currents at 1, that of a membrane's
-first step. Both are mean-field theories, which include no reset, no edges and no shortcuts. In a
-plain network of twenty layers, the last layers are silent with the first, but not with the second.
+Spikes of rate p have m = p, and their averages over 2x2 squares, taken as independent, (p + 3p²)/4;
+images are normalized, so m = 1. In the first paper's terms μ_w and μ_U are 0, p is the rate of the
+inputs, and ε̂ is the factor by which the leak increases the variance, from currents that are
+independent between steps to the membrane: Σ β²ᵏ over the steps so far, averaged over all steps. ξ
+is the distance from the mean membrane to the threshold in standard deviations of the membrane. The
+paper proposes 1 to 3; here it is 1. If a layer fires less than intended by a small factor, the next
+layer fires less by that factor to the power of 0.76 at ξ = 1, but to the power of 2.4 at ξ = 2,
+where a few layers silence the rest. The second paper keeps the variance of the currents at 1, that
+of a membrane's first step. Both are mean-field theories, which include no reset, no edges and no
+shortcuts. In a plain network of twenty layers, the last layers are silent with the first, but not
+with the second.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from torch import nn
 from snn_norm.networks.trunk import TrunkNetwork
 
 _DEVIATIONS = 1.0
-"""ξ."""
+"""ξ of the table above."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Saves memory in what a spiking layer keeps for the gradient, without changing its numbers.
+"""Reduces the memory that a spiking layer needs for the gradient, without changing its numbers.
 
 Autograd keeps the input of each operation, over all time steps, until the backward pass reaches it.
 Spikes are small integers, so a byte can hold each, and the output of a convolution can be
