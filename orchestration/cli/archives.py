@@ -52,8 +52,8 @@ def import_sweep(file: Path) -> None:
     storage = sweep_storage(settings, archive.name)
     with tracking_server(settings) as uri, err.status(f"writing {archive.name}"):
         done = exchange.import_sweep(connect(uri), archive, storage)
-    known = f", {done.known} were there" if done.known else ""
-    out.print(f"{archive.name}: {done.new} trials imported{known}")
+    existing = f", {done.known} were there" if done.known else ""
+    out.print(f"{archive.name}: {done.new} trials imported{existing}")
 
 
 COMMANDS = (export_sweep, import_sweep)

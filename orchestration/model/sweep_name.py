@@ -32,10 +32,10 @@ def _problem(name: str) -> str:
     """What is wrong with a name; empty if it is valid."""
     rules = {
         "be 1 to 128 characters long": 1 <= len(name) <= 128,
-        "hold printable characters alone": name.isprintable(),
+        "hold only printable characters": name.isprintable(),
         "not hold / or \\": not set(name) & set("/\\"),
         "not be . or hold ..": name != "." and ".." not in name,
         "not begin or end with a space": name == name.strip(),
     }
-    broken = [rule for rule, kept in rules.items() if not kept]
+    broken = [rule for rule, is_kept in rules.items() if not is_kept]
     return f"must {broken[0]}, got {described(name)}" if broken else ""

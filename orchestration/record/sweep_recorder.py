@@ -220,16 +220,16 @@ class SweepRecorder:
         client, source = self._client, run.run_id
         finished = read_finished(client, client.get_run(source))
         tags = dict(finished.tags)
-        kept = KeptModel.from_tag(tags.pop(MODEL_TAG)) if MODEL_TAG in tags else None
+        model = KeptModel.from_tag(tags.pop(MODEL_TAG)) if MODEL_TAG in tags else None
 
         def copy(run_id: str) -> None:
-            assert kept is not None
-            is_there = kept.epoch is None or copy_model(client, source, run_id)
+            assert model is not None
+            is_copied = model.epoch is None or copy_model(client, source, run_id)
             lost = KeptModel(missing="the run that this one was copied from had lost it")
-            client.set_tag(run_id, MODEL_TAG, (kept if is_there else lost).to_tag())
+            client.set_tag(run_id, MODEL_TAG, (model if is_copied else lost).to_tag())
 
         finished = dataclasses.replace(finished, label=trial.label, tags=tags)
-        self.add_finished(finished, copy if with_model and kept is not None else None)
+        self.add_finished(finished, copy if with_model and model is not None else None)
 
     @_insist
     def add_finished(
@@ -268,7 +268,7 @@ class SweepRecorder:
         if MODEL_TAG in self._client.get_run(run.run_id).data.tags:
             remove_model(self._client, run.run_id)
             self._client.delete_tag(run.run_id, MODEL_TAG)
-        self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was made anew (--fresh)")
+        self._client.set_tag(run.run_id, REASON_TAG, "replaced: its trial was run again (--fresh)")
         self._client.set_tag(run.run_id, ROLE_TAG, REPLACED_ROLE)
 
     def check_artifacts(self, spec: SweepSpec) -> None:

@@ -205,7 +205,7 @@ def _version_warnings(matches: Sequence[TrialAndRun], doing: str, version: str) 
             runs_by[run.version or "unknown"].append(run)
     return [
         f"{doing} {_count(runs)} made by version {other} (this is version {version}): "
-        "their numbers may differ from those of new runs; --fresh runs all trials anew"
+        "their numbers may differ from those of new runs; --fresh runs all trials again"
         for other, runs in sorted(runs_by.items())
     ]
 

@@ -1,4 +1,4 @@
-"""Print what the package needs with an extra, a line each: a layer that our own code leaves as is.
+"""Print the requirements of the package with an extra, one per line, for a layer of their own.
 
 python requirements.py service >requirements.txt
 """
@@ -13,15 +13,15 @@ project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["pro
 
 
 def needed(extra: str) -> list[str]:
-    """The requirements of an extra, with those of our other extras that it names."""
-    found = []
+    """The requirements of an extra, with those of the package's other extras that it names."""
+    requirements = []
     for requirement in project["optional-dependencies"][extra]:
         if requirement.startswith(f"{project['name']}["):
             named = requirement.partition("[")[2].rstrip("]").split(",")
-            found += [needs for other in named for needs in needed(other)]
+            requirements += [needs for other in named for needs in needed(other)]
         else:
-            found.append(requirement)
-    return found
+            requirements.append(requirement)
+    return requirements
 
 
 sys.stdout.write("\n".join([*project["dependencies"], *needed(sys.argv[1])]) + "\n")

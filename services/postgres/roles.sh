@@ -1,7 +1,7 @@
 #!/bin/sh
-# The roles and databases: `mlflow` owns MLflow's, `reader` may look at what answers need (what
-# that is, services/migrate.py grants once the tables are there). Run when the volume is new, and
-# again by hand after a password has been made anew: everything here may be repeated.
+# The roles and databases: `mlflow` owns MLflow's databases, `reader` may read the tables of results
+# (services/migrate.py grants that once the tables exist). Run for a new volume, and again by hand
+# after a password has been replaced: everything here may be repeated.
 set -eu
 psql --no-psqlrc --quiet -v ON_ERROR_STOP=1 -U postgres -d postgres <<'SQL'
 \set postgres_password `cat /run/secrets/postgres`

@@ -139,11 +139,11 @@ def test_runs_of_another_version_are_used_with_a_warning() -> None:
     assert len(made.reuse) == 4
     assert made.warnings == (
         "reusing 2 runs made by version 0.9 (this is version 1.0): "
-        "their numbers may differ from those of new runs; --fresh runs all trials anew",
+        "their numbers may differ from those of new runs; --fresh runs all trials again",
         "reusing 1 run made by version unknown (this is version 1.0): "
-        "their numbers may differ from those of new runs; --fresh runs all trials anew",
+        "their numbers may differ from those of new runs; --fresh runs all trials again",
         "resuming 1 run made by version 0.8 (this is version 1.0): "
-        "their numbers may differ from those of new runs; --fresh runs all trials anew",
+        "their numbers may differ from those of new runs; --fresh runs all trials again",
     )
 
 

@@ -164,7 +164,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "name: digits",
             'name: "a\\nb"',
             1,
-            "name: must hold printable characters alone, got 'a\\nb'",
+            "name: must hold only printable characters, got 'a\\nb'",
         ),
         ("name: digits", "name: ' a'", 1, "name: must not begin or end with a space, got ' a'"),
         ("name: digits", "name: ''", 1, "name: must be 1 to 128 characters long, got ''"),
