@@ -29,7 +29,7 @@ def problems() -> list[str]:
             setting = _SETTINGS.get(service)
             way_out = f"set {setting} in .env to another" if setting else "publish another"
             messages.append(
-                f"port {port} of {address}, which the service {service!r} is to have, is taken by "
+                f"port {port} of {address}, which the service {service!r} needs, is used by "
                 f"another program: stop that program (a tracking server of snn-sweep's own: "
                 f"snn-sweep down), or {way_out}"
             )

@@ -78,7 +78,7 @@ def submit_sweep(
         except JobExistsError:  # somebody has submitted it at the same moment
             if (other := _running(server, spec)) is None:
                 raise ServiceError(
-                    f"{spec.name!r} was submitted by somebody else at the same moment, and has "
+                    f"{spec.name!r} was submitted by another user at the same moment, and has "
                     "ended: submit it again"
                 ) from None
             return Submission(spec.name, other.id, address, is_new=False)
@@ -100,7 +100,7 @@ def _wait_until_supervised(server: JobServer, job: Job) -> None:
             time.sleep(0.3)
     except ServiceError as error:
         raise ServiceError(
-            f"The cluster was lost while it took {job.sweep!r}: {error} Submit it again: "
+            f"The cluster was lost while {job.sweep!r} was submitted: {error} Submit it again: "
             "nothing runs twice."
         ) from None
     raise SweepError(

@@ -30,4 +30,4 @@ def driver_in_words(status: str, driver: str | None, how_to_run: str) -> str:
     short = driver_in_short(status, driver)
     if not short:
         return ""
-    return f"driven by {short}" if driver else f"who is running it is {short}"
+    return f"driven by {short}" if driver else f"its driver is {short}"

@@ -76,7 +76,7 @@ class LocalSweeps:
         if not path.exists():
             raise InputError(
                 f"there is no log of a sweep {name!r} on this machine: `snn-sweep run` writes "
-                "one; of a sweep on a cluster: snn-sweep logs NAME --cluster URL"
+                "one. For a sweep on a cluster: snn-sweep logs NAME --cluster URL"
             )
         for line in _lines(path, self._storage(name), to_the_end):
             replay.feed(line, watch)

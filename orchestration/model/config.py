@@ -41,7 +41,7 @@ def own_key(key: str) -> str:
         )
     if key in RESERVED_NAMES:
         raise ValueError(
-            "is a name that the sweep's own parameters and tables use: give your key another one"
+            "is a name that the sweep's own parameters and tables use: rename your key"
         )
     return key
 

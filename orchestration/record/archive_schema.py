@@ -214,6 +214,6 @@ def problem_of(error: ValidationError) -> str:
     """The first problem of a line, in words."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
-        return f"no JSON that can be read ({first['ctx']['error']})"
+        return f"not readable as JSON ({first['ctx']['error']})"
     where = ".".join(str(part)[:80] for part in first["loc"])
     return f"{where} {in_words(first)}" if where else in_words(first)

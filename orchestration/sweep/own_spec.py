@@ -64,7 +64,7 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
     if given["train"] is None:
         for key in ("metric", "baseline"):
             if given[key]:
-                problems.add((key,), "goes with train, which names training code of your own")
+                problems.add((key,), "needs the key train, which names your own training code")
         return
     if metric is None:
         problems.add(
@@ -83,7 +83,7 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
     if given["resources"].gpu == "auto":
         problems.add(
             ("resources", "gpu"),
-            "auto measures networks of this package: with train, give a part of one GPU (such as "
+            "auto measures networks of this package: with train, give a fraction of a GPU (such as "
             "0.25) or a whole number",
         )
 
@@ -94,13 +94,13 @@ def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
         problems.add(
             ("seeds", "method"),
             "spending counts a trial that fails as an accuracy of 0, and other metrics have no "
-            "such value: with train, take it out",
+            "such value: with train, remove it",
         )
     for number, entry in enumerate(given["grid"]):
         for key in sorted(_DECISION_COLUMNS.intersection(entry)):
             problems.add(
                 ("grid", number, key),
-                "is a name that the table of decisions uses: with compare, give your key another",
+                "is a name that the table of decisions uses: with compare, rename your key",
             )
 
 
@@ -111,7 +111,7 @@ def _note_alike(metric: Metric, given: Mapping[str, Any], problems: Problems) ->
     for key in sorted(set(columns) & set(keys)):
         problems.add(
             ("metric", "name"),
-            f"and the key {key} would have one name in tables: give one of them another",
+            f"and the key {key} would have the same name in tables: rename one of them",
         )
 
 
@@ -162,6 +162,6 @@ def _note_texts(grid: Sequence[Mapping[str, Sequence[Any]]], problems: Problems)
                         problems.add(
                             path,
                             f"cannot be told apart from {described(first)} in tables and in "
-                            f"MLflow, got {described(value)}: take one of them out",
+                            f"MLflow, got {described(value)}: remove one of them",
                         )
                         break

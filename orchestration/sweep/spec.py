@@ -340,6 +340,4 @@ def _note_unstoppable(spec: SweepSpec, problems: Problems) -> None:
         if spec.train is None and margin is not None and margin >= 1:
             problems.add(("seeds", "practically_equal"), f"must be less than 1, got {margin:g}")
     elif spec.compare:
-        problems.add(
-            ("compare",), "goes with seeds: {until: decided}, got a list of seeds: take one out"
-        )
+        problems.add(("compare",), "needs seeds: {until: decided}, got a list of seeds: remove one")

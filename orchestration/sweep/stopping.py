@@ -170,7 +170,7 @@ def _note_unknown(
     for key, index, value in unknown:
         path = ("compare", number, key, index)
         if key == "against" and value == "all":
-            problems.add(path, "must be all and nothing else, or values of the grid")
+            problems.add(path, "must be either all, or values of the grid")
             continue
         valid = list(map(str, values.values())) + ["all"] * (key == "against")
         problems.add(

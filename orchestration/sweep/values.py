@@ -48,12 +48,12 @@ def seed_list(value: Any) -> tuple[Any, ...]:
 
 
 def gpus(gpu: Any) -> float | str:
-    """Check how many GPUs a trial reserves: a part of one, some, or auto."""
+    """Check how many GPUs a trial reserves: a fraction of one, a whole number, or auto."""
     if gpu == "auto":
         return "auto"
     is_number = isinstance(gpu, int | float) and not isinstance(gpu, bool) and math.isfinite(gpu)
     if is_number and (0 <= gpu < 1 or gpu == int(gpu) > 0):
         return float(gpu)
     raise ValueError(
-        f"must be a part of one GPU (such as 0.25), a whole number, or auto, got {described(gpu)}"
+        f"must be a fraction of a GPU (such as 0.25), a whole number, or auto, got {described(gpu)}"
     )

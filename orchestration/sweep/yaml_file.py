@@ -170,7 +170,7 @@ class _Builder:
             if key in key_lines:
                 raise _RefusedError(
                     f"the key {key!r} is here twice, on lines {key_lines[key]} and {line}; "
-                    "take one out",
+                    "remove one",
                     line,
                 )
             key_lines[key] = line

@@ -72,7 +72,7 @@ def _too_small(cell: RunConfig, dataset: Dataset) -> str | None:
     enough = next((n for n in range(size + 1, _LARGEST) if _accepts(cell, n)), _LARGEST)
     return (
         f"images must be at least {enough}x{enough} for architecture {cell.architecture}, "
-        f"{cell.dataset} has {size}x{size}; to have them resized: image_size: {enough}"
+        f"{cell.dataset} has {size}x{size}; to resize them: image_size: {enough}"
     )
 
 

@@ -212,5 +212,5 @@ class OwnTraining:
             if {name, f"last_{name}"} & keys:
                 raise ValueError(
                     f"{of_epoch} gave {name!r}, and a key of the spec has that name in tables: "
-                    "give one of them another"
+                    "rename one of them"
                 )

@@ -133,7 +133,7 @@ def test_plan_with_data_names_all_that_cannot_be_loaded(
     first, second, third, fourth = result.stderr.splitlines()
     assert "wrong.yaml:2: dataset: data set 'own_code:exits' raised SystemExit: 3" in first
     assert second.startswith("wrong.yaml:7: grid[1].dataset[1]: images must be at least 8x8 for")
-    assert second.endswith("to have them resized: image_size: 8")
+    assert second.endswith("to resize them: image_size: 8")
     assert third.startswith("wrong.yaml:9: grid[3].dataset: ")
     assert fourth.startswith("wrong.yaml:10: grid[4].dataset: data set 'own_code:frames' gives seq")
     assert fourth.endswith("of 3 time steps, got num_steps 25: set it to 3")

@@ -95,11 +95,11 @@ def with_metrics(*metrics: Any) -> dict[str, Any]:
         (with_metrics([1, 1, {"a//b": 1.0}]), "names that MLflow accepts"),
         (with_metrics([1, 1]), "metrics must be lists of step, time"),
         ({**TRIAL, "metrics": {}}, "metrics must be a list"),
-        (json.dumps(TRIAL).replace("[[1,", "[" * 5000 + "[[1,"), "no JSON that can be read"),
-        ("[" * 100_000, "no JSON that can be read"),
+        (json.dumps(TRIAL).replace("[[1,", "[" * 5000 + "[[1,"), "not readable as JSON"),
+        ("[" * 100_000, "not readable as JSON"),
         ("null", "must be"),
-        ("", "no JSON that can be read"),
-        (json.dumps(TRIAL).replace("ann none", r"\ud800"), "no JSON that can be read"),
+        ("", "not readable as JSON"),
+        (json.dumps(TRIAL).replace("ann none", r"\ud800"), "not readable as JSON"),
     ],
 )  # fmt: skip
 def test_a_line_that_no_export_writes_is_refused(

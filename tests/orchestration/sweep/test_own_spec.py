@@ -190,12 +190,12 @@ def test_changed_code_makes_other_trials(tmp_path: Path, monkeypatch: pytest.Mon
         ({"train": "own_code:blobs"}, "must take ('config', 'device'): too many positional"),
         (
             {"train": "absent", "training": {}, "grid": [{"architecture": "ann", "norm": "none"}]},
-            "metric: goes with train, which names training code of your own",
+            "metric: needs the key train, which names your own training code",
         ),
         ({"dataset": "digits"}, "dataset: is for networks of this package; a key of that name"),
         ({"stop_when_collapsed": {"after_epochs": 3}}, "stop_when_collapsed: is for networks of"),
         ({"resources": {"gpu": "auto"}}, "resources.gpu: auto measures networks of this package"),
-        ({"compare": [{"method": ["ours", "baseline"]}]}, "compare: goes with seeds: {until: dec"),
+        ({"compare": [{"method": ["ours", "baseline"]}]}, "compare: needs seeds: {until: decided"),
         (
             {"seeds": {"until": "decided"}, "compare": [{"method": ["our", "baseline"]}]},
             "compare[0].method[0]: must be a value of method in the grid (baseline, ours), got",

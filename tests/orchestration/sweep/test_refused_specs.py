@@ -178,7 +178,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "num_steps: 10",
             "norm: none",
             10,
-            "the key 'norm' is here twice, on lines 9 and 10; take one out",
+            "the key 'norm' is here twice, on lines 9 and 10; remove one",
         ),
         ("width: 16", "num_steps: 3", 7, "grid[0].num_steps: num_steps belongs to the spiking…"),
         (
@@ -198,7 +198,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epochs: 8\nresources: {gpu: 1.5}",
             4,
-            "resources.gpu: must be a part of one GPU (such as 0.25), a whole number, or auto, "
+            "resources.gpu: must be a fraction of a GPU (such as 0.25), a whole number, or auto, "
             "got 1.5",
         ),
         (

@@ -141,7 +141,7 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
         ),
         (
             spec(compare=COMPARE),
-            "compare: goes with seeds: {until: decided}, got a list of seeds: take one out",
+            "compare: needs seeds: {until: decided}, got a list of seeds: remove one",
         ),
         (
             decided() | {"gpu_hours": 3},

@@ -105,11 +105,11 @@ def test_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
         ),
         (
             b"a: 1\nb: 2\na: 3\n",
-            ":3: the key 'a' is here twice, on lines 1 and 3; take one out",
+            ":3: the key 'a' is here twice, on lines 1 and 3; remove one",
         ),
         (
             b'x:\n  a: 1\n  "a": 3\n',
-            ":3: the key 'a' is here twice, on lines 2 and 3; take one out",
+            ":3: the key 'a' is here twice, on lines 2 and 3; remove one",
         ),
         (b"a: &x 1\nb: *x\n", ":1: anchors (&x) are not allowed; write the value out"),
         (b"a: *x\n", ":1: aliases (*x) are not allowed; write the value out"),
