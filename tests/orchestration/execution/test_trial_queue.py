@@ -143,7 +143,7 @@ def test_why_there_is_no_model_is_told_once(tmp_path: Path) -> None:
         assert task is not None
         run.queue.take(task, {**report, "no_model": reason})
     told = [event.text for event in run.events if isinstance(event, Note)]
-    told = [text.partition(" leaves ")[2] for text in told if text.startswith("warning: ")]
+    told = [text.partition(" has ")[2] for text in told if text.startswith("warning: ")]
     assert told == ["no model: it holds a set", "no model: it gives none"]
 
 

@@ -218,7 +218,7 @@ def test_changed_code_makes_other_trials(tmp_path: Path, monkeypatch: pytest.Mon
                 "compare": [{"verdict": ["a", "b"]}],
                 "baseline": "absent",
             },
-            "grid[0].verdict: is a name that the table of decisions uses: with compare, give your",
+            "grid[0].verdict: is a name that the table of decisions uses: with compare, rename",
         ),
         ({"grid": [{"seed": [1]}]}, "grid[0].seed: is a name that the sweep's own parameters"),
         ({"grid": [{"a b": [1]}]}, "grid[0].'a b': must be letters, digits and _ . - from"),
