@@ -241,7 +241,7 @@ def test_a_sweep_whose_spec_cannot_be_read_hides_no_other(
     assert re.search("of a later version +completed +0 of [?] ", listed.stdout)
     assert f"{small.name}: incomplete, 3 of 4 finished" in run("status", small.name).stdout
     said = run("status", "of a later version").stdout
-    assert "its spec cannot be read by this version" in said
+    assert "this version cannot read its spec" in said
     assert json.loads(run("status", "of a later version", "--json").stdout)["expected"] is None
 
 
