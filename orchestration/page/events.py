@@ -1,4 +1,4 @@
-"""What has happened in a sweep that is run from this machine, in words, as its log grows."""
+"""The events of a sweep that is run from this machine, in words, as its log grows."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from orchestration.page.drawing.text import shown
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineDisplay
 from orchestration.progress.event_log import Replay
-from orchestration.progress.events import Event, Retried
+from orchestration.progress.events import EpochDone, Event, Failed, Retried, Started
 
 _MOST_LINES = 60
+_MOST_LINES_OF_TRIAL = 12
 _MOST_BYTES = 32_000_000
-"""Of a longer log nothing is told: to read it again would take too long."""
+"""A longer log is not read: it would take too long."""
 
 
 class EventTail:
-    """The last events of one log, and how often which trial was tried again, by its label.
+    """The last events of one log, without epochs, which would hide all others.
+
+    ``lines`` has those of the sweep, ``of_trial`` those of each trial by its label, and
+    ``retried`` how often each trial was tried again.
 
     Args:
-        path: of the log; it need not be there. None where the sweep can have none.
+        path: of the log, which need not exist. None where the sweep can have none.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -30,6 +34,7 @@ class EventTail:
 
     def _begin(self) -> None:
         self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.of_trial: dict[str, deque[str]] = {}
         self.offset = 0
         self._part = b""
         self._replay = Replay()
@@ -40,6 +45,16 @@ class EventTail:
 
     def _take(self, event: Event) -> None:
         self._words(event)
+        lines = [shown(line, 400) for line in self._out.getvalue().splitlines()]
+        self._out.seek(0)
+        self._out.truncate()
+        if isinstance(event, EpochDone):
+            # The grid shows each epoch and how many have finished: what is left is the outcome.
+            lines = [] if event.report["outcome"] is None else lines[-2:-1]
+        self.lines.extend(lines)
+        if isinstance(event, Started | EpochDone | Retried | Failed):
+            of_trial = self.of_trial.setdefault(event.label, deque(maxlen=_MOST_LINES_OF_TRIAL))
+            of_trial.extend(lines)
         if isinstance(event, Retried):
             self.retried[event.label] += 1
 
@@ -59,7 +74,3 @@ class EventTail:
         *lines, self._part = (self._part + found).split(b"\n")
         for line in lines:
             self._replay.feed(line.decode(errors="replace"), self._take)
-        told = self._out.getvalue().splitlines()
-        self._out.seek(0)
-        self._out.truncate()
-        self.lines.extend(shown(line, 400) for line in told)
