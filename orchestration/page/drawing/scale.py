@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestration.model.metric import Metric
 
+AxisKind = Literal["automatic", "linear", "logarithmic"]
+"""An automatic axis is linear, unless the values of an own metric differ by a large factor."""
+
 _LOGARITHMIC = 100.0
-"""An axis whose ends differ by this factor has powers of ten at even distances."""
+"""An automatic axis is logarithmic from this factor on."""
 
 
 def ends_of(values: Sequence[float], metric: Metric) -> tuple[float, float]:
@@ -53,28 +57,39 @@ class Axis:
     marks: list[float]
 
 
-def axis_of(values: Sequence[float], metric: Metric) -> Axis:
-    """An axis for these: accuracies in percent up to 100, of an own metric as they are."""
+def axis_of(values: Sequence[float], metric: Metric, kind: AxisKind = "automatic") -> Axis:
+    """An axis that these values fill; accuracies are in percent."""
     low, high = min(values), max(values)
-    if metric.is_fraction:
-        low, high = min(10 * math.floor(low / 10), 90), 100
-        step: float = 10 if low >= 60 else 20
-        low_mark = math.ceil(low / step) * step
-        return _linear(low, high, [low_mark + step * n for n in range(int(100 - low_mark) // 10)])
-    if low > 0 and high >= _LOGARITHMIC * low:
-        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        every = math.ceil((last - first) / 5)
-        powers = [10.0**power for power in range(first, last + 1, every)]
-        return Axis(lambda value: (math.log10(value) - first) / (last - first), powers)
+    if kind == "automatic" and not metric.is_fraction and low > 0 and high >= _LOGARITHMIC * low:
+        kind = "logarithmic"
+    positive = [value for value in values if value > 0]
+    if kind == "logarithmic" and positive:
+        return _logarithmic(min(positive), max(positive))
     step = _step((high - low) / 4 or abs(high) / 100)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
-    return _linear(first * step, last * step, [n * step for n in range(first, last + 1)])
+    marks = [n * step for n in range(first, last + 1)]
+    if metric.is_fraction and last * step > 100 >= high:
+        marks = [mark - (last * step - 100) for mark in marks]
+    return Axis(lambda value: (value - marks[0]) / (marks[-1] - marks[0]), marks)
 
 
-def _linear(low: float, high: float, marks: Sequence[float]) -> Axis:
-    within = [mark for mark in marks if low <= mark <= high]
-    return Axis(lambda value: (value - low) / (high - low), within)
+def _logarithmic(low: float, high: float) -> Axis:
+    """An axis with powers of ten at even distances; what is not positive is at its lower end."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, math.ceil((last - first) / 5))
+    factors = (1, 2, 5) if last - first <= 2 else (1,)
+    marks = [f * 10.0**power for power in range(first, last + 1, every) for f in factors]
+    below = [mark for mark in marks if mark <= low * (1 + 1e-9)]
+    above = [mark for mark in marks if mark >= high * (1 - 1e-9)]
+    start, end = below[-1], above[0] if above else 10.0 ** (first + every * len(marks))
+    if end <= start:
+        end = 10 * start
+    lowest, span = math.log(start), math.log(end) - math.log(start)
+    return Axis(
+        lambda value: (math.log(value) - lowest) / span if value > start else 0.0,
+        [mark for mark in sorted({*marks, end}) if start <= mark <= end],
+    )
 
 
 def _step(least: float) -> float:

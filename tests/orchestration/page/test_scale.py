@@ -48,11 +48,22 @@ def test_far_apart_an_axis_has_powers_of_ten() -> None:
     assert axis_of([0.02, 0.9], LOSS).part(0.0) == pytest.approx(0)
 
 
-def test_accuracies_reach_to_a_hundred_percent() -> None:
-    axis = axis_of([45.0, 99.0], TEST_ACCURACY)
-    assert axis.marks == [40, 60, 80, 100]
-    assert axis.part(100) == 1
+def test_an_axis_of_accuracies_ends_where_they_do() -> None:
+    assert axis_of([45.0, 99.0], TEST_ACCURACY).marks == [40, 60, 80, 100]
+    assert axis_of([95.2, 99.1], TEST_ACCURACY).marks == [95, 96, 97, 98, 99, 100]
+    assert axis_of([100.0, 100.0], TEST_ACCURACY).marks == [99, 100]
+    assert axis_of([0.0, 0.0], TEST_ACCURACY).marks[0] == 0
     assert ends_of([0.941, 0.995], TEST_ACCURACY) == pytest.approx((0.94, 1.0))
+
+
+def test_the_kind_of_an_axis_can_be_chosen() -> None:
+    assert axis_of([0.02, 40.0], LOSS, "linear").part(20.0) == pytest.approx(20 / 40)
+    close = axis_of([0.3, 2.0], LOSS, "logarithmic")
+    assert close.marks == pytest.approx([0.2, 0.5, 1, 2])
+    assert close.part(0.2) == 0
+    assert close.part(2.0) == pytest.approx(1)
+    assert axis_of([0.0, 10.0], LOSS, "logarithmic").part(0.0) == 0  # at the lower end
+    assert axis_of([-1.0, 0.0], LOSS, "logarithmic").marks == axis_of([-1.0, 0.0], LOSS).marks
 
 
 def test_what_has_run_away_takes_no_colours_from_the_others() -> None:
