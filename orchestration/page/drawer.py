@@ -6,21 +6,26 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import cast, get_args
 
 from markupsafe import Markup, escape
 
-from orchestration.errors import SweepError
+from orchestration.errors import InputError, SweepError
 from orchestration.execution.driven_by import is_abandoned
 from orchestration.execution.local_sweeps import LocalSweeps
 from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
+from orchestration.page.drawing.charts import Series, chart, curve_of
 from orchestration.page.drawing.layers import strips
 from orchestration.page.drawing.pieces import Change
+from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.finished import Finished
 from orchestration.page.live_pages import LivePages
 from orchestration.page.read import Reader, Sweep
+from orchestration.page.sections import curves
 from orchestration.page.shared import Shared
 from orchestration.reading.records import Source
+from orchestration.render.series_style import style_of
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
     comparison_of,
@@ -103,7 +108,7 @@ class Drawer:
         drivers = self._here.drivers(running) if running else {}
         return view.document(
             "list", self._base, rows=view.listed(sweeps, drivers, find, sort), total=len(sweeps),
-            find=find, sort=sort, sorts=view.SORTS, version_of_list="",
+            find=find, sort=sort, version_of_list="",
         ).encode()  # fmt: skip
 
     def news(self, name: str, have: str) -> list[Change]:
@@ -129,7 +134,8 @@ class Drawer:
             grid, reference = sweep.grid, [HEADLINE_PUBLISHED] if sweep.grid.is_ours else []
             return view.document(
                 "sweep", self._base, name=name, sections=sections, page_version=version,
-                metric=grid.metric, has_verdicts=sweep.finished.has_verdicts, forms=_LABELS,
+                metric=grid.metric, metrics=sweep.metrics, forms=_LABELS, series=grid.series,
+                has_verdicts=sweep.finished.has_verdicts,
                 is_ours=grid.is_ours, may_act=token is not None, token=self._any_token,
                 no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
                 others=[*(one for one in others if one != name), *reference],
@@ -150,6 +156,59 @@ class Drawer:
             return view.document("layers", self._base, name=name, tables=tables).encode()
 
         return self._shared.get(("layers", name, sweep.token), draw)
+
+    def curves(self, name: str, metric: str, axis: str) -> bytes:
+        """The curves of one metric.
+
+        Args:
+            metric: one of ``Sweep.metrics``; empty for the one that trials are judged by.
+            axis: one of AxisKind.
+
+        Raises:
+            InputError: there is no such metric or axis.
+        """
+        sweep = self._reader.sweep(name)
+        metric = metric or sweep.grid.metric.name
+        if metric not in sweep.metrics:
+            raise InputError(f"metric must be one of {', '.join(sweep.metrics)}, not {metric!r}")
+        if axis not in (kinds := get_args(AxisKind)):
+            raise InputError(f"axis must be one of {', '.join(kinds)}, not {axis!r}")
+        of = sweep.metric(metric)
+
+        def draw() -> bytes:
+            drawn = curves(sweep, self._reader.points(sweep, metric), of, cast("AxisKind", axis))
+            return view.document(
+                "curves_page", self._base, name=name, metric=of, metrics=sweep.metrics, axis=axis,
+                curves=Markup(drawn),
+            ).encode()  # fmt: skip
+
+        return self._shared.get(("curves", name, metric, axis, sweep.token), draw)
+
+    def trial(self, name: str, run: str) -> bytes:
+        """The details of a sweep's trial.
+
+        Args:
+            run: the id of its run.
+
+        Raises:
+            InputError: no trial of this sweep has such a run.
+        """
+        sweep = self._reader.sweep(name)
+        details = self._reader.trial(sweep, run)
+        events = self._live.of(name).events_of(sweep.labels().get(run, ""))
+        line = {"": Series("this trial", style_of("", [""], {}))}
+        panels = []
+        for metric in map(sweep.metric, sweep.metrics):
+            points = details.points[details.points["metric"] == metric.name]
+            if curve := curve_of("", points, metric):
+                panels.append(chart(metric.title, [curve], line, metric))
+        label = sweep.grid.trial_label(details.cell, details.seed)
+        return view.document(
+            "trial", self._base, name=name, label=label, trial=details.status,
+            epochs=details.cell.epochs, metric=sweep.grid.metric,
+            params=details.params, error=details.error, panels=panels, events=events,
+            run_url=view.run_url(self._base, sweep.records.experiment_id, run),
+        ).encode()  # fmt: skip
 
     def report(self, name: str, found: RunOfSweep, files: list[str]) -> bytes:
         """Links to the files of a sweep's report."""

@@ -1,4 +1,4 @@
-"""What a sweep's page says of finished trials alone, which changes when one finishes."""
+"""What a sweep's page says of its finished trials, which changes when one more finishes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import decisions, differences, norm_differences
 from orchestration.tables.definition import TableDefinition
+from snn_norm.norms.table import label_of
 
 _MOST_SETTINGS = 100
 """Beyond so many, differences are not tested for a page: each takes a moment."""
@@ -73,7 +74,7 @@ class Finished:
         """Verdicts of declared comparisons in words, by their first cell."""
         if self.decisions is None:
             return {}
-        axes = self.snapshot.cells.axes
+        axes, is_ours = self.snapshot.cells.axes, self.snapshot.cells.train is None
         cells = {
             tuple(map(plain, row)): number
             for number, row in enumerate(self.best[axes].itertuples(index=False))
@@ -81,11 +82,9 @@ class Finished:
         words: dict[int, list[str]] = {}
         for row in self.decisions.to_dict("records"):
             number = cells[tuple(plain(row[axis]) for axis in axes)]
-            joint = "as" if row["verdict"] == "equal" else "than"
-            told = f"{row['verdict']} {joint} {row['against']}"
-            words.setdefault(number, []).append(
-                f"undecided against {row['against']}" if row["verdict"] == "undecided" else told
-            )
+            joint = {"equal": "as", "undecided": "against"}.get(row["verdict"], "than")
+            against = label_of(row["against"]) if is_ours else row["against"]
+            words.setdefault(number, []).append(f"{row['verdict']} {joint} {against}")
         return {number: "; ".join(found) for number, found in words.items()}
 
 

@@ -92,6 +92,12 @@ class LivePage:
         with self._lock:
             return since(list(self._changes), have)
 
+    def events_of(self, label: str) -> list[str]:
+        """The last events of the trial of this label, the newest first."""
+        self.current()
+        with self._lock:
+            return list(reversed(self._tail.of_trial.get(label, ())))
+
     def _look(self) -> str:
         """What the page follows from, as a text that is equal as long as the page is."""
         self._tail.read()

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
-from orchestration.model.metric import Metric
+from orchestration.model.metric import Goal, Metric
 from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
@@ -25,11 +25,19 @@ from orchestration.page.drawing.listing import Listed, read_list
 from orchestration.page.drawing.state import Grid, grid_of
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.finished import Finished, finished_of
+from orchestration.page.trial_details import TrialDetails, trial_details
 from orchestration.reading.change_token import ChangeToken, change_token
-from orchestration.reading.records import SPIKE_RATE, Records, Source
+from orchestration.reading.records import (
+    EPOCH_METRICS,
+    EVERY_METRIC,
+    SPIKE_RATE,
+    Records,
+    Source,
+)
 from orchestration.reading.sql import SqlSource
-from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
 from orchestration.results.cells import assign_cells, spec_cells
+from orchestration.results.columns import SELECTED_ON, TEST_SET
 from orchestration.results.frames import METRIC_OF
 from orchestration.results.results import Results
 from orchestration.tables.report_data import MOST_DIAGNOSED
@@ -59,7 +67,7 @@ class Sweep:
         name: its experiment's.
         status: as the driver wrote it; incomplete where finished runs have been deleted since.
         began: seconds since 1970; None where it has no run of its own.
-        grid: every trial in its place.
+        grid: every trial.
         finished: what follows from those that are.
         unfinished: the records of those that are not.
         curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
@@ -83,6 +91,23 @@ class Sweep:
     on_gpu: bool
     seconds_left: float | None
     token: ChangeToken
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that can be shown by epoch, the one it is judged by first."""
+        judged, found = self.grid.metric, [*self.records.metrics, *self.unfinished.metrics]
+        if self.grid.is_ours:
+            validates = any(self.finished.snapshot.cells.table[SELECTED_ON] != TEST_SET)
+            found = [one for one in EPOCH_METRICS if validates or "validation" not in one]
+        own = [one for one in found if one not in (BEST_EPOCH, judged.best_name)]
+        return list(dict.fromkeys([judged.name, *own]))
+
+    def metric(self, name: str) -> Metric:
+        """One of ``metrics``."""
+        if name == self.grid.metric.name:
+            return self.grid.metric
+        goal: Goal = "maximize" if name.endswith("accuracy") else "minimize"
+        return Metric(name, goal, is_fraction=self.grid.is_ours and name.endswith("accuracy"))
 
     @property
     def records(self) -> Records:
@@ -154,6 +179,24 @@ class Reader:
         cells = [cell for cell in drawn if cell in set(trials["cell"])][:MOST_DIAGNOSED]
         return medians_of(snapshot.diagnostics(trials[trials["cell"].isin(cells)], numbered=True))
 
+    def points(self, sweep: Sweep, metric: str) -> pd.DataFrame:
+        """A metric by ``cell``, ``run_id`` and ``epoch``, of the cells that the page draws."""
+        if metric == sweep.grid.metric.name:
+            return sweep.curves
+        return self._points(sweep.grid, metric)
+
+    def trial(self, sweep: Sweep, run: str) -> TrialDetails:
+        """The details of the trial that has this run.
+
+        Raises:
+            InputError: no trial of this sweep has such a run.
+        """
+        found = next((one for one in sweep.grid.trials() if run and one[2].run_id == run), None)
+        if found is None:
+            raise InputError(f"sweep {sweep.name} has no trial with the run {run[:200]!r}")
+        records = sweep.records if run in sweep.records.runs.index else sweep.unfinished
+        return trial_details(*found, records, self._source.points([run], sweep.metrics))
+
     def sweep(self, name: str) -> Sweep:
         """One sweep.
 
@@ -179,23 +222,12 @@ class Reader:
             _keep(self._finished, name, kept)
         finished = kept[1]
         records = finished.snapshot.records
-        others = self._source.read(name, [EPOCH_SECONDS], finished=False)
         cells = finished.snapshot.cells
-        places = self._unfinished(others, records.spec, cells.metric)
+        wanted = EPOCH_SECONDS if cells.train is None else EVERY_METRIC
+        others = self._source.read(name, [wanted], finished=False)
+        unfinished = self._unfinished(others, records.spec, cells.metric)
         status = others.status or "completed"
-        grid = grid_of(
-            finished.best,
-            cells.axes,
-            cells.table["epochs"],
-            finished.certain_seeds(),
-            finished.by_seed,
-            places,
-            finished.decided(),
-            is_running=status == "running",
-            metric=cells.metric,
-            series=cells.series,
-            is_ours=cells.train is None,
-        )
+        grid = grid_of(finished, unfinished, is_running=status == "running")
         gpus = gpus_of_a_trial(records.spec)
         if status == "completed" and grid.count("missing"):
             status = "incomplete"
@@ -206,12 +238,17 @@ class Reader:
             grid=grid,
             finished=finished,
             unfinished=others,
-            curves=self._curves(grid, finished, places),
+            curves=self._points(grid, cells.metric.name),
             failures=_failures(others),
-            hours=trained_hours(finished.snapshot, others, places) * (gpus or 1.0),
+            hours=trained_hours(finished.snapshot, others, unfinished) * (gpus or 1.0),
             impossible=impossible_epochs(records, others),
             on_gpu=bool(gpus),
-            seconds_left=seconds_left(grid, finished.snapshot, others)
+            seconds_left=seconds_left(
+                grid,
+                pd.concat([cells.of_trial, unfinished.set_index("run_id")["cell"]]),
+                records,
+                others,
+            )
             if status == "running"
             else None,
             token=token,
@@ -235,14 +272,15 @@ class Reader:
         runs["epoch"] = by_run["epoch"].max().reindex(runs.index).fillna(0).astype("int64")
         return runs.reset_index(names="run_id")[columns]
 
-    def _curves(self, grid: Grid, finished: Finished, others: pd.DataFrame) -> pd.DataFrame:
-        """By epoch, of the cells that the page draws."""
+    def _points(self, grid: Grid, metric: str) -> pd.DataFrame:
         drawn = {cell.number for cells in grid.drawn() for cell in cells}
-        runs = pd.concat([finished.by_seed[["run_id", "cell"]], others[["run_id", "cell"]]])
-        runs = runs[runs["cell"].isin(drawn)]
-        points = self._source.points(runs["run_id"].tolist(), [grid.metric.name])
-        cells = points["run_id"].map(dict(zip(runs["run_id"], runs["cell"], strict=True)))
-        return points.assign(cell=cells)[["cell", "run_id", "epoch", "value"]]
+        cells = {
+            trial.run_id: cell.number
+            for cell, _, trial in grid.trials()
+            if trial.run_id and cell.number in drawn
+        }
+        points = self._source.points(list(cells), [metric])
+        return points.assign(cell=points["run_id"].map(cells))[["cell", "run_id", "epoch", "value"]]
 
 
 def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:

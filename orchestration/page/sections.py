@@ -1,4 +1,4 @@
-"""What moves on a sweep's page: its sections, each as HTML. Pure."""
+"""The sections of a sweep's page that change while it runs, each as HTML. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import pandas as pd
 
 from orchestration.execution.driven_by import driver_in_short, driver_in_words, is_abandoned
 from orchestration.execution.local_sweeps import LocalSweeps
+from orchestration.model.metric import Metric
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curves_of, key
 from orchestration.page.drawing.grid import LEVELS, grid_page
 from orchestration.page.drawing.pieces import Page
+from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
-from orchestration.page.read import Sweep
+from orchestration.page.read import Failure, Sweep
 from orchestration.render.html import html
 from orchestration.render.series_style import display_name, style_of
-from snn_norm.norms.table import NORMS
+from snn_norm.norms.table import NORMS, label_of
 
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
@@ -35,7 +37,7 @@ def sections(
     events: Sequence[str],
     retried: Mapping[str, int] = MappingProxyType({}),
 ) -> Page:
-    """What moves on a sweep's page.
+    """The sections that change while a sweep runs.
 
     Args:
         base: what the server's addresses begin with.
@@ -49,22 +51,30 @@ def sections(
     def run_url(run: str) -> str:
         return view.run_url(base, experiment, run)
 
+    def trial_url(run: str) -> str:
+        return view.trial_url(base, sweep.name, run)
+
+    def label(failure: Failure) -> str:
+        return names.get(failure.run_id, failure.label)
+
+    names = {trial.run_id: grid.trial_label(cell, seed) for cell, seed, trial in grid.trials()}
     labels = sweep.labels() if retried else {}
     again = {run: retried[label] for run, label in labels.items() if label in retried}
-    written = grid_page(grid, run_url, again)
+    written = grid_page(grid, trial_url, again)
     return Page(
         {
             "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
             "verdicts": render("verdicts", **_verdicts(sweep)),
-            "curves": render("curves", **_curves(sweep)),
+            "curves": curves(sweep, sweep.curves, sweep.grid.metric, "automatic"),
             "rates": render("rates", **_rates(grid, sweep.finished.rates)),
             "failures": render(
                 "failures",
                 failures=sweep.failures[:_MOST_FAILURES],
                 left_out=max(0, len(sweep.failures) - _MOST_FAILURES),
-                run_url=run_url,
+                trial_url=trial_url,
+                label=label,
             ),
             "events": render("events", events=list(reversed(events))),
         },
@@ -89,35 +99,48 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
         "declared": declared,
         "many": table is None and finished.has_verdicts,
         "is_ours": sweep.grid.is_ours,
-        "table": "" if rows is None else html(finished.verdict_table.table(rows, metric)),
+        "table": ""
+        if rows is None
+        else html(
+            view.with_names(finished.verdict_table.table(rows, metric), is_ours=sweep.grid.is_ours)
+        ),
         "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
     }
 
 
-def _curves(sweep: Sweep) -> dict[str, Any]:
+def curves(sweep: Sweep, points: pd.DataFrame, metric: Metric, kind: AxisKind) -> str:
+    """The curves of a metric, with one panel per setting.
+
+    Args:
+        points: the metric by ``cell``, ``run_id`` and ``epoch``.
+        kind: of the axis of values.
+    """
     grid = sweep.grid
     all_series = series_of(grid)
     panels, drawn = [], set()
     for cells in grid.drawn():
-        if curves := curves_of(cells, sweep.curves, grid.series, grid.metric):
+        if found := curves_of(cells, points, grid.series, metric):
             title = shown(grid.setting(cells[0])) or "all"
-            panels.append(chart(title, curves, all_series, grid.metric))
-            drawn |= {curve.series for curve in curves}
-    return {
-        "metric": grid.metric,
-        "panels": panels,
-        "key": key([one for name, one in all_series.items() if name in drawn]),
-        "left_out": max(0, len(grid.settings()) - MOST_DRAWN),
-    }
+            panels.append(chart(title, found, all_series, metric, kind))
+            drawn |= {curve.series for curve in found}
+    return render(
+        "curves",
+        metric=metric,
+        panels=panels,
+        key=key([one for name, one in all_series.items() if name in drawn]),
+        left_out=max(0, len(grid.settings()) - MOST_DRAWN),
+    )
 
 
 def series_of(grid: Grid) -> dict[str, Series]:
-    """What lines stand for, by the value of what is compared, in the spec's order."""
+    """The label and style of each line by the value that it is for, in the spec's order."""
     values = list(dict.fromkeys(cell.values.get(grid.series, "") for cell in grid.cells))
     styles = NORMS if grid.is_ours else {}
     return {
         value: Series(
-            display_name(grid.series, value, is_ours=grid.is_ours), style_of(value, values, styles)
+            display_name(grid.series, value, is_ours=grid.is_ours),
+            style_of(value, values, styles),
+            label_of(value) if grid.is_ours else value,
         )
         for value in values
     }

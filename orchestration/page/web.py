@@ -1,8 +1,10 @@
 """The pages' addresses: who may have which, and what each answers.
 
-    GET  /sweeps                    all sweeps; ?find=words&sort=order
+    GET  /sweeps                    all sweeps; ?find=words&sort=column
     GET  /sweeps/NAME               one
     GET  /sweeps/NAME/changes       what changes on it, as server-sent events
+    GET  /sweeps/NAME/curves        ?metric=name&axis=logarithmic, which the page fetches
+    GET  /sweeps/NAME/trials/RUN    a trial's parameters, curves, error and log, which it fetches
     GET  /sweeps/NAME/layers        diagnostics by layer, which the page fetches when asked to
     GET  /sweeps/NAME/report        the files of its report, at MLflow
     GET  /sweeps/NAME/table.tex     best of seeds; .md and .csv too, and so verdicts and compare
@@ -89,11 +91,11 @@ class Pages:
         except RefusedError as error:
             response = error.response
         except UnknownSweepError:  # whose text names sweeps that the visitor may not see
-            response = self._message("It is not there", _UNKNOWN, 404)
+            response = self._message("Not found", _UNKNOWN, 404)
         except InputError as error:
-            response = self._message("It is not there", str(error), 404)
+            response = self._message("Not found", str(error), 404)
         except SweepError as error:
-            response = self._message("It cannot be done", str(error), 409)
+            response = self._message("Not possible", str(error), 409)
         except (ServiceError, MlflowException) as error:
             response = self._message("MLflow's database does not answer", str(error), 503)
         for name, value in _HEADERS.items():
@@ -123,6 +125,12 @@ class Pages:
                 return await self._report(request, name)
             case "layers":
                 return HTMLResponse(await self._drawn(Drawer.layers, name))
+            case "curves":
+                chosen = [request.query_params.get(key, "")[:200] for key in ("metric", "axis")]
+                metric, axis = chosen[0], chosen[1] or "automatic"
+                return HTMLResponse(await self._drawn(Drawer.curves, name, metric, axis))
+        if len(rest) == 2 and rest[0] == "trials":
+            return HTMLResponse(await self._drawn(Drawer.trial, name, rest[1]))
         table, _, form = page.partition(".")
         if table in TABLES and form in FORMS:
             return PlainTextResponse(await self._drawn(Drawer.table, name, table, form))

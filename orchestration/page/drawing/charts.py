@@ -13,10 +13,10 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from orchestration.model.metric import Metric
-from orchestration.page.drawing.scale import Axis, axis_of
+from orchestration.page.drawing.scale import Axis, AxisKind, axis_of
 from orchestration.page.drawing.state import Cell
 from orchestration.page.drawing.text import shown
-from orchestration.render.series_style import COLORS, SeriesStyle
+from orchestration.render.series_style import SeriesStyle
 from orchestration.render.table import unit_of
 
 _WIDTH, _HEIGHT = 320.0, 200.0
@@ -28,10 +28,12 @@ _INFINITE = 1e300
 
 @dataclass(frozen=True)
 class Series:
-    """What one line of every panel stands for: a norm, or a value of what else is compared."""
+    """What one line of every panel is for: a norm, or another value that is compared."""
 
     label: str
     style: SeriesStyle
+    value: str = ""
+    """The value as the grid shows it: by it, rows and lines are hidden together."""
 
 
 @dataclass(frozen=True)
@@ -60,29 +62,40 @@ def curves_of(
     """
     curves = []
     for cell in cells:
-        of_cell = values[(values["cell"] == cell.number) & (values["value"].abs() < _INFINITE)]
-        found = of_cell.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
-        points = [
-            (int(epoch), metric.scale * mean, metric.scale * low, metric.scale * high, int(n))
-            for epoch, mean, low, high, n in found.itertuples()
-        ]
-        curves.append(Curve(cell.values.get(series, ""), points))
-    return [curve for curve in curves if curve.points]
+        of_cell = values[values["cell"] == cell.number]
+        curves.append(curve_of(cell.values.get(series, ""), of_cell, metric))
+    return [curve for curve in curves if curve is not None]
+
+
+def curve_of(series: str, values: pd.DataFrame, metric: Metric) -> Curve | None:
+    """The mean and the range of the trials with these values by ``epoch``; None without any."""
+    finite = values[values["value"].abs() < _INFINITE]
+    found = finite.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
+    points = [
+        (int(epoch), metric.scale * mean, metric.scale * low, metric.scale * high, int(n))
+        for epoch, mean, low, high, n in found.itertuples()
+    ]
+    return Curve(series, points) if points else None
 
 
 def chart(
-    title: str, curves: Sequence[Curve], series: Mapping[str, Series], metric: Metric
+    title: str,
+    curves: Sequence[Curve],
+    series: Mapping[str, Series],
+    metric: Metric,
+    kind: AxisKind = "automatic",
 ) -> Markup:
-    """One panel: a line a norm, or a value of what else is compared.
+    """One panel, with one line per norm or other value that is compared.
 
     Args:
-        title: what the panel is of.
+        title: of the panel.
         curves: with points.
-        series: how each is called, and drawn.
-        metric: what they are of.
+        series: the label and the style of each curve.
+        metric: of the values.
+        kind: of the axis of values.
     """
     last = max(point[0] for curve in curves for point in curve.points)
-    axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric)
+    axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric, kind)
 
     def x(epoch: float) -> float:
         return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (epoch - 1) / max(1, last - 1)
@@ -96,27 +109,28 @@ def chart(
     unit, parts, ends = unit_of(metric), [_frame(x, y, axis, last)], []
     for curve in curves:
         style, label = series[curve.series].style, shown(series[curve.series].label, 40)
-        color = _color(style)
+        drawn = []
         if len(curve.points) > 1:
             upper = [f"{x(e):.1f},{y(high):.1f}" for e, _, _, high, _ in curve.points]
             lower = [f"{x(e):.1f},{y(low_):.1f}" for e, _, low_, _, _ in reversed(curve.points)]
             ring = " ".join([*upper, *lower])
-            parts.append(Markup('<polygon points="{}" fill="{}" fill-opacity=".14"/>').format(
-                ring, color))  # fmt: skip
+            drawn.append(Markup('<polygon points="{}" fill-opacity=".14"/>').format(ring))
         line = " ".join(f"{x(e):.1f},{y(mean):.1f}" for e, mean, *_ in curve.points)
-        parts.append(
-            Markup('<polyline points="{}" fill="none" stroke="{}" stroke-width="1.8"{}/>').format(
-                line, color, _dashes(style)
+        drawn.append(Markup('<polyline points="{}"{}/>').format(line, _dashes(style)))
+        radius = 3 if len(curve.points) == 1 else 2
+        drawn += [
+            Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>').format(
+                x(e), y(mean), radius,
+                f"{label}, epoch {e}: {text(mean)}{unit} "
+                f"({text(lo)} to {text(hi)}, {n} seed{'s' if n > 1 else ''})",
             )
-        )
-        parts += [
-            Markup(
-                '<circle cx="{:.1f}" cy="{:.1f}" r="{}" fill="{}"><title>{}</title></circle>'
-            ).format(x(e), y(mean), 3 if len(curve.points) == 1 else 2, color,
-                     f"{label}, epoch {e}: {text(mean)}{unit} "
-                     f"({text(lo)} to {text(hi)}, {n} seed{'s' if n > 1 else ''})")
             for e, mean, lo, hi, n in curve.points
         ]  # fmt: skip
+        parts.append(
+            Markup('<g class="{}" data-series="{}">{}</g>').format(
+                _color(style), shown(series[curve.series].value), Markup("").join(drawn)
+            )
+        )
         ends.append(f"{label} {text(curve.points[-1][1])}{unit}")
     told = ", ".join(filter(None, [title, f"in the last epoch: {', '.join(ends)}"]))
     return Markup(
@@ -126,14 +140,13 @@ def chart(
 
 
 def key(series: Sequence[Series]) -> Markup:
-    """Which line is whose."""
+    """The legend."""
     entries = []
     for one in series:
         entries.append(
             Markup(
                 '<li><svg viewBox="0 0 30 8" width="30" height="8" aria-hidden="true">'
-                '<line x1="0" y1="4" x2="30" y2="4" stroke="{}" stroke-width="2.4"{}/></svg>'
-                " {}</li>"
+                '<line class="{}" x1="0" y1="4" x2="30" y2="4"{}/></svg> {}</li>'
             ).format(_color(one.style), _dashes(one.style), shown(one.label))
         )
     return Markup('<ul class="key">{}</ul>').format(Markup("").join(entries))
@@ -162,7 +175,8 @@ def _frame(
 
 
 def _color(style: SeriesStyle) -> str:
-    return "currentColor" if style.hex == COLORS[0] else style.hex
+    """The class of a colour, which the style sheet has for light and for dark pages."""
+    return style.color.lower()
 
 
 def _dashes(style: SeriesStyle) -> Markup:

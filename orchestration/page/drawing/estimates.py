@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
+from orchestration.model.durations import RecordedTimes, seconds_until_done, trained_seconds
 from orchestration.model.epoch_seconds import possible_seconds
-from orchestration.page.drawing.state import Grid
+from orchestration.page.drawing.state import Cell, Grid
 from orchestration.reading.records import Records
 from orchestration.record.names import spec_fields
 from orchestration.results.results import Results
@@ -17,7 +18,7 @@ EPOCH_SECONDS = "epoch_seconds"
 
 
 def impossible_epochs(*records: Records) -> int:
-    """How many runs have a time of an epoch that cannot be."""
+    """How many runs have an impossible time of an epoch."""
     return sum(
         int(one.metrics[EPOCH_SECONDS].notna().sum() - _seconds(one).notna().sum())
         for one in records
@@ -26,47 +27,71 @@ def impossible_epochs(*records: Records) -> int:
 
 
 def _seconds(records: Records) -> pd.Series:
-    """Of an epoch of each run; missing where none are recorded, or they cannot be."""
+    """The seconds of an epoch of each run; missing where none are recorded or possible."""
     recorded = records.metrics.get(EPOCH_SECONDS, pd.Series(math.nan, records.runs.index))
     return recorded.map(possible_seconds).astype("float64")
 
 
-def trained_hours(finished: Results, others: Records, places: pd.DataFrame) -> float:
-    """Of all trials together: epochs are alike, and no trial took longer than from start to end."""
-    records, seconds = finished.records, 0.0
-    if EPOCH_SECONDS in records.metrics:
-        cells = finished.cells
-        epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
-        planned = epochs * _seconds(records)
-        span = (records.runs["finished"] - records.runs["started"]).astype("float64") / 1000
-        # Of training that is done when it says so, nobody knows how many epochs were meant.
-        seconds += float(planned.clip(upper=span).fillna(span).sum())
-    if EPOCH_SECONDS in others.metrics and len(places):
-        known = _seconds(others).reindex(places["run_id"]).fillna(0.0)
-        seconds += float((known.to_numpy() * places["epoch"].to_numpy()).sum())
-    return seconds / 3600
+def trained_hours(finished: Results, others: Records, unfinished: pd.DataFrame) -> float:
+    """The hours of all trials together.
+
+    Args:
+        finished: the finished trials.
+        others: the records of the others.
+        unfinished: ``run_id`` and ``epoch`` of the others that are in a cell.
+    """
+    records, cells = finished.records, finished.cells
+    epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
+    # Where the spec gives no number of epochs, a trial has trained as long as its run lasted.
+    epochs = epochs.reindex(records.runs.index).fillna(math.inf)
+    done = unfinished.set_index("run_id")["epoch"].astype("float64")
+    return (_trained(records, epochs) + _trained(others, done)) / 3600
 
 
-def seconds_left(grid: Grid, finished: Results, others: Records) -> float | None:
-    """From epochs seen, of the cell if there are any; shared by as many trials as run now."""
-    seen = _seconds(finished.records).dropna()
-    by_cell = seen.groupby(finished.cells.of_trial).mean().to_dict()
-    overall = pd.concat([seen, _seconds(others)]).mean()
-    if math.isnan(overall):
-        return None
-    total = 0.0
-    for cell in grid.cells:
-        seconds = by_cell.get(cell.number, overall)
-        for place in cell.places.values():
-            if place.state in ("waiting", "running"):
-                if cell.epochs is None:
-                    return None
-                total += seconds * max(cell.epochs - place.epoch, 0)
-    return total / max(1, grid.count("running"))
+def _trained(records: Records, epochs: pd.Series) -> float:
+    seconds = _seconds(records).reindex(epochs.index)
+    runs = records.runs.reindex(epochs.index)
+    elapsed = (runs["finished"] - runs["started"]).astype("float64").fillna(math.inf) / 1000
+    each = map(trained_seconds, epochs, seconds, elapsed)
+    return sum(found for found in each if math.isfinite(found))
+
+
+def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float | None:
+    """How long the trials that have not finished will take, with as many at once as now.
+
+    Args:
+        grid: every trial.
+        cell_of_run: the number of each run's cell, by run id; missing where it is in none.
+        records: of all runs.
+    """
+
+    def kind(cell: Cell) -> str:
+        return cell.values.get("architecture", "") if grid.is_ours else ""
+
+    times = RecordedTimes()
+    numbers = cell_of_run.dropna().astype("int64").to_dict()
+    for one in records:
+        for run_id, seconds in _seconds(one).dropna().items():
+            if run_id in numbers:
+                cell = grid.cells[numbers[run_id]]
+                times.add(cell.number, kind(cell), seconds)
+
+    def left(cell: Cell, epochs_done: int) -> float | None:
+        epoch = times.estimate(cell.number, kind(cell))
+        if epoch is None or cell.epochs is None:
+            return None
+        return epoch * max(cell.epochs - epochs_done, 0)
+
+    remaining = [
+        left(cell, trial.epoch)
+        for cell, _, trial in grid.trials()
+        if trial.state in ("waiting", "running")
+    ]
+    return seconds_until_done(remaining, grid.count("running"))
 
 
 def gpus_of_a_trial(spec: str | None) -> float:
-    """How many of them a trial takes; 0 where it is not known."""
+    """How many GPUs a trial takes; 0 where that is not known."""
     try:
         gpu = spec_fields(spec)["resources"]["gpu"]
         gpus = 1.0 if gpu == "auto" else float(gpu)

@@ -1,7 +1,7 @@
-"""The grid as HTML: a row a cell, a column a seed, axes beyond two as rows that fold. Pure.
+"""The grid as HTML: one row per cell, one column per seed, and folds for further axes. Pure.
 
-Written by hand and not by a template: it may have ten thousand places, and each is kept apart, so
-that one that changes can be sent alone.
+It is written by hand and not by a template: it may have ten thousand trials, and each is kept
+apart, so that one that changes can be sent alone.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from types import MappingProxyType
 from markupsafe import escape
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.status import TrialStatus
 from orchestration.page.drawing.pieces import Page
-from orchestration.page.drawing.state import Cell, Grid, Place
+from orchestration.page.drawing.state import Cell, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.render.table import NO_NUMBER, unit_of
 from snn_norm.norms.table import label_of
@@ -24,20 +25,24 @@ LEVELS = 10
 _MOST_ROWS = 40
 """Beyond so many in a table, the rows fold by one more axis."""
 
-RunUrl = Callable[[str], str]
+_MOST_COLUMNS = 24
+"""With more seeds, each cell has its seeds in one column, as a folded list."""
+
+_STATES = ("running", "waiting", "collapsed", "diverged", "failed", "stopped", "missing")
+"""The states that a fold counts."""
 
 
 def grid_page(
-    grid: Grid, run_url: RunUrl, retried: Mapping[str, int] = MappingProxyType({})
+    grid: Grid, trial_url: Callable[[str], str], retried: Mapping[str, int] = MappingProxyType({})
 ) -> Page:
     """Write the grid.
 
     Args:
-        grid: every trial in its place.
-        run_url: gives the address of a run's page.
+        grid: every trial.
+        trial_url: gives the address of the page of a trial by the id of its run.
         retried: how often a run's trial was tried again after a fault of a machine.
     """
-    writer = _Writer(grid, run_url, retried)
+    writer = _Writer(grid, trial_url, retried)
     outer = [axis for axis in grid.axes if axis not in writer.leading]
     html = writer.rows(grid.cells, outer, "f")
     return Page({"grid": html}, writer.cells)
@@ -55,17 +60,20 @@ def interval_of(
 
 
 class _Writer:
-    def __init__(self, grid: Grid, run_url: RunUrl, retried: Mapping[str, int]) -> None:
-        self.grid, self.run_url, self.retried = grid, run_url, retried
+    def __init__(
+        self, grid: Grid, trial_url: Callable[[str], str], retried: Mapping[str, int]
+    ) -> None:
+        self.grid, self.trial_url, self.retried = grid, trial_url, retried
         self.cells: dict[str, str] = {}
         known = ("architecture", grid.series) if grid.is_ours else (grid.series,)
         self.leading = [axis for axis in known if axis in grid.axes]
-        """Axes that no fold is of."""
+        """The axes that are never folded."""
         self._decided = any(cell.verdict for cell in grid.cells)
         self._column = {seed: number for number, seed in enumerate(grid.seeds)}
+        self._is_wide = len(grid.seeds) > _MOST_COLUMNS
 
     def rows(self, cells: Sequence[Cell], outer: Sequence[str], path: str) -> str:
-        """A table of these, or if they are many one a value of the next axis, folded."""
+        """A table of these cells; of many cells one fold for each value of the next axis."""
         axis, *rest = outer or [""]
         groups: dict[str, list[Cell]] = {}
         for cell in cells:
@@ -86,12 +94,7 @@ class _Writer:
         is_open = " open" if number == 0 or any(cell.count("running") for cell in cells) else ""
         path = f"{path}-{number}"
         name = f"{axis} {shown(value)}" if value else f"no {axis}"
-        finished = sum(cell.finished for cell in cells)
-        trials = sum(len(cell.places) for cell in cells)
-        told = [f"{finished} of {trials} trials"]
-        for state in ("running", "collapsed", "diverged", "failed"):
-            if count := sum(cell.count(state) for cell in cells):
-                told.append(f"{count} {state}")
+        told = [_counts(cells)]
         best = max(cells, key=self.grid.better).best
         if best is not None:
             metric = self.grid.metric
@@ -106,15 +109,16 @@ class _Writer:
     def _table(self, cells: Sequence[Cell], axes: Sequence[str]) -> str:
         axes = [axis for axis in axes if any(axis in cell.values for cell in cells)]
         alike = len({tuple(cell.values.get(axis) for axis in axes) for cell in cells}) > 1
-        if alike:  # an axis with one value tells nothing apart here
+        if alike:  # an axis with one value does not tell these cells apart
             axes = [
                 a
                 for a in axes
                 if a == self.grid.series or len({c.values.get(a) for c in cells}) > 1
             ]
-        heads = [*axes, "mean ± 95 %", "done", *(["decided"] if self._decided else [])]
-        heads += [f"seed {seed}" for seed in self.grid.seeds]
-        head = "".join(f'<th scope="col">{escape(shown(text))}</th>' for text in heads)
+        heads = ["mean ± 95 %", "done", *(["decided"] if self._decided else [])]
+        heads += ["seeds"] if self._is_wide else [f"seed {seed}" for seed in self.grid.seeds]
+        head = "".join(f'<th scope="col" data-axis>{escape(shown(axis))}</th>' for axis in axes)
+        head += "".join(f'<th scope="col">{text}</th>' for text in heads)
         body = "".join(self._row(cell, axes) for cell in cells)
         return (
             '<div class="scroll" role="region" aria-label="Grid of cells and seeds" tabindex="0">'
@@ -124,7 +128,7 @@ class _Writer:
     def _row(self, cell: Cell, axes: Sequence[str]) -> str:
         named = [self._value(axis, cell.values.get(axis)) for axis in axes]
         head = "".join(f'<th scope="row">{escape(text)}</th>' for text in named)
-        places = "".join(self._place(cell, seed) for seed in self.grid.seeds)
+        seeds = self._folded(cell) if self._is_wide else self._columns(cell)
         number = cell.number
         mean = self._keep(
             f"m{number}",
@@ -132,41 +136,56 @@ class _Writer:
             f"{interval_of(cell.mean, cell.low, cell.high, self.grid.metric)}</td>",
         )
         done = self._keep(
-            f"d{number}", f'<td id="d{number}" class="done">{cell.finished}/{len(cell.places)}</td>'
+            f"d{number}", f'<td id="d{number}" class="done">{cell.finished}/{len(cell.trials)}</td>'
         )
         verdict = ""
         if self._decided:
             verdict = self._keep(
-                f"v{number}", f'<td id="v{number}">{escape(shown(cell.verdict))}</td>'
+                f"v{number}",
+                f'<td id="v{number}" class="verdict">{escape(shown(cell.verdict))}</td>',
             )
-        return f"<tr>{head}{mean}{done}{verdict}{places}</tr>"
+        return f"<tr>{head}{mean}{done}{verdict}{seeds}</tr>"
 
-    def _place(self, cell: Cell, seed: int) -> str:
-        place = cell.places.get(seed)
-        if place is None:
-            return "<td></td>"
+    def _columns(self, cell: Cell) -> str:
+        """One column per seed; an empty one of a seed that this cell does not have."""
+        return "".join(
+            self._trial(cell, seed, "td") if seed in cell.trials else "<td></td>"
+            for seed in self.grid.seeds
+        )
+
+    def _folded(self, cell: Cell) -> str:
+        """All seeds in one column."""
+        name = f"w{cell.number}"
+        summary = self._keep(name, f'<summary id="{name}">{_counts([cell])}</summary>')
+        trials = "".join(self._trial(cell, seed, "li") for seed in cell.trials)
+        return f'<td class="seeds"><details id="f{name}">{summary}<ul>{trials}</ul></details></td>'
+
+    def _trial(self, cell: Cell, seed: int, element: str) -> str:
+        trial = cell.trials[seed]
         name = f"t{cell.number}-{self._column[seed]}"
-        inner = self._words(place, cell.epochs)
-        if times := self.retried.get(place.run_id):
+        inner = self._words(trial, cell.epochs)
+        if times := self.retried.get(trial.run_id):
             inner += " <small>retried" + (f" {times}×" if times > 1 else "") + "</small>"
-        if place.run_id:
-            inner = f'<a href="{escape(self.run_url(place.run_id))}">{inner}</a>'
-        kind = self._kind(place)
-        return self._keep(name, f'<td id="{name}" class="{kind}">{inner}</td>')
+        if element == "li":
+            inner = f"<small>seed {seed}</small>{inner}"
+        if trial.run_id:
+            inner = f'<a href="{escape(self.trial_url(trial.run_id))}">{inner}</a>'
+        kind = self._kind(trial)
+        return self._keep(name, f'<{element} id="{name}" class="{kind}">{inner}</{element}>')
 
-    def _kind(self, place: Place) -> str:
-        if place.state != "completed" or place.value is None:
-            return place.state
-        return f"g{max(0, min(LEVELS - 1, int(self.grid.share(place.value) * LEVELS)))}"
+    def _kind(self, trial: TrialStatus) -> str:
+        if trial.state != "completed" or trial.best is None:
+            return trial.state
+        return f"g{max(0, min(LEVELS - 1, int(self.grid.share(trial.best) * LEVELS)))}"
 
-    def _words(self, place: Place, epochs: int | None) -> str:
-        number = "" if place.value is None else self.grid.metric.number(place.value)
-        if place.state == "completed":
+    def _words(self, trial: TrialStatus, epochs: int | None) -> str:
+        number = "" if trial.best is None else self.grid.metric.number(trial.best)
+        if trial.state == "completed":
             return number or f"no {escape(self.grid.metric.words)}"
-        if place.state == "running":
+        if trial.state == "running":
             of = "" if epochs is None else f"/{epochs}"
-            return f"{number} <small>epoch {place.epoch}{of}</small>"
-        said = f"<small>{place.state}</small>"
+            return f"{number} <small>epoch {trial.epoch}{of}</small>"
+        said = f"<small>{trial.state}</small>"
         return f"{number} {said}" if number else said
 
     def _value(self, axis: str, value: str | None) -> str:
@@ -181,3 +200,11 @@ class _Writer:
 
 def _title(cell: Cell) -> str:
     return f' title="{escape(cell.lack)}"' if cell.lack else ""
+
+
+def _counts(cells: Sequence[Cell]) -> str:
+    """How many trials of these cells have finished, and how many others are in which state."""
+    trials = sum(len(cell.trials) for cell in cells)
+    counts = {state: sum(cell.count(state) for cell in cells) for state in _STATES}
+    told = [f"{sum(cell.finished for cell in cells):,} of {trials:,} trials"]
+    return ", ".join([*told, *(f"{count} {state}" for state, count in counts.items() if count)])

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from orchestration.model.durations import trained_seconds
 from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
@@ -68,7 +69,7 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun])
         seconds = possible_seconds(recorded)
         impossible += seconds is None
         span = ((run.ended or math.inf) - run.started) / 1000
-        hours += min(epochs * (seconds or 0.0), span) / 3600
+        hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
         if run.status == "FINISHED" and metric.best_name in run.metrics:
             one = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
             best = one if best is None else max(best, one)

@@ -1,4 +1,4 @@
-"""A sweep as its page shows it: every trial in its place of the grid, whatever its state. Pure.
+"""A sweep as its page shows it: a grid of cells and seeds, with the status of every trial. Pure.
 
 Finished trials come from a snapshot, as for every other answer; the others from a second reading,
 which is small.
@@ -7,40 +7,22 @@ which is small.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.status import FINISHED_STATES, TrialStatus
 from orchestration.page.drawing.scale import ends_of, near_the_best
+from orchestration.page.finished import Finished
 from orchestration.render.series_style import display_name
 from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
 
 _OF_MLFLOW = {"RUNNING": "running", "SCHEDULED": "running", "FAILED": "failed", "KILLED": "stopped"}
 
-
-@dataclass(frozen=True)
-class Place:
-    """A trial: where one cell and one seed meet.
-
-    Args:
-        state: completed, collapsed, diverged, running, failed, stopped or waiting; missing where
-            the sweep does not run.
-        run_id: of its run; empty where it has none.
-        value: the best of the metric so far; None where there is none.
-        epoch: how many are done, of a trial that is not finished.
-    """
-
-    state: str
-    run_id: str = ""
-    value: float | None = None
-    epoch: int = 0
-
-
-_WAITING, _MISSING = Place("waiting"), Place("missing")
 
 MOST_DRAWN = 12
 """Settings whose curves and spike rates are shown."""
@@ -53,7 +35,7 @@ class Cell:
     Args:
         number: its row of best of seeds.
         values: its value on each axis, as text; those of axes that it has not are missing.
-        places: a trial by seed.
+        trials: the status of each of its trials, by seed.
         mean, low, high: of the metric, of its finished seeds; None where there is none.
         best: of them.
         lack: what it lacks, in words.
@@ -63,7 +45,7 @@ class Cell:
 
     number: int
     values: dict[str, str]
-    places: dict[int, Place]
+    trials: dict[int, TrialStatus]
     mean: float | None
     low: float | None
     high: float | None
@@ -74,12 +56,12 @@ class Cell:
 
     def count(self, *states: str) -> int:
         """How many of its trials are in one of these states."""
-        return sum(place.state in states for place in self.places.values())
+        return sum(trial.state in states for trial in self.trials.values())
 
     @property
     def finished(self) -> int:
         """How many of its trials have their result."""
-        return self.count("completed", "collapsed", "diverged")
+        return self.count(*FINISHED_STATES)
 
 
 @dataclass(frozen=True)
@@ -108,7 +90,8 @@ class Grid:
     is_clipped: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        known = [p.value for p in self.places() if p.state == "completed" and p.value is not None]
+        completed = [trial for _, _, trial in self.trials() if trial.state == "completed"]
+        known = [trial.best for trial in completed if trial.best is not None]
         finite = [value for value in known if math.isfinite(value)]
         shown = near_the_best(finite, self.metric)
         low, high = ends_of(shown, self.metric)
@@ -116,17 +99,18 @@ class Grid:
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
-    def places(self) -> Iterator[Place]:
-        """Every trial."""
+    def trials(self) -> Iterator[tuple[Cell, int, TrialStatus]]:
+        """Every trial, after its cell and its seed."""
         for cell in self.cells:
-            yield from cell.places.values()
+            for seed, trial in cell.trials.items():
+                yield cell, seed, trial
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states."""
-        return sum(place.state in states for place in self.places())
+        return sum(cell.count(*states) for cell in self.cells)
 
     def name(self, cell: Cell) -> str:
-        """A cell's norm, or its value of what else is compared, in words."""
+        """A cell's norm, or another value that is compared, in words."""
         return display_name(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
 
     def setting(self, cell: Cell) -> str:
@@ -142,6 +126,10 @@ class Grid:
     def label(self, cell: Cell) -> str:
         """A cell in words."""
         return ", ".join(filter(None, [self.setting(cell), self.name(cell)]))
+
+    def trial_label(self, cell: Cell, seed: int) -> str:
+        """A trial in words."""
+        return f"{self.label(cell)}, seed {seed}"
 
     def share(self, value: float) -> float:
         """How far up the colour scale a value stands: 0 at its worse end, 1 at its better one."""
@@ -174,71 +162,60 @@ class Grid:
         return max(with_best, key=self.better, default=None)
 
 
-def grid_of(
-    best: pd.DataFrame,
-    axes: Sequence[str],
-    epochs: pd.Series,
-    seeds: Sequence[int],
-    finished: pd.DataFrame,
-    others: pd.DataFrame,
-    decided: dict[int, str],
-    *,
-    is_running: bool,
-    metric: Metric = TEST_ACCURACY,
-    series: str = "norm",
-    is_ours: bool = True,
-) -> Grid:
-    """Put every trial in its place.
+def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Grid:
+    """Find the status of every trial that a sweep wants.
 
     Args:
-        best: best of seeds, a row a cell.
-        axes: its columns that tell cells apart.
-        epochs: of a trial, by cell.
-        seeds: those that the spec wants for certain; others are added where they have trials.
-        finished: ``cell``, ``seed``, ``outcome``, ``run_id``, and the metric's best.
-        others: ``cell``, ``seed``, ``status``, ``started``, ``run_id``, ``best``, ``epoch``; where
-            a trial has several runs, one that runs counts, else the newest.
-        decided: verdicts by cell.
-        is_running: whether trials that have no run wait for one.
-        metric, series, is_ours: as of Grid.
+        finished: the finished trials, and the cells.
+        others: of the other runs, ``cell``, ``seed``, ``status``, ``started``, ``run_id``, ``best``
+            and ``epoch``; of several runs of a trial, one that is running counts, else the newest.
+        is_running: whether trials without a run wait for one.
     """
-    places: dict[int, dict[int, Place]] = {cell: {} for cell in range(len(best))}
+    cells, decided = finished.snapshot.cells, finished.decided()
+    trials: dict[int, dict[int, TrialStatus]] = {cell: {} for cell in range(len(finished.best))}
     order = others.assign(runs=others["status"] == "RUNNING").sort_values(["runs", "started"])
     for row in order.to_dict("records"):
-        state = _OF_MLFLOW.get(row["status"], "waiting")
-        places[row["cell"]][row["seed"]] = Place(
-            state, row["run_id"], _number(row["best"]), int(row["epoch"])
+        trials[row["cell"]][row["seed"]] = TrialStatus(
+            _OF_MLFLOW.get(row["status"], "waiting"),
+            epoch=int(row["epoch"]),
+            best=_number(row["best"]),
+            run_id=row["run_id"],
         )
-    for cell, seed, outcome, run_id, value in zip(
-        *(finished[name] for name in ("cell", "seed", "outcome", "run_id", metric.best_name)),
-        strict=True,
+    columns = ("cell", "seed", "outcome", "run_id", cells.metric.best_name)
+    for cell, seed, outcome, run_id, best in zip(
+        *(finished.by_seed[name] for name in columns), strict=True
     ):
         state = outcome if outcome in ("collapsed", "diverged") else "completed"
-        places[cell][seed] = Place(state, run_id, _number(value))
-    begun = sorted({seed for found in places.values() for seed in found} - set(seeds))
-    columns = [*seeds, *begun]
-    certain = set(seeds)
-    rows = best.to_dict("records")
-    cells = [
+        trials[cell][seed] = TrialStatus(state, best=_number(best), run_id=run_id)
+    certain = finished.certain_seeds()
+    begun = sorted({seed for found in trials.values() for seed in found} - set(certain))
+    without_run = TrialStatus("waiting" if is_running else "missing")
+    rows = [
         Cell(
             number,
-            {axis: as_text(row[axis]) for axis in axes if not pd.isna(row[axis])},
+            {axis: as_text(row[axis]) for axis in cells.axes if not pd.isna(row[axis])},
             {
-                seed: places[number].get(seed, _WAITING if is_running else _MISSING)
-                for seed in columns
-                if seed in certain or seed in places[number]
+                seed: trials[number].get(seed, without_run)
+                for seed in [*certain, *(seed for seed in begun if seed in trials[number])]
             },
             mean=_number(row["mean"]),
             low=_number(row["ci_low"]),
             high=_number(row["ci_high"]),
             best=_number(row["best"]),
             lack=shortfall(row),
-            epochs=plain(epochs.iloc[number]),
+            epochs=plain(cells.table["epochs"].iloc[number]),
             verdict=decided.get(number, ""),
         )
-        for number, row in enumerate(rows)
+        for number, row in enumerate(finished.best.to_dict("records"))
     ]
-    return Grid(list(axes), columns, cells, metric, series, is_ours)
+    return Grid(
+        list(cells.axes),
+        [*certain, *begun],
+        rows,
+        cells.metric,
+        cells.series,
+        is_ours=cells.train is None,
+    )
 
 
 def _number(value: Any) -> float | None:

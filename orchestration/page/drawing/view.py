@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,13 +21,19 @@ from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.render.html import html
-from orchestration.render.table import NO_NUMBER, unit_of
+from orchestration.render.table import NO_NUMBER, Table, unit_of
 from orchestration.tables import comparison
+from snn_norm.norms.table import label_of
 
 
 def sweep_url(base: str, name: str, page: str = "") -> str:
     """The address of a sweep's page."""
     return f"{base}/sweeps/{quote(name, safe='')}{page}"
+
+
+def trial_url(base: str, name: str, run: str) -> str:
+    """The address of the page of a sweep's trial, by the id of its run."""
+    return sweep_url(base, name, f"/trials/{quote(run, safe='')}")
 
 
 def run_url(base: str, experiment: str, run: str) -> str:
@@ -48,6 +55,21 @@ def report_parts(files: Sequence[str]) -> dict[str, dict[str, list[str]]]:
         kind = "the whole" if path == "report/report.html" else kind
         parts[kind].setdefault(stem, []).append(path)
     return {kind: named for kind, named in parts.items() if named}
+
+
+def with_names(table: Table, *, is_ours: bool) -> Table:
+    """A table in which norms have their names, as they have everywhere else on a page."""
+    if not is_ours:
+        return table
+    norms = [heading in ("norm", "against") for heading in table.headings]
+    rows = [
+        [
+            replace(cell, text=label_of(cell.text)) if is_norm else cell
+            for cell, is_norm in zip(row, norms, strict=True)
+        ]
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
 
 
 def amount(value: float | None, metric: Metric) -> str:
@@ -100,23 +122,45 @@ def message(base: str, title: str, text: str) -> str:
     return document("message", base, title=title, text=text)
 
 
+COLUMNS = {
+    "name": "sweep",
+    "status": "status",
+    "started": "started",
+    "progress": "trials",
+    "hours": "hours",
+    "best": "best",
+    "best_of": "best trial",
+    "driver": "run by",
+}
+"""The columns of the list of sweeps by the names of their orders, and their headings."""
+
+_NUMBERS = ("started", "progress", "hours", "best")
+"""The columns that are sorted from the largest, or the best, value on."""
+
+
+def _order(find: str, sort: str, column: str) -> Markup:
+    """The attributes of a column's heading, and a link that sorts by it, or the other way round."""
+    is_sorted, is_reversed = sort.removeprefix("-") == column, sort.startswith("-")
+    descends = (column in _NUMBERS) != is_reversed
+    query = urlencode({"find": find, "sort": f"-{column}" if sort == column else column})
+    return Markup('<th scope="col"{}{}><a href="?{}">{}</a></th>').format(
+        Markup(' class="number"') if column in ("hours", "best") else "",
+        Markup(' aria-sort="{}"').format("descending" if descends else "ascending")
+        if is_sorted
+        else "",
+        query,
+        COLUMNS[column],
+    )
+
+
 _environment.globals |= {
+    "columns": COLUMNS,
+    "order": _order,
     "sweep_url": sweep_url,
     "hours": _hours,
     "impossible_times": impossible_times,
     "version": version("snn-norm"),
 }
-
-
-SORTS = {
-    "started": "last started",
-    "name": "name",
-    "status": "status",
-    "progress": "progress",
-    "hours": "hours",
-    "best": "best",
-}
-"""Ways to sort the list of sweeps, and how they are called."""
 
 
 def listed(
@@ -126,9 +170,9 @@ def listed(
 
     Args:
         sweeps: those that may be seen, the last started first.
-        drivers: who drives which.
+        drivers: the process that runs each, by name.
         find: words that all must be in a sweep's name, its status or its best cell.
-        sort: one of SORTS.
+        sort: one of COLUMNS; after a minus sign the other way round.
     """
     words = find.casefold().split()
     rows = []
@@ -140,13 +184,17 @@ def listed(
             driver = driver_in_short(view.status, drivers.get(view.name))
             rows.append({"sweep": one, "view": view, "share": share, "driver": driver})
     orders = {
+        "started": lambda row: -row["view"].started.timestamp(),
+        "best_of": lambda row: row["sweep"].best_of.casefold(),
+        "driver": lambda row: row["driver"].casefold(),
         "name": lambda row: row["view"].name.casefold(),
         "status": lambda row: row["view"].status,
-        "progress": lambda row: row["share"],
+        "progress": lambda row: -row["share"],
         "hours": lambda row: -row["sweep"].hours,
         "best": lambda row: _by_best(row["sweep"]),
     }
-    return sorted(rows, key=orders[sort]) if sort in orders else rows
+    order = orders.get(sort.removeprefix("-"))
+    return sorted(rows, key=order, reverse=sort.startswith("-")) if order else rows
 
 
 def compared(
@@ -159,7 +207,8 @@ def compared(
     forms: Mapping[str, str],
 ) -> str:
     """The page of two sweeps side by side."""
-    shown_table = html(comparison.TABLE.table(table, metric))
+    named = with_names(comparison.TABLE.table(table, metric), is_ours=metric.is_fraction)
+    shown_table = html(named)
     return document(
         "compare", base, name=name, other=other, table=shown_table, names=names, forms=forms
     )

@@ -1,44 +1,52 @@
-"""Every trial is in its place of the grid, in words and as colour; what changes is sent alone."""
+"""The grid shows every trial in words and as a colour; only what changes is sent."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-import pandas as pd
 import pytest
+from recorded import RecordedTrial, Recorder
 
+from orchestration.model.status import TrialStatus
+from orchestration.model.trial import Trial
 from orchestration.page.drawing.grid import grid_page, interval_of
 from orchestration.page.drawing.pieces import Page, changes
-from orchestration.page.drawing.state import Cell, Grid, Place, grid_of
+from orchestration.page.drawing.state import Cell, Grid
+from orchestration.page.read import Reader
+from orchestration.reading.sql import SqlSource
+from orchestration.sweep.spec import SweepSpec
 
 
-def cell(number: int, values: dict[str, str], places: dict[int, Place], **more: object) -> Cell:
+def cell(
+    number: int, values: dict[str, str], trials: dict[int, TrialStatus], **more: object
+) -> Cell:
     given: dict[str, object] = {
         "mean": None, "low": None, "high": None, "best": None, "lack": "", "epochs": 8, **more
     }  # fmt: skip
-    return Cell(number, values, places, **given)  # type: ignore[arg-type]
+    return Cell(number, values, trials, **given)  # type: ignore[arg-type]
 
 
-def done(accuracy: float, state: str = "completed") -> Place:
-    return Place(state, "r", accuracy)
+def done(accuracy: float, state: str = "completed") -> TrialStatus:
+    return TrialStatus(state, best=accuracy, run_id="r")
 
 
 def page_of(cells: list[Cell], axes: list[str] | None = None) -> Page:
-    seeds = sorted({seed for one in cells for seed in one.places})
+    seeds = sorted({seed for one in cells for seed in one.trials})
     grid = Grid(axes or ["architecture", "norm"], seeds, cells)
     return grid_page(grid, lambda run: f"/#/runs/{run}?a=1&b=2")
 
 
 def test_each_state_says_what_it_is() -> None:
-    places = {
+    trials = {
         1: done(0.9534),
         2: done(0.1, "collapsed"),
-        3: Place("diverged", "r", None),
-        4: Place("running", "r", 0.5, epoch=3),
-        5: Place("failed", "r"),
-        6: Place("waiting"),
+        3: TrialStatus("diverged", run_id="r"),
+        4: TrialStatus("running", 3, 0.5, run_id="r"),
+        5: TrialStatus("failed", run_id="r"),
+        6: TrialStatus("waiting"),
     }
-    html = page_of([cell(0, {"norm": "bntt"}, places)]).cells
+    html = page_of([cell(0, {"norm": "bntt"}, trials)]).cells
     texts = [re.sub("<[^>]+>", "", html[f"t0-{i}"]) for i in range(6)]
     assert texts == ["95.34", "10.00 collapsed", "diverged", "50.00 epoch 3/8", "failed", "waiting"]
     assert 'href="/#/runs/r?a=1&amp;b=2"' in html["t0-0"]
@@ -86,8 +94,8 @@ def test_many_cells_fold_by_their_further_axes() -> None:
     assert len(ids) == len(set(ids))
     few = page_of(cells[:6], ["architecture", "norm", "width", "beta"]).sections["grid"]
     assert "<details" not in few
-    assert '<th scope="col">width</th>' in few
-    assert '<th scope="col">beta</th>' not in few  # one value tells nothing apart
+    assert ">width</th>" in few
+    assert ">beta</th>" not in few  # one value tells nothing apart
 
 
 def test_a_mean_with_half_of_its_interval() -> None:
@@ -97,8 +105,10 @@ def test_a_mean_with_half_of_its_interval() -> None:
 
 
 def test_of_an_unchanged_grid_the_changed_places_alone_are_sent() -> None:
-    old = page_of([cell(0, {"norm": "n"}, {1: done(0.9), 2: Place("waiting")})])
-    new = page_of([cell(0, {"norm": "n"}, {1: done(0.9), 2: Place("running", "r", 0.3, 1)})])
+    old = page_of([cell(0, {"norm": "n"}, {1: done(0.9), 2: TrialStatus("waiting")})])
+    new = page_of(
+        [cell(0, {"norm": "n"}, {1: done(0.9), 2: TrialStatus("running", 1, 0.3, run_id="r")})]
+    )
     told = changes(old, new)
     assert told["inside"] == {}
     assert list(told["whole"]) == ["t0-1"]
@@ -106,30 +116,50 @@ def test_of_an_unchanged_grid_the_changed_places_alone_are_sent() -> None:
     assert list(changes(old, grown)["inside"]) == ["grid"]
 
 
-def test_of_several_runs_of_a_trial_the_one_that_counts_is_shown() -> None:
-    best = pd.DataFrame(
+def test_of_several_runs_of_a_trial_the_one_that_counts_is_shown(
+    sqlite_database: Callable[[], str],
+) -> None:
+    uri = sqlite_database()
+    spec = SweepSpec.from_dict(
         {
-            "norm": ["none"], "best": [0.9], "best_seed": [1], "mean": [0.9], "ci_low": [None],
-            "ci_high": [None], "n_seeds": [1], "n_expected": [2], "n_collapsed": [0],
-            "n_diverged": [0],
+            "name": "several runs",
+            "dataset": "digits",
+            "epochs": 8,
+            "seeds": [1, 2, 3],
+            "grid": [{"architecture": "ann", "norm": "none"}],
         }
-    )  # fmt: skip
-    finished = pd.DataFrame(
-        {"cell": [0], "seed": [1], "outcome": ["completed"], "run_id": ["a"],
-         "best_test_accuracy": [0.9]}
-    )  # fmt: skip
-    rows = [
-        (0, 1, "RUNNING", 9, "late", 0.1, 1),  # of a trial that has finished
-        (0, 2, "RUNNING", 1, "runs", 0.2, 2),
-        (0, 2, "FAILED", 5, "failed after", None, 0),
-        (0, 3, "KILLED", 1, "older", None, 0),
-        (0, 3, "FAILED", 2, "newer", None, 0),
-    ]
-    names = ["cell", "seed", "status", "started", "run_id", "best", "epoch"]
-    others = pd.DataFrame(rows, columns=names)
-    grid = grid_of(
-        best, ["norm"], pd.Series([8]), [1, 2], finished, others, {}, is_running=False
-    )  # fmt: skip
-    places = grid.cells[0].places
-    assert {seed: place.run_id for seed, place in places.items()} == {1: "a", 2: "runs", 3: "newer"}
-    assert grid.cells[0].lack == "incomplete 1/2"
+    )
+    recorder = Recorder(uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    first, second, third = spec.trials()
+
+    def run(trial: Trial, accuracies: list[float], status: str | None) -> str:
+        outcome = "completed" if status == "FINISHED" else None
+        config, metrics = trial.config.given(), {"epoch_seconds": [1.0] * len(accuracies)}
+        recorded = RecordedTrial(config, accuracies, outcome, trial.key, status, metrics)
+        return recorder.trial(experiment, parent, recorded)
+
+    finished = run(first, [0.9], "FINISHED")
+    run(first, [0.1], None)
+    running = run(second, [0.2, 0.1], None)
+    run(second, [], "FAILED")
+    run(third, [], "KILLED")
+    newest = run(third, [], "FAILED")
+    (cell,) = Reader(SqlSource(uri)).sweep(spec.name).grid.cells
+    assert cell.trials == {
+        1: TrialStatus("completed", best=0.9, run_id=finished),
+        2: TrialStatus("running", epoch=2, best=0.2, run_id=running),
+        3: TrialStatus("failed", run_id=newest),
+    }
+    assert cell.lack == "incomplete 1/3"
+
+
+def test_many_seeds_are_a_folded_list_and_not_columns() -> None:
+    trials = {seed: done(0.9) for seed in range(1, 3001)} | {7: TrialStatus("failed", run_id="r")}
+    page = page_of([cell(0, {"norm": "bntt"}, trials)])
+    html = page.sections["grid"]
+    heads = re.findall("<th [^>]*>(.*?)</th>", html.partition("</thead>")[0])
+    assert heads == ["norm", "mean ± 95 %", "done", "seeds"]
+    assert page.cells["w0"] == '<summary id="w0">2,999 of 3,000 trials, 1 failed</summary>'
+    assert '<li id="t0-6" class="failed"><a ' in html
+    assert "<small>seed 3000</small>90.00" in page.cells["t0-2999"]

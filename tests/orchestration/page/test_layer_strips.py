@@ -17,8 +17,9 @@ from whole_sweep import record_digits
 
 from orchestration import SweepSpec
 from orchestration.execution.local_sweeps import log_path
+from orchestration.model.status import TrialStatus
 from orchestration.page.drawing.layers import strips
-from orchestration.page.drawing.state import Cell, Grid, Place
+from orchestration.page.drawing.state import Cell, Grid
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import Planned, Retried
 from orchestration.reading.sql import SqlSource
@@ -29,8 +30,9 @@ NAN = float("nan")
 
 
 def grid(norms: list[str]) -> Grid:
+    done = TrialStatus("completed", best=0.9, run_id="r")
     cells = [
-        Cell(number, {"architecture": "snn", "norm": norm}, {1: Place("completed", "r", 0.9)},
+        Cell(number, {"architecture": "snn", "norm": norm}, {1: done},
              mean=0.9, low=None, high=None, best=0.9, lack="", epochs=2)
         for number, norm in enumerate(norms)
     ]  # fmt: skip

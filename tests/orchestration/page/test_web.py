@@ -92,6 +92,56 @@ def test_the_list_can_be_searched_and_sorted(tracking_uri: str) -> None:
     )
 
 
+def test_the_list_is_sorted_by_a_heading_and_the_other_way_round(
+    sqlite_database: Callable[[], str], tmp_path: Path
+) -> None:
+    uri = sqlite_database()
+    for name, trials in (("b", 6), ("a", 3), ("c", 18)):
+        record_digits(uri, name, trials)
+    with served(SqlSource(uri), tmp_path) as address:
+
+        def order(sort: str) -> list[str]:
+            return re.findall('<th scope="row"><a [^>]*>(.*?)</a>', get(f"{address}?sort={sort}"))
+
+        assert order("name") == ["a", "b", "c"]
+        assert order("-name") == ["c", "b", "a"]
+        assert order("progress") == ["c", "b", "a"]
+        assert order("started") == ["c", "a", "b"]
+        assert order("no such column") == ["c", "a", "b"]
+        page = get(f"{address}?sort=name&find=+")
+        assert 'aria-sort="ascending"><a href="?find=+&amp;sort=-name">sweep</a>' in page
+
+
+def test_the_curves_of_another_metric(sweep: str) -> None:
+    page = get(f"{sweep}/curves?metric=train_loss&axis=logarithmic")
+    assert "train_loss by epoch" in page
+    assert page.count("<polyline") == 6
+    assert '<option value="train_loss" selected>' in page
+    assert "metric must be one of test_accuracy, train_loss," in get(
+        f"{sweep}/curves?metric=nope", 404
+    )
+    assert "axis must be one of automatic, linear, logarithmic" in get(
+        f"{sweep}/curves?axis=nope", 404
+    )
+
+
+def test_a_trial_has_a_page_of_its_own(sweep: str, tracking_uri: str) -> None:
+    (url,) = re.findall('id="t1-0"[^>]*><a href="(.*?)"', get(sweep))
+    page = get(f"{tracking_uri}{url}")
+    assert "<h1>ann, BatchNorm, seed 42</h1>" in page
+    assert '<th scope="row">learning_rate</th>' in page
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert titles[:3] == ["Test accuracy", "train_loss", "Train accuracy"]
+    assert "has no trial with the run" in get(f"{sweep}/trials/nope", 404)
+
+
+def test_norms_have_one_name_on_a_page(sweep: str) -> None:
+    for page in ("", "/compare?with=headline-published"):
+        text = re.sub("<[^>]*>", " ", get(sweep + page))
+        assert "BatchNorm" in text
+        assert "batchnorm" not in text
+
+
 def test_two_sweeps_side_by_side(sweep: str) -> None:
     page = get(f"{sweep}/compare?with=headline-published")
     assert "best A %" in page
@@ -281,7 +331,7 @@ def test_a_sweep_whose_driver_has_died_is_told_as_in_the_terminal_and_can_go_on(
     wait_until(lambda: said in get(url))
     page = get(url)
     assert shown(page) == [seeds]
-    assert "<dt>driven by</dt><dd>nobody</dd>" in page
+    assert "<dt>run by</dt><dd>nobody</dd>" in page
     listed = get(f"{tracking_uri}/sweeps?find={quote(name)}")
     assert "<td>nobody</td>" in listed
     assert re.search(f"{name} +running .* nobody", CliRunner().invoke(cli, ["list"]).stdout)
@@ -312,7 +362,7 @@ def test_the_files_of_its_report(tracking_uri: str) -> None:
     name = "reported on a page"
     _, parent = record_digits(tracking_uri, name, 1)
     url = f"{tracking_uri}/sweeps/{quote(name)}/report"
-    assert "It has none yet" in get(url)
+    assert "This sweep has no report yet" in get(url)
     client = MlflowClient(tracking_uri)
     client.log_text(parent, "<p>whole</p>", "report/report.html")
     client.log_text(parent, "<svg/>", "report/figures/learning-curves.svg")
