@@ -23,7 +23,7 @@ from orchestration.page.drawing.estimates import (
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
 from orchestration.page.drawing.listing import Listed, read_list
 from orchestration.page.drawing.state import Grid, grid_of
-from orchestration.page.drawing.text import last_lines
+from orchestration.page.failures import Failure, failures_of
 from orchestration.page.finished import Finished, finished_of
 from orchestration.page.trial_details import TrialDetails, trial_details
 from orchestration.reading.change_token import ChangeToken, change_token
@@ -35,7 +35,7 @@ from orchestration.reading.records import (
     Source,
 )
 from orchestration.reading.sql import SqlSource
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
+from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LABEL_TAG
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.columns import SELECTED_ON, TEST_SET
 from orchestration.results.frames import METRIC_OF
@@ -47,16 +47,6 @@ _MOST_KEPT = 8
 _T = TypeVar("_T")
 _WITHOUT_TOKENS = 5.0
 """Seconds after which all is read again where no token can be had."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A trial that has failed or was stopped: which, and the last that it said."""
-
-    run_id: str
-    label: str
-    state: str
-    said: str
 
 
 @dataclass(frozen=True)
@@ -239,7 +229,7 @@ class Reader:
             finished=finished,
             unfinished=others,
             curves=self._points(grid, cells.metric.name),
-            failures=_failures(others),
+            failures=failures_of(others),
             hours=trained_hours(finished.snapshot, others, unfinished) * (gpus or 1.0),
             impossible=impossible_epochs(records, others),
             on_gpu=bool(gpus),
@@ -289,21 +279,3 @@ def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:
     kept.move_to_end(name)
     while len(kept) > _MOST_KEPT:
         kept.popitem(last=False)
-
-
-def _failures(others: Records) -> list[Failure]:
-    states = {"FAILED": "failed", "KILLED": "stopped"}
-    ended = others.runs[others.runs["status"].isin(list(states))]
-    tags: dict[str, dict[str, str]] = {}
-    for run_id, tag, value in others.tag_rows((REASON_TAG, LABEL_TAG)):
-        tags.setdefault(run_id, {})[tag] = value
-    newest = ended.sort_values("finished", ascending=False, na_position="last")
-    return [
-        Failure(
-            run_id,
-            tags.get(run_id, {}).get(LABEL_TAG, run_id),
-            states[status],
-            last_lines(tags.get(run_id, {}).get(REASON_TAG, "")),
-        )
-        for run_id, status in zip(newest.index.tolist(), newest["status"], strict=True)
-    ]

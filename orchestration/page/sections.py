@@ -20,7 +20,8 @@ from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
-from orchestration.page.read import Failure, Sweep
+from orchestration.page.failures import Failure
+from orchestration.page.read import Sweep
 from orchestration.render.html import html
 from orchestration.render.series_style import display_name, style_of
 from snn_norm.norms.table import NORMS, label_of

@@ -12,7 +12,7 @@
     POST /sweeps/NAME/stop          as Ctrl-C
     POST /sweeps/NAME/seeds         so many more of them, and on it goes
 
-Nothing on a page comes from elsewhere, and no script or style but the two files beside it runs.
+Nothing on a page comes from elsewhere, and no script or style runs but those of the folder static.
 """
 
 from __future__ import annotations
