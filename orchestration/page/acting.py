@@ -1,4 +1,4 @@
-"""What a person may do to a sweep from its page: stop it, and give it more seeds.
+"""Stops a sweep, and adds seeds to it, for a person on its page.
 
 Both are what the commands of these names do, as processes of their own, here or through a cluster's
 job server: this server loads neither Ray nor torch. All that comes from the browser is the sweep's
@@ -38,7 +38,7 @@ from snn_norm.references import is_reference
 _MAIN = "from orchestration import main; main()"
 _PLAN_SECONDS = 120.0
 _START_SECONDS = 30.0
-"""After which a run that is neither at work nor over is left to itself."""
+"""A run that has neither begun nor ended after this time is no longer waited for."""
 _LOOK_SECONDS = 0.2
 _AT_ONCE = (
     "somebody else has just given it more seeds: nothing was started. Look at it again, and add "
@@ -48,13 +48,13 @@ _LOCK, _OUTPUT = "seeds.lock", "output.txt"
 
 
 class Actor(Protocol):
-    """Acts on sweeps. Its methods take seconds, and raise SweepErrors that say what cannot be."""
+    """Acts on sweeps. Its methods take seconds, and refuse with a SweepError."""
 
     def stop(self, name: str) -> None:
         """Stop a sweep as Ctrl-C would, and wait until its runs are closed."""
 
     def growing(self, sweep: Sweep) -> SweepSpec:
-        """The spec that more seeds would be added to; raises where none can be."""
+        """The spec to which seeds can be added; raises SweepError where none can be."""
 
     def more_seeds(self, sweep: Sweep, count: int) -> None:
         """Give a sweep so many further seeds, and start it again."""
@@ -71,15 +71,15 @@ class OnThisMachine:
         self._settings = settings
 
     def stop(self, name: str) -> None:
-        """As of Actor."""
+        """Stop the sweep on this machine."""
         self._here(name).stop(name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
-        """As of Actor."""
+        """The spec to which seeds can be added."""
         return self._noted(sweep)[1]
 
     def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """As of Actor."""
+        """Start `snn-sweep run` with the new spec."""
         note, spec = self._noted(sweep)
         grown = with_more_seeds(spec, count).to_json()
         with ExitStack() as stack:
@@ -94,7 +94,7 @@ class OnThisMachine:
 
     @contextmanager
     def _alone(self, name: str, note: CommandNote) -> Iterator[None]:
-        """Let nobody else give this sweep more seeds, whichever process of the server he asks."""
+        """Lock the adding of seeds to this sweep, across all processes of the server."""
         folder = FolderStorage(log_path(self._settings, name).parent)
         held = folder.lock(_LOCK).take(b"")
         try:
@@ -106,7 +106,7 @@ class OnThisMachine:
                 held.release()
 
     def _planned(self, sweep: Sweep, grown: str, note: CommandNote) -> Path:
-        """The file with the grown spec, once a plan has shown that it trains nothing again."""
+        """The file with the new spec, after a plan has shown that no trial is trained again."""
         environment = self._environment_of(note)
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
@@ -195,11 +195,11 @@ class OnCluster:
         self._address = address
 
     def stop(self, name: str) -> None:
-        """As of Actor."""
+        """Stop the sweep on the cluster."""
         _answer(_environment(), None, "stop", "--cluster", self._address, "--", name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
-        """As of Actor."""
+        """The spec to which seeds can be added."""
         _refuse_running(sweep)
         if sweep.records.spec is None:
             raise InputError("it has no spec on record")
@@ -218,7 +218,7 @@ class OnCluster:
         return spec
 
     def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """As of Actor."""
+        """Submit the new spec."""
         grown = with_more_seeds(self.growing(sweep), count)
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
@@ -257,7 +257,7 @@ def _command(*arguments: str) -> list[str]:
 def _answer(
     environment: Mapping[str, str], folder: str | None, *arguments: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, for what it prints.
+    """Run a command and return its output.
 
     Raises:
         SweepError: it has failed; in its own words.
@@ -285,7 +285,7 @@ def _answer(
 
 
 def _environment() -> dict[str, str]:
-    """This server's, without what is its own alone: its store, its users, its database."""
+    """The environment of this server without its own settings of MLflow."""
     clients = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_REQUEST_")
     kept = {
         name: value

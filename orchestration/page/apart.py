@@ -1,4 +1,4 @@
-"""A process of its own for all that the pages read, compute and draw.
+"""A separate process that reads, computes and draws the pages.
 
 Python runs one thread at a time, so that a thread which draws a large page would hold up the event
 loop of MLflow's server, and each of its requests. The process has one core at most.
@@ -22,7 +22,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _ENDING_SECONDS = 1.0
-"""Within which a process that answers no longer has ended."""
+"""A process that no longer answers has ended within this time."""
 
 
 class Caller(Protocol):
@@ -31,7 +31,7 @@ class Caller(Protocol):
     def call(
         self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
     ) -> _T:
-        """What the method gives or raises."""
+        """Return or raise what the method does."""
 
 
 class Calls:
@@ -50,7 +50,7 @@ class Calls:
     async def __call__(
         self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
     ) -> _T:
-        """What the method gives or raises."""
+        """Return or raise what the method does."""
 
         def call() -> _T:
             return self._caller.call(method, *args, **given)
@@ -76,7 +76,7 @@ class Process:
     def call(
         self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
     ) -> _T:
-        """What the method gives or raises.
+        """Return or raise what the method does.
 
         Raises:
             ServiceError: the process has ended meanwhile, twice.
@@ -108,7 +108,7 @@ class Process:
 
 class _Manager(BaseManager):
     def has_ended(self) -> bool:
-        """Whether its process has, or does so in a moment."""
+        """Whether the process has ended, or ends within a moment."""
         self.join(_ENDING_SECONDS)
         return self._process is None  # type: ignore[attr-defined]
 

@@ -1,4 +1,4 @@
-"""The tracking server with the pages of sweeps: MLflow's app, of which nothing is lost.
+"""The tracking server with the pages of sweeps, as MLflow's complete app.
 
 Nothing of it is changed, but that an artifact which cannot be written is refused with the reason.
 

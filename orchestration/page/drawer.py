@@ -37,11 +37,11 @@ from orchestration.tables import best_of_seeds, comparison
 from services.settings import Settings
 
 FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
-"""Forms of a table by the endings of their addresses."""
+"""The forms of a table by the endings of their addresses."""
 
 _LABELS = {"tex": "LaTeX", "md": "Markdown", "csv": "CSV"}
 _MOST_KEPT = 8
-"""Pages and tables that are kept; a large one has some 10 MB."""
+"""How many pages and tables are kept; a large one has some 10 MB."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Drawer:
         ).encode()  # fmt: skip
 
     def news(self, name: str, have: str) -> list[Change]:
-        """What has changed on a sweep's page since this version, up to now."""
+        """What has changed on a sweep's page since this version."""
         return self._live.of(name).news(have)
 
     def sweep(self, name: str, others: tuple[str, ...], token: str | None) -> bytes:
@@ -251,15 +251,15 @@ class Drawer:
         return self._shared.get(("compared", name, other, form, names, token), draw)
 
     def stop(self, name: str) -> None:
-        """Stop a sweep: see Actor."""
+        """Stop a sweep, as Actor does."""
         self._actor.stop(name)
 
     def more_seeds(self, name: str, count: int) -> None:
-        """Give a sweep so many further seeds: see Actor."""
+        """Add this many seeds to a sweep, as Actor does."""
         self._actor.more_seeds(self._reader.sweep(name), count)
 
     def _why_no_more(self, sweep: Sweep) -> str:
-        """Why a sweep can be given no more seeds; empty where it can."""
+        """Why no seeds can be added to a sweep; empty where they can."""
         try:
             self._actor.growing(sweep)
         except SweepError as error:

@@ -18,12 +18,12 @@ from orchestration.tables.definition import TableDefinition
 from snn_norm.norms.table import label_of
 
 _MOST_SETTINGS = 100
-"""Beyond so many, differences are not tested for a page: each takes a moment."""
+"""With more settings, a page tests no differences, since each test takes a moment."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What follows from a sweep's finished trials.
+    """The results of a sweep's finished trials.
 
     Args:
         snapshot: those trials.
@@ -44,13 +44,13 @@ class Finished:
 
     @property
     def has_verdicts(self) -> bool:
-        """Whether there is anything that is compared."""
+        """Whether anything is compared."""
         cells = self.snapshot.cells
         return cells.train is None or bool(cells.baseline)
 
     @property
     def verdict_table(self) -> TableDefinition:
-        """The table that ``verdicts`` are of."""
+        """The definition of the table of ``verdicts``."""
         if self.decisions is not None:
             return decisions.TABLE
         ours = self.snapshot.cells.train is None
@@ -63,7 +63,7 @@ class Finished:
         return _differences(self.snapshot) if self.differences is None else self.differences
 
     def certain_seeds(self) -> Sequence[int]:
-        """Those that the spec wants for certain; without one, those that trials have."""
+        """The seeds that the spec certainly wants; without a spec, those of the trials."""
         text = self.snapshot.records.spec
         with suppress(SpecError):  # of another version
             if text is not None:
@@ -89,7 +89,7 @@ class Finished:
 
 
 def finished_of(snapshot: Results) -> Finished:
-    """What follows from a snapshot."""
+    """The results of a snapshot."""
     cells, best = snapshot.cells, snapshot.best_of_seeds()
     others = [axis for axis in cells.axes if axis != cells.series]
     few = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
@@ -112,7 +112,7 @@ def _differences(snapshot: Results) -> pd.DataFrame:
 
 
 def _rates(snapshot: Results) -> pd.DataFrame:
-    """Of our own networks; a user's metrics may have any name."""
+    """The spike rates of our own networks; a user's metrics may have any name."""
     metrics = snapshot.records.metrics
     ours = snapshot.cells.train is None
     layers = [name for name in map(str, metrics) if ours and name.startswith(SPIKE_RATE)]

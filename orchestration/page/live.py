@@ -1,4 +1,4 @@
-"""A sweep's page for all who look at it: its changes are asked for once, and told to each."""
+"""Sends the changes of a sweep's page, which are asked for once, to all who look at it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from orchestration.page.drawing.pieces import Change, since
 from services.errors import ServiceError
 
 _LOOK_SECONDS = 1.0
-"""Between two looks; more where a look takes long, so that it takes a fifth of the time at most."""
+"""The time between two polls. It is longer where a poll takes more than a fifth of it."""
 _MOST_CHANGES = 50
 _LONGEST_SECONDS = 25.0
-"""After which a listener has to ask again, so that a server that is stopped waits for nobody."""
+"""After this time a listener has to connect again, so that no connection delays a stop."""
 
 _IDLE_SECONDS = 60.0
 
 
 class Lives:
-    """Pages by the names of their sweeps; one that nobody looks at goes.
+    """Pages by the names of their sweeps; pages that nobody looks at are dropped.
 
     Args:
         news: gives what has changed on the page of a sweep since a version.
@@ -36,7 +36,7 @@ class Lives:
         self._lives: dict[str, Live] = {}
 
     def of(self, name: str) -> Live:
-        """The page of this sweep; whether there is such a one shows once it is asked for."""
+        """The page of this sweep, which need not exist until the page is asked for."""
         for other in [other for other, live in self._lives.items() if live.is_idle]:
             del self._lives[other]
         if name not in self._lives:
@@ -65,7 +65,7 @@ class Live:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody looks at it, nor has lately."""
+        """Whether nobody looks at the page or has looked at it lately."""
         return not self._listeners and time.monotonic() - self.used > _IDLE_SECONDS
 
     async def refresh(self) -> None:

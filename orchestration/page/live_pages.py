@@ -17,14 +17,14 @@ from orchestration.page.sections import sections
 from services.settings import Settings
 
 _DRIVER_SECONDS = 4.0
-"""After which it is asked again who drives a sweep that somebody watches."""
+"""How long the name of the process that runs a watched sweep is kept."""
 _IDLE_SECONDS = 60.0
 _MOST_CHANGES = 10
-"""That are kept for a server that has not asked for them yet."""
+"""How many changes are kept for a server that has not asked for them yet."""
 
 
 class LivePages:
-    """Pages by the names of their sweeps; one that nobody looks at goes.
+    """Pages by the names of their sweeps; pages that nobody looks at are dropped.
 
     Args:
         reader: of MLflow's database.
@@ -38,7 +38,7 @@ class LivePages:
         self._pages: dict[str, LivePage] = {}
 
     def of(self, name: str) -> LivePage:
-        """The page of this sweep; whether there is such a one shows once it is read."""
+        """The page of this sweep, which need not exist until the page is read."""
         with self._lock:
             idle = [other for other, page in self._pages.items() if page.is_idle]
             for other in idle:
@@ -49,7 +49,7 @@ class LivePages:
 
 
 class LivePage:
-    """What moves on the page of a sweep. Its methods may be called from several threads.
+    """The parts of a sweep's page that change. Its methods may be called from several threads.
 
     Args:
         reader, settings, base: as of LivePages.
@@ -62,7 +62,7 @@ class LivePage:
         self._tail = EventTail(log_path(settings, name) if is_sweep_name(name) else None)
         self._asked = 0.0
         self.driver: str | None = None
-        """Who drives the sweep; None where this machine does not know."""
+        """The process that runs the sweep; None where this machine does not know it."""
         self._lock = Lock()
         self._used = time.monotonic()
         self._version, self._page = "", Page({})
@@ -70,11 +70,11 @@ class LivePage:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has looked at it lately."""
+        """Whether nobody has looked at the page lately."""
         return time.monotonic() - self._used > _IDLE_SECONDS
 
     def current(self) -> tuple[str, Page]:
-        """The page as it is now, after its version."""
+        """The version of the page, and the page, as they are now."""
         with self._lock:
             self._used = time.monotonic()
             version = hashlib.sha256(self._look().encode()).hexdigest()[:16]
@@ -87,7 +87,7 @@ class LivePage:
             return self._version, self._page
 
     def news(self, have: str) -> list[Change]:
-        """What has changed since this version, up to now."""
+        """What has changed since this version."""
         self.current()
         with self._lock:
             return since(list(self._changes), have)
@@ -99,7 +99,7 @@ class LivePage:
             return list(reversed(self._tail.of_trial.get(label, ())))
 
     def _look(self) -> str:
-        """What the page follows from, as a text that is equal as long as the page is."""
+        """A text that is equal as long as nothing has changed that the page is made of."""
         self._tail.read()
         if time.monotonic() - self._asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
             self._asked = time.monotonic()

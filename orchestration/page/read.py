@@ -1,4 +1,4 @@
-"""Reads what the pages show from MLflow's own database, and again only what has changed."""
+"""Reads what the pages show from MLflow's database, and again only what has changed."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
 _T = TypeVar("_T")
 _WITHOUT_TOKENS = 5.0
-"""Seconds after which all is read again where no token can be had."""
+"""Without change tokens, everything is read again after this many seconds."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep as it stands.
+    """The current state of a sweep.
 
     Args:
         name: its experiment's.
@@ -101,11 +101,11 @@ class Sweep:
 
     @property
     def records(self) -> Records:
-        """Of its finished trials."""
+        """The records of the finished trials."""
         return self.finished.snapshot.records
 
     def labels(self) -> dict[str, str]:
-        """What its trials are called in its events, by run."""
+        """The labels of the trials in the events, by run id."""
         both = (self.records, self.unfinished)
         return {run: label for one in both for run, _, label in one.tag_rows((LABEL_TAG,))}
 
@@ -129,7 +129,7 @@ class Reader:
         self._layers: OrderedDict[str, tuple[str, pd.DataFrame]] = OrderedDict()
 
     def token(self, name: str | None = None) -> ChangeToken:
-        """Of a sweep, or of all: equal as long as nothing has changed."""
+        """The token of a sweep, or of all sweeps, which is equal as long as nothing has changed."""
         if isinstance(self._source, SqlSource):
             return change_token(self._source, name)
         now = str(int(time.monotonic() / _WITHOUT_TOKENS))
@@ -245,7 +245,7 @@ class Reader:
         )
 
     def _unfinished(self, others: Records, spec: str | None, metric: Metric) -> pd.DataFrame:
-        """Those of them that are in a cell, with their best value and last epoch so far."""
+        """The trials that are in a cell, with their best value and last epoch so far."""
         of_spec = None
         with suppress(SpecError):
             of_spec = spec_cells(spec) if spec else None
@@ -274,7 +274,7 @@ class Reader:
 
 
 def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:
-    """Remember it, and forget what was read the longest ago."""
+    """Keep a value, and drop the one that was read the longest ago."""
     kept[name] = one
     kept.move_to_end(name)
     while len(kept) > _MOST_KEPT:

@@ -28,7 +28,7 @@ from snn_norm.norms.table import NORMS, label_of
 
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
-"""Rows of differences that are shown; the report has all."""
+"""How many rows of differences are shown; the report has all of them."""
 
 
 def sections(

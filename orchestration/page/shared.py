@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 class Shared(Generic[_T]):
-    """Keeps results by all that they follow from. Its method may be called from several threads.
+    """Keeps results by all that they depend on. Its method may be called from several threads.
 
     Args:
         most: how many results are kept, those that were asked for last.
@@ -24,7 +24,7 @@ class Shared(Generic[_T]):
         self._results: OrderedDict[Hashable, Future[_T]] = OrderedDict()
 
     def get(self, key: Hashable, make: Callable[[], _T]) -> _T:
-        """Give the result of this key: made now, or by another thread, or before.
+        """Give the result of this key, which is made now, by another thread, or was made before.
 
         An error of ``make`` is raised to all who wait for it, and is not kept.
         """

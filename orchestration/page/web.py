@@ -1,4 +1,4 @@
-"""The pages' addresses: who may have which, and what each answers.
+"""The addresses of the pages: who may read which, and what each answers.
 
     GET  /sweeps                    all sweeps; ?find=words&sort=column
     GET  /sweeps/NAME               one
@@ -60,7 +60,7 @@ _ACTS = {"stop": "Not stopped", "seeds": "No seeds were added"}
 _UNKNOWN = "there is no such sweep, or you may not see it: the list has those that you may see"
 _STOP_SECONDS = 5.0
 _MOST_CALLS = 16
-"""At once, of which those that ask for the same wait for one of them."""
+"""How many calls run at once; equal calls share one of them."""
 _MOST_ACTS = 4
 
 
@@ -194,7 +194,7 @@ class Pages:
         return PlainTextResponse(told) if form else HTMLResponse(told)
 
     async def _act(self, request: Request, visitor: Visitor, name: str, act: str) -> Response:
-        """Stop a sweep, or give it more seeds: who may, and has sent this page's own form."""
+        """Stop a sweep or add seeds, for a visitor who may do so and has sent this page's form."""
         experiment = (await self._drawn(Drawer.run_of, name)).experiment
         if not await self._login.may_act(request, visitor, experiment):
             text = (

@@ -1,4 +1,4 @@
-"""Curves by cell as SVG: the mean of the seeds, their range, the numbers on hover. Pure.
+"""Curves by cell as SVG: the mean and the range of the seeds, with values as titles. Pure.
 
 No attribute ``style`` in it, which the page's own rules forbid; sizes are a viewBox's units.
 """
@@ -23,7 +23,7 @@ _WIDTH, _HEIGHT = 320.0, 200.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 8.0, 8.0, 24.0
 _LINES = {"-": "", "--": "5 3", ":": "1.5 2.5", "-.": "6 2 1.5 2"}
 _INFINITE = 1e300
-"""What MLflow has in place of infinity is larger."""
+"""MLflow records infinity as a larger number than this."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def key(series: Sequence[Series]) -> Markup:
 def _frame(
     x: Callable[[float], float], y: Callable[[float], float], axis: Axis, last: int
 ) -> Markup:
-    """Axes with few numbers."""
+    """The rules and the numbers of the axes."""
     marks = [
         Markup(
             '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'

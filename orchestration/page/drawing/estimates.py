@@ -1,4 +1,4 @@
-"""How long a sweep has trained, and how long it will, from the seconds of its epochs. Pure."""
+"""Estimates how long a sweep has trained and will train, from the seconds of epochs. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestration.record.names import spec_fields
 from orchestration.results.results import Results
 
 EPOCH_SECONDS = "epoch_seconds"
-"""The metric that all of it follows from."""
+"""The metric from which all estimates follow."""
 
 
 def impossible_epochs(*records: Records) -> int:

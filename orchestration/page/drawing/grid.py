@@ -20,10 +20,10 @@ from orchestration.render.table import NO_NUMBER, unit_of
 from snn_norm.norms.table import label_of
 
 LEVELS = 10
-"""Steps of the colour scale."""
+"""The number of colours of the scale."""
 
 _MOST_ROWS = 40
-"""Beyond so many in a table, the rows fold by one more axis."""
+"""A table with more rows is folded by one more axis."""
 
 _MOST_COLUMNS = 24
 """With more seeds, each cell has its seeds in one column, as a folded list."""
@@ -51,7 +51,7 @@ def grid_page(
 def interval_of(
     mean: float | None, low: float | None, high: float | None, metric: Metric = TEST_ACCURACY
 ) -> str:
-    """A mean with the half of its interval: ``97.31 ± 0.42``, accuracies in percent."""
+    """A mean with half the width of its interval: ``97.31 ± 0.42``, accuracies in percent."""
     if mean is None:
         return NO_NUMBER
     if low is None or high is None:
@@ -203,7 +203,7 @@ def _title(cell: Cell) -> str:
 
 
 def _counts(cells: Sequence[Cell]) -> str:
-    """How many trials of these cells have finished, and how many others are in which state."""
+    """How many trials of these cells have finished, and how many are in each state."""
     trials = sum(len(cell.trials) for cell in cells)
     counts = {state: sum(cell.count(state) for cell in cells) for state in _STATES}
     told = [f"{sum(cell.finished for cell in cells):,} of {trials:,} trials"]

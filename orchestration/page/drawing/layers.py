@@ -1,4 +1,4 @@
-"""What every layer was like, epoch by epoch: strips of colour, with their numbers on hover. Pure.
+"""Diagnostics of every layer by epoch, as strips of colour with their values as titles. Pure.
 
 As the report's figure "Why", for the cells whose curves are drawn.
 """
@@ -31,11 +31,11 @@ _MOST_EPOCHS, _MOST_LAYERS = 16, 40
 
 _DIAGNOSTICS = (RATE, SILENT, SUPPORT, GRADIENT)
 DIAGNOSED = tuple(f"{one.name}." for one in _DIAGNOSTICS)
-"""The metrics that they are made of."""
+"""What the names of the metrics begin with."""
 
 
 def medians_of(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a (cell, layer, epoch): medians over seeds, layers in the network's order.
+    """Medians over seeds, one row per cell, layer and epoch, with layers in the network's order.
 
     Args:
         table: as of ``Results.diagnostics``.
@@ -46,7 +46,7 @@ def medians_of(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def strips(grid: Grid, medians: pd.DataFrame) -> list[tuple[str, Markup]]:
-    """A table a setting, with its title: a row a norm, a column a diagnostic.
+    """One table per setting, with its title; norms are rows and diagnostics are columns.
 
     Args:
         grid: of the sweep.
@@ -92,7 +92,7 @@ def _table(grid: Grid, cells: Sequence[Cell], medians: pd.DataFrame) -> Markup:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From the palest to the deepest colour.
+    """The values of the palest and the deepest colour.
 
     Args:
         low, high: its ends.
@@ -117,7 +117,7 @@ def _scale(one: ShownDiagnostic, values: pd.Series) -> _Scale:
 def _strip(
     name: str, of_cell: pd.DataFrame, one: ShownDiagnostic, scale: _Scale, *, named: bool
 ) -> Markup:
-    """Layers down, the first on top, and epochs to the right; of many, some at even distances."""
+    """One row per layer, the first on top, and one column per epoch; of many, some are shown."""
     values = of_cell.pivot(index="layer", columns="epoch", values=one.name)
     layers = _some([str(layer) for layer in dict.fromkeys(of_cell["layer"])], _MOST_LAYERS)
     epochs = _some(sorted(int(epoch) for epoch in values.columns), _MOST_EPOCHS)
@@ -164,7 +164,7 @@ _T = TypeVar("_T")
 
 
 def _some(values: Sequence[_T], most: int) -> list[_T]:
-    """The first, the last, and of those between as many as there is room for."""
+    """The first and the last value, and evenly spaced ones between them."""
     count = min(len(values), most)
     last = max(count - 1, 1)
     return [values[round(place * (len(values) - 1) / last)] for place in range(count)]

@@ -1,4 +1,4 @@
-"""All sweeps as the list of them shows them, from their runs."""
+"""The list of all sweeps, from their runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orchestration.record.names import LABEL_TAG, ROLE_TAG, spec_fields
 
 @dataclass(frozen=True)
 class Listed:
-    """A sweep in the list of all.
+    """A sweep in the list of all sweeps.
 
     Args:
         overview: how far it has come.
@@ -87,7 +87,7 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun])
 
 
 def _metric_of(spec: str | None) -> Metric:
-    """As a spec says it, which need not be one that this version can read."""
+    """The metric of a spec, which this version need not be able to read."""
     try:
         rule = spec_fields(spec)["metric"]
         return Metric(str(rule["name"]), "minimize" if rule["goal"] == "minimize" else "maximize")

@@ -1,4 +1,4 @@
-"""A page in pieces, each under an id, so that those that changed can be sent alone. Pure."""
+"""A page in pieces with ids, so that only the pieces that changed are sent. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on a page.
+    """The content of a page.
 
     Args:
         sections: the HTML inside each, by its id.
@@ -21,7 +21,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Change:
-    """What is new on a page.
+    """A change of a page.
 
     Args:
         version: of the page afterwards.
@@ -44,7 +44,7 @@ def since(told: Sequence[Change], have: str) -> list[Change]:
 
 
 def changes(old: Page, new: Page) -> dict[str, dict[str, str]]:
-    """What has to be put in place of what.
+    """The new pieces of a page.
 
     Of a grid that has the same cells as before, only those that differ.
 

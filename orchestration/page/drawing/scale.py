@@ -1,4 +1,4 @@
-"""Ends and marks of scales, round numbers all. Pure."""
+"""The ends and marks of scales, which are round numbers. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOGARITHMIC = 100.0
 
 
 def ends_of(values: Sequence[float], metric: Metric) -> tuple[float, float]:
-    """Round ends of a scale for these values of a metric, which a further one seldom moves."""
+    """Round ends of a scale for these values, which one more value seldom moves."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -93,7 +93,7 @@ def _logarithmic(low: float, high: float) -> Axis:
 
 
 def _step(least: float) -> float:
-    """The least round number that is at least this."""
+    """The smallest round number that is not smaller than this."""
     least = least or 1.0
     power = 10.0 ** math.floor(math.log10(least))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= least * (1 - 1e-9))

@@ -25,7 +25,7 @@ _OF_MLFLOW = {"RUNNING": "running", "SCHEDULED": "running", "FAILED": "failed", 
 
 
 MOST_DRAWN = 12
-"""Settings whose curves and spike rates are shown."""
+"""How many settings have their curves and spike rates shown."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """All cells.
+    """The cells of a sweep.
 
     Args:
         axes: what tells cells apart.
@@ -114,7 +114,7 @@ class Grid:
         return display_name(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
 
     def setting(self, cell: Cell) -> str:
-        """All else of a cell in words; empty where there is nothing else."""
+        """The other axes of a cell in words; empty if there are none."""
         unnamed = "architecture" if self.is_ours else None
         words = [
             value if axis == unnamed else f"{axis} {value}"
@@ -132,16 +132,16 @@ class Grid:
         return f"{self.label(cell)}, seed {seed}"
 
     def share(self, value: float) -> float:
-        """How far up the colour scale a value stands: 0 at its worse end, 1 at its better one."""
+        """The position of a value on the colour scale: 0 is the worse end, 1 the better one."""
         share = (value - self.low) / ((self.high - self.low) or 1.0)
         return share if self.metric.sign > 0 else 1 - share
 
     def better(self, cell: Cell) -> float:
-        """A cell's best, so that more of it is better; of a cell without, the least."""
+        """A cell's best value, signed so that larger is better; minus infinity if it has none."""
         return -math.inf if cell.best is None else self.metric.sign * cell.best
 
     def settings(self) -> dict[tuple[tuple[str, str], ...], list[Cell]]:
-        """Cells that differ in nothing but what is compared, together."""
+        """The cells by setting: those of one setting differ only in the compared value."""
         found: dict[tuple[tuple[str, str], ...], list[Cell]] = {}
         for cell in self.cells:
             setting = tuple(pair for pair in cell.values.items() if pair[0] != self.series)
@@ -149,7 +149,7 @@ class Grid:
         return found
 
     def drawn(self) -> list[list[Cell]]:
-        """The settings whose curves are drawn: all, or of many those with the best cells."""
+        """The settings whose curves are drawn; of many settings, those with the best cells."""
         settings = list(self.settings().values())
         ranked = sorted(settings, key=lambda cells: -max(map(self.better, cells)))
         kept = {id(cells) for cells in ranked[:MOST_DRAWN]}

@@ -1,4 +1,4 @@
-"""Texts that others wrote (names, logs), made harmless to look at. Pure.
+"""Makes names, logs and other foreign text safe to show. Pure.
 
 What is shown is escaped besides, as everything on a page; here a text is kept from moving what
 stands beside it: colours of a terminal go, control characters and those that turn the direction of
@@ -12,7 +12,7 @@ import re
 from orchestration.render.visible import visible
 
 LONGEST = 120
-"""Characters of a name that are shown."""
+"""How many characters of a name are shown."""
 
 _TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -31,5 +31,5 @@ def last_lines(text: str, lines: int = 12, most: int = 2000) -> str:
 
 
 def harmless(html: str) -> str:
-    """A piece of a page without control characters, and such as turn the direction of writing."""
+    """A piece of a page with control and bidirectional characters escaped."""
     return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", html)

@@ -1,4 +1,4 @@
-"""From numbers to HTML: the pages' templates, and what stands in them. Pure."""
+"""Fills the templates of the pages. Pure."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def amount(value: float | None, metric: Metric) -> str:
 
 
 def _time(seconds: float | None) -> Markup | str:
-    """A time as the server's clock has it; scripts put the reader's own in its place."""
+    """A time in UTC, which the script replaces by the reader's local time."""
     if seconds is None:
         return "–"
     at = datetime.fromtimestamp(seconds, UTC)
@@ -118,7 +118,7 @@ def document(template: str, base: str, **values: Any) -> str:
 
 
 def message(base: str, title: str, text: str) -> str:
-    """A page that says one thing."""
+    """A page with one message."""
     return document("message", base, title=title, text=text)
 
 
@@ -215,7 +215,7 @@ def compared(
 
 
 def _by_best(sweep: Listed) -> tuple[bool, str, float]:
-    """Accuracies first, the largest before the others; then metric by metric, its best first."""
+    """Sorts accuracies first, then the other metrics by name; the best value of each is first."""
     metric = sweep.metric
     value = float("inf") if sweep.best is None else -metric.sign * sweep.best
     return not metric.is_fraction, metric.name, value

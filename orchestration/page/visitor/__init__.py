@@ -1,1 +1,1 @@
-"""Who asks for a page, and what he may see and do, as MLflow has it."""
+"""The visitor of a page, and what he may see and do."""

@@ -1,4 +1,4 @@
-"""Forms that act: a page of ours gives each browser a token, and takes no form without it.
+"""Protects forms that act: they must return the token that a page gave to the browser.
 
 Another site can make a browser send a form here, but neither knows the token nor is the origin.
 """
@@ -26,7 +26,7 @@ def give_token(response: Response, token: str, path: str) -> None:
 
 
 async def own_form(request: Request) -> dict[str, str] | None:
-    """What a form of ours says; None of any other."""
+    """The fields of a form of our own page; None for any other form."""
     try:
         origin = urlsplit(request.headers.get("origin", "")).netloc
     except ValueError:  # it is no address

@@ -1,4 +1,4 @@
-"""Who asks, and what he may see and do, as MLflow itself has it.
+"""The visitor of a page, and what he may see and do, by MLflow's own login.
 
 Where MLflow has a login (its ``basic-auth`` app), it is asked in the same process, by its public
 API and with the headers of whoever asks: users, passwords and permissions are its own, and no page
@@ -74,7 +74,7 @@ class Login:
                 return names
 
     async def may_read(self, request: Request, name: str) -> bool:
-        """Whether he may see this experiment; it need not be there."""
+        """Whether the visitor may see this experiment, which need not exist."""
         if self._mlflow is None:
             return True
         try:
