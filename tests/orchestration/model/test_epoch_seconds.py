@@ -62,10 +62,10 @@ def test_a_plan_and_the_progress_of_a_sweep_leave_it_out(uri: str, tmp_path: Pat
     (warning,) = [one for one in plan.warnings if "epoch_seconds" in one]
     assert warning.startswith(f"{SAID} of estimates: ")
     progress = Progress()
-    progress.take(Planned(replace(plan, warnings=())))
+    progress.update(Planned(replace(plan, warnings=())))
     assert progress.seconds_left() == pytest.approx(4 * 2 * 7)
     report = {"epoch": 1, "epoch_seconds": -1e308, "best": 0.5, "outcome": None}
-    progress.take(EpochDone(plan.run[0].label, report))
+    progress.update(EpochDone(plan.run[0].label, report))
     assert progress.seconds_left() == pytest.approx((4 * 2 - 1) * 7)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.cluster import there
+from orchestration.cluster import remote_sweeps
 from orchestration.errors import InputError
 from services.jobs import Job
 
@@ -22,7 +22,7 @@ class Server:
 
 def test_the_error_for_an_unknown_sweep_names_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep's page repeats it to a visitor who may not see all sweeps."""
-    monkeypatch.setattr(there, "JobServer", Server)
+    monkeypatch.setattr(remote_sweeps, "JobServer", Server)
     with pytest.raises(InputError, match="knows no job of a sweep 'hidde'") as refusal:
-        there.RemoteSweeps("http://127.0.0.1:1").stop("hidde")
+        remote_sweeps.RemoteSweeps("http://127.0.0.1:1").stop("hidde")
     assert "hidden" not in str(refusal.value)
