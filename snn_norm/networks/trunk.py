@@ -19,6 +19,11 @@ from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
 from snn_norm.norms.protocol import OnWeights
 
+_FEWEST_CHANNELS = 8
+"""Over fewer channels in channels-last order, the gradient of a strided 1×1 convolution on one
+thread writes beyond its memory (torch 2.13 with its oneDNN, on an AMD EPYC), and the process
+crashes. In the default order it does not."""
+
 
 class TrunkNetwork(nn.Module):
     """A trunk and a classifier.
@@ -106,6 +111,8 @@ class TrunkNetwork(nn.Module):
     def _convolved(self, layer: Layer, x_NCHW: Tensor, again: bool = False) -> Tensor:
         """Currents of a layer before its norm; recomputation with ``again`` calls no hooks."""
         convolution, norm = self.convolutions[layer.name], self.norms[layer.name]
+        if layer.kernel == 1 and layer.stride > 1 and x_NCHW.shape[1] < _FEWEST_CHANNELS:
+            x_NCHW = x_NCHW.contiguous()
         if place_of(norm) == "weights":
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(norm, OnWeights)
