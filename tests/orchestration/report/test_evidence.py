@@ -125,11 +125,11 @@ def test_a_sweep_whose_trials_all_learned_separates_nothing() -> None:
     ("slot", "message"),
     [
         ('table("digist", "headline")', "sweep must be one of digits, got 'digist'; did you mean"),
-        ('table("digits", "basin")', "table must be one of headline, best_of_seeds, "),
+        ('table("digits", "basin")', "sweep 'digits' has no table 'basin'"),
         ('table("digits", "headline", nrom="bntt")', "column must be one of architecture, norm"),
         ('table("digits", "headline", norm="tab")', "has no row where {'norm': 'tab'}"),
         ('number("digits", "mean", "snn", "tab")', "has no row must be one of"),
-        ('number("digits", "maen", "snn", "bntt")', "number must be one of best, "),
+        ('number("digits", "maen", "snn", "bntt")', "got 'maen'; did you mean 'mean'?"),
         ('collapsed("digits", norm="tab")', "sweep 'digits' has no row where {'norm': 'tab'}"),
         ('figure("digits", "basin")', "figure must be one of dependency-gap, "),
     ],
