@@ -87,7 +87,7 @@ class Drawer:
 
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""
-        return [one.overview.name for one in self._reader.sweeps()]
+        return self._reader.names()
 
     def run_of(self, name: str) -> RunOfSweep:
         """Where MLflow has this sweep."""
@@ -123,8 +123,7 @@ class Drawer:
             token: of the forms of a visitor who may act on the sweep; None for others.
         """
         live = self._live.of(name)
-        version, page = live.current()
-        sweep = self._reader.sweep(name)
+        version, page, sweep = live.current()
         no_more = "" if token is None else self._why_no_more(sweep)
         runs = sweep.status == "running" and not is_abandoned(sweep.status, live.driver)
 
@@ -155,7 +154,7 @@ class Drawer:
             tables = strips(sweep.grid, self._reader.layers(sweep))
             return view.document("layers", self._base, name=name, tables=tables).encode()
 
-        return self._shared.get(("layers", name, sweep.token), draw)
+        return self._shared.get(("layers", name, sweep.token.finished), draw)
 
     def curves(self, name: str, metric: str, axis: str) -> bytes:
         """The curves of one metric.
@@ -225,7 +224,7 @@ class Drawer:
             text = TABLES[table](finished, FORMS[form])
             return f"{text}\n".encode()
 
-        return self._shared.get((table, form, name, sweep.token), draw)
+        return self._shared.get((table, form, name, sweep.token.finished), draw)
 
     def compared(self, name: str, other: str, form: str, names: tuple[str, ...]) -> bytes:
         """Two sweeps side by side.
@@ -247,7 +246,7 @@ class Drawer:
             known = [*names, HEADLINE_PUBLISHED]
             return view.compared(self._base, name, other, table, metric, known, _LABELS).encode()
 
-        token = one.token, two and two.token
+        token = one.token.finished, two and two.token.finished
         return self._shared.get(("compared", name, other, form, names, token), draw)
 
     def stop(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -62,8 +63,10 @@ class Finished:
             return self.decisions
         return _differences(self.snapshot) if self.differences is None else self.differences
 
+    @cached_property
     def certain_seeds(self) -> Sequence[int]:
         """The seeds that the spec certainly wants; without a spec, those of the trials."""
+        # A large spec takes seconds to read, and the page is drawn anew at every epoch.
         text = self.snapshot.records.spec
         with suppress(SpecError):  # of another version
             if text is not None:

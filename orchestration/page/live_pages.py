@@ -12,7 +12,7 @@ from orchestration.execution.local_sweeps import LocalSweeps, log_path
 from orchestration.model.sweep_name import is_sweep_name
 from orchestration.page.drawing.pieces import Change, Page, changes, since
 from orchestration.page.events import EventTail
-from orchestration.page.read import Reader
+from orchestration.page.read import Reader, Sweep
 from orchestration.page.sections import sections
 from services.settings import Settings
 
@@ -73,18 +73,22 @@ class LivePage:
         """Whether nobody has looked at the page lately."""
         return time.monotonic() - self._used > _IDLE_SECONDS
 
-    def current(self) -> tuple[str, Page]:
-        """The version of the page, and the page, as they are now."""
+    def current(self) -> tuple[str, Page, Sweep]:
+        """The version of the page, the page and the sweep, as they are now."""
+        asked = time.monotonic()
         with self._lock:
+            sweep = self._reader.sweep(self._name, asked)
             self._used = time.monotonic()
-            version = hashlib.sha256(self._look().encode()).hexdigest()[:16]
+            self._look()
+            content = f"{sweep.token} {self._tail.offset} {self.driver}"
+            version = hashlib.sha256(content.encode()).hexdigest()[:16]
             if version != self._version:
-                page = self._draw()
+                page = self._draw(sweep)
                 # After the first version alone there is nothing that could be put in place.
                 told = json.dumps(changes(self._page, page)) if self._version else None
                 self._changes.append(Change(version, told))
                 self._version, self._page = version, page
-            return self._version, self._page
+            return self._version, self._page, sweep
 
     def news(self, have: str) -> list[Change]:
         """What has changed since this version."""
@@ -98,14 +102,13 @@ class LivePage:
         with self._lock:
             return list(reversed(self._tail.of_trial.get(label, ())))
 
-    def _look(self) -> str:
-        """A text that is equal as long as nothing has changed that the page is made of."""
+    def _look(self) -> None:
+        """Learn what the page is made of beside the sweep's record: its events and its driver."""
         self._tail.read()
         if time.monotonic() - self._asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
             self._asked = time.monotonic()
             self.driver = self._here.drivers([self._name]).get(self._name)
-        return f"{self._reader.token(self._name)} {self._tail.offset} {self.driver}"
 
-    def _draw(self) -> Page:
-        sweep, tail = self._reader.sweep(self._name), self._tail
-        return sections(self._base, sweep, self.driver, list(tail.lines), tail.retried)
+    def _draw(self, sweep: Sweep) -> Page:
+        lines = list(self._tail.lines)
+        return sections(self._base, sweep, self.driver, lines, self._tail.retried)

@@ -123,6 +123,7 @@ class Reader:
         self._listed: tuple[ChangeToken, list[Listed]] | None = None
         self._best_names = {BEST_TEST_ACCURACY}
         self._reading: dict[str, Lock] = defaultdict(Lock)
+        self._looked: dict[str, float] = {}
         self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
         self._reading_layers = Lock()
@@ -147,6 +148,12 @@ class Reader:
                 self._listed = token, read_list(self._source, self._best_names)
                 self._best_names |= {one.metric.best_name for one in self._listed[1]}
             return self._listed[1]
+
+    def names(self) -> list[str]:
+        """The names of all sweeps, the last started first."""
+        if isinstance(self._source, SqlSource):  # the list takes long, and changes at every epoch
+            return self._source.sweep_names()
+        return [one.overview.name for one in self.sweeps()]
 
     def layers(self, sweep: Sweep) -> pd.DataFrame:
         """Diagnostics of the layers of a sweep's finished trials, as of ``layers.medians_of``.
@@ -187,15 +194,23 @@ class Reader:
         records = sweep.records if run in sweep.records.runs.index else sweep.unfinished
         return trial_details(*found, records, self._source.points([run], sweep.metrics))
 
-    def sweep(self, name: str) -> Sweep:
-        """One sweep.
+    def sweep(self, name: str, asked: float | None = None) -> Sweep:
+        """One sweep, as it was at some moment since it was asked for.
+
+        Args:
+            name: its name.
+            asked: when, by ``time.monotonic``; now if None.
 
         Raises:
             InputError: there is none of this name.
         """
+        asked = time.monotonic() if asked is None else asked
         with self._reading[name]:
-            token = self.token(name)
             known = self._sweeps.get(name)
+            if known is not None and self._looked[name] >= asked:
+                return known
+            began = time.monotonic()
+            token = self.token(name)
             if known is None or known.token != token:
                 try:
                     known = self._read(name, token)
@@ -203,6 +218,7 @@ class Reader:
                     self._reading.pop(name, None)
                     raise
                 _keep(self._sweeps, name, known)
+            self._looked[name] = began
             return known
 
     def _read(self, name: str, token: ChangeToken) -> Sweep:

@@ -103,17 +103,31 @@ class SqlSource:
         runs: dict[str, SweepRun] = {}
         tags: dict[str, dict[str, str]] = defaultdict(dict)
         numbers: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-        with self.transaction() as connection:
-            for name, run_id, status, started, ended, key, value in _rows(connection, query):
-                tags[run_id][key] = value
-                if run_id not in runs:
-                    runs[run_id] = SweepRun(
-                        name, status, started, tags[run_id], run_id, ended, numbers[run_id]
-                    )
-            for run_id, key, step, number in _rows(connection, last) if metrics else ():
-                if run_id in runs and number is not None:
-                    numbers[run_id][key] = (step, number)
+        with self.transaction() as connection:  # which is short, as it blocks writing to SQLite
+            tag_rows = _rows(connection, query)
+            metric_rows = _rows(connection, last) if metrics else ()
+        for name, run_id, status, started, ended, key, value in tag_rows:
+            tags[run_id][key] = value
+            if run_id not in runs:
+                runs[run_id] = SweepRun(
+                    name, status, started, tags[run_id], run_id, ended, numbers[run_id]
+                )
+        for run_id, key, step, number in metric_rows:
+            if run_id in runs and number is not None:
+                numbers[run_id][key] = (step, number)
         return list(runs.values())
+
+    def sweep_names(self) -> list[str]:
+        """Give the names of all sweeps, the last started first."""
+        query = (
+            sa.select(EXPERIMENTS.c.name)
+            .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
+            .join(TAGS, _with_role("sweep"))
+            .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
+            .order_by(RUNS.c.start_time.desc())
+        )
+        with self.transaction() as connection:
+            return [name for (name,) in _rows(connection, query)]
 
     def check(self, sweep: str) -> None:
         """Raise InputError if there is no such sweep."""

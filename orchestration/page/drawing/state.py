@@ -187,7 +187,7 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
     ):
         state = outcome if outcome in ("collapsed", "diverged") else "completed"
         trials[cell][seed] = TrialStatus(state, best=_number(best), run_id=run_id)
-    certain = finished.certain_seeds()
+    certain = finished.certain_seeds
     begun = sorted({seed for found in trials.values() for seed in found} - set(certain))
     without_run = TrialStatus("waiting" if is_running else "missing")
     rows = [
