@@ -4,9 +4,9 @@
     python -m benchmarks.page_load --trials 1000 --cells 1000 --seconds 10
 
 On this project's tracking server over SQLite, with a sweep of 10,000 finished runs and one whose
-spec has 9,000 cells. Requests of the API, which record a metric and read a run in turn, are timed
-one after the other, at first while nobody loads a page, then while eight clients load the pages of
-both sweeps, their tables and comparisons.
+spec has 9,000 cells. Requests of the API are timed that read a run, and that record a metric: at
+first while nobody loads a page, then while eight clients load the pages of both sweeps, their
+tables and comparisons.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle, islice
@@ -43,7 +43,7 @@ _PAGES = [
     f"{SWEEP}/compare.tex?with={_WIDE}",
     f"{_WIDE}/table.tex",
 ]
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.05
 
 
 def main() -> None:
@@ -79,14 +79,14 @@ def _measure(uri: str, arguments: argparse.Namespace) -> None:
         beside = _api_seconds(uri, run, arguments.seconds)
     print("\n| the API | while | n | median | 99th percentile | longest | 99th, idle = 1 |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for what, start in (("reads a run", 0), ("records a metric", 1)):
+    for what, alone in idle.items():
         for words, seconds in (
-            ("nobody loads a page", idle[start::2]),
-            (f"{arguments.clients} clients load pages", beside[start::2]),
+            ("nobody loads a page", alone),
+            (f"{arguments.clients} clients load pages", beside[what]),
         ):
             shown = (statistics.median(seconds), _p99(seconds), max(seconds))
             times = " | ".join(f"{1000 * one:.0f} ms" for one in shown)
-            ratio = _p99(seconds) / _p99(idle[start::2])
+            ratio = _p99(seconds) / _p99(alone)
             print(f"| {what} | {words} | {len(seconds)} | {times} | {ratio:.1f} |")
     took, sizes = [seconds for seconds, _ in loaded], [size for _, size in loaded]
     print(
@@ -116,26 +116,36 @@ def _record_wide(client: MlflowClient, cells: int) -> None:
     client.create_run(client.create_experiment(_WIDE), tags=tags, run_name=_WIDE)
 
 
-def _api_seconds(uri: str, run: str, seconds: float) -> list[float]:
-    """Seconds that each request of the API took; it records a metric and reads the run in turn."""
-    took: list[float] = []
+def _api_seconds(uri: str, run: str, seconds: float) -> dict[str, list[float]]:
+    """Seconds that requests of the API took which read and which record, one after the other each.
+
+    Both are made at the same time, so that what holds up the server holds up a request of each.
+    """
     deadline = time.monotonic() + seconds
-    with requests.Session() as session:
-        while time.monotonic() < deadline:
-            start = time.perf_counter()
-            if len(took) % 2:
-                metric = {"key": "test_accuracy", "value": 0.5, "step": len(took),
-                          "timestamp": time.time_ns() // 1_000_000}  # fmt: skip
-                body = {"run_id": run, **metric}
-                url = f"{uri}/api/2.0/mlflow/runs/log-metric"
-                reply = session.post(url, json=body, timeout=600)
-            else:
-                url = f"{uri}/api/2.0/mlflow/runs/get"
-                reply = session.get(url, params={"run_id": run}, timeout=600)
-            reply.raise_for_status()
-            took.append(time.perf_counter() - start)
-            time.sleep(_PAUSE_SECONDS)
-    return took
+
+    def record(session: requests.Session, number: int) -> requests.Response:
+        metric = {"key": "test_accuracy", "value": 0.5, "step": number}
+        body = {"run_id": run, "timestamp": time.time_ns() // 1_000_000, **metric}
+        return session.post(f"{uri}/api/2.0/mlflow/runs/log-metric", json=body, timeout=600)
+
+    def read(session: requests.Session, _: int) -> requests.Response:
+        asked = {"run_id": run}
+        return session.get(f"{uri}/api/2.0/mlflow/runs/get", params=asked, timeout=600)
+
+    def timed(request: Callable[[requests.Session, int], requests.Response]) -> list[float]:
+        took: list[float] = []
+        with requests.Session() as session:
+            while time.monotonic() < deadline:
+                start = time.perf_counter()
+                request(session, len(took)).raise_for_status()
+                took.append(time.perf_counter() - start)
+                time.sleep(_PAUSE_SECONDS)
+        return took
+
+    with ThreadPoolExecutor(2) as pool:
+        both = {"reads a run": read, "records a metric": record}
+        asked = {what: pool.submit(timed, request) for what, request in both.items()}
+        return {what: one.result() for what, one in asked.items()}
 
 
 def _p99(seconds: list[float]) -> float:

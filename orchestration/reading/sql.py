@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import RLock
 from typing import Any
 
 import pandas as pd
@@ -69,6 +70,9 @@ class SqlSource:
 
     def __init__(self, database_url: str) -> None:
         self.engine = open_read_only(database_url)
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        # Nobody can write to SQLite while somebody reads: threads that read in turn read briefly.
+        self._turn: AbstractContextManager[object] = RLock() if is_sqlite else nullcontext()
         with self.transaction() as connection:
             try:
                 versions = set(connection.scalars(sa.select(VERSION.c.version_num)))
@@ -231,7 +235,7 @@ class SqlSource:
             ServiceError: the database cannot be read.
         """
         try:
-            with self.engine.connect() as connection, connection.begin():
+            with self._turn, self.engine.connect() as connection, connection.begin():
                 yield connection
         except sa.exc.OperationalError as error:
             shown = self.engine.url.render_as_string(hide_password=True)
