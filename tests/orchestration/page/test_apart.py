@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,7 +25,6 @@ from orchestration.page.acting import OnThisMachine
 from orchestration.page.apart import Process
 from orchestration.page.drawer import Drawer
 from orchestration.page.drawing import view
-from orchestration.page.read import Reader
 from orchestration.page.shared import Shared
 from orchestration.reading.sql import SqlSource
 from services.errors import ServiceError
@@ -174,28 +172,3 @@ def test_an_error_is_raised_to_all_who_wait_and_is_not_kept() -> None:
 
 def _raise(error: Exception) -> int:
     raise error
-
-
-def test_visitors_who_ask_at_the_same_time_share_a_look_at_the_database(
-    uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader = Reader(SqlSource(uri))
-    begun, go_on = threading.Event(), threading.Event()
-    look, looks = reader.stamps, []
-
-    def slowly(name: str | None = None) -> Any:
-        looks.append(name)
-        begun.set()
-        assert go_on.wait(60)
-        return look(name)
-
-    monkeypatch.setattr(reader, "stamps", slowly)
-    with ThreadPoolExecutor(8) as visitors:
-        first = visitors.submit(reader.sweep, "own")
-        assert begun.wait(60)
-        asked = time.monotonic()
-        others = [visitors.submit(reader.sweep, "own", asked) for _ in range(7)]
-        go_on.set()
-        found = {id(one.result()) for one in (first, *others)}
-    assert len(found) == 1
-    assert looks == ["own", "own"]  # the first look began before the others asked
