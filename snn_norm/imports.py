@@ -76,5 +76,15 @@ def _find(name: str) -> importlib.machinery.ModuleSpec | None:
         if package is None or package.submodule_search_locations is None:
             return None
         folders = list(package.submodule_search_locations)
-    found = (finder.find_spec(name, folders) for finder in sys.meta_path)
-    return next((spec for spec in found if spec is not None), None)
+    for finder in sys.meta_path:
+        try:
+            spec = finder.find_spec(name, folders)
+        except KeyError:
+            # importlib asks for the imported parent of a nested folder without an __init__.py.
+            spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [
+                str(Path(folder) / name.rpartition(".")[2]) for folder in folders or ()
+            ]
+        if spec is not None:
+            return spec
+    return None
