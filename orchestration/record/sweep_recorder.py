@@ -336,7 +336,7 @@ def _recorded(run: Run) -> TrialRun:
         trial_key=tags.get(TRIAL_KEY_TAG, ""),
         status=cast("Any", run.info.status),
         outcome=tags.get(OUTCOME_TAG),
-        epochs_done=0,
+        epochs_done=_last_epoch(run),
         epoch_seconds=run.data.metrics.get("epoch_seconds"),
         version=tags.get(VERSION_TAG),
         resumable=False,
@@ -345,3 +345,10 @@ def _recorded(run: Run) -> TrialRun:
         ended=run.info.end_time,
         params=run.data.params,
     )
+
+
+def _last_epoch(run: Run) -> int:
+    """The step of the last recorded epoch; 0 before the first."""
+    # MLflow has no public access to the steps that it sends with a run's last values.
+    steps = [metric.step for metric in run.data._metric_objs if metric.key == "epoch_seconds"]
+    return max(steps, default=0)

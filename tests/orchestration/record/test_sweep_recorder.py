@@ -5,6 +5,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from recorded import RecordedTrial, Recorder
 from specs import spec
 
 from orchestration.model.run import TrialRun
@@ -76,3 +77,16 @@ def test_where_no_files_can_be_put_no_trial_is_begun(tracking_uri: str, tmp_path
         assert books.parent_run_id is not None
         (put,) = client.list_artifacts(books.parent_run_id)
         assert put.path == "spec.json"
+
+
+def test_a_finished_run_has_its_last_epoch(tracking_uri: str, tmp_path: Path) -> None:
+    wanted = SweepSpec.from_dict(spec(name=f"epochs {uuid.uuid4()}"))
+    recorder = Recorder(tracking_uri)
+    experiment, parent = recorder.sweep(wanted.name, wanted.to_json())
+    (first, second, *_) = wanted.trials()
+    seconds = {"epoch_seconds": (1.0, 2.0, 3.0)}
+    recorder.trial(experiment, parent, RecordedTrial(first.config.given(), (0.5,), metrics=seconds))
+    recorder.trial(experiment, parent, RecordedTrial(second.config.given()))
+    books = SweepRecorder(connect(tracking_uri), wanted.name, open_storage(str(tmp_path)))
+    runs = {run.trial_key: (run.epochs_done, run.epoch_seconds) for run in books.recorded()}
+    assert runs == {first.key: (3, 3.0), second.key: (0, None)}
