@@ -7,8 +7,24 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from statistics import fmean
 
-from orchestration.model.epoch_seconds import possible_seconds
 from orchestration.model.trial import Trial
+
+_LONGEST_EPOCH = 366 * 24 * 3600.0
+
+
+def possible_seconds(value: float | None) -> float | None:
+    """The recorded seconds of an epoch; None if no epoch can have taken so long.
+
+    Plausible are 0 seconds to a year. Estimates leave other values out, and report how many they
+    were: anybody can write any number into MLflow, and a single one would distort the estimate.
+    """
+    return value if value is not None and 0 <= value <= _LONGEST_EPOCH else None
+
+
+def impossible_times(count: int) -> str:
+    """The message about runs whose times are left out."""
+    runs = "1 run has" if count == 1 else f"{count:,} runs have"
+    return f"{runs} an impossible epoch_seconds, which is left out"
 
 
 class RecordedTimes:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+OUTCOMES = ("completed", "collapsed", "diverged")
+"""How a trial that has a result can have ended."""
+
 
 def has_result(status: str, outcome: str | None) -> bool:
     """Whether a run has the result of its trial.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FINISHED_STATES = ("completed", "collapsed", "diverged", "reused")
+from orchestration.model.run import OUTCOMES
+
+FINISHED_STATES = (*OUTCOMES, "reused")
 """The states of trials that have their result."""
 
 

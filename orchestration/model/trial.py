@@ -78,7 +78,7 @@ class Trial:
     @property
     def cell(self) -> Config:
         """The configuration with seed 0, which all trials of the cell share."""
-        return cell_of(self.config)
+        return self.config.model_copy(update={"seed": 0})
 
     @property
     def label(self) -> str:
@@ -104,11 +104,6 @@ class Trial:
         return cls(
             config, fields["key"], fields["label"].removesuffix(f" seed {config.seed}"), metric
         )
-
-
-def cell_of(config: Config) -> Config:
-    """The cell of a configuration: the same configuration with seed 0."""
-    return config.model_copy(update={"seed": 0})
 
 
 def cell_label(cell: Config, axes: Sequence[str]) -> str:

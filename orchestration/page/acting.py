@@ -26,6 +26,7 @@ from orchestration.errors import InputError, SpecError, SweepError
 from orchestration.execution.command_note import CommandNote
 from orchestration.execution.driven_by import NOBODY
 from orchestration.execution.local_sweeps import LocalSweeps, log_path
+from orchestration.model.run import OUTCOMES
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
 from orchestration.record.names import spec_fields
@@ -113,7 +114,7 @@ class OnThisMachine:
             path.write_text(grown, encoding="utf-8")
             planned = _answer(environment, note.folder, "plan", str(path), "--json").stdout
         counted = sum(len(json.loads(planned)[how]) for how in ("reuse", "copy"))
-        again = sweep.grid.count("completed", "collapsed", "diverged") - counted
+        again = sweep.grid.count(*OUTCOMES) - counted
         if again > 0:
             raise SweepError(
                 f"{again} finished trials would be trained again, since the code that they name is "

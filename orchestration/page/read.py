@@ -126,8 +126,6 @@ class Reader:
         self._looked: dict[str, float] = {}
         self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
-        self._reading_layers = Lock()
-        self._layers: OrderedDict[str, tuple[str, pd.DataFrame]] = OrderedDict()
 
     def token(self, name: str | None = None) -> ChangeToken:
         """The token of a sweep, or of all sweeps, which is equal as long as nothing has changed."""
@@ -156,18 +154,10 @@ class Reader:
         return [one.overview.name for one in self.sweeps()]
 
     def layers(self, sweep: Sweep) -> pd.DataFrame:
-        """Diagnostics of the layers of a sweep's finished trials, as of ``layers.medians_of``.
+        """Diagnostics by layer of a sweep's finished trials, as ``layers.medians_of`` returns them.
 
-        They are many, so they are read when somebody asks for them, of the cells that are drawn.
+        They are many, so only those of the cells that are drawn are read, when somebody asks.
         """
-        with self._reading_layers:
-            kept = self._layers.get(sweep.name)
-            if kept is None or kept[0] != sweep.token.finished:
-                kept = sweep.token.finished, self._read_layers(sweep)
-                _keep(self._layers, sweep.name, kept)
-            return kept[1]
-
-    def _read_layers(self, sweep: Sweep) -> pd.DataFrame:
         snapshot = Results.of(self._source, sweep.name).snapshot(DIAGNOSED)
         trials, diagnosed = snapshot.trials(numbered=True), snapshot.diagnosed
         trials = trials[trials["in_spec"] & trials["run_id"].isin(diagnosed)]

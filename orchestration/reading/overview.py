@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from orchestration.errors import SpecError
+from orchestration.model.run import OUTCOMES
 from orchestration.model.trial import trial_keys
 from orchestration.reading.records import Source, SweepRun
 from orchestration.record.names import (
@@ -23,8 +24,6 @@ from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.references import is_reference
-
-_OUTCOMES = ("completed", "collapsed", "diverged")
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
             outcome = run.tags.get(OUTCOME_TAG, "finished")
             state = outcome if run.status == "FINISHED" else run.status.lower()
             trials[run.experiment][state] += 1
-            if state in _OUTCOMES:
+            if state in OUTCOMES:
                 keys[run.experiment].append(run.tags.get(TRIAL_KEY_TAG))
     parents.sort(key=lambda run: run.started, reverse=True)
     return [
@@ -145,5 +144,5 @@ def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
     certain = len(spec.cells()) * len(spec.certain_seeds())
     if not isinstance(spec.seeds, UntilDecided):
         return certain
-    begun = states if status != "completed" else {name: states[name] for name in _OUTCOMES}
+    begun = states if status != "completed" else {name: states[name] for name in OUTCOMES}
     return max(certain, sum(begun.values()))

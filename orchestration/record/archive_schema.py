@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestration.model.run import OUTCOMES
 from orchestration.model.sweep_name import sweep_name
 from orchestration.record.finished_trial import Point
 from orchestration.record.names import (
@@ -41,7 +42,6 @@ from snn_norm.wording import described, in_words, not_among
 
 VERSION = 1
 
-_OUTCOMES = ("completed", "collapsed", "diverged")
 _NAME = re.compile(r"[/\w.\- :]{1,250}")
 _LONGEST_PARAM = 6000
 """MLflow's limit on the characters of a parameter's value."""
@@ -204,7 +204,7 @@ _SWEEP_TAGS = (NAME_TAG, STATUS_TAG, SPEC_TAG)
 _CHECKED: dict[str, Callable[[str, str], None]] = {
     ROLE_TAG: _one_of("trial"),
     TRIAL_KEY_TAG: _key,
-    OUTCOME_TAG: _one_of(*_OUTCOMES),
+    OUTCOME_TAG: _one_of(*OUTCOMES),
     LAYERS_TAG: _json_of(list[str], "a list of layers"),
     SAMPLE_TAG: _json_of(_Sample, "channels, image_size, classes and sequences"),
 }

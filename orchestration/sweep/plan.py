@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from orchestration.model.counting_runs import counting_runs
-from orchestration.model.durations import seconds_left
-from orchestration.model.epoch_seconds import impossible_times, possible_seconds
+from orchestration.model.durations import impossible_times, possible_seconds, seconds_left
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from orchestration.model.epoch_seconds import possible_seconds
+from orchestration.model.durations import possible_seconds
 from orchestration.model.metric import Metric
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS

@@ -10,7 +10,7 @@ from orchestration.execution.ray_process import TrainingJob
 from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.trials.trial_queue import Budget, resources_of
 from orchestration.execution.worker.trial import TrialTask
-from orchestration.model.epoch_seconds import possible_seconds
+from orchestration.model.durations import possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import EventHandler

@@ -6,8 +6,12 @@ import math
 
 import pandas as pd
 
-from orchestration.model.durations import RecordedTimes, seconds_until_done, trained_seconds
-from orchestration.model.epoch_seconds import possible_seconds
+from orchestration.model.durations import (
+    RecordedTimes,
+    possible_seconds,
+    seconds_until_done,
+    trained_seconds,
+)
 from orchestration.page.drawing.state import Cell, Grid
 from orchestration.reading.records import Records
 from orchestration.record.names import spec_fields

@@ -6,8 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from orchestration.model.durations import trained_seconds
-from orchestration.model.epoch_seconds import possible_seconds
+from orchestration.model.durations import possible_seconds, trained_seconds
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
 from orchestration.reading.overview import SweepOverview, overviews_of

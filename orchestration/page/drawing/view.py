@@ -14,8 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from orchestration.execution.driven_by import driver_in_short
-from orchestration.model.durations import duration
-from orchestration.model.epoch_seconds import impossible_times
+from orchestration.model.durations import duration, impossible_times
 from orchestration.model.metric import Metric
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown

@@ -13,7 +13,7 @@ import pytest
 from recorded import RecordedTrial, Recorder
 
 from orchestration.execution.trials.planning import plan_with
-from orchestration.model.epoch_seconds import possible_seconds
+from orchestration.model.durations import possible_seconds
 from orchestration.progress.events import EpochDone, Planned
 from orchestration.progress.state import Progress
 from orchestration.record.client import connect
