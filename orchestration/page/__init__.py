@@ -1,1 +1,1 @@
-"""The pages of sweeps in the tracking server: cells and seeds, live, in place of single runs."""
+"""The tracking server's live pages of sweeps, which show cells and seeds instead of single runs."""

@@ -1,4 +1,4 @@
-"""Tells who uploads an artifact why it could not be written: MLflow itself says only "500"."""
+"""Answers a failed artifact upload with the cause of the failure; MLflow answers only "500"."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _INSUFFICIENT_STORAGE = 507
-"""An HTTP status after which MLflow's client does not send the file again by itself, so that it
-reads the answer's text."""
+"""MLflow's client does not retry an upload after this HTTP status, so it shows the error's text."""
 
 
 class ArtifactErrors:
-    """ASGI middleware that answers an upload with the operating system's error, without paths.
+    """ASGI middleware that answers a failed upload with the operating system's error, without paths.
 
     Args:
-        app: MLflow's.
+        app: MLflow's app.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and answer it if the artifact store cannot be written."""
+        """Pass a request on, and answer it if the artifact store cannot be written to."""
         if scope["type"] != "http" or scope["method"] != "PUT":
             await self._app(scope, receive, send)
             return
@@ -42,7 +41,7 @@ class ArtifactErrors:
 
             if error.strerror is None or "/mlflow-artifacts/" not in scope["path"]:
                 raise
-            while has_more:  # a client that is still sending would lose the answer
+            while has_more:  # a client that is still sending would miss the answer
                 await receive_part()
             answer = PlainTextResponse(error.strerror, _INSUFFICIENT_STORAGE)
             await answer(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What a sweep's page says of its finished trials, which changes when one more finishes."""
+"""The results of a sweep's finished trials; they change only when another trial finishes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orchestration.tables.definition import TableDefinition
 from snn_norm.norms.table import label_of
 
 _MOST_SETTINGS = 100
-"""With more settings, a page tests no differences, since each test takes a moment."""
+"""With more settings, a page tests no differences, since each test takes time."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,14 @@ class Finished:
     """The results of a sweep's finished trials.
 
     Args:
-        snapshot: those trials.
-        best: best of seeds.
-        by_seed: a row a trial that counts.
-        decisions, differences: as of ``Results``. The first is None where the spec declares none,
-            the second where it does, where it names no baseline for training code of the user's
-            own, or where there are more settings than anybody reads.
-        rates: spike rates by cell (index) and layer.
+        snapshot: the finished trials.
+        best: the table of best of seeds.
+        by_seed: one row for each trial that counts.
+        decisions: the table of ``Results.decisions``; None if the spec declares no comparisons.
+        differences: the table of ``Results.differences`` or ``Results.norm_differences``. None if
+            the spec declares comparisons, if a spec with the user's own training code names no
+            baseline, or if there are too many settings to test.
+        rates: spike rates, one row for each cell (index) and one column for each layer.
     """
 
     snapshot: Results
@@ -45,36 +46,36 @@ class Finished:
 
     @property
     def has_verdicts(self) -> bool:
-        """Whether anything is compared."""
+        """Whether the sweep compares anything."""
         cells = self.snapshot.cells
         return cells.train is None or bool(cells.baseline)
 
     @property
     def verdict_table(self) -> TableDefinition:
-        """The definition of the table of ``verdicts``."""
+        """The definition of the table that ``verdicts`` returns."""
         if self.decisions is not None:
             return decisions.TABLE
         ours = self.snapshot.cells.train is None
         return norm_differences.TABLE if ours else differences.TABLE
 
     def verdicts(self) -> pd.DataFrame:
-        """Decisions if any are declared, else all differences, however many."""
+        """The decisions if the spec declares comparisons, otherwise all differences."""
         if self.decisions is not None:
             return self.decisions
         return _differences(self.snapshot) if self.differences is None else self.differences
 
     @cached_property
     def certain_seeds(self) -> Sequence[int]:
-        """The seeds that the spec certainly wants; without a spec, those of the trials."""
-        # A large spec takes seconds to read, and the page is drawn anew at every epoch.
+        """The seeds that the spec certainly wants; without a readable spec, those of the trials."""
+        # Parsing a large spec takes seconds, and the page is redrawn after every epoch.
         text = self.snapshot.records.spec
-        with suppress(SpecError):  # of another version
+        with suppress(SpecError):  # the spec is from another version
             if text is not None:
                 return SweepSpec.from_json(text).certain_seeds()
         return sorted(int(seed) for seed in self.by_seed["seed"].unique())
 
     def decided(self) -> dict[int, str]:
-        """Verdicts of declared comparisons in words, by their first cell."""
+        """The verdicts of declared comparisons in words, by the number of the compared cell."""
         if self.decisions is None:
             return {}
         axes, is_ours = self.snapshot.cells.axes, self.snapshot.cells.train is None
@@ -85,17 +86,17 @@ class Finished:
         words: dict[int, list[str]] = {}
         for row in self.decisions.to_dict("records"):
             number = cells[tuple(plain(row[axis]) for axis in axes)]
-            joint = {"equal": "as", "undecided": "against"}.get(row["verdict"], "than")
+            preposition = {"equal": "as", "undecided": "against"}.get(row["verdict"], "than")
             against = label_of(row["against"]) if is_ours else row["against"]
-            words.setdefault(number, []).append(f"{row['verdict']} {joint} {against}")
-        return {number: "; ".join(found) for number, found in words.items()}
+            words.setdefault(number, []).append(f"{row['verdict']} {preposition} {against}")
+        return {number: "; ".join(verdicts) for number, verdicts in words.items()}
 
 
 def finished_of(snapshot: Results) -> Finished:
-    """The results of a snapshot."""
+    """Compute the results of a snapshot."""
     cells, best = snapshot.cells, snapshot.best_of_seeds()
     others = [axis for axis in cells.axes if axis != cells.series]
-    few = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
+    has_few_settings = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
     finished = Finished(
         snapshot,
         best,
@@ -104,7 +105,7 @@ def finished_of(snapshot: Results) -> Finished:
         None,
         _rates(snapshot),
     )
-    if finished.decisions is not None or not finished.has_verdicts or not few:
+    if finished.decisions is not None or not finished.has_verdicts or not has_few_settings:
         return finished
     return replace(finished, differences=_differences(snapshot))
 
@@ -115,7 +116,7 @@ def _differences(snapshot: Results) -> pd.DataFrame:
 
 
 def _rates(snapshot: Results) -> pd.DataFrame:
-    """The spike rates of our own networks; a user's metrics may have any name."""
+    """The spike rates of this package's networks; a user's metrics may have any name."""
     metrics = snapshot.records.metrics
     ours = snapshot.cells.train is None
     layers = [name for name in map(str, metrics) if ours and name.startswith(SPIKE_RATE)]

@@ -1,4 +1,4 @@
-"""Sends the changes of a sweep's page, which are asked for once, to all who look at it."""
+"""Streams the changes of a sweep's page to all its viewers; they are computed only once."""
 
 from __future__ import annotations
 
@@ -15,81 +15,81 @@ from orchestration.errors import SweepError
 from orchestration.page.drawing.pieces import Change, since
 from services.errors import ServiceError
 
-_LOOK_SECONDS = 1.0
-"""The time between two polls. It is longer where a poll takes more than a fifth of it."""
+_POLL_SECONDS = 1.0
+"""The time between two polls. It is longer if a poll takes more than a fifth of it."""
 _MOST_CHANGES = 50
 _LONGEST_SECONDS = 25.0
-"""After this time a listener has to connect again, so that no connection delays a stop."""
+"""After this time a listener has to reconnect, so that no connection delays the server's stop."""
 
 _IDLE_SECONDS = 60.0
 
 
-class Lives:
-    """Pages by the names of their sweeps; pages that nobody looks at are dropped.
+class ChangeStreams:
+    """The change streams of sweeps' pages, by sweep name. Idle streams are dropped.
 
     Args:
-        news: gives what has changed on the page of a sweep since a version.
+        news: returns the changes of a sweep's page since a version.
     """
 
     def __init__(self, news: Callable[[str, str], Awaitable[list[Change]]]) -> None:
         self._news = news
-        self._lives: dict[str, Live] = {}
+        self._streams: dict[str, ChangeStream] = {}
 
-    def of(self, name: str) -> Live:
-        """The page of this sweep, which need not exist until the page is asked for."""
-        for other in [other for other, live in self._lives.items() if live.is_idle]:
-            del self._lives[other]
-        if name not in self._lives:
-            self._lives[name] = Live(partial(self._news, name))
-        return self._lives[name]
+    def of(self, name: str) -> ChangeStream:
+        """The stream of this sweep's page. The sweep need not exist until the stream is used."""
+        for other in [other for other, stream in self._streams.items() if stream.is_idle]:
+            del self._streams[other]
+        if name not in self._streams:
+            self._streams[name] = ChangeStream(partial(self._news, name))
+        return self._streams[name]
 
 
-class Live:
-    """One page.
+class ChangeStream:
+    """The changes of one page.
 
     Args:
-        news: gives what has changed on it since a version.
+        news: returns the changes of the page since a version.
     """
 
     def __init__(self, news: Callable[[str], Awaitable[list[Change]]]) -> None:
-        self._ask = news
+        self._fetch_news = news
         self.version = ""
         self.used = time.monotonic()
         self._changes: deque[Change] = deque(maxlen=_MOST_CHANGES)
-        # Set once, and replaced by the next: whoever is cut off while he waits holds nothing, as he
-        # would with a condition and its lock.
-        self._news = asyncio.Event()
+        # Each event is set once and then replaced. A listener that is cancelled while it waits for
+        # an event holds no lock; with a condition it would.
+        self._next_change = asyncio.Event()
         self._listeners = 0
-        self._watching: asyncio.Task[None] | None = None
-        self._looking = asyncio.Lock()
+        self._polling: asyncio.Task[None] | None = None
+        self._refreshing = asyncio.Lock()
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody looks at the page or has looked at it lately."""
+        """Whether the page has no viewer now and had none lately."""
         return not self._listeners and time.monotonic() - self.used > _IDLE_SECONDS
 
     async def refresh(self) -> None:
-        """Learn what has changed since the last time."""
-        async with self._looking:
+        """Fetch the changes since the last refresh."""
+        async with self._refreshing:
             self.used = time.monotonic()
-            for change in await self._ask(self.version):
-                if change.pieces is None:  # what came before leads to this version no longer
+            for change in await self._fetch_news(self.version):
+                if change.pieces is None:  # earlier changes do not lead to this version
                     self._changes.clear()
                 self._changes.append(change)
                 self.version = change.version
-            self._news.set()
-            self._news = asyncio.Event()
+            self._next_change.set()
+            self._next_change = asyncio.Event()
 
     async def listen(self, have: str) -> AsyncIterator[Change]:
-        """Give every change from this version on, for a while.
+        """Yield every change since this version, for a limited time.
 
         Args:
             have: the version of the page that the listener has.
         """
         deadline = time.monotonic() + _LONGEST_SECONDS
         self._listeners += 1
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._watch())
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
         try:
             while (left := deadline - time.monotonic()) > 0:
                 for change in since(list(self._changes), have):
@@ -97,13 +97,13 @@ class Live:
                     yield change
                 if have == self.version:
                     with anyio.move_on_after(left):
-                        await self._news.wait()
+                        await self._next_change.wait()
         finally:
             self._listeners -= 1
 
-    async def _watch(self) -> None:
+    async def _poll(self) -> None:
         while self._listeners:
             started = time.monotonic()
-            with suppress(SweepError, ServiceError):  # the sweep was deleted, or its database rests
+            with suppress(SweepError, ServiceError):  # deleted sweep, or database down
                 await self.refresh()
-            await asyncio.sleep(max(_LOOK_SECONDS, 4 * (time.monotonic() - started)))
+            await asyncio.sleep(max(_POLL_SECONDS, 4 * (time.monotonic() - started)))

@@ -1,4 +1,4 @@
-"""The pages of sweeps that somebody looks at, each read and drawn once for all of them."""
+"""The pages of sweeps that have viewers. Each is read and drawn once for all its viewers."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from orchestration.page.sections import sections
 from services.settings import Settings
 
 _DRIVER_SECONDS = 4.0
-"""How long the name of the process that runs a watched sweep is kept."""
+"""How long the name of the driver of a viewed sweep is cached."""
 _IDLE_SECONDS = 60.0
 _MOST_CHANGES = 10
-"""How many changes are kept for a server that has not asked for them yet."""
+"""How many changes are kept for a server that has not yet fetched them."""
 
 
 class LivePages:
-    """Pages by the names of their sweeps; pages that nobody looks at are dropped.
+    """The live pages by sweep name. Idle pages are dropped.
 
     Args:
-        reader: of MLflow's database.
-        settings: where this machine's sweeps leave their logs and who drives them.
-        base: what addresses of the server begin with.
+        reader: reads MLflow's database.
+        settings: locate the logs and the drivers of this machine's sweeps.
+        base: the prefix of the server's addresses.
     """
 
     def __init__(self, reader: Reader, settings: Settings, base: str) -> None:
@@ -38,7 +38,7 @@ class LivePages:
         self._pages: dict[str, LivePage] = {}
 
     def of(self, name: str) -> LivePage:
-        """The page of this sweep, which need not exist until the page is read."""
+        """The page of this sweep. The sweep need not exist until the page is read."""
         with self._lock:
             idle = [other for other, page in self._pages.items() if page.is_idle]
             for other in idle:
@@ -49,20 +49,20 @@ class LivePages:
 
 
 class LivePage:
-    """The parts of a sweep's page that change. Its methods may be called from several threads.
+    """The changing parts of a sweep's page. The methods may be called from several threads.
 
     Args:
-        reader, settings, base: as of LivePages.
-        name: the sweep's.
+        reader, settings, base: the same arguments as `LivePages`.
+        name: the name of the sweep.
     """
 
     def __init__(self, reader: Reader, settings: Settings, base: str, name: str) -> None:
         self._reader, self._base, self._name = reader, base, name
         self._here = LocalSweeps(settings)
         self._tail = EventTail(log_path(settings, name) if is_sweep_name(name) else None)
-        self._asked = 0.0
+        self._driver_looked_up = 0.0
         self.driver: str | None = None
-        """The process that runs the sweep; None where this machine does not know it."""
+        """The process that runs the sweep; None if this machine does not know it."""
         self._lock = Lock()
         self._used = time.monotonic()
         self._version, self._page = "", Page({})
@@ -70,43 +70,43 @@ class LivePage:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody has looked at the page lately."""
+        """Whether the page had no viewer lately."""
         return time.monotonic() - self._used > _IDLE_SECONDS
 
     def current(self) -> tuple[str, Page, Sweep]:
-        """The version of the page, the page and the sweep, as they are now."""
+        """The current version of the page, the page and the sweep."""
         asked = time.monotonic()
         with self._lock:
             sweep = self._reader.sweep(self._name, asked)
             self._used = time.monotonic()
-            self._look()
+            self._read_log_and_driver()
             content = f"{sweep.token} {self._tail.offset} {self.driver}"
             version = hashlib.sha256(content.encode()).hexdigest()[:16]
             if version != self._version:
                 page = self._draw(sweep)
-                # After the first version alone there is nothing that could be put in place.
-                told = json.dumps(changes(self._page, page)) if self._version else None
-                self._changes.append(Change(version, told))
+                # The first version has no earlier page from which it could differ.
+                pieces = json.dumps(changes(self._page, page)) if self._version else None
+                self._changes.append(Change(version, pieces))
                 self._version, self._page = version, page
             return self._version, self._page, sweep
 
     def news(self, have: str) -> list[Change]:
-        """What has changed since this version."""
+        """The changes since this version."""
         self.current()
         with self._lock:
             return since(list(self._changes), have)
 
     def events_of(self, label: str) -> list[str]:
-        """The last events of the trial of this label, the newest first."""
+        """The last events of the trial with this label, newest first."""
         self.current()
         with self._lock:
             return list(reversed(self._tail.of_trial.get(label, ())))
 
-    def _look(self) -> None:
-        """Learn what the page is made of beside the sweep's record: its events and its driver."""
+    def _read_log_and_driver(self) -> None:
+        """Read what the page shows besides the sweep's records: its events and its driver."""
         self._tail.read()
-        if time.monotonic() - self._asked > _DRIVER_SECONDS:  # over S3 it takes a while to learn
-            self._asked = time.monotonic()
+        if time.monotonic() - self._driver_looked_up > _DRIVER_SECONDS:  # the lookup is slow over S3
+            self._driver_looked_up = time.monotonic()
             self.driver = self._here.drivers([self._name]).get(self._name)
 
     def _draw(self, sweep: Sweep) -> Page:

@@ -1,18 +1,19 @@
-"""The addresses of the pages: who may read which, and what each answers.
+"""The routes of the pages, and the permission that each of them needs.
 
-    GET  /sweeps                    all sweeps; ?find=words&sort=column
-    GET  /sweeps/NAME               one
-    GET  /sweeps/NAME/changes       what changes on it, as server-sent events
-    GET  /sweeps/NAME/curves        ?metric=name&axis=logarithmic, which the page fetches
-    GET  /sweeps/NAME/trials/RUN    a trial's parameters, curves, error and log, which it fetches
-    GET  /sweeps/NAME/layers        diagnostics by layer, which the page fetches when asked to
-    GET  /sweeps/NAME/report        the files of its report, at MLflow
-    GET  /sweeps/NAME/table.tex     best of seeds; .md and .csv too, and so verdicts and compare
-    GET  /sweeps/NAME/compare       ?with=OTHER
-    POST /sweeps/NAME/stop          as Ctrl-C
-    POST /sweeps/NAME/seeds         so many more of them, and on it goes
+    GET  /sweeps                    the list of all sweeps; ?find=words&sort=column
+    GET  /sweeps/NAME               the page of one sweep
+    GET  /sweeps/NAME/changes       the changes of that page, as server-sent events
+    GET  /sweeps/NAME/curves        the curves of a metric; ?metric=name&axis=logarithmic
+    GET  /sweeps/NAME/trials/RUN    the parameters, curves, error and log of a trial
+    GET  /sweeps/NAME/layers        the diagnostics by layer
+    GET  /sweeps/NAME/report        links to the files of the sweep's report in MLflow
+    GET  /sweeps/NAME/table.tex     best of seeds; also .md and .csv
+    GET  /sweeps/NAME/verdicts.tex  the verdicts; also .md and .csv
+    GET  /sweeps/NAME/compare       two sweeps side by side, also .tex, .md and .csv; ?with=OTHER
+    POST /sweeps/NAME/stop          stops the sweep as Ctrl-C would
+    POST /sweeps/NAME/seeds         adds seeds to the sweep and starts it again
 
-Nothing on a page comes from elsewhere, and no script or style runs but those of the folder static.
+Pages load nothing from other servers, and run only the scripts and styles of the folder static.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from orchestration.page.apart import Caller, Calls
 from orchestration.page.drawer import FORMS, TABLES, Drawer
 from orchestration.page.drawing import view
 from orchestration.page.drawing.pieces import Change
-from orchestration.page.live import Lives
+from orchestration.page.live import ChangeStreams
 from orchestration.page.visitor.csrf import give_token, own_form, token_of
 from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
 from orchestration.page.visitor.login import Login, Visitor
@@ -65,13 +66,13 @@ _MOST_ACTS = 4
 
 
 class Pages:
-    """An ASGI app, to stand below ``/sweeps``.
+    """An ASGI app, to be mounted at ``/sweeps``.
 
     Args:
-        drawer: calls what draws the pages and acts on sweeps.
-        login: MLflow's.
-        mlflow: asked which files a report has; None: there is none to ask.
-        base: what addresses of the server begin with; empty unless it has a prefix.
+        drawer: calls the drawer, which draws the pages and acts on sweeps.
+        login: MLflow's login.
+        mlflow: MLflow's app, which lists the files of reports; None if no report is to be listed.
+        base: the prefix of the server's addresses; empty if it has none.
     """
 
     def __init__(
@@ -79,9 +80,9 @@ class Pages:
     ) -> None:
         self._login, self._mlflow, self._base = login, mlflow, base
         self._drawn = Calls(drawer, _MOST_CALLS)
-        # Acting takes longer: nobody who looks waits for it.
+        # Actions take longer, so they have a limit of their own and delay no page.
         self._acting = Calls(drawer, _MOST_ACTS, abandon=True)
-        self._lives = Lives(self._news)
+        self._streams = ChangeStreams(self._news)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -90,7 +91,7 @@ class Pages:
             response = await self._answer(request)
         except RefusedError as error:
             response = error.response
-        except UnknownSweepError:  # whose text names sweeps that the visitor may not see
+        except UnknownSweepError:  # its text may name sweeps that the visitor may not see
             response = self._message("Not found", _UNKNOWN, 404)
         except InputError as error:
             response = self._message("Not found", str(error), 404)
@@ -150,7 +151,7 @@ class Pages:
         return HTMLResponse(page, headers={"etag": etag})
 
     async def _sweep(self, request: Request, visitor: Visitor, name: str) -> Response:
-        await self._lives.of(name).refresh()  # so that it knows the version that is sent now
+        await self._streams.of(name).refresh()  # so that the stream knows the version sent now
         others = await self._names(request)
         experiment = (await self._drawn(Drawer.run_of, name)).experiment
         may_act = await self._login.may_act(request, visitor, experiment)
@@ -161,44 +162,45 @@ class Pages:
         return response
 
     async def _changes(self, request: Request, name: str) -> Response:
-        live = self._lives.of(name)
-        await live.refresh()
+        stream = self._streams.of(name)
+        await stream.refresh()
         have = request.headers.get("last-event-id") or request.query_params.get("have", "")
 
-        async def told() -> AsyncIterator[str]:
+        async def events() -> AsyncIterator[str]:
             yield "retry: 1000\n\n"
-            async for change in live.listen(have):
+            async for change in stream.listen(have):
                 yield f"id: {change.version}\ndata: {change.pieces or 'null'}\n\n"
 
-        return StreamingResponse(told(), media_type="text/event-stream")
+        return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _news(self, name: str, have: str) -> list[Change]:
         return await self._drawn(Drawer.news, name, have)
 
     async def _report(self, request: Request, name: str) -> Response:
-        found = await self._drawn(Drawer.run_of, name)
+        run_of_sweep = await self._drawn(Drawer.run_of, name)
         files: list[str] = []
-        if self._mlflow is not None and found.run is not None:
+        if self._mlflow is not None and run_of_sweep.run is not None:
             for folder in ("report", "report/figures"):
-                asked = {"run_id": found.run, "path": folder}
-                reply = await self._mlflow.ask(request, "/api/2.0/mlflow/artifacts/list", asked)
-                files += [one["path"] for one in reply.get("files", ()) if not one.get("is_dir")]
-        return HTMLResponse(await self._drawn(Drawer.report, name, found, files))
+                query = {"run_id": run_of_sweep.run, "path": folder}
+                reply = await self._mlflow.ask(request, "/api/2.0/mlflow/artifacts/list", query)
+                files += [file["path"] for file in reply.get("files", ()) if not file.get("is_dir")]
+        return HTMLResponse(await self._drawn(Drawer.report, name, run_of_sweep, files))
 
     async def _compare(self, request: Request, name: str, form: str) -> Response:
         names = await self._names(request)
         other = request.query_params.get("with", "")
         if other != HEADLINE_PUBLISHED and other not in names:
             raise InputError(f"there is no sweep {other[:200]!r} to compare with")
-        told = await self._drawn(Drawer.compared, name, other, form, names)
-        return PlainTextResponse(told) if form else HTMLResponse(told)
+        comparison = await self._drawn(Drawer.compared, name, other, form, names)
+        return PlainTextResponse(comparison) if form else HTMLResponse(comparison)
 
     async def _act(self, request: Request, visitor: Visitor, name: str, act: str) -> Response:
         """Stop a sweep or add seeds, for a visitor who may do so and has sent this page's form."""
         experiment = (await self._drawn(Drawer.run_of, name)).experiment
         if not await self._login.may_act(request, visitor, experiment):
             text = (
-                "Who may write to its experiment may, or without a login who sits at the machine."
+                "A visitor who may write to the sweep's experiment may do this, or, without a login, "
+                "a visitor on the server's own machine."
             )
             return self._message("You may not do this to the sweep", text, 403)
         form = await own_form(request)
@@ -207,7 +209,7 @@ class Pages:
         try:
             check_sweep_name(name)
             if act == "stop":
-                with anyio.move_on_after(_STOP_SECONDS):  # its runs are closed; the page shows it
+                with anyio.move_on_after(_STOP_SECONDS):  # the page shows when the runs are closed
                     await self._acting(Drawer.stop, name)
             else:
                 count = seed_count(form.get("count", ""))
