@@ -12,7 +12,7 @@ import pytest
 from orchestration.errors import InputError
 from orchestration.page import live
 from orchestration.page.drawing.pieces import Change
-from orchestration.page.live import Live
+from orchestration.page.live import ChangeStream
 
 
 class Source:
@@ -31,8 +31,8 @@ class Source:
         self.told += 1
         return [Change(str(self.number), json.dumps(self.number) if have else None)]
 
-    def live(self) -> Live:
-        return Live(self.news)
+    def live(self) -> ChangeStream:
+        return ChangeStream(self.news)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
 
 
-async def collect(page: Live, have: str, into: list[Change], enough: int) -> None:
+async def collect(page: ChangeStream, have: str, into: list[Change], enough: int) -> None:
     async for change in page.listen(have):
         into.append(change)
         if len(into) == enough:

@@ -185,14 +185,17 @@ def driver(server: Server) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("name", ["./closed", "closed/", "zzz/closed", "x/../closed"])
 def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
-    server: Server, driver: subprocess.Popen[str], name: str
+    server: Server, driver: subprocess.Popen[str], name: str, request: pytest.FixtureRequest
 ) -> None:
     """A stranger, who may create experiments, has one that looks like a sweep that runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_USERNAME", STRANGER[0])
         patch.setenv("MLFLOW_TRACKING_PASSWORD", STRANGER[1])
         recorder = Recorder(server.uri)
-        _, parent = recorder.sweep(name, json.dumps({"name": name}))
+        experiment, parent = recorder.sweep(name, json.dumps({"name": name}))
+        request.addfinalizer(  # another test looks for the name of the sweep on the pages
+            lambda: server.post("2.0/mlflow/experiments/delete", experiment_id=experiment)
+        )
         recorder.client.set_tag(parent, "snn_sweep.status", "running")
     page = f"sweeps/{quote(name, safe='')}"
     assert name in server.get("sweeps", STRANGER)
