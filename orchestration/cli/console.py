@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 
@@ -20,8 +21,13 @@ out = _Console(soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 err = TextConsole(stderr=True, soft_wrap=True)
 
 
-def terminal_width() -> int:
-    """The most columns of a table: the terminal's width, or less if lines would be hard to read."""
+def terminal_width() -> int | None:
+    """The most columns of a table; None if the output is not shown in a terminal.
+
+    It is the terminal's width, or less where longer lines would be hard to read.
+    """
+    if "COLUMNS" not in os.environ and not sys.stdout.isatty():
+        return None
     return min(200, shutil.get_terminal_size().columns)
 
 

@@ -11,24 +11,28 @@ from rich import box
 from orchestration.progress.console import TextConsole
 from orchestration.render.table import Table
 
-COLUMNS = 80
-"""Of a terminal whose width is not known."""
+_COLUMNS = 80
+"""The width that is aimed at where no terminal has one."""
 
 
-def plain(table: Table, width: int = COLUMNS) -> str:
-    """Write a table for a terminal of so many columns, in more where its words need more.
+def plain(table: Table, terminal: int | None = None) -> str:
+    """Write a table for a terminal, or for a file.
 
-    In a terminal of fewer than 80 that is too narrow, a row becomes a block of lines.
+    Args:
+        table: to write.
+        terminal: the columns of the terminal; if the table does not fit into them, each row
+            becomes a block of lines. None means a file, whose lines may be as long as needed.
     """
+    width = terminal or _COLUMNS
     console = TextConsole(file=io.StringIO(), width=10_000, color_system=None)
     attempts = [(1, _broken_keys), (0, _broken_keys), (0, _broken_words)]
-    if width > COLUMNS:
+    if width > _COLUMNS:
         attempts.insert(0, (1, _whole))
     grids = [_grid(table, gap, headings) for gap, headings in attempts]
     fits = [console.measure(grid).minimum <= width for grid in grids]
     grid = grids[fits.index(True)] if any(fits) else grids[-2]
     needed = console.measure(grid).minimum
-    if needed > width < COLUMNS:
+    if terminal is not None and needed > terminal:
         lines = _blocks(table)
     else:
         with console.capture() as written:

@@ -20,7 +20,7 @@ from orchestration.render.latex import latex
 from orchestration.render.markdown import markdown
 from orchestration.render.records import to_csv, to_json
 from orchestration.render.table import Table
-from orchestration.render.terminal import COLUMNS, plain
+from orchestration.render.terminal import plain
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.columns import plain as plain_value
 from orchestration.tables.report_data import ReportData
@@ -194,7 +194,7 @@ class TableDefinition:
         self,
         frame: pd.DataFrame,
         form: str,
-        width: int = COLUMNS,
+        terminal: int | None = None,
         metric: Metric = TEST_ACCURACY,
     ) -> str:
         """Write a frame in one of FORMATS, without a final newline.
@@ -202,7 +202,7 @@ class TableDefinition:
         Args:
             frame: of this table.
             form: table, json, csv, latex or markdown.
-            width: of the terminal that a table is for.
+            terminal: the columns of the terminal that a table is for; None for a file.
             metric: what its numbers are of.
 
         Raises:
@@ -210,7 +210,7 @@ class TableDefinition:
         """
         match form:
             case "table":
-                return plain(self.narrow_table(frame, metric), width)
+                return plain(self.narrow_table(frame, metric), terminal)
             case "json":
                 return to_json(frame)
             case "csv":

@@ -18,3 +18,12 @@ def test_headings_break_no_further_than_they_must() -> None:
     lines = plain(table(8), 80).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["no"] * 8
+
+
+def test_a_table_too_wide_for_a_terminal_becomes_blocks_and_a_file_gets_it_whole() -> None:
+    lines = plain(table(20), 80).splitlines()
+    assert lines[:2] == ["snn", "  learning_rate   0.001"]
+    assert max(map(len, lines)) <= 80
+    lines = plain(table(20)).splitlines()
+    assert max(map(len, lines)) > 80
+    assert len(lines[-1].split()) == 22
