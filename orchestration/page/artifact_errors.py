@@ -12,7 +12,7 @@ _INSUFFICIENT_STORAGE = 507
 
 
 class ArtifactErrors:
-    """ASGI middleware that answers a failed upload with the operating system's error, without paths.
+    """ASGI middleware that answers a failed upload with the system's error, without paths.
 
     Args:
         app: MLflow's app.

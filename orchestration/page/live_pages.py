@@ -105,7 +105,8 @@ class LivePage:
     def _read_log_and_driver(self) -> None:
         """Read what the page shows besides the sweep's records: its events and its driver."""
         self._tail.read()
-        if time.monotonic() - self._driver_looked_up > _DRIVER_SECONDS:  # the lookup is slow over S3
+        # The lookup is slow if the store is S3.
+        if time.monotonic() - self._driver_looked_up > _DRIVER_SECONDS:
             self._driver_looked_up = time.monotonic()
             self.driver = self._here.drivers([self._name]).get(self._name)
 

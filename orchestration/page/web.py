@@ -199,7 +199,7 @@ class Pages:
         experiment = (await self._drawn(Drawer.run_of, name)).experiment
         if not await self._login.may_act(request, visitor, experiment):
             text = (
-                "A visitor who may write to the sweep's experiment may do this, or, without a login, "
+                "A visitor who may write to the sweep's experiment may do this; without a login, "
                 "a visitor on the server's own machine."
             )
             return self._message("You may not do this to the sweep", text, 403)
