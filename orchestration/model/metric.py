@@ -1,4 +1,4 @@
-"""The metric that trials are judged by, and whether a larger value is better. Pure."""
+"""The metrics of trials: the one that they are judged by, and the names of the others. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ from dataclasses import dataclass
 from typing import Literal
 
 Goal = Literal["maximize", "minimize"]
+
+EPOCH_METRICS = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "images_per_second",
+    "epoch_seconds",
+)
+"""Metrics that are recorded once per epoch. Those of validation are recorded only if training
+images are held out for it. Spiking networks also record ``spike_rate.<layer>``."""
+
+SPIKE_RATE = "spike_rate."
+"""The prefix of the spike rates of layers; among wanted metrics it stands for all of them."""
+
+EVERY_METRIC = "*"
+"""Among wanted metrics it stands for every recorded metric. It is needed for the user's own
+training code, as only its runs tell the names of its metrics."""
+
+TEST_SET = "the test set"
 
 
 @dataclass(frozen=True)
@@ -81,3 +103,12 @@ class Metric:
 
 TEST_ACCURACY = Metric("test_accuracy", is_fraction=True)
 """The metric that this package's own training is judged by."""
+
+
+def selected_on(validation_fraction: float | str) -> str:
+    """Say what a trial's ``validation_fraction``, a text if MLflow's, selects epochs on."""
+    try:
+        fraction = float(validation_fraction)
+    except ValueError:  # another program's
+        return f"validation_fraction {validation_fraction}"
+    return f"{100 * fraction:g} % held-out training images" if fraction else TEST_SET

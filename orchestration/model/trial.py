@@ -10,37 +10,7 @@ from typing import Any, Self
 
 from orchestration.model.config import Config, read_config, text_of
 from orchestration.model.metric import TEST_ACCURACY, Metric
-from snn_norm.config import RunConfig
-from snn_norm.norms.table import ARCHITECTURES
-
-_OURS = frozenset(RunConfig.model_fields)
-
-_LATER_KEYS: Mapping[str, Any] = {
-    "precision": "float32",
-    "validation_fraction": 0.0,
-    "compile": "auto",
-}
-_LATER_KEYS_OF_OURS: Mapping[str, Any] = {"trunk": "reference", "init": "default"}
-_LATER_SPIKING_KEYS: Mapping[str, Any] = {
-    "neuron": "lif",
-    "reset": "subtract",
-    "surrogate": "fast_sigmoid",
-}
-
-
-def later_keys(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Keys that were added after trials had been recorded, with the values those trials had.
-
-    Args:
-        given: the known keys of a configuration. The user's own training code has no later keys,
-            as all its keys are the user's.
-    """
-    if "train" in given:
-        return {}
-    architecture = given.get("architecture")
-    ours = _LATER_KEYS_OF_OURS if architecture in ARCHITECTURES else {}
-    spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
-    return {**_LATER_KEYS, **ours, **spiking}
+from orchestration.model.sweep_kind import sweep_kind
 
 
 def recorded_configuration(params: Mapping[str, str]) -> frozenset[tuple[str, str]]:
@@ -53,9 +23,9 @@ def recorded_configuration(params: Mapping[str, str]) -> frozenset[tuple[str, st
     Args:
         params: the run's parameters in MLflow.
     """
-    later = {name: text_of(value) for name, value in later_keys(params).items()}
-    texts = {**later, **params}
-    return frozenset(item for item in texts.items() if "train" in params or item[0] in _OURS)
+    kind = sweep_kind(params.get("train"))
+    later = {name: text_of(value) for name, value in kind.later_keys(params).items()}
+    return frozenset(item for item in {**later, **params}.items() if kind.is_key(item[0]))
 
 
 @dataclass(frozen=True)
@@ -109,8 +79,7 @@ class Trial:
 def cell_label(cell: Config, axes: Sequence[str]) -> str:
     """A cell's values on these axes, such as ``snn bntt num_steps=10``."""
     given = cell.given()
-    # Every sweep of this package's networks has these axes, so their names add nothing.
-    unnamed = ("train",) if "train" in given else ("architecture", "norm")
+    unnamed = sweep_kind(given.get("train")).unnamed_axes
     return " ".join(
         str(given[axis]) if axis in unnamed else f"{axis}={given[axis]}"
         for axis in axes
@@ -132,7 +101,7 @@ def trial_keys(
     cell: Config, seeds: Iterable[int], sources: Mapping[str, str] | None = None
 ) -> list[str]:
     """The :func:`trial_key` of a cell with each of these seeds; the cell's seed is ignored."""
-    later = later_keys(cell.given())
+    later = sweep_kind(cell.given().get("train")).later_keys(cell.given())
     # Adding 0.0 makes -0.0 and 0.0, which train alike, the same text.
     given = {
         name: value + 0.0 if isinstance(value, float) else value

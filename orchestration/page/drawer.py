@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from orchestration.errors import InputError, SweepError
 from orchestration.execution.driven_by import is_abandoned
 from orchestration.execution.local_sweeps import LocalSweeps
+from orchestration.model.metric import TEST_ACCURACY
 from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curve_of
@@ -130,12 +131,13 @@ class Drawer:
         def draw() -> bytes:
             # Sections are HTML already; every text in them was escaped when they were written.
             sections = {part: Markup(html) for part, html in page.sections.items()}
-            grid, reference = sweep.grid, [HEADLINE_PUBLISHED] if sweep.grid.is_ours else []
+            grid = sweep.grid
+            reference = [HEADLINE_PUBLISHED] if grid.metric == TEST_ACCURACY else []
             return view.document(
                 "sweep", self._base, name=name, sections=sections, page_version=version,
                 metric=grid.metric, metrics=sweep.metrics, forms=_LABELS, series=grid.series,
                 has_verdicts=sweep.finished.has_verdicts,
-                is_ours=grid.is_ours, may_act=token is not None, token=self._any_token,
+                has_layers=grid.kind.has_layers, may_act=token is not None, token=self._any_token,
                 no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
                 others=[*(one for one in others if one != name), *reference],
             ).encode()  # fmt: skip
@@ -244,7 +246,9 @@ class Drawer:
                 text = comparison.TABLE.write(table, FORMS[form], metric=metric)
                 return f"{text}\n".encode()
             known = [*names, HEADLINE_PUBLISHED]
-            return view.compared(self._base, name, other, table, metric, known, _LABELS).encode()
+            return view.compared(
+                self._base, name, other, table, metric, one.grid.kind, known, _LABELS
+            ).encode()
 
         token = one.token.finished, two and two.token.finished
         return self._shared.get(("compared", name, other, form, names, token), draw)

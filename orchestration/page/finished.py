@@ -10,13 +10,13 @@ from functools import cached_property
 import pandas as pd
 
 from orchestration.errors import SpecError
-from orchestration.reading.records import SPIKE_RATE
+from orchestration.model.metric import SPIKE_RATE
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import decisions, differences, norm_differences
 from orchestration.tables.definition import TableDefinition
-from snn_norm.norms.table import label_of
 
 _MOST_SETTINGS = 100
 """With more settings, a page tests no differences, since each test takes time."""
@@ -47,16 +47,19 @@ class Finished:
     @property
     def has_verdicts(self) -> bool:
         """Whether the sweep compares anything."""
-        cells = self.snapshot.cells
-        return cells.train is None or bool(cells.baseline)
+        return self.snapshot.cells.kind.has_tests
 
     @property
     def verdict_table(self) -> TableDefinition:
         """The definition of the table that ``verdicts`` returns."""
-        if self.decisions is not None:
-            return decisions.TABLE
-        ours = self.snapshot.cells.train is None
-        return norm_differences.TABLE if ours else differences.TABLE
+        return self.tests if self.decisions is None else decisions.TABLE
+
+    @property
+    def tests(self) -> TableDefinition:
+        """The definition of the table of all paired tests."""
+        kind = self.snapshot.cells.kind
+        possible = (norm_differences.TABLE, differences.TABLE)
+        return next(table for table in possible if isinstance(kind, table.kind))
 
     def verdicts(self) -> pd.DataFrame:
         """The decisions if the spec declares comparisons, otherwise all differences."""
@@ -78,7 +81,7 @@ class Finished:
         """The verdicts of declared comparisons in words, by the number of the compared cell."""
         if self.decisions is None:
             return {}
-        axes, is_ours = self.snapshot.cells.axes, self.snapshot.cells.train is None
+        axes, kind = self.snapshot.cells.axes, self.snapshot.cells.kind
         cells = {
             tuple(map(plain, row)): number
             for number, row in enumerate(self.best[axes].itertuples(index=False))
@@ -87,7 +90,7 @@ class Finished:
         for row in self.decisions.to_dict("records"):
             number = cells[tuple(plain(row[axis]) for axis in axes)]
             preposition = {"equal": "as", "undecided": "against"}.get(row["verdict"], "than")
-            against = label_of(row["against"]) if is_ours else row["against"]
+            against = kind.value_name("against", row["against"])
             words.setdefault(number, []).append(f"{row['verdict']} {preposition} {against}")
         return {number: "; ".join(verdicts) for number, verdicts in words.items()}
 
@@ -111,15 +114,14 @@ def finished_of(snapshot: Results) -> Finished:
 
 
 def _differences(snapshot: Results) -> pd.DataFrame:
-    ours = snapshot.cells.train is None
-    return snapshot.norm_differences() if ours else snapshot.differences()
+    is_of_networks = isinstance(snapshot.cells.kind, NetworkSweep)
+    return snapshot.norm_differences() if is_of_networks else snapshot.differences()
 
 
 def _rates(snapshot: Results) -> pd.DataFrame:
     """The spike rates of this package's networks; a user's metrics may have any name."""
     metrics = snapshot.records.metrics
-    ours = snapshot.cells.train is None
-    layers = [name for name in map(str, metrics) if ours and name.startswith(SPIKE_RATE)]
+    layers = snapshot.cells.kind.layer_metrics(map(str, metrics), SPIKE_RATE)
     rates = metrics[layers].groupby(snapshot.cells.of_trial).mean()
     rates.columns = [name.removeprefix(SPIKE_RATE) for name in layers]
     return rates.dropna(how="all")

@@ -12,7 +12,7 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
-from orchestration.model.metric import Goal, Metric
+from orchestration.model.metric import SPIKE_RATE, TEST_SET, Metric
 from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
@@ -27,18 +27,12 @@ from orchestration.page.failures import Failure, failures_of
 from orchestration.page.finished import Finished, finished_of
 from orchestration.page.trial_details import TrialDetails, trial_details
 from orchestration.reading.change_token import ChangeToken, change_token
-from orchestration.reading.records import (
-    EPOCH_METRICS,
-    EVERY_METRIC,
-    SPIKE_RATE,
-    Records,
-    Source,
-)
+from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, LABEL_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG
 from orchestration.results.cells import assign_cells, spec_cells
-from orchestration.results.columns import SELECTED_ON, TEST_SET
-from orchestration.results.frames import METRIC_OF
+from orchestration.results.columns import SELECTED_ON
+from orchestration.results.frames import METRIC_OF, metrics_by_epoch
 from orchestration.results.results import Results
 from orchestration.tables.report_data import MOST_DIAGNOSED
 
@@ -85,19 +79,22 @@ class Sweep:
     @property
     def metrics(self) -> list[str]:
         """The names of the metrics that can be shown by epoch, the one it is judged by first."""
-        judged, found = self.grid.metric, [*self.records.metrics, *self.unfinished.metrics]
-        if self.grid.is_ours:
-            validates = any(self.finished.snapshot.cells.table[SELECTED_ON] != TEST_SET)
-            found = [one for one in EPOCH_METRICS if validates or "validation" not in one]
-        own = [one for one in found if one not in (BEST_EPOCH, judged.best_name)]
-        return list(dict.fromkeys([judged.name, *own]))
+        cells = self.finished.snapshot.cells
+        recorded = [*self.records.metrics, *self.unfinished.metrics]
+        validates = any(cells.table[SELECTED_ON] != TEST_SET)
+        of_layers = cells.kind.layer_metrics(recorded, SPIKE_RATE)
+        by_epoch = [
+            name
+            for name in metrics_by_epoch(cells, recorded)
+            if name not in of_layers and (validates or "validation" not in name)
+        ]
+        return list(dict.fromkeys([cells.metric.name, *by_epoch]))
 
     def metric(self, name: str) -> Metric:
         """One of ``metrics``."""
         if name == self.grid.metric.name:
             return self.grid.metric
-        goal: Goal = "maximize" if name.endswith("accuracy") else "minimize"
-        return Metric(name, goal, is_fraction=self.grid.is_ours and name.endswith("accuracy"))
+        return self.grid.kind.metric(name)
 
     @property
     def records(self) -> Records:
@@ -219,8 +216,8 @@ class Reader:
         finished = kept[1]
         records = finished.snapshot.records
         cells = finished.snapshot.cells
-        wanted = EPOCH_SECONDS if cells.train is None else EVERY_METRIC
-        others = self._source.read(name, [wanted], finished=False)
+        wanted = cells.kind.metrics_to_read([EPOCH_SECONDS])
+        others = self._source.read(name, wanted, finished=False)
         unfinished = self._unfinished(others, records.spec, cells.metric)
         status = others.status or "completed"
         grid = grid_of(finished, unfinished, is_running=status == "running")

@@ -23,8 +23,7 @@ from orchestration.page.drawing.view import render
 from orchestration.page.failures import Failure
 from orchestration.page.read import Sweep
 from orchestration.render.html import html
-from orchestration.render.series_style import display_name, style_of
-from snn_norm.norms.table import NORMS, label_of
+from orchestration.render.series_style import style_of
 
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
@@ -99,12 +98,11 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
     return {
         "declared": declared,
         "many": table is None and finished.has_verdicts,
-        "is_ours": sweep.grid.is_ours,
+        "tests": finished.tests.heading,
+        "in_points": metric.is_fraction,
         "table": ""
         if rows is None
-        else html(
-            view.with_names(finished.verdict_table.table(rows, metric), is_ours=sweep.grid.is_ours)
-        ),
+        else html(view.with_names(finished.verdict_table.table(rows, metric), sweep.grid.kind)),
         "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
     }
 
@@ -136,12 +134,11 @@ def curves(sweep: Sweep, points: pd.DataFrame, metric: Metric, kind: AxisKind) -
 def series_of(grid: Grid) -> dict[str, Series]:
     """The label and style of each line by the value that it is for, in the spec's order."""
     values = list(dict.fromkeys(cell.values.get(grid.series, "") for cell in grid.cells))
-    styles = NORMS if grid.is_ours else {}
     return {
         value: Series(
-            display_name(grid.series, value, is_ours=grid.is_ours),
-            style_of(value, values, styles),
-            label_of(value) if grid.is_ours else value,
+            grid.kind.series_name(grid.series, value),
+            style_of(value, values, grid.kind.styles),
+            grid.kind.value_name(grid.series, value),
         )
         for value in values
     }

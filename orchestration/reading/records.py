@@ -19,23 +19,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 
+from orchestration.model.metric import EPOCH_METRICS, EVERY_METRIC, SPIKE_RATE
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, STATUS_TAG, spec_from_tags
-
-EPOCH_METRICS = (
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "images_per_second",
-    "epoch_seconds",
-)
-"""Metrics that are recorded once per epoch. Those of validation are recorded only if training
-images are held out for it. Spiking networks also record ``spike_rate.<layer>``."""
-
-SPIKE_RATE = "spike_rate."
-"""The prefix of the spike rates of layers; among wanted metrics it stands for all of them."""
 
 DIAGNOSTICS = ("rate.", "support.", "silent.", "saturated.", "margin.", "gradient.", "shift.")
 """The prefixes of diagnostics, such as ``rate.<layer>``, which are recorded before the first epoch
@@ -43,10 +28,6 @@ as epoch 0, and after each epoch. They are many, so they are read only on demand
 
 ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
 """All metrics of this project except diagnostics."""
-
-EVERY_METRIC = "*"
-"""Among wanted metrics it stands for every recorded metric. It is needed for the user's own
-training code, as only its runs tell the names of its metrics."""
 
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""

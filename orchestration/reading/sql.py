@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from orchestration.model.metric import EVERY_METRIC
 from orchestration.reading.records import (
     ALL_METRICS,
-    EVERY_METRIC,
     Parent,
     Records,
     RunRow,

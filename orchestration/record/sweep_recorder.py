@@ -172,7 +172,7 @@ class SweepRecorder:
         With the user's own training code the best value is searched in all epochs, as the spec may
         have had another metric when a run was recorded.
         """
-        if spec.train is None or not isinstance(spec.seeds, UntilDecided):
+        if not (spec.kind.metric_may_change and isinstance(spec.seeds, UntilDecided)):
             return list(runs)
         metric = spec.judged_by()
 

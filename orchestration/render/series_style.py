@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from snn_norm.norms.table import NORMS, Norm, label_of
+from snn_norm.norms.table import NORMS, Norm
 
 if TYPE_CHECKING:
     from matplotlib.typing import LineStyleType  # takes long to import
@@ -64,16 +64,3 @@ def style_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> S
         _OWN_LINES[number % len(_OWN_LINES)],
         _OWN_MARKERS[number % len(_OWN_MARKERS)],
     )
-
-
-def display_name(series: str, value: str, *, is_ours: bool) -> str:
-    """The name in a legend of a norm, or of another value that colours tell apart.
-
-    Args:
-        series: the axis whose value it is.
-        value: as text.
-        is_ours: whether the sweep trains this package's networks, whose series are norms.
-    """
-    if is_ours:
-        return label_of(value)
-    return value if series == "train" else f"{series} {value}"

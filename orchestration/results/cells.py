@@ -13,7 +13,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,12 +21,13 @@ import pandas as pd
 import pydantic
 
 from orchestration.model.counting_runs import runs_that_count
-from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.metric import TEST_ACCURACY, Metric, selected_on
 from orchestration.model.run import has_result
-from orchestration.model.trial import later_keys, recorded_configuration, trial_keys
+from orchestration.model.sweep_kind import NETWORKS, SweepKind, sweep_kind
+from orchestration.model.trial import recorded_configuration, trial_keys
 from orchestration.reading.records import Records, TextRows
 from orchestration.record.names import params_of
-from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS, selected_on
+from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS
 from orchestration.sweep.grid import axes_of
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.config import RunConfig
@@ -55,8 +56,7 @@ class Cells:
         of_trial: the number of each trial's cell by run id; missing where it is in none.
         seeds: the seed of each trial that is in a cell, by run id.
         metric: what the sweep's trials are judged by.
-        train: training code of the user's own that the sweep is of; None where it is of ours.
-        baseline: values of axes that paired tests compare with.
+        kind: whether it is of this package's networks, and what follows from that.
     """
 
     axes: list[str]
@@ -64,13 +64,12 @@ class Cells:
     of_trial: pd.Series
     seeds: pd.Series
     metric: Metric = TEST_ACCURACY
-    train: str | None = None
-    baseline: Mapping[str, Any] = field(default_factory=dict)
+    kind: SweepKind = NETWORKS
 
     @property
     def series(self) -> str:
         """The axis whose values are compared, and colours tell apart."""
-        return "norm" if self.train is None else next(iter([*self.baseline, *self.axes]))
+        return self.kind.series(self.axes)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class SpecCells:
     """A spec's cells, numbered in its order, and how to know their trials.
 
     Args:
-        axes, table, metric, train, baseline: as of Cells.
+        axes, table, metric, kind: those of Cells.
         of_key: cell and seed by a trial's key, where no user's own module is part of it.
         of_config: cell by its configuration.
         seeds: seed by its text.
@@ -92,8 +91,7 @@ class SpecCells:
     seeds: dict[str, int]
     own: bool
     metric: Metric
-    train: str | None
-    baseline: Mapping[str, Any]
+    kind: SweepKind
 
 
 def _value(text: str) -> Any:
@@ -148,7 +146,7 @@ def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd
     for train, architecture in kinds.drop_duplicates().itertuples(index=False):
         of_it = (kinds["train"] == train) & (kinds["architecture"] == architecture)
         given = {"train": train} if train else {"architecture": architecture}
-        for name, text in params_of(later_keys(given)).items():
+        for name, text in params_of(sweep_kind(train or None).later_keys(given)).items():
             known = params[name] if name in params else pd.Series(None, params.index, dtype=object)
             params[name] = known.where(known.notna() | ~of_it, text)
     return params.sort_index(axis="columns")
@@ -191,11 +189,8 @@ def spec_cells(spec_json: str) -> SpecCells:
     own = [any(map(is_reference, cell.named_code)) for cell in cells]
     names, metric = {*axes, *CONDITIONS}, spec.judged_by()
     table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
-    table[SELECTED_ON] = [
-        selected_on(one["validation_fraction"]) if spec.train is None else metric.name
-        for one in given
-    ]
-    table[AS_BUILT] = [spec.train is None and _is_as_built(one, axes) for one in given]
+    table[SELECTED_ON] = [spec.kind.selected_on(config, metric) for config in given]
+    table[AS_BUILT] = [_is_as_built(config, axes) for config in given]
     return SpecCells(
         axes,
         table,
@@ -212,8 +207,7 @@ def spec_cells(spec_json: str) -> SpecCells:
         seeds={str(seed): seed for seed in seeds},
         own=any(own),
         metric=metric,
-        train=spec.train,
-        baseline=spec.baseline or {},
+        kind=spec.kind,
     )
 
 
@@ -262,8 +256,7 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
         pd.Series(cell, runs.index, dtype="Int64"),
         pd.Series(seed, runs.index, dtype="Int64"),
         spec.metric,
-        spec.train,
-        spec.baseline,
+        spec.kind,
     )
 
 

@@ -22,8 +22,6 @@ selected, as in a table of last epochs."""
 EXPECTED_BEST, N_COMMON = "expected_best", "n_common"
 """What the best of as many seeds as every cell has is worth on average, and how many these are."""
 
-TEST_SET = "the test set"
-
 AS_BUILT = "as_built"
 """The column that says whether a cell has the reference's value on each axis that is a setting."""
 
@@ -95,15 +93,6 @@ def unequal_seeds(best: pd.DataFrame) -> str:
         f"Cells have {least} to {most} seeds, and the best of more is higher by chance: their best "
         "are not comparable."
     )
-
-
-def selected_on(validation_fraction: float | str) -> str:
-    """Say what a trial's ``validation_fraction``, a text if MLflow's, selects epochs on."""
-    try:
-        fraction = float(validation_fraction)
-    except ValueError:  # another program's
-        return f"validation_fraction {validation_fraction}"
-    return f"{100 * fraction:g} % held-out training images" if fraction else TEST_SET
 
 
 def remark(selected: Iterable[str | None], metric: Metric = TEST_ACCURACY) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.metric import TEST_ACCURACY, TEST_SET, Metric
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
@@ -15,7 +15,6 @@ from orchestration.results.columns import (
     EXPECTED_BEST,
     N_COMMON,
     SELECTED_ON,
-    TEST_SET,
     axis_columns,
     plain,
     shortfall,

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pandas as pd
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
-from orchestration.reading.records import EPOCH_METRICS, SPIKE_RATE, Records
+from orchestration.reading.records import Records
 from orchestration.record.names import BEST_EPOCH
 from orchestration.results.cells import Cells, params_of_runs, typed
 from orchestration.results.columns import EXPECTED_BEST, N_COMMON, SELECTED_ON
@@ -58,11 +58,9 @@ def all_trials(records: Records, cells: Cells) -> pd.DataFrame:
 
 
 def metrics_by_epoch(cells: Cells, recorded: Iterable[str]) -> list[str]:
-    """The metrics that epochs have; of our own training, some always."""
-    if cells.train is not None:
-        once = (BEST_EPOCH, cells.metric.best_name)
-        return sorted({"epoch_seconds", *recorded}.difference(once))
-    return [*EPOCH_METRICS, *sorted(name for name in recorded if name.startswith(SPIKE_RATE))]
+    """The metrics that are recorded by epoch, in the order of a table's columns."""
+    once = (BEST_EPOCH, cells.metric.best_name)
+    return [name for name in cells.kind.epoch_metrics(recorded) if name not in once]
 
 
 def curves_of(points: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.sweep_kind import SweepKind
 from orchestration.reading.records import Records
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.names import params_of
@@ -55,7 +56,7 @@ def models_table(
         "bytes": ("Int64", [one.bytes for one in kept]),
         "missing": ("object", [one.missing for one in kept]),
     }
-    if cells.train is not None:  # the metric may be another since the model was kept
+    if cells.kind.metric_may_change:
         recorded = points(trials["run_id"].tolist(), [metric.name])
         by_epoch = recorded.set_index(["run_id", "epoch"])["value"].to_dict()
         of_epochs = zip(trials["run_id"], (one.epoch for one in kept), strict=True)
@@ -162,26 +163,24 @@ class ModelServer:
             whole.replace(folder)
 
     def load(
-        self, run_id: str, device: str, *, own: bool, own_code: str | Iterable[str] = ()
+        self, run_id: str, device: str, kind: SweepKind, own_code: str | Iterable[str] = ()
     ) -> Any:
         """A run's model, in evaluation, or what ``load_own_model`` gives.
 
         Args:
             run_id: of the trial.
             device: where it is to compute.
-            own: whether it is of training code of the user's own.
+            kind: of its sweep.
             own_code: names of the user's own code that may be imported.
 
         Raises:
             ServiceError: as of :meth:`fetch`.
             InputError: its network cannot be made here, or is of code that is not named.
         """
-        from snn_norm import load_model, load_own_model
-
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
             folder = Path(scratch) / "model"
             self.fetch(run_id, folder)
             try:
-                return (load_own_model if own else load_model)(folder, device, own_code=own_code)
+                return kind.load_model(folder, device, own_code)
             except ValueError as error:
                 raise InputError(str(error)) from error

@@ -12,7 +12,7 @@ import pandas as pd
 import pydantic
 
 from orchestration.errors import InputError
-from orchestration.reading.records import EPOCH_METRICS, SPIKE_RATE
+from orchestration.model.metric import EPOCH_METRICS, SPIKE_RATE
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.results.cells import params_of_runs
 from orchestration.results.results import Results
@@ -68,9 +68,9 @@ def choose(
             version, or are of code that ``own_code`` does not name.
     """
     snapshot = results.snapshot()
-    if snapshot.cells.train is not None:
+    if (train := snapshot.cells.kind.train) is not None:
         raise InputError(
-            f"sweep {results.name!r} trains {snapshot.cells.train}: only networks of this package "
+            f"sweep {results.name!r} trains {train}: only networks of this package "
             "are trained again here; --fresh runs all trials of a spec anew"
         )
     trials = snapshot.trials()

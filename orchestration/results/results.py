@@ -15,9 +15,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.reading.records import (
-    DIAGNOSTICS,
-)
+from orchestration.reading.records import DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results import frames
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
@@ -36,7 +34,6 @@ from orchestration.results.sweep_reader import (
     SweepReader,
     declaring_spec,
     named_cells,
-    refuse_own,
     with_or_without_cell,
 )
 from orchestration.results.versions import compare_versions
@@ -146,6 +143,7 @@ class Results(SweepReader):
             numbered: have the number of each cell as index.
         """
         once = self.snapshot()
+        once.cells.kind.check_networks("energy()")
         wanted = once.trials(numbered=True) if trials is None else trials
         wanted = wanted[wanted["cell"].notna()].astype({"cell": "int64"})
         table = energy(wanted, once.operations(wanted, curves), named_cells(once.cells))
@@ -199,7 +197,7 @@ class Results(SweepReader):
         Columns as of ``orchestration.results.effects.norm_effects.norm_differences``.
         """
         records, cells = self._read(_BY_SEED)
-        refuse_own("norm_differences()", cells.train)
+        cells.kind.check_networks("norm_differences()")
         valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
         if accuracy not in valid:
             raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
@@ -214,7 +212,7 @@ class Results(SweepReader):
         Columns as of ``orchestration.results.effects.ranks.mean_ranks``.
         """
         once = self.snapshot(_BY_SEED)
-        refuse_own("mean_ranks()", once.cells.train)
+        once.cells.kind.check_networks("mean_ranks()")
         return mean_ranks(once.by_seed(), once.norm_differences(), once.cells.axes)
 
     def differences(self, *, last: bool = False) -> pd.DataFrame:
@@ -226,7 +224,7 @@ class Results(SweepReader):
         Columns as of ``orchestration.results.effects.differences.differences_from``.
         """
         records, cells = self._read(_BY_SEED)
-        if not cells.baseline:
+        if not cells.kind.baseline:
             raise InputError(
                 "differences are from what a spec names as baseline, with training code of your "
                 "own; this sweep's names none"
@@ -235,7 +233,7 @@ class Results(SweepReader):
         if last:
             seeds[SELECTED_ON] = None
         column = cells.metric.last_name if last else cells.metric.best_name
-        return differences_from(cells.baseline, seeds, cells.axes, column, cells.metric)
+        return differences_from(cells.kind.baseline, seeds, cells.axes, column, cells.metric)
 
     def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
         """Give a row an architecture: its norms side by side, and the gap between them.
@@ -248,7 +246,7 @@ class Results(SweepReader):
         ``norm_gaps``; of the tuned one as of ``orchestration.results.effects.tuning.tuned_gap``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
-        refuse_own("dependency_gap()", once.cells.train)
+        once.cells.kind.check_networks("dependency_gap()")
         if tuned:
             return tuned_gap(*once._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)
@@ -263,7 +261,7 @@ class Results(SweepReader):
         Columns as of ``orchestration.results.effects.tuning.basin``.
         """
         once = self.snapshot(_BY_SEED)
-        refuse_own("basin()", once.cells.train)
+        once.cells.kind.check_networks("basin()")
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -309,7 +307,7 @@ class Results(SweepReader):
         records = self._source.read(self.name, _BY_SEED, replaced=True)
         spec = self._spec(records.spec)
         if spec is not None:
-            refuse_own("compare_versions()", spec.train)
+            spec.kind.check_networks("compare_versions()")
         return compare_versions(records, spec, first, second)
 
     def models(self) -> pd.DataFrame:
@@ -354,4 +352,4 @@ class Results(SweepReader):
         named = [own_code] if isinstance(own_code, str) else list(own_code)
         named += [value for value in cell.values() if isinstance(value, str)]
         with ModelServer.at(self._tracking_uri) as server:
-            return server.load(chosen, device, own=cells.train is not None, own_code=named)
+            return server.load(chosen, device, cells.kind, named)

@@ -14,10 +14,8 @@ from orchestration.reading.open import open_sweep
 from orchestration.reading.records import (
     ALL_METRICS,
     DIAGNOSTICS,
-    EVERY_METRIC,
     Records,
     SweepSource,
-    is_wanted,
 )
 from orchestration.record.names import spec_fields
 from orchestration.results import frames
@@ -88,15 +86,12 @@ class SweepReader:
     @property
     def _diagnostics(self) -> list[str]:
         records, cells = self._read(DIAGNOSTICS)
-        if cells.train is not None:  # whatever the user's own metrics are called
-            return []
-        return [name for name in map(str, records.metrics) if is_wanted(name, DIAGNOSTICS)]
+        return cells.kind.layer_metrics(map(str, records.metrics), *DIAGNOSTICS)
 
     @property
     def has_settings(self) -> bool:
         """Whether the sweep has an axis that can be tuned."""
-        cells = self.cells
-        return cells.train is None and has_settings(cells.axes)
+        return has_settings(self.cells.axes)
 
     @property
     def has_decisions(self) -> bool:
@@ -109,9 +104,10 @@ class SweepReader:
             return self._reading
         records = without_doubles(self._source.read(self.name, metrics))
         spec = self._spec(records.spec)
-        if spec is not None and spec.train is not None:
+        if spec is not None and spec.kind.metric_may_change:
             # Only the spec tells which of the user's own metrics counts.
-            records = without_doubles(self._source.read(self.name, [EVERY_METRIC]))
+            wanted = spec.kind.metrics_to_read(())
+            records = without_doubles(self._source.read(self.name, wanted))
             self._check_recorded(spec.metric, records)
             points = self.points(records.runs.index.tolist(), [spec.metric.name])
             records = frames.with_best(records, spec.metric, points)
@@ -135,19 +131,6 @@ class SweepReader:
                 stacklevel=4,
             )
             return None
-
-
-def refuse_own(what: str, train: str | None) -> None:
-    """Refuse what a sweep of training code of the user's own has not.
-
-    Raises:
-        InputError: it is such a sweep.
-    """
-    if train is not None:
-        raise InputError(
-            f"{what} is of this package's networks; this sweep trains {train}: see differences(), "
-            "of a spec with a baseline"
-        )
 
 
 def with_or_without_cell(frame: pd.DataFrame, numbered: bool) -> pd.DataFrame:

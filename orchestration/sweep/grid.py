@@ -13,6 +13,7 @@ import pydantic
 
 from orchestration.model.config import Config, read_config
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import sweep_kind
 from orchestration.model.trial import Trial, cell_label, trial_keys
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.user_code import References, wrong_names
@@ -114,11 +115,10 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
     """
     # Values are compared as text: to the user's code, 1 and true are different.
     rows = [{key: json.dumps(value) for key, value in cell.given().items()} for cell in cells]
-    own = any("train" in row for row in rows)
-    axes = [] if own else ["architecture", "norm"]
+    kind = sweep_kind(next((row["train"] for row in rows if "train" in row), None))
+    axes = list(kind.first_axes)
     in_grid = dict.fromkeys(key for entry in entries for key in entry)
-    ordered = in_grid if own else RunConfig.model_fields
-    candidates = [key for key in ordered if key in in_grid and key not in axes]
+    candidates = [key for key in kind.ordered(in_grid) if key not in axes]
     for key in candidates:
         if len({row[key] for row in rows if key in row and _applies(key, row)}) > 1:
             axes.append(key)

@@ -65,6 +65,9 @@ def note_own(given: Mapping[str, Any], problems: Problems) -> None:
         for key in ("metric", "baseline"):
             if given[key]:
                 problems.add((key,), "needs the key train, which names your own training code")
+        margin = getattr(given["seeds"], "practically_equal", None)
+        if margin is not None and margin >= 1:
+            problems.add(("seeds", "practically_equal"), f"must be less than 1, got {margin:g}")
         return
     if metric is None:
         problems.add(

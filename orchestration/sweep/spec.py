@@ -23,6 +23,7 @@ from orchestration.errors import InputError, SpecError
 from orchestration.model.config import Config, own_key
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.section import Section
+from orchestration.model.sweep_kind import SweepKind, sweep_kind
 from orchestration.model.sweep_name import sweep_name
 from orchestration.model.trial import Trial
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
@@ -197,6 +198,11 @@ class SweepSpec(Section):
         """The metric that tells which epoch and which trial is better."""
         return TEST_ACCURACY if self.metric is None else self.metric.metric()
 
+    @property
+    def kind(self) -> SweepKind:
+        """Whether it is of this package's networks, and what follows from that."""
+        return sweep_kind(self.train, self.baseline)
+
     def cells(self) -> list[Config]:
         """Each combination of the grid once, with seed 0. Does not import the user's code."""
         return self._cells(self.problems())
@@ -336,8 +342,5 @@ def _note_unstoppable(spec: SweepSpec, problems: Problems) -> None:
             )
         if spec.gpu_hours is not None:
             problems.add(("gpu_hours",), "belongs in seeds, where they are until: decided")
-        margin = spec.seeds.practically_equal
-        if spec.train is None and margin is not None and margin >= 1:
-            problems.add(("seeds", "practically_equal"), f"must be less than 1, got {margin:g}")
     elif spec.compare:
         problems.add(("compare",), "needs seeds: {until: decided}, got a list of seeds: remove one")

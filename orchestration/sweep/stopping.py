@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,8 +20,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestration.model.config import Config, OwnConfig
+from orchestration.model.config import Config
 from orchestration.model.section import Section
+from orchestration.model.sweep_kind import sweep_kind
 from orchestration.sweep.problems import Problems
 from snn_norm.wording import described, did_you_mean
 
@@ -99,9 +99,8 @@ def comparisons_of(
         axes: the keys that tell cells apart.
         problems: collects entries that name no cell.
     """
-    # To the user's own code, 1, 1.0 and true are different.
-    same = json.dumps if any(isinstance(cell, OwnConfig) for cell in cells) else _itself
     rows = [cell.given() for cell in cells]
+    same = sweep_kind(rows[0].get("train") if rows else None).comparable
     comparisons: dict[frozenset[int], Comparison] = {}
     for number, entry in enumerate(declared):
         keys = [key for key in entry if key != "against"]
@@ -140,10 +139,6 @@ def comparisons_of(
                 f"{' and are alike in '.join(filter(None, (axis, ', '.join(rest))))}",
             )
     return list(comparisons.values())
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _pairs(values: Sequence[Any], others: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

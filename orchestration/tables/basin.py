@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import (
     Column,
     axes_of,
@@ -51,7 +52,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     remark=chosen_settings,
     note=lambda row: str(row["note"]),
     macros=[

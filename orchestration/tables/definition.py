@@ -14,6 +14,7 @@ import pandas as pd
 
 from orchestration.errors import InputError
 from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.model.sweep_kind import SweepKind
 from orchestration.render.columns import Column, Row, any_columns, lay_out
 from orchestration.render.forms import FORMATS
 from orchestration.render.latex import latex
@@ -128,8 +129,7 @@ class TableDefinition:
     Args:
         frame: gives the numbers; None if a sweep has none for this table.
         columns: gives the columns, from left to right.
-        is_ours: True if the table exists only for sweeps of this package's networks, False if it
-            exists only for sweeps of the user's own training code; None for both.
+        kind: the kind of sweep that has the table.
         remark: gives a sentence below the table; default: which images selected the epochs.
         note: gives the note of a row; empty: the row has none.
         winners: gives the numbers of the rows to emphasize.
@@ -146,7 +146,7 @@ class TableDefinition:
 
     frame: Callable[[ReportData], pd.DataFrame | None] = lambda _data: None
     columns: Callable[[pd.DataFrame, Metric], list[Column]] = any_columns
-    is_ours: bool | None = None
+    kind: type[SweepKind] = SweepKind
     remark: Callable[[pd.DataFrame, Metric], str] = _selected
     note: Callable[[Row], str] | None = None
     winners: Callable[[pd.DataFrame, Metric], set[int]] = lambda _frame, _metric: set()
@@ -160,9 +160,14 @@ class TableDefinition:
     section: Section | None = None
     terminal: Terminal | None = None
 
+    @property
+    def heading(self) -> str:
+        """The heading of its section on a report's page; empty if it has none."""
+        return self.section.heading if self.section else ""
+
     def of(self, data: ReportData) -> pd.DataFrame | None:
         """The numbers of a sweep; None where it has none."""
-        return data.once(self.frame) if self.is_ours in (None, data.is_ours) else None
+        return data.once(self.frame) if isinstance(data.kind, self.kind) else None
 
     def table(self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
         """Lay out a frame."""

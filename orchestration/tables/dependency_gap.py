@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import Column, axes_of, number
 from orchestration.render.table import decimal
 from orchestration.results.columns import axis_columns
@@ -40,7 +41,7 @@ def gap_with_standard_norm(data: ReportData) -> pd.DataFrame:
 TABLE = TableDefinition(
     frame=lambda data: dependency_gap(data.best, data.axes),
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     note=lambda row: str(row["note"]),
     macros=[
         Macros(

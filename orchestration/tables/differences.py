@@ -20,7 +20,7 @@ from orchestration.tables.report_data import ReportData
 
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
-    return data.sweep.differences() if data.sweep.cells.baseline else None
+    return data.sweep.differences() if data.kind.baseline else None
 
 
 def _against(row: Row) -> str:
@@ -47,7 +47,6 @@ def _cells(cells: CellFinder, _index: int, row: Row) -> tuple[int, ...]:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    is_ours=False,
     remark=corrected,
     macros=[
         Macros(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import Column, axes_of, columns_before, interval, number
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
@@ -49,7 +50,7 @@ def _remark(frame: pd.DataFrame, _metric: Metric) -> str:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     remark=_remark,
     macros=[
         Macros(

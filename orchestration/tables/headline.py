@@ -11,6 +11,7 @@ import math
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.series_style import NETWORKS
 from orchestration.render.table import (
     NO_NUMBER,
@@ -113,7 +114,7 @@ def _ratio(data: ReportData) -> str:
 
 TABLE = TableDefinition(
     frame=lambda data: data.best,
-    is_ours=True,
+    kind=NetworkSweep,
     build=_build,
     links=_links,
     exported=gap_with_standard_norm,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import Column, axes_of, columns_before, number, words
 from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
@@ -36,7 +37,7 @@ def _remark(frame: pd.DataFrame, metric: Metric) -> str:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     remark=_remark,
     macros=[
         Macros(("mean_rank", "groups", "friedman_p"), lambda cells, _, row: cells.find(row, "norm"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import Column, axes_of, columns_before, interval, number, words
 from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
@@ -44,7 +45,7 @@ def text_of_differences(metric: Metric) -> str:
 TABLE = TableDefinition(
     frame=lambda data: data.sweep.norm_differences(),
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     remark=corrected,
     macros=[
         Macros(

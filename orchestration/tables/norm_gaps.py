@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import Column
 from orchestration.results.effects.norm_effects import norm_gaps
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
@@ -36,7 +37,7 @@ def _links(data: ReportData, frame: pd.DataFrame) -> dict[str, list[str]]:
 TABLE = TableDefinition(
     frame=lambda data: norm_gaps(data.best, data.axes),
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     note=lambda row: str(row["note"]),
     rows=_marked,
     is_worth_showing=_has_more_norms,

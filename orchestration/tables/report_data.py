@@ -10,9 +10,10 @@ import pandas as pd
 
 from orchestration.model.durations import possible_seconds
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import SweepKind
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
-from orchestration.render.series_style import NETWORKS, display_name
+from orchestration.render.series_style import NETWORKS
 from orchestration.render.table import as_text
 from orchestration.results.columns import shortfall
 from orchestration.results.results import Results
@@ -38,8 +39,7 @@ class ReportData:
         self.name, self.sweep = name, sweep
         self.axes: list[str] = sweep.cells.axes
         self.metric: Metric = sweep.metric
-        self.train: str | None = sweep.cells.train
-        self.is_ours: bool = self.train is None
+        self.kind: SweepKind = sweep.cells.kind
         self.series: str = sweep.cells.series
         self._tracking_uri = tracking_uri
         self._computed: dict[Callable[[ReportData], Any], Any] = {}
@@ -126,16 +126,19 @@ class ReportData:
 
     def display_name(self, norm: str) -> str:
         """The name in a legend of one of ``norms``."""
-        return display_name(self.series, norm, is_ours=self.is_ours)
+        return self.kind.series_name(self.series, norm)
 
     def setting(self, cell: int) -> str:
         """A cell's network and further axes, in words: everything but its norm."""
         row = self.best.iloc[cell]
-        named = ["architecture"] if self.is_ours else []
-        words = [NETWORKS.get(row[axis], as_text(row[axis])) for axis in named]
-        others = [axis for axis in self.axes if axis not in (*named, self.series)]
-        words += [f"{axis} {as_text(row[axis])}" for axis in others if not pd.isna(row[axis])]
-        return ", ".join(words)
+        unnamed = self.kind.unnamed_axes
+        return ", ".join(
+            NETWORKS.get(row[axis], as_text(row[axis]))
+            if axis in unnamed
+            else f"{axis} {as_text(row[axis])}"
+            for axis in self.axes
+            if axis != self.series and (axis in unnamed or not pd.isna(row[axis]))
+        )
 
     def label(self, cell: int) -> str:
         """A cell in words."""

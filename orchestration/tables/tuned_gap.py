@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import (
     Column,
     Format,
@@ -86,7 +87,7 @@ def chosen_settings(frame: pd.DataFrame, _metric: Metric) -> str:
 TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
-    is_ours=True,
+    kind=NetworkSweep,
     remark=chosen_settings,
     note=lambda row: str(row["note"]),
     rows=_rows,

@@ -17,7 +17,6 @@ from orchestration.page.drawing.pieces import Page
 from orchestration.page.drawing.state import Cell, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.render.table import NO_NUMBER, unit_of
-from snn_norm.norms.table import label_of
 
 LEVELS = 10
 """The number of colours of the scale."""
@@ -65,8 +64,8 @@ class _Writer:
     ) -> None:
         self.grid, self.trial_url, self.retried = grid, trial_url, retried
         self.cells: dict[str, str] = {}
-        known = ("architecture", grid.series) if grid.is_ours else (grid.series,)
-        self.leading = [axis for axis in known if axis in grid.axes]
+        never_folded = (*grid.kind.first_axes, grid.series)
+        self.leading = [axis for axis in grid.axes if axis in never_folded]
         """The axes that are never folded."""
         self._decided = any(cell.verdict for cell in grid.cells)
         self._column = {seed: number for number, seed in enumerate(grid.seeds)}
@@ -191,7 +190,7 @@ class _Writer:
     def _value(self, axis: str, value: str | None) -> str:
         if value is None:
             return NO_NUMBER
-        return shown(label_of(value) if self.grid.is_ours and axis == "norm" else value)
+        return shown(self.grid.kind.value_name(axis, value))
 
     def _keep(self, name: str, html: str) -> str:
         self.cells[name] = html

@@ -15,9 +15,9 @@ import pandas as pd
 
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.status import FINISHED_STATES, TrialStatus
+from orchestration.model.sweep_kind import NETWORKS, SweepKind
 from orchestration.page.drawing.scale import ends_of, near_the_best
 from orchestration.page.finished import Finished
-from orchestration.render.series_style import display_name
 from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
 
@@ -74,7 +74,7 @@ class Grid:
         cells: in the spec's order.
         metric: what its trials are judged by.
         series: the axis whose values are compared, and colours tell apart.
-        is_ours: whether its trials train this package's networks.
+        kind: whether its trials train this package's networks, and what follows from that.
         low, high: the ends of the colour scale, of the metric.
         is_clipped: whether some trials are worse than its worse end.
     """
@@ -84,7 +84,7 @@ class Grid:
     cells: list[Cell]
     metric: Metric = TEST_ACCURACY
     series: str = "norm"
-    is_ours: bool = True
+    kind: SweepKind = NETWORKS
     low: float = field(init=False)
     high: float = field(init=False)
     is_clipped: bool = field(init=False)
@@ -111,13 +111,12 @@ class Grid:
 
     def name(self, cell: Cell) -> str:
         """A cell's norm, or another value that is compared, in words."""
-        return display_name(self.series, cell.values.get(self.series, ""), is_ours=self.is_ours)
+        return self.kind.series_name(self.series, cell.values.get(self.series, ""))
 
     def setting(self, cell: Cell) -> str:
         """The other axes of a cell in words; empty if there are none."""
-        unnamed = "architecture" if self.is_ours else None
         words = [
-            value if axis == unnamed else f"{axis} {value}"
+            value if axis in self.kind.unnamed_axes else f"{axis} {value}"
             for axis, value in cell.values.items()
             if axis != self.series
         ]
@@ -214,7 +213,7 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
         rows,
         cells.metric,
         cells.series,
-        is_ours=cells.train is None,
+        cells.kind,
     )
 
 

@@ -16,13 +16,13 @@ from markupsafe import Markup
 from orchestration.execution.driven_by import driver_in_short
 from orchestration.model.durations import duration, impossible_times
 from orchestration.model.metric import Metric
+from orchestration.model.sweep_kind import SweepKind
 from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.render.html import html
 from orchestration.render.table import NO_NUMBER, Table, unit_of
 from orchestration.tables import comparison
-from snn_norm.norms.table import label_of
 
 
 def sweep_url(base: str, name: str, page: str = "") -> str:
@@ -56,15 +56,12 @@ def report_parts(files: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     return {kind: named for kind, named in parts.items() if named}
 
 
-def with_names(table: Table, *, is_ours: bool) -> Table:
+def with_names(table: Table, kind: SweepKind) -> Table:
     """A table in which norms have their names, as they have everywhere else on a page."""
-    if not is_ours:
-        return table
-    norms = [heading in ("norm", "against") for heading in table.headings]
     rows = [
         [
-            replace(cell, text=label_of(cell.text)) if is_norm else cell
-            for cell, is_norm in zip(row, norms, strict=True)
+            replace(cell, text=kind.value_name(heading, cell.text))
+            for cell, heading in zip(row, table.headings, strict=True)
         ]
         for row in table.rows
     ]
@@ -202,11 +199,12 @@ def compared(
     other: str,
     table: pd.DataFrame,
     metric: Metric,
+    kind: SweepKind,
     names: Sequence[str],
     forms: Mapping[str, str],
 ) -> str:
     """The page of two sweeps side by side."""
-    named = with_names(comparison.TABLE.table(table, metric), is_ours=metric.is_fraction)
+    named = with_names(comparison.TABLE.table(table, metric), kind)
     shown_table = html(named)
     return document(
         "compare", base, name=name, other=other, table=shown_table, names=names, forms=forms

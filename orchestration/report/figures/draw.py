@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestration.reading.records import SPIKE_RATE
+from orchestration.model.metric import SPIKE_RATE
 from orchestration.render.figures import Picture
 from orchestration.render.panels import (
     MOST_PANELS,
@@ -35,7 +35,6 @@ from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.effects.norm_effects import settings_of
 from orchestration.tables import energy, mean_ranks, norm_gaps
 from orchestration.tables.report_data import ReportData
-from snn_norm.norms.table import NORMS
 
 FIGURES = (
     "dependency-gap",
@@ -288,7 +287,7 @@ def _style(data: ReportData, cell: int) -> SeriesStyle:
 
 
 def _series_style(data: ReportData, norm: str) -> SeriesStyle:
-    return style_of(norm, data.norms, {} if data.train else NORMS)
+    return style_of(norm, data.norms, data.kind.styles)
 
 
 def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float) -> None:

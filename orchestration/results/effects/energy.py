@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from orchestration.reading.records import SPIKE_RATE
+from orchestration.model.metric import SPIKE_RATE
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.statistics import t_interval

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_SET
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.results.columns import (
     AS_BUILT,
     SELECTED_ON,
-    TEST_SET,
     TUNED_KEYS,
     plain,
     shortfall,

@@ -77,7 +77,7 @@ def test_differences_are_from_the_baseline_in_each_of_its_axes(uri: str) -> None
     assert results.differences(last=True)["selected_on"].isna().all()
     for refused in (
         results.norm_differences, results.dependency_gap, results.decisions, results.basin,
-        results.mean_ranks, lambda: choose(results),
+        results.mean_ranks, results.energy, lambda: choose(results),
     ):  # fmt: skip
         with pytest.raises(InputError):
             refused()
