@@ -9,37 +9,25 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from orchestration.model import columns
 from orchestration.model.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.references import is_generator_function, load_reference
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
-RESERVED_NAMES = frozenset({
-    # parameters and columns of every trial
-    "train", "seed", "run_id", "trial_key", "outcome", "in_spec", "started", "finished", "cell",
-    "epoch", "epoch_seconds", "best_epoch",
-    # columns of a cell, and of a pair of cells
-    "best", "best_seed", "best_a", "none", "mean", "std", "ci_low", "ci_high", "n_seeds",
-    "n_expected", "n_common", "n_collapsed", "n_diverged", "selected_on", "n", "expected_best",
-    "compared", "against", "difference", "n_pairs", "t", "p", "p_holm",
-    # columns of a model
-    "bytes", "missing",
-})  # fmt: skip
-"""Names that the user's own keys and metrics must not have."""
-
 
 def own_key(key: str) -> str:
     """Check a key of the user's own training code.
 
     Raises:
-        ValueError: MLflow refuses keys of this form, or it is one of ``RESERVED_NAMES``.
+        ValueError: MLflow refuses keys of this form, or a column of tables has this name.
     """
     if not _NAME.fullmatch(key):
         raise ValueError(
             f"must be letters, digits and _ . - from a letter on, at most 100, got {key[:120]!r}"
         )
-    if key in RESERVED_NAMES:
+    if key in columns.ALL:
         raise ValueError(
             "is a name that the sweep's own parameters and tables use: rename your key"
         )
@@ -121,5 +109,5 @@ def read_config(given: Mapping[str, Any]) -> Config:
     """The configuration whose ``given()`` returned these values."""
     if "train" not in given:
         return RunConfig(**given)
-    ours = {name: given[name] for name in ("train", "epochs", "seed") if name in given}
-    return OwnConfig(**ours, params=tuple((k, v) for k, v in given.items() if k not in ours))
+    fields = {name: given[name] for name in ("train", "epochs", "seed") if name in given}
+    return OwnConfig(**fields, params=tuple((k, v) for k, v in given.items() if k not in fields))

@@ -30,13 +30,13 @@ class Shared(Generic[_T]):
         """
         with self._lock:
             result = self._results.get(key)
-            is_ours = result is None
+            is_first = result is None
             if result is None:
                 result = self._results[key] = Future()
                 while len(self._results) > self._most:
                     self._results.popitem(last=False)
             self._results.move_to_end(key)
-        if is_ours:
+        if is_first:
             try:
                 result.set_result(make())
             except BaseException as error:

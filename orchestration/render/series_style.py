@@ -45,18 +45,18 @@ _OWN_LINES: Sequence[LineStyleType] = ("-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 2.
 _OWN_MARKERS = "DvPX"
 
 
-def style_of(norm: str, norms: list[str], ours: Mapping[str, Norm] = NORMS) -> SeriesStyle:
+def style_of(norm: str, norms: list[str], styles: Mapping[str, Norm] = NORMS) -> SeriesStyle:
     """The style of a norm among all norms of a sweep; the user's own norms take what is left.
 
     Args:
         norm: one of ``norms``, or another value that colours tell apart.
         norms: all of them.
-        ours: those that have a style of their own.
+        styles: those that have a style of their own.
     """
-    if known := ours.get(norm):
+    if known := styles.get(norm):
         return SeriesStyle(known.color, cast("LineStyleType", known.line), known.marker)
-    number = [name for name in norms if name not in ours].index(norm)
-    taken = {known.color for known in ours.values()}
+    number = [name for name in norms if name not in styles].index(norm)
+    taken = {known.color for known in styles.values()}
     colors = [f"C{place}" for place in range(len(COLORS))]
     free = [color for color in colors if color not in taken] or colors
     return SeriesStyle(

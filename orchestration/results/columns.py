@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.columns import AFTER_AXES
 from orchestration.model.metric import TEST_ACCURACY, Metric
 
 COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
@@ -46,8 +47,7 @@ TUNED_KEYS = (
 
 def axis_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that tell the rows of best of seeds, or of a dependency gap, apart."""
-    ends = ("best", "none", "best_a")
-    first = next(number for number, name in enumerate(frame) if name in ends)
+    first = next(number for number, name in enumerate(frame) if name in AFTER_AXES)
     return [str(name) for name in frame.columns[:first]]
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from orchestration.model.columns import CELL, CHOICE
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.reading.records import Records
 from orchestration.record.names import BEST_EPOCH
@@ -125,7 +126,7 @@ def best_of_seeds(records: Records, cells: Cells, *, last: bool = False) -> pd.D
     table[counts] = table[counts].fillna(0).astype("int64")
     # Seeds until decided: what is certain, and what was allocated besides.
     wanted = cells.table["n_expected"].clip(lower=table["n_seeds"])
-    table.insert(list(table).index("n_seeds") + 1, "n_expected", wanted)
+    table["n_expected"] = wanted
     by_cell = trials.dropna(subset=column).groupby("cell")[column]
     common = int(by_cell.size().min()) if len(by_cell) else 0
     table[EXPECTED_BEST] = by_cell.agg(
@@ -133,7 +134,7 @@ def best_of_seeds(records: Records, cells: Cells, *, last: bool = False) -> pd.D
     )
     table[N_COMMON] = common
     table[SELECTED_ON] = None if last else cells.table[SELECTED_ON]
-    return table.reset_index(drop=True)
+    return table[[*cells.axes, *CELL]].reset_index(drop=True)
 
 
 def expected_bests(records: Records, cells: Cells) -> pd.DataFrame:
@@ -145,8 +146,7 @@ def expected_bests(records: Records, cells: Cells) -> pd.DataFrame:
         for n in range(1, len(known) + 1):
             value = expected_best(known, n, cells.metric)
             rows.append({**cell, "n": n, "expected_best": value, "cell": number})
-    columns = [*cells.axes, "n", "expected_best", SELECTED_ON, "cell"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*cells.axes, *CHOICE])
 
 
 def with_best(records: Records, metric: Metric, points: pd.DataFrame) -> Records:

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from orchestration.model import columns
 from orchestration.model.config import Config, own_key, text_of
 from orchestration.model.metric import Goal, Metric
 from orchestration.model.section import Section
@@ -35,12 +36,6 @@ class MetricRule(Section):
         """The metric, shown as it is."""
         return Metric(self.name, self.goal)
 
-
-_DECISION_COLUMNS = frozenset({
-    "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
-    "n_uncounted",
-})  # fmt: skip
-"""Columns of the table of decisions: names that no key may have in a spec with ``compare``."""
 
 _LONGEST_TEXT = 6000
 """MLflow's limit on the characters of a parameter's value."""
@@ -100,7 +95,7 @@ def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
             "such value: with train, remove it",
         )
     for number, entry in enumerate(given["grid"]):
-        for key in sorted(_DECISION_COLUMNS.intersection(entry)):
+        for key in sorted(columns.DECISION.intersection(entry)):
             problems.add(
                 ("grid", number, key),
                 "is a name that the table of decisions uses: with compare, rename your key",

@@ -247,12 +247,9 @@ class SweepSpec(Section):
     def _common(self) -> dict[str, Located]:
         """The values of every entry of the grid that does not set them itself."""
         common = {key: Located(value, ("training", key)) for key, value in self.training.items()}
-        if self.train is not None:
-            common["train"] = Located(self.train, ("train",))
-        if self.dataset is not None:
-            common["dataset"] = Located(self.dataset, ("dataset",))
-        if self.epochs is not None:
-            common["epochs"] = Located(self.epochs, ("epochs",))
+        for key in ("train", "dataset", "epochs"):
+            if (value := getattr(self, key)) is not None:
+                common[key] = Located(value, (key,))
         if (rule := self.stop_when_collapsed) is not None:
             path = ("stop_when_collapsed", "after_epochs")
             common["stop_when_collapsed_after"] = Located(rule.after_epochs, path)

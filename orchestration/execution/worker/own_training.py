@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 import torch
 
-from orchestration.model.config import RESERVED_NAMES, OwnConfig
+from orchestration.model import columns
+from orchestration.model.config import OwnConfig
 from orchestration.model.metric import Metric
 from snn_norm.training.models.model_sources import source_digests
 from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
@@ -207,7 +208,7 @@ class OwnTraining:
                     f"{of_epoch} gave a metric {name!r}: a name neither begins nor ends with /, "
                     "begins with .. or has a part that is empty, . or .."
                 )
-            if name in RESERVED_NAMES or name == self._metric.best_name:
+            if name in columns.ALL or name == self._metric.best_name:
                 raise ValueError(f"{of_epoch} gave {name!r}, which the sweep itself records")
             if {name, f"last_{name}"} & keys:
                 raise ValueError(

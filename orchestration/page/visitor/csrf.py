@@ -41,5 +41,5 @@ async def own_form(request: Request) -> dict[str, str] | None:
     fields = parse_qs(body.decode("latin-1"))
     form = {name: values[0] for name, values in fields.items()}
     kept = request.cookies.get(_TOKEN, "")
-    is_ours = secrets.compare_digest(form.get("token", "").encode(), kept.encode())
-    return form if kept and is_ours else None
+    is_equal = secrets.compare_digest(form.get("token", "").encode(), kept.encode())
+    return form if kept and is_equal else None

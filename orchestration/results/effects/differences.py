@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from orchestration.model.columns import PAIR
 from orchestration.model.metric import Metric
 from orchestration.record.names import params_of
 from orchestration.results.columns import SELECTED_ON
@@ -91,16 +92,14 @@ def differences_from(
         ``ci_high``, ``n_pairs``, ``t``, ``p``, and ``p_holm``, p corrected for the number of all
         tests in the table; ``selected_on``.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for axis, value in baseline.items():
         # A column whose values differ in type holds MLflow's texts.
         is_text = pd.api.types.is_string_dtype(seeds[axis])
         standard = params_of({axis: value})[axis] if is_text else value
         for first, _, row in paired_rows(seeds, axes, axis, column, metric, standard):
-            told = {"compared": axis, "against": params_of({axis: value})[axis]}
-            rows.append({axis: first, **told, **row})
-    differences = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
-    names = [*axes, "compared", "against", *differences, "n_pairs", "t", "p", SELECTED_ON]
-    table = pd.DataFrame(rows, columns=names)
-    table.insert(len(names) - 1, "p_holm", holm(table["p"].to_numpy(float)))
+            against = params_of({axis: value})[axis]
+            rows.append({axis: first, "compared": axis, "against": against, **row})
+    table = pd.DataFrame(rows, columns=[*axes, *PAIR])
+    table["p_holm"] = holm(table["p"].to_numpy(float))
     return table

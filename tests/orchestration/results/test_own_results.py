@@ -13,6 +13,7 @@ from recorded import Recorder
 
 from orchestration import Results, SweepSpec
 from orchestration.errors import InputError
+from orchestration.model import columns
 from orchestration.model.metric import Metric
 from orchestration.report.write import write_report
 from orchestration.results.comparison import comparison
@@ -81,6 +82,19 @@ def test_differences_are_from_the_baseline_in_each_of_its_axes(uri: str) -> None
     ):  # fmt: skip
         with pytest.raises(InputError):
             refused()
+
+
+def test_every_column_is_an_axis_a_metric_or_a_name_that_no_key_may_have(uri: str) -> None:
+    results = Results("own", tracking_uri=uri)
+    metrics = ("val_loss", "val_iou", "epoch_seconds")
+    known = {"method", "depth", *columns.ALL}
+    known |= {f"{prefix}{name}" for prefix in ("", "best_", "last_") for name in metrics}
+    for table in (
+        results.trials(numbered=True), results.curves(numbered=True), results.best_of_seeds(),
+        results.by_seed(numbered=True), results.expected_best(numbered=True), results.models(),
+        results.differences(), results.last_epoch(),
+    ):  # fmt: skip
+        assert set(table) <= known
 
 
 def test_without_a_baseline_there_are_no_differences(sqlite_database: Callable[[], str]) -> None:

@@ -1,0 +1,63 @@
+"""The columns of tables of trials, cells, pairs of cells and models, beside axes and metrics.
+
+``orchestration.results`` builds its tables by them. The user's own keys and metrics are columns of
+the same tables, so they must have other names.
+"""
+
+from __future__ import annotations
+
+TRIAL = ("run_id", "trial_key", "outcome", "in_spec", "best_epoch", "started", "finished", "cell")
+
+CURVE = ("epoch", "epoch_seconds")
+
+CELL = (
+    "best",
+    "best_seed",
+    "mean",
+    "std",
+    "ci_low",
+    "ci_high",
+    "n_seeds",
+    "n_expected",
+    "n_collapsed",
+    "n_diverged",
+    "expected_best",
+    "n_common",
+    "selected_on",
+)
+
+CHOICE = ("n", "expected_best", "selected_on", "cell")
+
+PAIR = (
+    "compared",
+    "against",
+    "difference",
+    "ci_low",
+    "ci_high",
+    "n_pairs",
+    "t",
+    "p",
+    "p_holm",
+    "selected_on",
+)
+
+MODEL = ("seed", "run_id", "outcome", "epoch", "bytes", "missing")
+
+DECISION = frozenset(
+    {
+        "e_value",
+        "verdict",
+        "decided_at",
+        "more_seeds",
+        "more_hours",
+        "hours_of",
+        "bound",
+        "n_uncounted",
+    }
+)
+"""Further columns of declared comparisons, which exist only with the key ``compare``."""
+
+AFTER_AXES = ("best", "none", "best_a")
+"""The first column after the axes, in tables of cells, of gaps, and of two sweeps."""
+
+ALL = frozenset({"train", "seed", *TRIAL, *CURVE, *CELL, *CHOICE, *PAIR, *MODEL, *AFTER_AXES})
