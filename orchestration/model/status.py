@@ -21,6 +21,7 @@ class TrialStatus:
         best: the best value of the metric so far; None if there is none.
         epoch_seconds: how long the last epoch took; None before the first.
         run_id: MLflow's id of the trial's run; empty if it has none.
+        error: the last lines of the error that ended it, if it was read.
     """
 
     state: str = "waiting"
@@ -28,6 +29,7 @@ class TrialStatus:
     best: float | None = None
     epoch_seconds: float | None = None
     run_id: str = ""
+    error: str = ""
 
     @property
     def finished(self) -> bool:

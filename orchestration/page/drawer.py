@@ -195,19 +195,21 @@ class Drawer:
             InputError: no trial of this sweep has such a run.
         """
         sweep = self._reader.sweep(name)
-        details = self._reader.trial(sweep, run)
+        cell, seed, trial = self._reader.trial(sweep, run)
+        by_metric = self._reader.metrics(sweep, run)
+        params = sorted(sweep.records_of(run).param_rows([run]))
         events = self._live.of(name).events_of(sweep.labels().get(run, ""))
         line = {"": Series("this trial", style_of("", [""], {}))}
         panels = []
         for metric in map(sweep.metric, sweep.metrics):
-            points = details.points[details.points["metric"] == metric.name]
+            points = by_metric[by_metric["metric"] == metric.name]
             if curve := curve_of("", points, metric):
                 panels.append(chart(metric.title, [curve], line, metric))
-        label = sweep.grid.trial_label(details.cell, details.seed)
+        label = sweep.grid.trial_label(cell, seed)
         return view.document(
-            "trial", self._base, name=name, label=label, trial=details.status,
-            epochs=details.cell.epochs, metric=sweep.grid.metric,
-            params=details.params, error=details.error, panels=panels, events=events,
+            "trial", self._base, name=name, label=label, trial=trial,
+            epochs=cell.epochs, metric=sweep.grid.metric,
+            params={key: text for _, key, text in params}, panels=panels, events=events,
             run_url=view.run_url(self._base, sweep.records.experiment_id, run),
         ).encode()  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import SPIKE_RATE, TEST_SET, Metric
+from orchestration.model.status import TrialStatus
 from orchestration.page.drawing.estimates import (
     EPOCH_SECONDS,
     gpus_of_a_trial,
@@ -22,14 +23,14 @@ from orchestration.page.drawing.estimates import (
 )
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
 from orchestration.page.drawing.listing import Listed, read_list
-from orchestration.page.drawing.state import Grid, grid_of
-from orchestration.page.failures import Failure, failures_of
+from orchestration.page.drawing.state import Cell, Grid, grid_of
+from orchestration.page.drawing.text import last_lines
+from orchestration.page.failures import failures_of
 from orchestration.page.finished import Finished, finished_of
-from orchestration.page.trial_details import TrialDetails, trial_details
 from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
 from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import METRIC_OF, metrics_by_epoch
@@ -55,7 +56,7 @@ class Sweep:
         finished: what follows from those that are.
         unfinished: the records of those that are not.
         curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
-        failures: the newest first.
+        failures: the failed and stopped trials with their labels, the newest first.
         hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
         impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
         seconds_left: about; None where nobody can tell.
@@ -69,7 +70,7 @@ class Sweep:
     finished: Finished
     unfinished: Records
     curves: pd.DataFrame
-    failures: list[Failure]
+    failures: list[tuple[str, TrialStatus]]
     hours: float
     impossible: int
     on_gpu: bool
@@ -100,6 +101,10 @@ class Sweep:
     def records(self) -> Records:
         """The records of the finished trials."""
         return self.finished.snapshot.records
+
+    def records_of(self, run: str) -> Records:
+        """The records that have this run of a trial."""
+        return self.records if run in self.records.runs.index else self.unfinished
 
     def labels(self) -> dict[str, str]:
         """The labels of the trials in the events, by run id."""
@@ -169,17 +174,23 @@ class Reader:
             return sweep.curves
         return self._points(sweep.grid, metric)
 
-    def trial(self, sweep: Sweep, run: str) -> TrialDetails:
-        """The details of the trial that has this run.
+    def trial(self, sweep: Sweep, run: str) -> tuple[Cell, int, TrialStatus]:
+        """The cell, the seed and the status of the trial that has this run, with its error.
 
         Raises:
             InputError: no trial of this sweep has such a run.
         """
-        found = next((one for one in sweep.grid.trials() if run and one[2].run_id == run), None)
-        if found is None:
-            raise InputError(f"sweep {sweep.name} has no trial with the run {run[:200]!r}")
-        records = sweep.records if run in sweep.records.runs.index else sweep.unfinished
-        return trial_details(*found, records, self._source.points([run], sweep.metrics))
+        for cell, seed, trial in sweep.grid.trials():
+            if run and trial.run_id == run:
+                tags = sweep.records_of(run).tag_rows((REASON_TAG,))
+                reason = "".join(text for run_id, _, text in tags if run_id == run)
+                error = last_lines(reason, lines=60, most=8000)
+                return cell, seed, replace(trial, error=error)
+        raise InputError(f"sweep {sweep.name} has no trial with the run {run[:200]!r}")
+
+    def metrics(self, sweep: Sweep, run: str) -> pd.DataFrame:
+        """The metrics of a trial's run by ``metric`` and ``epoch``."""
+        return self._source.points([run], sweep.metrics)
 
     def sweep(self, name: str, asked: float | None = None) -> Sweep:
         """One sweep, as it was at some moment since it was asked for.

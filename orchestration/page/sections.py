@@ -20,7 +20,6 @@ from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
-from orchestration.page.failures import Failure
 from orchestration.page.read import Sweep
 from orchestration.render.html import html
 from orchestration.render.series_style import style_of
@@ -54,9 +53,6 @@ def sections(
     def trial_url(run: str) -> str:
         return view.trial_url(base, sweep.name, run)
 
-    def label(failure: Failure) -> str:
-        return names.get(failure.run_id, failure.label)
-
     names = {trial.run_id: grid.trial_label(cell, seed) for cell, seed, trial in grid.trials()}
     labels = sweep.labels() if retried else {}
     again = {run: retried[label] for run, label in labels.items() if label in retried}
@@ -71,10 +67,12 @@ def sections(
             "rates": render("rates", **_rates(grid, sweep.finished.rates)),
             "failures": render(
                 "failures",
-                failures=sweep.failures[:_MOST_FAILURES],
+                failures=[
+                    (names.get(trial.run_id, label), trial)
+                    for label, trial in sweep.failures[:_MOST_FAILURES]
+                ],
                 left_out=max(0, len(sweep.failures) - _MOST_FAILURES),
                 trial_url=trial_url,
-                label=label,
             ),
             "events": render("events", events=list(reversed(events))),
         },
