@@ -107,23 +107,27 @@ def reproduce(
     equal to the last bit, unless the trial was recorded on another processor, with other software,
     or on a GPU. The command ends with 1 if a trial has other numbers.
     """
-    from orchestration.results.recorded_trials import choose
+    from orchestration.results.recorded_trials import choose, threads_of
     from orchestration.results.results import Results
 
-    trials = choose(Results(name), sample=sample, seed=seed, keys=keys, own_code=own_code)
+    results = Results(name).snapshot()
+    trials = choose(results, sample=sample, seed=seed, keys=keys, own_code=own_code)
+    threads = threads_of(results)
     from orchestration.execution.reproduce import TOLERANCE
     from orchestration.execution.reproduce import reproduce as train_again
     from services.settings import Settings
 
     data = Settings.from_environment().data
     done: list[Reproduced] = []
-    for number, trial in enumerate(trials, 1):
+    for number, (trial, recorded) in enumerate(trials, 1):
         heading = f"{number} of {len(trials)}: {trial.label}"
         with err.status(heading) as status:
             done.append(
                 train_again(
                     trial,
+                    recorded,
                     data,
+                    threads=threads,
                     device=device,
                     tolerance=TOLERANCE if tolerance is None else tolerance,
                     on_epoch=lambda epoch: status.update(

@@ -18,10 +18,12 @@ import torch
 
 from orchestration.errors import InputError
 from orchestration.execution.worker.process_state import ProcessState
-from orchestration.model.trial import trial_key
+from orchestration.model.trial import Trial, trial_key
+from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG, machine_tags
-from orchestration.results.recorded_trials import RecordedTrial
+from orchestration.record.names import OUTCOME_TAG
 from orchestration.sweep.user_code import References
+from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.data.local import DatasetError
 from snn_norm.shell import device_of
@@ -57,7 +59,7 @@ class Reproduced:
     """A trial that was trained again.
 
     Args:
-        trial: the recorded trial.
+        trial: the trial.
         epochs: how many epochs were trained.
         compared: how many numbers were compared.
         unlike: the numbers that differ in any bit, the earliest first.
@@ -67,7 +69,7 @@ class Reproduced:
         tolerance: how far numbers may be apart if the machine differs.
     """
 
-    trial: RecordedTrial
+    trial: Trial
     epochs: int
     compared: int
     unlike: tuple[Pair, ...]
@@ -90,9 +92,11 @@ class Reproduced:
 
 
 def reproduce(
-    trial: RecordedTrial,
+    trial: Trial,
+    recorded: FinishedTrial,
     data: Path,
     *,
+    threads: int,
     device: str | None = None,
     tolerance: float = TOLERANCE,
     on_epoch: Callable[[int], object] = lambda _: None,
@@ -100,8 +104,10 @@ def reproduce(
     """Train a trial again and compare it.
 
     Args:
-        trial: the recorded trial.
+        trial: the trial, of this package's networks.
+        recorded: what is on record of it.
         data: the folder of the data sets.
+        threads: how many threads of torch trained it.
         device: where to train; by default where the trial was recorded, if there is such a device.
         tolerance: how far numbers may be apart if this machine differs.
         on_epoch: called after each epoch with its number.
@@ -111,18 +117,19 @@ def reproduce(
             cannot be used.
     """
     if device is None:
-        on_gpu = "CUDA" in trial.tags.get(SOFTWARE_TAG, "") and torch.cuda.is_available()
+        on_gpu = "CUDA" in recorded.tags.get(SOFTWARE_TAG, "") and torch.cuda.is_available()
         device = "cuda" if on_gpu else "cpu"
     try:
         device = str(device_of(device))
     except ValueError as error:
         raise InputError(str(error)) from error
-    state = ProcessState()
+    state, config = ProcessState(), trial.config
+    assert isinstance(config, RunConfig)
     try:
-        torch.set_num_threads(trial.threads)
+        torch.set_num_threads(threads)
         problems = _code_problems(trial)
-        dataset = load_dataset(trial.config.dataset, data, trial.config.image_size)
-        run = TrainingRun(trial.config, dataset, device=device)
+        dataset = load_dataset(config.dataset, data, config.image_size)
+        run = TrainingRun(config, dataset, device=device)
         curves: dict[str, dict[int, float]] = {}
         for result in run.epochs():
             for metric, value in result.metrics().items():
@@ -133,15 +140,14 @@ def reproduce(
     finally:
         state.restore()
     epochs = len(run.history)
-    recorded = max((max(points) for points in trial.curves.values() if points), default=0)
-    if recorded != epochs:
-        problems.append(f"{recorded} epochs recorded, {epochs} here")
-    if trial.outcome != run.outcome:
-        problems.append(f"{trial.outcome} recorded, {run.outcome} here")
+    last = max((epoch for _, epoch, _, _ in recorded.points), default=0)
+    if last != epochs:
+        problems.append(f"{last} epochs recorded, {epochs} here")
+    if (outcome := recorded.tags[OUTCOME_TAG]) != run.outcome:
+        problems.append(f"{outcome} recorded, {run.outcome} here")
     pairs = [
         Pair(metric, epoch, value, curves[metric][epoch])
-        for metric, points in trial.curves.items()
-        for epoch, value in points.items()
+        for metric, epoch, _, value in recorded.points
         if epoch in curves.get(metric, {})
     ]
     unlike = [pair for pair in pairs if not _same(pair.recorded, pair.here)]
@@ -151,7 +157,7 @@ def reproduce(
         epochs,
         len(pairs),
         tuple(sorted(unlike, key=lambda pair: (pair.epoch, pair.metric))),
-        tuple(_machine_differences(trial.tags, here, device)),
+        tuple(_machine_differences(recorded.tags, here, device)),
         tuple(problems),
         tolerance,
     )
@@ -191,7 +197,7 @@ def _processor(machine: str) -> str:
     return re.sub(r"^\d+ × |, \d+ GiB", "", machine)
 
 
-def _code_problems(trial: RecordedTrial) -> list[str]:
+def _code_problems(trial: Trial) -> list[str]:
     """The problem that the trial's own code has changed, if it has."""
     references = References()
     if wrong := references.wrong(trial.config):

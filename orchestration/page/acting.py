@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -29,9 +28,9 @@ from orchestration.execution.local_sweeps import LocalSweeps, log_path
 from orchestration.model.run import OUTCOMES
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
-from orchestration.record.names import spec_fields
 from orchestration.store.folder import FolderStorage
 from orchestration.sweep.more_seeds import listed_seeds, with_more_seeds
+from orchestration.sweep.recorded_spec import read_spec, spec_fields
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
 from snn_norm.references import is_reference
@@ -241,10 +240,9 @@ def _refuse_running(sweep: Sweep) -> None:
         )
 
 
-@lru_cache(maxsize=16)  # to expand a large grid takes as long as all else of a page
 def _read(text: str) -> SweepSpec:
     try:
-        return SweepSpec.from_json(text)
+        return read_spec(text)
     except SpecError as error:
         raise InputError(f"its spec cannot be read by this version: {error}") from None
 

@@ -14,7 +14,7 @@ from orchestration.model.metric import SPIKE_RATE
 from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
-from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.recorded_spec import read_spec
 from orchestration.tables import decisions, differences, norm_differences
 from orchestration.tables.definition import TableDefinition
 
@@ -70,11 +70,10 @@ class Finished:
     @cached_property
     def certain_seeds(self) -> Sequence[int]:
         """The seeds that the spec certainly wants; without a readable spec, those of the trials."""
-        # Parsing a large spec takes seconds, and the page is redrawn after every epoch.
         text = self.snapshot.records.spec
         with suppress(SpecError):  # the spec is from another version
             if text is not None:
-                return SweepSpec.from_json(text).certain_seeds()
+                return read_spec(text).certain_seeds()
         return sorted(int(seed) for seed in self.by_seed["seed"].unique())
 
     def decided(self) -> dict[int, str]:

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 from orchestration.reading.records import Records
 from orchestration.record.machine import COMMIT_TAG, ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.record.names import TRAINING_PAGES, VERSION_TAG
+from orchestration.sweep.recorded_spec import spec_fields
 from orchestration.sweep.spec import SweepSpec
 
 _FACTS = {
@@ -92,7 +93,7 @@ def provenance_of(
 
 def _yaml(spec: str) -> str:
     """A spec's JSON as YAML in the usual order of keys, with one line for each."""
-    given = json.loads(spec)
+    given = spec_fields(spec)
     order = [key for key in SweepSpec.model_fields if key in given]
     lines = [f"{key}: {json.dumps(given[key])}" for key in order if key != "grid"]
     grid = [f"  - {json.dumps(entry)}" for entry in given.get("grid", [])]

@@ -81,17 +81,5 @@ def spec_from_tags(tags: Mapping[str, str]) -> str | None:
     return "".join(pieces()) or None
 
 
-def spec_fields(spec_json: str | None) -> dict[str, Any]:
-    """The fields of a recorded spec as plain data, even if this version cannot read the spec.
-
-    Empty if it is not a mapping: whoever can write to an experiment may have recorded anything.
-    """
-    try:
-        fields = json.loads(spec_json or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
 def _spec_tag(index: int) -> str:
     return SPEC_TAG if index == 0 else f"{SPEC_TAG}.{index}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 from urllib.parse import quote
@@ -42,6 +41,7 @@ from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import RefusedError, close_run, deliver
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
+from orchestration.sweep.recorded_spec import read_spec, spec_fields
 from orchestration.sweep.runs_without_key import with_trial_keys
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -140,13 +140,13 @@ class SweepRecorder:
         tags = self._tags()
         if tags.get(STATUS_TAG) != "completed":
             return False
-        return bool(json.loads(spec_from_tags(tags) or "null") == json.loads(spec.to_json()))
+        return spec_fields(spec_from_tags(tags)) == spec_fields(spec.to_json())
 
     def spec(self) -> SweepSpec | None:
         """The spec of the sweep's last run; None if there is none that this version can read."""
         text = spec_from_tags(self._tags())
         with contextlib.suppress(SpecError):
-            return SweepSpec.from_json(text) if text else None
+            return read_spec(text) if text else None
         return None
 
     def _tags(self) -> dict[str, str]:

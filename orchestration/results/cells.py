@@ -29,7 +29,7 @@ from orchestration.reading.records import Records, TextRows
 from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS
 from orchestration.sweep.grid import axes_of
-from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.recorded_spec import read_spec
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
@@ -182,7 +182,7 @@ def spec_cells(spec_json: str) -> SpecCells:
     Raises:
         SpecError: it is not a valid spec.
     """
-    spec = SweepSpec.from_json(spec_json)
+    spec = read_spec(spec_json)
     cells, seeds = spec.cells(), spec.seed_order()
     axes = list(axes_of(spec.grid, cells))
     given = [cell.given() for cell in cells]

@@ -5,45 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import pydantic
 
 from orchestration.errors import InputError
 from orchestration.model.metric import EPOCH_METRICS, SPIKE_RATE
+from orchestration.model.trial import Trial, cell_label
+from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
+from orchestration.record.names import OUTCOME_TAG
 from orchestration.results.cells import params_of_runs
 from orchestration.results.results import Results
+from orchestration.sweep.recorded_spec import spec_fields
 from snn_norm.config import RunConfig
 from snn_norm.references import check_named
 from snn_norm.wording import all_in_words, did_you_mean
 
 _TIMES = ("images_per_second", "epoch_seconds")
-
-
-@dataclass(frozen=True)
-class RecordedTrial:
-    """A finished trial as it is on record.
-
-    Args:
-        run_id, key, outcome: as recorded.
-        label: its cell and seed, in words.
-        config: what it was trained with.
-        tags: of its machine, by name.
-        threads: that torch had.
-        curves: value by metric and epoch, times left out.
-    """
-
-    run_id: str
-    key: str
-    outcome: str
-    label: str
-    config: RunConfig
-    tags: Mapping[str, str]
-    threads: int
-    curves: Mapping[str, Mapping[int, float]]
 
 
 def choose(
@@ -53,8 +32,10 @@ def choose(
     seed: int = 0,
     keys: Sequence[str] = (),
     own_code: Sequence[str] = (),
-) -> list[RecordedTrial]:
-    """Take some of a sweep's finished trials.
+) -> list[tuple[Trial, FinishedTrial]]:
+    """Return some of a sweep's finished trials, each with what is on record of it.
+
+    The points are those of the metrics that training again gives, but for times.
 
     Args:
         results: the sweep's.
@@ -92,48 +73,41 @@ def choose(
         wanted.sort(key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).hexdigest())
         chosen = wanted[:sample]
     run_ids = dict(zip(known["trial_key"], known["run_id"], strict=True))
-    outcomes = dict(zip(known["trial_key"], known["outcome"], strict=True))
     records, ids = snapshot.records, [run_ids[key] for key in chosen]
     params = params_of_runs(records, ids)
-    tags: dict[str, dict[str, str]] = {}
-    for run_id, tag, text in records.tag_rows([MACHINE_TAG, SOFTWARE_TAG, ENGINE_TAG]):
+    tags: dict[str, dict[str, str]] = {run_id: {} for run_id in ids}
+    for run_id, tag, text in records.tag_rows([MACHINE_TAG, SOFTWARE_TAG, ENGINE_TAG, OUTCOME_TAG]):
         tags.setdefault(run_id, {})[tag] = text
     metrics = [name for name in map(str, records.metrics) if _is_compared(name)]
-    points = snapshot.points(ids, metrics)
-    found = []
-    for key, run_id in zip(chosen, ids, strict=True):
-        config = _config({str(k): v for k, v in params.loc[run_id].dropna().items()}, key)
+    points = snapshot.points(ids, metrics).groupby("run_id")[["metric", "epoch", "value"]]
+    points_of = {run_id: rows.values.tolist() for run_id, rows in points}
+    times = records.runs.loc[ids, ["started", "finished"]].fillna(0).astype(int).values.tolist()
+    pairs = []
+    for key, run_id, (started, ended) in zip(chosen, ids, times, strict=True):
+        texts = {str(k): v for k, v in params.loc[run_id].dropna().items()}
+        config = _config(texts, key)
         try:
             named = {"architecture": config.architecture, "norm": config.norm}
             check_named({**named, "dataset": config.dataset}, own_code)
         except ValueError as error:
             raise InputError(f"trial {key}: {error}") from error
-        given = config.given()
-        others = [f"{k}={given[k]}" for k in snapshot.cells.axes[2:] if k in given]
-        found.append(
-            RecordedTrial(
-                run_id=run_id,
-                key=key,
-                outcome=outcomes[key],
-                label=" ".join([config.architecture, config.norm, *others, f"seed {config.seed}"]),
-                config=config,
-                tags=tags.get(run_id, {}),
-                threads=_threads(records.spec),
-                curves=_curves(points[points["run_id"] == run_id]),
-            )
+        trial = Trial(config, key, cell_label(config, snapshot.cells.axes))
+        rows = [(name, epoch, 0, value) for name, epoch, value in points_of.get(run_id, [])]
+        pairs.append(
+            (trial, FinishedTrial(run_id, trial.label, started, ended, texts, tags[run_id], rows))
         )
-    return found
+    return pairs
+
+
+def threads_of(results: Results) -> int:
+    """How many threads of torch trained a sweep's trials: sums round by how they are split."""
+    cpu = spec_fields(results.records.spec).get("resources", {}).get("cpu", 1)
+    return max(1, int(cpu))
 
 
 def _is_compared(metric: str) -> bool:
     per_epoch = metric in EPOCH_METRICS or metric.startswith(SPIKE_RATE)
     return per_epoch and metric not in _TIMES
-
-
-def _threads(spec: str | None) -> int:
-    """As many as a worker has: what a sum is split into decides how it rounds."""
-    cpu = json.loads(spec).get("resources", {}).get("cpu", 1) if spec else 1
-    return max(1, int(cpu))
 
 
 def _config(params: Mapping[str, str], key: str) -> RunConfig:
@@ -151,10 +125,3 @@ def _config(params: Mapping[str, str], key: str) -> RunConfig:
         raise InputError(
             f"trial {key} cannot be trained by this version: {all_in_words(invalid)}"
         ) from invalid
-
-
-def _curves(points: pd.DataFrame) -> dict[str, dict[int, float]]:
-    return {
-        str(metric): dict(zip(group["epoch"].tolist(), group["value"].tolist(), strict=True))
-        for metric, group in points.groupby("metric")
-    }

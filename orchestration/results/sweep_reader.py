@@ -17,11 +17,11 @@ from orchestration.reading.records import (
     Records,
     SweepSource,
 )
-from orchestration.record.names import spec_fields
 from orchestration.results import frames
 from orchestration.results.cells import Cells, SpecCells, assign_cells, spec_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.effects.tuning import has_settings
+from orchestration.sweep.recorded_spec import read_spec, spec_fields
 from orchestration.sweep.spec import SweepSpec
 
 
@@ -151,4 +151,4 @@ def declaring_spec(records: Records) -> SweepSpec:
     """
     if records.spec is None:
         raise InputError("this sweep has no spec, so it declares no comparisons")
-    return SweepSpec.from_json(records.spec)
+    return read_spec(records.spec)

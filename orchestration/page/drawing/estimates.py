@@ -14,8 +14,8 @@ from orchestration.model.durations import (
 )
 from orchestration.page.drawing.state import Cell, Grid
 from orchestration.reading.records import Records
-from orchestration.record.names import spec_fields
 from orchestration.results.results import Results
+from orchestration.sweep.recorded_spec import spec_fields
 
 EPOCH_SECONDS = "epoch_seconds"
 """The metric from which all estimates follow."""

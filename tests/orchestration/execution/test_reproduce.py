@@ -146,10 +146,10 @@ def test_another_outcome_or_length_is_different(file: Path, tmp_path: Path) -> N
 
 def test_the_sample_is_the_seeds(file: Path) -> None:
     results = Results(str(file))
-    first, second = ([one.key for one in choose(results, sample=3, seed=n)] for n in (0, 1))
-    assert first == [one.key for one in choose(results, sample=3)]
+    first, second = ([trial.key for trial, _ in choose(results, sample=3, seed=n)] for n in (0, 1))
+    assert first == [trial.key for trial, _ in choose(results, sample=3)]
     assert first != second
-    assert first[:2] == [one.key for one in choose(results, sample=2)]
+    assert first[:2] == [trial.key for trial, _ in choose(results, sample=2)]
 
 
 def test_a_trial_is_taken_by_its_key(file: Path) -> None:
