@@ -10,6 +10,7 @@ import pandas as pd
 
 from orchestration.reading.records import (
     ALL_METRICS,
+    MlflowRun,
     Records,
     is_wanted,
     make_records,
@@ -17,7 +18,7 @@ from orchestration.reading.records import (
 )
 from orchestration.record.archive import SweepArchive
 from orchestration.record.finished_trial import FinishedTrial
-from orchestration.record.names import OUTCOME_TAG, spec_tags
+from orchestration.record.names import spec_tags
 from orchestration.record.unknown_sweep import unknown_sweep
 
 _ENDINGS = (".jsonl", ".jsonl.gz")
@@ -60,10 +61,7 @@ class ArchiveSource:
         trials = self._trials.values()
         records = make_records(
             (
-                (
-                    *(trial.run_id, trial.key, trial.tags[OUTCOME_TAG]),
-                    *(trial.started, trial.ended, "FINISHED"),
-                )
+                MlflowRun(trial.run_id, "FINISHED", trial.started, trial.ended, trial.tags)
                 for trial in trials
             ),
             (
@@ -72,7 +70,7 @@ class ArchiveSource:
                 for name, value in _last_values(trial).items()
                 if is_wanted(name, metrics)
             ),
-            [(None, "", spec_tags(self._spec))] if self._spec else [],
+            [MlflowRun("", "", None, None, spec_tags(self._spec))] if self._spec else [],
             experiment_id="",
             param_rows=lambda run_ids: (
                 (run_id, *param)

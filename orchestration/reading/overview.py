@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from orchestration.errors import SpecError
 from orchestration.model.run import OUTCOMES
 from orchestration.model.trial import trial_keys
-from orchestration.reading.records import Source, SweepRun
+from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import (
     NAME_TAG,
     OUTCOME_TAG,
@@ -21,7 +21,7 @@ from orchestration.record.names import (
     spec_from_tags,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
-from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.references import is_reference
 
@@ -70,9 +70,9 @@ def all_sweeps(source: Source) -> list[SweepOverview]:
     return overviews_of(source.sweep_runs())
 
 
-def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
+def overviews_of(runs: Iterable[MlflowRun]) -> list[SweepOverview]:
     """The sweeps to which these runs belong, the last started first."""
-    parents: list[SweepRun] = []
+    parents: list[MlflowRun] = []
     trials: dict[str, Counter[str]] = defaultdict(Counter)
     keys: dict[str, list[str | None]] = defaultdict(list)
     for run in runs:
@@ -84,7 +84,7 @@ def overviews_of(runs: Iterable[SweepRun]) -> list[SweepOverview]:
             trials[run.experiment][state] += 1
             if state in OUTCOMES:
                 keys[run.experiment].append(run.tags.get(TRIAL_KEY_TAG))
-    parents.sort(key=lambda run: run.started, reverse=True)
+    parents.sort(key=lambda run: run.started or 0, reverse=True)
     return [
         _overview(parent, trials[parent.experiment], keys[parent.experiment]) for parent in parents
     ]
@@ -102,14 +102,14 @@ def one_sweep(source: Source, name: str) -> SweepOverview:
     return sweeps[name]
 
 
-def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]) -> SweepOverview:
+def _overview(parent: MlflowRun, states: Counter[str], keys: Sequence[str | None]) -> SweepOverview:
     text = spec_from_tags(parent.tags)
     wanted = _keys_of(text) if text else None
     overview = SweepOverview(
         name=parent.experiment,
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
         status=parent.tags[STATUS_TAG],
-        started=datetime.fromtimestamp(parent.started / 1000, UTC),
+        started=datetime.fromtimestamp((parent.started or 0) / 1000, UTC),
         trials=dict(states),
         # Trials without a key were recorded before there were keys.
         finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
@@ -126,7 +126,7 @@ def _overview(parent: SweepRun, states: Counter[str], keys: Sequence[str | None]
 def _keys_of(spec_json: str) -> frozenset[str] | None:
     """The keys of the trials that a spec wants; None if they need the user's own code."""
     try:
-        spec = SweepSpec.from_json(spec_json)
+        spec = read_spec(spec_json)
     except SpecError:
         return None
     cells = spec.cells()
@@ -138,7 +138,7 @@ def _keys_of(spec_json: str) -> frozenset[str] | None:
 def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
     """The number of trials that a spec wants; None if this version cannot read the spec."""
     try:
-        spec = SweepSpec.from_json(spec_json)
+        spec = read_spec(spec_json)
     except SpecError:
         return None
     certain = len(spec.cells()) * len(spec.certain_seeds())

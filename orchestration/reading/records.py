@@ -20,7 +20,14 @@ from typing import Any, NamedTuple, Protocol
 import pandas as pd
 
 from orchestration.model.metric import EPOCH_METRICS, EVERY_METRIC, SPIKE_RATE
-from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY, STATUS_TAG, spec_from_tags
+from orchestration.record.names import (
+    BEST_EPOCH,
+    BEST_TEST_ACCURACY,
+    OUTCOME_TAG,
+    STATUS_TAG,
+    TRIAL_KEY_TAG,
+    spec_from_tags,
+)
 
 DIAGNOSTICS = ("rate.", "support.", "silent.", "saturated.", "margin.", "gradient.", "shift.")
 """The prefixes of diagnostics, such as ``rate.<layer>``, which are recorded before the first epoch
@@ -31,12 +38,6 @@ ALL_METRICS = (BEST_TEST_ACCURACY, BEST_EPOCH, *EPOCH_METRICS, SPIKE_RATE)
 
 TextRows = Iterable[tuple[str, str, str]]
 """(run id, name, text) in any order."""
-
-RunRow = tuple[str, str | None, str | None, int | None, int | None, str]
-"""A trial's run: its id, the trial's key, its outcome, start and end, and MLflow's status."""
-
-Parent = tuple[int | None, str, Mapping[str, str]]
-"""A sweep's own run: its start, its id, and the tags with its spec and status."""
 
 
 def is_wanted(name: str, wanted: Collection[str]) -> bool:
@@ -87,21 +88,23 @@ class Records:
         return _wide(self.param_rows(wanted), wanted)
 
 
-class SweepRun(NamedTuple):
-    """A run of a sweep, which is the sweep's own or a trial's, with any status."""
+class MlflowRun(NamedTuple):
+    """A run as MLflow has it: a sweep's own or a trial's, with any status."""
 
-    experiment: str
-    """The name of its experiment, which is the sweep's name."""
-    status: str
-    started: int
-    """Milliseconds since 1970."""
-    tags: Mapping[str, str]
-    """The tags of this project."""
     run_id: str
+    status: str
+    started: int | None
+    """Milliseconds since 1970."""
     ended: int | None
     """Milliseconds since 1970; None while the run is open."""
-    metrics: Mapping[str, tuple[int, float]]
-    """The last epoch and value of each wanted metric."""
+    tags: Mapping[str, str]
+    """Those that were asked for."""
+    experiment: str = ""
+    """The name of its experiment, which is the sweep's name, if it was asked for."""
+    params: Mapping[str, str] = {}
+    """Its parameters, if they were asked for."""
+    metrics: Mapping[str, tuple[int, float]] = {}
+    """The last epoch and value of each metric that was asked for."""
 
 
 class SweepSource(Protocol):
@@ -146,43 +149,43 @@ class Source(SweepSource, Protocol):
             InputError: there is no such sweep.
         """
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterable[SweepRun]:
+    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterable[MlflowRun]:
         """Return the runs of all sweeps and their trials, in any order."""
 
 
 def make_records(
-    runs: Iterable[RunRow],
+    runs: Iterable[MlflowRun],
     metrics: Iterable[tuple[str, str, float | None]],
-    parents: Iterable[Parent],
+    parents: Iterable[MlflowRun],
     **more: Any,
 ) -> Records:
-    """Build Records from rows in any order.
+    """Build Records from runs and values in any order.
 
     Args:
-        runs: (run id, trial key, outcome, started, finished, status).
-        metrics: (run id, name, value).
+        runs: the trials' runs, with the tags of their key and outcome.
+        metrics: (run id, name, last value).
         parents: the sweep's own runs.
         more: experiment_id, param_rows and tag_rows of Records.
     """
-    rows = sorted(runs, key=lambda row: row[0])
-    ids = [row[0] for row in rows]
+    trials = sorted(runs, key=lambda run: run.run_id)
+    ids = [run.run_id for run in trials]
     frame = pd.DataFrame(
         {
-            "trial_key": pd.Series([row[1] for row in rows], dtype=object),
-            "outcome": pd.Series([row[2] for row in rows], dtype=object),
-            "started": pd.array([row[3] for row in rows], dtype="Int64"),
-            "finished": pd.array([row[4] for row in rows], dtype="Int64"),
-            "status": pd.Series([row[5] for row in rows], dtype=object),
+            "trial_key": pd.Series([run.tags.get(TRIAL_KEY_TAG) for run in trials], dtype=object),
+            "outcome": pd.Series([run.tags.get(OUTCOME_TAG) for run in trials], dtype=object),
+            "started": pd.array([run.started for run in trials], dtype="Int64"),
+            "finished": pd.array([run.ended for run in trials], dtype="Int64"),
+            "status": pd.Series([run.status for run in trials], dtype=object),
         }
     ).set_axis(_index(ids))
-    own = sorted(parents, key=lambda parent: (parent[0] or 0, parent[1]))
-    specs = [spec for _, _, tags in own if (spec := spec_from_tags(tags)) is not None]
+    own = sorted(parents, key=lambda parent: (parent.started or 0, parent.run_id))
+    specs = [spec for parent in own if (spec := spec_from_tags(parent.tags)) is not None]
     return Records(
         frame,
         _wide(metrics, ids, "float64"),
-        parent_run_id=own[0][1] if own else None,
-        status=own[0][2].get(STATUS_TAG) if own else None,
-        began=own[0][0] if own else None,
+        parent_run_id=own[0].run_id if own else None,
+        status=own[0].tags.get(STATUS_TAG) if own else None,
+        began=own[0].started if own else None,
         spec=specs[-1] if specs else None,
         **more,
     )

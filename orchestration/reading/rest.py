@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 from mlflow import MlflowClient
@@ -20,14 +20,14 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from orchestration.reading.records import (
     ALL_METRICS,
+    MlflowRun,
     Records,
-    SweepRun,
     is_wanted,
     make_records,
     point_frame,
 )
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
-from orchestration.record.names import OUTCOME_TAG, REPLACED_ROLE, ROLE_TAG, TRIAL_KEY_TAG
+from orchestration.record.names import REPLACED_ROLE, ROLE_TAG
 from orchestration.record.unknown_sweep import unknown_sweep
 
 _PARENT = f"tags.`{ROLE_TAG}` = 'sweep'"
@@ -42,16 +42,6 @@ _RUNS_A_REQUEST = 100  # MLflow's limit
 
 _Point = tuple[str, str, int, int, float]
 """Run id, metric, epoch, milliseconds since 1970, value."""
-
-
-class _Run(NamedTuple):
-    run_id: str
-    started: int | None
-    finished: int | None
-    status: str
-    tags: dict[str, str]
-    params: dict[str, str]
-    metrics: dict[str, float]
 
 
 class RestSource:
@@ -72,7 +62,7 @@ class RestSource:
         self._bulk = tracking_uri.startswith(("http://", "https://"))
         self._page = self._over_http if self._bulk else self._in_store
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[SweepRun]:
+    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[MlflowRun]:
         """Return the runs of all sweeps and their trials."""
         experiments = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
         names = {experiment.experiment_id: experiment.name for experiment in experiments}
@@ -84,15 +74,8 @@ class RestSource:
                     for metric in (run.to_proto().data.metrics if metrics else ())
                     if metric.key in metrics and not math.isnan(metric.value)
                 }
-                yield SweepRun(
-                    experiment=names[info.experiment_id],
-                    status=info.status,
-                    started=info.start_time,
-                    tags=run.data.tags,
-                    run_id=info.run_id,
-                    ended=info.end_time,
-                    metrics=last,
-                )
+                name = names[info.experiment_id]
+                yield _of_entity(run)._replace(experiment=name, metrics=last)
 
     def check(self, sweep: str) -> None:
         """Raise InputError if there is no such sweep."""
@@ -120,24 +103,14 @@ class RestSource:
         if not parents and not trials:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return make_records(
-            (
-                (
-                    run.run_id,
-                    run.tags.get(TRIAL_KEY_TAG),
-                    run.tags.get(OUTCOME_TAG),
-                    run.started,
-                    run.finished,
-                    run.status,
-                )
-                for run in trials.values()
-            ),
+            trials.values(),
             (
                 (run.run_id, name, value)
                 for run in trials.values()
-                for name, value in run.metrics.items()
+                for name, (_, value) in run.metrics.items()
                 if is_wanted(name, metrics)
             ),
-            [(run.started, run.run_id, run.tags) for run in parents],
+            parents,
             experiment_id=experiment,
             param_rows=lambda run_ids: (
                 (run_id, *param) for run_id in run_ids for param in trials[run_id].params.items()
@@ -198,7 +171,7 @@ class RestSource:
             raise unknown_sweep(sweep, sweep_names(self.client))
         return str(experiment.experiment_id)
 
-    def _runs(self, experiment: str, condition: str) -> Iterator[_Run]:
+    def _runs(self, experiment: str, condition: str) -> Iterator[MlflowRun]:
         token = None
         while True:
             runs, token = self._page(experiment, condition, self.runs_a_page, token)
@@ -208,7 +181,7 @@ class RestSource:
 
     def _over_http(
         self, experiment: str, condition: str, most: int, token: str | None = None
-    ) -> tuple[list[_Run], str | None]:
+    ) -> tuple[list[MlflowRun], str | None]:
         body = {
             "experiment_ids": [experiment],
             "filter": condition,
@@ -222,7 +195,7 @@ class RestSource:
 
     def _in_store(
         self, experiment: str, condition: str, most: int, token: str | None = None
-    ) -> tuple[list[_Run], str | None]:
+    ) -> tuple[list[MlflowRun], str | None]:
         page = self.client.search_runs(
             [experiment], condition, ViewType.ACTIVE_ONLY, most, _ORDER, token
         )
@@ -239,24 +212,35 @@ class RestSource:
         return reply
 
 
-def _of_json(run: dict[str, Any]) -> _Run:
+def _of_json(run: dict[str, Any]) -> MlflowRun:
     info, data = run["info"], run.get("data", {})
-    tags, params, metrics = (
+    tags, params = (
         {pair["key"]: pair.get("value", "") for pair in data.get(kind, ())}
-        for kind in ("tags", "params", "metrics")
+        for kind in ("tags", "params")
     )
-    return _Run(
+    metrics = data.get("metrics", ())
+    return MlflowRun(
         info["run_id"],
+        info.get("status", ""),
         int(info["start_time"]) if "start_time" in info else None,
         int(info["end_time"]) if "end_time" in info else None,
-        info.get("status", ""),
         tags,
-        params,
-        {name: float(value) for name, value in metrics.items()},
+        params=params,
+        metrics={
+            metric["key"]: (int(metric.get("step", 0)), float(metric["value"]))
+            for metric in metrics
+        },
     )
 
 
-def _of_entity(run: Run) -> _Run:
+def _of_entity(run: Run) -> MlflowRun:
     info, data = run.info, run.data
-    times = info.start_time, info.end_time
-    return _Run(info.run_id, *times, info.status, data.tags, data.params, data.metrics)
+    return MlflowRun(
+        info.run_id,
+        info.status,
+        info.start_time,
+        info.end_time,
+        data.tags,
+        params=data.params,
+        metrics={name: (0, value) for name, value in data.metrics.items()},
+    )

@@ -17,10 +17,8 @@ import sqlalchemy as sa
 from orchestration.model.metric import EVERY_METRIC
 from orchestration.reading.records import (
     ALL_METRICS,
-    Parent,
+    MlflowRun,
     Records,
-    RunRow,
-    SweepRun,
     is_wanted,
     make_records,
     point_frame,
@@ -82,7 +80,7 @@ class SqlSource:
             shown = ", ".join(sorted(versions)) or "empty"
             raise UnknownSchemaError(f"its schema version is {shown}")
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> list[SweepRun]:
+    def sweep_runs(self, metrics: Collection[str] = ()) -> list[MlflowRun]:
         """Return the runs of all sweeps and their trials."""
         role = TAGS.alias("role")
         query = (
@@ -104,7 +102,7 @@ class SqlSource:
             *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
             *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
         ).where(LATEST_METRICS.c.key.in_(metrics))
-        runs: dict[str, SweepRun] = {}
+        runs: dict[str, MlflowRun] = {}
         tags: dict[str, dict[str, str]] = defaultdict(dict)
         numbers: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
         with self.transaction() as connection:  # which is short, as it blocks writing to SQLite
@@ -113,8 +111,8 @@ class SqlSource:
         for name, run_id, status, started, ended, key, value in tag_rows:
             tags[run_id][key] = value
             if run_id not in runs:
-                runs[run_id] = SweepRun(
-                    name, status, started, tags[run_id], run_id, ended, numbers[run_id]
+                runs[run_id] = MlflowRun(
+                    run_id, status, started, ended, tags[run_id], name, metrics=numbers[run_id]
                 )
         for run_id, key, step, number in metric_rows:
             if run_id in runs and number is not None:
@@ -173,7 +171,7 @@ class SqlSource:
                     _named(LATEST_METRICS, metrics),
                 ),
             )
-        ids = {run[0] for run in runs}
+        ids = {run.run_id for run in runs}
         return make_records(
             runs,
             (
@@ -264,7 +262,7 @@ def _with_role(*roles: str) -> sa.ColumnElement[bool]:
     return sa.and_(TAGS.c.run_uuid == RUNS.c.run_uuid, TAGS.c.key == ROLE_TAG, named)
 
 
-def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
+def _parents(connection: sa.Connection, experiment: int) -> list[MlflowRun]:
     spec = TAGS.alias("spec")
     rows = connection.execute(
         sa.select(RUNS.c.run_uuid, RUNS.c.start_time, spec.c.key, spec.c.value)
@@ -283,7 +281,9 @@ def _parents(connection: sa.Connection, experiment: int) -> list[Parent]:
         of_run = tags[started, run_id]  # a run without such tags has a row too
         if key is not None:
             of_run[key] = value
-    return [(started, run_id, of_run) for (started, run_id), of_run in tags.items()]
+    return [
+        MlflowRun(run_id, "", started, None, of_run) for (started, run_id), of_run in tags.items()
+    ]
 
 
 def _trials(
@@ -291,7 +291,7 @@ def _trials(
     experiment: int,
     wanted: tuple[sa.ColumnElement[bool], ...],
     *roles: str,
-) -> list[RunRow]:
+) -> list[MlflowRun]:
     """The wanted trials.
 
     Each tag has a query of its own. One query that joins them is slower, as databases misjudge
@@ -299,18 +299,17 @@ def _trials(
     """
     where = (RUNS.c.experiment_id == experiment, *wanted)
 
-    def tag(name: str) -> dict[str, str]:
+    tags: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in (TRIAL_KEY_TAG, OUTCOME_TAG):
         query = sa.select(TAGS.c.run_uuid, TAGS.c.value)
         query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
-        return dict(_rows(connection, query.where(*where, TAGS.c.key == name)))
-
-    key, outcome = tag(TRIAL_KEY_TAG), tag(OUTCOME_TAG)
-    times = sa.select(RUNS.c.run_uuid, RUNS.c.start_time, RUNS.c.end_time, RUNS.c.status)
+        for run_id, text in _rows(connection, query.where(*where, TAGS.c.key == name)):
+            tags[run_id][name] = text
+    times = sa.select(RUNS.c.run_uuid, RUNS.c.status, RUNS.c.start_time, RUNS.c.end_time)
+    rows = _rows(connection, times.join(TAGS, _with_role(*roles)).where(*where))
     return [
-        (run_id, key.get(run_id), outcome.get(run_id), started, ended, status)
-        for run_id, started, ended, status in _rows(
-            connection, times.join(TAGS, _with_role(*roles)).where(*where)
-        )
+        MlflowRun(run_id, status, started, ended, tags[run_id])
+        for run_id, status, started, ended in rows
     ]
 
 

@@ -10,8 +10,9 @@ from orchestration.model.durations import possible_seconds, trained_seconds
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.page.drawing.estimates import EPOCH_SECONDS, gpus_of_a_trial
 from orchestration.reading.overview import SweepOverview, overviews_of
-from orchestration.reading.records import Source, SweepRun
-from orchestration.record.names import LABEL_TAG, ROLE_TAG, spec_fields
+from orchestration.reading.records import MlflowRun, Source
+from orchestration.record.names import LABEL_TAG, ROLE_TAG
+from orchestration.sweep.recorded_spec import spec_fields
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,21 @@ def read_list(source: Source, known: Collection[str]) -> list[Listed]:
     names = {metric.best_name for metric in metrics.values()}
     if not names <= set(known):
         return read_list(source, names | set(known))
-    trials: dict[str, list[SweepRun]] = {overview.name: [] for overview in overviews}
+    trials: dict[str, list[MlflowRun]] = {overview.name: [] for overview in overviews}
     for run in runs:
         if run.tags[ROLE_TAG] == "trial" and run.experiment in trials:
             trials[run.experiment].append(run)
     return [_listed(one, metrics[one.name], trials[one.name]) for one in overviews]
 
 
-def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[SweepRun]) -> Listed:
+def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[MlflowRun]) -> Listed:
     hours, impossible = 0.0, 0
     best: tuple[float, str] | None = None
     for run in trials:
         epochs, recorded = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
         seconds = possible_seconds(recorded)
         impossible += seconds is None
-        span = ((run.ended or math.inf) - run.started) / 1000
+        span = ((run.ended or math.inf) - (run.started or 0)) / 1000
         hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
         if run.status == "FINISHED" and metric.best_name in run.metrics:
             one = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
