@@ -93,7 +93,7 @@ def seconds_until_done(trial_seconds: Iterable[float | None], at_once: int) -> f
     """How long trials take, side by side, the longest first.
 
     Args:
-        trial_seconds: the remaining seconds of each trial; None where unknown.
+        trial_seconds: the remaining seconds of each trial; None if unknown.
         at_once: how many trials run at the same time.
 
     Returns:

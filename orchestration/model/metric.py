@@ -106,9 +106,9 @@ TEST_ACCURACY = Metric("test_accuracy", is_fraction=True)
 
 
 def selected_on(validation_fraction: float | str) -> str:
-    """Say what a trial's ``validation_fraction``, a text if MLflow's, selects epochs on."""
+    """The images that select epochs, in words, from a ``validation_fraction`` or its text."""
     try:
         fraction = float(validation_fraction)
-    except ValueError:  # another program's
+    except ValueError:  # another program recorded it
         return f"validation_fraction {validation_fraction}"
     return f"{100 * fraction:g} % held-out training images" if fraction else TEST_SET

@@ -34,7 +34,7 @@ class SendableTextClient(MlflowClient):  # type: ignore[misc] # MLflow has no ty
         tags: Mapping[str, str] | None = None,
         run_name: str | None = None,
     ) -> Run:
-        """As of ``MlflowClient``."""
+        """The same as in ``MlflowClient``."""
         return super().create_run(
             experiment_id,
             start_time,
@@ -43,7 +43,7 @@ class SendableTextClient(MlflowClient):  # type: ignore[misc] # MLflow has no ty
         )
 
     def set_tag(self, run_id: str, key: str, value: str, synchronous: bool | None = None) -> Any:
-        """As of ``MlflowClient``."""
+        """The same as in ``MlflowClient``."""
         return super().set_tag(run_id, key, _tag_text(value), synchronous)
 
     def log_batch(
@@ -54,7 +54,7 @@ class SendableTextClient(MlflowClient):  # type: ignore[misc] # MLflow has no ty
         tags: Sequence[RunTag] = (),
         synchronous: bool | None = None,
     ) -> Any:
-        """As of ``MlflowClient``."""
+        """The same as in ``MlflowClient``."""
         return super().log_batch(
             run_id,
             metrics,

@@ -1,4 +1,4 @@
-"""From a frame to a table: columns that each say how they write a row. Pure."""
+"""Lays out a frame as a table, by columns that each write a row as text. Pure."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Column:
 def number(
     heading: str, name: str, text: Format = str, *, marked: bool = False, strong: bool = False
 ) -> Column:
-    """A column of the frame's numbers of this name, each written by ``text``."""
+    """A column of numbers: the frame's column of this name, each number written by ``text``."""
     return Column(heading, lambda row: text(row[name]), True, marked, strong, {name: text})
 
 
 def words(heading: str, name: str | None = None, *, marked: bool = False) -> Column:
-    """A column of the frame's words of this name; by default that of its heading."""
+    """A column of words: the frame's column of this name, which is the heading by default."""
     source = heading if name is None else name
     return Column(heading, lambda row: as_text(row[source]), numeric=False, marked=marked)
 
@@ -63,7 +63,7 @@ def words(heading: str, name: str | None = None, *, marked: bool = False) -> Col
 def interval(
     heading: str, low: str, high: str, end: Format = decimal, between: str = " to "
 ) -> Column:
-    """A column of intervals, from the frame's columns of their ends; "–" where it has no ends."""
+    """A column of intervals, from the frame's columns with their ends; "–" if these are missing."""
 
     def text(row: Row) -> str:
         return between.join(end(row[name]) for name in (low, high))
@@ -86,17 +86,17 @@ def metric_interval(heading: str, low: str, high: str, metric: Metric) -> Column
 
 
 def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
-    """These columns of the frame as they are."""
+    """Columns of axes, written as they are."""
     return [replace(words(name), numeric=is_numeric(frame[name])) for name in names]
 
 
 def columns_before(frame: pd.DataFrame, first: str) -> list[str]:
-    """The names of the frame's columns before this one, which tell its rows apart."""
+    """The names of the frame's columns before this one, which distinguish its rows."""
     return [str(name) for name in frame.columns[: frame.columns.get_loc(first)]]
 
 
 def any_columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
-    """All columns of a frame that is no table of its own, accuracies in percent."""
+    """All columns of a frame without a definition of its own, accuracies in percent."""
 
     def column(name: str) -> Column:
         percents = metric.is_fraction and name.endswith("accuracy")
@@ -115,11 +115,11 @@ def lay_out(
     winners: Container[int] = (),
     remark: str = "",
 ) -> Table:
-    """A table with a row for each of the frame's.
+    """Lay out a table with one row for each row of the frame.
 
     Args:
-        frame: what ``Results`` or ``compare`` gave.
-        columns: from left to right.
+        frame: a frame from ``Results`` or ``compare``.
+        columns: the columns, from left to right.
         note: gives the note of a row, which stands below the table; its letter is in the marked
             columns.
         winners: the numbers of the rows to emphasize.

@@ -1,4 +1,4 @@
-"""How figures look and how they are written: one style, three formats, the same bytes each time."""
+"""The style of figures, and how they are saved: three formats, with the same bytes each time."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from orchestration.render.series_style import STYLE
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and what is said about it.
+    """A figure with its title and caption.
 
     Args:
-        name: of its files.
+        name: the name of its files.
         title: a few words.
-        caption: how to read it.
-        figure: matplotlib's.
-        description: what it shows, for people who do not see it; default: the caption.
+        caption: explains how to read it.
+        figure: the figure of matplotlib.
+        description: describes it for people who cannot see it; by default the caption.
     """
 
     name: str
@@ -54,7 +54,7 @@ FORMATS: dict[str, _Saved] = {
     "svg": (FigureCanvasSVG, {"Date": None, "Creator": None, "Format": None, "Type": None}),
     "png": (FigureCanvasAgg, {"Software": None}),
 }
-"""What a figure is written as: what draws it, and what keeps dates and versions out."""
+"""The formats of a figure: the backend that draws it, and metadata without dates and versions."""
 
 
 def save(
@@ -65,10 +65,10 @@ def save(
     It is laid out once, and drawn once a format; ``Figure.savefig`` would draw it seven times.
 
     Args:
-        picture: to write.
-        folder: where to.
-        forms: of FORMATS.
-        name: of its files; default: the picture's own.
+        picture: the picture.
+        folder: the folder of the files.
+        forms: some of FORMATS.
+        name: the name of the files; by default the picture's.
     """
     figure = picture.figure
     if layout := figure.get_layout_engine():
@@ -85,7 +85,7 @@ def inline_svg(picture: Picture, svg: str) -> Markup:
     """A picture's SVG as an element of a page."""
     text = svg[svg.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Ids are unique in a figure alone; a page holds several. A picture in it has its data as href.
+    # A page has several figures, so ids get the figure's name. Images have their data in href.
     text = re.sub(r'(\bid="|\bhref="#|url\(#)', rf"\1{picture.name}-", text)
     width, height = (72 * inches for inches in picture.figure.get_size_inches())
     head = (

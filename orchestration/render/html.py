@@ -12,16 +12,16 @@ from orchestration.render.table import Table, TableCell
 def html(table: Table) -> Markup:
     """Write a table as an element of a page."""
 
-    def cell(one: TableCell, column: int) -> Markup:
-        text = escape(one.text + one.after)
-        if one.strong:
+    def written(cell: TableCell, column: int) -> Markup:
+        text = escape(cell.text + cell.after)
+        if cell.strong:
             text = Markup("<strong>{}</strong>").format(text)
-        if one.href:
+        if cell.href:
             text = Markup('<a href="{}" target="_blank" rel="noopener">{}</a>').format(
-                one.href, text
+                cell.href, text
             )
-        if one.mark:
-            text += Markup("<sup>{}</sup>").format(one.mark)
+        if cell.mark:
+            text += Markup("<sup>{}</sup>").format(cell.mark)
         return place("td" if column else 'th scope="row"', text, column)
 
     def place(element: str, text: Markup | str, column: int) -> Markup:
@@ -35,7 +35,9 @@ def html(table: Table) -> Markup:
     head = row(
         [place('th scope="col"', text, column) for column, text in enumerate(table.headings)]
     )
-    body = [row([cell(one, column) for column, one in enumerate(cells)]) for cells in table.rows]
+    body = [
+        row([written(cell, column) for column, cell in enumerate(cells)]) for cells in table.rows
+    ]
     notes = [
         Markup("<p><sup>{}</sup> {}</p>\n").format(mark, note)
         for mark, note in table.lettered_notes

@@ -15,12 +15,12 @@ _LATEX_ESCAPES = str.maketrans(
         "–": "--",
         "±": r"$\pm$",
         "×": r"$\times$",
-        # The usual text font has other signs in their places.
+        # The usual text font has other characters at their positions.
         "<": "$<$",
         ">": "$>$",
         "|": r"\textbar{}",
         "\N{NO-BREAK SPACE}": "~",
-        "[": "{[}",  # at a row's beginning it would be read with the end of the row before
+        "[": "{[}",  # after a line break, LaTeX would take it for an option
         **{char: "\\" + char for char in "&%$#_{}"},
     }
 )
@@ -28,11 +28,11 @@ _LATEX_ESCAPES = str.maketrans(
 
 _MINUS = re.compile(r"(?<![0-9A-Za-z-])-(?=[0-9])")
 _MOST_ROWS = 40
-"""Of a part of a table: as many as stand on a page."""
+"""The most rows on a page; a longer table is written in parts."""
 
 
 def escape_latex(text: str) -> str:
-    """A text as LaTeX shows it, a hyphen before a number as a minus sign."""
+    """A text escaped for LaTeX, with a minus sign for the hyphen before a number."""
     return _MINUS.sub(r"\\ensuremath{-}", text.translate(_LATEX_ESCAPES))
 
 

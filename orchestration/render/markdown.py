@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from orchestration.render.table import Table, TableCell
 
-# What begins a link or ends a cell; and "<" where it begins a tag. Emphasis does no harm.
+# Characters that begin a link or end a cell, and "<" at the beginning of a tag.
 _SPECIAL = re.compile(r"[\\|\[\]]|<(?=[A-Za-z/!?])")
 
 
@@ -20,12 +20,12 @@ def markdown(table: Table) -> str:
     def line(texts: Iterable[str]) -> str:
         return "| " + " | ".join(texts) + " |"
 
-    def cell(one: TableCell) -> str:
-        text = _escaped(one.text + one.after)
-        text = f"**{text}**" if one.strong else text
-        return f"{text}<sup>{one.mark}</sup>" if one.mark else text
+    def written(cell: TableCell) -> str:
+        text = _escaped(cell.text + cell.after)
+        text = f"**{text}**" if cell.strong else text
+        return f"{text}<sup>{cell.mark}</sup>" if cell.mark else text
 
-    rows = [[cell(one) for one in row] for row in table.rows]
+    rows = [[written(cell) for cell in row] for row in table.rows]
     rule = ["---:" if numeric else "---" for numeric in table.numeric]
     notes = [f"\n<sup>{mark}</sup> {_escaped(note)}" for mark, note in table.lettered_notes]
     if table.remark:

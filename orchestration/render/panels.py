@@ -1,4 +1,4 @@
-"""How the figures of a report are laid out: panels beside each other, named rows, a legend below.
+"""The layout of a report's figures: panels beside each other, named rows, a legend below.
 
 Names are as long as the axes of a sweep make them. They are broken, and figures get wider and
 higher, by what a letter takes on average.
@@ -21,25 +21,23 @@ MOST_PANELS, MOST_ROWS = 24, 60
 
 _LETTERS_AN_INCH, _SMALL_LETTERS_AN_INCH = 13, 16
 LINE, _SMALL_LINE = 0.15, 0.13
-"""Of text, in inches."""
+"""The height of a line of text, in inches."""
 
 _TITLE = {1: 58, 2: 45, 3: 36}
-"""Letters of a title's line, by the number of panels beside each other."""
+"""The most letters in a line of a title, by the number of panels beside each other."""
 
 _ROW, _ROW_WITH_ROOM = 90, 34
-"""Letters of a row's name: the most in a line, and those that a figure of common width has room
-for."""
+"""The most letters in a line of a row's name, and how many fit into a figure of usual width."""
 
 _HANDLE = 9
-"""What a marker in a legend and the space around it take, in letters."""
+"""The width of a marker in a legend and the space around it, in letters."""
 
 _LEGEND, _LEGEND_WITH_ROOM = 90, 4
-"""Of a legend: the most letters in a line, and the lines that a figure of common height has room
-for."""
+"""The most letters in a line of a legend, and how many lines fit into a figure of usual height."""
 
 
 def in_lines(name: str, letters: int) -> str:
-    """Break a name into lines of at most so many letters, behind commas where that is enough."""
+    """Break a name into lines of at most so many letters, after commas if that is enough."""
     together = re.sub(r"(?<!,) ", "\N{NO-BREAK SPACE}", name)
     parts = textwrap.wrap(together, letters, break_long_words=False, break_on_hyphens=False)
     return "\n".join(
@@ -50,7 +48,7 @@ def in_lines(name: str, letters: int) -> str:
 def panel_grid(
     titles: Sequence[str], xlabel: str, ylabel: str, *, tall: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A panel a title, at most three beside each other."""
+    """One panel per title, at most three beside each other."""
     count = min(len(titles), MOST_PANELS)
     columns = min(count, 3)
     rows = math.ceil(count / columns)
@@ -75,7 +73,7 @@ def panel_grid(
 
 
 def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Panels beside each other with the same rows, the first on top."""
+    """Panels beside each other with the same rows, the first row on top."""
     broken = [in_lines(label, _ROW) for label in labels]
     beyond = inches_beyond(broken, _ROW_WITH_ROOM)
     height = 0.3 + LINE * further_lines(broken)
@@ -90,12 +88,12 @@ def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[Figure, list[Ax
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> None:
-    """Name what a figure shows, in as many columns as have room; many lines make it higher.
+    """Add a legend below a figure, in as many columns as fit; many lines make the figure higher.
 
     Args:
-        figure: of which all else has been drawn.
-        handles: with their labels.
-        most: columns.
+        figure: the figure, which is complete except for the legend.
+        handles: the entries, with their labels.
+        most: the most columns.
     """
     labels = [in_lines(str(handle.get_label()), _LEGEND) for handle in handles]
     widths = [_longest_line([label]) + _HANDLE for label in labels]
@@ -111,7 +109,7 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> No
 
 
 def inches_beyond(names: Sequence[str], letters: int) -> float:
-    """How much more room the longest line of some names takes than so many letters."""
+    """How many inches the longest line of these names is wider than this number of letters."""
     return max(0, _longest_line(names) - letters) / _LETTERS_AN_INCH
 
 
@@ -120,10 +118,10 @@ def _longest_line(broken: Sequence[str]) -> int:
 
 
 def further_lines(broken: Sequence[str]) -> int:
-    """How many lines the highest of some names has beyond its first."""
+    """How many lines the name with the most lines has after its first."""
     return max(name.count("\n") for name in broken)
 
 
 def those_left_out(count: int, most: int = MOST_ROWS) -> str:
-    """A sentence on those that are not drawn; empty where all are."""
+    """A sentence about the number that is not drawn; empty if all are."""
     return f" The first {most} of {count} are drawn." if count > most else ""

@@ -1,6 +1,6 @@
 """Writes a frame in JSON and CSV: fractions, and numbers with every digit. Pure.
 
-Where there is no number there is null in JSON, and nothing in CSV.
+A missing number is null in JSON and empty in CSV.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How norms, and other compared values, are called and drawn in every figure."""
+"""The style of norms, and of other compared values, in every figure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ COLORS = tuple(
     if line.startswith("axes.prop_cycle")
     for color in re.findall(r'"([0-9a-f]{6})"', line)
 )
-"""Those that C0, C1 and so on name in the figures' style."""
+"""The colours that C0, C1 and so on mean in the figures' style."""
 
 
 @dataclass(frozen=True)
 class SeriesStyle:
-    """How a norm is drawn: a colour, and for a print in grey a line and a marker of its own."""
+    """How a norm is drawn: its colour, and a line and a marker that also differ in grey."""
 
     color: str
     line: LineStyleType
@@ -34,7 +34,7 @@ class SeriesStyle:
 
     @property
     def hex(self) -> str:
-        """The colour as a page has it."""
+        """The colour for HTML."""
         return COLORS[int(self.color.removeprefix("C"))]
 
 
@@ -46,12 +46,12 @@ _OWN_MARKERS = "DvPX"
 
 
 def style_of(norm: str, norms: list[str], styles: Mapping[str, Norm] = NORMS) -> SeriesStyle:
-    """The style of a norm among all norms of a sweep; the user's own norms take what is left.
+    """The style of a norm among the norms of a sweep; the user's own norms get the other styles.
 
     Args:
-        norm: one of ``norms``, or another value that colours tell apart.
-        norms: all of them.
-        styles: those that have a style of their own.
+        norm: one of ``norms``.
+        norms: all norms of the sweep, or the other values that it compares.
+        styles: the values that have a style of their own.
     """
     if known := styles.get(norm):
         return SeriesStyle(known.color, cast("LineStyleType", known.line), known.marker)

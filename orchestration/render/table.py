@@ -18,14 +18,14 @@ NO_NUMBER = "–"
 
 @dataclass(frozen=True)
 class TableCell:
-    """What stands in one place of a table.
+    """A cell of a table.
 
     Args:
-        text: a number or words; "–" where there is no number.
-        after: what follows a number without being aligned with it, such as its unit.
+        text: a number or words; "–" if there is no number.
+        after: text after a number that is not aligned with it, such as its unit.
         mark: the letter of a note below the table.
-        strong: whether it stands out as the best of its kind.
-        href: where it leads to on a page.
+        strong: whether it is emphasized as the best of its kind.
+        href: the address of its link on a page.
     """
 
     text: str
@@ -40,11 +40,11 @@ class Table:
     """A table for people.
 
     Args:
-        headings: one a column.
-        rows: as many cells each.
-        numeric: by column, whether it holds numbers, to be aligned at their decimal point.
-        notes: below the table, each after the letter that marks its cells.
-        remark: below them, a sentence on all of it.
+        headings: one heading per column.
+        rows: the rows, with one cell per column.
+        numeric: for each column, whether it has numbers, which are aligned at their decimal point.
+        notes: the notes below the table, each after the letter that marks its cells.
+        remark: a sentence below the notes about the whole table.
     """
 
     headings: list[str]
@@ -55,17 +55,17 @@ class Table:
 
     @property
     def lettered_notes(self) -> list[tuple[str, str]]:
-        """The letter of each note, and the note."""
+        """Each note after its letter."""
         return [(letter(number), note) for number, note in enumerate(self.notes)]
 
 
 def is_numeric(column: pd.Series) -> bool:
-    """Whether a column holds numbers, which tables align."""
+    """Whether a column has numbers, which tables align."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def unit_of(metric: Metric) -> str:
-    """What a heading says after the name of a number of this metric."""
+    """The unit of a metric, to follow its name in a heading; may be empty."""
     return " %" if metric.is_fraction else ""
 
 
@@ -81,17 +81,17 @@ def percent(fraction: float) -> str:
 
 
 def decimal(number: float) -> str:
-    """A number with two decimals; "–" where there is none."""
+    """A number with two decimals; "–" if it is missing."""
     return NO_NUMBER if math.isnan(number) else f"{number:.2f}"
 
 
 def hours_in_words(hours: float) -> str:
-    """Hours with two figures, all of them from ten on: ``0.052``, ``1.5``, ``1,234``."""
+    """Hours with two digits, or whole hours from ten on: ``0.052``, ``1.5``, ``1,234``."""
     return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def as_text(value: Any) -> str:
-    """Any value as it is shown, times to the second."""
+    """A value of any type as text; times to the second."""
     if pd.isna(value):
         return NO_NUMBER
     if isinstance(value, pd.Timestamp):
@@ -100,5 +100,5 @@ def as_text(value: Any) -> str:
 
 
 def p_value(p: float) -> str:
-    """A probability, as tables give p."""
+    """A p-value as tables show it."""
     return "< 0.001" if p < 0.001 else NO_NUMBER if math.isnan(p) else f"{p:.3f}"

@@ -12,14 +12,14 @@ from orchestration.progress.console import TextConsole
 from orchestration.render.table import Table
 
 _COLUMNS = 80
-"""The width that is aimed at where no terminal has one."""
+"""The width of a table that is not written to a terminal."""
 
 
 def plain(table: Table, terminal: int | None = None) -> str:
     """Write a table for a terminal, or for a file.
 
     Args:
-        table: to write.
+        table: the table.
         terminal: the columns of the terminal; if the table does not fit into them, each row
             becomes a block of lines. None means a file, whose lines may be as long as needed.
     """
@@ -60,7 +60,7 @@ def _whole(heading: str) -> str:
 
 
 def _broken_keys(heading: str) -> str:
-    """A heading whose long keys break, so that a column is hardly wider than what stands in it."""
+    """A heading with its long keys broken, so that a column is hardly wider than its texts."""
     return heading.replace("_", "_\n").replace("architecture", "archi-\ntecture")
 
 
@@ -69,11 +69,11 @@ def _broken_words(heading: str) -> str:
 
 
 def _grid(table: Table, gap: int, broken: Callable[[str], str]) -> rich.table.Table:
-    """Columns that may break between words, and stand one more than ``gap`` apart.
+    """A table of rich whose columns may break between words.
 
     Args:
-        table: to write.
-        gap: blanks beside each column.
+        table: the table.
+        gap: the number of spaces beside each column.
         broken: breaks a heading into lines.
     """
     grid = rich.table.Table(

@@ -1,15 +1,15 @@
-"""Texts that others wrote, such as names, made harmless to look at. Pure."""
+"""Escapes invisible characters in texts that others wrote, such as names. Pure."""
 
 from __future__ import annotations
 
 import unicodedata
 
-# Control and format characters, surrogates, and what is private or not assigned.
+# Control and format characters, surrogates, and private or unassigned characters.
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def visible(text: str) -> str:
-    """A text with characters written out that control a terminal or the direction of writing.
+    """A text with escapes for characters that control a terminal or the direction of writing.
 
     The character ESC becomes ``\\u001b``, for example.
     """

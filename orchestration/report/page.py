@@ -1,4 +1,4 @@
-"""The report as one page that needs nothing from outside it."""
+"""The report as one page that needs no other file."""
 
 from __future__ import annotations
 

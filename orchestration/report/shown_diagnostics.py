@@ -1,4 +1,4 @@
-"""The diagnostics of layers that people are shown, in the report and on a sweep's page. Pure."""
+"""The diagnostics of layers that the report and a sweep's page show. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class ShownDiagnostic:
-    """One of a layer's numbers.
+    """A diagnostic of layers.
 
     Args:
         name: its column in ``Results.diagnostics``.
-        heading: above it.
-        least: the least that is told apart, on a logarithmic scale; 0 for a linear one from 0 on.
+        heading: the heading above it.
+        least: the lower end of its logarithmic scale; 0 for a linear scale from 0.
     """
 
     name: str
@@ -34,8 +34,12 @@ _ABOVE_ZERO = ShownDiagnostic("rate", "units above zero")
 def those_with_numbers(
     wanted: Iterable[ShownDiagnostic], table: pd.DataFrame
 ) -> list[ShownDiagnostic]:
-    """Those that a network has; the support of rectified linear units is their rate once more."""
-    found = [one for one in wanted if table[one.name].notna().any()]
+    """The diagnostics that a network has, without a support that only repeats the rate (ReLU)."""
+    known = [diagnostic for diagnostic in wanted if table[diagnostic.name].notna().any()]
     if not table["support"].equals(table["rate"]):
-        return found
-    return [_ABOVE_ZERO if one is RATE else one for one in found if one is not SUPPORT]
+        return known
+    return [
+        _ABOVE_ZERO if diagnostic is RATE else diagnostic
+        for diagnostic in known
+        if diagnostic is not SUPPORT
+    ]

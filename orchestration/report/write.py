@@ -43,8 +43,7 @@ def write_report(
     Args:
         name: the sweep's.
         folder: made if it is not there.
-        tracking_uri: as of ``Results``.
-        database_url: as of ``Results``.
+        tracking_uri, database_url: see ``Results``.
 
     Returns:
         The page.
@@ -96,11 +95,11 @@ _FRAMES: dict[str, Callable[[ReportData], pd.DataFrame | None]] = {
     "trials": lambda data: data.trials,
     "curves": lambda data: data.curves,
 }
-"""What is written as CSV alone."""
+"""The frames that are written only as CSV."""
 
 
 def _remove_earlier(folder: Path) -> None:
-    """Remove what another sweep's report may have left that this one does not write."""
+    """Remove the files that an earlier report may have left."""
     names = [f"{name}.{form}" for name, table in TABLES.items() for form in table.files]
     names += [f"{name}.csv" for name in _FRAMES]
     names += [f"figures/{name}.{form}" for name in FIGURES for form in FORMATS]
@@ -123,7 +122,7 @@ def _write_tables(data: ReportData, folder: Path) -> None:
 
 
 def _write_figures(data: ReportData, folder: Path) -> list[tuple[Picture, str]]:
-    """Write each figure in three formats; give it with its SVG."""
+    """Write each figure in three formats, and return it with its SVG."""
     pictures = []
     with style():
         for picture in draw(data):

@@ -1,9 +1,9 @@
-"""Which recorded trial belongs to which cell of the grid. Pure.
+"""Assigns recorded trials to the cells of the grid. Pure.
 
-A cell is a configuration without its seed. A trial is in a cell if its key is one that the spec
-wants, as for the plan of a sweep. Where that cannot be told, by its configuration: the user's own
-modules are part of a key, and a spec is answered on machines that lack them. An experiment
-without a spec gets the cells that its trials have.
+A cell is a configuration without its seed. A trial belongs to a cell if the spec wants its key, as
+in the plan of a sweep. If the key does not decide, its configuration does: the user's own modules
+are part of a key, and a machine that reads a sweep may lack them. The cells of an experiment
+without a spec are those of its trials.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
 _Texts = frozenset[tuple[str, str]]
-"""A configuration but for its seed: the text of each of its keys."""
+"""A configuration without its seed: the text of each of its keys."""
 
 _KEY = re.compile("[0-9a-f]{16}")
 
 _TIMES = ("started", "finished")
 
 CONDITIONS = ("dataset", "epochs")
-"""What two sweeps must share for their accuracies to be comparable at all."""
+"""The keys in which two sweeps must agree for their accuracies to be comparable."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Cells:
     """The cells of a sweep, and the trials in them.
 
     Args:
-        axes: names of the columns that tell cells apart.
-        table: a cell a row, index its number: a column an axis, ``dataset`` and ``epochs`` (missing
-            where not recorded), ``n_expected`` (seeds), and ``selected_on`` and ``as_built`` as
-            ``orchestration.results.columns`` has them.
-        of_trial: the number of each trial's cell by run id; missing where it is in none.
+        axes: the names of the columns that distinguish cells.
+        table: one row per cell, indexed by its number: one column per axis, ``dataset`` and
+            ``epochs`` (missing if not recorded), ``n_expected`` (seeds), and ``selected_on`` and
+            ``as_built``, which ``orchestration.results.columns`` explains.
+        of_trial: the number of each trial's cell by run id; missing if it is in no cell.
         seeds: the seed of each trial that is in a cell, by run id.
-        metric: what the sweep's trials are judged by.
+        metric: the metric by which the sweep's trials are judged.
         kind: whether it is of this package's networks, and what follows from that.
     """
 
@@ -68,19 +68,19 @@ class Cells:
 
     @property
     def series(self) -> str:
-        """The axis whose values are compared, and colours tell apart."""
+        """The axis whose values are compared, and drawn in different colours."""
         return self.kind.series(self.axes)
 
 
 @dataclass(frozen=True)
 class SpecCells:
-    """A spec's cells, numbered in its order, and how to know their trials.
+    """A spec's cells in its order, and how to recognize their trials.
 
     Args:
-        axes, table, metric, kind: those of Cells.
-        of_key: cell and seed by a trial's key, where no user's own module is part of it.
-        of_config: cell by its configuration.
-        seeds: seed by its text.
+        axes, table, metric, kind: see Cells.
+        of_key: the cell and seed by a trial's key, unless a user's own module is part of the key.
+        of_config: the cell by its configuration.
+        seeds: the seed by its text.
         own: whether some of the cells name a module of the user's own.
     """
 
@@ -95,7 +95,7 @@ class SpecCells:
 
 
 def _value(text: str) -> Any:
-    """Read a parameter back: a number or a truth value where it is one, else its text."""
+    """The value of a recorded parameter: a number or a truth value if it is one, else its text."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -106,9 +106,9 @@ def _value(text: str) -> Any:
 
 
 def typed(texts: pd.Series) -> pd.Series:
-    """Give a column of parameters the type that all its values have; text where they differ.
+    """A column of parameters in the type of its values, or as text if they have several types.
 
-    Integers and truth values with some missing get pandas' nullable types.
+    Integers and truth values of which some are missing get pandas' nullable types.
     """
     values = {text: _value(text) for text in texts.dropna().unique()}
     dtype = _dtype([*values.values(), *([None] if texts.isna().any() else [])])
@@ -116,7 +116,7 @@ def typed(texts: pd.Series) -> pd.Series:
 
 
 def _dtype(values: Iterable[Any]) -> Any:
-    """The type of a column of these; None is missing."""
+    """The type of a column with these values; None is a missing one."""
     kinds = {type(value) for value in values}
     missing = type(None) in kinds
     kinds -= {type(None)}
@@ -128,7 +128,7 @@ def _dtype(values: Iterable[Any]) -> Any:
 
 
 def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFrame:
-    """A spec's values, a column each: of their own type, or as MLflow's text where it differs."""
+    """A spec's values, one column each, in their type, or as MLflow's text if types differ."""
     texts = [params_of(row) for row in rows]
     columns = {}
     for name in names:
@@ -140,7 +140,7 @@ def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFra
 
 
 def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """Give what ``records.params`` does, and of a run from before a key was there what it meant."""
+    """The parameters of runs; a key that was added after a run has the value that the run had."""
     params = records.params(run_ids)
     kinds = params.reindex(columns=["train", "architecture"]).astype(object).fillna("")
     for train, architecture in kinds.drop_duplicates().itertuples(index=False):
@@ -153,9 +153,9 @@ def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd
 
 
 def without_doubles(records: Records) -> Records:
-    """Keep of each trial the run that counts, as ``orchestration.model.counting_runs`` has it.
+    """Keep only the run that counts for each trial, by ``orchestration.model.counting_runs``.
 
-    A run without a key is the trial that has its configuration.
+    A run without a key belongs to the trial that has its configuration.
     """
     runs = records.runs
     finished = map(has_result, runs["status"], runs["outcome"])
@@ -177,7 +177,7 @@ def without_doubles(records: Records) -> Records:
 
 @lru_cache(maxsize=16)
 def spec_cells(spec_json: str) -> SpecCells:
-    """Expand a spec's grid; kept, since a notebook asks for the same sweep again and again.
+    """Expand a spec's grid; the result is cached, since a notebook reads the same sweep repeatedly.
 
     Raises:
         SpecError: it is not a valid spec.
@@ -201,8 +201,8 @@ def spec_cells(spec_json: str) -> SpecCells:
             for seed, key in zip(seeds, trial_keys(cell, seeds), strict=True)
         },
         of_config={
-            frozenset((name, text) for name, text in one.items() if name != "seed"): number
-            for number, one in enumerate(map(params_of, given))
+            frozenset((name, text) for name, text in texts.items() if name != "seed"): number
+            for number, texts in enumerate(map(params_of, given))
         },
         seeds={str(seed): seed for seed in seeds},
         own=any(own),
@@ -212,43 +212,43 @@ def spec_cells(spec_json: str) -> SpecCells:
 
 
 def _is_as_built(config: Mapping[str, Any], axes: Iterable[str]) -> bool:
-    """Whether it stays the same if the axes that are settings get their defaults."""
+    """Whether a configuration stays the same if the axes that are settings get their defaults."""
     tuned = set(axes).intersection(TUNED_KEYS)
     if not tuned:
         return True
     rest = {key: value for key, value in config.items() if key not in tuned}
     try:
         built = RunConfig(**{"seed": 0, **rest}).given()
-    except pydantic.ValidationError:  # another program's, or a key that belongs to a tuned one
+    except pydantic.ValidationError:  # another program recorded it, or a key belongs to a tuned one
         return False
     return all(built.get(key) == config.get(key) for key in tuned)
 
 
 def assign_cells(records: Records, spec: SpecCells | None) -> Cells:
-    """Put each recorded trial in its cell.
+    """Assign each recorded trial to its cell.
 
-    Of several trials of one configuration one alone is in a cell: that whose key the spec wants;
-    where a user's module, whose code may have changed between them, is part of the key, the newest.
+    Of several trials with the same configuration, only one is in a cell: the one whose key the spec
+    wants, or the newest if the key includes a user's module, whose code may have changed.
     """
     return _from_trials(records) if spec is None else _from_spec(records, spec)
 
 
 def _from_spec(records: Records, spec: SpecCells) -> Cells:
     runs = records.runs
-    found = [spec.of_key.get(key) for key in runs["trial_key"]]
+    places = [spec.of_key.get(key) for key in runs["trial_key"]]
     unknown = [
         run_id
-        for run_id, key, place in zip(runs.index, runs["trial_key"], found, strict=True)
+        for run_id, key, place in zip(runs.index, runs["trial_key"], places, strict=True)
         if place is None and (spec.own or not _is_key(key))
     ]
     if unknown:
-        taken = set(found)
+        taken = set(places)
         by_config = _by_config(records.param_rows(unknown), spec)
         others = {run_id: place for run_id, place in by_config.items() if place not in taken}
         newest = _newest(runs.loc[list(others)], others)
-        found = [newest.get(run_id, at) for run_id, at in zip(runs.index, found, strict=True)]
+        places = [newest.get(run_id, at) for run_id, at in zip(runs.index, places, strict=True)]
     cell, seed = (
-        zip(*(place or (None, None) for place in found), strict=True) if found else ([], [])
+        zip(*(place or (None, None) for place in places), strict=True) if places else ([], [])
     )
     return Cells(
         spec.axes,
@@ -261,7 +261,7 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
 
 
 def _is_key(text: str | None) -> bool:
-    """Whether it says for sure which trial it is. A run without may come from another program."""
+    """Whether a text is a trial's key. A run without a key may come from another program."""
     return text is not None and _KEY.fullmatch(text) is not None
 
 
@@ -269,38 +269,38 @@ def _by_config(rows: TextRows, spec: SpecCells) -> dict[str, tuple[int, int]]:
     params: dict[str, dict[str, str]] = defaultdict(dict)
     for run_id, name, text in rows:
         params[run_id][name] = text
-    found = {}
+    places = {}
     for run_id, texts in params.items():
         config = dict(recorded_configuration(texts))
         seed = config.pop("seed", None)
         cell = spec.of_config.get(frozenset(config.items()))
         if cell is not None and seed in spec.seeds:
-            found[run_id] = (cell, spec.seeds[seed])
-    return found
+            places[run_id] = (cell, spec.seeds[seed])
+    return places
 
 
 def _newest(runs: pd.DataFrame, places: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Of the runs in one place the one that finished last."""
+    """For each cell and seed, the run that finished last."""
     ordered = runs.sort_values(["finished", "trial_key"], na_position="first", kind="stable")
     last = {places[run_id]: run_id for run_id in ordered.index}
     return {run_id: place for place, run_id in last.items()}
 
 
 def _from_trials(records: Records) -> Cells:
-    """Cells of an experiment without a spec: as many as differ, each expecting every seed."""
+    """The cells of an experiment without a spec: its different configurations, with all seeds."""
     params = params_of_runs(records)
     texts = _texts(params, "seed")
     seeds = typed(pd.Series(texts, params.index, dtype="str"))
     params = params.drop(columns="seed", errors="ignore")
     varying = [str(name) for name in params if _varies(params, str(name))]
-    # Architecture and norm tell a cell what it is, also where they do not vary or are missing.
+    # Architecture and norm are always axes, even if they do not vary or are missing.
     axes = list(dict.fromkeys(["architecture", "norm", *varying]))
     params = params.reindex(columns=list(dict.fromkeys([*params, *axes])))
     values = pd.DataFrame({name: typed(params[name]) for name in axes}, index=params.index)
     number = values.groupby(axes, dropna=False, sort=True).ngroup().astype("Int64")
     first = number.drop_duplicates().sort_values()
     table = values.loc[first.index].set_axis(pd.RangeIndex(len(first)))
-    # Where one of these varies it is an axis, so that all trials of a cell have the first one's.
+    # If one of these varied it would be an axis, so all trials of a cell share the first one's.
     firsts = params.loc[first.index].reindex(columns=["validation_fraction", *CONDITIONS])
     firsts = firsts.set_axis(table.index)
     table = table.assign(**{name: typed(firsts[name]) for name in CONDITIONS})
@@ -308,8 +308,8 @@ def _from_trials(records: Records) -> Cells:
     table[SELECTED_ON] = list(map(selected_on, firsts["validation_fraction"]))
     given = params.loc[first.index].to_dict("records")
     table[AS_BUILT] = [
-        _is_as_built({str(k): _value(v) for k, v in one.items() if isinstance(v, str)}, axes)
-        for one in given
+        _is_as_built({str(k): _value(v) for k, v in texts.items() if isinstance(v, str)}, axes)
+        for texts in given
     ]
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
@@ -317,7 +317,7 @@ def _from_trials(records: Records) -> Cells:
 
 
 def _varies(params: pd.DataFrame, name: str) -> bool:
-    """Whether a key tells cells apart; not if one architecture alone has it, always the same."""
+    """Whether a key distinguishes cells; not if only one architecture has it, with one value."""
     if name == "architecture" or "architecture" not in params:
         return bool(params[name].nunique(dropna=False) > 1)
     of_each = params.groupby("architecture", dropna=False)[name]

@@ -1,6 +1,7 @@
-"""What several tables share: the columns that tell cells apart, counts, and what selected epochs.
+"""Columns and sentences that several tables share: axes, counts, and what selected the epochs.
 
-Pure. A best epoch that the test set selected flatters, so every table of best epochs says so.
+Pure. If the test set selected the best epochs, their accuracies are too high by choice, so every
+table of best epochs says what selected them.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from orchestration.model.columns import AFTER_AXES
 from orchestration.model.metric import TEST_ACCURACY, Metric
 
 COUNTS = ("n_seeds", "n_expected", "n_collapsed", "n_diverged")
-"""A cell's: seeds finished, wanted, and of those finished at chance and no longer finite."""
+"""The numbers of a cell's finished and wanted seeds, and of collapsed and diverged ones."""
 
 SELECTED_ON = "selected_on"
-"""The column that says which images selected the best epochs, in words; missing where no epoch was
+"""The column with the images that selected the best epochs, in words; missing if no epoch was
 selected, as in a table of last epochs."""
 
 EXPECTED_BEST, N_COMMON = "expected_best", "n_common"
-"""What the best of as many seeds as every cell has is worth on average, and how many these are."""
+"""The mean best of as many seeds as every cell has, and how many these are."""
 
 AS_BUILT = "as_built"
-"""The column that says whether a cell has the reference's value on each axis that is a setting."""
+"""The column that is true if a cell has the reference's value on each axis that is a setting."""
 
 TUNED_KEYS = (
     "init",
@@ -41,25 +42,25 @@ TUNED_KEYS = (
     "warmup_epochs",
     "augment",
 )
-"""The axes that are settings of one network: how it starts, and how it is trained. With any other
-(data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
+"""The axes that are settings of one network: how it is initialized and trained. A change of any
+other axis (data set, trunk, depth, width, time steps, epochs, …) makes another network or task."""
 
 
 def axis_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that tell the rows of best of seeds, or of a dependency gap, apart."""
+    """The columns that distinguish the rows of best of seeds, or of a dependency gap."""
     first = next(number for number, name in enumerate(frame) if name in AFTER_AXES)
     return [str(name) for name in frame.columns[:first]]
 
 
 def plain(value: Any) -> Any:
-    """A value of a frame as Python's own; None where it is missing."""
+    """A value of a frame as a value of Python; None if it is missing."""
     if pd.isna(value):
         return None
     return value.item() if hasattr(value, "item") else value
 
 
 def shortfall(cell: Mapping[Any, Any]) -> str:
-    """Say in words what a cell lacks; empty where every seed finished, learned and stayed finite.
+    """What a cell lacks, in words; empty if every seed finished, learned and stayed finite.
 
     Only a cell without a shortfall may be called the best of its kind.
 
@@ -80,12 +81,12 @@ def shortfall(cell: Mapping[Any, Any]) -> str:
 
 
 def seeds_differ(best: pd.DataFrame) -> bool:
-    """Whether cells of best of seeds have their best of more seeds than others."""
+    """Whether some cells of best of seeds have more seeds than others."""
     return bool((best["n_seeds"] > best[N_COMMON])[best["best"].notna()].any())
 
 
 def unequal_seeds(best: pd.DataFrame) -> str:
-    """A sentence for below a table of bests; empty where they are of equally many seeds."""
+    """The sentence below a table whose cells have unequal numbers of seeds; otherwise empty."""
     if not seeds_differ(best):
         return ""
     least, most = int(best[N_COMMON].iloc[0]), int(best["n_seeds"].max())
@@ -96,20 +97,20 @@ def unequal_seeds(best: pd.DataFrame) -> str:
 
 
 def remark(selected: Iterable[str | None], metric: Metric = TEST_ACCURACY) -> str:
-    """A sentence for below a table whose rows have these ``selected_on``; empty without any.
+    """The sentence below a table whose rows have these ``selected_on``; empty if all are missing.
 
-    Of an own metric it also says which way is better.
+    For the user's own metric it also says whether larger or smaller is better.
     """
     words = _words(selected)
-    told = f"Epochs selected on {words}." if words else ""
+    sentence = f"Epochs selected on {words}." if words else ""
     if metric.is_fraction:
-        return told
+        return sentence
     better = "larger" if metric.goal == "maximize" else "smaller"
-    return f"{metric.name}: {better} is better. {told}".rstrip()
+    return f"{metric.name}: {better} is better. {sentence}".rstrip()
 
 
 def remark_of_two(a: Iterable[str | None], b: Iterable[str | None]) -> str:
-    """As :func:`remark`, of a table that sets two sweeps side by side."""
+    """The same as :func:`remark`, for a table of two sweeps side by side."""
     sides = {"A": _words(a), "B": _words(b)}
     if sides["A"] == sides["B"]:
         return remark([sides["A"]])
@@ -117,5 +118,5 @@ def remark_of_two(a: Iterable[str | None], b: Iterable[str | None]) -> str:
 
 
 def _words(selected: Iterable[str | None]) -> str:
-    # Where cells differ, validation_fraction is one of the columns that tell them apart.
-    return " or ".join(dict.fromkeys(one for one in selected if not pd.isna(one) and one))
+    # If cells differ in validation_fraction, it is one of their axes.
+    return " or ".join(dict.fromkeys(words for words in selected if not pd.isna(words) and words))

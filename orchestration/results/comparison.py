@@ -1,4 +1,4 @@
-"""Two sweeps side by side, cell by cell; one of them may be the headline as it was published."""
+"""Compares two sweeps cell by cell; one of them may be the published headline."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from orchestration.results.columns import (
 from orchestration.results.results import Results
 
 HEADLINE_PUBLISHED = "headline-published"
-"""What the reference is called wherever a sweep's name may stand to compare with."""
+"""The name of the published headline, wherever the name of a sweep is accepted."""
 
-# CIFAR-10, seeds 42, 123 and 456, T = 25 for the spiking network: the best epoch on the test set,
-# then the best seed. Nothing but that best was published: no mean, and no single seed.
+# CIFAR-10, seeds 42, 123 and 456, T = 25 for the spiking network. Only the best seed's accuracy in
+# its best epoch on the test set was published: no mean, and no other seed.
 _CONDITIONS: dict[str, Any] = {"dataset": "cifar10", "epochs": 30}
 _SEEDS = 3
 _CHANCE = 0.1
@@ -40,14 +40,14 @@ _BEST = {
 
 
 def compare_sweeps(first: str, second: str, **where: str | None) -> pd.DataFrame:
-    """Set two sweeps side by side, each the name of one or ``headline-published``.
+    """Compare two sweeps by their names; one may be ``headline-published``.
 
     Args:
-        first, second: their names.
-        where: ``tracking_uri``, ``database_url``, as of Results.
+        first, second: the names.
+        where: ``tracking_uri`` and ``database_url`` of Results.
 
     Returns:
-        As of :func:`compare`.
+        The table of :func:`compare`.
 
     Raises:
         InputError: there is no sweep of such a name.
@@ -57,27 +57,29 @@ def compare_sweeps(first: str, second: str, **where: str | None) -> pd.DataFrame
 
 
 def comparison(first: str, second: str, **where: str | None) -> tuple[pd.DataFrame, Metric]:
-    """As :func:`compare_sweeps`, with the metric that the numbers are of.
+    """The table of :func:`compare_sweeps`, and the metric of its numbers.
 
     Raises:
-        InputError: besides, the two are judged by different metrics.
+        InputError: there is no such sweep, or the two are judged by different metrics.
     """
-    one, other = (
+    side_a, side_b = (
         published_side()
         if name == HEADLINE_PUBLISHED
         else side_of(Results(name, **where).snapshot([BEST_TEST_ACCURACY]))
         for name in (first, second)
     )
-    return comparison_of(first, one, second, other)
+    return comparison_of(first, side_a, second, side_b)
 
 
 Side = tuple[pd.DataFrame, Metric]
-"""Best of seeds with the columns that :func:`compare` needs, and what it is of."""
+"""Best of seeds with the columns that :func:`compare` needs, and the metric."""
 
 
-def comparison_of(first: str, one: Side, second: str, other: Side) -> tuple[pd.DataFrame, Metric]:
-    """As :func:`comparison`, of sweeps that were read already."""
-    (best_a, a), (best_b, b) = one, other
+def comparison_of(
+    first: str, side_a: Side, second: str, side_b: Side
+) -> tuple[pd.DataFrame, Metric]:
+    """The same as :func:`comparison`, for sweeps that have been read."""
+    (best_a, a), (best_b, b) = side_a, side_b
     if a != b:
         raise InputError(
             f"{first} is judged by {a.name} ({a.goal}), {second} by {b.name} ({b.goal}): "
@@ -87,20 +89,20 @@ def comparison_of(first: str, one: Side, second: str, other: Side) -> tuple[pd.D
 
 
 def side_of(snapshot: Results) -> Side:
-    """A sweep that was read."""
+    """A sweep that has been read, for :func:`comparison_of`."""
     best = snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
     return best, snapshot.metric
 
 
 def published_side() -> Side:
-    """The published numbers."""
+    """The published headline, for :func:`comparison_of`."""
     return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
 
 
 def published_headline() -> pd.DataFrame:
-    """Give the published numbers with the columns of ``Results.best_of_seeds``.
+    """The published numbers in the columns of ``Results.best_of_seeds``.
 
-    What was not published is missing. A best at chance means that every seed collapsed.
+    Numbers that were not published are missing. A best at chance means that all seeds collapsed.
     """
     table = pd.DataFrame(list(_BEST), columns=["architecture", "norm"])
     table["best"] = list(_BEST.values())
@@ -118,21 +120,21 @@ def published_headline() -> pd.DataFrame:
 def compare(
     first: pd.DataFrame, second: pd.DataFrame, metric: Metric = TEST_ACCURACY
 ) -> pd.DataFrame:
-    """Set two sweeps side by side.
+    """Compare two sweeps.
 
     Args:
         first, second: best of seeds of each, with the columns ``dataset`` and ``epochs``.
-        metric: what both are judged by. An own one has the column ``difference`` for
-            ``difference_pp``, not in percentage points.
+        metric: the metric by which both are judged. For the user's own metric the column is
+            ``difference``, in the metric's unit, instead of ``difference_pp``.
 
     Returns:
-        A row a pair of cells that agree in every axis that both sweeps have, in the order of the
-        first, then what the second alone has: the axes of either; ``best_a``, ``best_b``,
-        ``difference_pp`` (100 · (best_a - best_b)), ``mean_a``, ``mean_b``,
+        One row per pair of cells that agree in all axes that both sweeps have, in the order of the
+        first sweep, then the cells that only the second one has: the axes of both; ``best_a``,
+        ``best_b``, ``difference_pp`` (100 · (best_a - best_b)), ``mean_a``, ``mean_b``,
         ``mean_difference_pp``, ``n_seeds_a``, ``n_expected_a``, ``n_seeds_b``, ``n_expected_b``;
-        ``note``, in words, what either cell lacks; ``selected_on_a``, ``selected_on_b``,
-        ``dataset_a``, ``dataset_b``, ``epochs_a``, ``epochs_b``. A side without the cell is
-        missing.
+        ``note``, in words, what each cell lacks; ``selected_on_a``, ``selected_on_b``,
+        ``dataset_a``, ``dataset_b``, ``epochs_a``, ``epochs_b``. The columns of a sweep that does
+        not have the cell are missing.
     """
     axes_a, axes_b = axis_columns(first), axis_columns(second)
     shared = [axis for axis in axes_a if axis in axes_b]
@@ -155,7 +157,7 @@ def compare(
         for side in "ab":
             table[f"{name}_{side}"] = both[f"{name}_{side}"]
     for name in ("epochs_a", "epochs_b"):
-        # What is on record may be any text: epochs that no sweep can have count as not known.
+        # Any text may have been recorded: epochs that no sweep can have count as unknown.
         epochs = pd.to_numeric(table[name], errors="coerce").astype("float64")
         table[name] = epochs.where((epochs % 1 == 0) & (epochs < 2**53)).astype("Int64")
     return table
@@ -164,7 +166,7 @@ def compare(
 def _side(best: pd.DataFrame, axes: list[str], shared: list[str], side: str) -> pd.DataFrame:
     names = dict.fromkeys([*axes, "best", "mean", *COUNTS, SELECTED_ON, *CONDITIONS])
     wanted = best[list(names)].add_suffix(f"_{side}")
-    # Values and not the columns: one of whole numbers in one sweep may hold others in the other.
+    # Single values are compared, as the same column may have another type in the other sweep.
     cells = best[shared].to_dict("records")
     wanted["cell"] = [tuple(plain(value) for value in cell.values()) for cell in cells]
     wanted[f"order_{side}"] = range(len(best))

@@ -1,4 +1,4 @@
-"""From records and cells to the frames that all other numbers follow from. Pure.
+"""Builds the frames from which all other numbers are computed, from records and cells. Pure.
 
 Frames of trials have the number of their ``cell``, which is a row of best of seeds.
 """
@@ -23,7 +23,7 @@ LAST_TEST_ACCURACY = TEST_ACCURACY.last_name
 
 
 def metric_of(metric: Metric) -> dict[str, str]:
-    """Which metric's last value a column of the trials in cells holds."""
+    """The metric whose last value is in each column of the trials in cells."""
     return {
         metric.best_name: metric.best_name,
         BEST_EPOCH: BEST_EPOCH,
@@ -35,7 +35,7 @@ METRIC_OF = metric_of(TEST_ACCURACY)
 
 
 def all_trials(records: Records, cells: Cells) -> pd.DataFrame:
-    """One row per finished trial; ``cell`` is missing where the spec does not want it."""
+    """One row per finished trial; ``cell`` is missing if the spec does not want the trial."""
     runs, params = records.runs, params_of_runs(records)
     table = pd.DataFrame(
         {
@@ -68,9 +68,9 @@ def curves_of(points: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.Da
     """One row per trial and epoch.
 
     Args:
-        points: of metrics by epoch, as ``Source.points`` gives them.
-        cells: of the sweep.
-        trials: those of :func:`all_trials` that are wanted.
+        points: the metrics by epoch, from ``Source.points``.
+        cells: the sweep's cells.
+        trials: the rows of :func:`all_trials` that are wanted.
     """
     wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
     wide = wide.reindex(columns=metrics_by_epoch(cells, map(str, wide)))
@@ -78,7 +78,7 @@ def curves_of(points: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.Da
 
 
 def with_trials(rows: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.DataFrame:
-    """What was recorded by ``run_id`` and ``epoch``, with what its trial is, in their order."""
+    """Rows with ``run_id`` and ``epoch``, after the columns that identify their trials."""
     named = [name for name in (*cells.axes, "seed") if name in trials]
     identity = trials[["run_id", "trial_key", "in_spec", *named, "cell"]]
     table = identity.assign(order=range(len(identity))).merge(
@@ -89,7 +89,7 @@ def with_trials(rows: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.Da
 
 
 def trials_in_cells(records: Records, cells: Cells, *columns: str) -> pd.DataFrame:
-    """The trials that count: ``cell``, ``seed``, these columns and ``outcome``, by run id."""
+    """The trials that count, by run id: ``cell``, ``seed``, these columns and ``outcome``."""
     source = metric_of(cells.metric)
     values = {column: _values(records, source.get(column, column)) for column in columns}
     trials = pd.DataFrame(
@@ -104,7 +104,7 @@ def trials_in_cells(records: Records, cells: Cells, *columns: str) -> pd.DataFra
 
 
 def seeds_of(records: Records, cells: Cells) -> pd.DataFrame:
-    """One row per trial that counts, in order of cell and seed."""
+    """One row per trial that counts, by cell and seed."""
     columns = metric_of(cells.metric)
     trials = trials_in_cells(records, cells, *columns)
     trials[BEST_EPOCH] = trials[BEST_EPOCH].astype("Int64")
@@ -116,7 +116,7 @@ def seeds_of(records: Records, cells: Cells) -> pd.DataFrame:
 
 
 def best_of_seeds(records: Records, cells: Cells, *, last: bool = False) -> pd.DataFrame:
-    """One row per cell; of the last epoch instead of each seed's best, if asked for."""
+    """One row per cell, of each seed's best epoch, or of its last one if asked for."""
     metric = cells.metric
     column = metric.last_name if last else metric.best_name
     trials = trials_in_cells(records, cells, column)
@@ -124,7 +124,7 @@ def best_of_seeds(records: Records, cells: Cells, *, last: bool = False) -> pd.D
     table = cells.table[cells.axes].join(statistics)
     counts = ["n_seeds", "n_collapsed", "n_diverged"]
     table[counts] = table[counts].fillna(0).astype("int64")
-    # Seeds until decided: what is certain, and what was allocated besides.
+    # Seeds until decided: a cell may have been allocated more than the certain ones.
     wanted = cells.table["n_expected"].clip(lower=table["n_seeds"])
     table["n_expected"] = wanted
     by_cell = trials.dropna(subset=column).groupby("cell")[column]
@@ -150,12 +150,14 @@ def expected_bests(records: Records, cells: Cells) -> pd.DataFrame:
 
 
 def with_best(records: Records, metric: Metric, points: pd.DataFrame) -> Records:
-    """Records with the best epoch of each run by a metric, and its value, taken from all epochs.
+    """Records with each run's best epoch by a metric, and its value, computed from all epochs.
 
-    So that what a trial is judged by may change after it was trained.
+    So a spec may name another metric after its trials were trained.
 
     Args:
-        points: of this metric, as ``Source.points`` gives them.
+        records: the records of finished runs.
+        metric: the metric by which trials are judged.
+        points: the metric by epoch, from ``Source.points``.
     """
     points = points.sort_values(["run_id", "epoch"])
     best: dict[str, tuple[float, float]] = {}

@@ -1,4 +1,4 @@
-"""The trained models of a sweep: which there are, and one of them, or all, from the server."""
+"""The trained models of a sweep: the list of them, and how they are fetched from the server."""
 
 from __future__ import annotations
 
@@ -37,45 +37,45 @@ _NOT_KEPT = (
 def models_table(
     records: Records, cells: Cells, points: Callable[[Sequence[str], Collection[str]], pd.DataFrame]
 ) -> pd.DataFrame:
-    """A row a trial that counts, in order of cell and seed.
+    """One row per trial that counts, by cell and seed.
 
-    Columns: the grid's axes, ``seed``, ``run_id``, ``outcome``; ``epoch`` whose weights the model
-    has; ``test_accuracy`` in it, or what else the spec's metric is; ``bytes`` of the model;
-    ``missing`` (why there is none; else missing).
+    Columns: the grid's axes, ``seed``, ``run_id``, ``outcome``; the model's ``epoch``; its
+    ``test_accuracy``, or the spec's metric; its size in ``bytes``; ``missing``, why there is no
+    model.
     """
     trials, metric = seeds_of(records, cells), cells.metric
-    said = {run: text for run, _, text in records.tag_rows([MODEL_TAG])}
+    tags = {run: text for run, _, text in records.tag_rows([MODEL_TAG])}
     kept = [
-        KeptModel.from_tag(said[run]) if run in said else KeptModel(missing=_NOT_KEPT)
+        KeptModel.from_tag(tags[run]) if run in tags else KeptModel(missing=_NOT_KEPT)
         for run in trials["run_id"]
     ]
     table = trials[[*cells.axes, "seed", "run_id", "outcome"]].copy()
     columns: dict[str, tuple[str, Sequence[Any]]] = {
-        "epoch": ("Int64", [one.epoch for one in kept]),
-        metric.name: ("float64", [one.test_accuracy for one in kept]),
-        "bytes": ("Int64", [one.bytes for one in kept]),
-        "missing": ("object", [one.missing for one in kept]),
+        "epoch": ("Int64", [model.epoch for model in kept]),
+        metric.name: ("float64", [model.test_accuracy for model in kept]),
+        "bytes": ("Int64", [model.bytes for model in kept]),
+        "missing": ("object", [model.missing for model in kept]),
     }
     if cells.kind.metric_may_change:
         recorded = points(trials["run_id"].tolist(), [metric.name])
         by_epoch = recorded.set_index(["run_id", "epoch"])["value"].to_dict()
-        of_epochs = zip(trials["run_id"], (one.epoch for one in kept), strict=True)
-        columns[metric.name] = ("float64", [by_epoch.get(one) for one in of_epochs])
+        epochs = zip(trials["run_id"], (model.epoch for model in kept), strict=True)
+        columns[metric.name] = ("float64", [by_epoch.get(epoch) for epoch in epochs])
     for name, (dtype, values) in columns.items():
         table[name] = pd.Series(values, table.index, dtype=dtype)
     return table
 
 
 def chosen_run(models: pd.DataFrame, run_id: str | None, cell: Mapping[str, Any]) -> str:
-    """The one run that is meant, which has a model.
+    """The id of the run that was asked for, which has a model.
 
     Args:
-        models: of :func:`models_table`.
-        run_id: of the run; None to tell it by its cell and seed.
+        models: the table of :func:`models_table`.
+        run_id: the id of the run; None to identify it by its cell and seed.
         cell: values of columns, such as norm and seed.
 
     Raises:
-        InputError: none is meant, or several are, or it has no model.
+        InputError: no trial matches, or several do, or the trial has no model.
     """
     keys = [*models.columns[: list(models).index("run_id")]]
     for key in cell:
@@ -85,35 +85,35 @@ def chosen_run(models: pd.DataFrame, run_id: str | None, cell: Mapping[str, Any]
             )
     meant = pd.Series(True, models.index)
     for key, value in cell.items():
-        # A list, and a value in a column of several types, stands there as MLflow's text.
+        # The table has lists, and values of a column with several types, as MLflow's text.
         same = (value, params_of({key: value})[key])
-        meant &= pd.Series([plain(one) in same for one in models[key]], models.index)
+        meant &= pd.Series([plain(entry) in same for entry in models[key]], models.index)
     if run_id is not None:
         meant &= models["run_id"] == run_id
-    found = models[meant]
-    if len(found) != 1:
+    matches = models[meant]
+    if len(matches) != 1:
         asked = {**({} if run_id is None else {"run_id": run_id}), **cell}
-        near = found if len(found) else models
+        near = matches if len(matches) else models
         values = "; ".join(
             f"{key}: {', '.join(str(plain(value)) for value in near[key].unique()[:10])}"
             for key in keys
             if near[key].nunique(dropna=False) > 1
         )
-        what = f"{len(found)} trials are" if len(found) else "no finished trial is"
+        what = f"{len(matches)} trials are" if len(matches) else "no finished trial is"
         raise InputError(f"{what} {asked or 'meant'}; they differ in {values or 'nothing'}")
-    if (missing := plain(found["missing"].iloc[0])) is not None:
-        raise InputError(f"run {found['run_id'].iloc[0]} has no model: {missing}")
-    return str(found["run_id"].iloc[0])
+    if (missing := plain(matches["missing"].iloc[0])) is not None:
+        raise InputError(f"run {matches['run_id'].iloc[0]} has no model: {missing}")
+    return str(matches["run_id"].iloc[0])
 
 
 def folder_names(models: pd.DataFrame) -> dict[str, str]:
-    """A folder's name for the model of each run, which says what it is of."""
+    """The name of a folder for the model of each run, made from its cell and seed."""
     keys = [*models.columns[: list(models).index("run_id")]]
     names = {}
     for row in models.to_dict("records"):
         values = [str(plain(row[key])) for key in keys if plain(row[key]) is not None]
-        told = re.sub(r"[^\w.+-]+", "_", "-".join([*values[:-1], f"seed{values[-1]}"]))
-        names[str(row["run_id"])] = f"{told[:150]}-{row['run_id'][:8]}"
+        name = re.sub(r"[^\w.+-]+", "_", "-".join([*values[:-1], f"seed{values[-1]}"]))
+        names[str(row["run_id"])] = f"{name[:150]}-{row['run_id'][:8]}"
     return names
 
 
@@ -122,7 +122,7 @@ class ModelServer:
     """Fetches models of runs.
 
     Args:
-        client: of the tracking server that has the runs.
+        client: MLflow's client of the tracking server that has the runs.
     """
 
     client: MlflowClient
@@ -130,8 +130,9 @@ class ModelServer:
     @classmethod
     @contextmanager
     def at(cls, tracking_uri: str | None) -> Iterator[ModelServer]:
-        """The tracking server of this URI; None: the one that the settings name or that is
-        started here for as long as the block lasts.
+        """The tracking server at this address.
+
+        None is the one that the settings name, or one that is started here for the block.
         """
         from orchestration.record.client import connect
 
@@ -142,10 +143,10 @@ class ModelServer:
             yield cls(connect(uri))
 
     def fetch(self, run_id: str, folder: Path) -> None:
-        """Put a run's model into a folder, which is there whole or not at all.
+        """Download a run's model into a folder, completely or not at all.
 
         Raises:
-            ServiceError: the server has it not, or cannot be reached.
+            ServiceError: the server does not have the model, or cannot be reached.
         """
         from orchestration.record.model_artifact import fetch_model
 
@@ -155,7 +156,7 @@ class ModelServer:
             whole.mkdir()
             try:
                 fetch_model(self.client, run_id, whole)
-            except Exception as error:  # of MLflow, or of whatever its artifact store is
+            except Exception as error:  # MLflow's, or of any artifact store
                 raise ServiceError(
                     f"the model of run {run_id} cannot be fetched from {self.client.tracking_uri}: "
                     f"{' '.join(str(error).split())}"
@@ -165,17 +166,17 @@ class ModelServer:
     def load(
         self, run_id: str, device: str, kind: SweepKind, own_code: str | Iterable[str] = ()
     ) -> Any:
-        """A run's model, in evaluation, or what ``load_own_model`` gives.
+        """A run's model in evaluation mode, or what ``load_own_model`` returns.
 
         Args:
-            run_id: of the trial.
-            device: where it is to compute.
-            kind: of its sweep.
+            run_id: the run of the trial.
+            device: where the model computes.
+            kind: the kind of its sweep.
             own_code: names of the user's own code that may be imported.
 
         Raises:
-            ServiceError: as of :meth:`fetch`.
-            InputError: its network cannot be made here, or is of code that is not named.
+            ServiceError: the server does not have the model, or cannot be reached.
+            InputError: its network cannot be built here, or belongs to code that is not named.
         """
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
             folder = Path(scratch) / "model"

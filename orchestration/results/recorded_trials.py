@@ -1,4 +1,4 @@
-"""Finished trials as they can be trained again: their configurations, machines and curves."""
+"""Chooses finished trials that are to be trained again, with what is on record of them."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def choose(
     keys: Sequence[str] = (),
     own_code: Sequence[str] = (),
 ) -> list[tuple[Trial, FinishedTrial]]:
-    """Return some of a sweep's finished trials, each with what is on record of it.
+    """Return some of a sweep's finished trials, each with its record.
 
-    The points are those of the metrics that training again gives, but for times.
+    The record has the points of the metrics that are compared, which are all but times.
 
     Args:
-        results: the sweep's.
-        sample: how many, of the trials that its spec wants.
-        seed: decides which: those whose SHA-256 of "seed key" are the smallest.
-        keys: the keys of those wanted, instead of a sample.
+        results: the results of the sweep.
+        sample: how many of the trials that its spec wants.
+        seed: decides which: those with the smallest SHA-256 of "seed key".
+        keys: the keys of the wanted trials, instead of a sample.
         own_code: names of the user's own code that may be imported to train them.
 
     Raises:
-        InputError: there are not so many, or not such ones; or they cannot be trained by this
-            version, or are of code that ``own_code`` does not name.
+        InputError: there are too few trials, or none with such a key; or this version cannot train
+            them; or they use code that ``own_code`` does not name.
     """
     snapshot = results.snapshot()
     if (train := snapshot.cells.kind.train) is not None:
@@ -111,7 +111,7 @@ def _is_compared(metric: str) -> bool:
 
 
 def _config(params: Mapping[str, str], key: str) -> RunConfig:
-    """The configuration that a trial's parameters are."""
+    """The configuration that a trial's parameters describe."""
 
     def value(text: str) -> Any:
         try:

@@ -1,9 +1,9 @@
-"""Finished runs → tables of numbers: what a user asks a sweep for from Python.
+"""The tables of a sweep's finished trials, for use from Python.
 
     results = Results("digits")
     results.best_of_seeds()
 
-Every call reads the records anew, so the answers of a running sweep grow. Accuracies are
+Every call reads the records again, so the tables of a running sweep grow. Accuracies are
 fractions of 1. ``docs/results.md`` explains every column and formula.
 """
 
@@ -47,39 +47,39 @@ class Results(SweepReader):
     Args:
         name: the sweep's name, which is that of its MLflow experiment; or a file that ``snn-sweep
             export`` wrote, which ends in .jsonl or .jsonl.gz or has a slash in its path.
-        tracking_uri: MLflow's tracking server; default: the one the settings name or that runs
-            here. Given alone, it also decides against the settings' database.
-        database_url: MLflow's database, to be read directly and never written; default:
-            ``SNN_SWEEP_DATABASE_URL``, unset: the answers go over MLflow's REST API.
+        tracking_uri: MLflow's tracking server; by default the one that the settings name or that
+            runs here. If only it is given, the settings' database is not read.
+        database_url: MLflow's database, which is read directly and never written; by default
+            ``SNN_SWEEP_DATABASE_URL``. If that is unset, records are read over MLflow's REST API.
 
     Raises:
-        InputError: there is no sweep of this name, and the message lists those that are; or no
-            such file.
+        InputError: there is no sweep of this name (the message lists those that exist), or no such
+            file.
         ServiceError: the server or the database cannot be reached.
     """
 
     def trials(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a finished trial, in order of architecture, norm, other axes and seed.
+        """Return one row per finished trial, by architecture, norm, other axes and seed.
 
         Columns: ``run_id``, ``trial_key``, ``outcome`` (completed, collapsed, diverged),
-        ``in_spec`` (False where the sweep's spec, as it is now, does not want this trial), every
-        parameter by its name, ``best_test_accuracy``, ``best_epoch``, ``last_<metric>`` (each
-        epoch metric's value in the last epoch), ``started``, ``finished`` (UTC).
+        ``in_spec`` (False if the sweep's current spec does not want this trial), every parameter
+        by its name, ``best_test_accuracy``, ``best_epoch``, ``last_<metric>`` (each epoch metric's
+        value in the last epoch), ``started``, ``finished`` (UTC).
 
         Args:
-            numbered: give the number of each trial's ``cell`` besides, a row of best of seeds.
+            numbered: add the number of each trial's ``cell``, which is a row of best of seeds.
         """
         return with_or_without_cell(frames.all_trials(*self._read()), numbered)
 
     def curves(self, trials: pd.DataFrame | None = None, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a (trial, epoch): what each finished trial recorded by epoch.
+        """Return one row per finished trial and epoch.
 
         Columns: ``run_id``, ``trial_key``, ``in_spec``, the grid's axes, ``seed``, ``epoch`` (from
-        1), then a column an epoch metric, NaN where nothing was recorded.
+        1), then one column per epoch metric, NaN if nothing was recorded.
 
         Args:
-            trials: of these numbered trials alone.
-            numbered: as of ``trials``.
+            trials: the numbered trials to read; by default all.
+            numbered: see ``trials``.
         """
         once = self.snapshot()
         wanted = once.trials(numbered=True) if trials is None else trials
@@ -91,14 +91,14 @@ class Results(SweepReader):
     def diagnostics(
         self, trials: pd.DataFrame | None = None, *, numbered: bool = False
     ) -> pd.DataFrame:
-        """Give a row a (trial, epoch, layer): what the layers of each finished trial were like.
+        """Return one row per finished trial, epoch and layer, with the layer's diagnostics.
 
         Epoch 0 is before the first step. Columns: ``run_id``, ``trial_key``, ``in_spec``, the
         grid's axes, ``seed``, ``epoch``, ``layer`` (in the network's order), then those of
         ``orchestration.results.effects.diagnostics``. A trial without diagnostics has no row.
 
         Args:
-            trials, numbered: as of ``curves``.
+            trials, numbered: see ``curves``.
         """
         once = self.snapshot(DIAGNOSTICS)
         wanted = once.trials(numbered=True) if trials is None else trials
@@ -111,15 +111,15 @@ class Results(SweepReader):
     def operations(
         self, trials: pd.DataFrame | None = None, curves: pd.DataFrame | None = None
     ) -> pd.DataFrame:
-        """Give a row a (trial, layer): the synaptic operations of its best epoch, an image.
+        """Return one row per trial and layer: the synaptic operations per image at its best epoch.
 
         Columns: ``run_id``, ``layer`` (in the network's order), ``accumulates``,
-        ``multiply_accumulates``, ``energy_nj``; counted as :mod:`snn_norm.networks.operations`
-        says. A trial of a network of the user's own has no row.
+        ``multiply_accumulates``, ``energy_nj``; :mod:`snn_norm.networks.operations` says how they
+        are counted. A trial of the user's own network has no row.
 
         Args:
-            trials: of these numbered trials alone.
-            curves: theirs, if they have been read.
+            trials: the numbered trials to read; by default all.
+            curves: the curves of these trials, if they have been read.
         """
         once = self.snapshot()
         wanted = once.trials(numbered=True) if trials is None else trials
@@ -134,13 +134,13 @@ class Results(SweepReader):
         *,
         numbered: bool = False,
     ) -> pd.DataFrame:
-        """Give a row a cell: what its networks cost an image, beside their accuracy.
+        """Return one row per cell: the operations and energy per image, and the accuracy.
 
-        Columns as of ``orchestration.results.effects.energy.energy``.
+        ``orchestration.results.effects.energy.energy`` describes the columns.
 
         Args:
-            trials, curves: as of ``operations``.
-            numbered: have the number of each cell as index.
+            trials, curves: see ``operations``.
+            numbered: make the number of each cell the index.
         """
         once = self.snapshot()
         once.cells.kind.check_networks("energy()")
@@ -150,51 +150,51 @@ class Results(SweepReader):
         return table if numbered else table.reset_index(drop=True)
 
     def best_of_seeds(self) -> pd.DataFrame:
-        """Give a row a cell of the grid, in the spec's order, also where nothing has finished.
+        """Return one row per cell of the grid, in the spec's order, also without finished trials.
 
-        Columns: the grid's axes; ``best`` (of each seed's best epoch, the largest test accuracy)
+        Columns: the grid's axes; ``best`` (the largest test accuracy of all seeds' best epochs)
         and ``best_seed``; ``mean``, ``std``, ``ci_low``, ``ci_high`` (95 % t-interval of the mean)
         over seeds; ``n_seeds`` finished of ``n_expected``, of these ``n_collapsed`` and
-        ``n_diverged``; ``expected_best``, what the best of ``n_common`` of its seeds is on average,
-        which is as many as every cell has that has any; ``selected_on``, in words, the images that
-        selected the best epochs. All seeds that have an accuracy count, collapsed ones too: chance
-        is a result.
+        ``n_diverged``; ``expected_best``, the mean best of ``n_common`` of its seeds, where
+        ``n_common`` is the smallest number of seeds of any cell that has a result;
+        ``selected_on``, the images that selected the best epochs, in words. All seeds that have an
+        accuracy count, including collapsed ones: chance is a result.
         """
         return frames.best_of_seeds(*self._read([BEST_TEST_ACCURACY]))
 
     def last_epoch(self) -> pd.DataFrame:
-        """Give best of seeds of the last epoch, which nothing selected.
+        """Return best of seeds of the last epoch, which nothing selected.
 
-        Columns as of ``best_of_seeds``; ``selected_on`` is missing.
+        The columns are those of ``best_of_seeds``; ``selected_on`` is missing.
         """
         return frames.best_of_seeds(*self._read([METRIC_OF[LAST_TEST_ACCURACY]]), last=True)
 
     def by_seed(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a trial that counts, in order of cell and seed: each value behind a mean.
+        """Return one row per trial that counts, by cell and seed: the values behind the means.
 
         Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
-        ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; and ``cell`` if numbered.
+        ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; ``cell`` if numbered.
         """
         return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
 
     def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give what a best of n seeds is worth on average, for each n up to the seeds at hand.
+        """Return the mean best of n seeds for each cell and each n up to its number of seeds.
 
-        Columns: the grid's axes, ``n``, ``expected_best`` (of
-        the best epochs, by the statistics' function of that name), ``selected_on``. A cell without
-        an accuracy has no row. Numbered ones have the number of their ``cell`` besides.
+        Columns: the grid's axes, ``n``, ``expected_best`` (of the best epochs; see
+        ``orchestration.results.statistics.expected_best``), ``selected_on``; ``cell`` if numbered.
+        A cell without an accuracy has no row.
         """
         return with_or_without_cell(
             frames.expected_bests(*self._read([BEST_TEST_ACCURACY])), numbered
         )
 
     def norm_differences(self, accuracy: str = BEST_TEST_ACCURACY) -> pd.DataFrame:
-        """Give a row a pair of norms in a setting: their difference, paired by seed, and its test.
+        """Return one row per pair of norms in a setting, with a test of their difference by seed.
 
         Args:
             accuracy: best_test_accuracy or last_test_accuracy.
 
-        Columns as of ``orchestration.results.effects.norm_effects.norm_differences``.
+        ``orchestration.results.effects.norm_effects.norm_differences`` describes the columns.
         """
         records, cells = self._read(_BY_SEED)
         cells.kind.check_networks("norm_differences()")
@@ -207,21 +207,21 @@ class Results(SweepReader):
         return norm_differences(seeds, cells.axes, accuracy)
 
     def mean_ranks(self) -> pd.DataFrame:
-        """Give a row a norm, the best first, of each setting that has at least four.
+        """Return one row per norm, the best first, of each setting that has at least four.
 
-        Columns as of ``orchestration.results.effects.ranks.mean_ranks``.
+        ``orchestration.results.effects.ranks.mean_ranks`` describes the columns.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("mean_ranks()")
         return mean_ranks(once.by_seed(), once.norm_differences(), once.cells.axes)
 
     def differences(self, *, last: bool = False) -> pd.DataFrame:
-        """Give a row a cell that differs from the spec's ``baseline`` in one axis, and the test.
+        """Return one row per cell that differs from ``baseline`` in one axis, with a test.
 
         Args:
-            last: compare the last epochs, which nothing selected, instead of the best ones.
+            last: compare the last epochs, which nothing selected, not the best ones.
 
-        Columns as of ``orchestration.results.effects.differences.differences_from``.
+        ``orchestration.results.effects.differences.differences_from`` describes the columns.
         """
         records, cells = self._read(_BY_SEED)
         if not cells.kind.baseline:
@@ -236,14 +236,14 @@ class Results(SweepReader):
         return differences_from(cells.kind.baseline, seeds, cells.axes, column, cells.metric)
 
     def dependency_gap(self, *, by_norm: bool = False, tuned: bool = False) -> pd.DataFrame:
-        """Give a row an architecture: its norms side by side, and the gap between them.
+        """Return one row per architecture: its norms side by side, and the gap between them.
 
         Args:
-            by_norm: give a row each norm instead: what it adds to none, the standard one marked.
-            tuned: give the gap as built beside that of both sides at their best settings.
+            by_norm: return one row per norm with its gap to no norm; the standard norm is marked.
+            tuned: return the gap at the reference's settings and at the best settings of each side.
 
-        Columns as of ``orchestration.results.effects.norm_effects.dependency_gap``, or
-        ``norm_gaps``; of the tuned one as of ``orchestration.results.effects.tuning.tuned_gap``.
+        ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
+        describe the columns, and ``orchestration.results.effects.tuning.tuned_gap`` if tuned.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
@@ -253,19 +253,19 @@ class Results(SweepReader):
         return table.reset_index(drop=True)
 
     def basin(self, points: float = 2.0) -> pd.DataFrame:
-        """Give a row each norm: the share of its settings that end near the best one.
+        """Return one row per norm: the share of its settings that are nearly the best.
 
         Args:
             points: how near, in percentage points.
 
-        Columns as of ``orchestration.results.effects.tuning.basin``.
+        ``orchestration.results.effects.tuning.basin`` describes the columns.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-        """The cells, each trial's accuracies in its best epoch, and the axes."""
+        """The cells, the accuracies of each trial in its best epoch, and the axes."""
         records, cells = self._read()
         seeds = frames.seeds_of(records, cells)
         held_out = self.points(seeds["run_id"].tolist(), ["validation_accuracy"])
@@ -273,9 +273,9 @@ class Results(SweepReader):
         return best, with_selecting(seeds, held_out), cells.axes
 
     def decisions(self) -> pd.DataFrame:
-        """Give a row a comparison that the spec declares: its verdict, as far as records go.
+        """Return one row per comparison that the spec declares, with its verdict so far.
 
-        Columns as of ``orchestration.results.deciding.decisions.decisions``.
+        ``orchestration.results.deciding.decisions.decisions`` describes the columns.
         """
         records, cells = self._read([*_BY_SEED, "epoch_seconds"])
         spec = declaring_spec(records)
@@ -286,9 +286,9 @@ class Results(SweepReader):
         return decisions(named_cells(cells), frames.seeds_of(records, cells), spec, hours)
 
     def evidence(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a declared comparison and pair of seeds: how its evidence grew.
+        """Return one row per declared comparison and pair of seeds: the growth of its evidence.
 
-        Columns as of ``orchestration.results.deciding.evidence_curves.evidence_curves``.
+        ``orchestration.results.deciding.evidence_curves.evidence_curves`` describes the columns.
         """
         records, cells = self._read(_BY_SEED)
         seeds = frames.seeds_of(records, cells)
@@ -297,12 +297,12 @@ class Results(SweepReader):
         )
 
     def compare_versions(self, first: str, second: str) -> pd.DataFrame:
-        """Give a row a cell: its trials by two versions of the code, paired by seed, and a test.
+        """Return one row per cell: a test between two versions of the code, paired by seed.
 
         Args:
             first, second: versions of this package, or the beginnings of commits.
 
-        Columns as of ``orchestration.results.versions.compare_versions``.
+        ``orchestration.results.versions.compare_versions`` describes the columns.
         """
         records = self._source.read(self.name, _BY_SEED, replaced=True)
         spec = self._spec(records.spec)
@@ -311,9 +311,9 @@ class Results(SweepReader):
         return compare_versions(records, spec, first, second)
 
     def models(self) -> pd.DataFrame:
-        """Give a row a trial that counts: the trained model that it left, or why it left none.
+        """Return one row per trial that counts: its trained model, or why there is none.
 
-        Columns as of ``orchestration.results.models.models_table``.
+        ``orchestration.results.models.models_table`` describes the columns.
         """
         return models_table(*self._read(_BY_SEED), self.points)
 
@@ -325,27 +325,27 @@ class Results(SweepReader):
         own_code: str | Iterable[str] = (),
         **cell: Any,
     ) -> Any:
-        """Give a trained model: a network in evaluation, from uint8 images to logits.
+        """Return a trained model: a network in evaluation mode, from uint8 images to logits.
 
-        Of this package's networks it is a ``snn_norm.training.models.saved_model.TrainedModel``.
-        Of training code of the user's own it is what ``snn_norm.load_own_model`` gives: the run
+        For this package's networks it is a ``snn_norm.training.models.saved_model.TrainedModel``.
+        For the user's own training code it is what ``snn_norm.load_own_model`` returns: the run
         with its model loaded, or a dictionary of ``state``, ``config``, ``epoch``, ``metrics``.
 
-        Others can write to the tracking server, so no code runs that only its record names:
-        code of the user's own is imported if ``own_code`` or ``cell`` names it.
+        Others can write to the tracking server, so code that only the record names never runs:
+        the user's own code is imported only if ``own_code`` or ``cell`` names it.
 
         Args:
-            run_id: of a trial's run in MLflow; or
-            cell: its seed, and of the grid's axes as many as tell it apart, such as
+            run_id: the id of a trial's run in MLflow; or
+            cell: the trial's seed, and as many of the grid's axes as identify it, such as
                 ``architecture="snn", norm="bntt", seed=42``.
-            device: where it is to compute.
+            device: where the model computes.
             own_code: the user's own network, norm or training code, ``package.module:name``, one
                 name or several.
 
         Raises:
-            InputError: none is meant, or several are, or it has no model, or its network cannot
-                be made here, or is of code that the caller does not name.
-            ServiceError: the tracking server has it not, or cannot be reached.
+            InputError: no trial matches, or several do, or the trial has no model, or its network
+                cannot be built here, or belongs to code that the caller does not name.
+            ServiceError: the tracking server does not have the model, or cannot be reached.
         """
         records, cells = self._read(_BY_SEED)
         chosen = chosen_run(models_table(records, cells, self.points), run_id, cell)

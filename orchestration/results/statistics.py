@@ -1,6 +1,6 @@
-"""Numbers from numbers: what a cell's seeds say together. Pure; knows nothing of MLflow.
+"""Statistics over the seeds of a cell. Pure.
 
-Every function orders its input itself, so the same trials in any order give the same bits.
+Every function sorts its input, so the order of the trials does not change a single bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 
 Floats = npt.NDArray[np.float64]
 
-_NO_SPREAD = 1e-12  # of accuracies; what is below is rounding
+_NO_SPREAD = 1e-12  # a smaller standard deviation of accuracies is rounding
 
 
 def t_interval(
@@ -27,11 +27,11 @@ def t_interval(
     """The t-interval of a mean: mean ± t(n-1, (1+confidence)/2) · std / √n.
 
     Args:
-        mean, std, n: one element a sample; std with n - 1 in its denominator.
-        confidence: how often such an interval holds the true mean, if values are normal.
+        mean, std, n: one element per sample; std with n - 1 in its denominator.
+        confidence: the probability that such an interval contains the true mean of normal values.
 
     Returns:
-        Lower and upper ends; NaN where n < 2. Not clipped: an end may lie outside [0, 1].
+        The lower and upper ends; NaN if n < 2. An end may lie outside [0, 1].
     """
     enough = n > 1
     freedom = np.where(enough, n - 1, 1)
@@ -41,20 +41,19 @@ def t_interval(
 
 
 def cell_statistics(trials: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> pd.DataFrame:
-    """Sum up each cell over its seeds.
+    """Summarize each cell over its seeds.
 
     Args:
-        trials: a trial a row: ``cell`` (int), ``seed``, ``accuracy`` (a fraction, NaN where the
-            trial diverged before its first epoch ended), ``outcome`` (completed, collapsed,
-            diverged, or missing).
-        metric: what the accuracies are of, if it is another.
+        trials: one row per trial: ``cell`` (int), ``seed``, ``accuracy`` (a fraction, or a value of
+            the metric; NaN if the trial diverged before its first epoch ended), ``outcome``
+            (completed, collapsed, diverged, or missing).
+        metric: the metric of the values.
 
     Returns:
-        A row a cell, index ``cell``: ``best`` (the largest accuracy, or what the metric's goal
-        is), ``best_seed`` (its seed, the
-        smallest of several), ``mean``, ``std`` (n - 1), ``ci_low``, ``ci_high`` (95 % t-interval
-        of the mean) over the seeds that have an accuracy, collapsed ones among them;
-        ``n_seeds``, ``n_collapsed``, ``n_diverged``.
+        One row per cell, with the index ``cell``: ``best`` (the best value by the metric's goal),
+        ``best_seed`` (its seed, the smallest of several), ``mean``, ``std`` (n - 1), ``ci_low``,
+        ``ci_high`` (95 % t-interval of the mean) over the seeds that have a value, including
+        collapsed ones; ``n_seeds``, ``n_collapsed``, ``n_diverged``.
     """
     measured = trials[trials["accuracy"].notna()].sort_values(
         ["cell", "accuracy", "seed"],
@@ -81,12 +80,12 @@ def expected_best(values: Sequence[float], n: int, metric: Metric = TEST_ACCURAC
     """The expected best of n of these values, drawn without replacement.
 
     With the values in order, x₁ ≤ … ≤ x_N, the best last: Σ xᵢ · C(i-1, n-1) / C(N, n), i from n
-    to N. It is the unbiased estimate of what a best of n seeds is worth on average; n = 1 gives
-    the mean, n = N the best.
+    to N. It is the unbiased estimate of the mean best of n seeds; n = 1 gives the mean, n = N the
+    best.
 
     Args:
-        values: one a seed.
-        n: from 1 to their number.
+        values: one value per seed.
+        n: from 1 to the number of values.
     """
     best_first = np.sort(np.asarray(values, dtype=float))
     best_first = best_first if metric.goal == "minimize" else best_first[::-1]
@@ -104,8 +103,8 @@ def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
 
     Returns:
         ``difference`` (mean of first - second), ``ci_low``, ``ci_high`` (95 % t-interval), ``t``,
-        ``p``. What cannot be had is NaN: all of them without a pair; interval and test with a
-        single one; the test where all differences are equal, so that they have no spread.
+        ``p``. All are NaN without a pair; interval and test are NaN with a single pair; the test is
+        NaN if all differences are equal.
     """
     differences = first - second
     n = len(differences)
@@ -130,11 +129,11 @@ def student_t(mean: Floats, std: Floats, n: npt.NDArray[np.integer[Any]]) -> tup
 
 
 def holm(p_values: Floats) -> Floats:
-    """Adjust p-values for that there are several, by Holm's step-down method.
+    """Correct p-values for multiple tests by Holm's step-down method.
 
     In order, p₁ ≤ … ≤ p_m, the i-th becomes the largest of (m - j + 1) · p_j over j ≤ i, at most 1.
-    It bounds the probability that any true null hypothesis is rejected, however they depend on
-    each other. NaN stays NaN and is not counted in m. The tests are on the last axis.
+    This bounds the probability of rejecting any true null hypothesis, whether or not the tests are
+    independent. NaN stays NaN and is not counted in m. The tests are on the last axis.
     """
     order = np.argsort(p_values, axis=-1, kind="stable")  # NaN comes last
     known = np.count_nonzero(~np.isnan(p_values), axis=-1, keepdims=True)

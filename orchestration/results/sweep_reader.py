@@ -1,4 +1,4 @@
-"""Reads a sweep's finished trials, and puts each in its cell of the grid."""
+"""Reads a sweep's finished trials, and assigns each to its cell of the grid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from orchestration.sweep.spec import SweepSpec
 
 
 class SweepReader:
-    """Reads the finished trials of one sweep: each time anew, or once for all in a snapshot."""
+    """Reads the finished trials of one sweep: again for each table, or once in a snapshot."""
 
     def __init__(
         self, name: str, *, tracking_uri: str | None = None, database_url: str | None = None
@@ -38,7 +38,7 @@ class SweepReader:
 
     @classmethod
     def of(cls, source: SweepSource, name: str) -> Self:
-        """The trials of one sweep, from a source that is open; whether there is one shows later."""
+        """The trials of one sweep from an open source, which is not checked for the sweep yet."""
         results = cls.__new__(cls)
         results.name, results._source = name, source
         results._tracking_uri, results._reading = None, None
@@ -48,10 +48,10 @@ class SweepReader:
         """Read the sweep once, for several tables of the same runs.
 
         Args:
-            metrics: those to read; the tables of a snapshot are of no others.
+            metrics: the metrics to read; the tables of the snapshot have no others.
 
         Returns:
-            The same methods, which do not read again.
+            An object with the same methods, which do not read again.
         """
         taken = self.of(self._source, self.name)
         taken._tracking_uri, taken._reading = self._tracking_uri, self._read(metrics)
@@ -59,21 +59,21 @@ class SweepReader:
 
     @property
     def records(self) -> Records:
-        """The finished runs as MLflow holds them, one for each trial."""
+        """The finished runs as MLflow has them, one for each trial."""
         return self._read()[0]
 
     @property
     def cells(self) -> Cells:
-        """The cells of the grid, and which trial is in which."""
+        """The cells of the grid, and the cell of each trial."""
         return self._read()[1]
 
     @property
     def metric(self) -> Metric:
-        """What the trials are judged by."""
+        """The metric by which the trials are judged."""
         return self.cells.metric
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Give these metrics of these runs by epoch, as they were recorded."""
+        """Return these metrics of these runs by epoch, as they were recorded."""
         return self._source.points(run_ids, metrics)
 
     @property
@@ -99,13 +99,13 @@ class SweepReader:
         return bool(spec_fields(self.records.spec).get("compare"))
 
     def _read(self, metrics: Collection[str] = ALL_METRICS) -> tuple[Records, Cells]:
-        """Read the finished trials, and put each in its cell; a snapshot has read them."""
+        """Read the finished trials and assign each to its cell, unless a snapshot has done so."""
         if self._reading is not None:
             return self._reading
         records = without_doubles(self._source.read(self.name, metrics))
         spec = self._spec(records.spec)
         if spec is not None and spec.kind.metric_may_change:
-            # Only the spec tells which of the user's own metrics counts.
+            # Only the spec says which of the user's own metrics counts.
             wanted = spec.kind.metrics_to_read(())
             records = without_doubles(self._source.read(self.name, wanted))
             self._check_recorded(spec.metric, records)
@@ -134,20 +134,20 @@ class SweepReader:
 
 
 def with_or_without_cell(frame: pd.DataFrame, numbered: bool) -> pd.DataFrame:
-    """Leave the column ``cell`` out if rows are not to be numbered."""
+    """Drop the column ``cell`` unless it was asked for."""
     return frame if numbered else frame.drop(columns="cell")
 
 
 def named_cells(cells: Cells) -> pd.DataFrame:
-    """The cells' axes, and which images selected their epochs."""
+    """The cells' axes, and the images that selected their epochs."""
     return cells.table[[*cells.axes, SELECTED_ON]]
 
 
 def declaring_spec(records: Records) -> SweepSpec:
-    """The spec, which declares comparisons.
+    """The spec that declares the comparisons.
 
     Raises:
-        InputError: there is none.
+        InputError: the sweep has no spec.
     """
     if records.spec is None:
         raise InputError("this sweep has no spec, so it declares no comparisons")

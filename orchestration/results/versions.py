@@ -1,6 +1,6 @@
-"""The same trials of one sweep by two versions of the code, seed by seed.
+"""Compares trials of one sweep by two versions of the code, paired by seed.
 
-A sweep that was run anew (``--fresh``) has both: the runs that count, and those they replaced.
+A sweep that was run again with ``--fresh`` has both: the runs that count, and the replaced ones.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from orchestration.results.frames import seeds_of
 from orchestration.results.statistics import holm, paired_differences
 
 _SHORTEST_COMMIT = 7
-"""Characters by which a commit may be named."""
+"""The fewest characters of a commit that identify it."""
 
 
 def compare_versions(
     records: Records, spec: SpecCells | None, first: str, second: str
 ) -> pd.DataFrame:
-    """Set the trials of two versions side by side, paired by seed.
+    """Compare the trials of two versions, paired by seed.
 
     Args:
-        records: the sweep's finished runs, those that were replaced too.
-        spec: its cells.
-        first, second: each a version of this package, or the beginning of a commit, as the runs
-            say of themselves in their tags.
+        records: the sweep's finished runs, including those that were replaced.
+        spec: the sweep's cells.
+        first, second: versions of this package, or beginnings of commits, from the runs' tags.
 
     Returns:
-        A row a cell that both have: the axes; ``mean_a``, ``mean_b`` of the pairs' best test
-        accuracies; ``difference_pp`` = 100 · mean (first - second) with its 95 % t-interval
-        ``ci_low_pp``, ``ci_high_pp``; ``n_pairs``; ``n_equal``, how many of them are equal to the
-        last digit; ``t``, ``p``, ``p_holm`` as of ``Results.norm_differences``; ``selected_on``.
+        One row per cell that both have: the axes; ``mean_a``, ``mean_b``, the means of the pairs'
+        best test accuracies; ``difference_pp`` = 100 · mean (first - second) with its 95 %
+        t-interval ``ci_low_pp``, ``ci_high_pp``; ``n_pairs``; ``n_equal``, how many pairs are equal
+        to the last digit; ``t``, ``p``, ``p_holm`` (see ``Results.norm_differences``);
+        ``selected_on``.
 
     Raises:
-        InputError: no run is of a version, or one run is of both.
+        InputError: a version has no runs, or a run belongs to both.
     """
     runs = [_runs_of(records, version) for version in (first, second)]
     if both := sorted(runs[0] & runs[1]):
@@ -57,21 +57,21 @@ def compare_versions(
     cells = sides[0][1].drop_duplicates("cell").set_index("cell")[axes]
     rows: list[dict[str, Any]] = []
     for cell, pairs in paired.groupby("cell"):
-        one = pairs[BEST_TEST_ACCURACY].to_numpy(float)
-        other = pairs[f"{BEST_TEST_ACCURACY}_b"].to_numpy(float)
-        found = paired_differences(one, other)
+        first_values = pairs[BEST_TEST_ACCURACY].to_numpy(float)
+        second_values = pairs[f"{BEST_TEST_ACCURACY}_b"].to_numpy(float)
+        test = paired_differences(first_values, second_values)
         rows.append(
             {
                 **{str(axis): value for axis, value in cells.loc[cell].items()},
-                "mean_a": one.mean(),
-                "mean_b": other.mean(),
-                "difference_pp": 100 * found["difference"],
-                "ci_low_pp": 100 * found["ci_low"],
-                "ci_high_pp": 100 * found["ci_high"],
+                "mean_a": first_values.mean(),
+                "mean_b": second_values.mean(),
+                "difference_pp": 100 * test["difference"],
+                "ci_low_pp": 100 * test["ci_low"],
+                "ci_high_pp": 100 * test["ci_high"],
                 "n_pairs": len(pairs),
-                "n_equal": int((one == other).sum()),
-                "t": found["t"],
-                "p": found["p"],
+                "n_equal": int((first_values == second_values).sum()),
+                "t": test["t"],
+                "p": test["p"],
                 SELECTED_ON: pairs[SELECTED_ON].iloc[0],
             }
         )
@@ -82,22 +82,22 @@ def compare_versions(
 
 
 def _runs_of(records: Records, version: str) -> set[str]:
-    said: dict[str, dict[str, str]] = defaultdict(dict)
+    tags_of: dict[str, dict[str, str]] = defaultdict(dict)
     known = set(records.runs.index)
     for run_id, tag, value in records.tag_rows([VERSION_TAG, COMMIT_TAG]):
         if run_id in known:
-            said[run_id][tag] = value
-    found = {
+            tags_of[run_id][tag] = value
+    of_version = {
         run_id
-        for run_id, tags in said.items()
+        for run_id, tags in tags_of.items()
         if tags.get(VERSION_TAG) == version
         or (len(version) >= _SHORTEST_COMMIT and tags.get(COMMIT_TAG, "").startswith(version))
     }
-    if found:
-        return found
+    if of_version:
+        return of_version
     counts = Counter(
         f"{tags.get(VERSION_TAG, 'unknown')}, commit {tags.get(COMMIT_TAG, 'unknown')[:12]}"
-        for tags in said.values()
+        for tags in tags_of.values()
     )
     there = "; ".join(f"{what} ({count} runs)" for what, count in sorted(counts.items()))
     raise InputError(
@@ -109,7 +109,7 @@ def _runs_of(records: Records, version: str) -> set[str]:
 def _side(
     records: Records, spec: SpecCells | None, run_ids: set[str]
 ) -> tuple[list[str], pd.DataFrame]:
-    """The axes, and a row a trial in a cell."""
+    """The axes, and one row per trial that is in a cell."""
     kept = [run_id for run_id in records.runs.index if run_id in run_ids]
     part = dataclasses.replace(
         records, runs=records.runs.loc[kept], metrics=records.metrics.loc[kept]

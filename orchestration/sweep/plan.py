@@ -1,7 +1,8 @@
 """Compares wanted trials with recorded runs: what to run, resume, reuse and close. Pure.
 
-A run whose status is RUNNING counts as abandoned: whoever acts on a plan holds the sweep's lease,
-so nobody else writes. Statuses are MLflow's; a run is finished only if it has an outcome as well.
+A run whose status is RUNNING counts as abandoned: the process that acts on a plan holds the
+sweep's lease, so no other one writes. Statuses are MLflow's; a run is finished only if it also has
+an outcome.
 """
 
 from __future__ import annotations

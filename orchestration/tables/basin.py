@@ -22,7 +22,7 @@ _SHARES = ("basin", "basin_of_all")
 
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
-    """The basins, where several norms have several settings each; else nothing to compare."""
+    """The basins; None unless several norms have several settings each."""
     if not data.sweep.has_settings:
         return None
     basins = data.sweep.basin()

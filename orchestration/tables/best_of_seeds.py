@@ -1,6 +1,6 @@
 """Best of seeds: one row per cell.
 
-What a cell lacks is said in words, and a cell that lacks something never stands out as the best.
+A note says what a cell lacks, and a cell that lacks something is never emphasized as the best.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _narrow_columns(best: pd.DataFrame, metric: Metric) -> list[Column]:
 
 
 def _at_common_n(best: pd.DataFrame, metric: Metric, unit: str = "") -> list[Column]:
-    """The best of as many seeds as each cell has, where some have more."""
+    """The column of the mean best of as many seeds as each cell has, if some have more."""
     if not seeds_differ(best):
         return []
     heading = f"best of {best[N_COMMON].iloc[0]}{unit}"

@@ -37,16 +37,16 @@ class CellFinder:
         ]
 
     def values(self, axis: str) -> list[Any]:
-        """Those that an axis has."""
+        """The values of an axis."""
         return list(dict.fromkeys(row[axis] for row in self._rows))
 
     def find(self, row: Row, but: str = "", values: Iterable[Any] | None = None) -> tuple[int, ...]:
-        """The cells that agree with a row in all axes that it has.
+        """The numbers of the cells that agree with a row in all axes that it has.
 
         Args:
-            row: of a table.
+            row: the row of a table.
             but: an axis in which they need not agree.
-            values: those that they may have in it instead.
+            values: the values that they may have in that axis.
         """
         keys = [axis for axis in self.axes if axis in row and axis != but]
         wanted = {axis: plain_value(row[axis]) for axis in keys}
@@ -166,7 +166,7 @@ class TableDefinition:
         return self.section.heading if self.section else ""
 
     def of(self, data: ReportData) -> pd.DataFrame | None:
-        """The numbers of a sweep; None where it has none."""
+        """The numbers of a sweep; None if it has none for this table."""
         return data.once(self.frame) if isinstance(data.kind, self.kind) else None
 
     def table(self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:

@@ -15,7 +15,7 @@ from orchestration.tables.report_data import ReportData
 
 
 def gap_columns(frame: pd.DataFrame, metric: Metric, accuracies: dict[str, str]) -> list[Column]:
-    """The columns of a table of gaps, with these accuracies by their headings."""
+    """The columns of a table of gaps; accuracies are given as columns by heading."""
     return [
         *axes_of(frame, axis_columns(frame)),
         *(number(heading, name, metric.number) for heading, name in accuracies.items()),
@@ -32,7 +32,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
 def gap_with_standard_norm(data: ReportData) -> pd.DataFrame:
     """The gaps, with the name of each network's standard norm."""
     settings = settings_of(data.best, data.axes)
-    norms = [one.standard if one.standard in one.cells else None for one in settings]
+    norms = [s.standard if s.standard in s.cells else None for s in settings]
     frame = dependency_gap(data.best, data.axes)
     frame.insert(list(frame).index("standard") + 1, "standard_norm", norms)
     return frame

@@ -83,7 +83,7 @@ def _build(best: pd.DataFrame, _metric: Metric) -> Table:
         rows.append(line)
     headings = ["network", *axes, *_COLUMNS.values(), "dependency gap"]
     numeric = [False, *(is_numeric(best[axis]) for axis in axes), True, True, True, True]
-    of_these = best.iloc[numbers]  # other norms, and how many seeds they have, are in other tables
+    of_these = best.iloc[numbers]  # other tables have the other norms
     unequal = unequal_seeds(best) if of_these["n_seeds"].nunique() > 1 else ""
     sentences = " ".join(filter(None, [unequal, remark(of_these[SELECTED_ON])]))
     return Table(headings, rows, numeric, tuple(notes), sentences)

@@ -30,8 +30,10 @@ def _columns(frame: pd.DataFrame, _metric: Metric) -> list[Column]:
 
 
 def _remark(frame: pd.DataFrame, metric: Metric) -> str:
-    told = remark(frame[SELECTED_ON], metric)
-    return f"{told} Norms that share no letter may not differ either: the differences say.".lstrip()
+    epochs = remark(frame[SELECTED_ON], metric)
+    return (
+        f"{epochs} Norms that share no letter may not differ either: the differences say.".lstrip()
+    )
 
 
 TABLE = TableDefinition(

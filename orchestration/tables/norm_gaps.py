@@ -1,4 +1,4 @@
-"""The dependency gap of each norm: what it adds to the same network without one."""
+"""The gap of each norm to the same network without a norm."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
 
 
 def _marked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same with the standard norms named as such."""
+    """The rows, in which the standard norms are named as such."""
     return frame.assign(
         norm=frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
     )
 
 
 def _has_more_norms(frame: pd.DataFrame) -> bool:
-    """Whether there are norms that the headline has no column for."""
+    """Whether there are norms without a column in the headline."""
     in_headline = frame["is_standard"] | (frame["norm"] == "homeostatic")
     return bool(frame["gap_pp"][~in_headline].notna().any())
 

@@ -1,4 +1,4 @@
-"""Every number of a sweep's tables: its place, its text, and the cells it comes from. Pure."""
+"""The numbers of a sweep's tables, with their texts and the cells they come from. Pure."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Number:
 
     Args:
         sweep: the sweep's name.
-        where: what tells its row apart, a word or two each, such as ``snn``, ``threshold 0.3``.
-        column: of the table.
-        value: with all digits, accuracies as fractions of 1; a text where it is words.
-        text: as tables show it.
+        where: words that identify its row, such as ``snn``, ``threshold 0.3``.
+        column: the table's column.
+        value: the number with all digits, accuracies as fractions of 1; or a text.
+        text: the number as tables show it.
         cells: the numbers of the cells, rows of best of seeds, whose runs it comes from.
     """
 
@@ -39,7 +39,7 @@ class Number:
 
 
 def numbers_of(data: ReportData) -> Iterator[Number]:
-    """Give a sweep's numbers, in the order of its tables; what is missing has none."""
+    """The numbers of a sweep, in the order of its tables, without missing ones."""
     finder = CellFinder(data.best, data.axes)
     every, count = tuple(range(len(data.best))), len(data.trials)
     yield Number(data.name, (), "n_trials", count, str(count), every)
@@ -54,7 +54,7 @@ def numbers_of(data: ReportData) -> Iterator[Number]:
 
 
 def cell_words(data: ReportData, cell: int) -> str:
-    """A cell as the spec has it, such as ``snn bntt threshold 0.3``."""
+    """A cell in the words of the spec, such as ``snn bntt threshold 0.3``."""
     return " ".join(_where(data.best.iloc[cell].to_dict(), data.axes))
 
 

@@ -1,4 +1,4 @@
-"""What the tables and figures of a sweep are made of: its trials, curves and cells, read once."""
+"""The data of a sweep's tables and figures: its trials, curves and cells, read once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _T = TypeVar("_T")
 
 
 class ReportData:
-    """The trials of a sweep that its spec wants, and what follows from them, each computed once.
+    """The trials of a sweep that its spec wants, and tables computed from them, each once.
 
     Args:
-        name: the sweep's.
+        name: the sweep's name.
         sweep: a snapshot of its results.
-        tracking_uri: where people may look at its runs, if anywhere.
+        tracking_uri: the server that shows its runs, if there is one.
     """
 
     def __init__(self, name: str, sweep: Results, tracking_uri: str | None = None) -> None:
@@ -45,7 +45,7 @@ class ReportData:
         self._computed: dict[Callable[[ReportData], Any], Any] = {}
 
     def once(self, compute: Callable[[ReportData], _T]) -> _T:
-        """What this function gives; it is called the first time only."""
+        """The result of this function, which is called only once."""
         if compute not in self._computed:
             self._computed[compute] = compute(self)
         result: _T = self._computed[compute]
@@ -58,7 +58,7 @@ class ReportData:
 
     @cached_property
     def lacks(self) -> list[str]:
-        """What each cell lacks, in words; empty where it lacks nothing."""
+        """What each cell lacks, in words; empty if it lacks nothing."""
         return [shortfall(cell) for cell in self.best.to_dict("records")]
 
     @cached_property
@@ -68,12 +68,12 @@ class ReportData:
 
     @cached_property
     def expected(self) -> pd.DataFrame:
-        """What a best of n seeds is worth, by ``cell`` and n."""
+        """The mean best of n seeds, by ``cell`` and n."""
         return self.sweep.expected_best(numbered=True)
 
     @cached_property
     def evidence(self) -> pd.DataFrame | None:
-        """How the evidence of declared comparisons grew; None where none is declared."""
+        """The growing evidence of declared comparisons; None if the spec declares none."""
         return self.sweep.evidence(numbered=True) if self.sweep.has_decisions else None
 
     @cached_property
@@ -102,7 +102,7 @@ class ReportData:
         cells = self.best.loc[self.diagnosed]
         setting = [axis for axis in self.axes if axis != self.series]
         first: list[int] = []
-        # Whole settings, since their norms are looked at side by side.
+        # Settings are kept whole, since their norms are compared side by side.
         for _, of_setting in cells.groupby(setting, dropna=False, sort=False):
             if first and len(first) + len(of_setting) > MOST_DIAGNOSED:
                 break
@@ -112,16 +112,16 @@ class ReportData:
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Where all of it comes from."""
+        """The origin of the data: server, runs, machines and versions."""
         return provenance_of(self.sweep.records, self._tracking_uri, self.trials["run_id"])
 
     @property
     def norms(self) -> list[str]:
-        """All norms of the sweep in order, or what else colours tell apart."""
+        """All norms of the sweep in order, or the other values that it compares."""
         return list(dict.fromkeys(map(as_text, self.best[self.series])))
 
     def norm(self, cell: int) -> str:
-        """A cell's norm, or its value of what else colours tell apart."""
+        """A cell's norm, or the other value that is compared."""
         return as_text(self.best[self.series].iloc[cell])
 
     def display_name(self, norm: str) -> str:
@@ -129,7 +129,7 @@ class ReportData:
         return self.kind.series_name(self.series, norm)
 
     def setting(self, cell: int) -> str:
-        """A cell's network and further axes, in words: everything but its norm."""
+        """A cell's network and other axes in words: everything except its norm."""
         row = self.best.iloc[cell]
         unnamed = self.kind.unnamed_axes
         return ", ".join(
@@ -146,7 +146,7 @@ class ReportData:
         return ", ".join(filter(None, parts))
 
     def best_run_url(self, cell: int) -> str:
-        """The address of the run that a cell's best is from; empty without one."""
+        """The address of the run with a cell's best value; empty if there is none."""
         seed = self.best["best_seed"].iloc[cell]
         if pd.isna(seed):
             return ""
@@ -158,8 +158,8 @@ def read_report_data(results: Results, tracking_uri: str | None = None) -> Repor
     """Read a sweep.
 
     Args:
-        results: the sweep's.
-        tracking_uri: where people may look at its runs, if anywhere.
+        results: the results of the sweep.
+        tracking_uri: the server that shows its runs, if there is one.
     """
     snapshot = results.snapshot([*ALL_METRICS, *_DRAWN])
     return ReportData(results.name, snapshot, tracking_uri)

@@ -1,4 +1,4 @@
-"""The gap as built, and what is left of it when both sides are tuned."""
+"""The gap at the reference's settings, and the gap when both sides are tuned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ENDS = {
     "ci_low_pp": "_ci_low_pp",
     "ci_high_pp": "_ci_high_pp",
 }
-"""What both rows of a gap have, and how its name ends in the frame, where it begins with a side."""
+"""The columns of both rows of a gap, and the ends of their names in the frame after the side."""
 
 _OF_TUNED = ("none_at", "norm_at", "note")
 
@@ -43,7 +43,7 @@ def _frame(data: ReportData) -> pd.DataFrame | None:
 
 
 def _rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each gap in two rows: as built, and below it tuned."""
+    """Two rows for each gap: as built, and tuned."""
     norm = frame["norm"].where(~frame["is_standard"], frame["norm"] + " (standard)")
     shared = frame[[*columns_before(frame, "built_none"), SELECTED_ON]].assign(norm=norm)
     sides = [
@@ -80,7 +80,7 @@ def _of_both_sides(column: Column) -> dict[str, Format]:
 
 
 def chosen_settings(frame: pd.DataFrame, _metric: Metric) -> str:
-    """Which images chose epochs and settings, in a sentence."""
+    """A sentence about the images that selected epochs and settings."""
     return remark(frame[SELECTED_ON]).replace("Epochs", "Epochs and settings")
 
 

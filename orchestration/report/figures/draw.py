@@ -1,6 +1,6 @@
 """The figures of a report, from a sweep's data.
 
-Accuracies are in percent here, a metric of the user's own as it is.
+Accuracies are in percent; the user's own metrics are drawn as they are.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ FIGURES = (
 )
 
 _MANY_LINES = 5
-"""Beyond so many in a panel, lines are thinner and the range of the seeds is left out."""
+"""With more lines in a panel, lines are thinner and the range over seeds is not drawn."""
 
 _HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 
 
 def draw(data: ReportData) -> Iterator[Picture]:
-    """Give the figures that this sweep has numbers for. Call in ``render.figures.style``."""
+    """Draw the figures for which this sweep has numbers. Call in ``render.figures.style``."""
     if data.best["best"].notna().any():
         gaps = norm_gaps.TABLE.of(data)
         if gaps is not None and gaps["gap_pp"].notna().any():
@@ -79,7 +79,7 @@ def draw(data: ReportData) -> Iterator[Picture]:
 
 
 def _dependency_gap(data: ReportData, all_gaps: pd.DataFrame) -> Picture:
-    """A row each norm: what it adds to none."""
+    """One row per norm: its gap to no norm."""
     measured = all_gaps[all_gaps["gap_pp"].notna()]
     gaps = measured.iloc[:MOST_ROWS]
     without = {
@@ -132,7 +132,7 @@ def _accuracy_by_seed(data: ReportData) -> Picture:
 
 
 def _closer(data: ReportData, whole: Axes, closer: Axes) -> None:
-    """Show all accuracies, and beside them those that learned in a narrower range."""
+    """Set the ranges: all accuracies in one panel, and those that learned in the other."""
     whole.set_xlim(-2, 102)
     whole.set_xticks([0, 25, 50, 75, 100])
     whole.set_title("all", fontsize="medium")
@@ -211,7 +211,9 @@ def _spike_rates(data: ReportData) -> Picture:
     means = data.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
     cells = list(dict.fromkeys(means.index.get_level_values("cell")))
     figure, panels = panel_grid([data.label(cell) for cell in cells], "epoch", "spikes a step")
-    shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))  # seen on white and on black
+    shades = colormaps["viridis"](
+        np.linspace(0.2, 0.7, len(layers))
+    )  # visible on white and on black
     looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
     for axes, cell in zip(panels, cells, strict=False):
         for layer, shade, marker in looks:
@@ -269,9 +271,9 @@ def _cost(data: ReportData) -> Picture:
 
 
 def _unit(seconds: float) -> tuple[str, int]:
-    """The unit that this much time is told in, and its length in seconds."""
+    """The unit for this time, and its length in seconds."""
     units = (("hours", 3600), ("minutes", 60))
-    return next((one for one in units if seconds >= one[1]), ("seconds", 1))
+    return next((unit for unit in units if seconds >= unit[1]), ("seconds", 1))
 
 
 def _any_lacking(data: ReportData) -> bool:
@@ -291,7 +293,7 @@ def _series_style(data: ReportData, norm: str) -> SeriesStyle:
 
 
 def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float) -> None:
-    """A cell's marker, hollow where it lacks something."""
+    """Draw a cell's marker, which is hollow if the cell lacks something."""
     drawn = _style(data, cell)
     axes.plot(
         accuracy, height, drawn.marker, color=drawn.color, markersize=7, zorder=3,
@@ -302,11 +304,13 @@ def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float
 def _legend(
     figure: Figure, data: ReportData, *, lines: bool, lacking: tuple[str, str] | None
 ) -> None:
-    """Name the norms below the figure, those that are drawn alike (BatchNorm, BNTT) in one entry.
+    """Add the norms as a legend; norms with the same style (BatchNorm, BNTT) share an entry.
 
     Args:
-        lines: whether they have lines.
-        lacking: the marker of what is not whole, and what it means; None where all is.
+        figure: the figure.
+        data: the sweep's data.
+        lines: whether the norms are drawn as lines.
+        lacking: the marker of incomplete cells and its meaning; None if there are none.
     """
     names: dict[SeriesStyle, list[str]] = {}
     for norm in data.norms:

@@ -15,14 +15,14 @@ from orchestration.tables.energy import CAVEAT
 from snn_norm.norms.table import label_of
 
 _DECADE = 10
-"""What energies must span for a logarithmic axis, which has too few numbers on it below."""
+"""The least ratio of energies for a logarithmic axis, which has too few ticks below it."""
 
 
 def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a marker each cell. Call in ``render.figures.style``.
+    """Draw one marker per cell. Call in ``render.figures.style``.
 
     Args:
-        energy: as ``Results.energy`` gives it; at least a row.
+        energy: the table of ``Results.energy``, with at least one row.
         norms: all norms of the sweep.
     """
     figure = Figure(figsize=(7, 4))
@@ -63,7 +63,7 @@ def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:
 
 
 def _networks(energy: pd.DataFrame) -> list[Line2D]:
-    """What is filled and what is hollow, where there are both."""
+    """The entries for filled and hollow markers, if there are both."""
     if energy["architecture"].nunique() < 2:
         return []
     return [

@@ -22,17 +22,17 @@ from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
 _STYLES = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
-"""Markers and colours, which come round apart from each other."""
+"""Markers and colours, whose cycles have different lengths."""
 
 _FARTHEST = 1e4
-"""Times the bound; what is beyond it is sure enough."""
+"""The largest multiple of the bound that is drawn."""
 
 
 def evidence_figure(data: ReportData) -> Picture:
-    """Draw it: a panel a setting of the first cells, a line a comparison.
+    """Draw one panel per setting of the first cells, and one line per comparison.
 
     Args:
-        data: of a sweep that has evidence.
+        data: the data of a sweep that has evidence.
     """
     assert data.evidence is not None
     curves = data.evidence
@@ -94,7 +94,7 @@ def _line(axes: Axes, curve: pd.DataFrame, number: int) -> None:
 
 
 def _evidence(curves: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The e-values; where the method has none, 1/p."""
+    """The e-values, or 1/p if the method has none."""
     return curves["e_value"].fillna(1 / curves["p"]).to_numpy(float)
 
 
@@ -103,7 +103,7 @@ def _style(number: int) -> tuple[str, int]:
 
 
 def _setting(data: ReportData, curve: pd.DataFrame) -> str:
-    """What both cells have in common, as a panel's title."""
+    """The values that both cells share, as a panel's title."""
     row = curve.iloc[0]
     words = {
         axis: f"{axis} {as_text(row[axis])}"

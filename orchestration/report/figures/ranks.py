@@ -18,20 +18,20 @@ from snn_norm.norms.table import label_of
 
 _MOST_PANELS = 8
 _UNIT = 0.25
-"""Inches from one label to the next."""
+"""The inches between two labels."""
 
 _TITLE, _NAME_WITH_ROOM = 85, 19
-"""Letters: the most in a line of a title, and those of a norm that a common side has room for."""
+"""The most letters in a line of a title, and of a norm's name that fits beside the usual scale."""
 
 _SIDE, _SIDE_INCHES = 0.42, 1.6
-"""Beside the scale, for labels: its share of the scale, and what that is in a common figure."""
+"""The room for labels beside the scale: its share of the scale, and its usual width in inches."""
 
 
 def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw a panel each setting. Call in ``render.figures.style``.
+    """Draw one panel per setting. Call in ``render.figures.style``.
 
     Args:
-        ranks: as ``Results.mean_ranks`` gives them; at least a row.
+        ranks: the table of ``Results.mean_ranks``, with at least one row.
         norms: all norms of the sweep.
     """
     setting = [str(name) for name in ranks.columns[: ranks.columns.get_loc("norm")]]
@@ -60,12 +60,12 @@ def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
 
 
 def _bars(group: pd.DataFrame) -> list[tuple[float, float]]:
-    """First and last mean rank of each group of several norms."""
+    """The first and last mean rank of each group that has several norms."""
     ends: dict[str, list[float]] = {}
     for rank, letters in zip(group["mean_rank"], _split(group["groups"]), strict=True):
         for letter in letters:
             ends.setdefault(letter, []).append(rank)
-    return [(min(found), max(found)) for found in ends.values() if len(found) > 1]
+    return [(min(ranks), max(ranks)) for ranks in ends.values() if len(ranks) > 1]
 
 
 def _split(groups: Sequence[str] | pd.Series) -> list[list[str]]:
@@ -73,7 +73,7 @@ def _split(groups: Sequence[str] | pd.Series) -> list[list[str]]:
 
 
 def _height(group: pd.DataFrame) -> float:
-    """A panel's, in lines: its title and scale, its bars, its labels."""
+    """The height of a panel in lines: its title and scale, its bars and its labels."""
     return 2.6 + 0.5 * len(_bars(group)) + (len(group) + 1) // 2
 
 
@@ -90,7 +90,7 @@ def _compared(p: float) -> str:
 
 
 def _panel(axes: Axes, group: pd.DataFrame, norms: list[str], side: float) -> None:
-    """The scale on top, the bars below it, and below them the labels, half of them on each side."""
+    """Draw the scale, the bars below it, and below them the labels, half of them on each side."""
     count, bars = len(group), _bars(group)
     depth = 0.5 * len(bars)
     axes.set_xlim(1 - side, count + side)

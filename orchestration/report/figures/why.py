@@ -1,8 +1,8 @@
-"""The figure "Why": what every layer was like, from before the first step to the last epoch.
+"""The figure "Why": diagnostics of every layer, from before the first step to the last epoch.
 
-A column a norm, those of the same network beside each other, the one without a norm first; a row a
-diagnostic, in colours that mean the same for all networks of an architecture. In each picture
-layers lie on one axis, from the first on top, and epochs on the other.
+There is one column per norm; the norms of the same network are side by side, with no norm first.
+There is one row per diagnostic, with the same colours for all networks of an architecture. In each
+picture one axis has the layers, the first on top, and the other one the epochs.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
 _COLUMNS = 7
-"""Of a band: as many as have their names beside each other."""
+"""The most columns in a band, so that their names fit side by side."""
 
 _MOST_NAMES = 8
-"""Of layers along an axis."""
+"""The most names of layers along an axis."""
 
 
 _ROWS = (RATE, SUPPORT, GRADIENT)
 
 _HEADING_WIDTH = 15
-"""Of a row's heading, in letters."""
+"""The width of a row's heading, in letters."""
 
 _TITLE, _NAMES = 85, 84
-"""Letters beside each other: of a band's title, of all its columns' names."""
+"""The most letters in a line of a band's title, and of the names of its columns together."""
 
 
 def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None:
-    """Draw it; None of a sweep without diagnostics. Call in ``render.figures.style``.
+    """Draw the figure; None for a sweep without diagnostics. Call in ``render.figures.style``.
 
     Args:
-        data: the sweep's.
-        only: the cells to draw; default: all that are diagnosed.
+        data: the sweep's data.
+        only: the cells to draw; by default all that have diagnostics.
     """
     table, diagnosed = data.diagnostics, len(data.diagnosed)
     if only is not None:
@@ -61,10 +61,10 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
     if not cells:
         return None
     settings = _by_setting(data, cells)
-    bands = [(setting, band) for setting, of_it in settings.items() for band in _bands(data, of_it)]
+    bands = [(setting, band) for setting, some in settings.items() for band in _bands(data, some)]
     rows = {
-        setting: those_with_numbers(_ROWS, table[table["cell"].isin(of_it)])
-        for setting, of_it in settings.items()
+        setting: those_with_numbers(_ROWS, table[table["cell"].isin(some)])
+        for setting, some in settings.items()
     }
     widest = max(len(band) for _, band in bands)
     names = {cell: in_lines(label_of(data.norm(cell)), _NAMES // widest) for cell in cells}
@@ -95,7 +95,7 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
 
 
 def _in_words(data: ReportData, table: pd.DataFrame, cells: Sequence[int]) -> str:
-    """What the pictures show: each network's diagnostics, layer by layer."""
+    """A description of the pictures: each network's diagnostics, layer by layer."""
     sentences = []
     for cell in cells:
         of_cell = table[table["cell"] == cell]
@@ -123,7 +123,7 @@ def _by_setting(data: ReportData, cells: Sequence[int]) -> dict[str, list[int]]:
 
 
 def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:
-    """The cells of a setting in bands, each with the one that has no norm before the others."""
+    """The cells of a setting in bands, each of which begins with the cell without a norm."""
     without = [cell for cell in cells if data.norm(cell) == "none"][:1]
     others = [cell for cell in cells if cell not in without]
     room = _COLUMNS - len(without)
@@ -132,11 +132,11 @@ def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:
 
 
 def _scales(data: ReportData, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
-    """Of each architecture and diagnostic."""
+    """The colour scale of each architecture and diagnostic."""
     architectures = table["cell"].map(data.best["architecture"].to_dict())
     return {
-        str(architecture): {row.name: _scale(row, of_it[row.name]) for row in _ROWS}
-        for architecture, of_it in table.groupby(architectures)
+        str(architecture): {row.name: _scale(row, part[row.name]) for row in _ROWS}
+        for architecture, part in table.groupby(architectures)
     }
 
 
@@ -158,7 +158,7 @@ def _band(
     scales: dict[str, Normalize],
     widest: int,
 ) -> None:
-    """Draw a band, its columns as wide as those of the widest one."""
+    """Draw a band, with columns as wide as those of the widest band."""
     grid = part.subplots(len(rows), widest, squeeze=False, sharex=True)
     colors = colormaps["viridis"].with_extremes(bad="#cccccc")
     for column, (cell, name) in enumerate(names.items()):
@@ -183,7 +183,7 @@ def _band(
 def _picture(
     axes: Axes, of_cell: pd.DataFrame, diagnostic: str, scale: Normalize, colors: Colormap
 ) -> None:
-    """A diagnostic of one network: layers down, epochs to the right."""
+    """Draw a diagnostic of one network: layers downwards, epochs to the right."""
     layers = list(dict.fromkeys(of_cell["layer"]))
     medians = of_cell.pivot_table(
         index="layer", columns="epoch", values=diagnostic, aggfunc="median", dropna=False

@@ -1,4 +1,4 @@
-"""Whether a paper's tables and macros still say what the record says."""
+"""Checks whether a paper's tables and macros still agree with the record."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from orchestration.results.results import Results
 
 
 class Difference(NamedTuple):
-    """Something that a folder says and the record does not."""
+    """A difference between a folder and the record."""
 
     what: str
     """A macro with its backslash, a file, a sweep or a run."""
@@ -40,13 +40,13 @@ def check_paper(folder: Path, names: Sequence[str] = ()) -> list[Difference]:
     """Compare a folder that ``write_paper`` made with the record.
 
     Args:
-        folder: with its manifest.
-        names: sweeps to be read from exported files; the others are read by the names that the
-            manifest has, as ``Results`` does.
+        folder: the folder, with its manifest.
+        names: exported files from which sweeps are read; the other sweeps are read by the names in
+            the manifest, as ``Results`` does.
 
     Returns:
-        All that differs; empty if nothing does. Ids of runs may: those of a sweep that was
-        imported, or read from a file, are another server's.
+        All differences. Ids of runs may differ: those of a sweep that was imported, or read from a
+        file, are from another server.
 
     Raises:
         InputError: the folder has no manifest, or a sweep that is named is not in it.
@@ -58,30 +58,30 @@ def check_paper(folder: Path, names: Sequence[str] = ()) -> list[Difference]:
         if name not in manifest["sweeps"]:
             known = ", ".join(sorted(manifest["sweeps"]))
             raise InputError(f"{str(folder)!r} has nothing of sweep {name!r}, but of {known}")
-    found: list[Difference] = []
+    differences: list[Difference] = []
     sweeps: list[Results] = []
     for name in sorted(manifest["sweeps"]):
         try:
             sweep = given.get(name) or Results(name)
-            found += _gone(sweep, manifest["sweeps"][name])
+            differences += _gone(sweep, manifest["sweeps"][name])
             compose([sweep])
         except UnknownSweepError as error:
             hint = f"if its numbers are from a file: snn-sweep paper --check {folder} FILE"
-            found.append(Difference(f"sweep {name}", "recorded", f"gone: {error}; {hint}"))
+            differences.append(Difference(f"sweep {name}", "recorded", f"gone: {error}; {hint}"))
             continue
         except InputError as error:
-            found.append(Difference(f"sweep {name}", "recorded", f"gone: {error}"))
+            differences.append(Difference(f"sweep {name}", "recorded", f"gone: {error}"))
             continue
         sweeps.append(sweep)
     paper = compose(sweeps) if sweeps else Paper({}, {"numbers": {}})
     there = {sweep.name for sweep in sweeps}
-    found += _numbers(manifest, paper, there)
-    found += _files(folder, manifest, paper)
-    return found
+    differences += _numbers(manifest, paper, there)
+    differences += _files(folder, manifest, paper)
+    return differences
 
 
 def _gone(sweep: Results, recorded: Mapping[str, Any]) -> Iterator[Difference]:
-    """Runs that the numbers came from, and that are there neither as themselves nor as copies."""
+    """Runs of the manifest that exist neither under their own id nor as copies."""
     records = sweep.snapshot([]).records
     present = set(records.runs.index)
     present |= {copied_from for _, _, copied_from in records.tag_rows([COPIED_TAG])}
@@ -92,7 +92,7 @@ def _gone(sweep: Results, recorded: Mapping[str, Any]) -> Iterator[Difference]:
 
 
 def _numbers(manifest: Mapping[str, Any], paper: Paper, there: set[str]) -> Iterator[Difference]:
-    """Numbers of the manifest against those of the record."""
+    """Numbers that differ between the manifest and the record."""
     old = {k: v for k, v in manifest["numbers"].items() if v["sweep"] in there}
     new = paper.manifest["numbers"]
     for name in dict.fromkeys([*old, *new]):
@@ -103,7 +103,7 @@ def _numbers(manifest: Mapping[str, Any], paper: Paper, there: set[str]) -> Iter
 
 
 def _files(folder: Path, manifest: Mapping[str, Any], paper: Paper) -> Iterator[Difference]:
-    """Files that were changed since they were written; those of changed numbers are told above."""
+    """Files that were changed by hand, unless ``_numbers`` reports their numbers."""
     for name, digest in manifest["files"].items():
         path = folder / name
         if not path.is_file():
@@ -126,15 +126,15 @@ def _files(folder: Path, manifest: Mapping[str, Any], paper: Paper) -> Iterator[
 
 
 def _macros(text: str, manifest: Mapping[str, Any]) -> Iterator[Difference]:
-    """Macros whose text is not the one that was written."""
-    found = read_macros(text)
-    written = {name: escape_latex(one["text"]) for name, one in manifest["numbers"].items()}
-    for name in dict.fromkeys([*written, *found]):
-        before, after = found.get(name, "not there"), written.get(name, f"not in {MANIFEST}")
+    """Macros whose text was changed by hand."""
+    present = read_macros(text)
+    written = {name: escape_latex(of["text"]) for name, of in manifest["numbers"].items()}
+    for name in dict.fromkeys([*written, *present]):
+        before, after = present.get(name, "not there"), written.get(name, f"not in {MANIFEST}")
         if before != after:
             yield Difference(f"\\{name} in {MACROS}, changed by hand", before, after)
 
 
 def _rows(text: str) -> list[str]:
-    """A file's lines without its comments, which hold the ids of runs."""
+    """A file's lines without its comments, which contain the ids of runs."""
     return [line for line in text.splitlines() if not line.startswith("%")]

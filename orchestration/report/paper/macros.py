@@ -1,10 +1,11 @@
 """Numbers as LaTeX macros. Pure.
 
-A macro's name is made of words: the sweep's name, then what tells the number's row apart, then its
-column. Letters keep, a word begins with a capital, digits are spelled out, a decimal point is
-``Point``, a sign before a digit ``Minus``: of the sweep digits, ``\\DigitsSnnBnttBest`` or
-``\\DigitsSnnNoneThresholdZeroPointThreeMean``. Whatever else there is separates words. Should two
-numbers get one name, each of them ends in eight letters of a hash of its place.
+A macro's name consists of words: the sweep's name, then the words that identify the number's row,
+then its column. A word begins with a capital, digits are spelled out, a decimal point is ``Point``,
+a sign before a digit is ``Minus``: ``\\DigitsSnnBnttBest`` and
+``\\DigitsSnnNoneThresholdZeroPointThreeMean`` are macros of the sweep digits. All other characters
+separate words. If two numbers would have the same name, eight letters of a hash of their place
+follow.
 """
 
 from __future__ import annotations
@@ -27,27 +28,27 @@ _MACRO = re.compile(r"^\\newcommand\{\\([A-Za-z]+)\}\{(.*)\}$", re.MULTILINE)
 
 
 def macro_names(numbers: Sequence[Number]) -> list[str]:
-    """Give each number a name that no other has, of letters alone, without the backslash."""
+    """A unique name for each number, which consists of letters only, without the backslash."""
     names = [
-        "".join([_word(one.sweep) or "Sweep", *map(_word, one.where), _word(one.column)])
-        for one in numbers
+        "".join([_word(number.sweep) or "Sweep", *map(_word, number.where), _word(number.column)])
+        for number in numbers
     ]
     count = Counter(names)
     return [
-        name if count[name] == 1 else name + _letters(one)
-        for name, one in zip(names, numbers, strict=True)
+        name if count[name] == 1 else name + _letters(number)
+        for name, number in zip(names, numbers, strict=True)
     ]
 
 
 def macros_tex(
     numbers: Sequence[Number], names: Sequence[str], origin: Callable[[Number], str]
 ) -> str:
-    """Write the numbers, a macro a line; above those of a row its place and its origin.
+    """Write one macro per line; a comment above each row names its place and its origin.
 
     Args:
-        numbers: in order.
-        names: theirs.
-        origin: what a number comes from, in words.
+        numbers: the numbers, in order.
+        names: their names.
+        origin: gives the origin of a number in words.
     """
     lines = []
     named = zip(names, numbers, strict=True)
@@ -56,12 +57,12 @@ def macros_tex(
     ):
         members = list(group)
         lines.append(f"\n% {' '.join([sweep, *where])}: {origin(members[0][1])}")
-        lines += [rf"\newcommand{{\{name}}}{{{escape_latex(one.text)}}}" for name, one in members]
+        lines += [rf"\newcommand{{\{name}}}{{{escape_latex(of.text)}}}" for name, of in members]
     return "\n".join(lines)
 
 
 def read_macros(text: str) -> dict[str, str]:
-    """The macros of a file, by name; what stands in it besides is passed over."""
+    """The macros of a file, by name; the rest of the file is ignored."""
     return dict(_MACRO.findall(text))
 
 
@@ -74,7 +75,7 @@ def _word(text: str) -> str:
 
 
 def _letters(number: Number) -> str:
-    """Eight letters that stand for a number's place."""
+    """Eight letters that identify a number's place."""
     place = json.dumps([number.sweep, *number.where, number.column])
     digest = hashlib.sha256(place.encode()).hexdigest()[:8]
     return "".join(chr(ord("a") + int(digit, 16)) for digit in digest)

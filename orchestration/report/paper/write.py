@@ -1,6 +1,6 @@
-"""What a paper takes from sweeps: tables and macros in LaTeX, and a manifest of their origin.
+"""Writes the files of a paper: tables and macros in LaTeX, and a manifest of their origin.
 
-The same records give the same bytes, whichever way they are read.
+The same records give the same bytes from every source.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Paper:
     """The files of one or several sweeps.
 
     Args:
-        files: each text by the name of its file in the folder, without the manifest's.
-        manifest: as JSON has it: ``sweeps``, each with its ``cells`` and their ``runs``;
-            ``numbers`` by macro, each with its ``sweep``, ``where``, ``column``, ``value``,
-            ``text`` and ``cells``; ``files``, each with the SHA-256 of what is in it.
+        files: the text of each file by its name in the folder, without the manifest.
+        manifest: the manifest as plain data: ``sweeps``, each with its ``cells`` and their
+            ``runs``; ``numbers`` by macro, each with its ``sweep``, ``where``, ``column``,
+            ``value``, ``text`` and ``cells``; ``files``, each with the SHA-256 of its content.
     """
 
     files: dict[str, str]
@@ -92,7 +92,7 @@ def compose(sweeps: Sequence[Results]) -> Paper:
                 files[f"{folder}/{name}.tex"] = f"{head}{text}\n"
         numbers += numbers_of(data)
     names = macro_names(numbers)
-    text = macros_tex(numbers, names, lambda one: _origin(one, manifest_sweeps[one.sweep]["cells"]))
+    text = macros_tex(numbers, names, lambda of: _origin(of, manifest_sweeps[of.sweep]["cells"]))
     files[MACROS] = f"{_HEAD}{text}\n"
     manifest = {
         "snn_sweep_paper": _VERSION,
@@ -100,14 +100,14 @@ def compose(sweeps: Sequence[Results]) -> Paper:
         "sweeps": manifest_sweeps,
         "numbers": {
             name: {
-                "sweep": one.sweep,
-                "where": list(one.where),
-                "column": one.column,
-                "value": one.value,
-                "text": one.text,
-                "cells": list(one.cells),
+                "sweep": number.sweep,
+                "where": list(number.where),
+                "column": number.column,
+                "value": number.value,
+                "text": number.text,
+                "cells": list(number.cells),
             }
-            for name, one in zip(names, numbers, strict=True)
+            for name, number in zip(names, numbers, strict=True)
         },
     }
     return Paper(files, manifest)
@@ -117,8 +117,8 @@ def write_paper(paper: Paper, folder: Path) -> None:
     """Write a paper's files, in place of what an earlier call left there.
 
     Raises:
-        InputError: the folder cannot be written, or has files of these names that were not written
-            by this command, or were changed since. Nothing is written then.
+        InputError: the folder cannot be written, or has files of these names that this command did
+            not write, or that were changed. Nothing is written then.
     """
     earlier = read_manifest(folder)["files"] if (folder / MANIFEST).exists() else {}
     gone = [name for name in earlier if name not in paper.files and _OURS.fullmatch(name)]
@@ -150,15 +150,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Read the manifest of a folder.
 
     Raises:
-        InputError: there is none, or it is not one of this version.
+        InputError: there is none, or it has another version.
     """
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["snn_sweep_paper"]
-        cells = [cell["runs"] for one in manifest["sweeps"].values() for cell in one["cells"]]
-        texts = [(one["sweep"], one["text"]) for one in manifest["numbers"].values()]
-        if not all(isinstance(one, list) for one in cells) or not dict(manifest["files"]):
+        runs = [cell["runs"] for sweep in manifest["sweeps"].values() for cell in sweep["cells"]]
+        texts = [(number["sweep"], number["text"]) for number in manifest["numbers"].values()]
+        if not all(isinstance(ids, list) for ids in runs) or not dict(manifest["files"]):
             raise ValueError(f"{len(texts)} numbers, but no runs or no files")
     except OSError as error:
         raise InputError(
@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _origin(number: Number, cells: Sequence[dict[str, Any]]) -> str:
-    """What a number comes from: a cell's runs, or several cells, whose runs stand elsewhere."""
+    """The origin of a number in words: the runs of its cell, or its cells if there are several."""
     if len(number.cells) == 1:
         return "runs " + " ".join(cells[number.cells[0]]["runs"])
     if len(number.cells) == len(cells):
@@ -191,7 +191,7 @@ def _runs(data: ReportData) -> list[list[str]]:
 
 
 def _folders(names: Sequence[str]) -> dict[str, str]:
-    """A folder for each sweep, of characters that LaTeX takes in a path."""
+    """The name of a folder for each sweep, of characters that LaTeX accepts in a path."""
     plain = {name: re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".-") or "sweep" for name in names}
     shared = {folder.lower() for folder in plain.values()}
     if len(shared) == len(plain):
@@ -204,7 +204,7 @@ def _digest(text: str) -> str:
 
 
 def _text(path: Path) -> str | None:
-    """What is in a file; None where there is none."""
+    """The content of a file; None if there is no such file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
@@ -214,7 +214,7 @@ def _text(path: Path) -> str | None:
 
 
 def _json(manifest: dict[str, Any]) -> str:
-    """A manifest with a line a number, a sweep or a file."""
+    """A manifest with one line per number, sweep or file."""
 
     def lines(part: dict[str, Any]) -> str:
         rows = (f"  {_line(key)}: {_line(value)}" for key, value in sorted(part.items()))

@@ -1,4 +1,4 @@
-"""Diagnostics of the layers: of points by metric and epoch, a row each layer. Pure.
+"""The table of diagnostics, with one row per layer, from metrics by epoch. Pure.
 
 What is recorded, and how it is computed, is in :mod:`snn_norm.training.diagnostics`; what follows
 from that is computed here.
@@ -19,31 +19,32 @@ COLUMNS = (
     *("rate", "rate_ratio", "gaussian_rate", "support", "silent", "saturated", "margin"),
     *("gradient", "gradient_ratio", "shift"),
 )
-"""Of the table: the metrics, and beside them what follows from them."""
+"""The columns of the table: the recorded metrics, and what follows from them."""
 
 
 def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Give a row a (run, epoch, layer), in this order; layers as in the network.
+    """Return one row per run, epoch and layer, in this order; layers are in the network's order.
 
-    Columns: ``run_id``, ``epoch``, ``layer`` and :data:`COLUMNS`, NaN where nothing was recorded:
-    ``rate_ratio`` is to the rate of the layer before, ``gaussian_rate`` that of Gaussian membranes
-    of this margin, ``gradient_ratio`` to the gradient of the layer after.
+    Columns: ``run_id``, ``epoch``, ``layer`` and :data:`COLUMNS`, NaN if nothing was recorded.
+    ``rate_ratio`` is the ratio to the rate of the layer before, ``gaussian_rate`` is the rate of
+    Gaussian membranes of this margin, and ``gradient_ratio`` is the ratio to the gradient of the
+    layer after.
 
     Args:
-        points: ``run_id``, ``metric``, ``epoch``, ``value``; of diagnostics alone.
-        order: a run's layers in the network's order; of a run without, by their names.
+        points: ``run_id``, ``metric``, ``epoch``, ``value`` of diagnostics only.
+        order: each run's layers in the network's order. Without it, layers are ordered by name.
     """
     parts = [str(metric).partition(".") for metric in points["metric"]]
-    found = points.assign(
+    named = points.assign(
         name=pd.Series([name for name, _, _ in parts], points.index, dtype="str"),
         layer=pd.Series([layer for _, _, layer in parts], points.index, dtype="str"),
     )
     index = ["run_id", "epoch", "layer"]
-    table = found.pivot(index=index, columns="name", values="value").rename_axis(columns=None)
+    table = named.pivot(index=index, columns="name", values="value").rename_axis(columns=None)
     table = table.reindex(columns=[name.rstrip(".") for name in DIAGNOSTICS]).reset_index()
     places = {
         (run_id, layer): place
-        for run_id, layers in found.groupby("run_id")["layer"].unique().items()
+        for run_id, layers in named.groupby("run_id")["layer"].unique().items()
         for place, layer in enumerate(_in_order(layers, order.get(str(run_id), ())))
     }
     pairs = zip(table["run_id"], table["layer"], strict=True)
@@ -57,12 +58,12 @@ def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.Dat
 
 
 def orders_of(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """Read the order of layers out of (run id, tag, text)."""
+    """The order of each run's layers, from rows of (run id, tag, text)."""
     return {run_id: json.loads(text) for run_id, _, text in rows}
 
 
 def _in_order(layers: Iterable[str], known: Sequence[str]) -> list[str]:
-    """Those of a known order first, then the others by name, numbers as numbers."""
+    """First the layers whose order is known, then the others by name, with numbers as numbers."""
 
     def key(layer: str) -> tuple[int, list[str | int]]:
         parts = re.split(r"(\d+)", layer)

@@ -1,4 +1,4 @@
-"""Whether one cell does better than another, seed by seed. Pure."""
+"""Compares cells with each other, paired by seed. Pure."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def paired_rows(
     """Compare values of an axis in each setting of the others, paired by seed.
 
     Args:
-        seeds: a row a trial, as ``Results.by_seed`` gives it, in the order of the cells.
-        axes: its columns that tell cells apart.
-        axis: the one whose values are compared.
-        column: the numbers to compare.
-        metric: what they are of.
-        baseline: a value that each other is compared with; None compares every pair.
+        seeds: one row per trial, from ``Results.by_seed``, in the order of the cells.
+        axes: the columns that distinguish cells.
+        axis: the axis whose values are compared.
+        column: the column with the numbers to compare.
+        metric: the metric of these numbers.
+        baseline: the value with which every other one is compared; None compares every pair.
 
     Yields:
-        The two values, and a row: the other axes; ``difference``, ``ci_low``, ``ci_high`` (named
-        and scaled as the metric's differences are), ``n_pairs``, ``t``, ``p``, ``selected_on``.
+        The two values, and a row with the other axes, ``difference``, ``ci_low``, ``ci_high``
+        (with the metric's names and units for differences), ``n_pairs``, ``t``, ``p``,
+        ``selected_on``.
     """
     setting = [name for name in axes if name != axis]
     groups = seeds.groupby(setting, dropna=False, sort=False) if setting else [((), seeds)]
@@ -48,7 +49,7 @@ def paired_rows(
         pairs = itertools.combinations(by_value, 2)
         for against, value in pairs if baseline is None else _with(baseline, by_value):
             common = by_value[value].index.intersection(by_value[against].index)
-            found = paired_differences(
+            test = paired_differences(
                 by_value[value].loc[common].to_numpy(float),
                 by_value[against].loc[common].to_numpy(float),
             )
@@ -58,12 +59,12 @@ def paired_rows(
                 {
                     **dict(zip(setting, values, strict=True)),
                     **{
-                        metric.difference(name): metric.scale * found[name]
+                        metric.difference(name): metric.scale * test[name]
                         for name in ("difference", "ci_low", "ci_high")
                     },
                     "n_pairs": len(common),
-                    "t": found["t"],
-                    "p": found["p"],
+                    "t": test["t"],
+                    "p": test["p"],
                     SELECTED_ON: group[SELECTED_ON].iloc[0],
                 },
             )
@@ -80,17 +81,17 @@ def differences_from(
     column: str,
     metric: Metric,
 ) -> pd.DataFrame:
-    """Compare each value of the axes that a spec's ``baseline`` names with the value named there.
+    """Compare each value of an axis with the value that a spec's ``baseline`` gives for it.
 
     Args:
-        baseline: a value of each axis to be compared.
-        seeds, axes, column, metric: as of :func:`paired_rows`.
+        baseline: the value of each axis to compare.
+        seeds, axes, column, metric: see :func:`paired_rows`.
 
     Returns:
-        A row a pair: the axes of the first cell; ``compared``, the axis in which they differ, and
-        ``against``, the baseline's value of it; ``difference`` (first - baseline), ``ci_low``,
-        ``ci_high``, ``n_pairs``, ``t``, ``p``, and ``p_holm``, p corrected for the number of all
-        tests in the table; ``selected_on``.
+        One row per pair: the axes of the first cell; ``compared``, the axis in which the two cells
+        differ, and ``against``, the baseline's value of that axis; ``difference`` (first -
+        baseline), ``ci_low``, ``ci_high``, ``n_pairs``, ``t``, ``p``; ``p_holm``, which is p
+        corrected for the number of all tests in the table; ``selected_on``.
     """
     rows: list[dict[str, Any]] = []
     for axis, value in baseline.items():

@@ -1,7 +1,7 @@
-"""What a norm does: how much a network depends on it, and whether one does better. Pure.
+"""The effects of norms: how much a network depends on one, and which one is better. Pure.
 
-The dependency gap of an architecture is the accuracy of its standard norm less its accuracy
-without any, best of seeds, in percentage points.
+The dependency gap of an architecture is the accuracy with its standard norm minus the accuracy
+without any norm, best of seeds, in percentage points.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _NAN = float("nan")
 
 @dataclass
 class Setting:
-    """An architecture and a value of each further axis, and the cells in it.
+    """Cells that differ only in their norm.
 
     Args:
-        values: by axis.
-        cells: each norm's cell, a row of best of seeds.
-        numbers: the numbers of those rows, by norm.
+        values: the values that they share, by axis.
+        cells: each norm's cell, which is a row of best of seeds.
+        numbers: the numbers of these rows, by norm.
     """
 
     values: dict[str, Any]
@@ -43,7 +43,7 @@ class Setting:
 
     @property
     def columns(self) -> dict[str, str | None]:
-        """Which norm stands in each column of the headline."""
+        """The norm in each column of the headline."""
         return {"none": "none", "standard": self.standard, "homeostatic": "homeostatic"}
 
     def best(self, norm: str | None) -> float:
@@ -51,32 +51,32 @@ class Setting:
         return float(self.cells[norm]["best"]) if norm in self.cells else _NAN
 
     def gap(self, norm: str | None) -> float:
-        """What a norm adds to no norm, in percentage points."""
+        """How much more accurate a norm is than no norm, in percentage points."""
         return 100 * (self.best(norm) - self.best("none"))
 
     def note(self, norms: Sequence[str | None]) -> str:
-        """What these cells lack, in words, and whether one has its best of more seeds."""
+        """What these cells lack, in words, and whether their numbers of seeds differ."""
         cells = {norm: self.cells[norm] for norm in norms if norm in self.cells}
         lacks = {norm: shortfall(cell) for norm, cell in cells.items()}
-        told = [f"{norm}: {lack}" for norm, lack in lacks.items() if lack]
+        notes = [f"{norm}: {lack}" for norm, lack in lacks.items() if lack]
         seeds = {norm: int(cell["n_seeds"]) for norm, cell in cells.items() if cell["n_seeds"]}
         if len(set(seeds.values())) > 1:
             of_each = ", ".join(f"{norm} {n}" for norm, n in seeds.items())
-            told.append(f"best of unequal numbers of seeds: {of_each}")
-        return "; ".join(told)
+            notes.append(f"best of unequal numbers of seeds: {of_each}")
+        return "; ".join(notes)
 
 
 def settings_of(best: pd.DataFrame, axes: Sequence[str]) -> list[Setting]:
-    """Sort the cells of best of seeds by setting, in their order.
+    """Group the cells of best of seeds by setting, in their order.
 
     Args:
-        best: a row a cell, as ``Results.best_of_seeds`` gives it.
-        axes: its columns that tell cells apart.
+        best: one row per cell, from ``Results.best_of_seeds``.
+        axes: the columns that distinguish cells.
     """
     keys = [axis for axis in axes if axis != "norm"]
     settings: dict[tuple[Any, ...], Setting] = {}
     for number, cell in enumerate(best.to_dict("records")):
-        if pd.isna(cell["norm"]):  # of another program
+        if pd.isna(cell["norm"]):  # another program recorded it
             continue
         values = {key: plain(cell[key]) for key in keys}
         setting = settings.setdefault(tuple(values.values()), Setting(values))
@@ -86,18 +86,17 @@ def settings_of(best: pd.DataFrame, axes: Sequence[str]) -> list[Setting]:
 
 
 def dependency_gap(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """Set an architecture's norms side by side.
+    """Return an architecture's norms side by side.
 
     Args:
-        best, axes: as of :func:`settings_of`.
+        best, axes: see :func:`settings_of`.
 
     Returns:
-        A row an architecture, and a row more for each value of any further axis: ``architecture``,
-        the further axes; ``none``, ``standard``, ``homeostatic`` (best accuracy, a fraction; NaN
-        without a result); ``gap_pp`` = 100 · (standard - none); ``ratio``, the gap over that of
-        the artificial network in the same setting (NaN where that is not above zero);
-        ``note``, in words, what a cell lacks: such a number is not a whole cell's;
-        ``selected_on``, as of ``best``.
+        One row per architecture and value of the other axes: ``architecture``, the other axes;
+        ``none``, ``standard``, ``homeostatic`` (best accuracy, a fraction; NaN without a result);
+        ``gap_pp`` = 100 · (standard - none); ``ratio``, the gap divided by that of the artificial
+        network in the same setting (NaN if that is not above zero); ``note``, in words, what the
+        cells lack that these numbers come from; ``selected_on``, from ``best``.
     """
     settings = settings_of(best, axes)
     rows = [
@@ -119,17 +118,17 @@ def dependency_gap(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
 
 
 def norm_gaps(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """Set each norm against none.
+    """Compare each norm with no norm.
 
     Args:
-        best, axes: as of :func:`settings_of`.
+        best, axes: see :func:`settings_of`.
 
     Returns:
-        A row a cell that has a norm, whose number is its index: the axes; ``none``, ``accuracy``
-        (best of no norm and of this one, fractions; NaN without a result); ``gap_pp`` = 100 ·
-        (accuracy - none); ``is_standard``, whether it is the architecture's standard norm;
-        ``ratio``, of the standard one's gap, ``note`` and ``selected_on`` as of
-        :func:`dependency_gap`.
+        One row per cell that has a norm; the index is the cell's number: the axes; ``none``,
+        ``accuracy`` (best accuracy without a norm and with this one, fractions; NaN without a
+        result); ``gap_pp`` = 100 · (accuracy - none); ``is_standard``, whether it is the
+        architecture's standard norm; ``ratio`` (for the standard norm), ``note`` and
+        ``selected_on``: see :func:`dependency_gap`.
     """
     settings = settings_of(best, axes)
     rows = {
@@ -165,8 +164,8 @@ def _artificial(settings: Sequence[Setting]) -> list[Setting | None]:
     bases: list[Setting | None] = []
     for setting in settings:
         artificial = known.get(shared(setting), [])
-        one = artificial[0] if len(artificial) == 1 else None
-        bases.append(one if one is not None and one.gap(one.standard) > 0 else None)
+        base = artificial[0] if len(artificial) == 1 else None
+        bases.append(base if base is not None and base.gap(base.standard) > 0 else None)
     return bases
 
 
@@ -175,30 +174,31 @@ def _ratio(setting: Setting, base: Setting | None) -> float:
 
 
 def _note(setting: Setting, norms: Sequence[str | None], base: Setting | None) -> str:
-    """What these cells lack, and those of the network whose gap the ratio is of."""
-    told = [setting.note(norms)]
+    """What these cells lack, and the cells of the network to which the ratio refers."""
+    notes = [setting.note(norms)]
     if base is not None and base is not setting and (lack := base.note(["none", base.standard])):
-        told.append(f"ratio to ann, {lack}")
-    return "; ".join(filter(None, told))
+        notes.append(f"ratio to ann, {lack}")
+    return "; ".join(filter(None, notes))
 
 
 def _selected_on(setting: Setting) -> Any:
-    return next(iter(setting.cells.values()))[SELECTED_ON]  # one in each setting
+    return next(iter(setting.cells.values()))[SELECTED_ON]  # all cells of a setting have the same
 
 
 def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) -> pd.DataFrame:
-    """Compare all pairs of norms within a setting, seed by seed, with a test and its correction.
+    """Test all pairs of norms within a setting, paired by seed.
 
     Args:
-        seeds: a row a trial, as ``Results.by_seed`` gives it, in the order of the cells.
-        axes: its columns that tell cells apart.
-        accuracy: which of its columns to compare.
+        seeds: one row per trial, from ``Results.by_seed``, in the order of the cells.
+        axes: the columns that distinguish cells.
+        accuracy: the column to compare.
 
     Returns:
-        A row a pair: the axes but the norm; ``norm`` and ``against``; ``difference_pp``,
-        ``ci_low_pp``, ``ci_high_pp`` (mean of norm - against over the seeds that both have, and
-        its 95 % t-interval, in percentage points), ``n_pairs``, ``t``, ``p``, and ``p_holm``, p
-        corrected for the number of all tests in the table; ``selected_on``, as of ``by_seed``.
+        One row per pair: the axes except the norm; ``norm`` and ``against``; ``difference_pp``,
+        ``ci_low_pp``, ``ci_high_pp`` (the mean of norm - against over the seeds that both have,
+        and its 95 % t-interval, in percentage points); ``n_pairs``, ``t``, ``p``; ``p_holm``,
+        which is p corrected for the number of all tests in the table; ``selected_on``, from
+        ``by_seed``.
     """
     setting = [axis for axis in axes if axis != "norm"]
     rows = [

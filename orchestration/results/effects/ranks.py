@@ -1,9 +1,9 @@
 """Many norms in one setting: their mean ranks over seeds, and which of them differ. Pure.
 
-As Demšar compares many classifiers (Statistical Comparisons of Classifiers over Multiple Data Sets,
-JMLR 7, 2006), with a seed in place of a data set: Friedman's test asks whether any norm differs.
-Which ones do is asked of the paired differences, whose tests are corrected by Holm's method, and
-not of Nemenyi's critical difference, which is weaker and knows nothing of their sizes.
+This is Demšar's comparison of many classifiers (Statistical Comparisons of Classifiers over
+Multiple Data Sets, JMLR 7, 2006), with seeds in place of data sets. Friedman's test shows whether
+any norms differ. The paired differences, whose tests are corrected by Holm's method, show which
+ones do. Nemenyi's critical difference is not used: it is weaker, as it ignores their sizes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
 
 FEWEST_NORMS = 4
-"""Of fewer norms in a setting, the table of differences is read as easily."""
+"""For fewer norms in a setting, the table of differences is as easy to read."""
 
 _ALPHA = 0.05
 
@@ -33,17 +33,17 @@ def mean_ranks(seeds: pd.DataFrame, differences: pd.DataFrame, axes: Sequence[st
     """Rank the norms of each setting that has at least FEWEST_NORMS.
 
     Args:
-        seeds: a row a trial, as ``Results.by_seed`` gives it.
-        differences: between its norms, as ``Results.norm_differences`` gives them.
-        axes: its columns that tell cells apart.
+        seeds: one row per trial, from ``Results.by_seed``.
+        differences: the differences between norms, from ``Results.norm_differences``.
+        axes: the columns that distinguish cells.
 
     Returns:
-        A row a norm of such a setting, the best first: the axes but the norm; ``norm``,
-        ``mean_rank`` (over the seeds that all of its norms have; 1 is the highest accuracy, and
-        equal ones share the mean of their ranks), ``groups`` (letters: norms that share one do not
-        differ by any corrected test, p_holm ≤ 0.05, between those ranked from the first of them to
-        the last), ``n_seeds``, ``friedman_p`` (of the setting); ``selected_on``. A trial that
-        diverged before its first epoch ended ranks last.
+        One row per norm of such a setting, the best first: the axes except the norm; ``norm``;
+        ``mean_rank`` over the seeds that all norms of the setting have (1 is the highest accuracy;
+        equal accuracies share the mean of their ranks); ``groups`` (letters: within a group, no
+        corrected test between any two norms has p_holm ≤ 0.05); ``n_seeds``; ``friedman_p`` of the
+        setting; ``selected_on``. A trial that diverged before the end of its first epoch ranks
+        last.
     """
     setting = [axis for axis in axes if axis != "norm"]
     rows: list[dict[str, Any]] = []
@@ -77,13 +77,13 @@ def mean_ranks(seeds: pd.DataFrame, differences: pd.DataFrame, axes: Sequence[st
 
 
 def friedman(ranks: Floats) -> float:
-    """Friedman's test, by χ² with its correction for ties: the p of that no column differs.
+    """Friedman's test that no column differs, by χ² with its correction for ties.
 
     Args:
-        ranks: a row a seed, a column a norm.
+        ranks: one row per seed and one column per norm.
 
     Returns:
-        p; NaN with a single seed, and where all ranks are ties.
+        p; NaN for a single seed, and if all ranks are ties.
     """
     n, k = ranks.shape
     spread = float(((ranks - (k + 1) / 2) ** 2).sum())
@@ -94,22 +94,25 @@ def friedman(ranks: Floats) -> float:
 
 
 def groups_of(ordered: Sequence[str], differ: Callable[[str, str], bool]) -> list[list[str]]:
-    """The longest runs of norms, in the order of their ranks, of which no two differ.
+    """The longest sequences of norms, in the order of their ranks, in which no two norms differ.
 
     Args:
         ordered: the norms, the best first.
-        differ: whether two of them do.
+        differ: whether two norms differ.
     """
     ends = []
     for first in range(len(ordered)):
         last = first
         while last + 1 < len(ordered) and not any(
-            differ(ordered[last + 1], one) for one in ordered[first : last + 1]
+            differ(ordered[last + 1], norm) for norm in ordered[first : last + 1]
         ):
             last += 1
         ends.append((first, last))
-    longest = [one for number, one in enumerate(ends) if not number or one[1] > ends[number - 1][1]]
-    return [list(ordered[first : last + 1]) for first, last in longest]
+    return [
+        list(ordered[first : last + 1])
+        for number, (first, last) in enumerate(ends)
+        if number == 0 or last > ends[number - 1][1]
+    ]
 
 
 def _tests(differences: pd.DataFrame, setting: dict[str, Any]) -> Callable[[str, str], bool]:
@@ -118,16 +121,16 @@ def _tests(differences: pd.DataFrame, setting: dict[str, Any]) -> Callable[[str,
     for axis, value in setting.items():
         column = of_setting[axis]
         of_setting = of_setting[column.isna() if pd.isna(value) else column == value]
-    found = {
+    different = {
         frozenset((row["norm"], row["against"]))
         for row in of_setting.to_dict("records")
         if row["p_holm"] <= _ALPHA
     }
-    return lambda a, b: frozenset((a, b)) in found
+    return lambda a, b: frozenset((a, b)) in different
 
 
 def _letters(groups: Sequence[Sequence[str]]) -> dict[str, str]:
-    """The letters of each norm's groups: a is the one of the best."""
+    """The letters of each norm's groups; the best norm is in group a."""
     names = (
         "".join(letters)
         for n in itertools.count(1)

@@ -1,10 +1,10 @@
-"""What is left of a gap when each side is tuned, and how many settings of a network train. Pure.
+"""The gap if both sides are tuned, and the share of a network's settings that train well. Pure.
 
-A *network* is an architecture and a value of each axis that says which network is trained on which
-images, at what expense. Its *settings* are the values of the other axes, TUNED_KEYS: how it starts
-and how it is trained. Which setting is the best is decided by the mean over seeds of the accuracy
-that selected the epochs: on held-out images, where there are any. What is reported of a setting is
-its test accuracy.
+A *network* is an architecture with a value of each axis that decides which network is trained on
+which images, and for how long. Its *settings* are the values of the other axes, TUNED_KEYS, which
+decide how it is initialized and trained. The best setting is the one with the highest mean over
+seeds of the accuracy that selected the epochs, which is on held-out images if there are any. The
+accuracy that is reported for a setting is its test accuracy.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from orchestration.results.statistics import paired_differences, t_interval
 from snn_norm.norms.table import standard_norm
 
 SELECTING_ACCURACY = "selecting_accuracy"
-"""The column of each trial's accuracy, in its best epoch, on the images that selected that."""
+"""The column with each trial's accuracy on the images that selected its best epoch."""
 
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """A norm's cell: the values of the tuned axes, and each seed's accuracies.
+    """The cell of a network and a norm: the values of the tuned axes, and each seed's accuracies.
 
     Args:
-        values: by axis.
-        as_built: whether they are the reference's.
-        test, selecting: accuracy by seed; 0 of a trial that diverged before its first epoch ended.
+        values: the values of the tuned axes, by axis.
+        as_built: whether these are the reference's.
+        test, selecting: the accuracy by seed; 0 if the trial diverged before its first epoch ended.
         lacks: what the cell lacks, in words.
     """
 
@@ -59,10 +59,11 @@ class _Setting:
 
     @property
     def words(self) -> str:
-        """Its values, such as ``threshold 0.3, init kaiming``; empty where there is one alone."""
+        """Its values, such as ``threshold 0.3, init kaiming``; empty if no axis is tuned."""
         given = {axis: value for axis, value in self.values.items() if value is not None}
         shown = (
-            f"{axis} {f'{one:g}' if isinstance(one, float) else one}" for axis, one in given.items()
+            f"{axis} {f'{value:g}' if isinstance(value, float) else value}"
+            for axis, value in given.items()
         )
         return ", ".join(shown)
 
@@ -75,17 +76,21 @@ class _Network:
 
     def as_built(self, norm: str) -> _Setting | None:
         """The reference's setting, if it was tried."""
-        return next((one for one in self.norms.get(norm, ()) if one.as_built), None)
+        return next((tried for tried in self.norms.get(norm, ()) if tried.as_built), None)
 
     def are_alike(self, norms: Iterable[str]) -> bool:
         """Whether these norms were tried with the same settings."""
-        first, *others = ({one.words for one in self.norms.get(norm, ())} for norm in norms)
-        return all(one == first for one in others)
+        tried = [{setting.words for setting in self.norms.get(norm, ())} for norm in norms]
+        return all(words == tried[0] for words in tried)
 
     def tuned(self, norm: str) -> _Setting | None:
         """A norm's best setting, the first of equals; None without a result."""
-        tried = [setting for setting in self.norms.get(norm, []) if setting.test]
-        return max(tried, key=lambda one: np.mean(list(one.selecting.values())), default=None)
+        return _best(setting for setting in self.norms.get(norm, ()) if setting.test)
+
+
+def _best(settings: Iterable[_Setting]) -> _Setting | None:
+    """The setting with the highest mean of the accuracy that selects, the first of equals."""
+    return max(settings, key=lambda tried: np.mean(list(tried.selecting.values())), default=None)
 
 
 def has_settings(axes: Iterable[str]) -> bool:
@@ -97,8 +102,8 @@ def with_selecting(seeds: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
     """Trials with the accuracy that selected their best epoch.
 
     Args:
-        seeds: one row per trial, as ``Results.by_seed`` gives it.
-        held_out: accuracies on held-out images by ``run_id`` and ``epoch``, as ``value``.
+        seeds: one row per trial, from ``Results.by_seed``.
+        held_out: the accuracies on held-out images: ``run_id``, ``epoch`` and ``value``.
     """
     in_best = seeds[["run_id", BEST_EPOCH]].merge(
         held_out, "left", left_on=["run_id", BEST_EPOCH], right_on=["run_id", "epoch"]
@@ -110,24 +115,25 @@ def with_selecting(seeds: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
 def tuned_gap(
     cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str], *, by_norm: bool = False
 ) -> pd.DataFrame:
-    """Give the gap as built, and tuned against tuned.
+    """Return the gap at the reference's setting, and the gap at each side's best setting.
 
     Args:
-        cells: best of seeds, a row a cell, with the column ``as_built`` besides.
-        seeds: a row a trial: ``cell`` (its row there), ``seed``, ``best_test_accuracy`` and
-            ``selecting_accuracy``.
-        axes: the columns of ``cells`` that tell them apart.
-        by_norm: give a row each norm instead of the standard one's alone.
+        cells: best of seeds, one row per cell, with the additional column ``as_built``.
+        seeds: one row per trial: ``cell`` (the number of its row there), ``seed``,
+            ``best_test_accuracy`` and ``selecting_accuracy``.
+        axes: the columns of ``cells`` that distinguish them.
+        by_norm: return one row per norm, not only that of the standard norm.
 
     Returns:
-        A row a network, or a row each norm of it but none: ``architecture``, ``norm``, the axes
-        that are not tuned; ``built_none``, ``built`` (mean test accuracy over seeds at the
-        reference's setting, without a norm and with it; NaN where the sweep has no such setting),
+        One row per network, or one per network and norm: ``architecture``, ``norm``, the axes that
+        are not tuned; ``built_none``, ``built`` (mean test accuracy over seeds at the reference's
+        setting, without a norm and with it; NaN if the sweep has no such setting),
         ``built_gap_pp``, ``built_ci_low_pp``, ``built_ci_high_pp`` (mean difference over the seeds
         that both have, and its 95 % t-interval, in percentage points); ``tuned_none``, ``tuned``,
-        ``tuned_gap_pp``, ``tuned_ci_low_pp``, ``tuned_ci_high_pp``, the same of each side's best
-        setting; ``none_at``, ``norm_at``, those settings in words; ``is_standard``; ``note``, what
-        they lack; ``selected_on``, the images that chose epochs and settings.
+        ``tuned_gap_pp``, ``tuned_ci_low_pp``, ``tuned_ci_high_pp``, which are the same at the best
+        setting of each side; ``none_at``, ``norm_at``, these settings in words; ``is_standard``;
+        ``note``, what their cells lack; ``selected_on``, the images that selected epochs and
+        settings.
     """
     rows = []
     for network in _networks(cells, seeds, axes):
@@ -165,26 +171,27 @@ def tuned_gap(
 def basin(
     cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str], points: float = 2.0
 ) -> pd.DataFrame:
-    """Give the share of the settings that end near the best one.
+    """Return the share of the settings that are nearly as accurate as the best one.
 
     Args:
-        cells, seeds, axes: as of :func:`tuned_gap`.
+        cells, seeds, axes: see :func:`tuned_gap`.
         points: how near, in percentage points of the mean test accuracy over seeds.
 
     Returns:
-        A row each norm of a network: ``architecture``, ``norm``, the axes that are not tuned;
-        ``basin`` (share of the settings that have results, a fraction, within ``points`` of the
-        norm's own best setting), ``basin_low``, ``basin_high`` (what is certain: see below);
-        ``basin_of_all``, ``basin_of_all_low``, ``basin_of_all_high``, the same with the best
-        setting of all norms of that network; ``best`` (mean test accuracy at its own best
-        setting), ``best_at`` (that setting in words), ``n_settings`` (with results),
-        ``n_settings_expected``; ``note``; ``selected_on``, the images that chose the best setting.
+        One row per network and norm: ``architecture``, ``norm``, the axes that are not tuned;
+        ``basin`` (the share, a fraction, of the settings with results that are within ``points`` of
+        the norm's best setting), ``basin_low``, ``basin_high`` (bounds, see below);
+        ``basin_of_all``, ``basin_of_all_low``, ``basin_of_all_high``, the same for the best setting
+        of all norms of the network; ``best`` (mean test accuracy at the norm's best setting),
+        ``best_at`` (that setting in words), ``n_settings`` (with results),
+        ``n_settings_expected``; ``note``; ``selected_on``, the images that selected the best
+        setting.
 
-        Each setting's difference to the best one, paired by seed, has a t-interval of confidence
-        1 - 5 % / (number of settings compared), so that all hold at once with 95 %. Settings whose
-        interval lies within the margin are certain to be in (``low``); those whose interval lies
-        outside are certain not to be (``high`` counts all others). A setting with a single seed,
-        or with none, is never certain.
+        The difference of each setting to the best one, paired by seed, has a t-interval of
+        confidence 1 - 5 % / (number of settings compared), so that all intervals hold together with
+        95 %. ``low`` counts the settings whose interval lies within the margin, and ``high`` all
+        except those whose interval lies outside it. A setting with at most one seed counts in
+        ``high`` only.
 
     Raises:
         InputError: points is negative.
@@ -194,8 +201,7 @@ def basin(
     rows = []
     for network in _networks(cells, seeds, axes):
         bests = {norm: network.tuned(norm) for norm in network.norms}
-        known = [one for one in bests.values() if one is not None]
-        top = max(known, key=lambda one: np.mean(list(one.selecting.values())), default=None)
+        top = _best(best for best in bests.values() if best is not None)
         for norm, settings in network.norms.items():
             best = bests[norm]
             rows.append(
@@ -219,7 +225,7 @@ def basin(
 def _shares(
     name: str, settings: Sequence[_Setting], best: _Setting | None, margin: float
 ) -> dict[str, float]:
-    """The share of settings within the margin of the best one, and its certain ends."""
+    """The share of settings within the margin of the best one, and its bounds."""
     names = (name, f"{name}_low", f"{name}_high")
     if best is None:
         return dict.fromkeys(names, math.nan)
@@ -242,31 +248,31 @@ def _shares(
 
 
 def _gap(side: str, none: _Setting | None, own: _Setting | None) -> dict[str, float]:
-    found = {f"{side}_none": none.mean if none else math.nan, side: own.mean if own else math.nan}
+    means = {f"{side}_none": none.mean if none else math.nan, side: own.mean if own else math.nan}
     names = [f"{side}{part}" for part in ("_gap_pp", "_ci_low_pp", "_ci_high_pp")]
     if none is None or own is None:
-        return found | dict.fromkeys(names, math.nan)
+        return means | dict.fromkeys(names, math.nan)
     differences = _paired(own, none)
-    told = paired_differences(differences, np.zeros(len(differences)))
-    values = (100 * told[name] for name in ("difference", "ci_low", "ci_high"))
-    return found | dict(zip(names, values, strict=True))
+    test = paired_differences(differences, np.zeros(len(differences)))
+    values = (100 * test[name] for name in ("difference", "ci_low", "ci_high"))
+    return means | dict(zip(names, values, strict=True))
 
 
 def _paired(first: _Setting, second: _Setting) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """First - second, of each seed that both have."""
+    """The difference first - second for each seed that both have."""
     common = sorted(first.test.keys() & second.test.keys())
     return np.array([first.test[seed] - second.test[seed] for seed in common], dtype=float)
 
 
 def _networks(cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str]) -> list[_Network]:
-    """The cells by network and norm, in their order."""
+    """The networks with their norms and settings, in the order of the cells."""
     kept = [axis for axis in axes if axis != "norm" and axis not in TUNED_KEYS]
     tuned = [axis for axis in axes if axis in TUNED_KEYS]
     known = seeds.fillna({BEST_TEST_ACCURACY: 0.0, SELECTING_ACCURACY: 0.0})
     of_cell = dict(iter(known.groupby("cell")))
     networks: dict[tuple[Any, ...], _Network] = {}
     for number, cell in enumerate(cells.to_dict("records")):
-        if pd.isna(cell["norm"]):  # of another program
+        if pd.isna(cell["norm"]):  # another program recorded it
             continue
         values = {axis: plain(cell[axis]) for axis in kept}
         at = {axis: plain(cell[axis]) for axis in tuned}
@@ -294,8 +300,8 @@ def _keys(network: _Network, norm: str) -> dict[str, Any]:
 
 
 def _note(network: _Network, settings: Mapping[str, _Setting | None]) -> str:
-    lacks = [f"{norm}: {one.lacks}" for norm, one in settings.items() if one and one.lacks]
-    lacks += [f"{norm}: no results" for norm, one in settings.items() if one is None]
+    lacks = [f"{norm}: {best.lacks}" for norm, best in settings.items() if best and best.lacks]
+    lacks += [f"{norm}: no results" for norm, best in settings.items() if best is None]
     if not network.are_alike(settings):
         lacks.append("not the same settings tried")
     return "; ".join(lacks)
@@ -304,7 +310,7 @@ def _note(network: _Network, settings: Mapping[str, _Setting | None]) -> str:
 def _basin_note(network: _Network, settings: Sequence[_Setting], best: _Setting | None) -> str:
     missing = sum(not setting.test for setting in settings)
     notes = [f"{missing} of {len(settings)} settings without results"] if missing else []
-    if best is not None and best.lacks:  # collapsed, as where no setting trains
+    if best is not None and best.lacks:  # it collapsed if no setting trains
         notes.append(f"best setting: {best.lacks}")
     if not network.are_alike(network.norms):
         notes.append("not all norms were tried with the same settings")
