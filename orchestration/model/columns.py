@@ -11,50 +11,24 @@ TRIAL = ("run_id", "trial_key", "outcome", "in_spec", "best_epoch", "started", "
 CURVE = ("epoch", "epoch_seconds")
 
 CELL = (
-    "best",
-    "best_seed",
-    "mean",
-    "std",
-    "ci_low",
-    "ci_high",
-    "n_seeds",
-    "n_expected",
-    "n_collapsed",
-    "n_diverged",
-    "expected_best",
-    "n_common",
+    "best", "best_seed", "mean", "std", "ci_low", "ci_high",
+    "n_seeds", "n_expected", "n_collapsed", "n_diverged", "expected_best", "n_common",
     "selected_on",
-)
+)  # fmt: skip
 
 CHOICE = ("n", "expected_best", "selected_on", "cell")
 
 PAIR = (
-    "compared",
-    "against",
-    "difference",
-    "ci_low",
-    "ci_high",
-    "n_pairs",
-    "t",
-    "p",
-    "p_holm",
+    "compared", "against", "difference", "ci_low", "ci_high", "n_pairs", "t", "p", "p_holm",
     "selected_on",
-)
+)  # fmt: skip
 
 MODEL = ("seed", "run_id", "outcome", "epoch", "bytes", "missing")
 
-DECISION = frozenset(
-    {
-        "e_value",
-        "verdict",
-        "decided_at",
-        "more_seeds",
-        "more_hours",
-        "hours_of",
-        "bound",
-        "n_uncounted",
-    }
-)
+DECISION = (
+    "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
+    "n_uncounted",
+)  # fmt: skip
 """Further columns of declared comparisons, which exist only with the key ``compare``."""
 
 AFTER_AXES = ("best", "none", "best_a")

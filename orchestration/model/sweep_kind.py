@@ -152,71 +152,56 @@ class NetworkSweep(SweepKind):
 
     @property
     def has_tests(self) -> bool:
-        """Always: norms are compared."""
         return True
 
     def check_networks(self, what: str) -> None:
         """Nothing to refuse."""
 
     def load_model(self, folder: Path, device: str, own_code: str | Iterable[str]) -> Any:
-        """A network in evaluation."""
         from snn_norm import load_model
 
         return load_model(folder, device, own_code=own_code)
 
     def ordered(self, keys: Iterable[str]) -> list[str]:
-        """In the order of a configuration."""
         return [key for key in RunConfig.model_fields if key in set(keys)]
 
     def is_key(self, param: str) -> bool:
-        """False for the parameters of another program."""
         return param in RunConfig.model_fields
 
     def later_keys(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Those of this package, by the configuration's network."""
         architecture = given.get("architecture")
         of_package = _LATER_KEYS_OF_PACKAGE if architecture in ARCHITECTURES else {}
         spiking = _LATER_SPIKING_KEYS if architecture == "snn" else {}
         return {**LATER_KEYS, **of_package, **spiking}
 
     def comparable(self, value: Any) -> Any:
-        """The value itself: 1 and 1.0 train alike."""
         return value
 
     def cost_group(self, values: Mapping[str, str]) -> str:
-        """The architecture."""
         return values.get("architecture", "")
 
     def series(self, _axes: Sequence[str]) -> str:
-        """The norm."""
         return "norm"
 
     def series_name(self, series: str, value: str) -> str:
-        """The name of the norm."""
         return self.value_name(series, value)
 
     def value_name(self, axis: str, value: str) -> str:
-        """The name of a norm; other values are their own names."""
         return label_of(value) if axis in ("norm", "against") else value
 
     def metric(self, name: str) -> Metric:
-        """Accuracies are fractions."""
         return replace(super().metric(name), is_fraction=name.endswith("accuracy"))
 
     def selected_on(self, given: Mapping[str, Any], _metric: Metric) -> str:
-        """The images that were held out, or the test set."""
         return selected_on(given["validation_fraction"])
 
     def epoch_metrics(self, recorded: Iterable[str]) -> list[str]:
-        """Always the same ones, and the spike rates that were recorded."""
         return [*EPOCH_METRICS, *sorted(self.layer_metrics(recorded, SPIKE_RATE))]
 
     def layer_metrics(self, recorded: Iterable[str], *prefixes: str) -> list[str]:
-        """By the prefixes of their names."""
         return [name for name in recorded if name.startswith(prefixes)]
 
     def metrics_to_read(self, wanted: Sequence[str]) -> Sequence[str]:
-        """These alone."""
         return wanted
 
 

@@ -95,7 +95,7 @@ def _note_undecidable(given: Mapping[str, Any], problems: Problems) -> None:
             "such value: with train, remove it",
         )
     for number, entry in enumerate(given["grid"]):
-        for key in sorted(columns.DECISION.intersection(entry)):
+        for key in sorted(set(columns.DECISION).intersection(entry)):
             problems.add(
                 ("grid", number, key),
                 "is a name that the table of decisions uses: with compare, rename your key",

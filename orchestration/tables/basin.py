@@ -18,8 +18,6 @@ from orchestration.tables.definition import Macros, Section, TableDefinition, Te
 from orchestration.tables.report_data import ReportData
 from orchestration.tables.tuned_gap import chosen_settings
 
-_SHARES = ("basin", "basin_of_all")
-
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
     """The basins; None unless several norms have several settings each."""

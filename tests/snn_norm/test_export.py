@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,9 @@ from snn_norm.data.dataset import load_dataset, normalize
 from snn_norm.export import main, to_nir
 from snn_norm.training.run import TrainingRun
 
+pytestmark = pytest.mark.usefixtures("double")
+
 STEPS = 4
-
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def interpret(graph: nir.NIRGraph, x_NCHW: Tensor, steps: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from specs import spec
 
 from orchestration import SweepSpec
 from orchestration.model.durations import duration
@@ -26,13 +27,7 @@ from orchestration.progress.state import Progress
 from orchestration.sweep.plan import make_plan
 
 SPEC = SweepSpec.from_dict(
-    {
-        "name": "small",
-        "dataset": "digits",
-        "epochs": 4,
-        "seeds": [1, 2],
-        "grid": [{"architecture": "ann", "norm": ["none", "batchnorm"]}],
-    }
+    spec(epochs=4, grid=[{"architecture": "ann", "norm": ["none", "batchnorm"]}])
 )
 NONE_1, NONE_2, BATCHNORM_1, BATCHNORM_2 = SPEC.trials()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from specs import spec
 
 from orchestration import SweepSpec
 from orchestration.model.run import TrialRun
@@ -28,13 +29,7 @@ from orchestration.progress.events import (
 from orchestration.sweep.plan import Plan, make_plan
 
 SPEC = SweepSpec.from_dict(
-    {
-        "name": "small",
-        "dataset": "digits",
-        "epochs": 4,
-        "seeds": [1, 2],
-        "grid": [{"architecture": "ann", "norm": ["none", "batchnorm"]}],
-    }
+    spec(epochs=4, grid=[{"architecture": "ann", "norm": ["none", "batchnorm"]}])
 )
 NONE_1, NONE_2, *_ = SPEC.trials()
 FINISHED = TrialRun("a", NONE_1.key, "FINISHED", "completed", 4, 5.0, "1", False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,12 @@ from torch import Tensor, nn
 from snn_norm import ANNCNN, SNNCNN, TemporalHomeostaticNorm2d
 from snn_norm.networks.cnn import make_model
 
+pytestmark = pytest.mark.usefixtures("double")
+
 LAYERS = [f"conv{index}" for index in range(1, 7)]
 NORMS = ["none", "bntt", "homeostatic"]
 # (images, image size, time steps): even, odd, one image, one time step.
 CASES = [(3, 16, 4), (2, 19, 3), (1, 17, 5), (4, 16, 1)]
-
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def images(number: int, size: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,6 +14,8 @@ from snn_norm.networks.fold import ThresholdOfEachChannel
 from snn_norm.networks.layers import ConvolutionOfEachStep
 from snn_norm.norms.table import NORMS, norms_of
 
+pytestmark = pytest.mark.usefixtures("double")
+
 TRUNKS: list[dict[str, Any]] = [
     {"trunk": "reference"},
     {"trunk": "resnet19"},
@@ -25,14 +26,6 @@ each_trunk = pytest.mark.parametrize(
     "trunk", TRUNKS, ids=lambda keys: "-".join(map(str, keys.values()))
 )
 FOLDING = {arch: [n for n in norms_of(arch) if NORMS[n].folds] for arch in ("ann", "snn")}
-
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def trained(make: Any, norm: str, **keys: Any) -> Any:

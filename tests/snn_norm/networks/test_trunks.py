@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,8 @@ from torch import Tensor, nn
 from snn_norm import ANNCNN, SNNCNN
 from snn_norm.norms.table import norms_of
 
+pytestmark = pytest.mark.usefixtures("double")
+
 TRUNKS: dict[str, dict[str, Any]] = {
     "vgg9": {"trunk": "vgg9"},
     "resnet19": {"trunk": "resnet19"},
@@ -21,14 +22,6 @@ TRUNKS: dict[str, dict[str, Any]] = {
     "membrane": {"trunk": "resnet", "depth": 14, "shortcut": "membrane"},
 }
 each_trunk = pytest.mark.parametrize("trunk", TRUNKS)
-
-
-@pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def spiking(trunk: str, norm: str, **keys: Any) -> SNNCNN:
