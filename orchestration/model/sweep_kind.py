@@ -105,10 +105,6 @@ class SweepKind:
         """A value in a form in which equal ones train alike."""
         return json.dumps(value)  # to the user's code, 1, 1.0 and true are different
 
-    def cost_group(self, _values: Mapping[str, str]) -> str:
-        """What cells whose epochs take about the same time have in common."""
-        return ""
-
     def series(self, axes: Sequence[str]) -> str:
         """The axis whose values are compared, and have a colour each."""
         return next(iter([*self.baseline, *axes]))
@@ -176,9 +172,6 @@ class NetworkSweep(SweepKind):
 
     def comparable(self, value: Any) -> Any:
         return value
-
-    def cost_group(self, values: Mapping[str, str]) -> str:
-        return values.get("architecture", "")
 
     def series(self, _axes: Sequence[str]) -> str:
         return "norm"

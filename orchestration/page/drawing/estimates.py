@@ -70,7 +70,7 @@ def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float
     """
 
     def kind(cell: Cell) -> str:
-        return grid.kind.cost_group(cell.values)
+        return cell.values.get("architecture", "")
 
     times = RecordedTimes()
     numbers = cell_of_run.dropna().astype("int64").to_dict()

@@ -73,7 +73,6 @@ class Grid:
         seeds: of all cells, in the spec's order.
         cells: in the spec's order.
         metric: what its trials are judged by.
-        series: the axis whose values are compared, and colours tell apart.
         kind: whether its trials train this package's networks, and what follows from that.
         low, high: the ends of the colour scale, of the metric.
         is_clipped: whether some trials are worse than its worse end.
@@ -83,7 +82,6 @@ class Grid:
     seeds: list[int]
     cells: list[Cell]
     metric: Metric = TEST_ACCURACY
-    series: str = "norm"
     kind: SweepKind = NETWORKS
     low: float = field(init=False)
     high: float = field(init=False)
@@ -98,6 +96,11 @@ class Grid:
         object.__setattr__(self, "is_clipped", len(shown) < len(finite))
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
+
+    @property
+    def series(self) -> str:
+        """The axis whose values are compared, and drawn in different colours."""
+        return self.kind.series(self.axes)
 
     def trials(self) -> Iterator[tuple[Cell, int, TrialStatus]]:
         """Every trial, after its cell and its seed."""
@@ -212,7 +215,6 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
         [*certain, *begun],
         rows,
         cells.metric,
-        cells.series,
         cells.kind,
     )
 
