@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
-import pytest
 from click.testing import CliRunner
 
 from orchestration.cli.main import cli
@@ -33,18 +31,3 @@ def test_the_top_level_lists_specs_variables_and_exit_codes() -> None:
 
 def test_the_short_option_gives_the_same_help() -> None:
     assert help_of() == CliRunner().invoke(cli, ["--help"], terminal_width=100).output
-
-
-@pytest.mark.parametrize(
-    "command", ["results", "report", "compare", "paper", "reproduce", "models"]
-)
-def test_commands_that_take_a_file_for_a_name_say_so(command: str) -> None:
-    text = " ".join(help_of(command).split())
-    assert re.search("may (also )?be a file that (`snn-sweep export`|export) wrote", text)
-
-
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_the_help_of_each_option_is_a_sentence(command: str) -> None:
-    for parameter in cli.commands[command].params:
-        if isinstance(parameter, click.Option) and parameter.help:
-            assert not parameter.help.startswith("Of "), parameter.help
