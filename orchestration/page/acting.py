@@ -161,13 +161,13 @@ class OnThisMachine:
 
     def _start(self, spec: Path, note: CommandNote) -> subprocess.Popen[bytes]:
         """Run a spec in a process that outlives this server."""
-        with spec.with_name(_OUTPUT).open("wb") as told:
+        with spec.with_name(_OUTPUT).open("wb") as output:
             return subprocess.Popen(
                 _command("run", str(spec)),
                 cwd=note.folder,
                 env=self._environment_of(note),
                 stdin=subprocess.DEVNULL,
-                stdout=told,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -223,8 +223,10 @@ class OnCluster:
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown.to_json(), encoding="utf-8")
-            said = _answer(_environment(), folder, "submit", "--cluster", self._address, str(path))
-        if "is running already, as" in " ".join(said.stderr.split()):
+            answer = _answer(
+                _environment(), folder, "submit", "--cluster", self._address, str(path)
+            )
+        if "is running already, as" in " ".join(answer.stderr.split()):
             raise SweepError(_AT_ONCE)
 
 
@@ -278,8 +280,8 @@ def _answer(
     except OSError as error:  # the folder has gone
         raise SweepError(f"it cannot be run where it was: {error}") from None
     if done.returncode:
-        said = " ".join(last_lines(done.stderr).split()).removeprefix("snn-sweep: ")
-        raise SweepError(said or f"snn-sweep {arguments[0]} ended with {done.returncode}")
+        reason = " ".join(last_lines(done.stderr).split()).removeprefix("snn-sweep: ")
+        raise SweepError(reason or f"snn-sweep {arguments[0]} ended with {done.returncode}")
     return done
 
 

@@ -84,8 +84,8 @@ class Process:
         for _ in range(2):
             manager, drawer = self._running()
             try:
-                found: _T = drawer._callmethod(method.__name__, args, given)
-                return found
+                result: _T = drawer._callmethod(method.__name__, args, given)
+                return result
             except (EOFError, OSError):
                 if not manager.has_ended():
                     raise  # the method's own

@@ -104,8 +104,8 @@ class Drawer:
         """
         sweeps = self._reader.sweeps()
         if readable is not None:
-            sweeps = [one for one in sweeps if one.overview.name in readable]
-        running = [one.overview.name for one in sweeps if one.overview.status == "running"]
+            sweeps = [listed for listed in sweeps if listed.overview.name in readable]
+        running = [listed.overview.name for listed in sweeps if listed.overview.status == "running"]
         drivers = self._here.drivers(running) if running else {}
         return view.document(
             "list", self._base, rows=view.listed(sweeps, drivers, find, sort), total=len(sweeps),
@@ -139,7 +139,7 @@ class Drawer:
                 has_verdicts=sweep.finished.has_verdicts,
                 has_layers=grid.kind.has_layers, may_act=token is not None, token=self._any_token,
                 no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
-                others=[*(one for one in others if one != name), *reference],
+                others=[*(other for other in others if other != name), *reference],
             ).encode()  # fmt: skip
 
         key = ("sweep", name, version, others, token is None, no_more, runs)
@@ -213,9 +213,9 @@ class Drawer:
             run_url=view.run_url(self._base, sweep.records.experiment_id, run),
         ).encode()  # fmt: skip
 
-    def report(self, name: str, found: RunOfSweep, files: list[str]) -> bytes:
+    def report(self, name: str, place: RunOfSweep, files: list[str]) -> bytes:
         """Links to the files of a sweep's report."""
-        at = partial(view.artifact_url, self._base, found.experiment, found.run or "")
+        at = partial(view.artifact_url, self._base, place.experiment, place.run or "")
         parts = view.report_parts(files)
         return view.document("report", self._base, name=name, parts=parts, at=at).encode()
 
@@ -237,22 +237,22 @@ class Drawer:
             form: one of FORMS; empty for a page.
             names: of the sweeps that the visitor may see, to compare with.
         """
-        one = self._reader.sweep(name)
-        two = None if other == HEADLINE_PUBLISHED else self._reader.sweep(other)
+        sweep = self._reader.sweep(name)
+        compared = None if other == HEADLINE_PUBLISHED else self._reader.sweep(other)
 
         def draw() -> bytes:
-            first = side_of(one.finished.snapshot)
-            second = published_side() if two is None else side_of(two.finished.snapshot)
+            first = side_of(sweep.finished.snapshot)
+            second = published_side() if compared is None else side_of(compared.finished.snapshot)
             table, metric = comparison_of(name, first, other, second)
             if form:
                 text = comparison.TABLE.write(table, FORMS[form], metric=metric)
                 return f"{text}\n".encode()
             known = [*names, HEADLINE_PUBLISHED]
             return view.compared(
-                self._base, name, other, table, metric, one.grid.kind, known, _LABELS
+                self._base, name, other, table, metric, sweep.grid.kind, known, _LABELS
             ).encode()
 
-        token = one.token.finished, two and two.token.finished
+        token = sweep.token.finished, compared and compared.token.finished
         return self._shared.get(("compared", name, other, form, names, token), draw)
 
     def stop(self, name: str) -> None:

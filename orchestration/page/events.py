@@ -69,8 +69,8 @@ class EventTail:
             return
         with self._path.open("rb") as file:
             file.seek(self.offset)
-            found = file.read()
-        self.offset += len(found)
-        *lines, self._part = (self._part + found).split(b"\n")
+            read = file.read()
+        self.offset += len(read)
+        *lines, self._part = (self._part + read).split(b"\n")
         for line in lines:
             self._replay.feed(line.decode(errors="replace"), self._take)

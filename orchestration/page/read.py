@@ -109,7 +109,7 @@ class Sweep:
     def labels(self) -> dict[str, str]:
         """The labels of the trials in the events, by run id."""
         both = (self.records, self.unfinished)
-        return {run: label for one in both for run, _, label in one.tag_rows((LABEL_TAG,))}
+        return {run: label for records in both for run, _, label in records.tag_rows((LABEL_TAG,))}
 
 
 class Reader:
@@ -146,14 +146,14 @@ class Reader:
             token = self.token()
             if self._listed is None or self._listed[0] != token:
                 self._listed = token, read_list(self._source, self._best_names)
-                self._best_names |= {one.metric.best_name for one in self._listed[1]}
+                self._best_names |= {listed.metric.best_name for listed in self._listed[1]}
             return self._listed[1]
 
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""
         if isinstance(self._source, SqlSource):  # the list takes long, and changes at every epoch
             return self._source.sweep_names()
-        return [one.overview.name for one in self.sweeps()]
+        return [listed.overview.name for listed in self.sweeps()]
 
     def layers(self, sweep: Sweep) -> pd.DataFrame:
         """Diagnostics by layer of a sweep's finished trials, as ``layers.medians_of`` returns them.
@@ -287,9 +287,9 @@ class Reader:
         return points.assign(cell=points["run_id"].map(cells))[["cell", "run_id", "epoch", "value"]]
 
 
-def _keep(kept: OrderedDict[str, _T], name: str, one: _T) -> None:
-    """Keep a value, and drop the one that was read the longest ago."""
-    kept[name] = one
+def _keep(kept: OrderedDict[str, _T], name: str, value: _T) -> None:
+    """Keep a value, and drop the value that was read the longest ago."""
+    kept[name] = value
     kept.move_to_end(name)
     while len(kept) > _MOST_KEPT:
         kept.popitem(last=False)

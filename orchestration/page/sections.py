@@ -81,11 +81,13 @@ def sections(
 
 
 def _status(base: str, sweep: Sweep, driver: str | None, run_url: Callable[[str], str]) -> str:
-    said = ""
+    abandoned = ""
     if is_abandoned(sweep.status, driver):
-        said = driver_in_words(sweep.status, driver, LocalSweeps.how_to_run)
+        abandoned = driver_in_words(sweep.status, driver, LocalSweeps.how_to_run)
     short = driver_in_short(sweep.status, driver)
-    return render("status", sweep=sweep, driver=short, abandoned=said, run_url=run_url, base=base)
+    return render(
+        "status", sweep=sweep, driver=short, abandoned=abandoned, run_url=run_url, base=base
+    )
 
 
 def _verdicts(sweep: Sweep) -> dict[str, Any]:
@@ -116,10 +118,10 @@ def curves(sweep: Sweep, points: pd.DataFrame, metric: Metric, kind: AxisKind) -
     all_series = series_of(grid)
     panels, drawn = [], set()
     for cells in grid.drawn():
-        if found := curves_of(cells, points, grid.series, metric):
+        if drawn_curves := curves_of(cells, points, grid.series, metric):
             title = shown(grid.setting(cells[0])) or "all"
-            panels.append(chart(title, found, all_series, metric, kind))
-            drawn |= {curve.series for curve in found}
+            panels.append(chart(title, drawn_curves, all_series, metric, kind))
+            drawn |= {curve.series for curve in drawn_curves}
     return render(
         "curves",
         metric=metric,

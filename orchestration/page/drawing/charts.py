@@ -70,10 +70,10 @@ def curves_of(
 def curve_of(series: str, values: pd.DataFrame, metric: Metric) -> Curve | None:
     """The mean and the range of the trials with these values by ``epoch``; None without any."""
     finite = values[values["value"].abs() < _INFINITE]
-    found = finite.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
+    by_epoch = finite.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
     points = [
         (int(epoch), metric.scale * mean, metric.scale * low, metric.scale * high, int(n))
-        for epoch, mean, low, high, n in found.itertuples()
+        for epoch, mean, low, high, n in by_epoch.itertuples()
     ]
     return Curve(series, points) if points else None
 
@@ -132,22 +132,22 @@ def chart(
             )
         )
         ends.append(f"{label} {text(curve.points[-1][1])}{unit}")
-    told = ", ".join(filter(None, [title, f"in the last epoch: {', '.join(ends)}"]))
+    description = ", ".join(filter(None, [title, f"in the last epoch: {', '.join(ends)}"]))
     return Markup(
         '<figure><figcaption>{}</figcaption><svg viewBox="0 0 {:g} {:g}" role="img" '
         'aria-label="{}">{}</svg></figure>'
-    ).format(title, _WIDTH, _HEIGHT, told, Markup("").join(parts))
+    ).format(title, _WIDTH, _HEIGHT, description, Markup("").join(parts))
 
 
 def key(series: Sequence[Series]) -> Markup:
     """The legend."""
     entries = []
-    for one in series:
+    for line in series:
         entries.append(
             Markup(
                 '<li><svg viewBox="0 0 30 8" width="30" height="8" aria-hidden="true">'
                 '<line class="{}" x1="0" y1="4" x2="30" y2="4"{}/></svg> {}</li>'
-            ).format(_color(one.style), _dashes(one.style), shown(one.label))
+            ).format(_color(line.style), _dashes(line.style), shown(line.label))
         )
     return Markup('<ul class="key">{}</ul>').format(Markup("").join(entries))
 

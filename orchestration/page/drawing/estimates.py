@@ -24,9 +24,9 @@ EPOCH_SECONDS = "epoch_seconds"
 def impossible_epochs(*records: Records) -> int:
     """How many runs have an impossible time of an epoch."""
     return sum(
-        int(one.metrics[EPOCH_SECONDS].notna().sum() - _seconds(one).notna().sum())
-        for one in records
-        if EPOCH_SECONDS in one.metrics
+        int(some.metrics[EPOCH_SECONDS].notna().sum() - _seconds(some).notna().sum())
+        for some in records
+        if EPOCH_SECONDS in some.metrics
     )
 
 
@@ -57,7 +57,7 @@ def _trained(records: Records, epochs: pd.Series) -> float:
     runs = records.runs.reindex(epochs.index)
     elapsed = (runs["finished"] - runs["started"]).astype("float64").fillna(math.inf) / 1000
     each = map(trained_seconds, epochs, seconds, elapsed)
-    return sum(found for found in each if math.isfinite(found))
+    return sum(seconds for seconds in each if math.isfinite(seconds))
 
 
 def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float | None:
@@ -74,8 +74,8 @@ def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float
 
     times = RecordedTimes()
     numbers = cell_of_run.dropna().astype("int64").to_dict()
-    for one in records:
-        for run_id, seconds in _seconds(one).dropna().items():
+    for some in records:
+        for run_id, seconds in _seconds(some).dropna().items():
             if run_id in numbers:
                 cell = grid.cells[numbers[run_id]]
                 times.add(cell.number, kind(cell), seconds)

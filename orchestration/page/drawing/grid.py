@@ -93,15 +93,15 @@ class _Writer:
         is_open = " open" if number == 0 or any(cell.count("running") for cell in cells) else ""
         path = f"{path}-{number}"
         name = f"{axis} {shown(value)}" if value else f"no {axis}"
-        told = [_counts(cells)]
+        parts = [_counts(cells)]
         best = max(cells, key=self.grid.better).best
         if best is not None:
             metric = self.grid.metric
-            told.append(f"best {metric.number(best)}{unit_of(metric)}")
+            parts.append(f"best {metric.number(best)}{unit_of(metric)}")
         summary = self._keep(
             f"s{path}",
             f'<summary id="s{path}"><strong>{escape(name)}</strong> '
-            f"<span>{', '.join(told)}</span></summary>",
+            f"<span>{', '.join(parts)}</span></summary>",
         )
         return f'<details id="{path}"{is_open}>{summary}{self.rows(cells, rest, path)}</details>'
 
@@ -184,8 +184,8 @@ class _Writer:
         if trial.state == "running":
             of = "" if epochs is None else f"/{epochs}"
             return f"{number} <small>epoch {trial.epoch}{of}</small>"
-        said = f"<small>{trial.state}</small>"
-        return f"{number} {said}" if number else said
+        state = f"<small>{trial.state}</small>"
+        return f"{number} {state}" if number else state
 
     def _value(self, axis: str, value: str | None) -> str:
         if value is None:
@@ -205,5 +205,5 @@ def _counts(cells: Sequence[Cell]) -> str:
     """How many trials of these cells have finished, and how many are in each state."""
     trials = sum(len(cell.trials) for cell in cells)
     counts = {state: sum(cell.count(state) for cell in cells) for state in _STATES}
-    told = [f"{sum(cell.finished for cell in cells):,} of {trials:,} trials"]
-    return ", ".join([*told, *(f"{count} {state}" for state, count in counts.items() if count)])
+    parts = [f"{sum(cell.finished for cell in cells):,} of {trials:,} trials"]
+    return ", ".join([*parts, *(f"{count} {state}" for state, count in counts.items() if count)])

@@ -30,7 +30,7 @@ _MOST_EPOCHS, _MOST_LAYERS = 16, 40
 
 
 _DIAGNOSTICS = (RATE, SILENT, SUPPORT, GRADIENT)
-DIAGNOSED = tuple(f"{one.name}." for one in _DIAGNOSTICS)
+DIAGNOSED = tuple(f"{diagnostic.name}." for diagnostic in _DIAGNOSTICS)
 """What the names of the metrics begin with."""
 
 
@@ -40,7 +40,7 @@ def medians_of(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: as of ``Results.diagnostics``.
     """
-    names = [one.name for one in _DIAGNOSTICS]
+    names = [diagnostic.name for diagnostic in _DIAGNOSTICS]
     groups = table.groupby(["cell", "layer", "epoch"], sort=False)
     return groups[names].median().reset_index()
 
@@ -53,35 +53,36 @@ def strips(grid: Grid, medians: pd.DataFrame) -> list[tuple[str, Markup]]:
         medians: as of :func:`medians_of`.
     """
     known = set(medians["cell"])
-    found = []
+    tables = []
     for cells in grid.drawn():
         if some := [cell for cell in cells if cell.number in known]:
             of_setting = medians[medians["cell"].isin([cell.number for cell in some])]
-            found.append((shown(grid.setting(some[0])) or "all", _table(grid, some, of_setting)))
-    return found
+            tables.append((shown(grid.setting(some[0])) or "all", _table(grid, some, of_setting)))
+    return tables
 
 
 def _table(grid: Grid, cells: Sequence[Cell], medians: pd.DataFrame) -> Markup:
     columns = [
-        (one, _scale(one, medians[one.name])) for one in those_with_numbers(_DIAGNOSTICS, medians)
+        (diagnostic, _scale(diagnostic, medians[diagnostic.name]))
+        for diagnostic in those_with_numbers(_DIAGNOSTICS, medians)
     ]
     steps = Markup("").join(
         Markup('<span class="g{}"></span>').format(level) for level in range(LEVELS)
     )
     heads = Markup("").join(
         Markup('<th scope="col">{}<br><small class="scale">{:.2g} {} {:.2g}</small></th>').format(
-            one.heading, scale.low, steps, scale.high
+            diagnostic.heading, scale.low, steps, scale.high
         )
-        for one, scale in columns
+        for diagnostic, scale in columns
     )
     rows = []
     for cell in cells:
         name, of_cell = shown(grid.name(cell), 40), medians[medians["cell"] == cell.number]
         drawn = Markup("").join(
             Markup("<td>{}</td>").format(
-                _strip(name, of_cell, one, scale, named=one is columns[0][0])
+                _strip(name, of_cell, diagnostic, scale, named=diagnostic is columns[0][0])
             )
-            for one, scale in columns
+            for diagnostic, scale in columns
         )
         rows.append(Markup('<tr><th scope="row">{}</th>{}</tr>').format(name, drawn))
     return Markup(
@@ -104,25 +105,25 @@ class _Scale:
     part: Callable[[float], float]
 
 
-def _scale(one: ShownDiagnostic, values: pd.Series) -> _Scale:
+def _scale(diagnostic: ShownDiagnostic, values: pd.Series) -> _Scale:
     known = [value for value in values if math.isfinite(value) and value > 0]
     high = max(known, default=1.0)
-    if not one.least:
+    if not diagnostic.least:
         return _Scale(0.0, high, lambda value: value / high)
-    low = min(max(one.least, min(known, default=one.least)), high / 10)
+    low = min(max(diagnostic.least, min(known, default=diagnostic.least)), high / 10)
     span = math.log(high / low)
     return _Scale(low, high, lambda value: math.log(value / low) / span if value > 0 else 0.0)
 
 
 def _strip(
-    name: str, of_cell: pd.DataFrame, one: ShownDiagnostic, scale: _Scale, *, named: bool
+    name: str, of_cell: pd.DataFrame, diagnostic: ShownDiagnostic, scale: _Scale, *, named: bool
 ) -> Markup:
     """One row per layer, the first on top, and one column per epoch; of many, some are shown."""
-    values = of_cell.pivot(index="layer", columns="epoch", values=one.name)
+    values = of_cell.pivot(index="layer", columns="epoch", values=diagnostic.name)
     layers = _some([str(layer) for layer in dict.fromkeys(of_cell["layer"])], _MOST_LAYERS)
     epochs = _some(sorted(int(epoch) for epoch in values.columns), _MOST_EPOCHS)
     left = _NAMES if named else 0
-    parts, told = [], []
+    parts, words = [], []
     for row, layer in enumerate(layers):
         if named:
             parts.append(
@@ -140,12 +141,12 @@ def _strip(
             )
             for column, (epoch, value) in enumerate(zip(epochs, of_layer, strict=True))
         ]  # fmt: skip
-        told.append(f"{shown(layer, 40)} {_number(of_layer[0])} to {_number(of_layer[-1])}")
+        words.append(f"{shown(layer, 40)} {_number(of_layer[0])} to {_number(of_layer[-1])}")
     between = f"epoch {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"epoch {epochs[0]}"
     return Markup('<svg width="{}" height="{}" role="img" aria-label="{}">{}</svg>').format(
         left + _SIDE * len(epochs),
         _SIDE * len(layers),
-        f"{name}, {one.heading}, {between}: {', '.join(told)}",
+        f"{name}, {diagnostic.heading}, {between}: {', '.join(words)}",
         Markup("").join(parts),
     )
 

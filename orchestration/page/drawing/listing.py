@@ -58,7 +58,9 @@ def read_list(source: Source, known: Collection[str]) -> list[Listed]:
     for run in runs:
         if run.tags[ROLE_TAG] == "trial" and run.experiment in trials:
             trials[run.experiment].append(run)
-    return [_listed(one, metrics[one.name], trials[one.name]) for one in overviews]
+    return [
+        _listed(overview, metrics[overview.name], trials[overview.name]) for overview in overviews
+    ]
 
 
 def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[MlflowRun]) -> Listed:
@@ -71,8 +73,8 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[MlflowRun]
         span = ((run.ended or math.inf) - (run.started or 0)) / 1000
         hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
         if run.status == "FINISHED" and metric.best_name in run.metrics:
-            one = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
-            best = one if best is None else max(best, one)
+            value = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
+            best = value if best is None else max(best, value)
     gpus = gpus_of_a_trial(overview.spec)
     return Listed(
         overview,

@@ -32,15 +32,15 @@ class Change:
     pieces: str | None
 
 
-def since(told: Sequence[Change], have: str) -> list[Change]:
+def since(changes: Sequence[Change], have: str) -> list[Change]:
     """The changes that follow a version.
 
     Args:
-        told: one after the other, at least one.
+        changes: one after the other, at least one.
         have: the version. Where it is none of theirs, the page has to be fetched anew.
     """
-    known = [change.version for change in told]
-    return list(told[known.index(have) + 1 :]) if have in known else [Change(known[-1], None)]
+    known = [change.version for change in changes]
+    return list(changes[known.index(have) + 1 :]) if have in known else [Change(known[-1], None)]
 
 
 def changes(old: Page, new: Page) -> dict[str, dict[str, str]]:

@@ -144,11 +144,11 @@ class Grid:
 
     def settings(self) -> dict[tuple[tuple[str, str], ...], list[Cell]]:
         """The cells by setting: those of one setting differ only in the compared value."""
-        found: dict[tuple[tuple[str, str], ...], list[Cell]] = {}
+        settings: dict[tuple[tuple[str, str], ...], list[Cell]] = {}
         for cell in self.cells:
             setting = tuple(pair for pair in cell.values.items() if pair[0] != self.series)
-            found.setdefault(setting, []).append(cell)
-        return found
+            settings.setdefault(setting, []).append(cell)
+        return settings
 
     def drawn(self) -> list[list[Cell]]:
         """The settings whose curves are drawn; of many settings, those with the best cells."""
@@ -190,7 +190,7 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
         state = outcome if outcome in ("collapsed", "diverged") else "completed"
         trials[cell][seed] = TrialStatus(state, best=_number(best), run_id=run_id)
     certain = finished.certain_seeds
-    begun = sorted({seed for found in trials.values() for seed in found} - set(certain))
+    begun = sorted({seed for of_cell in trials.values() for seed in of_cell} - set(certain))
     without_run = TrialStatus("waiting" if is_running else "missing")
     rows = [
         Cell(

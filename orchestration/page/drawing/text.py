@@ -20,8 +20,8 @@ _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u20
 
 def shown(text: str, most: int = LONGEST) -> str:
     """A text on one line."""
-    found = visible(_TERMINAL.sub("", text[: 4 * most]))
-    return found if len(found) <= most and len(text) <= 4 * most else f"{found[:most]}…"
+    readable = visible(_TERMINAL.sub("", text[: 4 * most]))
+    return readable if len(readable) <= most and len(text) <= 4 * most else f"{readable[:most]}…"
 
 
 def last_lines(text: str, lines: int = 12, most: int = 2000) -> str:
@@ -32,4 +32,4 @@ def last_lines(text: str, lines: int = 12, most: int = 2000) -> str:
 
 def harmless(html: str) -> str:
     """A piece of a page with control and bidirectional characters escaped."""
-    return _HARMFUL.sub(lambda found: f"\\u{ord(found[0]):04x}", html)
+    return _HARMFUL.sub(lambda match: f"\\u{ord(match[0]):04x}", html)

@@ -172,13 +172,13 @@ def listed(
     """
     words = find.casefold().split()
     rows = []
-    for one in sweeps:
-        view = one.overview
-        whole = f"{view.name} {view.status} {one.best_of}".casefold()
+    for sweep in sweeps:
+        view = sweep.overview
+        whole = f"{view.name} {view.status} {sweep.best_of}".casefold()
         if all(word in whole for word in words):
             share = view.finished / view.expected if view.expected else 0.0
             driver = driver_in_short(view.status, drivers.get(view.name))
-            rows.append({"sweep": one, "view": view, "share": share, "driver": driver})
+            rows.append({"sweep": sweep, "view": view, "share": share, "driver": driver})
     orders = {
         "started": lambda row: -row["view"].started.timestamp(),
         "best_of": lambda row: row["sweep"].best_of.casefold(),

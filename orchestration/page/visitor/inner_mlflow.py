@@ -60,8 +60,8 @@ class InnerMlflow:
         if status != 200:
             kept = {k: v for k, v in headers.items() if k in ("content-type", "www-authenticate")}
             raise RefusedError(Response(body, status, kept))
-        found: dict[str, Any] = json.loads(body)
-        return found
+        reply: dict[str, Any] = json.loads(body)
+        return reply
 
 
 async def _call(app: ASGIApp, scope: Scope) -> tuple[int, dict[str, str], bytes]:

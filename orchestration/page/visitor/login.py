@@ -68,7 +68,7 @@ class Login:
                 asked["page_token"] = token
             path = "/api/2.0/mlflow/experiments/search"
             reply = await self._mlflow.ask(request, path, asked)
-            names |= {one["name"] for one in reply.get("experiments", ())}
+            names |= {experiment["name"] for experiment in reply.get("experiments", ())}
             token = reply.get("next_page_token", "")
             if not token:
                 return names
