@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import cast, get_args
 
@@ -45,19 +44,6 @@ _MOST_KEPT = 8
 """How many pages and tables are kept; a large one has some 10 MB."""
 
 
-@dataclass(frozen=True)
-class RunOfSweep:
-    """Where MLflow has a sweep.
-
-    Args:
-        experiment: its experiment's id.
-        run: of its own run; None where it has none.
-    """
-
-    experiment: str
-    run: str | None
-
-
 class Drawer:
     """Draws pages. Its methods may be called from several threads; arguments can be pickled.
 
@@ -90,10 +76,10 @@ class Drawer:
         """The names of all sweeps, the last started first."""
         return self._reader.names()
 
-    def run_of(self, name: str) -> RunOfSweep:
-        """Where MLflow has this sweep."""
+    def run_of(self, name: str) -> tuple[str, str | None]:
+        """The ids of a sweep's experiment and of its own run; None if it has no run."""
         records = self._reader.sweep(name).records
-        return RunOfSweep(records.experiment_id, records.parent_run_id)
+        return records.experiment_id, records.parent_run_id
 
     def listed(self, readable: frozenset[str] | None, find: str, sort: str) -> bytes:
         """The list of sweeps.
@@ -213,9 +199,10 @@ class Drawer:
             run_url=view.run_url(self._base, sweep.records.experiment_id, run),
         ).encode()  # fmt: skip
 
-    def report(self, name: str, place: RunOfSweep, files: list[str]) -> bytes:
+    def report(self, name: str, files: list[str]) -> bytes:
         """Links to the files of a sweep's report."""
-        at = partial(view.artifact_url, self._base, place.experiment, place.run or "")
+        experiment, run = self.run_of(name)
+        at = partial(view.artifact_url, self._base, experiment, run or "")
         parts = view.report_parts(files)
         return view.document("report", self._base, name=name, parts=parts, at=at).encode()
 

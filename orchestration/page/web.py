@@ -153,7 +153,7 @@ class Pages:
     async def _sweep(self, request: Request, visitor: Visitor, name: str) -> Response:
         await self._streams.of(name).refresh()  # so that the stream knows the version sent now
         others = await self._names(request)
-        experiment = (await self._drawn(Drawer.run_of, name)).experiment
+        experiment, _ = await self._drawn(Drawer.run_of, name)
         may_act = await self._login.may_act(request, visitor, experiment)
         token = token_of(request) if may_act else None
         response = HTMLResponse(await self._drawn(Drawer.sweep, name, others, token))
@@ -177,14 +177,14 @@ class Pages:
         return await self._drawn(Drawer.news, name, have)
 
     async def _report(self, request: Request, name: str) -> Response:
-        run_of_sweep = await self._drawn(Drawer.run_of, name)
+        _, run = await self._drawn(Drawer.run_of, name)
         files: list[str] = []
-        if self._mlflow is not None and run_of_sweep.run is not None:
+        if self._mlflow is not None and run is not None:
             for folder in ("report", "report/figures"):
-                query = {"run_id": run_of_sweep.run, "path": folder}
+                query = {"run_id": run, "path": folder}
                 reply = await self._mlflow.ask(request, "/api/2.0/mlflow/artifacts/list", query)
                 files += [file["path"] for file in reply.get("files", ()) if not file.get("is_dir")]
-        return HTMLResponse(await self._drawn(Drawer.report, name, run_of_sweep, files))
+        return HTMLResponse(await self._drawn(Drawer.report, name, files))
 
     async def _compare(self, request: Request, name: str, form: str) -> Response:
         names = await self._names(request)
@@ -196,7 +196,7 @@ class Pages:
 
     async def _act(self, request: Request, visitor: Visitor, name: str, act: str) -> Response:
         """Stop a sweep or add seeds, for a visitor who may do so and has sent this page's form."""
-        experiment = (await self._drawn(Drawer.run_of, name)).experiment
+        experiment, _ = await self._drawn(Drawer.run_of, name)
         if not await self._login.may_act(request, visitor, experiment):
             text = (
                 "A visitor who may write to the sweep's experiment may do this; without a login, "
