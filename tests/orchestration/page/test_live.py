@@ -37,7 +37,7 @@ class Source:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(live, "_POLL_SECONDS", 0.01)
 
 
 async def collect(page: ChangeStream, have: str, into: list[Change], enough: int) -> None:
