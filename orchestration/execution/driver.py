@@ -8,7 +8,7 @@ from orchestration.errors import SweepError
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.ray_process import RayLostError, RayProcess, Trained, TrainingJob
 from orchestration.execution.tally import Tally
-from orchestration.execution.trials.planning import plan_with
+from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
 from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.progress.events import EventHandler, Note
@@ -60,6 +60,7 @@ class Driver:
             tracking_server(settings) as uri,
         ):
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
+            self._spec = spec = begun(spec, recorder)
             plan = plan_with(recorder, spec, fresh=fresh)
             announce(plan, self._watch)
             recorder.open(spec)

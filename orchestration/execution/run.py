@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestration.execution.outcome import SweepOutcome, announce
-from orchestration.execution.trials.planning import plan_with
+from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_display
 from orchestration.progress.events import EventHandler
@@ -65,6 +65,7 @@ def _finished_before(
     from orchestration.record.sweep_recorder import SweepRecorder
 
     recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    spec = begun(spec, recorder)
     plan = plan_with(recorder, spec)
     if plan.run or plan.resume or plan.copy or plan.close or not recorder.are_closed_for(spec):
         return None

@@ -194,6 +194,16 @@ class SweepSpec(Section):
                 del data[key]
         return json.dumps(data, separators=(",", ":"))
 
+    def begun(self, before: Self | None) -> Self:
+        """The spec as it is recorded when its sweep begins, or goes on.
+
+        Args:
+            before: the recorded spec of the sweep; None if it is new.
+        """
+        if not isinstance(self.seeds, UntilDecided):
+            return self
+        return self.model_copy(update={"seeds": self.seeds.begun(before and before.seeds)})
+
     def judged_by(self) -> Metric:
         """The metric that tells which epoch and which trial is better."""
         return TEST_ACCURACY if self.metric is None else self.metric.metric()

@@ -41,6 +41,9 @@ class UntilDecided(Section):
     at_most: int = Field(40, le=_MOST_SEEDS, description="seeds of each cell")
     gpu_hours: float | None = Field(None, gt=0, description="the most that the sweep may use")
     method: Literal["sequential", "spending"] = "sequential"
+    assume: Literal["exchangeable", "normal"] | None = Field(
+        None, description="what verdicts assume of both values of a pair, or of their differences"
+    )
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -48,7 +51,29 @@ class UntilDecided(Section):
             raise ValueError(
                 f"at_most must be at least at_least, which is {self.at_least}, got {self.at_most}"
             )
+        if self.method == "spending" and self.assume == "exchangeable":
+            raise ValueError(
+                "method: spending assumes normal differences, got assume: exchangeable: remove one"
+            )
         return self
+
+    @property
+    def assumes(self) -> str:
+        """What verdicts assume; a sweep that was recorded without the key began with ``normal``."""
+        return self.assume or "normal"
+
+    def begun(self, before: object) -> Self:
+        """The rule of a sweep that begins with it, or that has begun with the rule ``before``.
+
+        Where ``assume`` is missing, it is what the sweep has begun with, and ``exchangeable`` in a
+        new one.
+        """
+        if self.assume is not None:
+            return self
+        if isinstance(before, UntilDecided) and before.method == self.method:
+            return self.model_copy(update={"assume": before.assume})
+        assume = "normal" if self.method == "spending" else "exchangeable"
+        return self.model_copy(update={"assume": assume})
 
     def order(self, name: str) -> tuple[int, ...]:
         """The seeds of the sweep of this name, in the order in which they are allocated.

@@ -26,26 +26,38 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
-    settings = settings or Settings.from_environment()
-    uri = reading_uri(settings)
-    if uri is None:
-        return plan_with(None, spec)
-    from orchestration.record.client import connect
-    from orchestration.record.sweep_recorder import SweepRecorder
-    from orchestration.store.open import sweep_storage
-
-    recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
-    return plan_with(recorder, spec, fresh=fresh)
+    recorder = _recorder(spec, settings)
+    return plan_with(recorder, begun(spec, recorder), fresh=fresh)
 
 
-def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
+def forecast_of(
+    spec: SweepSpec, plan: Plan, *, settings: Settings | None = None
+) -> Forecast | None:
     """The forecast of a sweep's trials and hours from recorded runs; None if seeds are listed."""
     if not isinstance(spec.seeds, UntilDecided):
         return None
     from orchestration.execution.trials.seed_allocator import SeedAllocator
 
     with_runs = (*plan.reuse, *plan.copy, *plan.resume)
-    return SeedAllocator(spec, [run for _, run in with_runs]).forecast()
+    wanted = begun(spec, _recorder(spec, settings))
+    return SeedAllocator(wanted, [run for _, run in with_runs]).forecast()
+
+
+def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
+    """The spec as it is recorded when its sweep begins, or goes on; None is no record."""
+    return spec.begun(recorder.spec() if recorder else None)
+
+
+def _recorder(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | None:
+    settings = settings or Settings.from_environment()
+    uri = reading_uri(settings)
+    if uri is None:
+        return None
+    from orchestration.record.client import connect
+    from orchestration.record.sweep_recorder import SweepRecorder
+    from orchestration.store.open import sweep_storage
+
+    return SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:

@@ -198,4 +198,5 @@ def _family(spec: SweepSpec) -> tuple[object, ...]:
     limits = {"gpu_hours"} if rule.method == "spending" else {"gpu_hours", "at_most"}
     cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
     pairs = {frozenset((cells[c.first], cells[c.second])) for c in spec.comparisons()}
-    return pairs, spec.judged_by(), rule.model_dump(exclude=limits)
+    declared = {**rule.model_dump(exclude=limits), "assume": rule.assumes}
+    return pairs, spec.judged_by(), declared

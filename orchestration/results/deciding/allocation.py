@@ -18,10 +18,12 @@ from orchestration.results.deciding.decisions import (
     DecisionState,
     Pairs,
     are_failures_decisive,
+    decided_by,
+    failures_in_words,
     mean_difference,
     verdict_of,
 )
-from orchestration.results.deciding.sequential import DIFFERENT, UNDECIDED, evidence
+from orchestration.results.deciding.sequential import UNDECIDED, evidence
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -138,6 +140,7 @@ def expected_growth(pairs: Pairs, rule: UntilDecided, family: int) -> float:
         pairs.second_failed[one_more],
         rule,
         family,
+        None,
     )
     log_e = found.log_e if rule.method == "sequential" else -np.log(found.p)
     return max(0.0, float(np.mean(log_e[:, -1] - log_e[:, -2])))
@@ -170,7 +173,7 @@ def names_of(spec: SweepSpec, now: DecisionState) -> list[str]:
 
 def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
     """What is decided of each comparison, such as ``snn none against bntt: worse …``, or empty."""
-    words, metric = [], spec.judged_by()
+    words, metric, rule = [], spec.judged_by(), _rule(spec)
     for name, pairs, verdict, look in zip(
         names_of(spec, now), now.pairs, now.verdicts, now.looks, strict=True
     ):
@@ -178,19 +181,24 @@ def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
             words.append("")
             continue
         used = pairs.upto(min(int(look), len(pairs.seeds)))
-        n, found = len(used.seeds), verdict_of(verdict, used, metric)
-        words.append(f"{name}: {found} after {n} seeds, by {_by(verdict, used, metric)}")
+        n, found = len(used.seeds), verdict_of(verdict, used, rule, metric)
+        basis = _by(verdict, used, rule, metric)
+        words.append(f"{name}: {found} after {n} seeds, by {basis} ({rule.assumes})")
     return words
 
 
-def _by(verdict: int, pairs: Pairs, metric: Metric) -> str:
+def _by(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> str:
     """What a verdict rests on."""
     difference = mean_difference(pairs)
+    failures = ""
+    if "failures" in (decided_by(verdict, pairs, rule) or ""):
+        failures = f"failures ({failures_in_words(*pairs.n_failed, len(pairs.seeds))})"
+    if are_failures_decisive(verdict, pairs, rule, metric):
+        return failures
+    told = f"{100 * difference:+.2f} points" if metric.is_fraction else f"{difference:+.4g}"
+    told = f"{failures} and {told}" if failures else told
     if metric.is_fraction:
-        return f"{100 * difference:+.2f} points"
-    if verdict == DIFFERENT and are_failures_decisive(pairs, metric):
-        return f"failures: {pairs.first_failed.sum()} against {pairs.second_failed.sum()}"
-    told = f"{difference:+.4g}"
+        return told
     if pairs.uncounted:
         told += f" without the {pairs.uncounted} in which a trial failed"
     return told

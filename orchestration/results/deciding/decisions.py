@@ -20,18 +20,21 @@ from orchestration.results.deciding.sequential import (
     Bools,
     Evidence,
     Integers,
-    are_equal,
     decide,
     evidence,
-    failure_log_e,
-    student_log_e,
+    log_e_values,
 )
+from orchestration.results.deciding.unseen import Seen, seen_in, unseen_share
 from orchestration.results.statistics import Floats, holm
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 
 UNCOUNTED = "n_uncounted"
 """The column of the number of pairs that do not count."""
+
+NULL_HYPOTHESIS = "null_hypothesis"
+"""The column of what p and e-value are against: ``exchangeable`` pairs, or ``normal`` differences
+around 0."""
 
 MOST_MORE_SEEDS = 1000
 """A comparison that would need more seeds than that is not given an estimate."""
@@ -45,7 +48,8 @@ def _columns(metric: Metric) -> list[str]:
     uncounted = [] if metric.is_fraction else [UNCOUNTED]
     return [
         "compared", "against", *differences, "e_value", "p", "p_holm",
-        "n_pairs", *uncounted, "verdict", *method, "decided_at",
+        "n_pairs", *uncounted, "n_failed", "n_failed_against", "verdict", NULL_HYPOTHESIS, *method,
+        "decided_by", "decided_at", metric.difference("excluded_above"), "unseen_share",
         "more_seeds", "more_hours", "hours_of", SELECTED_ON,
     ]  # fmt: skip
 
@@ -79,16 +83,22 @@ class Pairs(NamedTuple):
         """How many of them do not count."""
         return int(np.isnan(self.differences).sum())
 
+    @property
+    def n_failed(self) -> tuple[int, int]:
+        """How many seeds failed in each cell."""
+        return int(self.first_failed.sum()), int(self.second_failed.sum())
+
 
 class DecisionState(NamedTuple):
     """How a declared family stands: of each comparison its pairs, their evidence, and ``decide``'s
-    verdict and look."""
+    verdict and look; and what the certain seeds of all cells show, None while some are missing."""
 
     comparisons: list[Comparison]
     pairs: list[Pairs]
     found: list[Evidence]
     verdicts: Integers
     looks: Integers
+    seen: Seen | None
 
 
 def decisions(
@@ -113,8 +123,13 @@ def decisions(
         first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
         of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
         ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;
-        ``verdict`` (better, worse, equal, undecided: of the first); ``method``;
-        ``decided_at`` (the seed, missing while undecided); ``more_seeds`` (about how many would
+        ``n_failed`` and ``n_failed_against`` (seeds that failed in the first and the second cell);
+        ``verdict`` (of the first: better, worse, equal, undecided, or different, where failures and
+        means point apart); ``null_hypothesis`` (exchangeable or normal); ``method``;
+        ``decided_by`` (differences, failures or both; missing where none was found);
+        ``decided_at`` (the seed, missing while undecided); ``excluded_above_pp`` and
+        ``unseen_share`` (while undecided: no mean difference is larger, unless a larger share of
+        seeds fails; missing where that cannot be said); ``more_seeds`` (about how many would
         decide it, missing where nobody can tell) and ``more_hours`` (of both cells' trials that it
         takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
 
@@ -129,7 +144,7 @@ def decisions(
     rule = declared_rule(spec)
     by_cell = trials_by_cell(cells, seeds)
     now = decision_state(spec, by_cell)
-    comparisons, known, found, verdicts, looks = now
+    comparisons, known, found, verdicts, looks, _ = now
     metric = spec.judged_by()
     ends = np.minimum(looks, [len(pairs.seeds) for pairs in known])
     p = np.array([one.p[n - 1] if n else 1.0 for one, n in zip(found, ends, strict=True)])
@@ -138,20 +153,26 @@ def decisions(
         comparisons, known, found, ends, verdicts, holm(p), strict=True
     ):
         used = pairs.upto(n)
-        more = None if verdict else more_seeds(used, rule, len(known), level_of(now, rule))
+        more = None if verdict else more_seeds(used, now, rule)
+        failed = used.n_failed
         names = cells.loc[one.first]
         rows.append(
             {
                 **names.to_dict(),
                 "compared": one.axis,
                 "against": cells.loc[one.second, one.axis],
-                **_numbers(used, look, verdict, metric),
+                **_numbers(used, look, verdict, rule, metric),
                 "p_holm": p_holm,
                 "n_pairs": n,
                 **({} if metric.is_fraction else {UNCOUNTED: used.uncounted}),
-                "verdict": verdict_of(verdict, used, metric),
+                "n_failed": failed[0],
+                "n_failed_against": failed[1],
+                "verdict": verdict_of(verdict, used, rule, metric),
+                NULL_HYPOTHESIS: rule.assumes,
                 **({"method": _method(used, rule)} if metric.is_fraction else {}),
+                "decided_by": decided_by(verdict, used, rule),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
+                **_excluded(used, look, verdict, rule, metric),
                 "more_seeds": more,
                 "more_hours": _hours_of(more, one, n, by_cell, spec.seed_order(), hours),
                 "hours_of": hours_unit(spec),
@@ -196,8 +217,17 @@ def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Deci
     metric = spec.judged_by()
     cells = {cell: _in_order(trials, order, metric) for cell, trials in by_cell.items()}
     known = [_pairs(cells[one.first], cells[one.second], order) for one in comparisons]
-    found = [evidence(*pairs[1:], rule, len(known)) for pairs in known]
-    return DecisionState(comparisons, known, found, *decide(side_by_side(found), rule))
+    seen = _seen(list(cells.values()), rule)
+    found = [evidence(*pairs[1:], rule, len(known), seen) for pairs in known]
+    return DecisionState(comparisons, known, found, *decide(side_by_side(found), rule), seen)
+
+
+def _seen(cells: list[_Seeds], rule: UntilDecided) -> Seen | None:
+    """What the certain seeds of all cells show: whatever else has ended, it stays the same."""
+    n = rule.at_least
+    if any(len(cell.failed) < n for cell in cells):
+        return None
+    return seen_in(*(np.array([part[:n] for part in parts]) for parts in zip(*cells, strict=True)))
 
 
 class _Seeds(NamedTuple):
@@ -245,12 +275,12 @@ def level_of(
     return rule.alpha / max(1, len(kept) - int((holm(np.array(kept)) <= rule.alpha).sum()))
 
 
-def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> int | None:
+def more_seeds(pairs: Pairs, now: DecisionState, rule: UntilDecided) -> int | None:
     """About how many more seeds decide a comparison, if they go on as those so far.
 
     Args:
-        family: how many comparisons are declared.
-        level: what p has to reach.
+        pairs: of an undecided comparison of the family.
+        now: how the family stands.
 
     Returns:
         None where no number of them up to :data:`MOST_MORE_SEEDS` does, or nothing is known yet.
@@ -259,8 +289,8 @@ def more_seeds(pairs: Pairs, rule: UntilDecided, family: int, level: float) -> i
     if not n:
         return None
     going_on = n + MOST_MORE_SEEDS if rule.method == "sequential" else rule.at_most
-    later = evidence(*pairs.upto(going_on)[1:], rule, family)
-    decided = (later.p <= level) | are_equal(later, rule)
+    later = evidence(*pairs.upto(going_on)[1:], rule, len(now.pairs), now.seen)
+    decided = (later.p <= level_of(now, rule)) | later.equal
     places = np.flatnonzero(decided[n:])
     return int(places[0]) + 1 if len(places) else None
 
@@ -301,17 +331,33 @@ def side_by_side(found: list[Evidence]) -> Evidence:
     )
 
 
-def _numbers(pairs: Pairs, found: Evidence, verdict: int, metric: Metric) -> dict[str, float]:
+def _numbers(
+    pairs: Pairs, found: Evidence, verdict: int, rule: UntilDecided, metric: Metric
+) -> dict[str, float]:
     names = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
     n = len(pairs.seeds)
     if not n:
         return {names[1]: -np.inf, names[2]: np.inf, "e_value": 1.0, "p": 1.0}
     log_e, p, low, high = (float(values[n - 1]) for values in found[:4])
-    if verdict == DIFFERENT and are_failures_decisive(pairs, metric):
+    if are_failures_decisive(verdict, pairs, rule, metric):
         nothing = dict(zip(names, (np.nan, -np.inf, np.inf), strict=True))
         return {**nothing, "e_value": float(np.exp(log_e)), "p": p}
     numbers = (metric.scale * one for one in (mean_difference(pairs), low, high))
     return {**dict(zip(names, numbers, strict=True)), "e_value": float(np.exp(log_e)), "p": p}
+
+
+def _excluded(
+    pairs: Pairs, found: Evidence, verdict: int, rule: UntilDecided, metric: Metric
+) -> dict[str, float]:
+    """Which means an undecided comparison excludes, if none of its seeds has failed."""
+    name, n = metric.difference("excluded_above"), len(pairs.seeds)
+    nothing = {name: np.nan, "unseen_share": np.nan}
+    if verdict != UNDECIDED or rule.assumes == "normal" or not n or any(pairs.n_failed):
+        return nothing
+    largest = max(-float(found.low[n - 1]), float(found.high[n - 1]))
+    if np.isinf(largest):
+        return nothing
+    return {name: metric.scale * largest, "unseen_share": float(unseen_share(n, rule.alpha))}
 
 
 def mean_difference(pairs: Pairs) -> float:
@@ -320,34 +366,68 @@ def mean_difference(pairs: Pairs) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def verdict_of(verdict: int, pairs: Pairs, metric: Metric = TEST_ACCURACY) -> str:
-    """``decide``'s verdict in a word, of the pairs up to it."""
-    if verdict == DIFFERENT:
-        return "better" if _is_first_better(pairs, metric) else "worse"
-    return "equal" if verdict == EQUAL else "undecided"
+def verdict_of(
+    verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric = TEST_ACCURACY
+) -> str:
+    """``decide``'s verdict in a word, of the pairs up to it.
 
-
-def _is_first_better(pairs: Pairs, metric: Metric) -> bool:
-    """Of two that were found different."""
-    if are_failures_decisive(pairs, metric):
-        return bool(pairs.first_failed.sum() < pairs.second_failed.sum())
-    return (mean_difference(pairs) > 0) == (metric.goal == "maximize")
-
-
-def are_failures_decisive(pairs: Pairs, metric: Metric) -> bool:
-    """Whether failures tell which of two that differ is better, and not the difference.
-
-    A failure is an accuracy like another. Of another metric it has no value, and whichever of
-    values and failures is the stronger evidence tells.
+    Evidence from failures has the direction of failures, that from differences has the direction
+    of their mean. Where they point apart, the first cell is neither better nor worse.
     """
-    if metric.is_fraction or pairs.first_failed.sum() == pairs.second_failed.sum():
-        return False
-    of_failures = failure_log_e(pairs.first_failed, pairs.second_failed)[-1]
-    return bool(of_failures > student_log_e(pairs.differences)[-1])
+    if verdict != DIFFERENT:
+        return "equal" if verdict == EQUAL else "undecided"
+    directions = {np.sign(direction) for direction in _directions(pairs, rule, metric)} - {0.0}
+    if len(directions) != 1:
+        return "different"
+    return "better" if directions == {1.0} else "worse"
+
+
+def _directions(pairs: Pairs, rule: UntilDecided, metric: Metric) -> list[float]:
+    """What speaks for the first cell (above 0) or against it (below)."""
+    goal = 1 if metric.goal == "maximize" else -1
+    mean = goal * mean_difference(pairs)
+    if rule.method == "spending":  # failed seeds count with what they reached
+        return [mean]
+    by = decided_by(DIFFERENT, pairs, rule) or ""
+    directions = []
+    if "failures" in by:
+        first, second = pairs.n_failed
+        directions.append(float(second - first))
+    if "differences" in by:
+        failed = pairs.first_failed | pairs.second_failed
+        learned = pairs._replace(differences=np.where(failed, np.nan, pairs.differences))
+        directions.append(goal * mean_difference(learned))
+    # The mean that stands beside the verdict has the accuracies of failed seeds in it.
+    return [*directions, mean] if metric.is_fraction else directions
+
+
+def decided_by(verdict: int, pairs: Pairs, rule: UntilDecided) -> str | None:
+    """What the evidence of a difference is of: ``differences``, ``failures``, or both."""
+    if verdict != DIFFERENT:
+        return None
+    if rule.method == "spending":
+        return "differences"
+    of_differences, of_failures = (
+        log_e[-1] > 0
+        for log_e in log_e_values(pairs.differences, pairs.first_failed, pairs.second_failed, rule)
+    )
+    return " and ".join(["differences"] * of_differences + ["failures"] * of_failures)
+
+
+def are_failures_decisive(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> bool:
+    """Whether only failures tell two that differ apart, and failed seeds have no difference.
+
+    A failed seed's accuracy is a difference like another. Of another metric it has no value.
+    """
+    return not metric.is_fraction and decided_by(verdict, pairs, rule) == "failures"
+
+
+def failures_in_words(first: int, second: int, n: int) -> str:
+    """How many seeds of n failed in each cell, such as ``5 of 8 seeds failed, against 0``."""
+    return f"{first} of {n} seeds failed, against {second}"
 
 
 def _method(pairs: Pairs, rule: UntilDecided) -> str:
     if rule.method == "spending":
         return "alpha spending"
-    failures = np.any(pairs.first_failed | pairs.second_failed)
-    return "differences and failures" if failures else "differences"
+    return "differences and failures" if any(pairs.n_failed) else "differences"

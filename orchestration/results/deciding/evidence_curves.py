@@ -58,7 +58,9 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
                     high: metric.scale * float(found.high[n - 1]),
                     "bound": 1 / level_of(now, rule, n, but=number),
                     "verdict": (
-                        verdict_of(verdict, pairs.upto(n), metric) if n == decided_at else None
+                        verdict_of(verdict, pairs.upto(n), rule, metric)
+                        if n == decided_at
+                        else None
                     ),
                     SELECTED_ON: names[SELECTED_ON],
                     "cell": one.first,

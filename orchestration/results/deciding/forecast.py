@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.results.deciding.decisions import DecisionState, level_of, more_seeds
+from orchestration.results.deciding.decisions import DecisionState, more_seeds
 from orchestration.results.deciding.sequential import UNDECIDED
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -74,7 +74,7 @@ def forecast(
         for pairs, verdict, look in zip(now.pairs, now.verdicts, now.looks, strict=True):
             n = int(look)
             if verdict == UNDECIDED:
-                more = more_seeds(pairs, rule, len(now.pairs), level_of(now, rule))
+                more = more_seeds(pairs, now, rule)
                 n = rule.at_most if more is None else len(pairs.seeds) + more
             needed.append(min(n, rule.at_most))
         likely = cost(needed)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import special
 
 from orchestration.results.deciding.spending import nominal_levels, spent
+from orchestration.results.deciding.unseen import Seen, largest_mean
 from orchestration.results.statistics import Floats, holm, student_t
 from orchestration.sweep.stopping import UntilDecided
 
@@ -23,6 +24,7 @@ Integers = npt.NDArray[np.integer[Any]]
 UNDECIDED, DIFFERENT, EQUAL = 0, 1, 2
 
 _C2 = 1.0  # the standardized effect that is bet on has variance 1 / c²
+_SIGNS_C2 = 0.1  # larger effects: one that is always of the same sign doubles E with each pair
 
 
 class Evidence(NamedTuple):
@@ -31,16 +33,40 @@ class Evidence(NamedTuple):
     Args:
         log_e: logarithm of the e-value; NaN where the method has none.
         p: valid at every look at once, and never growing.
-        low, high: of an interval for the mean that is valid at every look at once; infinite
-            where there is none.
-        failed: whether a trial has failed up to this look.
+        low, high: of an interval for the mean that is valid at every look at once if differences
+            are normal; infinite where there is none.
+        equal: whether the mean difference is within ± ``practically_equal``.
     """
 
     log_e: Floats
     p: Floats
     low: Floats
     high: Floats
-    failed: Bools
+    equal: Bools
+
+
+def sign_log_e(differences: Floats) -> Floats:
+    """Log of the e-value against exchangeable pairs, whatever the shape of their differences.
+
+    If both values of a pair are exchangeable, the sign of their difference is a fair coin, given
+    all magnitudes and earlier signs. Each pair multiplies E by 2·p, where p is the probability
+    of its sign under the alternative of :func:`student_log_e`: with S = Σd and V = Σd² up to this
+    pair, p = F(S²) / (F(S²) + F((S - 2d)²)), F(S²) = [(n+c²)V / ((n+c²)V - S²)]^(n/2), c² = 0.1.
+    So E is a martingale, its mean over all signs is exactly 1, and a tie leaves it as it is.
+
+    Args:
+        differences: NaN or 0 for a pair that does not count.
+    """
+    d = np.nan_to_num(differences)
+    largest = np.max(np.abs(d), axis=-1, keepdims=True, initial=0.0)
+    d = np.divide(d, largest, out=np.zeros_like(d), where=largest > 0)  # squares stay finite
+    n = (d != 0).cumsum(axis=-1)
+    total, squares = d.cumsum(axis=-1), (d * d).cumsum(axis=-1)
+    as_it_is, turned = (
+        _log_mixture(n, sums * sums, squares, _SIGNS_C2) for sums in (total, total - 2 * d)
+    )
+    log_e: Floats = (np.log(2) + as_it_is - np.logaddexp(as_it_is, turned)).cumsum(axis=-1)
+    return log_e
 
 
 def student_log_e(differences: Floats) -> Floats:
@@ -58,13 +84,19 @@ def student_log_e(differences: Floats) -> Floats:
     d = np.where(counted, differences, 0.0)
     n = counted.cumsum(axis=-1)
     total, squares = d.cumsum(axis=-1), (d * d).cumsum(axis=-1)
-    full = (n + _C2) * squares
-    share = np.divide(total * total, full, out=np.zeros_like(full), where=full > 0)
-    log_e: Floats = 0.5 * np.log(_C2 / (n + _C2)) - n / 2 * np.log1p(-share)
+    return _log_mixture(n, total * total, squares, _C2)
+
+
+def _log_mixture(n: Integers, total_squared: Floats, squares: Floats, c2: float) -> Floats:
+    full = (n + c2) * squares
+    share = np.divide(total_squared, full, out=np.zeros_like(full), where=full > 0)
+    log_e: Floats = 0.5 * np.log(c2 / (n + c2)) - n / 2 * np.log1p(-share)
     return log_e
 
 
-def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]:
+def student_interval(
+    differences: Floats, alpha: float, least_spread: Floats | float = 0.0
+) -> tuple[Floats, Floats]:
     """The means against which :func:`student_log_e` is below log 1/α, at each look.
 
     With κ = (n+c²)/c² and R = (κ/α²)^(1/n): d̄ ± (s/√n)·√((n-1)(R-1)/(1-R/κ)), infinite while
@@ -73,6 +105,7 @@ def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]
     Args:
         differences: NaN for a pair that does not count.
         alpha: how often the interval may fail to hold the mean at some look.
+        least_spread: taken for s where s is smaller.
 
     Returns:
         Lower and upper ends.
@@ -84,6 +117,7 @@ def student_interval(differences: Floats, alpha: float) -> tuple[Floats, Floats]
     bounded = log_r < np.log(kappa)
     r = np.exp(np.where(bounded, log_r, 0.0))
     factor = np.sqrt((n - 1) * (r - 1) / np.where(bounded, 1 - r / kappa, 1.0))
+    std = np.maximum(std, np.expand_dims(least_spread, -1))
     half = np.where(bounded, std / np.sqrt(n) * factor, np.inf)
     return mean - half, mean + half
 
@@ -110,8 +144,27 @@ def failure_log_e(first: Bools, second: Bools) -> Floats:
     return log_e
 
 
+def log_e_values(
+    differences: Floats, first: Bools, second: Bools, rule: UntilDecided
+) -> tuple[Floats, Floats]:
+    """Logs of the e-values of the differences of pairs in which no seed failed, and of failures.
+
+    Their product is an e-value too. Arguments as of :func:`evidence`.
+    """
+    learned = np.where(first | second, np.nan, differences)
+    if rule.assumes == "normal":
+        return student_log_e(learned), failure_log_e(first, second)
+    # Of a pair in which one seed failed, which one it was is a fair coin as well.
+    return sign_log_e(learned), sign_log_e(second.astype(float) - first)
+
+
 def evidence(
-    differences: Floats, first: Bools, second: Bools, rule: UntilDecided, family: int
+    differences: Floats,
+    first: Bools,
+    second: Bools,
+    rule: UntilDecided,
+    family: int,
+    seen: Seen | None,
 ) -> Evidence:
     """All that is known of comparisons at each look; before ``at_least`` nothing is.
 
@@ -120,6 +173,8 @@ def evidence(
         first, second: whether the seed failed (collapsed, diverged) in each cell.
         rule: the spec's; its method chooses between e-values and alpha spending.
         family: how many comparisons are declared: intervals hold for all of them at once.
+        seen: what the sweep's certain seeds show; None while some are missing. Nothing is equal
+            until then, unless differences are assumed to be normal.
     """
     failed = first | second
     if rule.method == "spending":
@@ -131,41 +186,35 @@ def evidence(
         half = quantiles * std / np.sqrt(n)
         low, high = mean - half, mean + half
     else:
-        log_e = student_log_e(np.where(failed, np.nan, differences))
-        log_e = log_e + failure_log_e(first, second)
+        log_e = np.add(*log_e_values(differences, first, second, rule))
         p = np.exp(-np.maximum(log_e, 0.0))
-        low, high = student_interval(differences, rule.alpha / family)
+        exact = rule.assumes == "exchangeable"
+        spread = seen.spread if exact and seen else 0.0
+        low, high = student_interval(differences, rule.alpha / family, spread)
         # Where failures count with what they reached, differences are not normal.
         mixed = np.logical_or.accumulate(failed & ~np.isnan(differences), axis=-1)
         low, high = np.where(mixed, -np.inf, low), np.where(mixed, np.inf, high)
     early = np.arange(differences.shape[-1]) < rule.at_least - 1
     p = np.minimum.accumulate(np.where(early, 1.0, p), axis=-1)
-    return Evidence(
-        log_e,
-        p,
-        np.where(early, -np.inf, low),
-        np.where(early, np.inf, high),
-        np.logical_or.accumulate(failed, axis=-1),
-    )
-
-
-def are_equal(found: Evidence, rule: UntilDecided) -> Bools:
-    """Whether the interval lies within ± ``practically_equal``, at each look.
-
-    Where trials failed, cells may differ in how often they do, which no interval tells.
-    """
+    low, high = np.where(early, -np.inf, low), np.where(early, np.inf, high)
+    # Where trials failed, cells may differ in how often they do, which no interval tells.
+    equal = ~np.logical_or.accumulate(failed, axis=-1)
     margin = rule.practically_equal or 0.0
-    within: Bools = ~found.failed & (found.low > -margin) & (found.high < margin)
-    return within
+    if rule.assumes == "normal":
+        equal &= (low > -margin) & (high < margin)
+    elif seen is None:
+        equal &= False
+    else:
+        equal &= largest_mean(differences, low, high, margin, rule.alpha, seen.loss) < margin
+    return Evidence(log_e, p, low, high, equal)
 
 
 def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
     """Decide families of comparisons look by look, all of a family after the same pair.
 
-    At each look a comparison is decided, and stays so, if its interval lies within
-    ± ``practically_equal`` (equal), or else if its p, corrected by Holm's method over the whole
-    family, is at most ``alpha`` (different). What is decided keeps the p that it had then, so that
-    trials beyond a decision change nothing.
+    At each look a comparison is decided, and stays so, if it is ``equal``, or else if its p,
+    corrected by Holm's method over the whole family, is at most ``alpha`` (different). What is
+    decided keeps the p that it had then, so that trials beyond a decision change nothing.
 
     Args:
         found: a comparison of a family on the second axis from the end; where one has fewer pairs
@@ -175,14 +224,13 @@ def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
     Returns:
         ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1: the last where undecided.
     """
-    within = are_equal(found, rule)
     verdicts = np.zeros(found.p.shape[:-1], dtype=np.int64)
     looks = np.full(verdicts.shape, found.p.shape[-1])
     p = np.ones(verdicts.shape)
     for look in range(found.p.shape[-1]):
         undecided = verdicts == UNDECIDED
         p = np.where(undecided, found.p[..., look], p)
-        equal = within[..., look]
+        equal = found.equal[..., look]
         decided = undecided & (equal | (holm(p) <= rule.alpha))
         verdicts = np.where(decided, np.where(equal, EQUAL, DIFFERENT), verdicts)
         looks = np.where(decided, look + 1, looks)
