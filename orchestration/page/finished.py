@@ -21,6 +21,9 @@ from orchestration.tables.definition import TableDefinition
 _MOST_SETTINGS = 100
 """With more settings, a page tests no differences, since each test takes time."""
 
+_PREPOSITIONS = {"equal": "as", "undecided": "against", "different": "from"}
+"""The word between a verdict and what it is against; of better and worse it is than."""
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -88,7 +91,7 @@ class Finished:
         words: dict[int, list[str]] = {}
         for row in self.decisions.to_dict("records"):
             number = cells[tuple(plain(row[axis]) for axis in axes)]
-            preposition = {"equal": "as", "undecided": "against"}.get(row["verdict"], "than")
+            preposition = _PREPOSITIONS.get(row["verdict"], "than")
             against = kind.value_name("against", row["against"])
             words.setdefault(number, []).append(f"{row['verdict']} {preposition} {against}")
         return {number: "; ".join(verdicts) for number, verdicts in words.items()}

@@ -23,6 +23,7 @@ from orchestration.page.drawing.view import render
 from orchestration.page.read import Sweep
 from orchestration.render.html import html
 from orchestration.render.series_style import style_of
+from orchestration.tables import decisions
 
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
@@ -97,6 +98,7 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
     rows = None if table is None or table.empty else table.head(_MOST_DIFFERENCES)
     return {
         "declared": declared,
+        "promise": decisions.PROMISE,
         "many": table is None and finished.has_verdicts,
         "tests": finished.tests.heading,
         "in_points": metric.is_fraction,

@@ -53,7 +53,8 @@ class UntilDecided(Section):
             )
         if self.method == "spending" and self.assume == "exchangeable":
             raise ValueError(
-                "method: spending assumes normal differences, got assume: exchangeable: remove one"
+                "method: spending assumes normal differences, got assume: exchangeable: remove "
+                "one of them"
             )
         return self
 

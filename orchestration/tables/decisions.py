@@ -18,10 +18,31 @@ from orchestration.render.columns import (
     words,
 )
 from orchestration.render.table import NO_NUMBER, decimal, hours_in_words
-from orchestration.results.deciding.decisions import UNCOUNTED
+from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.results.deciding.decisions import (
+    NULL_HYPOTHESIS,
+    UNCOUNTED,
+    failures_in_words,
+)
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 from orchestration.tables.report_data import ReportData
+
+
+NULLS = {
+    "exchangeable": "the two values of a seed are exchangeable, as what is compared makes no "
+    "difference",
+    "normal": "differences are normal around 0, and seeds fail equally often",
+}
+"""The null hypotheses, in words."""
+
+PROMISE = (
+    "The e-value and p, corrected by Holm, are against the null hypothesis below the table, and hold "
+    "at every look. If the two values of a seed have equal means but distributions of different "
+    "shape, they are not exchangeable, and may be told apart. Intervals hold at every look if "
+    "differences are normal."
+)
+"""What verdicts promise, and what they do not."""
 
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
@@ -32,7 +53,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
         *axes_of(frame, columns_before(frame, "compared")),
         words("is", "verdict", marked=True),
-        words("than / as", "against"),
+        words("than / as / from", "against"),
         *(
             [
                 number("by pp", "difference_pp", decimal),
@@ -47,26 +68,57 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
         number("e-value", "e_value", lambda e: NO_NUMBER if math.isnan(e) else f"{e:.3g}"),
         P_HOLM,
         PAIRS,
+        words("null", NULL_HYPOTHESIS),
     ]
 
 
 def _missing(decision: Row) -> str:
-    """What an undecided comparison lacks."""
+    """What an undecided comparison lacks, and what it excludes already."""
     if decision["verdict"] != "undecided":
         return ""
     more, hours = decision["more_seeds"], decision["more_hours"]
     if pd.isna(more):
-        return "undecided; nobody can tell how many more seeds would decide it"
-    seeds = f"about {more} more seed{'s' if more > 1 else ''}"
-    if not pd.isna(hours):
-        seeds += f", {hours_in_words(hours)} {decision['hours_of']} hours,"
-    return f"undecided; {seeds} would decide it, if they are as those so far"
+        lacks = "nobody can tell how many more seeds would decide it"
+    else:
+        seeds = f"about {more} more seed{'s' if more > 1 else ''}"
+        if not pd.isna(hours):
+            seeds += f", {hours_in_words(hours)} {decision['hours_of']} hours,"
+        lacks = f"{seeds} would decide it, if they are as those so far"
+    share = decision["unseen_share"]
+    if pd.isna(share):
+        return f"undecided; {lacks}"
+    is_fraction = "excluded_above_pp" in decision
+    text = (
+        f"{decimal(decision['excluded_above_pp'])} points"
+        if is_fraction
+        else (f"{decision['excluded_above']:.4g}")
+    )
+    seeds = f"more than 1 seed in {math.floor(1 / share)}"
+    return f"undecided: no difference above {text}, unless {seeds} fails; {lacks}"
+
+
+def _basis(decision: Row) -> str:
+    """What a difference was found in, if that is not only the differences."""
+    by = decision["decided_by"]
+    if pd.isna(by) or by == "differences":
+        return ""
+    counts = failures_in_words(
+        decision["n_failed"], decision["n_failed_against"], decision["n_pairs"]
+    )
+    if decision["verdict"] == "different":
+        return f"neither better nor worse: failures ({counts}) and means point apart"
+    return f"{decision['verdict']} by {by}: {counts}"
 
 
 def _note(decision: Row) -> str:
     uncounted = decision.get(UNCOUNTED, 0)
     counted = f"{uncounted} of its pairs do not count: a trial failed" if uncounted else ""
-    return "; ".join(filter(None, [_missing(decision), counted]))
+    return "; ".join(filter(None, [_basis(decision), _missing(decision), counted]))
+
+
+def _remark(frame: pd.DataFrame, metric: Metric) -> str:
+    nulls = [f"Null hypothesis: {NULLS[name]}." for name in frame[NULL_HYPOTHESIS].unique()]
+    return " ".join([*nulls, remark(frame[SELECTED_ON], metric)])
 
 
 def _numbers(metric: Metric) -> list[str]:
@@ -82,6 +134,7 @@ TABLE = TableDefinition(
     frame=_frame,
     columns=_columns,
     note=_note,
+    remark=_remark,
     macros=[
         Macros(
             _numbers,
@@ -93,7 +146,7 @@ TABLE = TableDefinition(
         "decisions",
         "Decisions",
         "The comparisons that were declared before the first trial. Seeds were trained until each "
-        "was decided:\nthe intervals and the p, corrected by Holm, hold at every look.",
+        f"was decided.\n{PROMISE}",
         link="Decisions",
     ),
     terminal=Terminal(

@@ -407,11 +407,9 @@ def decided_by(verdict: int, pairs: Pairs, rule: UntilDecided) -> str | None:
         return None
     if rule.method == "spending":
         return "differences"
-    of_differences, of_failures = (
-        log_e[-1] > 0
-        for log_e in log_e_values(pairs.differences, pairs.first_failed, pairs.second_failed, rule)
-    )
-    return " and ".join(["differences"] * of_differences + ["failures"] * of_failures)
+    of_each = log_e_values(pairs.differences, pairs.first_failed, pairs.second_failed, rule)
+    names = ("differences", "failures")
+    return " and ".join(name for name, log_e in zip(names, of_each, strict=True) if log_e[-1] > 0)
 
 
 def are_failures_decisive(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> bool:

@@ -113,11 +113,11 @@ def test_growth_is_that_of_a_pair_like_those_so_far() -> None:
     wanted = sweep()
     rule: Any = wanted.seeds
     pairs = Pairs((1, 2, 3), np.array([0.01, 0.02, 0.04]), *np.zeros((2, 3), dtype=bool))
-    before = evidence(*pairs[1:], rule, 2).log_e[-1]
+    before = evidence(*pairs[1:], rule, 2, None).log_e[-1]
     after = []
     for one in range(3):
         more = [np.append(values, values[one]) for values in pairs[1:]]
-        after.append(evidence(*more, rule, 2).log_e[-1])  # type: ignore[arg-type]
+        after.append(evidence(*more, rule, 2, None).log_e[-1])  # type: ignore[arg-type]
     assert expected_growth(pairs, rule, 2) == pytest.approx(np.mean(after) - before)
     level = pairs._replace(differences=np.array([0.01, -0.01, 0.0]))
     assert expected_growth(level, rule, 2) == 0

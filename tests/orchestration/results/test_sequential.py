@@ -168,7 +168,7 @@ def test_normal_looks_err_as_often_as_is_spent() -> None:
 
 def test_ville_s_bound_holds_and_is_not_idle() -> None:
     d = np.random.default_rng(2).standard_normal((20_000, 200))
-    found = evidence(d, no_failures(d), no_failures(d), rule(at_most=200, at_least=2), 1)
+    found = evidence(d, no_failures(d), no_failures(d), rule(at_most=200, at_least=2), 1, None)
     for alpha in (0.05, 0.2, 0.5):
         crossed = (found.p[:, -1] <= alpha).mean()
         assert 0.4 * alpha < crossed < alpha
@@ -181,7 +181,7 @@ def test_nothing_is_known_before_at_least() -> None:
     d = np.full(12, 0.5)
     for method in ("sequential", "spending"):
         found = evidence(d + np.arange(12) * 1e-6, no_failures(d), no_failures(d),
-                         rule(at_least=7, at_most=12, method=method), 1)  # fmt: skip
+                         rule(at_least=7, at_most=12, method=method), 1, None)  # fmt: skip
         assert (found.p[:6] == 1).all()
         assert np.isinf(found.low[:6]).all()
         assert found.p[-1] < 0.01
@@ -191,7 +191,7 @@ def test_nothing_is_known_before_at_least() -> None:
 def test_failures_and_differences_multiply_and_take_the_interval_away() -> None:
     d = np.array([0.01, 0.02, 0.9, 0.01, 0.02, 0.03])
     failed = np.array([False, False, True, False, False, False])
-    found = evidence(d, no_failures(d), failed, rule(at_least=2), 1)
+    found = evidence(d, no_failures(d), failed, rule(at_least=2), 1, None)
     rest = student_log_e(d[~failed])
     assert found.log_e[[0, 1]] == pytest.approx(rest[[0, 1]])
     assert found.log_e[3:] == pytest.approx(rest[2:] + failure_log_e(~failed & failed, failed)[3:])
@@ -201,7 +201,7 @@ def test_failures_and_differences_multiply_and_take_the_interval_away() -> None:
 def test_a_network_that_never_learns_is_decided_at_the_fifth_seed() -> None:
     d = np.full((3, 6), -0.7)
     always = np.ones(d.shape, dtype=bool)
-    found = evidence(d, always, no_failures(d), rule(), 3)
+    found = evidence(d, always, no_failures(d), rule(), 3, None)
     verdicts, looks = decide(found, rule())
     assert (verdicts.tolist(), looks.tolist()) == ([DIFFERENT] * 3, [5] * 3)
 
@@ -225,17 +225,15 @@ def test_holm_over_the_whole_family_at_each_look() -> None:
 
 def test_an_interval_within_the_margin_is_equal_even_where_it_lies_beside_zero() -> None:
     found = given_p([1.0, 0.001, 0.001])
-    low, high = np.array([[-0.02, 0.001, 0.0]]), np.array([[0.02, 0.004, 1]])
-    inside = found._replace(low=low, high=high)
+    inside = found._replace(equal=np.array([[False, True, False]]))
     verdicts, looks = decide(inside, rule(practically_equal=0.005))
     assert (verdicts.tolist(), looks.tolist()) == ([EQUAL], [2])
-    verdicts, looks = decide(inside, rule())
+    verdicts, looks = decide(found, rule())
     assert (verdicts.tolist(), looks.tolist()) == ([DIFFERENT], [2])
 
 
 def test_what_was_decided_as_equal_wins_no_step_later() -> None:
     found = given_p([1, 1e-9, 1e-9], [1, 1, 0.04])
-    low, high = np.array([[-0.001] * 3, [-np.inf] * 3]), np.array([[0.001] * 3, [np.inf] * 3])
-    equal_first = found._replace(low=low, high=high)
+    equal_first = found._replace(equal=np.array([[True] * 3, [False] * 3]))
     verdicts, looks = decide(equal_first, rule(practically_equal=0.005))
     assert (verdicts.tolist(), looks.tolist()) == ([EQUAL, UNDECIDED], [1, 3])

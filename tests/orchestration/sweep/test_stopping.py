@@ -125,9 +125,23 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
             "seeds.method: must be one of sequential, spending, got 'bayes'",
         ),
         (
+            decided(assume="bayes"),
+            "seeds.assume: must be one of exchangeable, normal, got 'bayes'",
+        ),
+        (
+            decided(assume="exchangable"),
+            "seeds.assume: must be one of exchangeable, normal, got 'exchangable'; did you mean "
+            "'exchangeable'?",
+        ),
+        (
+            decided(method="spending", assume="exchangeable"),
+            "seeds: method: spending assumes normal differences, got assume: exchangeable: remove "
+            "one of them",
+        ),
+        (
             decided(atleast=5),
             "seeds.atleast: is not a key here; valid are until, alpha, practically_equal, "
-            "at_least, at_most, gpu_hours, method; did you mean 'at_least'?",
+            "at_least, at_most, gpu_hours, method, assume; did you mean 'at_least'?",
         ),
         (
             decided() | {"seeds": "decided"},
