@@ -28,7 +28,6 @@ from orchestration.tables.definition import CellFinder, Macros, Section, TableDe
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 from orchestration.tables.report_data import ReportData
 
-
 NULLS = {
     "exchangeable": "the two values of a seed are exchangeable, as what is compared makes no "
     "difference",
@@ -37,9 +36,9 @@ NULLS = {
 """The null hypotheses, in words."""
 
 PROMISE = (
-    "The e-value and p, corrected by Holm, are against the null hypothesis below the table, and hold "
-    "at every look. If the two values of a seed have equal means but distributions of different "
-    "shape, they are not exchangeable, and may be told apart. Intervals hold at every look if "
+    "The e-value and p, corrected by Holm, are against the null hypothesis below the table, and "
+    "hold at every look. If the two values of a seed have equal means but distributions of "
+    "different shape, they are not exchangeable, and may be told apart. Intervals hold at every look if "
     "differences are normal."
 )
 """What verdicts promise, and what they do not."""
@@ -53,7 +52,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
         *axes_of(frame, columns_before(frame, "compared")),
         words("is", "verdict", marked=True),
-        words("than / as / from", "against"),
+        words("than / as", "against"),
         *(
             [
                 number("by pp", "difference_pp", decimal),
@@ -68,7 +67,6 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
         number("e-value", "e_value", lambda e: NO_NUMBER if math.isnan(e) else f"{e:.3g}"),
         P_HOLM,
         PAIRS,
-        words("null", NULL_HYPOTHESIS),
     ]
 
 
@@ -117,7 +115,9 @@ def _note(decision: Row) -> str:
 
 
 def _remark(frame: pd.DataFrame, metric: Metric) -> str:
-    nulls = [f"Null hypothesis: {NULLS[name]}." for name in frame[NULL_HYPOTHESIS].unique()]
+    nulls = [
+        f"Null hypothesis ({name}): {NULLS[name]}." for name in frame[NULL_HYPOTHESIS].unique()
+    ]
     return " ".join([*nulls, remark(frame[SELECTED_ON], metric)])
 
 

@@ -183,7 +183,8 @@ def evidence(
         p = spent(student_t(mean, std, n)[1], rule.at_least, rule.at_most)
         levels = nominal_levels(rule.alpha / family, rule.at_least, rule.at_most)[: n.shape[-1]]
         quantiles = -special.stdtrit(np.maximum(n - 1, 1), np.maximum(levels, 1e-300) / 2)
-        half = quantiles * std / np.sqrt(n)
+        with np.errstate(invalid="ignore"):  # early looks have the level 0, whatever the spread
+            half = quantiles * std / np.sqrt(n)
         low, high = mean - half, mean + half
     else:
         log_e = np.add(*log_e_values(differences, first, second, rule))

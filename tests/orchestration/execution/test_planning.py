@@ -13,7 +13,12 @@ from recorded import RecordedTrial, Recorder
 from orchestration import SweepSpec, run_sweep
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
+from orchestration.execution.trials.planning import begun
 from orchestration.execution.trials.seed_allocator import SeedAllocator
+from orchestration.record.client import connect
+from orchestration.record.sweep_recorder import SweepRecorder
+from orchestration.store.open import open_storage
+from orchestration.sweep.stopping import UntilDecided
 from services.settings import Settings
 
 NAME = "decided and planned again"
@@ -54,10 +59,11 @@ def decided(tracking_uri: str) -> str:
     "changed",
     [
         {"seeds": {**SEEDS, "alpha": 0.1}},
+        {"seeds": {**SEEDS, "assume": "exchangeable"}},
         {"compare": [*COMPARE, {"norm": ["none", "homeostatic"]}]},
         {"seeds": [1, 2, 3], "compare": []},
     ],
-    ids=["another alpha", "an added comparison", "a list of seeds"],
+    ids=["another alpha", "another null hypothesis", "an added comparison", "a list of seeds"],
 )
 def test_plan_and_run_refuse_to_decide_anew(
     decided: str, changed: dict[str, Any], tmp_path: Any, plan: Callable[..., Any]
@@ -76,6 +82,43 @@ def test_plan_and_run_refuse_to_decide_anew(
 
 def test_plan_takes_a_spec_that_changes_no_rule(plan: Callable[..., Any]) -> None:
     assert plan(content(seeds={**SEEDS, "at_most": 20})).exit_code == 0
+    # The sweep was recorded before there was this key, when differences were taken as normal.
+    assert plan(content(seeds={**SEEDS, "assume": "normal"})).exit_code == 0
+
+
+@pytest.fixture
+def book(decided: str, tmp_path: Any) -> Callable[[str], SweepRecorder]:
+    """The recorder of the sweep of a name."""
+    return lambda name: SweepRecorder(connect(decided), name, open_storage(str(tmp_path)))
+
+
+def test_a_sweep_keeps_the_null_hypothesis_that_it_has_begun_with(
+    book: Callable[[str], SweepRecorder],
+) -> None:
+    spec = SweepSpec.from_dict(content())
+    assert begun(spec, book(NAME)) == spec
+    assert rule(spec).assumes == "normal"
+
+    other = SweepSpec.from_dict(content(name="begins now"))
+    assert rule(begun(other, None)).assume == "exchangeable"
+    recorder = book(other.name)
+    recorder.open(begun(other, recorder))
+    recorded = book(other.name).spec()
+    assert recorded is not None
+    assert rule(recorded).assumes == "exchangeable"
+    assert begun(other, book(other.name)) == recorded
+    normal = SweepSpec.from_dict(content(name=other.name, seeds={**SEEDS, "assume": "normal"}))
+    assert begun(normal, book(other.name)) == normal, "nothing is decided: it may be said anew"
+
+    spending = SweepSpec.from_dict(content(name="new", seeds={**SEEDS, "method": "spending"}))
+    assert rule(begun(spending, None)).assume == "normal"
+    listed = SweepSpec.from_dict(content(seeds=[1, 2], compare=[]))
+    assert begun(listed, None) == listed
+
+
+def rule(spec: SweepSpec) -> UntilDecided:
+    assert isinstance(spec.seeds, UntilDecided)
+    return spec.seeds
 
 
 @pytest.fixture

@@ -126,20 +126,43 @@ def test_difference_interval_and_verdict_are_of_the_pairs_in_which_no_trial_fail
         assert "1 of its pairs do not count: a trial failed" in " ".join(text.split())
 
 
-def test_where_failures_tell_the_verdict_no_difference_stands_against_it() -> None:
-    spec = sweep(at_most=40)
-    base, ours = noisy(2.0, n=40), noisy(6.0, 1, 40)  # ours has the larger loss
-    rows = rows_of(spec, base, ours)
+def as_table(row: pd.Series) -> str:
+    metric = sweep().judged_by()
+    return decisions_table.TABLE.write(pd.DataFrame([row]), "markdown", metric=metric)
+
+
+def base_fails(spec: SweepSpec, ours: list[float]) -> tuple[pd.Series, str]:
+    """The decision, in which all seeds but the first two of base diverge, and its words."""
+    rows = rows_of(spec, [2.0, 2.1, *noisy(2.0, n=38)], ours)
     diverged = (rows["cell"] == 0) & rows["seed"].isin(spec.seed_order()[2:])
     rows.loc[diverged, "outcome"] = "diverged"
     ((_, row),) = decisions(CELLS, rows, spec).iterrows()
-    assert row["verdict"] == "better"
+    (words,) = verdicts_in_words(spec, decision_state(spec, trials_by_cell(CELLS, rows)))
+    return row, words
+
+
+@pytest.mark.parametrize("assume", ["exchangeable", "normal"])
+def test_where_failures_tell_the_verdict_no_difference_stands_beside_it(assume: str) -> None:
+    row, words = base_fails(sweep(at_most=40, assume=assume), [2.1, 2.05, *noisy(2.0, 1, 38)])
+    assert (row["verdict"], row["decided_by"]) == ("better", "failures")
     assert math.isnan(row["difference"])
     assert (row["ci_low"], row["ci_high"]) == (-math.inf, math.inf)
-    assert row["n_uncounted"] == row["n_pairs"] - 2
-    by_cell = trials_by_cell(CELLS, rows)
-    (words,) = verdicts_in_words(spec, decision_state(spec, by_cell))
-    assert words.endswith(f"by failures: 0 against {row['n_uncounted']}")
+    n = row["n_pairs"]
+    assert row["n_uncounted"] == row["n_failed_against"] == n - 2
+    counts = f"0 of {n} seeds failed, against {n - 2}"
+    assert words.endswith(f"better after {n} seeds, by failures ({counts}) ({assume})")
+    text = as_table(row)
+    assert f"better by failures: {counts}" in text
+
+
+@pytest.mark.parametrize("assume", ["exchangeable", "normal"])
+def test_where_failures_and_means_point_apart_neither_is_better(assume: str) -> None:
+    row, words = base_fails(sweep(at_most=40, assume=assume), [6.0, 6.1, *noisy(6.0, 1, 38)])
+    assert (row["verdict"], row["decided_by"]) == ("different", "differences and failures")
+    assert row["difference"] == pytest.approx(4.0, abs=0.3)
+    assert ": different after " in words
+    text = as_table(row)
+    assert "neither better nor worse: failures (0 of" in text
 
 
 def test_cells_whose_trials_failed_are_not_called_equal() -> None:

@@ -22,10 +22,12 @@ from orchestration.results.deciding.sequential import (
     decide,
     evidence,
     failure_log_e,
+    sign_log_e,
     student_interval,
     student_log_e,
 )
 from orchestration.results.deciding.spending import nominal_levels, spent
+from orchestration.results.deciding.unseen import Seen, seen_in
 from orchestration.sweep.stopping import UntilDecided
 
 accuracies = st.floats(-1, 1).map(lambda value: round(value, 4))
@@ -110,6 +112,125 @@ def test_an_interval_s_ends_with_large_means_and_little_spread() -> None:
     low, high = student_interval(np.full(6, 0.25), 0.05)
     assert np.isinf(high[:4]).all()
     assert (low[4:], high[4:]) == (pytest.approx(0.25), pytest.approx(0.25))
+
+
+# The e-value of signs
+
+
+def all_signs(magnitudes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The magnitudes with each of their 2^n signs."""
+    signs = itertools.product([-1.0, 1.0], repeat=len(magnitudes))
+    return np.array(list(signs)) * magnitudes
+
+
+@given(st.lists(st.sampled_from([0.0, 1e-4, 0.003, 0.01, 0.7, 1e150]), min_size=1, max_size=9))
+def test_its_mean_over_all_signs_is_one_at_every_look(magnitudes: list[float]) -> None:
+    e_values = np.exp(sign_log_e(all_signs(np.array(magnitudes))))
+    assert e_values.mean(axis=0) == pytest.approx(1, rel=1e-12)
+
+
+def test_however_one_stops_its_mean_over_all_signs_is_one() -> None:
+    e_values = np.exp(sign_log_e(all_signs(np.array([0.1, 0.3, 0.0, 0.2, 0.2, 5.0, 0.1, 0.4]))))
+    for bound in (1.2, 2.0, 5.0, 20.0):
+        crossed = e_values >= bound
+        stop = np.where(crossed.any(axis=1), crossed.argmax(axis=1), -1)
+        assert np.take_along_axis(e_values, stop[:, None], axis=1).mean() == pytest.approx(1)
+        assert crossed.any(axis=1).mean() <= 1 / bound
+
+
+def test_differences_and_failures_together_too_have_the_mean_one() -> None:
+    # Six pairs, each exchanged or not: learned, failed in one, learned, failed in both, …
+    d = np.array([0.01, 0.8, 0.02, 0.001, -0.7, 0.01])
+    first = np.array([False, False, False, True, True, False])
+    second = np.array([False, True, False, True, False, False])
+    exchanged = np.array(list(itertools.product([False, True], repeat=6)))
+    found = evidence(
+        np.where(exchanged, -d, d),
+        np.where(exchanged, second, first),
+        np.where(exchanged, first, second),
+        rule(assume="exchangeable", at_least=2),
+        1,
+        None,
+    )
+    assert np.exp(found.log_e).mean(axis=0) == pytest.approx(1)
+    assert np.ptp(found.log_e[:, -1]) > 1
+
+
+@given(some_differences, st.sampled_from([-1e3, 1e-3, 1e200]))
+def test_the_e_value_of_signs_knows_no_unit_and_no_direction(d: Any, scale: float) -> None:
+    assert sign_log_e(d * scale) == pytest.approx(sign_log_e(d), rel=1e-9, abs=1e-9)
+
+
+def test_a_tie_or_a_pair_that_does_not_count_leaves_signs_as_they_were() -> None:
+    counted = sign_log_e(np.array([0.3, 0.1]))
+    d = np.array([0.0, 0.3, np.nan, 0.1, 0.0])
+    assert sign_log_e(d).tolist() == [0, counted[0], counted[0], counted[1], counted[1]]
+    assert sign_log_e(np.zeros((2, 3))).tolist() == [[0.0] * 3] * 2
+    assert sign_log_e(np.zeros((2, 0))).shape == (2, 0)
+
+
+def test_signs_all_alike_nearly_double_it_with_each_pair() -> None:
+    e_values = np.exp(sign_log_e(np.full(9, 0.3)))
+    assert e_values[0] == 1
+    assert (e_values <= 2.0 ** np.arange(9)).all()
+    assert (e_values >= 0.94 * 2.0 ** np.arange(9)).all()
+
+
+def test_differences_of_one_image_either_way_are_not_told_apart() -> None:
+    coins = np.random.default_rng(4).choice([-1e-4, 1e-4], size=(5_000, 3, 40))
+    none = no_failures(coins)
+    wrong = {}
+    for name in ("exchangeable", "normal"):
+        how = rule(assume=name)
+        verdicts, _ = decide(evidence(coins, none, none, how, 3, None), how)
+        wrong[name] = (verdicts == DIFFERENT).any(axis=1).mean()
+    assert wrong["exchangeable"] < 0.05 < 0.09 < wrong["normal"]
+
+
+# What equal assumes of unseen seeds
+
+
+def test_what_certain_seeds_show_of_spread_and_losses() -> None:
+    cells = np.array([[0.90, 0.92, 0.94], [0.80, 0.81, 0.79], [0.1, 0.1, 0.95]])
+    failed = np.array([[False] * 3, [False] * 3, [True, True, False]])
+    spread, loss = seen_in(cells, failed)
+    assert spread == pytest.approx(0.015)  # the median of 2 points and 1; one seed has none
+    assert loss == pytest.approx(0.95 - 0.1)
+    spread, loss = seen_in(cells[:2], failed[:2])
+    assert (spread, loss) == (pytest.approx(0.015), pytest.approx(0.02))
+    # Failed seeds of own training code have no value.
+    own = np.where(failed, np.nan, cells)
+    assert seen_in(own, failed).loss == pytest.approx(0.02)
+    nothing = seen_in(np.full((2, 3), np.nan), np.ones((2, 3), dtype=bool))
+    assert (float(nothing.spread), float(nothing.loss)) == (0, 0)
+
+
+def test_pairs_that_happen_to_agree_are_not_equal() -> None:
+    d, calm = np.zeros((1, 80)), Seen(np.float64(0.007), np.float64(0.02))
+
+    def looks_equal(seen: Seen | None, assume: str = "exchangeable") -> list[int]:
+        how = rule(assume=assume, practically_equal=0.01, at_most=80)
+        found = evidence(d, no_failures(d), no_failures(d), how, 3, seen)
+        return (np.flatnonzero(found.equal[0]) + 1).tolist()
+
+    assert looks_equal(None, "normal")[0] == 6
+    # 1 - 0.05^(1/n) of seeds may lose ten margins, until n is 29; the spread of cells adds to it.
+    assert 29 < looks_equal(calm)[0] < 60
+    assert looks_equal(calm._replace(spread=np.float64(0.0)))[0] == 29
+    assert looks_equal(calm._replace(loss=np.float64(0.8))) == []
+    assert looks_equal(None) == []
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+def test_a_loss_that_a_few_seeds_suffer_is_seldom_called_equal(share: float) -> None:
+    """Its mean is exactly the margin."""
+    generator = np.random.default_rng(5)
+    lost = np.where(generator.random((2_000, 80)) < share, -0.01 / share, 0.0)
+    d = lost + 0.001 * generator.standard_normal(lost.shape)
+    how = rule(assume="exchangeable", practically_equal=0.01, at_most=80)
+    calm = Seen(np.full(2_000, 0.001), np.full(2_000, 0.002))
+    found = evidence(d, no_failures(d), no_failures(d), how, 3, calm)
+    assert found.equal.any(axis=1).mean() < 0.05
 
 
 # The e-value of failures

@@ -26,6 +26,7 @@ from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import decisions as decisions_table
 
 GRID = [{"architecture": "snn", "norm": ["none", "bntt", "homeostatic"], "width": 8}]
 NORMS = ["none", "bntt", "homeostatic"]
@@ -71,6 +72,61 @@ def test_a_row_a_declared_comparison() -> None:
     assert table.loc[1, "p"] == pytest.approx(1 / 62.015625)
     assert table["more_seeds"].isna().all()
     assert (table["selected_on"] == "the test set").all()
+
+
+def test_of_exchangeable_pairs_a_verdict_takes_seven_and_says_what_its_evidence_is() -> None:
+    wanted = sweep(assume="exchangeable")
+    table = decisions(CELLS, trials(wanted, 8), wanted)
+    assert table["verdict"].tolist() == ["undecided", "worse", "worse"]
+    assert table["n_pairs"].tolist() == [8, 7, 7]
+    assert table["null_hypothesis"].tolist() == ["exchangeable"] * 3
+    assert table["decided_by"].tolist()[1:] == ["failures", "failures"]
+    assert table[["n_failed", "n_failed_against"]].values.tolist() == [[0, 0], [7, 0], [7, 0]]
+    # All signs alike are worth at most 2 to the power of 6 in seven pairs.
+    assert 60 < table.loc[1, "e_value"] < 64
+    text = decisions_table.TABLE.write(table, "markdown")
+    assert "worse by failures: 7 of 7 seeds failed, against 0" in text
+    assert "Null hypothesis (exchangeable): the two values of a seed are exchangeable" in text
+
+
+@pytest.mark.parametrize(("assume", "n"), [("exchangeable", 7), ("normal", 5)])
+def test_failures_and_a_mean_that_point_apart_are_neither_better_nor_worse(
+    assume: str, n: int
+) -> None:
+    """Without a norm nothing is learned; with one the training images are, and no other."""
+    wanted = sweep(assume=assume)
+    known = trials(wanted, 8)
+    known.loc[known["cell"] == 1, "best_test_accuracy"] = 0.0995
+    row = decisions(CELLS, known, wanted).loc[1]
+    assert (row["verdict"], row["decided_by"], row["n_pairs"]) == ("different", "failures", n)
+    assert row["difference_pp"] == pytest.approx(0.05)
+    text = decisions_table.TABLE.write(pd.DataFrame([row]), "markdown")
+    assert f"neither better nor worse: failures ({n} of {n} seeds failed, against 0) and" in text
+
+
+def test_an_undecided_one_says_what_it_excludes() -> None:
+    wanted = sweep(assume="exchangeable")
+    table = decisions(CELLS, trials(wanted, 26), wanted)
+    row = table.loc[0]
+    assert row["verdict"] == "undecided"
+    assert row["unseen_share"] == pytest.approx(1 - 0.05 ** (1 / 26))
+    assert row["excluded_above_pp"] == max(-row["ci_low_pp"], row["ci_high_pp"])
+    text = decisions_table.TABLE.write(table, "markdown")
+    excluded = f"no difference above {row['excluded_above_pp']:.2f} points"
+    assert f"undecided: {excluded}, unless more than 1 seed in 9 fails; " in text
+    assert table.loc[1:, ["excluded_above_pp", "unseen_share"]].isna().all(axis=None)
+
+
+def test_nothing_is_equal_before_the_certain_seeds_of_all_cells_are_there() -> None:
+    wanted = sweep(assume="exchangeable", at_most=200)
+    known = trials(wanted, 120, spread=0.0005)
+    known.loc[known["cell"] == 0, ["best_test_accuracy", "outcome"]] = [0.949, "completed"]
+    assert decisions(CELLS, known, wanted).loc[0, "verdict"] == "equal"
+    last_certain = (known["cell"] == 0) & (known["seed"] == wanted.seed_order()[4])
+    assert decisions(CELLS, known[~last_certain], wanted).loc[0, "verdict"] == "undecided"
+    # A failure of another cell shows what failing costs.
+    known.loc[last_certain, ["best_test_accuracy", "outcome"]] = [0.1, "collapsed"]
+    assert decisions(CELLS, known, wanted).loc[0, "verdict"] == "undecided"
 
 
 def test_undecided_ones_say_about_how_many_seeds_are_missing() -> None:
@@ -158,9 +214,15 @@ def test_a_diverged_seed_without_an_accuracy_counts_as_a_failure_at_zero() -> No
 
 
 @settings(max_examples=40)
-@given(st.randoms(use_true_random=False), st.sampled_from([0.0, 0.003, 0.02]))
-def test_the_order_of_completion_decides_nothing(order: random.Random, shift: float) -> None:
-    wanted = sweep(at_most=14)
+@given(
+    st.randoms(use_true_random=False),
+    st.sampled_from([0.0, 0.003, 0.02]),
+    st.sampled_from(["exchangeable", "normal"]),
+)
+def test_the_order_of_completion_decides_nothing(
+    order: random.Random, shift: float, assume: str
+) -> None:
+    wanted = sweep(at_most=14, assume=assume)
     everything = trials(wanted, 14, shift)
     whole = decisions(CELLS, everything, wanted)
     rows = list(range(len(everything)))
@@ -227,13 +289,17 @@ def test_results_and_report_show_them(
     wanted, url = recorded
     monkeypatch.setenv("SNN_SWEEP_DATABASE_URL", url)
     printed = CliRunner().invoke(cli, ["results", wanted.name]).stdout
-    assert re.search("snn +none +worse +bntt +-8[0-9.]+ .* 62 ", printed)
+    assert re.search("snn +none +worse b +bntt +-8[0-9.]+ .* 62 ", printed)
+    assert "b worse by failures: 5 of 5 seeds failed, against 0" in printed
+    assert "Null hypothesis (normal): differences are normal around 0" in printed
     assert re.search("snn +bntt +undecided a +homeostatic", printed)
     assert re.search("a undecided; about [0-9]+ more seeds, [0-9]+ core hours, would", printed)
 
     page = write_report(wanted.name, tmp_path, database_url=url).read_text(encoding="utf-8")
     assert '<section id="decisions"' in page
     assert '<section id="evidence"' in page
+    assert "Null hypothesis (normal): differences are normal around 0" in page
+    assert "are not exchangeable, and may be told apart" in " ".join(page.split())
     assert {path.name for path in (tmp_path / "figures").glob("evidence.*")} == {
         "evidence.pdf",
         "evidence.png",

@@ -81,6 +81,10 @@ def test_certain_trials_and_those_up_to_a_number_a_cell() -> None:
 def test_json_and_back() -> None:
     sweep = SweepSpec.from_dict(decided(practically_equal=0.005, gpu_hours=200, method="spending"))
     assert SweepSpec.from_json(sweep.to_json()) == sweep
+    unsaid = SweepSpec.from_dict(decided())
+    assert "assume" not in unsaid.to_json(), "recorded specs of earlier versions stay equal"
+    said = SweepSpec.from_dict(decided(assume="exchangeable"))
+    assert SweepSpec.from_json(said.to_json()) == said == unsaid.begun(None)
     budget = SweepSpec.from_dict(spec(gpu_hours=1.5))
     assert SweepSpec.from_json(budget.to_json()) == budget
 
