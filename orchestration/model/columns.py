@@ -27,7 +27,8 @@ MODEL = ("seed", "run_id", "outcome", "epoch", "bytes", "missing")
 
 DECISION = (
     "e_value", "verdict", "decided_at", "more_seeds", "more_hours", "hours_of", "bound",
-    "n_uncounted",
+    "n_uncounted", "n_failed", "n_failed_against", "null_hypothesis", "decided_by",
+    "excluded_above", "unseen_share",
 )  # fmt: skip
 """Further columns of declared comparisons, which exist only with the key ``compare``."""
 
