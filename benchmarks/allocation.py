@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.sequential import ALPHA, FAMILY, MARGIN, MIXED
 from benchmarks.simulated_sweeps import Sweeps, drawn, with_effects
 from orchestration.results.deciding.allocation import next_allocation
-from orchestration.results.deciding.decisions import DecisionState, Pairs, side_by_side
 from orchestration.results.deciding.sequential import decide, evidence
+from orchestration.results.deciding.state import DecisionState, Pairs, side_by_side
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 

@@ -1,6 +1,6 @@
 """When a sweep stops allocating seeds: ``seeds: {until: decided, …}`` and ``compare:``. Pure.
 
-    seeds: {until: decided, alpha: 0.05, practically_equal: 0.005, at_least: 5, at_most: 40}
+    seeds: {until: decided, alpha: 0.05, practically_equal: 0.005, at_least: 5, at_most: 80}
     compare:
       - {norm: [bntt, homeostatic]}    # every pair of these, in each setting of the other axes
       - {norm: [none], against: all}   # each of these with every other value of the axis

@@ -19,11 +19,8 @@ from orchestration.render.columns import (
 )
 from orchestration.render.table import NO_NUMBER, decimal, hours_in_words
 from orchestration.results.columns import SELECTED_ON, remark
-from orchestration.results.deciding.decisions import (
-    NULL_HYPOTHESIS,
-    UNCOUNTED,
-    failures_in_words,
-)
+from orchestration.results.deciding.decisions import NULL_HYPOTHESIS, UNCOUNTED
+from orchestration.results.deciding.verdicts import failures_in_words
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
 from orchestration.tables.report_data import ReportData
@@ -38,8 +35,8 @@ NULLS = {
 PROMISE = (
     "The e-value and p, corrected by Holm, are against the null hypothesis below the table, and "
     "hold at every look. If the two values of a seed have equal means but distributions of "
-    "different shape, they are not exchangeable, and may be told apart. Intervals hold at every look if "
-    "differences are normal."
+    "different shape, they are not exchangeable, and may be told apart. Intervals hold at every "
+    "look if differences are normal."
 )
 """What verdicts promise, and what they do not."""
 
@@ -97,15 +94,15 @@ def _missing(decision: Row) -> str:
 
 def _basis(decision: Row) -> str:
     """What a difference was found in, if that is not only the differences."""
-    by = decision["decided_by"]
-    if pd.isna(by) or by == "differences":
+    by, verdict = decision["decided_by"], decision["verdict"]
+    if pd.isna(by) or (by == "differences" and verdict != "different"):
         return ""
-    counts = failures_in_words(
+    failed = failures_in_words(
         decision["n_failed"], decision["n_failed_against"], decision["n_pairs"]
     )
-    if decision["verdict"] == "different":
-        return f"neither better nor worse: failures ({counts}) and means point apart"
-    return f"{decision['verdict']} by {by}: {counts}"
+    if verdict == "different":
+        return f"neither better nor worse: failures ({failed}) and means point apart"
+    return f"{verdict} by {by}: {failed}"
 
 
 def _note(decision: Row) -> str:

@@ -19,9 +19,9 @@ from orchestration.results.deciding.allocation import (
     seeds_wanted,
     verdicts_in_words,
 )
-from orchestration.results.deciding.decisions import DecisionState, decision_state
 from orchestration.results.deciding.forecast import Forecast, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
+from orchestration.results.deciding.state import DecisionState, decision_state
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 

@@ -14,16 +14,14 @@ import numpy as np
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.results.deciding.decisions import (
-    DecisionState,
-    Pairs,
+from orchestration.results.deciding.sequential import UNDECIDED, evidence
+from orchestration.results.deciding.state import DecisionState, Pairs
+from orchestration.results.deciding.verdicts import (
     are_failures_decisive,
     decided_by,
     failures_in_words,
-    mean_difference,
     verdict_of,
 )
-from orchestration.results.deciding.sequential import UNDECIDED, evidence
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -189,7 +187,7 @@ def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
 
 def _by(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> str:
     """What a verdict rests on."""
-    difference = mean_difference(pairs)
+    difference = pairs.mean
     failures = ""
     if "failures" in (decided_by(verdict, pairs, rule) or ""):
         failures = f"failures ({failures_in_words(*pairs.n_failed, len(pairs.seeds))})"

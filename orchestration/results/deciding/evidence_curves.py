@@ -6,14 +6,10 @@ import numpy as np
 import pandas as pd
 
 from orchestration.results.columns import SELECTED_ON
-from orchestration.results.deciding.decisions import (
-    decision_state,
-    declared_rule,
-    level_of,
-    trials_by_cell,
-    verdict_of,
-)
+from orchestration.results.deciding.decisions import declared_rule, trials_by_cell
 from orchestration.results.deciding.sequential import UNDECIDED
+from orchestration.results.deciding.state import decision_state, level_of
+from orchestration.results.deciding.verdicts import verdict_of
 from orchestration.sweep.spec import SweepSpec
 
 

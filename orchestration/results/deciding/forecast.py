@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.results.deciding.decisions import DecisionState, more_seeds
 from orchestration.results.deciding.sequential import UNDECIDED
+from orchestration.results.deciding.state import DecisionState, more_seeds
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 

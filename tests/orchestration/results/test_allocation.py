@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from specs import spec
 
 from orchestration.results.deciding.allocation import expected_growth, next_allocation, seeds_wanted
-from orchestration.results.deciding.decisions import DecisionState, Pairs, decision_state
 from orchestration.results.deciding.forecast import Cost, forecast
 from orchestration.results.deciding.hours import hours_unit, trial_hours
 from orchestration.results.deciding.sequential import evidence
+from orchestration.results.deciding.state import DecisionState, Pairs, decision_state
 from orchestration.sweep.spec import SweepSpec
 
 NORMS = ["none", "bntt", "homeostatic", "tebn"]

@@ -1,0 +1,71 @@
+"""Verdicts in words: what the evidence of a comparison is of, and which way it points. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orchestration.model.metric import TEST_ACCURACY, Metric
+from orchestration.results.deciding.sequential import DIFFERENT, EQUAL, log_e_values
+from orchestration.results.deciding.state import Pairs
+from orchestration.sweep.stopping import UntilDecided
+
+
+def verdict_of(
+    verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric = TEST_ACCURACY
+) -> str:
+    """``decide``'s verdict in a word, of the pairs up to it.
+
+    Evidence from failures has the direction of failures, that from differences has the direction
+    of their mean. Where they point apart, the first cell is neither better nor worse.
+    """
+    if verdict != DIFFERENT:
+        return "equal" if verdict == EQUAL else "undecided"
+    directions = {np.sign(direction) for direction in _directions(pairs, rule, metric)} - {0.0}
+    if len(directions) != 1:
+        return "different"
+    return "better" if directions == {1.0} else "worse"
+
+
+def _directions(pairs: Pairs, rule: UntilDecided, metric: Metric) -> list[float]:
+    """What speaks for the first cell (above 0) or against it (below)."""
+    goal = 1 if metric.goal == "maximize" else -1
+    mean = goal * pairs.mean
+    if rule.method == "spending":  # failed seeds count with what they reached
+        return [mean]
+    by = decided_by(DIFFERENT, pairs, rule) or ""
+    directions = []
+    if "failures" in by:
+        first, second = pairs.n_failed
+        directions.append(float(second - first))
+    if "differences" in by:
+        failed = pairs.first_failed | pairs.second_failed
+        learned = np.where(failed, np.nan, pairs.differences)
+        directions.append(goal * pairs._replace(differences=learned).mean)
+    # The mean that stands beside the verdict has the accuracies of failed seeds in it.
+    return [*directions, mean] if metric.is_fraction else directions
+
+
+def decided_by(verdict: int, pairs: Pairs, rule: UntilDecided) -> str | None:
+    """What the evidence of a difference is of: ``differences``, ``failures``, or both."""
+    if verdict != DIFFERENT:
+        return None
+    if rule.method == "spending":
+        return "differences"
+    of_each = log_e_values(pairs.differences, pairs.first_failed, pairs.second_failed, rule)
+    # Where it was the strongest: a decided p is the least so far.
+    look = np.argmax(np.add(*of_each)[rule.at_least - 1 :]) + rule.at_least - 1
+    names = ("differences", "failures")
+    return " and ".join(name for name, log_e in zip(names, of_each, strict=True) if log_e[look] > 0)
+
+
+def are_failures_decisive(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> bool:
+    """Whether only failures tell two that differ apart, and failed seeds have no difference.
+
+    A failed seed's accuracy is a difference like another. Of another metric it has no value.
+    """
+    return not metric.is_fraction and decided_by(verdict, pairs, rule) == "failures"
+
+
+def failures_in_words(first: int, second: int, n: int) -> str:
+    """How many seeds of n failed in each cell, such as ``5 of 8 seeds failed, against 0``."""
+    return f"{first} of {n} seeds failed, against {second}"
