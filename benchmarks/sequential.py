@@ -73,7 +73,8 @@ def ours(sweeps: Sweeps, assume: str = "exchangeable", **keys: Any) -> Decided:
     rule = UntilDecided(until="decided", alpha=ALPHA, assume=assume, at_least=AT_LEAST, **keys)  # type: ignore[arg-type]
     compared = sweeps.compared(rule.at_most)
     found = evidence(*compared, rule, compared[0].shape[1], sweeps.seen())
-    return Decided(*decide(found, rule))
+    verdicts, pairs = decide(found, rule)
+    return Decided(verdicts, pairs.astype(float))
 
 
 def fixed(sweeps: Sweeps, n: int, margin: float = 0.0) -> Decided:
@@ -179,7 +180,7 @@ def equal_rows(sweeps: int, at_most: int = 80) -> Iterator[str]:
             drawn(_first_only(values), sweeps, family, at_most, number) for family in (FAMILY, 10)
         )
         alike = drawn(differing(values), sweeps, FAMILY, at_most, number)
-        keys = {"practically_equal": MARGIN, "at_most": at_most}
+        keys: dict[str, Any] = {"practically_equal": MARGIN, "at_most": at_most}
         cells = [
             *_said_equal(ours(one, **keys)),
             f"{100 * (ours(alike, **keys).verdicts == EQUAL).any(axis=1).mean():.1f} %",

@@ -38,7 +38,9 @@ class Sweeps(NamedTuple):
 
     def head(self, n: int) -> Sweeps:
         """The first n sweeps."""
-        return Sweeps(*(values[:n] for values in self))
+        return Sweeps(
+            self.first[:n], self.second[:n], self.first_failed[:n], self.second_failed[:n]
+        )
 
     def seen(self) -> Seen:
         """What the certain seeds of all cells of each sweep show."""
@@ -82,15 +84,15 @@ def failing(failures: Callable[[Generator, Shape], tuple[Bools, Bools]]) -> Draw
 
     def draw(generator: Generator, shape: Shape) -> Sweeps:
         failed = failures(generator, shape)
-        values = [
+        first, second = (
             np.where(
                 one,
                 CHANCE + 0.002 * generator.standard_normal(shape),
                 0.9 + SPREAD * generator.standard_normal(shape),
             )
             for one in failed
-        ]
-        return Sweeps(*values, *failed)
+        )
+        return Sweeps(first, second, *failed)
 
     return draw
 
@@ -124,14 +126,16 @@ def _exponential(generator: Generator, shape: Shape) -> Floats:
 
 def _signed(generator: Generator, magnitudes: Floats) -> Floats:
     """Each magnitude with a fair coin's sign."""
-    return magnitudes * generator.choice([-1.0, 1.0], size=magnitudes.shape)
+    values: Floats = magnitudes * generator.choice([-1.0, 1.0], size=magnitudes.shape)
+    return values
 
 
 def _after_losses(generator: Generator, shape: Shape) -> Floats:
     """Differences that grow by half after each loss, and shrink as much after each gain."""
     signs = generator.choice([-1.0, 1.0], size=shape)
     so_far = np.clip(signs.cumsum(axis=-1) - signs, -40, 40)
-    return signs * np.abs(generator.standard_normal(shape)) * 0.01 * 1.5**-so_far
+    values: Floats = signs * np.abs(generator.standard_normal(shape)) * 0.01 * 1.5**-so_far
+    return values
 
 
 def _rare(generator: Generator, shape: Shape, share: float, loss: float) -> Floats:
@@ -226,8 +230,7 @@ AT_THE_MARGIN: Mapping[str, Values] = {
 """Differences with a mean of exactly 1 point, the margin."""
 
 WITHIN_THE_MARGIN: Mapping[str, Values] = {
-    f"no difference, spread {spread}": (
-        lambda g, shape, spread=spread: spread / 100 * g.standard_normal(shape)
-    )
-    for spread in (1.0, 0.5, 0.2)
+    "no difference, spread 1": lambda g, shape: 0.01 * g.standard_normal(shape),
+    "no difference, spread 0.5": lambda g, shape: 0.005 * g.standard_normal(shape),
+    "no difference, spread 0.2": lambda g, shape: 0.002 * g.standard_normal(shape),
 }

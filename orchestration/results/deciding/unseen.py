@@ -6,7 +6,7 @@ missing from the first ten. So a comparison is not called equal by its own pairs
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,8 +38,9 @@ def seen_in(values: Floats, failed: npt.NDArray[np.bool_]) -> Seen:
         failed: whether the seed failed; it then does not count for spread and median.
     """
     learned = np.ma.masked_array(values, failed | np.isnan(values))
-    medians = np.ma.median(learned, axis=-1, keepdims=True)
-    spread = np.ma.median(learned.std(axis=-1, ddof=1), axis=-1)
+    median: Any = np.ma.median  # numpy has no types for it
+    medians = median(learned, axis=-1, keepdims=True)
+    spread = median(learned.std(axis=-1, ddof=1), axis=-1)
     fall = np.abs(learned - medians).max(axis=(-2, -1))
     lowest = np.ma.masked_array(values, ~failed | np.isnan(values)).min(axis=(-2, -1))
     cost = medians.max(axis=(-2, -1)) - lowest

@@ -98,6 +98,35 @@ def test_a_running_trial_has_its_best_by_the_goal_and_no_end_that_nobody_knows(u
     assert "not known yet" in html
 
 
+def test_declared_comparisons_stand_with_their_null_hypothesis(uri: str, tmp_path: Path) -> None:
+    seeds = {"until": "decided", "at_least": 3, "at_most": 8, "assume": "exchangeable"}
+    content = {
+        **{key: value for key, value in CONTENT.items() if key != "baseline"},
+        "name": "declared",
+        "seeds": seeds,
+        "grid": [{"method": ["base", "ours"]}],
+        "compare": [{"method": ["base", "ours"]}],
+    }
+    spec = SweepSpec.from_json(json.dumps(content))
+    recorder = Recorder(uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    for cell in spec.cells():
+        for number, seed in enumerate(spec.seed_order()[:7]):
+            given = {**cell.given(), "seed": seed}
+            fails = given["method"] == "base" and number > 0
+            outcome = "diverged" if fails else "completed"
+            metrics = {"val_loss": [1.0], "epoch_seconds": [1.0], "best_val_loss": [1.0]}
+            key = f"{given['method']} {seed}"
+            trial = RecordedTrial(given, (), outcome, key, metrics=metrics)
+            recorder.trial(experiment, parent, trial)
+    with served(SqlSource(uri), tmp_path) as address:
+        html = " ".join(get(f"{address}/declared").split())
+    assert "may be told apart" in html.partition("<h2>Decisions</h2>")[2]
+    assert "worse by failures: 6 of 7 seeds failed, against 0" in html
+    assert "Null hypothesis (exchangeable): the two values of a seed are exchangeable" in html
+    assert words(html, "v0") == ["worse than ours"]
+
+
 STRANGE: list[tuple[str, dict[str, Any]]] = [
     ("one cell", {"grid": [{"method": "a", "depth": 18}], "baseline": None}),
     ("one seed", {"seeds": [7]}),
