@@ -277,7 +277,7 @@ def main() -> None:
     start = time.perf_counter()
     for rows in (
         error_rows(arguments.sweeps),
-        equal_rows(arguments.sweeps),
+        equal_rows(min(arguments.sweeps, 4_000)),
         power_rows(arguments.sweeps),
         head_to_head_rows(arguments.sweeps, arguments.adastop),
     ):

@@ -122,7 +122,10 @@ def test_a_decided_cell_gets_no_more_seeds_and_the_others_do(tmp_path: Path) -> 
     run = Run(sweep(), tmp_path)
     assert run.to_the_end(1, random.Random(0))
     verdicts = run.allocator.verdicts()
-    assert verdicts[0].startswith("snn none against bntt: worse after 5 seeds, by -8")
+    assert verdicts[0].startswith(
+        "snn none against bntt: worse after 5 seeds, by failures (5 of 5 seeds failed, against 0) "
+        "and -8"
+    )
     assert verdicts[1].startswith("snn bntt against homeostatic: worse after ")
     looks = int(verdicts[1].split("after ")[1].split()[0])
     assert 5 < looks < 12
