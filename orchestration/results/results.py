@@ -114,8 +114,9 @@ class Results(SweepReader):
         """Return one row per trial and layer: the synaptic operations per image at its best epoch.
 
         Columns: ``run_id``, ``layer`` (in the network's order), ``accumulates``,
-        ``multiply_accumulates``, ``energy_nj``; :mod:`snn_norm.networks.operations` says how they
-        are counted. A trial of the user's own network has no row.
+        ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj``;
+        :mod:`snn_norm.networks.operations` says how they are counted. A trial of the user's own
+        network has no row.
 
         Args:
             trials: the numbered trials to read; by default all.

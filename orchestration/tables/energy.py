@@ -13,8 +13,17 @@ from orchestration.tables.report_data import ReportData
 
 CAVEAT = (
     "An estimate for 45 nm: 4.6 pJ a multiply-accumulate, 0.9 pJ an accumulate; without memory, "
-    "data movement and the neurons' own updates."
+    "data movement and the neurons' own updates. Averages of spikes, behind pools, are multiplied "
+    "(nJ an image), or folded into the weights after them, so that each spike is accumulated (nJ "
+    "folded)."
 )
+
+
+_ENERGIES = [
+    f"{convention}energy_{part}"
+    for convention in ("", "folded_")
+    for part in ("nj", "ci_low", "ci_high")
+]
 
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
@@ -39,6 +48,8 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
         number("MAC M", "multiply_accumulates", _millions),
         number("nJ an image", "energy_nj", _nanojoules),
         interval("95 % CI", "energy_ci_low", "energy_ci_high", _nanojoules),
+        number("nJ folded", "folded_energy_nj", _nanojoules),
+        interval("95 % CI folded", "folded_energy_ci_low", "folded_energy_ci_high", _nanojoules),
         number("seeds", "n_seeds", lambda n: str(int(n))),
     ]
 
@@ -54,7 +65,7 @@ TABLE = TableDefinition(
     remark=_remark,
     macros=[
         Macros(
-            ("accumulates", "multiply_accumulates", "energy_nj", "energy_ci_low", "energy_ci_high"),
+            ("accumulates", "multiply_accumulates", *_ENERGIES),
             lambda _cells, cell, _row: (int(cell),),
         )
     ],

@@ -4,11 +4,16 @@ A spike that reaches a synapse adds a weight: an accumulate. Any other value is 
 weight first: a multiply-accumulate. The count is for one image, by the conventions of the field:
 
 - In a layer whose inputs are spikes, accumulates = rate · T · connections. A neuron's rate is its
-  number of spikes per time step, and connections are the multiply-accumulates of one dense pass,
-  including padding. Where the spikes of a shortcut are added to others, the rates are added too.
+  number of spikes per time step, and connections are the multiply-accumulates of one dense pass.
+  Where the spikes of a shortcut are added to others, the rates are added too. A weight that meets
+  the padding around an image is no connection. Neurons at the border, which have fewer
+  connections, are taken to fire as often as the others.
 - In a layer whose inputs are not spikes, multiply-accumulates = T · connections, including zeros.
-  Such inputs are event frames, and averages over squares or over an image. An image that is the
-  same at every step is convolved once.
+  Such inputs are event frames. An image that is the same at every step is convolved once.
+- Averages of n spikes, over squares or over an image, can be counted in two ways, and which is
+  chosen can decide whether a spiking network costs more than an artificial one. *Multiplied*: they
+  are no spikes, so each is a multiply-accumulate. *Folded*: the average is folded into the weights
+  after it, so each spike is an accumulate, and accumulates = n · rate · T · connections.
 - An artificial network has one dense pass of multiply-accumulates; its zeros save nothing.
 - A norm that is folded into weights or thresholds (``folds``), or that acts on the weights, costs
   nothing. The exception is a norm that folds into separate weights for each step: the single
@@ -23,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.table import NORMS
@@ -35,18 +41,35 @@ https://doi.org/10.1109/ISSCC.2014.6757323: a multiplication 3.7 pJ, an addition
 
 @dataclass(frozen=True)
 class Operations:
-    """The operations of one layer for one image."""
+    """The operations of one layer for one image.
+
+    Args:
+        layer: its name.
+        accumulates, multiply_accumulates: with averages multiplied.
+        averaged: those of the multiply-accumulates whose inputs are averages of spikes.
+        folded: the accumulates that replace these if averages are folded.
+    """
 
     layer: str
     accumulates: float
     multiply_accumulates: float
+    averaged: float = 0.0
+    folded: float = 0.0
 
     @property
     def nanojoules(self) -> float:
-        """The estimated energy of the operations."""
-        of_accumulates = PICOJOULE_ACCUMULATE * self.accumulates
-        of_products = PICOJOULE_MULTIPLY_ACCUMULATE * self.multiply_accumulates
-        return (of_accumulates + of_products) / 1000
+        """The estimated energy of the operations, with averages multiplied."""
+        return _energy(self.accumulates, self.multiply_accumulates)
+
+    @property
+    def folded_nanojoules(self) -> float:
+        """The estimated energy with averages folded into the weights after them."""
+        products = self.multiply_accumulates - self.averaged
+        return _energy(self.accumulates + self.folded, products)
+
+
+def _energy(accumulates: float, products: float) -> float:
+    return (PICOJOULE_ACCUMULATE * accumulates + PICOJOULE_MULTIPLY_ACCUMULATE * products) / 1000
 
 
 def operations(
@@ -79,18 +102,24 @@ def operations(
         num_steps is not None and norm in NORMS and NORMS[norm].folds == "weights of each step"
     )
     counted = []
-    for layer, connections, values, rate in _layers(
+    for layer, connections, values, inputs in _layers(
         trunk, in_channels, num_classes, image_size, rates if num_steps else None
     ):
         accumulates, products = 0.0, float(values * norm_products)
-        if rate is None:
+        averaged = folded = 0.0
+        if inputs is not None:
+            of_spikes = inputs.rate * inputs.averaged * steps * connections
+            if inputs.averaged == 1:
+                accumulates = of_spikes
+            else:
+                averaged, folded = float(steps * connections), of_spikes
+                products += averaged
+        else:
             constant = layer == trunk.layers[0].name and not sequences
             products += connections * (1 if constant else steps)
             if constant and of_each_step:  # an affine map per step costs less than a convolution
                 products += values * steps
-        else:
-            accumulates = rate * steps * connections
-        counted.append(Operations(layer, accumulates, products))
+        counted.append(Operations(layer, accumulates, products, averaged, folded))
     return counted
 
 
@@ -99,47 +128,67 @@ def _costs_nothing(norm: str) -> bool:
     return norm == "none" or known.folds is not None or known.place == "weights"
 
 
+class _Inputs(NamedTuple):
+    """Inputs that are spikes, or averages of spikes."""
+
+    rate: float
+    averaged: int = 1
+    """Spikes in an average."""
+
+
 def _layers(
     trunk: Trunk,
     in_channels: int,
     num_classes: int,
     image_size: int,
     rates: Mapping[str, float] | None,
-) -> Iterator[tuple[str, int, int, float | None]]:
-    """Yield each layer's name, connections, number of values to normalize, and rate of inputs.
+) -> Iterator[tuple[str, int, int, _Inputs | None]]:
+    """Yield each layer's name, connections, number of values to normalize, and inputs.
 
-    The rate is None if the inputs are not spikes.
+    The inputs are None if they do not come from spikes.
     """
     shapes: dict[str | None, tuple[int, int]] = {None: (in_channels, image_size)}
-    sent: dict[str | None, float | None] = {None: None}
+    sent: dict[str | None, _Inputs | None] = {None: None}
     for layer in trunk.layers:
-        channels, size = shapes[layer.source]
-        size = -(-size // layer.stride)
-        values = layer.channels * size**2
-        yield layer.name, values * channels * layer.kernel**2, values, sent[layer.source]
+        channels, before = shapes[layer.source]
+        size = -(-before // layer.stride)
+        taps = _taps(before, layer.kernel, layer.stride)
+        connections = layer.channels * channels * taps**2
+        yield layer.name, connections, layer.channels * size**2, sent[layer.source]
         shapes[layer.name] = (layer.channels, size // 2 if layer.pool else size)
         sent[layer.name] = _sent(layer, sent, rates) if layer.fires else None
     last = trunk.layers[-1].name
     channels, size = shapes[last]
-    features = channels if trunk.average else channels * size**2
-    rate = None if trunk.average else sent[last]
+    features, inputs = channels * size**2, sent[last]
+    if trunk.average:
+        features = channels
+        inputs = inputs and inputs._replace(averaged=inputs.averaged * size**2)
     if trunk.hidden is not None:
-        yield "hidden", features * trunk.hidden, 0, rate
-        features, rate = trunk.hidden, _rate("hidden", rates)
-    yield "classifier", features * num_classes, 0, rate
+        yield "hidden", features * trunk.hidden, 0, inputs
+        rate = _rate("hidden", rates)
+        features, inputs = trunk.hidden, None if rate is None else _Inputs(rate)
+    yield "classifier", features * num_classes, 0, inputs
+
+
+def _taps(size: int, kernel: int, stride: int) -> int:
+    """The pairs of an output and a weight that meet an input, along one axis of an image."""
+    starts = range(-(kernel // 2), size - kernel // 2, stride)
+    return sum(0 <= start + offset < size for start in starts for offset in range(kernel))
 
 
 def _sent(
-    layer: Layer, sent: Mapping[str | None, float | None], rates: Mapping[str, float] | None
-) -> float | None:
-    """The rate of a layer's output; None if it does not consist of spikes."""
+    layer: Layer, sent: Mapping[str | None, _Inputs | None], rates: Mapping[str, float] | None
+) -> _Inputs | None:
+    """What a layer sends on; None if it does not come from spikes."""
     rate = _rate(layer.name, rates)
-    if rate is None or layer.pool:
+    if rate is None:
         return None
-    if layer.adds is None or layer.adds.to != "spikes":
-        return rate
-    added = sent[layer.adds.output[0]]
-    return None if added is None else rate + added
+    if layer.adds is not None and layer.adds.to == "spikes":
+        added = sent[layer.adds.output[0]]
+        if added is None:
+            return None
+        rate += added.rate
+    return _Inputs(rate, 4 if layer.pool else 1)
 
 
 def _rate(layer: str, rates: Mapping[str, float] | None) -> float | None:

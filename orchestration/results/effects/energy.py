@@ -21,6 +21,9 @@ from snn_norm.networks.operations import Operations, operations
 from snn_norm.networks.table import Trunk, make_trunk
 from snn_norm.norms.table import ARCHITECTURES
 
+_SUMMED = ("accumulates", "multiply_accumulates", "energy_nj", "folded_energy_nj")
+"""What is counted of each layer, and adds up to a network's."""
+
 
 class Sample(NamedTuple):
     """What a trial's network is given."""
@@ -86,11 +89,11 @@ def operations_of(
                 "accumulates": one.accumulates,
                 "multiply_accumulates": one.multiply_accumulates,
                 "energy_nj": one.nanojoules,
+                "folded_energy_nj": one.folded_nanojoules,
             }
             for one in _operations(trial, trunk, found, samples[run_id])
         ]
-    columns = ["run_id", "layer", "accumulates", "multiply_accumulates", "energy_nj"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=["run_id", "layer", *_SUMMED])
 
 
 def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
@@ -103,19 +106,23 @@ def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> 
 
     Returns:
         A row a cell that has any: the axes; ``accuracy`` (mean of the best epochs);
-        ``accumulates``, ``multiply_accumulates``, ``energy_nj`` (means over seeds, an image);
-        ``energy_ci_low``, ``energy_ci_high`` (95 % t-interval, NaN of one seed); ``n_seeds``;
+        ``accumulates``, ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj`` (means over
+        seeds, an image); ``energy_ci_low``, ``energy_ci_high``, ``folded_energy_ci_low``,
+        ``folded_energy_ci_high`` (95 % t-intervals, NaN of one seed); ``n_seeds``;
         ``selected_on``. The index is the cell's number.
     """
-    sums = counted.groupby("run_id")[["accumulates", "multiply_accumulates", "energy_nj"]].sum()
+    sums = counted.groupby("run_id")[list(_SUMMED)].sum()
     joined = trials[["run_id", "cell", BEST_TEST_ACCURACY]].join(sums, on="run_id", how="inner")
     by_cell = joined.drop(columns="run_id").groupby("cell")
     means = by_cell[[BEST_TEST_ACCURACY, *sums]].mean()
     means = means.rename(columns={BEST_TEST_ACCURACY: "accuracy"})
     n = by_cell.size()
-    mean, std = (frame["energy_nj"].to_numpy("float64") for frame in (means, by_cell.std()))
-    low, high = t_interval(mean, std, n.to_numpy("int64"))
-    means["energy_ci_low"], means["energy_ci_high"], means["n_seeds"] = low, high, n
+    deviations = by_cell.std()
+    for name in ("energy", "folded_energy"):
+        mean, std = (frame[f"{name}_nj"].to_numpy("float64") for frame in (means, deviations))
+        low, high = t_interval(mean, std, n.to_numpy("int64"))
+        means[f"{name}_ci_low"], means[f"{name}_ci_high"] = low, high
+    means["n_seeds"] = n
     axes = [str(name) for name in cells if name != SELECTED_ON]
     known = cells.loc[means.index.astype("int64")]
     table = pd.concat([known[axes], means.set_axis(known.index)], axis="columns")

@@ -41,6 +41,9 @@ def test_the_rates_are_those_of_the_best_epoch() -> None:
     assert found["layer"].tolist() == [*LAYERS, "classifier"]
     assert found["accumulates"].tolist() == [one.accumulates for one in expected]
     assert found["energy_nj"].sum() == pytest.approx(sum(one.nanojoules for one in expected))
+    folded = sum(one.folded_nanojoules for one in expected)
+    assert found["folded_energy_nj"].sum() == pytest.approx(folded)
+    assert folded < found["energy_nj"].sum()
 
 
 def test_an_artificial_network_has_no_rates() -> None:
@@ -76,6 +79,7 @@ def test_a_cell_is_the_mean_over_its_seeds() -> None:
             "accumulates": [1.0, 2.0, 5.0],
             "multiply_accumulates": [0.0, 1.0, 1.0],
             "energy_nj": [1.0, 1.0, 4.0],
+            "folded_energy_nj": [1.0, 0.0, 3.0],
         }
     )
     cells = pd.DataFrame({"norm": ["bntt", "none"], "selected_on": ["the test set"] * 2})
@@ -86,4 +90,7 @@ def test_a_cell_is_the_mean_over_its_seeds() -> None:
     assert row["n_seeds"] == 2
     # mean 3, std √2, n 2: 3 ± 12.706 · √2 / √2
     assert row["energy_ci_high"] - row["energy_nj"] == pytest.approx(12.706, abs=1e-3)
+    # mean 2, std √2, n 2
+    assert row["folded_energy_nj"] == 2.0
+    assert row["folded_energy_ci_low"] - row["folded_energy_nj"] == pytest.approx(-12.706, abs=1e-3)
     assert row["selected_on"] == "the test set"

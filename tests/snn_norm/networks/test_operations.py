@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn import functional as F
 
 from snn_norm import ANNCNN, SNNCNN
 from snn_norm.networks.operations import Operations, operations
@@ -22,8 +23,9 @@ TRUNKS: dict[str, dict[str, Any]] = {
     "spike": {"trunk": "resnet", "width": 4, "depth": 14, "shortcut": "spike"},
     "membrane": {"trunk": "resnet", "width": 4, "depth": 14, "shortcut": "membrane"},
 }
+SIZE_OF_LAST = {"resnet19": 4, "plain": 4, "spike": 4, "membrane": 4}
 each_trunk = pytest.mark.parametrize("trunk", TRUNKS)
-DATA = {"in_channels": 2, "num_classes": 5, "image_size": 20}
+DATA = {"in_channels": 2, "num_classes": 5, "image_size": 16}
 STEPS, IMAGES = 3, 2
 
 
@@ -31,14 +33,31 @@ def trunk_of(keys: dict[str, Any]) -> Any:
     return make_trunk(keys["trunk"], keys["width"], keys.get("depth"), keys.get("shortcut"))
 
 
+def connections(module: nn.Module, given: Tensor) -> int:
+    """The products of a weight and an input of this layer, one by one; padding is no input."""
+    if isinstance(module, nn.Linear):
+        return module.weight.numel()
+    assert isinstance(module, nn.Conv2d)
+    ones, padding = torch.ones_like(module.weight), int(module.padding[0])
+    return int(F.conv2d(torch.ones_like(given[:1]), ones, None, module.stride, padding).sum())
+
+
 @each_trunk
-def test_an_artificial_networks_are_those_that_torch_counts(trunk: str) -> None:
+def test_an_artificial_networks_are_the_products_of_its_layers(trunk: str) -> None:
     model = ANNCNN("none", **DATA, **TRUNKS[trunk]).eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.randn(1, 2, 20, 20))
+    found: dict[str, int] = {}
+
+    def count(layer: str, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        found[layer] = connections(module, inputs[0])
+
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_pre_hook(partial(count, name.rpartition(".")[2]))
+    with torch.no_grad():
+        model(torch.randn(1, 2, 16, 16))
     counted = operations(trunk_of(TRUNKS[trunk]), "none", **DATA)
-    assert sum(one.multiply_accumulates for one in counted) * 2 == counter.get_total_flops()
-    assert not any(one.accumulates for one in counted)
+    assert {one.layer: one.multiply_accumulates for one in counted} == found
+    assert not any(one.accumulates or one.averaged or one.folded for one in counted)
 
 
 @each_trunk
@@ -64,7 +83,7 @@ def test_a_spiking_networks_are_what_its_layers_are_given(trunk: str, sequences:
                     (output[0] if isinstance(output, tuple) else output).detach()
                 )
             )
-    images = torch.rand(IMAGES, STEPS, 2, 20, 20) if sequences else torch.rand(IMAGES, 2, 20, 20)
+    images = torch.rand(IMAGES, STEPS, 2, 16, 16) if sequences else torch.rand(IMAGES, 2, 16, 16)
     with torch.no_grad():
         model.eval()(images)
     rates = {layer: torch.stack(spikes).mean().item() for layer, spikes in fired.items()}
@@ -86,6 +105,15 @@ def test_a_spiking_networks_are_what_its_layers_are_given(trunk: str, sequences:
             times = 1 if one.layer == "conv1" and not sequences else STEPS
             assert one.multiply_accumulates == dense[one.layer] * times
             assert one.accumulates == 0
+            if one.layer == "conv1":
+                assert (one.averaged, one.folded) == (0, 0)
+                continue
+            # An average of n spikes times n is how many of them there were.
+            last = trunk_of(TRUNKS[trunk]).layers[-1]
+            n = 4 if last.pool else SIZE_OF_LAST[trunk] ** 2
+            assert one.averaged == one.multiply_accumulates
+            expected = n * inputs.mean().item() * STEPS * dense[one.layer]
+            assert one.folded == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +134,7 @@ def test_a_norm_costs_what_does_not_become_a_part_of_weights(norm: str, products
     keys = {**DATA, "num_steps": STEPS, "rates": rates}
     without, counted = operations(trunk, "none", **keys), operations(trunk, norm, **keys)
     more = counted[0].multiply_accumulates - without[0].multiply_accumulates
-    assert more == products * STEPS * 4 * 20 * 20
+    assert more == products * STEPS * 4 * 16 * 16
     assert counted[-1] == without[-1]  # no norm after the classifier
     if norm == "bntt":  # into a convolution of spikes they do, and into that of frames
         frames = [operations(trunk, n, **keys, sequences=True) for n in ("none", norm)]
@@ -117,6 +145,9 @@ def test_a_norm_costs_what_does_not_become_a_part_of_weights(norm: str, products
 def test_their_energy() -> None:
     assert Operations("conv2", 1000.0, 0.0).nanojoules == pytest.approx(0.9)
     assert Operations("conv1", 0.0, 1000.0).nanojoules == pytest.approx(4.6)
+    pooled = Operations("conv3", 0.0, 1000.0, averaged=900.0, folded=2000.0)
+    assert pooled.nanojoules == pytest.approx(4.6)
+    assert pooled.folded_nanojoules == pytest.approx(0.1 * 4.6 + 2 * 0.9)
 
 
 def test_a_layer_without_a_rate() -> None:
