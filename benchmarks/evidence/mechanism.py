@@ -17,6 +17,7 @@ from benchmarks.prediction import (
     RECORDED,
     Row,
     area,
+    by_rule,
     collapsed,
     contenders,
     ended,
@@ -25,10 +26,11 @@ from benchmarks.prediction import (
 from orchestration.errors import InputError
 from orchestration.results.results import Results
 from snn_norm.training.diagnostics import DIAGNOSTICS
+from snn_norm.training.prediction import COLLAPSES_BELOW
 
 
 def separation(sweeps: Mapping[str, Results]) -> pd.DataFrame:
-    """The areas under the ROC curve, of spiking trials that learned against those that collapsed.
+    """How contenders separate trials that learned from those that collapsed, as the page shows it.
 
     Args:
         sweeps: by the name that heads their column; one without trials of both kinds is left out.
@@ -40,13 +42,50 @@ def separation(sweeps: Mapping[str, Results]) -> pd.DataFrame:
     both = {name: of for name, of in rows.items() if len(set(collapsed(of))) == 2}
     if not both:
         raise InputError("no sweep has both trials that learned and trials that collapsed")
-    made = ended(recorded(RECORDED), MADE_ON)
-    table = pd.DataFrame({"before the first step": list(contenders(made))})
-    for name, of in both.items():
-        heading = f"{name} ({collapsed(of).sum()} of {len(of)} collapsed)"
-        areas = [area(scorer(of), collapsed(of)) for scorer in contenders(made).values()]
-        table[heading] = [f"{value:.3f}" for value in areas]
-    return table
+    of_rule = mistakes(both)
+    table = areas(both).map("{:.3f}".format)
+    table.loc["false warnings of the rule"] = [
+        f"{row.false_warnings} of {row.learned}" for row in of_rule.itertuples()
+    ]
+    table.loc["collapses that it missed"] = [
+        f"{row.missed} of {row.collapsed}" for row in of_rule.itertuples()
+    ]
+    headings = {
+        name: f"{name} ({of_rule.collapsed[name]} of {len(of)} collapsed)"
+        for name, of in both.items()
+    }
+    return table.rename(columns=headings).rename_axis("before the first step").reset_index()
+
+
+def areas(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
+    """The areas under the ROC curve: a row a contender, a column a sweep."""
+    made = contenders(ended(recorded(RECORDED), MADE_ON))
+    return pd.DataFrame(
+        {
+            name: [area(scorer(of), collapsed(of)) for scorer in made.values()]
+            for name, of in rows.items()
+        },
+        index=list(made),
+    )
+
+
+def mistakes(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
+    """The rule's at its threshold: a row a sweep.
+
+    Returns:
+        ``learned``, ``false_warnings`` (those of which it foretold a collapse), ``collapsed``,
+        ``missed`` (those of which it did not).
+    """
+    counts = {}
+    for name, of in rows.items():
+        warned, lost = by_rule(of) < COLLAPSES_BELOW, collapsed(of)
+        counts[name] = {
+            "learned": (~lost).sum(),
+            "false_warnings": (warned & ~lost).sum(),
+            "collapsed": lost.sum(),
+            "missed": (~warned & lost).sum(),
+        }
+    return pd.DataFrame.from_dict(counts, orient="index")
 
 
 def rows_of(results: Results) -> list[Row]:
