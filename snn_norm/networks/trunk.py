@@ -18,6 +18,7 @@ from snn_norm.networks.layers import Outputs
 from snn_norm.networks.table import Layer, Trunk
 from snn_norm.norms.make import make_norm
 from snn_norm.norms.protocol import OnWeights
+from snn_norm.norms.table import NORMS
 
 _FEWEST_CHANNELS = 8
 """Over fewer channels in channels-last order, the gradient of a strided 1×1 convolution on one
@@ -70,7 +71,10 @@ class TrunkNetwork(nn.Module):
             self.convolutions[layer.name] = convolution
             made = make_norm(norm, layer.channels, num_steps)
             on_membrane = made if place_of(made) == "membrane" else None
-            self.norms[layer.name] = made if on_membrane is None else nn.Identity()
+            if on_membrane is not None:
+                partner = NORMS[norm].partner if norm in NORMS else None
+                made = make_norm(partner or "none", layer.channels, num_steps)
+            self.norms[layer.name] = made
             if place_of(made) == "weights":  # such a norm has no offset
                 convolution.bias = nn.Parameter(torch.zeros(layer.channels))
             if layer.fires:

@@ -24,8 +24,9 @@ class MembranePotentialBatchNorm2d(TemporalNorm2d):
     Training normalizes each step by its own statistics, but evaluation normalizes all steps by the
     same ones. If the membranes of the steps differ much, train and test accuracy therefore lie far
     apart (docs/evidence.md). The paper adds this norm to a batch normalization after each
-    convolution, and uses two time steps and a hard reset; in this project's networks it is the only
-    norm, like every norm that is compared.
+    convolution, which is the norm ``batchnorm-mpbn`` of this project; in ``mpbn`` it is the only
+    norm, like every norm that is compared. The authors' neuron (two time steps, a decay of 0.25 and
+    a reset to zero) is in the packaged spec ``norms-published``.
 
     After Guo et al., "Membrane Potential Batch Normalization for Spiking Neural Networks", ICCV
     2023 (https://arxiv.org/abs/2308.08359). The authors carry the raw membrane over to the next

@@ -34,6 +34,7 @@ class Norm:
             threshold, or the weights of the convolution. :mod:`snn_norm.norms.protocol` has the
             interface of its layer in each place.
         folds: the part of a trained network that it can be folded into; None if it cannot.
+        partner: for a norm on the membrane: the norm after the convolution, beside it.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Norm:
     standard_for: str | None = None
     place: Literal["currents", "membrane", "weights"] = "currents"
     folds: Folds | None = None
+    partner: str | None = None
 
 
 NORMS: dict[str, Norm] = {
@@ -104,6 +106,16 @@ NORMS: dict[str, Norm] = {
         marker="p",
         place="membrane",
         folds="thresholds",
+    ),
+    "batchnorm-mpbn": Norm(
+        "BatchNorm, MPBN",
+        {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        color="C13",
+        line=(0, (5, 1)),
+        marker="H",
+        place="membrane",
+        folds="thresholds",
+        partner="batchnorm",
     ),
     "osr": Norm(
         "OSR",

@@ -19,7 +19,9 @@ CELLS = [
 
 
 def test_the_packaged_specs_are_known() -> None:
-    assert list(packaged_specs()) == ["decided", "digits", "fashion", "headline", "norms-digits"]
+    assert list(packaged_specs()) == [
+        "decided", "digits", "fashion", "headline", "norms-digits", "norms-published",
+    ]  # fmt: skip
 
 
 def test_decided_compares_what_five_seeds_decide_and_what_they_do_not() -> None:

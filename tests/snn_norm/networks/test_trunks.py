@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm import ANNCNN, SNNCNN
-from snn_norm.norms.table import norms_of
+from snn_norm.norms.membrane import MembranePotentialBatchNorm2d
+from snn_norm.norms.shared import SequenceBatchNorm2d
+from snn_norm.norms.table import NORMS, norms_of
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -78,11 +80,20 @@ def test_every_norm_in_evaluation_is_itself_step_by_step(trunk: str, norm: str) 
     model.eval()
     x = torch.randn(2, 3, 12, 12)
     expected = model(x)
-    if norm == "mpbn":  # whose neurons run whole sequences alone
+    if NORMS[norm].place == "membrane":  # whose neurons run whole sequences alone
         return
     reference = spiking(trunk, norm, neuron="snntorch").eval()
     reference.load_state_dict(model.state_dict(), strict=False)
     torch.testing.assert_close(reference(x), expected)
+
+
+def test_a_norm_on_the_membrane_may_stand_beside_one_after_the_convolution() -> None:
+    alone, beside = spiking("membrane", "mpbn"), spiking("membrane", "batchnorm-mpbn")
+    for model, after_convolution in ((alone, nn.Identity), (beside, SequenceBatchNorm2d)):
+        assert {type(norm) for norm in model.norms.values()} == {after_convolution}
+        on_membrane = [getattr(neuron, "on_membrane", None) for neuron in model.neurons.values()]
+        assert all(isinstance(one, MembranePotentialBatchNorm2d) for one in on_membrane)
+        assert all(convolution.bias is None for convolution in model.convolutions.values())
 
 
 @pytest.mark.parametrize("norm", ["batchnorm", "tdbn", "tebn", "homeostatic-shared", "osr"])

@@ -162,6 +162,7 @@ def test_no_two_norms_look_alike() -> None:
         "none", "batchnorm", "groupnorm", "layernorm", "weightstd", "homeostatic",
     ]  # fmt: skip
     assert list(norms_of("snn")) == [
-        "none", "batchnorm", "bntt", "tdbn", "tebn", "tab", "mpbn", "osr",
+        "none", "batchnorm", "bntt", "tdbn", "tebn", "tab", "mpbn",
+        "batchnorm-mpbn", "osr",
         "groupnorm", "layernorm", "weightstd", "homeostatic", "homeostatic-shared",
     ]  # fmt: skip
