@@ -13,6 +13,7 @@
     {{ norm_effects("SWEEP", norm="bntt") }}              what norms add, and to the standard one
     {{ tuned_gaps("SWEEP", ["slope"], …) }}               what is left of the gap, settings selected
     {{ grid("SWEEP", ["depth"], ["norm"]) }}              mean accuracies by values of these axes
+    {{ gains_by_slope() }}                                what layers pass on of a gradient
     {{ spec("SWEEP") }}                                    its spec as YAML
     {{ origin("SWEEP") }}                                  its file, trials, machines and versions
     {% for sweep in sweeps %}                              all names, in order
@@ -26,6 +27,7 @@ are numbers, or columns of frames, which are pandas':
     gaps("SWEEP", ["slope"], …)             those of the table of tuned gaps
     areas("SWEEP", …), mistakes("SWEEP", …) those of the table of what separates trials
     last_rates("completed", "SWEEP", …)     of the last layer before the first step, of such trials
+    starts()                                what is left of a gradient, by network
     ratio("SWEEP")                          of the networks' gaps of means, and its interval's ends
 """
 
@@ -38,7 +40,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.evidence import norm_effects, selection
+from benchmarks.evidence import norm_effects, selection, starts
 from benchmarks.evidence.mechanism import areas, mistakes, rows_of, separation
 from orchestration.errors import InputError
 from orchestration.record.names import BEST_TEST_ACCURACY
@@ -58,7 +60,7 @@ from snn_norm.wording import not_among
 SLOTS = (
     "table", "number", "mean", "collapsed", "figure", "why", "separation", "norm_effects",
     "tuned_gaps", "gaps", "ratio", "grid", "spec", "origin", "frame", "accuracies", "layers",
-    "areas", "mistakes", "last_rates",
+    "areas", "mistakes", "last_rates", "starts", "gains_by_slope",
 )  # fmt: skip
 
 
@@ -132,9 +134,22 @@ class Slots:
         cells["text"] = [_mean_in_words(cell) for cell in cells.to_dict("records")]
         cells["column"] = [" ".join(map(as_text, values)) for values in cells[columns].to_numpy()]
         wide = cells.pivot(index=rows, columns="column", values="text")
-        in_order = pd.MultiIndex.from_frame(cells[rows].drop_duplicates())
-        wide = wide.reindex(in_order)[cells["column"].unique()]
-        return markdown(TableDefinition().table(wide.reset_index()))
+        in_order = cells[rows].drop_duplicates()
+        table = in_order.merge(wide[cells["column"].unique()].reset_index(), on=rows)
+        return markdown(TableDefinition().table(table))
+
+    def starts(self) -> pd.DataFrame:
+        """What is left of a gradient before the first step: medians over seeds, a row a network."""
+        axes = [axis for axis in starts.AXES if axis != "seed"]
+        recorded = pd.read_csv(starts.RECORDED, keep_default_na=False)
+        return recorded.groupby(axes, sort=False)[["passed", "gain"]].median().reset_index()
+
+    def gains_by_slope(self) -> str:
+        """A layer's gain in each network, a column a slope, in Markdown."""
+        axes = [axis for axis in starts.AXES if axis not in ("seed", "slope")]
+        wide = self.starts().pivot(index=axes, columns="slope", values="gain").map("{:.2f}".format)
+        wide = wide.rename(columns="slope {:g}".format).reset_index()
+        return markdown(TableDefinition().table(wide))
 
     def frame(self, sweep: str, name: str, **where: Any) -> pd.DataFrame:
         """Numbers to make claims of: those of a table, of all cells or of all trials."""
@@ -262,9 +277,12 @@ def _rows(frame: pd.DataFrame, where: Mapping[str, Any], of: str) -> pd.DataFram
 
 def _mean_in_words(cell: Mapping[Any, Any]) -> str:
     n, n_collapsed = int(cell["n_seeds"]), int(cell["n_collapsed"])
+    if not n:
+        return "not run"
+    seeds = "" if n == cell["n_expected"] else f" ({n} of {int(cell['n_expected'])} seeds)"
     if n_collapsed == n:
-        return "collapsed"
-    mean = f"{100 * cell['mean']:.1f}"
+        return f"collapsed{seeds}"
+    mean = f"{100 * cell['mean']:.1f}{seeds}"
     return f"{mean} ({n_collapsed} of {n} collapsed)" if n_collapsed else mean
 
 

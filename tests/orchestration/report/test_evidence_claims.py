@@ -17,6 +17,7 @@ from benchmarks.evidence.mechanism import mistakes, rows_of
 from benchmarks.evidence.norm_effects import norm_effects, ratio_of_gaps
 from benchmarks.evidence.page import render
 from benchmarks.evidence.selection import tuned_gaps
+from benchmarks.evidence.starts import AXES, RECORDED, passed, start
 from orchestration.errors import InputError
 from orchestration.results.results import Results
 from orchestration.tables.report_data import ReportData, read_report_data
@@ -153,3 +154,29 @@ def test_the_rules_mistakes_are_counted_at_its_threshold() -> None:
     assert mistakes({"swapped": swapped}).loc["swapped"].to_dict() == {
         "learned": 23, "false_warnings": 23, "collapsed": 217, "missed": 217 - 19,
     }  # fmt: skip
+
+
+def test_a_grid_shows_means_and_what_collapsed_or_is_missing() -> None:
+    page = render(
+        '{{ grid("depth-fashion", ["depth", "shortcut"], ["architecture", "norm"]) }}\n'
+        '{{ grid("norms-cifar", ["norm"], ["architecture"], norm=["none", "tab"]) }}',
+        [FOLDER / "depth-fashion.jsonl.gz", FOLDER / "norms-cifar.jsonl.gz"],
+    )
+    assert "| 8 | none | collapsed | 56.3 | 62.4 | 76.9 |" in page.text
+    assert "| tab | – | 50.4 (3 of 5 seeds) |" in page.text
+
+
+def test_what_is_left_of_a_gradient_is_measured_again() -> None:
+    recorded = pd.read_csv(RECORDED, keep_default_na=False)
+    assert len(recorded) == math.prod(map(len, AXES.values()))
+    row = recorded[recorded["depth"] == 8].iloc[-1]
+    keys = {**row[list(AXES)].to_dict(), "depth": int(row["depth"]), "seed": int(row["seed"])}
+    found = start(keys)
+    assert float(str(found["passed"])) == pytest.approx(row["passed"], rel=0.02)
+    assert float(str(found["gain"])) == pytest.approx(row["gain"], rel=0.01)
+
+
+def test_a_gain_is_the_root_of_what_is_left() -> None:
+    left, gain = passed(pd.Series([0.001, 0.01, math.nan, 0.1, 1.0]))
+    assert left == pytest.approx(0.001)
+    assert gain == pytest.approx(0.1)
