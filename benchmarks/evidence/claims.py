@@ -64,7 +64,7 @@ def claim(words: str, left: Any, relation: str, right: Any) -> str:
 def _labelled(values: Any) -> pd.Series[Any]:
     """The values as a series, a frame's by row and column."""
     if isinstance(values, pd.DataFrame):
-        return values.stack()
+        return pd.Series(values.stack())
     if isinstance(values, pd.Series):
         return values
     return pd.Series(values if isinstance(values, list) else [values])

@@ -64,12 +64,12 @@ def norm_effects(data: ReportData) -> pd.DataFrame:
 
 def _by_seed(data: ReportData, cell: Any) -> pd.Series[float]:
     trials = data.trials[data.trials["cell"] == cell]
-    return 100 * trials.set_index("seed")[BEST_TEST_ACCURACY]
+    return pd.Series(100 * trials.set_index("seed")[BEST_TEST_ACCURACY])
 
 
 def _against(own: pd.Series[float], standard: pd.Series[float], family: int) -> dict[str, float]:
     common = own.index.intersection(standard.index)
-    first, second = own.loc[common].to_numpy(float), standard.loc[common].to_numpy(float)
+    first, second = (np.asarray(one.loc[common], np.float64) for one in (own, standard))
     found = paired_differences(first, second)
     n = len(common)
     error = float((first - second).std(ddof=1)) / np.sqrt(n) if np.isfinite(found["t"]) else np.nan

@@ -46,8 +46,8 @@ def tuned_gaps(data: ReportData, held: Sequence[str], **where: list[Any]) -> pd.
     tables = [_gaps(data, cells).assign(grid="all settings")]
     for axis, values in where.items():
         cells = cells[cells[axis].isin(values)]
-    for values, of_values in cells.groupby(list(held), sort=False):  # without missing ones
-        grid = ", ".join(f"{axis} {value:g}" for axis, value in zip(held, values, strict=True))
+    for at, of_values in cells.groupby(list(held), sort=False):  # without missing ones
+        grid = ", ".join(f"{axis} {value:g}" for axis, value in zip(held, at, strict=True))
         tables.append(_gaps(data, of_values, ["the other seeds"]).assign(grid=grid))
     return pd.concat(tables, ignore_index=True)
 
@@ -67,7 +67,7 @@ def _gaps(
     seeds = data.trials.merge(epochs, left_on=["run_id", BEST_EPOCH], right_on=["run_id", "epoch"])
     rows = []
     for architecture, cells in tried.groupby("architecture", sort=False):
-        norm = standard_norm(str(architecture), cells["norm"])
+        norm = str(standard_norm(str(architecture), cells["norm"]))
         sides = {name: cells[cells["norm"] == name] for name in ("none", norm)}
         held_out, test = (
             {name: _wide(seeds, of, column) for name, of in sides.items()}

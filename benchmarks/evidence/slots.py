@@ -64,6 +64,17 @@ SLOTS = (
 )  # fmt: skip
 
 
+# Both pages are made of the same files.
+@functools.cache
+def _results(path: Path) -> Results:
+    return Results(str(path))
+
+
+@functools.cache
+def _report_data(path: Path) -> ReportData:
+    return read_report_data(_results(path))
+
+
 class Slots:
     """What a template may ask for."""
 
@@ -73,11 +84,10 @@ class Slots:
         self._folder = folder
         self._results: dict[str, Results] = {}
         for path in sorted(archives):
-            results = Results(str(path.absolute()))
+            results = _results(path.absolute())
             if results.name in self.files:
                 raise InputError(f"{self.files[results.name]} and {path} are of the same sweep")
             self.files[results.name], self._results[results.name] = path, results
-        self._data = functools.cache(self._read)
         self._start = functools.cache(lambda sweep: rows_of(self._results[sweep]))
         self._drawn = functools.cache(self._draw)
         self._numbers = functools.cache(lambda sweep: list(numbers_of(self._data(sweep))))
@@ -132,7 +142,10 @@ class Slots:
         """Mean accuracies in percent and how many seeds collapsed, in Markdown."""
         cells = _rows(self._data(sweep).best, where, f"sweep {sweep!r}")
         cells["text"] = [_mean_in_words(cell) for cell in cells.to_dict("records")]
-        cells["column"] = [" ".join(map(as_text, values)) for values in cells[columns].to_numpy()]
+        cells["column"] = [
+            " ".join(one if isinstance(one, str) else f"{axis} {as_text(one)}" for axis, one in of)
+            for of in (zip(columns, cell, strict=True) for cell in cells[columns].to_numpy(object))
+        ]
         wide = cells.pivot(index=rows, columns="column", values="text")
         in_order = cells[rows].drop_duplicates()
         table = in_order.merge(wide[cells["column"].unique()].reset_index(), on=rows)
@@ -255,9 +268,9 @@ class Slots:
         count = f"{len(data.trials)} of {int(data.best['n_expected'].sum())} trials"
         return "; ".join([f"`{self.files[sweep].name}`: {count}", *told]) + "."
 
-    def _read(self, sweep: str) -> ReportData:
+    def _data(self, sweep: str) -> ReportData:
         _check("sweep", sweep, self.files)
-        return read_report_data(self._results[sweep])
+        return _report_data(self.files[sweep].absolute())
 
     def _draw(self, sweep: str) -> dict[str, Picture]:
         with style():

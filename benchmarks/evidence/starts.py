@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -43,7 +44,7 @@ def passed(gradients: pd.Series[float]) -> tuple[float, float]:
     return left, left ** (1 / (len(known) - 1))
 
 
-def start(keys: dict[str, object]) -> dict[str, object]:
+def start(keys: dict[str, Any]) -> dict[str, Any]:
     """The keys of a network, and what is left of its gradient before the first step."""
     config = RunConfig(
         architecture="snn", dataset="digits", epochs=1, batch_size=64, trunk="resnet", width=8,
