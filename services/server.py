@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from services.errors import ServiceError
+from services.mlflow_process import Order
 from services.settings import without_password
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = "sqlite:///mlflow.db"
 """Relative to the server's folder, whose name may hold characters that a URL must not."""
+
+Prepared = subprocess.Popen[bytes]
+"""A process that becomes a server; see `prepare`."""
 
 _HOST = "127.0.0.1"
 _APP = "snn-sweep"  # MLflow with the pages of sweeps, an entry point of this package
@@ -123,7 +127,14 @@ def save(folder: Path, server: Server) -> None:
     written.replace(folder / "server.json")
 
 
-def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) -> Server:
+def launch(
+    folder: Path,
+    database: str,
+    *,
+    kept: bool,
+    port: int | None = None,
+    prepared: Prepared | None = None,
+) -> Server:
     """Start a server, record it and wait until it answers.
 
     Args:
@@ -131,6 +142,7 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
         database: the database's SQLAlchemy URL, relative to the folder for SQLite.
         kept: whether it continues to run when its last user ends.
         port: the preferred port; None is MLflow's own.
+        prepared: what `prepare` returned; None to start a process now.
 
     Raises:
         ServiceError: it ended or did not answer within two minutes; has the end of its log.
@@ -138,7 +150,8 @@ def launch(folder: Path, database: str, *, kept: bool, port: int | None = None) 
     wanted, log = port or _PREFERRED_PORT, folder / "server.log"
     for _ in range(3):  # another program may take the port before the server does
         last_lines = partial(_tail, log, _size(log), database)
-        server = _spawn(folder, database, _free_port(wanted), kept)
+        child, prepared = prepared or prepare(), None
+        server = _spawn(folder, database, _free_port(wanted), kept, child)
         save(folder, server)
         try:
             problem = _wait_until_healthy(server, last_lines)
@@ -179,44 +192,60 @@ def stop(folder: Path, server: Server) -> bool:
     return was_running
 
 
-def _spawn(folder: Path, database: str, port: int, kept: bool) -> Server:
+def prepare() -> Prepared:
+    """Start a process that imports MLflow, and becomes a server once `launch` is called with it.
+
+    It creates nothing before, and ends when its standard input is closed.
+    """
+    own = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("MLFLOW_")}
+    return subprocess.Popen(
+        # -P: modules of the user's current folder would take precedence over MLflow's.
+        [sys.executable, "-P", "-m", "services.mlflow_process"],
+        env=own | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal must not stop it
+    )
+
+
+def dismiss(prepared: Prepared) -> None:
+    """End a prepared process that has not become a server."""
+    assert prepared.stdin is not None
+    if not prepared.stdin.closed:
+        prepared.kill()
+        prepared.communicate()
+
+
+def _spawn(folder: Path, database: str, port: int, kept: bool, child: Prepared) -> Server:
     workers = "1" if database.startswith("sqlite") else "2"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)]
-    command += ["--workers", workers, "--artifacts-destination", "./artifacts"]
-    command += ["--app-name", _APP]
+    arguments = ["server", "--host", _HOST, "--port", str(port), "--workers", workers]
+    arguments += ["--artifacts-destination", "./artifacts", "--app-name", _APP]
     # Logged requests of a long sweep would fill the disk. Without the timeout, open pages that wait
     # for changes would delay the server's stop.
-    command += ["--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 3"]
-    with (folder / "server.log").open("ab") as log:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,  # modules of the user's current folder would take precedence over MLflow's
-            # The logs and leases of this machine's sweeps are beside the folder.
-            env=_environment(database) | {"SNN_SWEEP_HOME": str(folder.absolute().parent)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal must not stop it
-        )
+    arguments += ["--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 3"]
+    # The logs and leases of this machine's sweeps are beside the folder.
+    environment = _environment(database) | {"SNN_SWEEP_HOME": str(folder.absolute().parent)}
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):  # it has ended, which is noticed below
+        Order(str(folder), "server.log", environment, arguments).send(child.stdin)
     _children.append(child)
     return Server(child.pid, _family(child.pid), port, kept, _digest(database))
 
 
 def _environment(database: str) -> dict[str, str]:
-    """The server's environment, with the database's URL, which `ps` would show in the command."""
-    own = {k: v for k, v in os.environ.items() if not k.lstrip("_").startswith("MLFLOW_")}
+    """What a server has in its environment beside that of `prepare`."""
     tuning = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_SQLALCHEMYSTORE_")}
     ours = {
         "MLFLOW_BACKEND_STORE_URI": database,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it needs three processes, and is not used
-        "MLFLOW_DISABLE_TELEMETRY": "true",
     }
     if not database.startswith("sqlite"):
         # Each of a worker's 40 threads may hold a connection and need a second one: with fewer than
         # 41 connections they can deadlock. Two workers stay below PostgreSQL's limit of 100.
         ours |= {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "10"}
         ours |= {"MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "35"}
-    return own | ours | tuning
+    return ours | tuning
 
 
 def _wait_until_healthy(server: Server, last_lines: Callable[[], str]) -> str:
@@ -285,6 +314,8 @@ def _size(path: Path) -> int:
 
 def _tail(log: Path, start: int, database: str) -> str:
     """The log's last lines since the start, without the database's password."""
+    if not log.exists():  # the server writes it once it has its order
+        return ""
     with log.open("rb") as file:
         file.seek(start)
         text = file.read().decode("utf-8", errors="replace")

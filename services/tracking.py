@@ -33,11 +33,32 @@ from services.settings import database_url as checked_database_url
 
 
 @contextmanager
-def tracking_server(settings: Settings) -> Iterator[str]:
+def prepared_server(settings: Settings) -> Iterator[server.Prepared | None]:
+    """Import MLflow in a process that `tracking_server` can make a server; None if one is there.
+
+    It saves seconds if other imports or checks come first. If it is not used, it ends with the
+    block, and has created nothing.
+    """
+    if settings.tracking_uri is not None or server.load(_folder(settings)) is not None:
+        yield None
+        return
+    prepared = server.prepare()
+    try:
+        yield prepared
+    finally:
+        server.dismiss(prepared)
+
+
+@contextmanager
+def tracking_server(settings: Settings, prepared: server.Prepared | None = None) -> Iterator[str]:
     """Provide a tracking server for as long as the block lasts; yields its URI.
 
     A server that the user names is only checked. Otherwise the home's server is used. If it is not
     running, it is started, and stopped when its last user ends, unless `start_server` keeps it.
+
+    Args:
+        settings: the home, or the URI of the user's server.
+        prepared: from `prepared_server`.
 
     Raises:
         ServiceError: the server cannot be reached or started.
@@ -50,7 +71,9 @@ def tracking_server(settings: Settings) -> Iterator[str]:
     folder = _create(_folder(settings))
     with (folder / "users.lock").open("a") as users:
         with _locked(folder):
-            running = _running(folder) or _launch(folder, server.DEFAULT_DATABASE, kept=False)
+            running = _running(folder) or _launch(
+                folder, server.DEFAULT_DATABASE, kept=False, prepared=prepared
+            )
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield running.uri
@@ -156,13 +179,16 @@ def _running(folder: Path) -> server.Server | None:
     return None
 
 
-def _launch(folder: Path, database: str, *, kept: bool) -> server.Server:
+def _launch(
+    folder: Path, database: str, *, kept: bool, prepared: server.Prepared | None = None
+) -> server.Server:
     """Start a server, on a dead one's port if it is free, so that writers find it again."""
     dead = server.load(folder)
     if dead is not None:
         server.stop(folder, dead)
     _reach_loopback_directly()
-    return server.launch(folder, database, kept=kept, port=dead.port if dead else None)
+    port = dead.port if dead else None
+    return server.launch(folder, database, kept=kept, port=port, prepared=prepared)
 
 
 def _answers(recorded: server.Server) -> bool:

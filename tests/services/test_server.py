@@ -39,10 +39,13 @@ def test_a_server_whose_port_was_taken_is_given_up_at_once(
     folder.mkdir(parents=True)
     spawned: list[int] = []
 
-    def spawn(folder: Path, database: str, port: int, kept: bool) -> server.Server:
+    def spawn(
+        folder: Path, database: str, port: int, kept: bool, child: server.Prepared
+    ) -> server.Server:
         spawned.append(port)
         if len(spawned) > 1:
-            return real(folder, database, port, kept)
+            return real(folder, database, port, kept, child)
+        server.dismiss(child)
         (folder / "server.log").write_text(log)
         process = subprocess.Popen(["sleep", "60"], start_new_session=True)
         server._children.append(process)
@@ -129,19 +132,23 @@ def test_a_broken_record_counts_as_none(settings: Settings, text: str) -> None:
 def test_a_server_that_ends_at_once_shows_its_log(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # In Python's place a program that tells what a stranger can see of it, and ends.
+    # In Python's place a program that ends, and writes down what a stranger can see of it.
     folder = settings.home / "tracking"
     folder.mkdir(parents=True)
     program = tmp_path / "python"
-    program.write_text('#!/bin/sh\necho "$@" > args\necho "no $MLFLOW_BACKEND_STORE_URI"\nexit 1\n')
+    arguments = tmp_path / "arguments"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > "{arguments}"\nenv >> "{arguments}"\nread -r order\n'
+        f'echo "no $order" > "{folder}/server.log"\nexit 1\n'
+    )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(ServiceError) as caught:
         server.launch(folder, "postgresql+psycopg://u:s3cr%40t@h/db", kept=True)
     message = str(caught.value)
-    assert "no postgresql+psycopg://u:***@h/db" in message
+    assert "postgresql+psycopg://u:***@h/db" in message
     assert "server.log" in message
-    assert "s3cr" not in message + (folder / "args").read_text()
+    assert "s3cr" not in message + arguments.read_text()
     assert not (folder / "server.json").exists()
 
 
