@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -126,7 +127,15 @@ def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:
 @click.command()
 @_spec
 @_fresh
-def run(spec: str, fresh: bool) -> None:
+@click.option(
+    "--wait-for-report/--no-wait-for-report",
+    default=True,
+    envvar="SNN_SWEEP_WAIT_FOR_REPORT",
+    show_envvar=True,
+    help="Whether to wait for the report's figures and pages after the table; without, a process "
+    "in the background writes them.",
+)
+def run(spec: str, fresh: bool, wait_for_report: bool) -> None:
     """Run SPEC and print its table. Finished trials do not run again."""
     from orchestration.sweep.spec import SweepSpec
 
@@ -142,9 +151,22 @@ def run(spec: str, fresh: bool) -> None:
     from orchestration.progress.events import both
 
     log = both(FileLog(log_path(settings, sweep.name)), note_command(settings, sweep))
-    with make_display(err) as watch:
-        outcome = run_sweep(sweep, fresh=fresh, settings=settings, watch=both(watch, log))
-    print_results(sweep.name)
+    display = make_display(err)
+    with ExitStack() as shown:
+        shown.enter_context(display)
+
+        def print_table() -> None:
+            shown.close()
+            print_results(sweep.name)
+
+        outcome = run_sweep(
+            sweep,
+            fresh=fresh,
+            settings=settings,
+            watch=both(display, log),
+            at_end=print_table,
+            wait_for_report=wait_for_report,
+        )
     if outcome.unfinished:
         labels = ", ".join(outcome.unfinished[:3]) + (" …" if len(outcome.unfinished) > 3 else "")
         err.print(

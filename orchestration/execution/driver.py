@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from orchestration.errors import SweepError
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.ray_process import RayLostError, RayProcess, Trained, TrainingJob
+from orchestration.execution.report_process import store_report, store_report_later
 from orchestration.execution.tally import Tally
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
-from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.progress.events import EventHandler, Note
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.sweep_recorder import SweepRecorder
-from orchestration.report.write import log_report
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
@@ -23,8 +23,9 @@ from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
+from services.server import Prepared
 from services.settings import Settings
-from services.tracking import home_database, tracking_server
+from services.tracking import tracking_server
 
 _STOPPED = "the sweep was stopped; running its spec again continues this run"
 _RAY_LOST = "Ray has ended; running the spec again continues this run"
@@ -41,24 +42,47 @@ class Driver:
         spec: the sweep's spec.
         settings: the settings of this machine.
         watch: called with each event.
+        at_end: called once everything is on record, before the report is written.
+        wait_for_report: whether the report is written here, and not by another process.
     """
 
-    def __init__(self, spec: SweepSpec, settings: Settings, watch: EventHandler) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        settings: Settings,
+        watch: EventHandler,
+        at_end: Callable[[], None],
+        *,
+        wait_for_report: bool,
+    ) -> None:
         self._spec = spec
         self._settings = settings
         self._watch = self._tally = Tally(watch)
+        self._at_end = at_end
+        self._wait_for_report = wait_for_report
         self._storage = sweep_storage(settings, spec.name)
 
-    def run(self, *, fresh: bool) -> SweepOutcome:
-        """Run the sweep to its end; see `run_sweep`."""
+    def run(self, ray: RayProcess, prepared: Prepared | None, *, fresh: bool) -> SweepOutcome:
+        """Run the sweep to its end; see `run_sweep`.
+
+        Args:
+            ray: a process that has imported Ray and starts it when told to.
+            prepared: a process that can become the tracking server.
+            fresh: whether to run every trial again.
+        """
         spec, settings = self._spec, self._settings
         check_resources(spec, settings)
         check_data(spec, settings)
-        with (
-            sweep_lease(self._storage, spec.name) as lease,
-            RayProcess(settings) as ray,
-            tracking_server(settings) as uri,
-        ):
+        with sweep_lease(self._storage, spec.name) as lease:
+            ray.start()
+            return self._run(ray, prepared, lease, fresh=fresh)
+
+    def _run(
+        self, ray: RayProcess, prepared: Prepared | None, lease: Held, *, fresh: bool
+    ) -> SweepOutcome:
+        spec = self._spec
+        self._watch(Note("starting the tracking server and Ray"))
+        with tracking_server(self._settings, prepared) as uri:
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
             self._spec = spec = begun(spec, recorder)
             plan = plan_with(recorder, spec, fresh=fresh)
@@ -80,7 +104,8 @@ class Driver:
                     f"another process has taken over sweep {spec.name!r}, as this one had not "
                     f"answered. Follow it with: snn-sweep status {spec.name}"
                 )
-            self._log_report(recorder, uri)
+            self._at_end()
+            self._store_report(recorder, uri)
             if status == "completed":
                 self._remove_work_in_progress()
         return SweepOutcome(
@@ -180,17 +205,13 @@ class Driver:
         plan = self._tally.without_failed(plan_with(recorder, self._spec))
         return [trial.label for trial in plan.to_train]
 
-    def _log_report(self, recorder: SweepRecorder, uri: str) -> None:
-        """Store the report where MLflow's pages show it; a sweep does not fail without one."""
-        self._watch(Note("the report is being written"))
-        assert recorder.parent_run_id is not None
-        try:
-            database = home_database(self._settings)
-            log_report(connect(uri), self._spec.name, recorder.parent_run_id, database)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the trials are finished
-            what = f"{type(error).__name__}: {error}"
-            command = f"snn-sweep report {self._spec.name}"
-            self._watch(Note(f"no report was written: {what}; try: {command}"))
+    def _store_report(self, recorder: SweepRecorder, uri: str) -> None:
+        name, run_id = self._spec.name, recorder.parent_run_id
+        assert run_id is not None
+        if self._wait_for_report:
+            store_report(self._settings, uri, name, run_id, self._watch)
+        else:
+            store_report_later(name, run_id, self._watch)
 
     def _remove_outdated_work(self, plan: Plan, recorder: SweepRecorder) -> None:
         """Remove work in progress of runs that this server does not have, or that are replaced.
@@ -199,6 +220,9 @@ class Driver:
         """
         new = {trial.key for trial in plan.run}
         if isinstance(self._spec.seeds, UntilDecided):  # further trials may be wanted later
+            # Imported here because it loads pandas and scipy.
+            from orchestration.execution.trials.seed_allocator import SeedAllocator
+
             possible = SeedAllocator(self._spec).possible
             new |= possible.keys() - {run.trial_key for run in recorder.recorded()}
         for storage in self._storage.folders():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import threading
@@ -21,13 +22,15 @@ _ESSENTIAL = ("gcs_server", "raylet")
 
 
 def main(fd: int) -> None:
-    """Start Ray and train the driver's job.
+    """Import Ray and Tune, start Ray when the driver says so, and train the driver's job.
 
     Args:
         fd: this process's end of the pipe.
     """
     connection = Connection(fd)
     try:
+        # This loads torch and Tune while the driver checks the sweep.
+        importlib.import_module("orchestration.execution.train")
         settings: Settings = connection.recv()
         with local_ray(settings):
             children = [] if settings.ray_address else psutil.Process().children()
@@ -46,7 +49,6 @@ def _serve(connection: Connection) -> None:
     """Train, and send the result before Ray ends, so that the driver does not take Ray for lost."""
     dismissed = threading.Event()
     try:
-        # This loads torch and Tune while the driver prepares the job.
         from orchestration.execution.train import train
 
         job = connection.recv()

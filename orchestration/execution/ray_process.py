@@ -4,8 +4,8 @@ Ray ends a process that uses it: at once if its raylet dies, after a minute if i
 driver must survive that. So Ray is started and used in a process of its own, and the driver is
 never connected to Ray.
 
-    with RayProcess(settings) as ray:    # Ray begins to start
-        ...
+    with RayProcess(settings) as ray:    # the process begins to import Ray
+        ray.start()                      # Ray begins to start
         trained = ray.train(job, watch)  # RayLostError if Ray ends first: call it again
 
 The two processes communicate over a pipe. The driver sends the settings, then a `TrainingJob`, then
@@ -95,7 +95,7 @@ class Trained:
 
 
 class RayProcess:
-    """Ray, which starts with the block and runs until `train` has ended.
+    """A process for Ray, which runs from `start` until `train` has ended.
 
     Args:
         settings: ``ray_address`` names a cluster; otherwise Ray starts on this machine.
@@ -106,12 +106,18 @@ class RayProcess:
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
-        self._child = _Child(self._settings)
+        self._child = _Child()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.kill()
+
+    def start(self) -> None:
+        """Let Ray start, if it has not been told to; returns at once."""
+        if self._child is None:
+            self._child = _Child()
+        self._child.start(self._settings)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         """Train, then end Ray and all its processes on this machine.
@@ -122,7 +128,9 @@ class RayProcess:
             RayLostError: Ray ended first. Another call starts it again.
             KeyboardInterrupt: the user stopped the training at once.
         """
-        child = self._child or _Child(self._settings)
+        self.start()
+        child = self._child
+        assert child is not None
         try:
             trained = child.train(job, watch)
             child.dismiss()
@@ -139,7 +147,7 @@ class _Child:
     send. Ray's processes belong to its session, so that all of them can be found.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self) -> None:
         self._connection, childs_end = Pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM, str(childs_end.fileno()), *sys.path],
@@ -155,7 +163,13 @@ class _Child:
         self._output = threading.Thread(target=self._pass_on_output, daemon=True)
         self._output.start()
         self._essential: list[psutil.Process] = []
-        self._connection.send(settings)
+        self._is_started = False
+
+    def start(self, settings: Settings) -> None:
+        if not self._is_started:
+            self._is_started = True
+            with suppress(BrokenPipeError):  # it has ended, which `train` notices
+                self._connection.send(settings)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         with suppress(BrokenPipeError):  # it has ended; its last message says why

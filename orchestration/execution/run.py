@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_display
-from orchestration.progress.events import EventHandler
+from orchestration.progress.events import EventHandler, Note
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
-from services.tracking import reading_uri
+from services.tracking import prepared_server, reading_uri
 
 
 def run_sweep(
@@ -19,6 +21,8 @@ def run_sweep(
     fresh: bool = False,
     settings: Settings | None = None,
     watch: EventHandler | None = None,
+    at_end: Callable[[], None] = lambda: None,
+    wait_for_report: bool = True,
 ) -> SweepOutcome:
     """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
 
@@ -31,6 +35,9 @@ def run_sweep(
         fresh: whether to run every trial again; existing runs stay in MLflow, but no longer count.
         settings: the settings; by default those of the environment.
         watch: called with each event; by default a live table or lines on standard error.
+        at_end: called once everything is on record, before the report is written.
+        wait_for_report: whether to return after the report is written; otherwise a process of its
+            own writes it, with the settings of the environment.
 
     Raises:
         InputError: the spec needs something that is missing (a data set, a GPU); nothing was
@@ -41,17 +48,27 @@ def run_sweep(
     settings = settings or Settings.from_environment()
     if watch is None:
         with make_display(TextConsole(stderr=True)) as watch:
-            return _run(spec, settings, watch, fresh=fresh)
-    return _run(spec, settings, watch, fresh=fresh)
-
-
-def _run(spec: SweepSpec, settings: Settings, watch: EventHandler, *, fresh: bool) -> SweepOutcome:
+            return run_sweep(
+                spec,
+                fresh=fresh,
+                settings=settings,
+                watch=watch,
+                at_end=at_end,
+                wait_for_report=wait_for_report,
+            )
+    watch(Note(f"sweep {spec.name}: reading what is on record"))
     if not fresh and (outcome := _finished_before(spec, settings, watch)):
+        at_end()
         return outcome
-    # Imported here because it loads torch, Ray and matplotlib.
-    from orchestration.execution.driver import Driver
+    from orchestration.execution.ray_process import RayProcess
 
-    return Driver(spec, settings, watch).run(fresh=fresh)
+    watch(Note("importing torch, Ray and MLflow"))
+    # Three processes import at the same time what each of them needs.
+    with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+        from orchestration.execution.driver import Driver
+
+        driver = Driver(spec, settings, watch, at_end, wait_for_report=wait_for_report)
+        return driver.run(ray, prepared, fresh=fresh)
 
 
 def _finished_before(

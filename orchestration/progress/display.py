@@ -134,6 +134,8 @@ class LiveDisplay:
             table.add_row(cell, best, *columns, seeds)
         if len(shown) < len(cells):
             table.add_row(f"… {len(cells) - len(shown)} more")
+        if not self._progress.trials:  # the sweep is not planned yet; notes say what is going on
+            return Group()
         lines = [Text(line, style="dim") for line in (self._progress.summary(), words) if line]
         return Group(table, *lines)
 

@@ -21,6 +21,7 @@ from ray.cluster_utils import Cluster
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
 from orchestration.execution.trials.planning import plan_sweep
+from orchestration.progress.events import Event, Note
 from orchestration.record.client import connect
 from orchestration.record.names import params_of
 from services.cluster import local_ray
@@ -83,8 +84,13 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     spec = SweepSpec.from_dict(SPEC)
     assert len(plan_sweep(spec, settings=settings).run) == 6
 
-    outcome = run_sweep(spec, settings=settings)
+    events: list[Event | None] = []
+    outcome = run_sweep(
+        spec, settings=settings, watch=events.append, at_end=lambda: events.append(None)
+    )
     assert (outcome.failures, outcome.interrupted, outcome.reused) == ({}, False, 0)
+    assert events[-2:] == [None, Note("the report is being written")]
+    assert isinstance(events[0], Note), "something is said before anything is imported"
     assert audit(client, spec) == Ledger()
     (parent,) = runs_of(client, "driver", "sweep")
     assert parent.info.status == "FINISHED"

@@ -73,7 +73,8 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
 def test_ray_ends_with_the_block_whether_it_was_used_or_not(settings: Settings) -> None:
     own = psutil.Process()
     before = set(own.children())
-    with RayProcess(settings):
+    with RayProcess(settings) as ray:
+        ray.start()
         wait_until(lambda: parts_of(own.pid, "gcs_server") != [])
         of_ray = set(own.children(recursive=True)) - before
     assert have_ended(of_ray)
@@ -84,7 +85,7 @@ def test_ray_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
         "import time\n"
         "from orchestration.execution.ray_process import RayProcess\n"
         "from services.settings import Settings\n"
-        "with RayProcess(Settings.from_environment({})): time.sleep(1000)\n"
+        "with RayProcess(Settings.from_environment({})) as ray: ray.start(); time.sleep(1000)\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
     try:
