@@ -70,6 +70,12 @@ def _one_of(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _names(known: Iterable[str], *, own: bool = False) -> dict[str, Any]:
+    """What an editor completes and checks: these names, or a reference to the user's own code."""
+    names = {"enum": list(known)}
+    return {"anyOf": [names, {"pattern": "^.+:.+$"}]} if own else names
+
+
 def _depth(depth: int) -> int:
     check_depth(depth)
     return depth
@@ -103,9 +109,18 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    architecture: str = Field(description="ann, snn, or package.module:name")
-    norm: str = Field(description=f"{', '.join(NORMS)}, or package.module:name")
-    dataset: str = Field(description=f"{', '.join(DATASETS)}, or package.module:function")
+    architecture: str = Field(
+        description="ann, snn, or package.module:name",
+        json_schema_extra=_names(("ann", "snn"), own=True),
+    )
+    norm: str = Field(
+        description=f"{', '.join(NORMS)}, or package.module:name",
+        json_schema_extra=_names(NORMS, own=True),
+    )
+    dataset: str = Field(
+        description=f"{', '.join(DATASETS)}, or package.module:function",
+        json_schema_extra=_names(DATASETS, own=True),
+    )
     seed: int = Field(
         ge=0, lt=LARGEST_SEED + 1, description="initial weights, order and augmentation"
     )
@@ -148,16 +163,22 @@ class RunConfig(BaseModel):
     )
 
     trunk: Annotated[str, _one_of(TRUNKS)] | None = Field(
-        None, description=f"{', '.join(TRUNKS)}; default reference"
+        None,
+        description=f"{', '.join(TRUNKS)}; default reference",
+        json_schema_extra=_names(TRUNKS),
     )
     depth: Annotated[int, AfterValidator(_depth)] | None = Field(
         None, description="of trunk resnet, 6n + 2; default 20"
     )
     shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = Field(
-        None, description=f"of trunk resnet: {', '.join(SHORTCUTS)}; default membrane"
+        None,
+        description=f"of trunk resnet: {', '.join(SHORTCUTS)}; default membrane",
+        json_schema_extra=_names(SHORTCUTS),
     )
     init: Annotated[str, _one_of(INITS)] | None = Field(
-        None, description=f"initial weights: {', '.join(INITS)}; default default"
+        None,
+        description=f"initial weights: {', '.join(INITS)}; default default",
+        json_schema_extra=_names(INITS),
     )
     width: int | None = Field(
         None,
@@ -174,13 +195,19 @@ class RunConfig(BaseModel):
         None, description="time steps T; default 25", **BOUNDS["num_steps"]
     )
     neuron: Annotated[str, _one_of(NEURONS)] | None = Field(
-        None, description=f"{', '.join(NEURONS)}; default lif"
+        None,
+        description=f"{', '.join(NEURONS)}; default lif",
+        json_schema_extra=_names(NEURONS),
     )
     reset: Annotated[str, _one_of(RESETS)] | None = Field(
-        None, description=f"of the membrane after a spike: {', '.join(RESETS)}; default subtract"
+        None,
+        description=f"of the membrane after a spike: {', '.join(RESETS)}; default subtract",
+        json_schema_extra=_names(RESETS),
     )
     surrogate: Annotated[str, _one_of(SURROGATES)] | None = Field(
-        None, description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid"
+        None,
+        description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid",
+        json_schema_extra=_names(SURROGATES),
     )
     beta: _Number | None = Field(
         None,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
+from orchestration.cli import arguments
+from orchestration.cli.arguments import complete_name
 from orchestration.cli.console import out, print_results, terminal_width
 from orchestration.errors import InputError
 from orchestration.render.forms import FORMATS
 
-_name = click.argument("name", metavar="NAME")
-
 
 @click.command()
-@_name
+@arguments.name
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 def results(name: str, form: str) -> None:
     """Print the best of seeds of sweep NAME, one row per cell.
@@ -34,7 +34,7 @@ def results(name: str, form: str) -> None:
 
 
 @click.command()
-@_name
+@arguments.name
 @click.option(
     "--output",
     metavar="DIR",
@@ -53,8 +53,8 @@ def report(name: str, output: Path | None) -> None:
 
 
 @click.command()
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="[B]", required=False)
+@click.argument("first", metavar="A", shell_complete=complete_name)
+@click.argument("second", metavar="[B]", required=False, shell_complete=complete_name)
 @click.option(
     "--at",
     "at",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from orchestration.cli import arguments
 from orchestration.cli.console import err, out
 from orchestration.errors import InputError
 
@@ -13,7 +14,7 @@ _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, p
 
 
 @click.command("export")
-@click.argument("name", metavar="NAME")
+@arguments.name
 @_file
 def export_sweep(name: str, file: Path) -> None:
     """Write the finished trials of sweep NAME to FILE, compressed if it ends in .gz."""

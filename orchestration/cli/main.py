@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 
 import click
 
-from orchestration.cli import answers, archives, models, papers, running, server, sweeps
+from orchestration.cli import answers, archives, models, papers, running, server, specs, sweeps
 from orchestration.cli.console import err
 from orchestration.cli.help_text import epilog
 from orchestration.errors import INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
@@ -112,6 +112,6 @@ def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - _Command
         os.environ["SNN_SWEEP_ARCHIVE_MB"] = str(archive_mb)
 
 
-for _subject in (running, sweeps, answers, models, archives, papers, server):
+for _subject in (running, sweeps, answers, models, archives, papers, specs, server):
     for _command in _subject.COMMANDS:
         cli.add_command(_command)

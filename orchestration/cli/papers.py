@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestration.cli import arguments
 from orchestration.cli.console import err, out
 from orchestration.errors import FAILED, InputError
 
@@ -18,7 +19,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]…", nargs=-1)
+@click.argument("names", metavar="[NAME]…", nargs=-1, shell_complete=arguments.complete_name)
 @click.option("--output", metavar="DIR", type=_folder, help="Folder to write to.")
 @click.option("--check", metavar="DIR", type=_folder, help="Compare such a folder instead.")
 def paper(names: tuple[str, ...], output: Path | None, check: Path | None) -> None:
@@ -56,7 +57,7 @@ def _check(folder: Path, names: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("name", metavar="NAME")
+@arguments.name
 @click.option(
     "--sample",
     type=click.IntRange(min=1),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.cli import arguments
 from orchestration.cli.console import err, out, print_results
 from orchestration.cli.models import bytes_to_keep, print_kept
 from orchestration.cli.probing import print_probed, probe_cells
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
-_spec = click.argument("spec", metavar="SPEC")
 _fresh = click.option(
     "--fresh",
     is_flag=True,
@@ -31,7 +31,7 @@ _fresh = click.option(
 
 
 @click.command()
-@_spec
+@arguments.spec
 @_fresh
 @click.option("--json", "as_json", is_flag=True, help="Print only the plan, as JSON.")
 @click.option("--data", is_flag=True, help="Also load each data set, as run does before it starts.")
@@ -125,7 +125,7 @@ def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:
 
 
 @click.command()
-@_spec
+@arguments.spec
 @_fresh
 @click.option(
     "--wait-for-report/--no-wait-for-report",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestration.cli import arguments
 from orchestration.cli.console import err, out, print_results
 from orchestration.errors import INTERRUPTED, InputError
 
@@ -38,12 +39,11 @@ _CLUSTER: dict[str, Any] = {
     "help": "A Ray cluster's job server, such as http://127.0.0.1:8265. Default: "
     "RAY_API_SERVER_ADDRESS; without it, this machine.",
 }
-_name = click.argument("name", metavar="NAME")
 _at = click.option("--cluster", "place", callback=_place, **_CLUSTER)
 
 
 @click.command()
-@click.argument("spec", metavar="SPEC")
+@arguments.spec
 @click.option("--cluster", **_CLUSTER)
 @click.option("--wait", is_flag=True, help="Follow the sweep until it ends; exit with its code.")
 def submit(spec: str, cluster: str | None, wait: bool) -> None:
@@ -100,7 +100,7 @@ def list_sweeps(place: Place) -> None:
 
 
 @click.command()
-@_name
+@arguments.name
 @_at
 @click.option("--json", "as_json", is_flag=True, help="Print only the status, as JSON.")
 def status(name: str, place: Place, as_json: bool) -> None:
@@ -145,7 +145,7 @@ def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
 
 
 @click.command()
-@_name
+@arguments.name
 @_at
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the sweep ends.")
 def logs(name: str, place: Place, follow: bool) -> None:
@@ -158,7 +158,7 @@ def logs(name: str, place: Place, follow: bool) -> None:
 
 
 @click.command()
-@_name
+@arguments.name
 @_at
 def stop(name: str, place: Place) -> None:
     """Stop sweep NAME as Ctrl-C would. It can resume from its last checkpoints."""

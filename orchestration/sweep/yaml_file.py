@@ -69,6 +69,18 @@ def read_yaml(path: Path, name: str) -> Document:
     """
     try:
         text = _read_text(path)
+    except _RefusedError as refused:
+        raise SpecError.of(refused.message, name, refused.line) from None
+    return parse_yaml(text, name)
+
+
+def parse_yaml(text: str, name: str) -> Document:
+    """Read YAML text, called ``name`` in messages.
+
+    Raises:
+        SpecError: it is not YAML, or has what this module refuses.
+    """
+    try:
         builder = _Builder(text)
         return Document(builder.document(), name, builder.lines)
     except _RefusedError as refused:
