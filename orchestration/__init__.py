@@ -11,7 +11,7 @@ from snn_norm.lazy import lazily
 if TYPE_CHECKING:
     from orchestration.cluster.submit import submit_sweep
     from orchestration.execution.run import run_sweep
-    from orchestration.results.results import Results
+    from orchestration.report.notebook import Results
     from orchestration.sweep.spec import SweepSpec
 
 # Code that retries something reports it in its own messages.
@@ -23,7 +23,7 @@ __all__ = ["Results", "SweepSpec", "run_sweep", "submit_sweep"]
 __getattr__ = lazily(
     __name__,
     {
-        "Results": "orchestration.results.results",
+        "Results": "orchestration.report.notebook",
         "SweepSpec": "orchestration.sweep.spec",
         "run_sweep": "orchestration.execution.run",
         "submit_sweep": "orchestration.cluster.submit",

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.progress.console import TextConsole
-from orchestration.progress.display import make_display
+from orchestration.progress.display import LineDisplay, LiveDisplay, make_display
 from orchestration.progress.events import EventHandler, Note
+from orchestration.progress.notebook import NotebookDisplay, is_notebook
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.settings import Settings
@@ -27,14 +28,15 @@ def run_sweep(
     """Run a sweep to its end, here or on the Ray cluster that ``RAY_ADDRESS`` names.
 
     Trials that have finished before are reused, and interrupted ones continue from their
-    checkpoints. Ctrl-C or SIGTERM stops at the last epoch's checkpoints; a second one stops at
-    once.
+    checkpoints. Ctrl-C, a notebook's stop button or SIGTERM stops at the last epoch's checkpoints;
+    a second one stops at once.
 
     Args:
         spec: the sweep's spec.
         fresh: whether to run every trial again; existing runs stay in MLflow, but no longer count.
         settings: the settings; by default those of the environment.
-        watch: called with each event; by default a live table or lines on standard error.
+        watch: called with each event; by default a live table on a terminal and in a notebook,
+            elsewhere lines on standard error.
         at_end: called once everything is on record, before the report is written.
         wait_for_report: whether to return after the report is written; otherwise a process of its
             own writes it, with the settings of the environment.
@@ -47,7 +49,7 @@ def run_sweep(
     """
     settings = settings or Settings.from_environment()
     if watch is None:
-        with make_display(TextConsole(stderr=True)) as watch:
+        with _display() as watch:
             return run_sweep(
                 spec,
                 fresh=fresh,
@@ -69,6 +71,12 @@ def run_sweep(
 
         driver = Driver(spec, settings, watch, at_end, wait_for_report=wait_for_report)
         return driver.run(ray, prepared, fresh=fresh)
+
+
+def _display() -> LineDisplay | LiveDisplay | NotebookDisplay:
+    if is_notebook():
+        return NotebookDisplay()
+    return make_display(TextConsole(stderr=True))
 
 
 def _finished_before(

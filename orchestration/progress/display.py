@@ -89,7 +89,7 @@ class LiveDisplay:
     def __init__(self, console: Console, clock: Callable[[], float] = time.time) -> None:
         self._console = console
         self._progress = Progress(clock)
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+        self._live = Live(console=console, get_renderable=self.table, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -109,7 +109,8 @@ class LiveDisplay:
         if isinstance(event, Retried | Failed | Supervised | Note):
             self._console.print(_in_words(event))
 
-    def _render(self) -> Group:
+    def table(self) -> Group:
+        """The table as it is now, with the summary below it."""
         cells: dict[str, list[tuple[Trial, TrialStatus]]] = {}
         for label, trial in self._progress.trials.items():
             status = self._progress.statuses[label]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,17 @@ from matplotlib.figure import Figure
 from orchestration.render.series_style import STYLE
 
 
+class ReportFigure(Figure):
+    """matplotlib's figure, which a notebook shows in the report's style, whatever its settings."""
+
+    def _repr_png_(self) -> bytes:
+        with style():
+            written = io.BytesIO()
+            self.set_dpi(mpl.rcParams["savefig.dpi"])
+            FigureCanvasAgg(self).print_png(written)
+        return written.getvalue()
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure with its title and caption.
@@ -36,7 +48,7 @@ class Picture:
     name: str
     title: str
     caption: str
-    figure: Figure
+    figure: ReportFigure
     description: str = ""
 
 

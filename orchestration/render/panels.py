@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from orchestration.render.figures import ReportFigure
+
 MOST_PANELS, MOST_ROWS = 24, 60
 
 _LETTERS_AN_INCH, _SMALL_LETTERS_AN_INCH = 13, 16
@@ -47,7 +49,7 @@ def in_lines(name: str, letters: int) -> str:
 
 def panel_grid(
     titles: Sequence[str], xlabel: str, ylabel: str, *, tall: bool = False
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[ReportFigure, list[Axes]]:
     """One panel per title, at most three beside each other."""
     count = min(len(titles), MOST_PANELS)
     columns = min(count, 3)
@@ -56,7 +58,7 @@ def panel_grid(
     broken = [in_lines(title, _TITLE[columns]) for title in titles[:count]]
     ylabel = in_lines(ylabel, int((height - 0.5) * _LETTERS_AN_INCH))
     size = (7 if columns > 1 else 4.6, 0.5 + rows * (height + _SMALL_LINE * further_lines(broken)))
-    figure = Figure(figsize=size)
+    figure = ReportFigure(figsize=size)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     panels = list(grid.flat)
     for axes in panels[count:]:
@@ -72,12 +74,12 @@ def panel_grid(
     return figure, panels[:count]
 
 
-def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[Figure, list[Axes]]:
+def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[ReportFigure, list[Axes]]:
     """Panels beside each other with the same rows, the first row on top."""
     broken = [in_lines(label, _ROW) for label in labels]
     beyond = inches_beyond(broken, _ROW_WITH_ROOM)
     height = 0.3 + LINE * further_lines(broken)
-    figure = Figure(figsize=(7 + beyond, 0.9 + height * len(broken)))
+    figure = ReportFigure(figsize=(7 + beyond, 0.9 + height * len(broken)))
     panels = list(figure.subplots(ncols=columns, sharey=True, squeeze=False)[0])
     panels[0].set_yticks(range(len(broken)), broken)
     panels[0].set_ylim(len(broken) - 0.4, -0.6)

@@ -24,7 +24,7 @@ def plain(table: Table, terminal: int | None = None) -> str:
             becomes a block of lines. None means a file, whose lines may be as long as needed.
     """
     width = terminal or _COLUMNS
-    console = TextConsole(file=io.StringIO(), width=10_000, color_system=None)
+    console = TextConsole(file=io.StringIO(), width=10_000, color_system=None, force_jupyter=False)
     attempts = [(1, _broken_keys), (0, _broken_keys), (0, _broken_words)]
     if width > _COLUMNS:
         attempts.insert(0, (1, _whole))

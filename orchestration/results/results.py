@@ -98,7 +98,8 @@ class Results(SweepReader):
         ``orchestration.results.effects.diagnostics``. A trial without diagnostics has no row.
 
         Args:
-            trials, numbered: see ``curves``.
+            trials: only these numbered trials.
+            numbered: see ``trials``.
         """
         once = self.snapshot(DIAGNOSTICS)
         wanted = once.trials(numbered=True) if trials is None else trials
@@ -140,7 +141,8 @@ class Results(SweepReader):
         ``orchestration.results.effects.energy.energy`` describes the columns.
 
         Args:
-            trials, curves: see ``operations``.
+            trials: only these numbered trials.
+            curves: their curves, if they have been read.
             numbered: make the number of each cell the index.
         """
         once = self.snapshot()
@@ -301,7 +303,8 @@ class Results(SweepReader):
         """Return one row per cell: a test between two versions of the code, paired by seed.
 
         Args:
-            first, second: versions of this package, or the beginnings of commits.
+            first: a version of this package, or the beginning of a commit.
+            second: another one.
 
         ``orchestration.results.versions.compare_versions`` describes the columns.
         """

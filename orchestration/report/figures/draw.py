@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,50 +35,17 @@ from orchestration.results.effects.norm_effects import settings_of
 from orchestration.tables import energy, mean_ranks, norm_gaps
 from orchestration.tables.report_data import ReportData
 
-FIGURES = (
-    "dependency-gap",
-    "accuracy-by-seed",
-    "critical-difference",
-    "evidence",
-    "learning-curves",
-    "why",
-    "spike-rates",
-    "accuracy-by-energy",
-    "cost",
-)
-
 _MANY_LINES = 5
 """With more lines in a panel, lines are thinner and the range over seeds is not drawn."""
 
 _HOLLOW = ("o", "hollow: incomplete, collapsed or diverged")
 
 
-def draw(data: ReportData) -> Iterator[Picture]:
-    """Draw the figures for which this sweep has numbers. Call in ``render.figures.style``."""
-    if data.best["best"].notna().any():
-        gaps = norm_gaps.TABLE.of(data)
-        if gaps is not None and gaps["gap_pp"].notna().any():
-            yield _dependency_gap(data, gaps)
-        yield _accuracy_by_seed(data)
-    if (ranks := mean_ranks.TABLE.of(data)) is not None:
-        yield critical_differences(ranks, data.norms)
-    if data.evidence is not None and len(data.evidence):
-        yield evidence_figure(data)
-    name = data.metric.name
-    if name in data.curves and data.curves[name].notna().any():
-        yield _learning_curves(data)
-    if picture := why(data):
-        yield picture
-    if data.curves[_layers(data)].notna().any(axis=None):
-        yield _spike_rates(data)
-    if (costs := energy.TABLE.of(data)) is not None:
-        yield energy_figure(costs, data.norms)
-    if data.curves["epoch_seconds"].notna().any():
-        yield _cost(data)
-
-
-def _dependency_gap(data: ReportData, all_gaps: pd.DataFrame) -> Picture:
+def dependency_gap(data: ReportData) -> Picture | None:
     """One row per norm: its gap to no norm."""
+    all_gaps = norm_gaps.TABLE.of(data)
+    if all_gaps is None or not all_gaps["gap_pp"].notna().any():
+        return None
     measured = all_gaps[all_gaps["gap_pp"].notna()]
     gaps = measured.iloc[:MOST_ROWS]
     without = {
@@ -110,7 +76,10 @@ def _dependency_gap(data: ReportData, all_gaps: pd.DataFrame) -> Picture:
     return Picture("dependency-gap", "Dependency gap", caption, figure)
 
 
-def _accuracy_by_seed(data: ReportData) -> Picture:
+def accuracy_by_seed(data: ReportData) -> Picture | None:
+    """Every seed of each cell, their mean and its interval."""
+    if not data.best["best"].notna().any():
+        return None
     cells = list(range(len(data.best)))[:MOST_ROWS]
     accuracies = data.metric.is_fraction
     labels = [data.label(cell) for cell in cells]
@@ -161,7 +130,17 @@ def _seeds(axes: Axes, data: ReportData, cell: int) -> None:
         )  # fmt: skip
 
 
-def _learning_curves(data: ReportData) -> Picture:
+def ranks(data: ReportData) -> Picture | None:
+    """Mean ranks of the norms, and which of them do not differ."""
+    table = mean_ranks.TABLE.of(data)
+    return None if table is None else critical_differences(table, data.norms)
+
+
+def learning_curves(data: ReportData) -> Picture | None:
+    """The metric by epoch, a panel a network."""
+    name = data.metric.name
+    if name not in data.curves or not data.curves[name].notna().any():
+        return None
     settings: dict[str, list[int]] = {}
     for cell in sorted(set(data.curves["cell"])):
         settings.setdefault(data.setting(cell), []).append(cell)
@@ -206,8 +185,11 @@ def _curve(axes: Axes, data: ReportData, cell: int, *, crowded: bool) -> None:
         axes.plot(ends, lacking.ffill().iloc[-1], "x", color=drawn.color, markersize=8)
 
 
-def _spike_rates(data: ReportData) -> Picture:
+def spike_rates(data: ReportData) -> Picture | None:
+    """Spikes of each layer by epoch."""
     layers = _layers(data)
+    if not data.curves[layers].notna().any(axis=None):
+        return None
     means = data.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
     cells = list(dict.fromkeys(means.index.get_level_values("cell")))
     figure, panels = panel_grid([data.label(cell) for cell in cells], "epoch", "spikes a step")
@@ -238,7 +220,16 @@ def _layers(data: ReportData) -> list[str]:
     return [name for name in map(str, data.curves) if name.startswith(SPIKE_RATE)]
 
 
-def _cost(data: ReportData) -> Picture:
+def accuracy_by_energy(data: ReportData) -> Picture | None:
+    """Accuracy and energy of each cell."""
+    table = energy.TABLE.of(data)
+    return None if table is None else energy_figure(table, data.norms)
+
+
+def cost(data: ReportData) -> Picture | None:
+    """Time of training and images a second, by cell."""
+    if not data.curves["epoch_seconds"].notna().any():
+        return None
     cells = list(range(len(data.best)))[:MOST_ROWS]
     by_cell = data.curves.groupby("cell")
     seconds = by_cell["epoch_seconds"].sum(min_count=1).reindex(cells).to_numpy(float)
@@ -330,3 +321,24 @@ def _legend(
         )  # fmt: skip
     if handles:
         legend_below(figure, handles)
+
+
+FIGURES: dict[str, Callable[[ReportData], Picture | None]] = {
+    "dependency-gap": dependency_gap,
+    "accuracy-by-seed": accuracy_by_seed,
+    "critical-difference": ranks,
+    "evidence": evidence_figure,
+    "learning-curves": learning_curves,
+    "why": why,
+    "spike-rates": spike_rates,
+    "accuracy-by-energy": accuracy_by_energy,
+    "cost": cost,
+}
+"""By the names of their files; None of a sweep without numbers for it. Call in ``style``."""
+
+
+def draw(data: ReportData) -> Iterator[Picture]:
+    """Give the figures that this sweep has numbers for. Call in ``render.figures.style``."""
+    for figure in FIGURES.values():
+        if picture := figure(data):
+            yield picture

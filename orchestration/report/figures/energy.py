@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestration.render.figures import Picture
+from orchestration.render.figures import Picture, ReportFigure
 from orchestration.render.panels import legend_below
 from orchestration.render.series_style import NETWORKS, style_of
 from orchestration.render.table import as_text
@@ -25,7 +24,7 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
         energy: the table of ``Results.energy``, with at least one row.
         norms: all norms of the sweep.
     """
-    figure = Figure(figsize=(7, 4))
+    figure = ReportFigure(figsize=(7, 4))
     axes = figure.subplots()
     for cell in energy.to_dict("records"):
         drawn = style_of(str(cell["norm"]), norms)

@@ -28,14 +28,11 @@ _FARTHEST = 1e4
 """The largest multiple of the bound that is drawn."""
 
 
-def evidence_figure(data: ReportData) -> Picture:
-    """Draw one panel per setting of the first cells, and one line per comparison.
-
-    Args:
-        data: the data of a sweep that has evidence.
-    """
-    assert data.evidence is not None
+def evidence_figure(data: ReportData) -> Picture | None:
+    """Draw a panel per setting and a line per comparison; None without evidence."""
     curves = data.evidence
+    if curves is None or not len(curves):
+        return None
     in_panels: dict[str, list[pd.DataFrame]] = {}
     for _, curve in curves.groupby(["cell", "compared", "against"], sort=False):
         in_panels.setdefault(_setting(data, curve), []).append(curve)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from orchestration.render.figures import Picture
+from orchestration.render.figures import Picture, ReportFigure
 from orchestration.render.panels import LINE, in_lines, inches_beyond
 from orchestration.render.series_style import NETWORKS, SeriesStyle, style_of
 from orchestration.render.table import as_text, p_value
@@ -43,7 +42,7 @@ def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
         for group, title in zip(drawn, titles, strict=True)
     ]
     beyond = inches_beyond([label_of(norm) for norm in norms], _NAME_WITH_ROOM)
-    figure = Figure(figsize=(7 + 2 * beyond, 0.5 + _UNIT * sum(heights)))
+    figure = ReportFigure(figsize=(7 + 2 * beyond, 0.5 + _UNIT * sum(heights)))
     grid = figure.subplots(len(drawn), squeeze=False, height_ratios=heights)
     for axes, group, title in zip(grid.flat, drawn, titles, strict=True):
         _panel(axes, group, norms, _SIDE * (1 + beyond / _SIDE_INCHES) * len(group))

@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from orchestration.render.figures import Picture
+from orchestration.render.figures import Picture, ReportFigure
 from orchestration.render.panels import LINE, further_lines, in_lines
 from orchestration.report.shown_diagnostics import (
     GRADIENT,
@@ -74,7 +74,7 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
         + LINE * (title.count("\n") + max(0, further_lines([names[cell] for cell in band]) - 1))
         for title, (setting, band) in zip(titles, bands, strict=True)
     ]  # fmt: skip
-    figure = Figure(figsize=(7, sum(heights)))
+    figure = ReportFigure(figsize=(7, sum(heights)))
     parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
     scales = _scales(data, table)
     for part, title, (setting, band) in zip(parts, titles, bands, strict=True):
