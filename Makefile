@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep check test test-all faults test-cluster lint secrets cluster clean
+.PHONY: sweep check docs test test-all faults test-cluster lint secrets cluster clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
@@ -18,6 +18,9 @@ test: .venv/test lint  ## all tests but the slow ones, which docs/contributing.m
 
 test-all: test .venv/test-all  ## the slow ones too
 	$(PYTEST) -m slow
+
+docs: .venv/docs  ## the pages, the reference and the notebook as a site, in build/docs/site
+	$(BIN)/python docs/site/build_site.py
 
 faults: .venv/test  ## each fault in 20 rounds: hours on two cores; what they showed is kept in build/
 	mkdir -p build

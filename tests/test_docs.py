@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
+import click
+import numpy as np
 import pytest
+import torch
 
+from orchestration.cli.main import cli
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
@@ -66,3 +72,35 @@ def test_the_network_of_your_own_trains(
     assert result.spike_rates.keys() == {"first", "second"}
     assert result.spike_rates["first"] > 0
     assert [n for n, weight in run.model.named_parameters() if weight.equal(before[n])] == []
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of a page's lines that call snn-sweep, without comments and redirections."""
+    calls = r"^    (?:eval \"\$\()?snn-sweep (.*?)(?:\)\")?$"
+    lines = re.findall(calls, page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [shlex.split(line.partition(" > ")[0], comments=True) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "words", commands_of(ROOT / "docs" / "how-do-i.md"), ids=lambda words: " ".join(words)
+)
+def test_commands_of_the_short_answers_are_understood(words: list[str]) -> None:
+    command = cli.commands[words[0]]
+    context = click.Context(command)
+    given, rest, _ = command.make_parser(context).parse_args(words[1:])
+    assert rest == []
+    required = [one.name for one in command.params if isinstance(one, click.Argument)]
+    assert [name for name in required if not given.get(name)] == []
+
+
+def test_event_frames_become_a_data_set() -> None:
+    page = (ROOT / "docs" / "how-do-i.md").read_text(encoding="utf-8")
+    (code,) = [one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "tonic" in one]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    frames = [(np.full((4, 2, 8, 8), value, np.int16), value) for value in (0, 1, 3)]
+    images, labels = names["sequences"](frames)
+    assert images.shape == (3, 4, 2, 8, 8)
+    assert images.dtype == torch.uint8
+    assert images[:, 0, 0, 0, 0].tolist() == [0, 85, 255]
+    assert labels.tolist() == [0, 1, 3]

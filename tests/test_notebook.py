@@ -28,7 +28,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kinds(cell: NotebookNode) -> list[str]:
     """What a cell shows, such as text/html and image/png."""
-    return [kind for output in cell.get("outputs", []) for kind in output.get("data", {})]
+    return sorted(kind for output in cell.get("outputs", []) for kind in output.get("data", {}))
 
 
 def test_the_notebook_shows_its_tables_and_figures(tmp_path: Path) -> None:

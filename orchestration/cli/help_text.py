@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestration.sweep.packaged import packaged_specs
 
-_VARIABLES = {
+VARIABLES = {
     "SNN_SWEEP_HOME": "the folder for everything that is written here (~/.snn-sweep)",
     "MLFLOW_TRACKING_URI": "the tracking server (one is started here if it is unset)",
     "SNN_SWEEP_DATABASE_URL": "MLflow's database, read-only, for fast answers",
@@ -15,7 +15,7 @@ _VARIABLES = {
     "RAY_API_SERVER_ADDRESS": "a Ray cluster's job server, as --cluster",
 }
 
-_EXIT_CODES = {
+EXIT_CODES = {
     "0": "done",
     "1": "trials failed, numbers differ, or the sweep is already running",
     "2": "the input was wrong; nothing was created",
@@ -28,8 +28,8 @@ def epilog() -> str:
     """The packaged specs, the environment variables and the exit codes."""
     parts = [
         "Packaged specs: " + ", ".join(packaged_specs()),
-        _block("Environment variables:", _VARIABLES),
-        _block("Exit codes:", _EXIT_CODES),
+        _block("Environment variables:", VARIABLES),
+        _block("Exit codes:", EXIT_CODES),
     ]
     return "\n\n".join(parts)
 

@@ -112,7 +112,9 @@ class SweepSpec(Section):
     gpu_hours: float | None = Field(
         None, gt=0, description="the most that a sweep with a list of seeds may use"
     )
-    training: dict[Annotated[str, _key_of(*TRAINING_KEYS)], _Scalar] = Field({})
+    training: dict[Annotated[str, _key_of(*TRAINING_KEYS)], _Scalar] = Field(
+        {}, description="keys of the training for all entries of the grid that do not set them"
+    )
     grid: tuple[_Entry, ...] = Field(
         strict=False,
         min_length=1,
@@ -122,7 +124,7 @@ class SweepSpec(Section):
     baseline: dict[str, _Scalar] | None = Field(
         None, description="values of axes that the others are tested against"
     )
-    resources: Resources = Resources()
+    resources: Resources = Field(Resources(), description="what one trial reserves")
     retries: int = Field(3, ge=0, description="attempts after a fault of the infrastructure")
     reuse: Literal["sweep", "any"] = Field(
         "sweep", description="whose finished trials count: this sweep's, or any on the server"
@@ -130,7 +132,9 @@ class SweepSpec(Section):
     keep: Keep = Field(
         "best", description="the model of each trial's best epoch, of its last, or none"
     )
-    stop_when_collapsed: CollapseRule | None = None
+    stop_when_collapsed: CollapseRule | None = Field(
+        None, description="when to stop a network that stays at chance"
+    )
     _source: Document = PrivateAttr(Document())
 
     @classmethod
