@@ -1,11 +1,14 @@
-"""The programs and specs of docs/own-training.md, as its reader would save them."""
+"""The programs and specs of docs/own-training.md and docs/examples, as its reader would save them."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
-PAGE = (Path(__file__).parents[1] / "docs" / "own-training.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "own-training.md").read_text(encoding="utf-8")
+EXAMPLES = DOCS / "examples"
 
 DIFF: list[str] = re.findall(r"```diff\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
 SPECS: list[str] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -24,3 +27,5 @@ def save_programs(folder: Path) -> None:
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         if found := re.match(r"# (\w+\.py)\n", code):
             (folder / found[1]).write_text(code, encoding="utf-8")
+    for example in EXAMPLES.glob("*.py"):
+        shutil.copy(example, folder)
