@@ -1,4 +1,4 @@
-"""The programs and specs of docs/own-training.md and docs/examples, as its reader would save them."""
+"""The programs and specs of docs/own-training.md, as its reader would save them."""
 
 from __future__ import annotations
 
