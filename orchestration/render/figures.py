@@ -28,8 +28,7 @@ class ReportFigure(Figure):
     def _repr_png_(self) -> bytes:
         with style():
             written = io.BytesIO()
-            self.set_dpi(mpl.rcParams["savefig.dpi"])
-            FigureCanvasAgg(self).print_png(written)
+            self.savefig(written, format="png")
         return written.getvalue()
 
 
