@@ -16,9 +16,10 @@ from orchestration.errors import InputError
 from orchestration.sweep.new_spec import Answers, check_data, check_norms, check_seeds, spec_text
 
 _DEFAULTS = Answers()
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
-class _Answer(click.ParamType):
+class _Answer(click.ParamType):  # type: ignore[type-arg]  # click 8.1's is not generic
     """An answer, or several that are separated by commas, checked as it is given."""
 
     def __init__(self, name: str, check: Callable[[tuple[str, ...]], Any]) -> None:
@@ -51,7 +52,7 @@ def _asked(question: str) -> Callable[[click.Context, click.Parameter, Any], Any
     return ask
 
 
-def _option(flag: str, kind: click.ParamType, question: str) -> Any:
+def _option(flag: str, kind: click.ParamType[Any], question: str) -> _Decorator:
     return click.option(flag, type=kind, callback=_asked(question), help=f"{question}.")
 
 

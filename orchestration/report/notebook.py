@@ -15,6 +15,7 @@ from orchestration.render.markdown import markdown
 from orchestration.render.table import Table
 from orchestration.render.terminal import plain
 from orchestration.results import results
+from orchestration.tables import best_of_seeds, headline
 from orchestration.tables.registry import TABLES
 from orchestration.tables.report_data import ReportData, read_report_data
 
@@ -144,8 +145,11 @@ class Results(results.Results):
     def _repr_html_(self) -> str:
         """The headline; of training code of the user's own, the best of seeds."""
         data = read_report_data(self)
-        names = ("headline", "best_of_seeds") if data.is_ours else ("best_of_seeds",)
-        tables = [TABLES[name].table(TABLES[name].of(data), data.metric) for name in names]
+        tables = [
+            definition.table(data.best, data.metric)
+            for definition in (headline.TABLE, best_of_seeds.TABLE)
+            if definition.of(data) is not None
+        ]
         shown = next((table for table in tables if table.rows), tables[-1])
         title = Markup("<p><strong>{}</strong></p>").format(self.name)
         return title + Markup(ShownTable(shown)._repr_html_())
