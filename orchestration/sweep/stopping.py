@@ -40,7 +40,9 @@ class UntilDecided(Section):
     at_least: int = Field(5, ge=2, description="seeds of each cell, before the first decision")
     at_most: int = Field(40, le=_MOST_SEEDS, description="seeds of each cell")
     gpu_hours: float | None = Field(None, gt=0, description="the most that the sweep may use")
-    method: Literal["sequential", "spending"] = "sequential"
+    method: Literal["sequential", "spending"] = Field(
+        "sequential", description="e-values, which may be looked at any time, or alpha spending"
+    )
     assume: Literal["exchangeable", "normal"] | None = Field(
         None, description="what verdicts assume of both values of a pair, or of their differences"
     )
