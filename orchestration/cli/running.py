@@ -62,6 +62,10 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
         fields: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
         if (forecast := forecast_of(sweep, planned)) is not None:
             fields["seeds"] = dataclasses.asdict(forecast)
+        if sweep.search is not None:
+            from orchestration.sweep.search_cost import search_cost
+
+            fields["search"] = dataclasses.asdict(search_cost(sweep))
         if cells is not None:
             fields["probe"] = [cell.to_dict() for cell in cells]
         click.echo(json.dumps(fields, indent=2))
@@ -101,6 +105,38 @@ def _print_plan(spec: SweepSpec, planned: Plan) -> None:
     print_kept(spec, planned)
     if forecast := forecast_of(spec, planned):
         _print_forecast(spec, forecast)
+    if spec.search is not None:
+        _print_search(spec)
+
+
+def _print_search(spec: SweepSpec) -> None:
+    from rich.table import Table
+
+    from orchestration.model.trial import cell_label
+    from orchestration.sweep.search_cost import search_cost
+
+    cost = search_cost(spec)
+    out.print(
+        f"search: the trials above are wanted so far; {cost.settings:,} settings of "
+        f"{len(spec.cells()):,} cells, and the best of each cell with fresh seeds, need"
+    )
+    table = Table("", "trials", "epochs", box=None, pad_edge=False)
+    assert spec.search is not None
+    settings = cost.settings * spec.search.seeds
+    pruned = settings - cost.finished
+    for name, trials, epochs in (
+        (f"search{f' ({pruned:,} pruned)' if pruned else ''}", settings, cost.epochs),
+        ("at least, with the best", settings + cost.confirmed_at_least, cost.epochs_at_least),
+        ("at most", settings + cost.confirmed_at_most, cost.epochs_at_most),
+    ):
+        table.add_row(name, f"{trials:,}", "–" if epochs is None else f"{epochs:,}")
+    out.print(table)
+    for cell, settings_of_cell in zip(spec.cells(), spec.settings(), strict=True):
+        if len(settings_of_cell) < spec.search.trials:
+            out.print(
+                f"{cell_label(cell, spec.axes())}: {len(settings_of_cell)} settings, which are "
+                "all that its space has"
+            )
 
 
 def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:

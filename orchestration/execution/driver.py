@@ -12,6 +12,7 @@ from orchestration.execution.report_process import store_report, store_report_la
 from orchestration.execution.tally import Tally
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
+from orchestration.model.run import PRUNED
 from orchestration.progress.events import EventHandler, Note
 from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
@@ -21,7 +22,6 @@ from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
 from services.server import Prepared
 from services.settings import Settings
@@ -94,6 +94,8 @@ class Driver:
                 trained = self._train(plan, recorder, uri, lease, ray)
                 if trained.used_up:
                     unfinished = self._unfinished(recorder)
+                if trained.all_ended and self._spec.search is not None:
+                    self._mark_pruned(recorder)
                 if trained.all_ended and not unfinished:
                     status = "failed" if self._tally.failures else "completed"
             finally:
@@ -158,8 +160,7 @@ class Driver:
 
     def _has_work(self, plan: Plan) -> bool:
         """Whether trials are left to train, or copied results may lead to further trials."""
-        until_decided = isinstance(self._spec.seeds, UntilDecided)
-        return bool(plan.to_train or (plan.copy and until_decided))
+        return bool(plan.to_train or (plan.copy and self._spec.grows))
 
     def _train_with(self, ray: RayProcess, job: TrainingJob) -> Trained:
         # If the caller has connected this process to Ray, that Ray is used.
@@ -213,18 +214,26 @@ class Driver:
         else:
             store_report_later(name, run_id, self._watch)
 
+    def _mark_pruned(self, recorder: SweepRecorder) -> None:
+        """Record which trials the search has dropped, once it has ended."""
+        # Imported here because it loads pandas and scipy.
+        from orchestration.execution.trials.search_allocator import SearchAllocator
+
+        recorded = recorder.recorded_for(self._spec)
+        pruned = SearchAllocator.of(self._spec, recorded, recorder.tracking_uri).pruned()
+        for run in recorded:
+            if run.trial_key in pruned and run.status == "KILLED" and run.outcome != PRUNED:
+                recorder.mark_pruned(run, pruned[run.trial_key])
+
     def _remove_outdated_work(self, plan: Plan, recorder: SweepRecorder) -> None:
         """Remove work in progress of runs that this server does not have, or that are replaced.
 
         Work without a run stays: it was recorded while the server could not be reached.
         """
         new = {trial.key for trial in plan.run}
-        if isinstance(self._spec.seeds, UntilDecided):  # further trials may be wanted later
-            # Imported here because it loads pandas and scipy.
-            from orchestration.execution.trials.seed_allocator import SeedAllocator
-
-            possible = SeedAllocator(self._spec).possible
-            new |= possible.keys() - {run.trial_key for run in recorder.recorded()}
+        if self._spec.grows:  # further trials may be wanted later
+            possible = {trial.key for trial in self._spec.possible_trials()}
+            new |= possible - {run.trial_key for run in recorder.recorded()}
         for storage in self._storage.folders():
             if storage.name in new:
                 entries = read_spool(storage)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 
 from orchestration.execution.ray_process import Trained, TrainingJob
-from orchestration.execution.trials.seed_allocator import SeedAllocator
+from orchestration.execution.trials.search_allocator import SearchAllocator, make_allocator
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.trials.trial_queue import SweepTrialQueue
 from orchestration.execution.tune import run_tasks
@@ -19,19 +19,18 @@ from orchestration.model.trial import Trial
 from orchestration.progress.events import Added, EventHandler, Note
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import UntilDecided
 
 
 def train(job: TrainingJob, watch: EventHandler) -> Trained:
     """Run trials until there are no more, or until the user interrupts."""
     spec, recorded = job.spec, job.recorded
-    allocator = None
-    if isinstance(spec.seeds, UntilDecided):
-        allocator = SeedAllocator(spec, recorded)
-        for key in job.failed:
-            allocator.fail(key)
+    allocator = make_allocator(spec, recorded, job.uri)
+    for key in job.failed if allocator else ():
+        assert allocator is not None
+        allocator.fail(key)
     with _sigterm_as_ctrl_c():
-        tasks = TaskMaker(job)
+        search = allocator if isinstance(allocator, SearchAllocator) else None
+        tasks = TaskMaker(job, search.target) if search else TaskMaker(job)
         tasks.share_gpus(job.plan, watch)
 
         def more(trials: Sequence[Trial]) -> list[TrialTask]:
@@ -49,7 +48,7 @@ def train(job: TrainingJob, watch: EventHandler) -> Trained:
 
 def _certain(plan: Plan, spec: SweepSpec) -> Plan:
     """A plan with only the certain seeds; the others are allocated later."""
-    certain = set(spec.certain_seeds())
+    certain = {*spec.certain_seeds(), *(spec.search.seed_list() if spec.search else ())}
     return dataclasses.replace(
         plan, run=tuple(trial for trial in plan.run if trial.config.seed in certain)
     )

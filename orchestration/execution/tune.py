@@ -189,7 +189,7 @@ class _Events(Callback):
     def on_trial_result(self, trial: Any, result: Mapping[str, Any], **_: Any) -> None:
         if "failure" in result:
             self._fail(trial, result["failure"])
-        elif "epoch" in result or result["outcome"] is not None:
+        elif "epoch" in result or result["outcome"] is not None or "is_paused" in result:
             # Tune's own part is left out, as it holds the task, which needs torch to be unpickled.
             report = {key: result[key] for key in REPORTED if key in result}
             self._watch(EpochDone(_label(trial), report))

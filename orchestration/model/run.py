@@ -9,6 +9,9 @@ from typing import Literal
 OUTCOMES = ("completed", "collapsed", "diverged")
 """How a trial that has a result can have ended."""
 
+PRUNED = "pruned"
+"""The outcome of a trial that its search dropped. It has no result, and its run ends as KILLED."""
+
 
 def has_result(status: str, outcome: str | None) -> bool:
     """Whether a run has the result of its trial.

@@ -15,8 +15,9 @@ class TrialStatus:
     """The status of a trial.
 
     Args:
-        state: waiting, running, completed, collapsed, diverged, reused (finished before this
-            sweep was started), failed or stopped; missing if the sweep does not run.
+        state: waiting, running, paused (its search may prune it), completed, collapsed, diverged,
+            reused (finished before this sweep was started), failed or stopped; missing if the sweep
+            does not run.
         epoch: how many epochs are done.
         best: the best value of the metric so far; None if there is none.
         epoch_seconds: how long the last epoch took; None before the first.

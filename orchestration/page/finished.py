@@ -37,6 +37,7 @@ class Finished:
         differences: the table of ``Results.differences`` or ``Results.norm_differences``. None if
             the spec declares comparisons, if a spec with the user's own training code names no
             baseline, or if there are too many settings to test.
+        search: the table of ``Results.searched``; None if the sweep has no search.
         rates: spike rates, one row for each cell (index) and one column for each layer.
     """
 
@@ -45,6 +46,7 @@ class Finished:
     by_seed: pd.DataFrame
     decisions: pd.DataFrame | None
     differences: pd.DataFrame | None
+    search: pd.DataFrame | None
     rates: pd.DataFrame
 
     @property
@@ -108,6 +110,7 @@ def finished_of(snapshot: Results) -> Finished:
         snapshot.by_seed(numbered=True),
         snapshot.decisions() if snapshot.has_decisions else None,
         None,
+        snapshot.searched() if snapshot.has_search else None,
         _rates(snapshot),
     )
     if finished.decisions is not None or not finished.has_verdicts or not has_few_settings:

@@ -31,7 +31,7 @@ from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
-from orchestration.results.cells import assign_cells, spec_cells
+from orchestration.results.cells import Cells, assign_cells, spec_cells
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import METRIC_OF, metrics_by_epoch
 from orchestration.results.results import Results
@@ -162,7 +162,7 @@ class Reader:
         """
         snapshot = Results.of(self._source, sweep.name).snapshot(DIAGNOSED)
         trials, diagnosed = snapshot.trials(numbered=True), snapshot.diagnosed
-        trials = trials[trials["in_spec"] & trials["run_id"].isin(diagnosed)]
+        trials = trials[trials["cell"].notna() & trials["run_id"].isin(diagnosed)]
         trials = trials.astype({"cell": "int64"})
         drawn = [cell.number for cells in sweep.grid.drawn() for cell in cells]
         cells = [cell for cell in drawn if cell in set(trials["cell"])][:MOST_DIAGNOSED]
@@ -229,7 +229,7 @@ class Reader:
         cells = finished.snapshot.cells
         wanted = cells.kind.metrics_to_read([EPOCH_SECONDS])
         others = self._source.read(name, wanted, finished=False)
-        unfinished = self._unfinished(others, records.spec, cells.metric)
+        unfinished = self._unfinished(others, records.spec, cells)
         status = others.status or "completed"
         grid = grid_of(finished, unfinished, is_running=status == "running")
         gpus = gpus_of_a_trial(records.spec)
@@ -258,7 +258,7 @@ class Reader:
             token=token,
         )
 
-    def _unfinished(self, others: Records, spec: str | None, metric: Metric) -> pd.DataFrame:
+    def _unfinished(self, others: Records, spec: str | None, cells: Cells) -> pd.DataFrame:
         """The trials that are in a cell, with their best value and last epoch so far."""
         of_spec = None
         with suppress(SpecError):
@@ -266,9 +266,10 @@ class Reader:
         columns = ["run_id", "cell", "seed", "status", "started", "best", "epoch"]
         if of_spec is None or others.runs.empty:
             return pd.DataFrame(columns=columns)
-        placed = assign_cells(others, of_spec)
+        placed = assign_cells(others, of_spec, best_settings=cells.best_settings)
         runs = others.runs.assign(cell=placed.of_trial, seed=placed.seeds)
         runs = runs[runs["cell"].notna()].astype({"cell": "int64", "seed": "int64"})
+        metric = cells.metric
         points = self._source.points(runs.index.tolist(), [metric.name])
         by_run = points.groupby("run_id")
         best = by_run["value"].max() if metric.goal == "maximize" else by_run["value"].min()

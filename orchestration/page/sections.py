@@ -23,7 +23,7 @@ from orchestration.page.drawing.view import render
 from orchestration.page.read import Sweep
 from orchestration.render.html import html
 from orchestration.render.series_style import style_of
-from orchestration.tables import decisions
+from orchestration.tables import decisions, search
 
 _MOST_FAILURES = 50
 _MOST_DIFFERENCES = 200
@@ -63,6 +63,7 @@ def sections(
             "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
+            "search": render("search", table=_search(sweep)),
             "verdicts": render("verdicts", **_verdicts(sweep)),
             "curves": curves(sweep, sweep.curves, sweep.grid.metric, "automatic"),
             "rates": render("rates", **_rates(grid, sweep.finished.rates)),
@@ -107,6 +108,13 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
         else html(view.with_names(finished.verdict_table.table(rows, metric), sweep.grid.kind)),
         "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
     }
+
+
+def _search(sweep: Sweep) -> str:
+    table, metric = sweep.finished.search, sweep.grid.metric
+    if table is None:
+        return ""
+    return html(view.with_names(search.TABLE.table(table, metric), sweep.grid.kind))
 
 
 def curves(sweep: Sweep, points: pd.DataFrame, metric: Metric, kind: AxisKind) -> str:

@@ -144,6 +144,7 @@ class LiveDisplay:
 _STYLES = {
     "waiting": "dim",
     "running": "cyan",
+    "paused": "dim",
     "completed": "green",
     "reused": "green",
     "collapsed": "yellow",

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestration.sweep.plan import Plan
 
-REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome")
+REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome", "is_paused")
 """The fields of an epoch's report; each may be missing."""
 
 

@@ -68,7 +68,8 @@ class Progress:
             self._change(trial.label, state="reused")
 
     def _report(self, label: str, report: Mapping[str, Any]) -> None:
-        self._change(label, state=report["outcome"] or "running")
+        going_on = "paused" if report.get("is_paused") else "running"
+        self._change(label, state=report["outcome"] or going_on)
         if "best" in report:  # a trial that only closes its run reports it without an epoch
             self._change(label, best=report["best"])
         if "epoch" in report:

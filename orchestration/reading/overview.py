@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from orchestration.errors import SpecError
-from orchestration.model.run import OUTCOMES
+from orchestration.model.run import OUTCOMES, PRUNED
 from orchestration.model.trial import trial_keys
 from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import (
@@ -22,7 +22,7 @@ from orchestration.record.names import (
 )
 from orchestration.record.unknown_sweep import unknown_sweep
 from orchestration.sweep.recorded_spec import read_spec
-from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.search_cost import search_cost
 from snn_norm.references import is_reference
 
 
@@ -80,7 +80,8 @@ def overviews_of(runs: Iterable[MlflowRun]) -> list[SweepOverview]:
             parents.append(run)
         else:
             outcome = run.tags.get(OUTCOME_TAG, "finished")
-            state = outcome if run.status == "FINISHED" else run.status.lower()
+            has_ended = run.status == "FINISHED" or (run.status, outcome) == ("KILLED", PRUNED)
+            state = outcome if has_ended else run.status.lower()
             trials[run.experiment][state] += 1
             if state in OUTCOMES:
                 keys[run.experiment].append(run.tags.get(TRIAL_KEY_TAG))
@@ -132,6 +133,8 @@ def _keys_of(spec_json: str) -> frozenset[str] | None:
     cells = spec.cells()
     if any(is_reference(str(value)) for cell in cells for value in cell.given().values()):
         return None
+    if spec.search is not None:
+        return frozenset(trial.key for trial in spec.possible_trials())
     return frozenset(key for cell in cells for key in trial_keys(cell, spec.seed_order()))
 
 
@@ -142,7 +145,9 @@ def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
     except SpecError:
         return None
     certain = len(spec.cells()) * len(spec.certain_seeds())
-    if not isinstance(spec.seeds, UntilDecided):
+    if spec.search is not None:
+        certain += search_cost(spec).finished
+    if not spec.grows:
         return certain
     begun = states if status != "completed" else {name: states[name] for name in OUTCOMES}
     return max(certain, sum(begun.values()))

@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError, SpecError
-from orchestration.model.run import TrialRun
+from orchestration.model.run import PRUNED, TrialRun
 from orchestration.model.trial import Trial
 from orchestration.record.client import MOST_EXPERIMENTS, is_refusal, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
@@ -88,6 +88,11 @@ class SweepRecorder:
             raise InputError(renamed)
         self.experiment_id: str | None = experiment.experiment_id if experiment else None
         self.parent_run_id: str | None = None
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address of the tracking server that has the record."""
+        return str(self._client.tracking_uri)
 
     @_insist
     def open(self, spec: SweepSpec) -> None:
@@ -199,6 +204,12 @@ class SweepRecorder:
                     raise
                 status, reason = "FAILED", str(RefusedError.of(error))
         close_run(self._client, run.run_id, status, reason)
+
+    @_insist
+    def mark_pruned(self, run: TrialRun, epoch: int) -> None:
+        """Record that a search has dropped a trial, whose run has been closed."""
+        self._client.set_tag(run.run_id, REASON_TAG, f"pruned by its search after epoch {epoch}")
+        self._client.set_tag(run.run_id, OUTCOME_TAG, PRUNED)
 
     @_insist
     def finished_elsewhere(self, trial_keys: Collection[str]) -> list[TrialRun]:

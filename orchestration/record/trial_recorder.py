@@ -132,10 +132,14 @@ class TrialRecorder:
             self._insist(lambda run_id: last(self.client, run_id), patience)
         self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"), patience)
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, status: str = "FAILED") -> None:
         """Close the run as FAILED with its reason, after all records have arrived.
 
         Records that MLflow refuses stay in the spool.
+
+        Args:
+            reason: why it ends.
+            status: KILLED instead, for a run that may be continued.
 
         Raises:
             TrackerAwayError: MLflow was unreachable for longer than ``patience``.
@@ -146,7 +150,7 @@ class TrialRecorder:
         except RefusedError:
             if self.spool.run_id is None:
                 raise
-        self._insist(lambda run_id: close_run(self.client, run_id, "FAILED", reason), self.patience)
+        self._insist(lambda run_id: close_run(self.client, run_id, status, reason), self.patience)
 
     def close(self) -> None:
         """Stop sending; records that have not arrived stay in the spool."""

@@ -67,6 +67,10 @@ class Plots:
         """What each norm adds to the same network without one."""
         return self._figure("dependency-gap")
 
+    def best_against_budget(self) -> ReportFigure:
+        """The expected best of a search's settings, by how many of them are tried."""
+        return self._figure("best-against-budget")
+
     def accuracy_by_seed(self) -> ReportFigure:
         """Every seed of each cell, with mean and 95 % interval."""
         return self._figure("accuracy-by-seed")

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pydantic
@@ -27,9 +27,12 @@ from orchestration.model.sweep_kind import NETWORKS, SweepKind, sweep_kind
 from orchestration.model.trial import recorded_configuration, trial_keys
 from orchestration.reading.records import Records, TextRows
 from orchestration.record.names import params_of
-from orchestration.results.columns import AS_BUILT, SELECTED_ON, TUNED_KEYS
+from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.sweep.grid import axes_of
+from orchestration.sweep.halving import TrialProgress, score
 from orchestration.sweep.recorded_spec import read_spec
+from orchestration.sweep.search import Search
+from orchestration.sweep.space import TUNED_KEYS, Setting
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 
@@ -57,6 +60,10 @@ class Cells:
         seeds: the seed of each trial that is in a cell, by run id.
         metric: the metric by which the sweep's trials are judged.
         kind: whether it is of this package's networks, and what follows from that.
+        tried: of a search, its trials by run id: ``cell``, ``setting`` (its number) and ``seed``.
+            These are in no cell: the trials of a cell are those that confirm its best setting.
+        best_settings: of a search, the number of each cell's best setting; None where none is
+            known.
     """
 
     axes: list[str]
@@ -65,6 +72,12 @@ class Cells:
     seeds: pd.Series
     metric: Metric = TEST_ACCURACY
     kind: SweepKind = NETWORKS
+    tried: pd.DataFrame | None = None
+    best_settings: Sequence[int | None] = ()
+
+    def is_tried(self, run_ids: pd.Index[Any]) -> Any:
+        """Whether each of these runs is one of a search, as an array."""
+        return run_ids.isin([] if self.tried is None else self.tried.index)
 
     @property
     def series(self) -> str:
@@ -79,9 +92,12 @@ class SpecCells:
     Args:
         axes, table, metric, kind: see Cells.
         of_key: the cell and seed by a trial's key, unless a user's own module is part of the key.
-        of_config: the cell by its configuration.
+            In a search, the place in ``settings`` stands for the cell.
+        of_config: the cell by its configuration; in a search, as in ``of_key``.
         seeds: the seed by its text.
         own: whether some of the cells name a module of the user's own.
+        search: the spec's section.
+        settings: of a search, the cell and the setting of each place.
     """
 
     axes: list[str]
@@ -92,6 +108,8 @@ class SpecCells:
     own: bool
     metric: Metric
     kind: SweepKind
+    search: Search | None = None
+    settings: Sequence[tuple[int, Setting]] = ()
 
 
 def _value(text: str) -> Any:
@@ -191,23 +209,31 @@ def spec_cells(spec_json: str) -> SpecCells:
     table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
     table[SELECTED_ON] = [spec.kind.selected_on(config, metric) for config in given]
     table[AS_BUILT] = [_is_as_built(config, axes) for config in given]
+    settings: list[tuple[int, Setting]] = []
+    trained = list(enumerate(cells))
+    if spec.search is not None:
+        seeds = (*spec.search.seed_list(), *seeds)
+        settings = [(cell, one) for cell, tried in enumerate(spec.settings()) for one in tried]
+        trained = [(cell, one.config) for cell, one in settings]
     return SpecCells(
         axes,
         table,
         of_key={
             key: (number, seed)
-            for number, cell in enumerate(cells)
-            if not own[number]
-            for seed, key in zip(seeds, trial_keys(cell, seeds), strict=True)
+            for number, (cell, config) in enumerate(trained)
+            if not own[cell]
+            for seed, key in zip(seeds, trial_keys(config, seeds), strict=True)
         },
         of_config={
             frozenset((name, text) for name, text in texts.items() if name != "seed"): number
-            for number, texts in enumerate(map(params_of, given))
+            for number, texts in enumerate(params_of(config.given()) for _, config in trained)
         },
         seeds={str(seed): seed for seed in seeds},
         own=any(own),
         metric=metric,
         kind=spec.kind,
+        search=spec.search,
+        settings=settings,
     )
 
 
@@ -224,16 +250,86 @@ def _is_as_built(config: Mapping[str, Any], axes: Iterable[str]) -> bool:
     return all(built.get(key) == config.get(key) for key in tuned)
 
 
-def assign_cells(records: Records, spec: SpecCells | None) -> Cells:
+def assign_cells(
+    records: Records,
+    spec: SpecCells | None,
+    histories: Mapping[str, Sequence[float]] | None = None,
+    best_settings: Sequence[int | None] = (),
+) -> Cells:
     """Assign each recorded trial to its cell.
 
     Of several trials with the same configuration, only one is in a cell: the one whose key the spec
     wants, or the newest if the key includes a user's module, whose code may have changed.
+
+    Args:
+        records: the trials.
+        spec: the cells of the spec, if there is one.
+        histories: of a search, the values by epoch of the metric that chooses settings, by run id.
+        best_settings: as of Cells, instead of histories.
     """
-    return _from_trials(records) if spec is None else _from_spec(records, spec)
+    if spec is None:
+        return _from_trials(records)
+    places = _places(records, spec)
+    if spec.search is None:
+        return _cells(spec, records, places)
+    return _of_search(records, spec, spec.search, places, histories or {}, best_settings)
 
 
-def _from_spec(records: Records, spec: SpecCells) -> Cells:
+def _of_search(
+    records: Records,
+    spec: SpecCells,
+    search: Search,
+    places: Sequence[_Place],
+    histories: Mapping[str, Sequence[float]],
+    best_settings: Sequence[int | None],
+) -> Cells:
+    """Cells of a search: the trials of a cell are those that confirm its best setting."""
+    tried = [
+        (run_id, *_cell_and_number(spec, place[0]), place[1])
+        for run_id, place in zip(records.runs.index, places, strict=True)
+        if place is not None and place[1] < search.seeds
+    ]
+    table = pd.DataFrame(tried, columns=["run_id", "cell", "setting", "seed"]).set_index("run_id")
+    best = best_settings or _best_settings(table, search, histories, len(spec.table))
+
+    def confirmed(place: _Place) -> _Place:
+        if place is None or place[1] < search.seeds:
+            return None
+        cell, number = _cell_and_number(spec, place[0])
+        return (cell, place[1]) if best[cell] == number else None
+
+    cells = _cells(spec, records, list(map(confirmed, places)))
+    return replace(cells, tried=table, best_settings=best)
+
+
+def _cell_and_number(spec: SpecCells, place: int) -> tuple[int, int]:
+    cell, setting = spec.settings[place]
+    return cell, setting.number
+
+
+def _best_settings(
+    tried: pd.DataFrame, search: Search, histories: Mapping[str, Sequence[float]], n_cells: int
+) -> list[int | None]:
+    """The number of each cell's best setting, of those whose trials have all finished.
+
+    A setting that was pruned cannot be the best: a score does not fall with further epochs.
+    """
+    best: dict[int, tuple[float, int]] = {}
+    of_setting = tried.groupby(["cell", "setting"]).groups
+    for (cell, number), run_ids in cast("Mapping[tuple[int, int], Any]", of_setting).items():
+        if len(run_ids) < search.seeds:
+            continue
+        progress = [TrialProgress(histories.get(str(run), ()), True) for run in run_ids]
+        rank = (score(progress, search.judged_by()), -number)
+        best[cell] = max(best.get(cell, rank), rank)
+    return [-best[cell][1] if cell in best else None for cell in range(n_cells)]
+
+
+_Place = tuple[int, int] | None
+"""A cell, or the place of a setting, and a seed; None where a spec does not want a trial."""
+
+
+def _places(records: Records, spec: SpecCells) -> list[_Place]:
     runs = records.runs
     places = [spec.of_key.get(key) for key in runs["trial_key"]]
     unknown = [
@@ -247,14 +343,19 @@ def _from_spec(records: Records, spec: SpecCells) -> Cells:
         others = {run_id: place for run_id, place in by_config.items() if place not in taken}
         newest = _newest(runs.loc[list(others)], others)
         places = [newest.get(run_id, at) for run_id, at in zip(runs.index, places, strict=True)]
+    return places
+
+
+def _cells(spec: SpecCells, records: Records, places: Sequence[_Place]) -> Cells:
+    index = records.runs.index
     cell, seed = (
         zip(*(place or (None, None) for place in places), strict=True) if places else ([], [])
     )
     return Cells(
         spec.axes,
         spec.table,
-        pd.Series(cell, runs.index, dtype="Int64"),
-        pd.Series(seed, runs.index, dtype="Int64"),
+        pd.Series(cell, index, dtype="Int64"),
+        pd.Series(seed, index, dtype="Int64"),
         spec.metric,
         spec.kind,
     )

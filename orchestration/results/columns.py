@@ -27,24 +27,6 @@ EXPECTED_BEST, N_COMMON = "expected_best", "n_common"
 AS_BUILT = "as_built"
 """The column that is true if a cell has the reference's value on each axis that is a setting."""
 
-TUNED_KEYS = (
-    "init",
-    "threshold",
-    "surrogate",
-    "slope",
-    "beta",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "warmup_epochs",
-    "augment",
-)
-"""The axes that are settings of one network: how it is initialized and trained. A change of any
-other axis (data set, trunk, depth, width, time steps, epochs, …) makes another network or task."""
-
 
 def axis_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that distinguish the rows of best of seeds, or of a dependency gap."""

@@ -15,9 +15,12 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import Metric
+from orchestration.model.run import PRUNED
 from orchestration.reading.records import DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results import frames
+from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
@@ -27,6 +30,13 @@ from orchestration.results.effects.differences import differences_from
 from orchestration.results.effects.energy import energy, operations_of, samples_of
 from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.effects.ranks import mean_ranks
+from orchestration.results.effects.searching import (
+    best_of_settings,
+    search_table,
+    searched_basin,
+    searched_cells,
+    tuned_gap_by_budget,
+)
 from orchestration.results.effects.tuning import basin, tuned_gap, with_selecting
 from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
@@ -37,6 +47,7 @@ from orchestration.results.sweep_reader import (
     with_or_without_cell,
 )
 from orchestration.results.versions import compare_versions
+from orchestration.sweep.recorded_spec import read_spec
 
 _BY_SEED = tuple(METRIC_OF.values())
 
@@ -180,6 +191,61 @@ class Results(SweepReader):
         """
         return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
 
+    def search(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give a row a setting that a search tries, cell by cell.
+
+        Columns as of ``orchestration.results.effects.searching.search_table``.
+        """
+        records, cells = self._read([])
+        text = records.spec
+        if cells.tried is None or text is None:
+            raise InputError("search() is of sweeps whose spec has a search; this one has none")
+        spec, of_spec = read_spec(text), spec_cells(text)
+        assert spec.search is not None
+        tried = cells.tried
+        outcomes = {str(run): outcome for run, outcome in records.runs["outcome"].items()}
+        others = self._unfinished()
+        if others is not None:
+            placed = assign_cells(others, of_spec, best_settings=cells.best_settings).tried
+            assert placed is not None
+            # Of several runs of a trial the one that has its result counts, or else the newest.
+            known = set(tried.itertuples(index=False, name=None))
+            newest = placed.loc[others.runs.loc[placed.index, "started"].sort_values().index]
+            newest = newest[~newest.duplicated(keep="last")]
+            open_ones = [row not in known for row in newest.itertuples(index=False, name=None)]
+            tried = pd.concat([tried, newest[open_ones]])
+            pruned = (others.runs["outcome"] == PRUNED) & (others.runs["status"] == "KILLED")
+            outcomes |= dict.fromkeys(map(str, others.runs.index[pruned]), PRUNED)
+        metrics = [spec.search.judged_by().name, "epoch_seconds"]
+        points = self.points(tried.index.tolist(), metrics)
+        table = search_table(spec, cells, of_spec, tried, points, outcomes)
+        return with_or_without_cell(table, numbered)
+
+    def searched(self) -> pd.DataFrame:
+        """Give a row a cell: what its search took and found, and what its best setting came to.
+
+        Columns as of ``orchestration.results.effects.searching.searched_cells``.
+        """
+        once = self.snapshot()
+        table = once.search(numbered=True)
+        return searched_cells(table, once.best_of_seeds(), once.cells, once.searched_by)
+
+    def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give the expected score of the best of n settings of a search, for each cell and n.
+
+        Columns as of ``orchestration.results.effects.searching.best_of_settings``.
+        """
+        once = self.snapshot()
+        table = best_of_settings(once.search(numbered=True), once.cells.axes, once.searched_by)
+        return with_or_without_cell(table, numbered)
+
+    @property
+    def searched_by(self) -> Metric:
+        """The metric by which the search chooses settings."""
+        search = declaring_spec(self.records).search
+        assert search is not None
+        return search.judged_by()
+
     def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return the mean best of n seeds for each cell and each n up to its number of seeds.
 
@@ -243,13 +309,19 @@ class Results(SweepReader):
 
         Args:
             by_norm: return one row per norm with its gap to no norm; the standard norm is marked.
-            tuned: return the gap at the reference's settings and at the best settings of each side.
+            tuned: return the gap at the reference's settings and at the best settings of each side;
+                of a search, the gap of the best of n settings for each n.
 
         ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
-        describe the columns, and ``orchestration.results.effects.tuning.tuned_gap`` if tuned.
+        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap``, or of a
+        search ``orchestration.results.effects.searching.tuned_gap_by_budget``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
+        if tuned and once.has_search:
+            table = once.search(numbered=True)
+            axes = once.cells.axes
+            return tuned_gap_by_budget(table, axes, once.searched_by, by_norm=by_norm)
         if tuned:
             return tuned_gap(*once._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)
@@ -261,10 +333,14 @@ class Results(SweepReader):
         Args:
             points: how near, in percentage points.
 
-        ``orchestration.results.effects.tuning.basin`` describes the columns.
+        ``orchestration.results.effects.tuning.basin`` describes the columns; of a search,
+        ``orchestration.results.effects.searching.searched_basin``.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")
+        if once.has_search:
+            table = once.search(numbered=True)
+            return searched_basin(table, once.cells.axes, once.searched_by, points / 100)
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
-from typing import Self
+from typing import Self, cast
 
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import Metric
+from orchestration.reading.archive import ArchiveSource
 from orchestration.reading.open import open_sweep
 from orchestration.reading.records import (
     ALL_METRICS,
     DIAGNOSTICS,
     Records,
+    Source,
     SweepSource,
 )
 from orchestration.results import frames
@@ -94,6 +96,11 @@ class SweepReader:
         return has_settings(self.cells.axes)
 
     @property
+    def has_search(self) -> bool:
+        """Whether the sweep searches each cell for its best setting."""
+        return self.cells.tried is not None
+
+    @property
     def has_decisions(self) -> bool:
         """Whether the sweep declares comparisons."""
         return bool(spec_fields(self.records.spec).get("compare"))
@@ -111,7 +118,22 @@ class SweepReader:
             self._check_recorded(spec.metric, records)
             points = self.points(records.runs.index.tolist(), [spec.metric.name])
             records = frames.with_best(records, spec.metric, points)
-        return records, assign_cells(records, spec)
+        return records, assign_cells(records, spec, self._histories(records, spec))
+
+    def _unfinished(self) -> Records | None:
+        """The records of trials without a result; None of a file, which has no such trials."""
+        if isinstance(self._source, ArchiveSource):
+            return None
+        return cast("Source", self._source).read(self.name, [], finished=False)
+
+    def _histories(self, records: Records, spec: SpecCells | None) -> dict[str, list[float]] | None:
+        """The values by epoch of the metric by which a search chooses settings, by run id."""
+        if spec is None or spec.search is None:
+            return None
+        run_ids = records.runs.index.tolist()
+        points = self.points(run_ids, [spec.search.judged_by().name])
+        in_order = points.sort_values(["run_id", "epoch"]).groupby("run_id")["value"]
+        return {str(run_id): values.tolist() for run_id, values in in_order}
 
     def _check_recorded(self, metric: Metric, records: Records) -> None:
         recorded = list(map(str, records.metrics))

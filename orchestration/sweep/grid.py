@@ -14,7 +14,7 @@ import pydantic
 from orchestration.model.config import Config, read_config
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import sweep_kind
-from orchestration.model.trial import Trial, cell_label, trial_keys
+from orchestration.model.trial import Trial, trial_keys
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.user_code import References, wrong_names
 from orchestration.sweep.yaml_file import FieldPath
@@ -86,18 +86,36 @@ def cells_of(
     return list(cells)
 
 
+def given_of(
+    entries: Sequence[GridEntry], common: Mapping[str, Located]
+) -> dict[Config, dict[str, Any]]:
+    """The keys that a checked spec sets for each cell, without defaults, in the spec's order."""
+    given: dict[Config, dict[str, Any]] = {}
+    for _, located in _combinations(entries, common):
+        values = {key: one.value for key, one in located.items()}
+        given.setdefault(read_config({**values, "seed": 0}), values)
+    return given
+
+
 def trials_of(
     cells: Iterable[Config],
     seeds_of_cells: Iterable[Sequence[int]],
-    axes: Sequence[str],
+    labels: Iterable[str],
     references: References,
     metric: Metric,
 ) -> list[Trial]:
-    """Each of the checked cells with each of its seeds, cell by cell."""
+    """Each of the checked cells with each of its seeds, cell by cell.
+
+    Args:
+        cells: the cells, or settings of cells.
+        seeds_of_cells: the seeds of each.
+        labels: the label of each.
+        references: the digests of the user's own code.
+        metric: what the trials are judged by.
+    """
     trials = []
-    for cell, seeds in zip(cells, seeds_of_cells, strict=True):
+    for cell, seeds, label in zip(cells, seeds_of_cells, labels, strict=True):
         sources = references.digests(cell)
-        label = cell_label(cell, axes)
         for seed, key in zip(seeds, trial_keys(cell, seeds, sources), strict=True):
             config = cell.model_copy(update={"seed": seed})
             trials.append(Trial(config, key, label, metric))

@@ -56,7 +56,9 @@ def with_more_seeds(spec: SweepSpec, count: int) -> SweepSpec:
             "of your own in its spec"
         )
     more = [*seeds, *range(last + 1, last + 1 + count)]
-    return SweepSpec.from_json(json.dumps({**json.loads(spec.to_json()), "seeds": more}))
+    data = json.loads(spec.to_json())
+    (data if spec.search is None else data["confirm"])["seeds"] = more
+    return SweepSpec.from_json(json.dumps(data))
 
 
 def _check_count(count: int, given: object) -> None:

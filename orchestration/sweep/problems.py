@@ -23,7 +23,10 @@ class Problems:
 
     def add(self, path: FieldPath, message: str) -> None:
         """Note that the value at ``path`` is wrong; the same problem is kept once."""
-        field = _field_name(self._source.data, path)
+        data = self._source.data
+        if path[:1] == ("seeds",) and isinstance(data, dict) and _takes_confirms(data):
+            path = ("confirm", *path)
+        field = _field_name(data, path)
         problem = Problem(message, self._source.name, self._source.line(path), field)
         self._problems[problem] = None
 
@@ -40,6 +43,11 @@ class Problems:
         """
         if self._problems:
             raise self.error()
+
+
+def _takes_confirms(data: dict[str, Any]) -> bool:
+    """Whether the seeds of a spec are those of its section ``confirm``."""
+    return data.get("search") is not None and "seeds" not in data
 
 
 def _field_name(data: Any, path: FieldPath) -> str | None:

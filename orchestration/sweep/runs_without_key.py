@@ -26,7 +26,7 @@ def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]
     runs = list(runs)
     if not any(run.finished and not run.trial_key for run in runs):
         return runs
-    trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
+    trials = spec.possible_trials()
     keys = {
         recorded_configuration({k: text_of(v) for k, v in trial.config.given().items()}): trial.key
         for trial in trials

@@ -25,11 +25,20 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.section import Section
 from orchestration.model.sweep_kind import SweepKind, sweep_kind
 from orchestration.model.sweep_name import sweep_name
-from orchestration.model.trial import Trial
-from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, trials_of
+from orchestration.model.trial import Trial, cell_label
+from orchestration.sweep.grid import (
+    Located,
+    axes_of,
+    cells_of,
+    check_size,
+    given_of,
+    trials_of,
+)
 from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
+from orchestration.sweep.search import Confirm, Prune, Search, note_search, with_seeds
+from orchestration.sweep.space import Setting, settings_of
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
 from orchestration.sweep.values import gpus, is_own, listed, seed_list, single
@@ -106,6 +115,8 @@ class SweepSpec(Section):
         description="a list of whole numbers, each of which trains every network once; or "
         "{until: decided, …}, with compare"
     )
+    search: Search | None = Field(None, description="how each cell's best setting is found")
+    confirm: Confirm | None = Field(None, description="how the best settings are trained again")
     compare: tuple[_Compared, ...] = Field(
         (), strict=False, description="a list of entries such as {norm: [bntt, homeostatic]}"
     )
@@ -196,6 +207,8 @@ class SweepSpec(Section):
         for key, value in (("compare", []), ("keep", "best")):
             if data[key] == value:
                 del data[key]
+        if self.search is not None:
+            del data["seeds"]  # they are those of confirm
         return json.dumps(data, separators=(",", ":"))
 
     def begun(self, before: Self | None) -> Self:
@@ -234,6 +247,11 @@ class SweepSpec(Section):
         order = self.seed_order()
         return order[: self.seeds.at_least] if isinstance(self.seeds, UntilDecided) else order
 
+    @property
+    def grows(self) -> bool:
+        """Whether results decide which further trials the sweep wants."""
+        return self.search is not None or isinstance(self.seeds, UntilDecided)
+
     def comparisons(self) -> list[Comparison]:
         """The family of comparisons to decide, in the order in which they are declared."""
         cells = self.cells()
@@ -251,9 +269,57 @@ class SweepSpec(Section):
         """
         references = References()
         cells = self._cells(self.problems(), references)
+        if self.search is not None:
+            settings = self._setting_trials(self.search.seed_list(), cells, references)
+            return [trial for of_cell in settings for trials in of_cell for trial in trials]
         counts = seeds_of_cells or [len(self.certain_seeds())] * len(cells)
         seeds = [self.seed_order()[:count] for count in counts]
-        return trials_of(cells, seeds, axes_of(self.grid, cells), references, self.judged_by())
+        axes = axes_of(self.grid, cells)
+        labels = [cell_label(cell, axes) for cell in cells]
+        return trials_of(cells, seeds, labels, references, self.judged_by())
+
+    def possible_trials(self) -> list[Trial]:
+        """Every trial that some results would make the sweep want; arguments as of `trials`."""
+        if self.search is None:
+            return self.trials([len(self.seed_order())] * len(self.cells()))
+        seeds = (*self.search.seed_list(), *self.seed_order())
+        return [t for of_cell in self.setting_trials(seeds) for trials in of_cell for t in trials]
+
+    def settings(self) -> list[list[Setting]]:
+        """The settings that a search tries, by cell. Does not import the user's code."""
+        search = self.search
+        assert search is not None
+        return [
+            settings_of(search.space, search.sampler, self.name, search.trials, given)
+            for given in self.given()
+        ]
+
+    def given(self) -> list[dict[str, Any]]:
+        """The keys that the spec sets for each of ``cells()``, without defaults."""
+        return list(given_of(self.grid, self._common()).values())
+
+    def setting_trials(self, seeds: Sequence[int]) -> list[list[list[Trial]]]:
+        """The trials of each setting with each of these seeds, by cell and setting.
+
+        Raises:
+            SpecError: the user's own code cannot be imported.
+        """
+        references = References()
+        return self._setting_trials(seeds, self._cells(self.problems(), references), references)
+
+    def _setting_trials(
+        self, seeds: Sequence[int], cells: Sequence[Config], references: References
+    ) -> list[list[list[Trial]]]:
+        axes = axes_of(self.grid, cells)
+        found = []
+        for cell, settings in zip(cells, self.settings(), strict=True):
+            labels = [f"{cell_label(cell, axes)} setting {one.number}" for one in settings]
+            configs = [one.config for one in settings]
+            each = [seeds] * len(settings)
+            trials = trials_of(configs, each, labels, references, self.judged_by())
+            n = len(seeds)
+            found.append([trials[first : first + n] for first in range(0, len(trials), n)])
+        return found
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
         return cells_of(self.grid, self._common(), problems, references)
@@ -278,16 +344,26 @@ class SweepSpec(Section):
         problems = Problems(source)
         try:
             own = isinstance(source.data, dict) and source.data.get("train") is not None
-            spec = cls.model_validate(source.data, context={"own": own})
+            data = with_seeds(source.data, problems)
+            spec = cls.model_validate(data, context={"own": own})
         except pydantic.ValidationError as invalid:
             _note_shape(invalid, problems)
             raise problems.error() from None
+        problems.raise_any()
         spec._source = source
         _note_double_seeds(spec.seed_order(), problems)
         _note_unstoppable(spec, problems)
         note_own(dict(spec), problems)
-        check_size(spec.grid, len(spec.seed_order()), problems)
+        settings = spec.search.trials * spec.search.seeds if spec.search else 0
+        check_size(spec.grid, settings + len(spec.seed_order()), problems)
         cells = spec._cells(problems, references)
+        if spec.search is not None:
+            note_search(spec.search, dict(spec), cells, spec.given(), spec.seed_order(), problems)
+            problems.raise_any()
+            for of_cell in spec.settings() if references else ():
+                assert references is not None
+                for message in references.wrong(of_cell[0].config).values():
+                    problems.add(("search", "space"), message)
         comparisons_of(spec.compare, cells, axes_of(spec.grid, cells), problems)
         note_baseline(spec.baseline or {}, cells, axes_of(spec.grid, cells), problems)
         problems.raise_any()
@@ -297,6 +373,10 @@ class SweepSpec(Section):
 _SECTIONS: dict[FieldPath, type[Section]] = {
     (): SweepSpec,
     ("seeds",): UntilDecided,
+    ("search",): Search,
+    ("search", "prune"): Prune,
+    ("search", "metric"): MetricRule,
+    ("confirm",): Confirm,
     ("metric",): MetricRule,
     ("resources",): Resources,
     ("stop_when_collapsed",): CollapseRule,

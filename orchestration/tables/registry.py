@@ -13,6 +13,7 @@ from orchestration.tables.report_data import ReportData
 
 _NAMES = (
     "headline",
+    "search",
     "dependency_gap",
     "norm_gaps",
     "tuned_gap",

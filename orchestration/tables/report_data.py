@@ -80,7 +80,7 @@ class ReportData:
     def trials(self) -> pd.DataFrame:
         """Finished trials with the number of their ``cell``, in order of cell and seed."""
         trials = self.sweep.trials(numbered=True)
-        trials = trials[trials["in_spec"]].astype({"cell": "int64"})
+        trials = trials[trials["cell"].notna()].astype({"cell": "int64"})
         return trials.sort_values("cell", kind="stable", ignore_index=True)
 
     @cached_property

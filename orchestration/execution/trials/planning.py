@@ -34,7 +34,7 @@ def forecast_of(
     spec: SweepSpec, plan: Plan, *, settings: Settings | None = None
 ) -> Forecast | None:
     """The forecast of a sweep's trials and hours from recorded runs; None if seeds are listed."""
-    if not isinstance(spec.seeds, UntilDecided):
+    if not isinstance(spec.seeds, UntilDecided) or spec.search is not None:
         return None
     from orchestration.execution.trials.seed_allocator import SeedAllocator
 
@@ -69,7 +69,7 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
     if recorder:
         _refuse_another_family(recorder, spec)
     recorded = recorder.recorded_for(spec) if recorder else []
-    trials = _wanted(spec, recorded, fresh=fresh)
+    trials = _wanted(spec, recorder, recorded, fresh=fresh)
     elsewhere: list[TrialRun] = []
     if recorder and spec.reuse == "any" and not fresh:
         missing = {trial.key for trial in trials}
@@ -85,19 +85,26 @@ def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
     before = recorder.spec()
     if before is not None and isinstance(before.seeds, UntilDecided):
         # Imported here because it loads pandas.
+        from orchestration.execution.trials.search_allocator import make_allocator
         from orchestration.execution.trials.seed_allocator import refuse_another_family
 
-        refuse_another_family(spec, before, recorder.recorded_for(before))
+        recorded = recorder.recorded_for(before)
+        allocator = make_allocator(before, recorded, recorder.tracking_uri)
+        assert allocator is not None
+        refuse_another_family(spec, before, recorded, allocator.verdicts)
 
 
-def _wanted(spec: SweepSpec, recorded: list[TrialRun], *, fresh: bool) -> list[Trial]:
+def _wanted(
+    spec: SweepSpec, recorder: SweepRecorder | None, recorded: list[TrialRun], *, fresh: bool
+) -> list[Trial]:
     """The trials that are wanted so far; with ``fresh``, also every recorded one."""
-    if not recorded or not isinstance(spec.seeds, UntilDecided):
+    if recorder is None or not recorded or not spec.grows:
         return spec.trials()
     # Imported here because it loads pandas.
-    from orchestration.execution.trials.seed_allocator import SeedAllocator
+    from orchestration.execution.trials.search_allocator import make_allocator
 
-    allocator = SeedAllocator(spec, recorded)
+    allocator = make_allocator(spec, recorded, recorder.tracking_uri)
+    assert allocator is not None
     wanted = {trial.key for trial in allocator.wanted()}
     wanted |= {run.trial_key for run in recorded} if fresh else set()
-    return [trial for key, trial in allocator.possible.items() if key in wanted]
+    return [trial for trial in spec.possible_trials() if trial.key in wanted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import pandas as pd
 
@@ -32,13 +32,20 @@ class SeedAllocator:
     Args:
         spec: a spec with seeds until decided.
         recorded: the sweep's runs.
+        trials: the trials of all seeds of each cell, cell by cell; default: those of the spec. A
+            search gives those of each cell's best setting.
     """
 
-    def __init__(self, spec: SweepSpec, recorded: Iterable[TrialRun] = ()) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        recorded: Iterable[TrialRun] = (),
+        trials: Sequence[Trial] | None = None,
+    ) -> None:
         self._spec = spec
         self._order = spec.seed_order()
         n = len(self._order)
-        trials = spec.trials([n] * len(spec.cells()))
+        trials = spec.possible_trials() if trials is None else trials
         self.possible = {trial.key: trial for trial in trials}
         self._of_cell = [trials[first : first + n] for first in range(0, len(trials), n)]
         self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
@@ -166,13 +173,20 @@ class SeedAllocator:
         return self._cached
 
 
-def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence[TrialRun]) -> None:
+def refuse_another_family(
+    spec: SweepSpec,
+    before: SweepSpec,
+    recorded: Sequence[TrialRun],
+    verdicts: Callable[[], Iterable[str]] | None = None,
+) -> None:
     """Refuse to decide comparisons by other rules once some are decided.
 
     Args:
         spec: the spec to run.
         before: the spec of the sweep's last run, which has seeds until decided.
         recorded: the sweep's runs.
+        verdicts: gives the verdict of each of its comparisons, in words, as of
+            ``SeedAllocator.verdicts``; default: those of the recorded seeds of each cell.
 
     Raises:
         InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has
@@ -180,7 +194,8 @@ def refuse_another_family(spec: SweepSpec, before: SweepSpec, recorded: Sequence
     """
     if _family(spec) == _family(before):
         return
-    decided = [words for words in SeedAllocator(before, recorded).verdicts() if words]
+    words_of = verdicts or SeedAllocator(before, recorded).verdicts
+    decided = [words for words in words_of() if words]
     if decided:
         raise InputError(
             f"{spec.name}: compare, metric and the rule in seeds are declared before the first "
@@ -199,4 +214,5 @@ def _family(spec: SweepSpec) -> tuple[object, ...]:
     cells = [json.dumps(cell.given(), sort_keys=True) for cell in spec.cells()]
     pairs = {frozenset((cells[c.first], cells[c.second])) for c in spec.comparisons()}
     declared = {**rule.model_dump(exclude=limits), "assume": rule.assumes}
-    return pairs, spec.judged_by(), declared
+    search = None if spec.search is None else spec.search.model_dump_json()
+    return pairs, spec.judged_by(), declared, search

@@ -28,10 +28,18 @@ _Wanted = tuple[Trial, TrialRun | None]
 
 
 class TaskMaker:
-    """Makes tasks of the trials of a training job."""
+    """Makes tasks of the trials of a training job.
 
-    def __init__(self, job: TrainingJob) -> None:
+    Args:
+        job: the training job.
+        pause_after: the epoch after which the trial with a key pauses; None if it does not.
+    """
+
+    def __init__(
+        self, job: TrainingJob, pause_after: Callable[[str], int | None] = lambda _key: None
+    ) -> None:
         self._job = job
+        self._pause_after = pause_after
         self._spec = job.spec
         self._storage = sweep_storage(job.settings, job.spec.name)
         self._driver = uuid.uuid4().hex
@@ -45,7 +53,7 @@ class TaskMaker:
             watch: called with the measurements as notes.
         """
         if self._spec.resources.gpu == "auto":
-            grows = isinstance(self._spec.seeds, UntilDecided) or self._spec.gpu_hours
+            grows = self._spec.grows or self._spec.gpu_hours
             self._share = share_gpus(self.of(self._all_possible() if grows else plan), watch)
 
     def of(self, plan: Plan) -> list[TrialTask]:
@@ -87,14 +95,13 @@ class TaskMaker:
             patience=_PATIENCE,
             driver=self._driver,
             keep=self._spec.keep,
+            pause_after=self._pause_after(trial.key),
         )
         return self._share(task)
 
     def _all_possible(self) -> Plan:
         """A plan that runs every trial that the spec may want."""
-        spec = self._spec
-        trials = spec.trials([len(spec.seed_order())] * len(spec.cells()))
-        return make_plan(trials, (), version="")
+        return make_plan(self._spec.possible_trials(), (), version="")
 
 
 def _cost(wanted: _Wanted) -> float:

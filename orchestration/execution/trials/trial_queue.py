@@ -1,4 +1,4 @@
-"""The queue of a sweep's trials: those of its plan, then allocated seeds, within its budget."""
+"""The queue of a sweep's trials: those of its plan, then allocated ones, within its budget."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from orchestration.execution.trials.search_allocator import SearchAllocator
 from orchestration.execution.trials.seed_allocator import SeedAllocator
 from orchestration.execution.worker.trial import TrialTask
 from orchestration.model.trial import Trial
@@ -56,7 +57,7 @@ class SweepTrialQueue:
         self,
         tasks: Iterable[TrialTask],
         budget: Budget,
-        allocator: SeedAllocator | None,
+        allocator: SeedAllocator | SearchAllocator | None,
         more: Callable[[Sequence[Trial]], list[TrialTask]],
         watch: EventHandler,
     ) -> None:
@@ -77,7 +78,7 @@ class SweepTrialQueue:
         return self._budget.is_used_up
 
     def next(self, *, idle: bool) -> TrialTask | None:
-        """The next given task; once there is none, a task of an allocated seed.
+        """The next given task; once there is none, a task of an allocated trial.
 
         Seeds are allocated only when a worker is idle, one pair at a time, so that the choice uses
         all results so far.
@@ -95,10 +96,13 @@ class SweepTrialQueue:
             self._budget.spend(report["epoch_seconds"] * resources_of(task) / 3600)
             if self._allocator:
                 self._allocator.time(key, report["epoch_seconds"])
+        if isinstance(self._allocator, SearchAllocator) and "run_id" in report:
+            self._allocator.record(key, report["run_id"], has_ended=report["outcome"] is not None)
+            self._has_more = True
         if self._allocator and report["outcome"] is not None:
             self._allocator.take(key, report["outcome"], report["best"])
             self._report_verdicts()
-        if report["outcome"] is not None:
+        if report["outcome"] is not None or "run_id" in report:
             self._report_progress()
         if (why := report.get("no_model")) and why not in self._model_warnings:
             self._model_warnings.add(why)
@@ -113,7 +117,7 @@ class SweepTrialQueue:
     def summary(self) -> str:
         """The decided comparisons and the used budget, in one line."""
         parts = [self._decided(), str(self._budget)]
-        if self._allocator:
+        if self._allocator and self._verdicts:
             parts.append(f"{self._allocator.not_needed()} trials run ahead that no decision needed")
         return " · ".join(filter(None, parts))
 
@@ -143,7 +147,7 @@ class SweepTrialQueue:
 
     def _decided(self) -> str:
         decided = sum(map(bool, self._verdicts))
-        return f"{decided} of {len(self._verdicts)} comparisons decided" if self._allocator else ""
+        return f"{decided} of {len(self._verdicts)} comparisons decided" if self._verdicts else ""
 
 
 def resources_of(task: TrialTask) -> float:

@@ -91,6 +91,8 @@ class TrialTask:
     """Identifies this run of the driver; its failed attempts are counted together."""
     keep: Keep = "none"
     """Which epoch's model is kept."""
+    pause_after: int | None = None
+    """The epoch after which it pauses, as its search may prune it; None if it does not."""
 
     @property
     def device(self) -> str:
@@ -175,11 +177,11 @@ class _Session:
     def step(self) -> dict[str, Any]:
         report: dict[str, Any] = {}
         # A trial that is started again after its last epoch only has to close its run.
-        if self.recorder.spool.ending is None:
+        if self.recorder.spool.ending is None and not self._must_pause:
             report = self._run_epoch()
         ending = self.recorder.spool.ending
         if ending is None:
-            return report
+            return {**report, **self._pause()} if self._must_pause else report
         with _storage():
             deliver_model = self._models.delivery(ending.get("tags", {}))
         started = time.monotonic()
@@ -193,7 +195,23 @@ class _Session:
         self._models.remove()
         best = ending["metrics"].get(self._task.trial.metric.best_name)
         end = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
-        return {**report, **end, "done": True}
+        return {**report, **end, "run_id": self.recorder.spool.run_id, "done": True}
+
+    @property
+    def _must_pause(self) -> bool:
+        """Whether the search decides now whether the trial goes on."""
+        after = self._task.pause_after
+        return after is not None and max(self.recorder.spool.epochs, default=0) >= after
+
+    def _pause(self) -> dict[str, Any]:
+        """Close the run; its checkpoint stays, so that it can go on."""
+        self.recorder.fail(f"paused by its search after epoch {self._task.pause_after}", "KILLED")
+        return {
+            "outcome": None,
+            "is_paused": True,
+            "run_id": self.recorder.spool.run_id,
+            "done": True,
+        }
 
     def _check_patience(self, started: float, error: TrackerAwayError) -> None:
         """Raise the error if nothing has arrived for longer than the trial's patience."""

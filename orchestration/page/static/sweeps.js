@@ -98,7 +98,7 @@ function chosenCurves() { // whether others than those that the server sends by 
 async function fetchPage() {
   const found = await fetched(location.href);
   if (!found) return;
-  for (const id of ["status", "scale", "grid", "verdicts", "curves", "rates", "failures", "events", "sweeps"]) {
+  for (const id of ["status", "scale", "grid", "search", "verdicts", "curves", "rates", "failures", "events", "sweeps"]) {
     const fresh = found.getElementById(id);
     const old = document.getElementById(id);
     if (id === "curves" && chosenCurves()) fetchCurves();

@@ -29,6 +29,7 @@ from orchestration.render.series_style import SeriesStyle, style_of
 from orchestration.report.figures.energy import energy_figure
 from orchestration.report.figures.evidence import evidence_figure
 from orchestration.report.figures.ranks import critical_differences
+from orchestration.report.figures.search import best_against_budget
 from orchestration.report.figures.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.effects.norm_effects import settings_of
@@ -325,6 +326,7 @@ def _legend(
 
 FIGURES: dict[str, Callable[[ReportData], Picture | None]] = {
     "dependency-gap": dependency_gap,
+    "best-against-budget": best_against_budget,
     "accuracy-by-seed": accuracy_by_seed,
     "critical-difference": ranks,
     "evidence": evidence_figure,

@@ -23,11 +23,11 @@ from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.results.columns import (
     AS_BUILT,
     SELECTED_ON,
-    TUNED_KEYS,
     plain,
     shortfall,
 )
 from orchestration.results.statistics import paired_differences, t_interval
+from orchestration.sweep.space import TUNED_KEYS
 from snn_norm.norms.table import standard_norm
 
 SELECTING_ACCURACY = "selecting_accuracy"

@@ -21,7 +21,17 @@ CELLS = [
 def test_the_packaged_specs_are_known() -> None:
     assert list(packaged_specs()) == [
         "decided", "digits", "fashion", "headline", "norms-digits", "norms-published",
+        "tuned-digits",
     ]  # fmt: skip
+
+
+def test_tuned_digits_searches_each_cell_with_the_same_budget() -> None:
+    spec = SweepSpec.load("tuned-digits")
+    assert [(cell.architecture, cell.norm) for cell in spec.cells()] == [
+        *CELLS[:2], *CELLS[3:5],
+    ]  # fmt: skip
+    assert [len(of_cell) for of_cell in spec.settings()] == [8] * 4
+    assert (len(spec.trials()), spec.seeds) == (32, (101, 102, 103))
 
 
 def test_decided_compares_what_five_seeds_decide_and_what_they_do_not() -> None:

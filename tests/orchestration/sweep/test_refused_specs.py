@@ -77,8 +77,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epoch: 8",
             3,
             "epoch: is not a key here; valid are name, train, dataset, epochs, seeds, "
-            "compare, gpu_hours, training, grid, metric, baseline, resources, retries, reuse, "
-            "keep, "
+            "search, confirm, compare, gpu_hours, training, grid, metric, baseline, resources, "
+            "retries, reuse, keep, "
             "stop_when_collapsed; did you mean 'epochs'?",
         ),
         (
@@ -92,8 +92,8 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8\nwidth: 16",
             4,
             "width: is not a key here; valid are name, train, dataset, epochs, seeds, "
-            "compare, gpu_hours, training, grid, metric, baseline, resources, retries, reuse, "
-            "keep, "
+            "search, confirm, compare, gpu_hours, training, grid, metric, baseline, resources, "
+            "retries, reuse, keep, "
             "stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (
@@ -357,12 +357,13 @@ def test_users_module_that_fits_is_taken() -> None:
         (
             "digit",
             "digit: there is no such file, nor a packaged spec of that name "
-            "(decided, digits, fashion, headline, norms-digits); did you mean 'digits'?",
+            "(decided, digits, fashion, headline, norms-digits, norms-published, tuned-digits); "
+            "did you mean 'digits'?",
         ),
         (
             "Läufe/neu.yaml",
             "Läufe/neu.yaml: there is no such file, nor a packaged spec of that name "
-            "(decided, digits, fashion, headline, norms-digits)",
+            "(decided, digits, fashion, headline, norms-digits, norms-published, tuned-digits)",
         ),
         ("a\0b", "a\0b: cannot be read: embedded null byte"),
     ],

@@ -1,0 +1,89 @@
+"""Where the search of a cell stands: which settings go on, and which one is the best. Pure.
+
+All of it follows from the settings by their numbers and from what their trials have recorded; in
+which order trials end does not matter. A search with ``prune`` is successive halving in rounds: no
+setting goes on before all settings of the round have reached its epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from orchestration.model.metric import Metric
+from orchestration.sweep.search import Search
+
+
+class TrialProgress(NamedTuple):
+    """How far the trial of a setting is.
+
+    Args:
+        values: the metric that chooses settings, by epoch, from the first.
+        has_ended: whether the trial has its result. It may have collapsed or diverged early.
+    """
+
+    values: Sequence[float] = ()
+    has_ended: bool = False
+
+    def has_reached(self, epoch: int | None) -> bool:
+        """Whether it has trained this many epochs, or has ended; None stands for its end."""
+        return self.has_ended or (epoch is not None and len(self.values) >= epoch)
+
+
+@dataclass
+class CellSearch:
+    """Where the search of a cell stands.
+
+    Args:
+        target: the epoch up to which settings train now, by their index; None is the end.
+        pruned: after which epoch a setting was dropped, by its index.
+        winner: the index of the best setting; None until the search has ended.
+    """
+
+    target: dict[int, int | None]
+    pruned: dict[int, int] = field(default_factory=dict)
+    winner: int | None = None
+
+
+def cell_search(trials: Sequence[Sequence[TrialProgress]], search: Search) -> CellSearch:
+    """Where the search of a cell stands.
+
+    Args:
+        trials: of each setting, the trial of each seed.
+        search: the spec's section.
+    """
+    metric, going_on, pruned = search.judged_by(), list(range(len(trials))), dict[int, int]()
+
+    def ranked(epoch: int | None) -> list[int]:
+        """The settings that go on, the best first; of equal ones, the lower number first."""
+        return sorted(going_on, key=lambda one: (-score(trials[one], metric, epoch), one))
+
+    epochs = search.prune.at if search.prune else ()
+    for epoch, count in zip(epochs, search.kept(len(trials)), strict=True):
+        if not all(trial.has_reached(epoch) for one in going_on for trial in trials[one]):
+            return CellSearch(dict.fromkeys(going_on, epoch), pruned)
+        order = ranked(epoch)
+        pruned |= dict.fromkeys(order[count:], epoch)
+        going_on = sorted(order[:count])
+    target: dict[int, int | None] = dict.fromkeys(going_on)
+    if all(trial.has_ended for one in going_on for trial in trials[one]):
+        return CellSearch(target, pruned, winner=ranked(None)[0])
+    return CellSearch(target, pruned)
+
+
+def score(trials: Sequence[TrialProgress], metric: Metric, epoch: int | None = None) -> float:
+    """A setting's score: the mean over its seeds of each trial's best value; larger is better.
+
+    Args:
+        trials: its trials.
+        metric: the metric that chooses settings.
+        epoch: only values up to this epoch count; None is all.
+    """
+    scores = []
+    for trial in trials:
+        values = trial.values[:epoch]
+        best = metric.best(values)
+        scores.append(-math.inf if best is None else metric.sign * values[best])
+    return math.fsum(scores) / len(scores) if all(map(math.isfinite, scores)) else -math.inf

@@ -1,0 +1,307 @@
+"""The space of settings that a search draws from, and the settings of each cell. Pure.
+
+    space:
+      learning_rate: {log: [1e-4, 1e-2]}      # below 1e-3 as often as above
+      threshold: {uniform: [0.2, 2.0]}
+      init: [default, kaiming]
+
+Every setting is a point of the unit cube, with one coordinate for each key of the space. A cell
+takes the coordinates of the keys that its network has, so cells that share a key get the same
+values of it. Points depend on the sweep's name, on the names of the keys and on a point's number
+alone: a search with more trials has the settings of the shorter one, and further ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pydantic
+
+from orchestration.model.config import Config, OwnConfig, read_config
+from orchestration.sweep.problems import Problems
+from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, RunConfig
+from snn_norm.norms.table import ARCHITECTURES
+from snn_norm.wording import described, in_words
+
+TUNED_KEYS = (
+    "init",
+    "threshold",
+    "surrogate",
+    "slope",
+    "beta",
+    "batch_size",
+    "learning_rate",
+    "optimizer",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "warmup_epochs",
+    "augment",
+)
+"""The keys that are settings of one network: how it starts, and how it is trained. With any other
+(data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
+
+Sampler = Literal["sobol", "random"]
+
+_DIGITS = 4
+"""Significant digits of a number that is drawn, so that its text and the trial's key are short."""
+
+_NEAR_AN_END = 1 / 20
+_MOST_POINTS = 64
+"""How many points are drawn for each setting, at most, until all settings of a cell differ."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """The values of one key.
+
+    Args:
+        key: the key.
+        values: the values of a list; empty for a range.
+        low, high: the ends of a range.
+        is_log: whether values are drawn by their logarithm.
+        is_whole: whether they are whole numbers.
+    """
+
+    key: str
+    values: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    is_log: bool = False
+    is_whole: bool = False
+
+    @classmethod
+    def of(cls, key: str, given: Any, *, own: bool) -> Dimension:
+        """The dimension that a checked value of ``space`` describes.
+
+        Args:
+            key: the key.
+            given: a list of values, or a range such as {log: [1e-4, 1]}.
+            own: whether the key is one of the user's own training code. Its range is of whole
+                numbers if both ends are.
+        """
+        if not isinstance(given, Mapping):
+            return cls(key, values=tuple(given))
+        ((scale, (low, high)),) = given.items()
+        whole = all(isinstance(end, int) for end in (low, high))
+        if not own:
+            whole = RunConfig.model_fields[key].annotation is int
+        return cls(key, low=low, high=high, is_log=scale == "log", is_whole=whole)
+
+    def at(self, coordinate: float) -> Any:
+        """The value at a coordinate from 0 to 1 (exclusive)."""
+        if self.values:
+            return self.values[int(coordinate * len(self.values))]
+        # Each whole number stands for the interval from it to the next.
+        low, high = self._scaled(self.low), self._scaled(self.high + self.is_whole)
+        value = low + coordinate * (high - low)
+        value = math.exp(value) if self.is_log else value
+        if self.is_whole:
+            return min(max(math.floor(value), int(self.low)), int(self.high))
+        return float(min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high))
+
+    def place(self, value: float) -> float:
+        """Where a value lies in a range: 0 at its lower end, 1 at its upper end."""
+        low, high = self._scaled(self.low), self._scaled(self.high)
+        return (self._scaled(value) - low) / (high - low)
+
+    def near_end(self, value: Any) -> str:
+        """What to do about a value that is near an end of the range; empty if it is not."""
+        if self.values:
+            return ""
+        place = self.place(value)
+        if _NEAR_AN_END < place < 1 - _NEAR_AN_END:
+            return ""
+        end, words = (self.low, "lower") if place < 0.5 else (self.high, "upper")
+        return f"{self.key} {value:g} is near the {words} end {end:g}: widen its range"
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.is_log else value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of a cell's space.
+
+    Args:
+        number: counts the settings of a cell, from 1.
+        values: the values by key.
+        config: the cell's configuration with these values, and with seed 0.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    config: Config
+
+    @property
+    def words(self) -> str:
+        """The values in words, such as ``learning_rate 0.003, init kaiming``."""
+        return ", ".join(
+            f"{key} {f'{value:g}' if isinstance(value, float) else value}"
+            for key, value in self.values.items()
+        )
+
+
+def checked_dimension(given: Any) -> Any:
+    """Check one value of ``space``.
+
+    Raises:
+        ValueError: it is neither a list of values nor a range.
+    """
+    if isinstance(given, list | tuple) and given:
+        return tuple(given)
+    ends = next(iter(given.values())) if isinstance(given, dict) and len(given) == 1 else None
+    scale = next(iter(given)) if ends is not None else None
+    if scale not in ("log", "uniform") or not isinstance(ends, list | tuple) or len(ends) != 2:
+        raise ValueError(
+            "must be a list of values, {log: [low, high]} or {uniform: [low, high]}, got "
+            f"{described(given)}"
+        )
+    for end in ends:
+        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
+            raise ValueError(f"must be a range of two finite numbers, got {described(end)}")
+    low, high = ends
+    if low >= high:
+        raise ValueError(f"must be a range from a smaller to a larger number, got {low} to {high}")
+    if scale == "log" and low <= 0:
+        raise ValueError(
+            f"must be a range above 0, as values are drawn by their logarithm, got {low} to {high}:"
+            " take uniform, or raise its lower end"
+        )
+    return {scale: tuple(ends)}
+
+
+def dimensions_of(
+    space: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems | None = None
+) -> list[Dimension]:
+    """The dimensions that a cell has, in the order of the space.
+
+    A list keeps the values that the cell's network can have.
+
+    Args:
+        space: the spec's ``space``.
+        raw: the keys that the spec sets for the cell.
+        problems: collects ranges that end at a value which the network cannot have.
+    """
+    cell = read_config({**raw, "seed": 0})
+    if isinstance(cell, OwnConfig):
+        return [Dimension.of(key, given, own=True) for key, given in space.items()]
+    dimensions = []
+    for key, given in space.items():
+        if not _has(cell, key, space):
+            continue
+        dimension = Dimension.of(key, given, own=False)
+        needs = {"optimizer": "sgd"} if key == "momentum" else {}
+        wrong = {
+            index: message
+            for index, value in enumerate(dimension.values or (dimension.low, dimension.high))
+            if (message := _wrong({**raw, **needs, key: value}, key))
+        }
+        if dimension.values:
+            valid = [v for index, v in enumerate(dimension.values) if index not in wrong]
+            dimension = Dimension(key, values=tuple(valid))
+        elif problems is not None and wrong:
+            ((scale, _),) = given.items()
+            for index, message in wrong.items():
+                problems.add(("search", "space", key, scale, index), f"of {_name(cell)}: {message}")
+        if dimension.values or isinstance(given, Mapping):
+            dimensions.append(dimension)
+    return dimensions
+
+
+def settings_of(
+    space: Mapping[str, Any], sampler: Sampler, name: str, trials: int, raw: Mapping[str, Any]
+) -> list[Setting]:
+    """The settings of a cell: as many as ``trials``, or all there are if these are fewer.
+
+    Args:
+        space: the spec's ``space``.
+        sampler: how points are drawn.
+        name: the sweep's name.
+        trials: how many settings are wanted.
+        raw: the keys that the spec sets for the cell.
+    """
+    dimensions = dimensions_of(space, raw)
+    settings: dict[Config, Setting] = {}
+    most = 1 if not dimensions else _MOST_POINTS * trials
+    for point in itertools.islice(_points(sampler, name, sorted(space), most), most):
+        values = {one.key: one.at(point[one.key]) for one in dimensions}
+        if "momentum" in values and values.get("optimizer", raw.get("optimizer")) != "sgd":
+            del values["momentum"]
+        config = read_config({**raw, **values, "seed": 0})
+        settings.setdefault(config, Setting(len(settings) + 1, values, config))
+        if len(settings) == trials:
+            break
+    return list(settings.values())
+
+
+def _has(cell: RunConfig, key: str, space: Mapping[str, Any]) -> bool:
+    """Whether a key of the space applies to a cell."""
+    if key == "momentum":
+        return "sgd" in (cell.optimizer, *space.get("optimizer", ()))
+    if cell.architecture in ARCHITECTURES:
+        return key in cell.given() and not (cell.architecture == "ann" and key in NOT_OF_ANN)
+    return key in cell.given() or key in MODEL_KEYS
+
+
+def _wrong(given: Mapping[str, Any], key: str) -> str:
+    """What is wrong with the value of this key; empty if nothing is."""
+    try:
+        read_config({**given, "seed": 0})
+    except pydantic.ValidationError as invalid:
+        field = RunConfig.model_fields[key]
+        return "; ".join(
+            in_words(error, field.description) for error in invalid.errors(include_url=False)
+        )
+    return ""
+
+
+def wrong_everywhere(
+    space: Mapping[str, Any], raws: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The values of lists that no cell can have, with their paths and what is wrong with them."""
+    for key, given in space.items():
+        if isinstance(given, Mapping):
+            continue
+        needs = {"optimizer": "sgd"} if key == "momentum" else {}
+        cells = [RunConfig(**{**raw, "seed": 0}) for raw in raws]
+        having = [raw for raw, cell in zip(raws, cells, strict=True) if _has(cell, key, space)]
+        for index, value in enumerate(given):
+            messages = [_wrong({**raw, **needs, key: value}, key) for raw in having]
+            if messages and all(messages):
+                yield ("search", "space", key, index), messages[0]
+
+
+def _name(cell: RunConfig) -> str:
+    return f"{cell.architecture} {cell.norm}"
+
+
+def _points(
+    sampler: Sampler, name: str, keys: Sequence[str], count: int
+) -> Iterator[Mapping[str, float]]:
+    """Points of the unit cube, each with one coordinate for each key."""
+    if sampler == "random":
+        for number in range(count):
+            yield {key: _fraction(f"{name} {key} {number}") for key in keys}
+        return
+    # Imported here because it takes half a second, and most specs do not search.
+    from scipy.stats import qmc
+
+    # Shifted by a number for each key: scrambling might change with scipy's version.
+    shifts = [_fraction(f"{name} {key}") for key in keys]
+    sequence = qmc.Sobol(len(keys), scramble=False)
+    for row in sequence.random_base2(max(1, count - 1).bit_length()):
+        yield {
+            key: (float(one) + shift) % 1.0
+            for key, one, shift in zip(keys, row, shifts, strict=True)
+        }
+
+
+def _fraction(text: str) -> float:
+    """A number from 0 to 1 (exclusive) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6]) / 2**48

@@ -1,0 +1,288 @@
+"""Sweeps with a search: which trials they want in any order of events, and on a real Ray."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from commands import Commands, wait_until
+from ledger import Ledger, audit
+from mlflow import MlflowClient
+from specs import spec as plain_spec
+
+from orchestration import Results, SweepSpec
+from orchestration.execution.trials.search_allocator import SearchAllocator
+from orchestration.model.run import TrialRun
+from orchestration.model.trial import Trial
+from orchestration.reading.open import open_source
+from orchestration.reading.overview import one_sweep
+from orchestration.sweep.halving import TrialProgress, cell_search
+from snn_norm.data.dataset import load_dataset
+from snn_norm.training.run import TrainingRun
+
+SEARCH: dict[str, Any] = {
+    "space": {"learning_rate": {"log": [1e-3, 1e-1]}, "init": ["default", "kaiming"]},
+    "trials": 5,
+    "prune": {"keep": 0.4, "at": [1]},
+}
+CONTENT: dict[str, Any] = {
+    "dataset": "own_code:blobs",
+    "epochs": 3,
+    "training": {"batch_size": 16, "validation_fraction": 0.25},
+    "grid": [{"architecture": "ann", "norm": ["none", "homeostatic"], "width": 2}],
+    "search": SEARCH,
+    "confirm": {"seeds": [101, 102]},
+}
+UNTIL = {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4}
+
+ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "3"))
+
+
+def simulated(confirm: Mapping[str, Any] | None = None, **search: Any) -> SweepSpec:
+    """A spec with a search of two cells of packaged networks."""
+    given: dict[str, Any] = {**CONTENT, "dataset": "digits", "search": {**SEARCH, **search}}
+    if confirm is not None:
+        given |= {"confirm": {"seeds": confirm}, "compare": [{"norm": ["none", "homeostatic"]}]}
+    return SweepSpec.from_dict(plain_spec(**given, seeds="absent"))
+
+
+def history(trial: Trial) -> list[float]:
+    """What a trial records on held-out images: the same whenever it is trained."""
+    chance = random.Random(trial.key)
+    return sorted(chance.random() for _ in range(3))
+
+
+class Simulation:
+    """Any number of workers that take trials from an allocator and end in any order."""
+
+    def __init__(self, spec: SweepSpec, runs: Sequence[TrialRun] = ()) -> None:
+        self.runs = {run.trial_key: run for run in runs}
+        self._trials = {trial.key: trial for trial in spec.possible_trials()}
+        self.allocator = SearchAllocator(spec, runs, self._read)
+        self.at_work: list[Trial] = []
+        self.trained: list[str] = []
+        self._given: set[str] = set()
+
+    def _read(self, run_ids: Sequence[str]) -> dict[str, list[float]]:
+        return {
+            key: history(self._trials[key])[: self.runs[key].epochs_done]
+            for key in run_ids
+            if key in self.runs
+        }
+
+    def fill(self, workers: int) -> None:
+        waiting = self.allocator.next(self._given)
+        self._given |= {trial.key for trial in waiting}
+        self.at_work += waiting
+        self._workers = workers
+
+    def end(self, chance: random.Random) -> None:
+        """End one of the trials that have a worker."""
+        trial = self.at_work.pop(chance.randrange(min(self._workers, len(self.at_work))))
+        stop = self.allocator.target(trial.key)
+        epochs = 3 if stop is None else stop
+        run = TrialRun(trial.key, trial.key, "FINISHED", "completed", epochs, 1.0, "1", False, 0.5)
+        if stop is not None:
+            run = replace(run, status="KILLED", outcome=None, resumable=True)
+        self.runs[trial.key] = run
+        self.trained.append(trial.key)
+        self.allocator.record(trial.key, trial.key, has_ended=stop is None)
+        if stop is None:
+            best = random.Random(trial.key + "test").random()
+            self.runs[trial.key] = replace(run, best=best)
+            self.allocator.take(trial.key, "completed", best)
+
+    def to_the_end(self, workers: int, chance: random.Random, upto: int = 1000) -> bool:
+        for _ in range(upto):
+            self.fill(workers)
+            if not self.at_work:
+                return True
+            self.end(chance)
+        return False
+
+    def outcome(self) -> tuple[Any, ...]:
+        finished = {key for key, run in self.runs.items() if run.finished}
+        winners = [state.winner for state in self.allocator.searches()]
+        return winners, self.allocator.pruned(), finished, self.allocator.verdicts()
+
+
+@pytest.mark.parametrize("confirm", [None, UNTIL])
+@pytest.mark.parametrize("prune", [None, SEARCH["prune"], {"keep": 0.6, "at": [1, 2]}])
+def test_in_any_order_with_any_number_of_workers_and_interrupted_it_trains_the_same(
+    confirm: Mapping[str, Any] | None, prune: Mapping[str, Any] | None
+) -> None:
+    wanted = simulated(confirm, prune=prune)
+    first = Simulation(wanted)
+    assert first.to_the_end(1, random.Random(0))
+    assert None not in first.outcome()[0]
+    confirmed = {key for key in first.trained if first._trials[key].config.seed > 0}
+    assert len(confirmed) >= 4
+    for seed in range(6):
+        chance = random.Random(seed)
+        other = Simulation(wanted)
+        if not other.to_the_end(chance.randint(1, 6), chance, upto=chance.randrange(1, 12)):
+            other = Simulation(wanted, [*other.runs.values()])
+            assert other.to_the_end(chance.randint(1, 6), chance)
+        found, expected = other.outcome(), first.outcome()
+        assert found[:2] == expected[:2]
+        if confirm is None:
+            assert found == expected
+
+
+def test_a_larger_search_goes_on_from_a_smaller_one() -> None:
+    smaller, larger = simulated(prune=None), simulated(prune=None, trials=9)
+    before = Simulation(smaller)
+    before.to_the_end(2, random.Random(0))
+    after = Simulation(larger, list(before.runs.values()))
+    after.to_the_end(2, random.Random(0))
+    alone = Simulation(larger)
+    alone.to_the_end(1, random.Random(1))
+    assert after.outcome()[0] == alone.outcome()[0]
+    searched = [key for key in after.trained if after._trials[key].config.seed == 0]
+    assert len(searched) == 2 * (9 - 5)
+
+
+def test_a_cell_with_a_failed_trial_has_no_best_setting_and_the_other_has() -> None:
+    run = Simulation(simulated(prune=None))
+    run.fill(1)
+    failed = run.at_work.pop(0)
+    run.allocator.fail(failed.key)
+    assert run.to_the_end(1, random.Random(0))
+    winners = run.outcome()[0]
+    assert winners[0] is None
+    assert winners[1] is not None
+    assert {
+        run._trials[key].config.norm for key in run.trained if run._trials[key].config.seed
+    } == {"homeostatic"}
+
+
+def alone(spec: SweepSpec) -> tuple[list[int | None], list[float]]:
+    """The best setting of each cell, and its accuracies, trained by the library alone."""
+    assert spec.search is not None
+
+    def trained(trial: Trial) -> TrainingRun:
+        config = trial.config
+        run = TrainingRun(config, load_dataset(config.dataset, Path(), config.image_size))
+        for _ in run.epochs():
+            pass
+        return run
+
+    winners, accuracies = [], []
+    fresh = spec.setting_trials(spec.seed_order())
+    for cell, of_cell in enumerate(spec.setting_trials(spec.search.seed_list())):
+        progress = []
+        for trials in of_cell:
+            runs = [trained(trial).history for trial in trials]
+            progress.append(
+                [TrialProgress([e.validation_accuracy or 0.0 for e in one], True) for one in runs]
+            )
+        winner = cell_search(progress, spec.search).winner
+        assert winner is not None
+        winners.append(winner + 1)
+        for trial in fresh[cell][winner]:
+            best = trained(trial).best
+            assert best is not None
+            accuracies.append(best.test_accuracy)
+    return winners, accuracies
+
+
+def found(name: str, uri: str) -> tuple[list[int], list[float]]:
+    results = Results(name, tracking_uri=uri)
+    table = results.search()
+    return (
+        table.loc[table["is_best"], "setting"].tolist(),
+        results.by_seed()["best_test_accuracy"].tolist(),
+    )
+
+
+@pytest.mark.slow
+def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_nothing(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    spec, path = commands.spec("searched", CONTENT)
+    told = commands.run("run", path)
+    assert "2 of 2 cells have their best" in told
+    ledger = audit(client, spec)
+    assert len(ledger.lost) == 6  # pruned
+    assert replace(ledger, lost=[]) == Ledger()
+    assert found("searched", tracking_uri) == alone(spec)
+    results = Results("searched", tracking_uri=tracking_uri)
+    table = results.search()
+    assert table["state"].value_counts().to_dict() == {"pruned": 6, "finished": 4}
+    assert table.loc[table["state"] == "pruned", "epochs"].tolist() == [1] * 6
+    assert table.loc[table["state"] == "pruned", "n_collapsed"].tolist() == [0] * 6
+    assert results.trials()["in_spec"].all()
+    best = results.best_of_seeds()
+    assert best["n_seeds"].tolist() == best["n_expected"].tolist() == [2, 2]
+    cells = results.searched()
+    assert cells["epochs"].tolist() == [3 * 1 + 2 * 3] * 2
+    assert cells["mean"].tolist() == best["mean"].tolist()
+    overview = one_sweep(open_source(tracking_uri), "searched")
+    assert (overview.status, overview.progress) == ("completed", "8 of 8")
+    assert overview.trials["pruned"] == 6
+    assert sum(overview.trials.values()) == 8 + 6
+
+    again = commands.run("run", path)
+    assert "0 trials to run, 0 to resume, 8 finished before" in again
+    pd.testing.assert_frame_equal(results.search(), table)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(ROUNDS))
+def test_killed_at_a_random_moment_it_has_the_same_winners(
+    seed: int, commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    name = f"search-killed-{seed}"
+    spec, path = commands.spec(name, CONTENT)
+    process = commands.start("run", path)
+
+    def has_begun() -> bool:
+        experiment = client.get_experiment_by_name(name)
+        return experiment is not None and len(client.search_runs([experiment.experiment_id])) > 2
+
+    wait_until(has_begun)
+    time.sleep(random.Random(seed).uniform(0, 6))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    commands.run("run", path)
+    assert replace(audit(client, spec), lost=[]) == Ledger()
+    assert found(name, tracking_uri) == alone(spec)
+
+
+@pytest.mark.slow
+def test_own_training_code_is_searched_and_compared_until_decided(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    content = {
+        "train": "own_runs:Fit",
+        "epochs": 2,
+        "grid": [{"method": ["base", "ours"]}],
+        "metric": {"name": "val_error", "goal": "minimize"},
+        "search": {
+            "space": {"rate": {"log": [0.01, 0.3]}},
+            "trials": 4,
+            "prune": {"keep": 0.5, "at": [1]},
+            "metric": {"name": "val_error", "goal": "minimize"},
+        },
+        "confirm": {"seeds": UNTIL},
+        "compare": [{"method": ["base", "ours"]}],
+    }
+    spec, path = commands.spec("searched-own", content)
+    told = commands.run("run", path)
+    assert "comparisons decided" in told
+    assert replace(audit(client, spec), lost=[]) == Ledger()
+    results = Results("searched-own", tracking_uri=tracking_uri)
+    (row,) = results.decisions().to_dict("records")
+    # Both methods are the same code: the search finds the same rate for both.
+    best = results.search().query("is_best")
+    assert best["rate"].nunique() == 1
+    assert (row["difference"], row["verdict"]) == (0.0, "undecided")
+    assert row["n_pairs"] == 4

@@ -1,0 +1,37 @@
+"""The section of a sweep's page that shows the search of each cell."""
+
+from __future__ import annotations
+
+from searched import Recorded, searched
+from specs import spec as plain_spec
+
+from orchestration.page.read import Reader
+from orchestration.page.sections import sections
+from orchestration.sweep.spec import SweepSpec
+
+
+def test_a_sweeps_page_shows_each_cells_search_and_its_fresh_seeds() -> None:
+    spec = searched()
+    recorded = Recorded(spec)
+    trials = spec.setting_trials([0, 101])[1]
+    for number, (tried, fresh) in enumerate(trials):
+        recorded.add(tried, [0.5 + 0.1 * number])
+        if number == 3:
+            recorded.add(fresh, [0.7], [0.66], outcome=None, status="RUNNING")
+    sweep = Reader(recorded).sweep(spec.name)
+    shown = sections("", sweep, None, []).sections["search"]
+    rate = spec.settings()[1][3].values["learning_rate"]
+    assert "Table of the search" in shown
+    assert f"learning_rate {rate:g}" in shown
+    assert "80.00" in shown
+    (cell,) = [cell for cell in sweep.grid.cells if cell.values["norm"] == "batchnorm"]
+    assert cell.trials[101].state == "running"
+    assert "test_accuracy" not in shown
+
+
+def test_a_sweep_without_a_search_has_no_such_section() -> None:
+    plain = SweepSpec.from_dict(plain_spec())
+    recorded = Recorded(plain)
+    recorded.add(plain.trials()[0], [0.5])
+    sweep = Reader(recorded).sweep(plain.name)
+    assert sections("", sweep, None, []).sections["search"] == ""

@@ -1,0 +1,194 @@
+"""What searches have found: setting by setting, by cell, and against the budget."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from searched import Recorded, searched
+from specs import spec as plain_spec
+
+from orchestration.errors import InputError
+from orchestration.model.metric import Metric
+from orchestration.results.effects.searching import (
+    best_of_settings,
+    searched_basin,
+    tuned_gap_by_budget,
+)
+from orchestration.results.results import Results
+from orchestration.sweep.spec import SweepSpec
+from orchestration.tables import search as search_of_tables
+
+HELD_OUT = Metric("validation_accuracy", is_fraction=True)
+
+
+@pytest.fixture
+def pruned() -> Results:
+    """Two cells of four settings; the second half was pruned after the first epoch."""
+    spec = searched(prune={"keep": 0.5, "at": [1]})
+    recorded = Recorded(spec)
+    for cell, of_cell in enumerate(spec.setting_trials([0, 101, 102])):
+        for number, (tried, *fresh) in enumerate(of_cell):
+            score = 0.5 + 0.1 * number + 0.05 * cell
+            if number in (2, 3):
+                recorded.add(tried, [score - 0.1, score, score - 0.05])
+            else:
+                recorded.add(tried, [score - 0.1], outcome="pruned", status="KILLED")
+            # Seeds of a setting that is not the best any more do not count.
+            for seed, trial in enumerate(fresh if number in (2, 3) else ()):
+                recorded.add(trial, [0.3, 0.9], [0.2, 0.6 + 0.1 * number + 0.02 * seed])
+    return recorded.results()
+
+
+def test_a_row_a_setting_with_its_score_what_it_took_and_which_is_the_best(pruned: Results) -> None:
+    table = pruned.search()
+    first = table[table["norm"] == "none"]
+    assert first["setting"].tolist() == [1, 2, 3, 4]
+    assert first["state"].tolist() == ["pruned", "pruned", "finished", "finished"]
+    assert first["best_validation_accuracy"].tolist() == pytest.approx([0.4, 0.5, 0.7, 0.8])
+    assert first["epochs"].tolist() == [1, 1, 3, 3]
+    assert first["hours"].tolist() == pytest.approx([0.01, 0.01, 0.03, 0.03])
+    assert first["is_best"].tolist() == [False, False, False, True]
+    assert first["n_seeds"].tolist() == [0, 0, 1, 1]
+    assert first["learning_rate"].between(1e-3, 1e-1).all()
+
+
+def test_the_trials_of_a_cell_are_the_fresh_seeds_of_its_best_setting(pruned: Results) -> None:
+    seeds = pruned.by_seed()
+    assert seeds["seed"].tolist() == [101, 102] * 2
+    assert seeds["best_test_accuracy"].tolist() == pytest.approx([0.9, 0.92] * 2)
+    best = pruned.best_of_seeds()
+    assert best[["n_seeds", "n_expected"]].to_numpy().tolist() == [[2, 2], [2, 2]]
+    # What differs is compared by these alone, as in any other sweep.
+    assert pruned.dependency_gap()["gap_pp"].tolist() == pytest.approx([0.0])
+    assert pruned.norm_differences()["n_pairs"].tolist() == [2]
+    trials = pruned.trials()
+    assert trials["in_spec"].tolist().count(False) == 4  # of settings that are not the best
+    assert len(trials) == 2 * (2 + 4)
+
+
+def test_a_row_a_cell_says_what_the_search_took_and_what_its_best_came_to(pruned: Results) -> None:
+    (row, _) = pruned.searched().to_dict("records")
+    assert (row["n_settings"], row["n_settings_expected"], row["n_pruned"]) == (4, 4, 2)
+    assert (row["epochs"], row["hours"]) == (8, pytest.approx(0.08))
+    assert (row["searched_best"], row["mean"]) == (pytest.approx(0.8), pytest.approx(0.91))
+    rate = pruned.search()["learning_rate"].iloc[3]
+    assert row["best_at"] == f"learning_rate {rate:g}"
+    text = search_of_tables.TABLE.write(pruned.searched(), "markdown")
+    assert "| ann | none | 4/4 | 2 | 8 | 0.08 | 80.00 |" in text
+
+
+def test_the_best_setting_near_an_end_of_its_range_says_what_to_widen() -> None:
+    spec = searched(trials=64)
+    recorded = Recorded(spec)
+    settings = spec.settings()[0]
+    for setting, (trial,) in zip(settings, spec.setting_trials([0])[0], strict=True):
+        recorded.add(trial, [setting.values["learning_rate"]])  # the larger, the better
+    (row, other) = recorded.results().searched().to_dict("records")
+    rate = max(setting.values["learning_rate"] for setting in settings)
+    assert row["note"] == f"learning_rate {rate:g} is near the upper end 0.1: widen its range"
+    assert (other["note"], other["best_at"], other["n_settings"]) == ("", "", 0)
+    table = recorded.results().search()
+    near = table["note"] != ""
+    assert 4 <= near[table["norm"] == "none"].sum() <= 9  # a tenth of 64
+
+
+def test_a_sweep_without_a_search_has_no_such_table(pruned: Results) -> None:
+    spec = SweepSpec.from_dict(plain_spec())
+    with pytest.raises(InputError, match="this one has none"):
+        Recorded(spec).results().search()
+    assert not Recorded(spec).results().has_search
+    assert pruned.has_search
+
+
+def test_an_unfinished_search_has_a_best_setting_so_far_and_no_seeds() -> None:
+    spec = searched()
+    recorded = Recorded(spec)
+    trials = spec.setting_trials([0])[1]
+    recorded.add(trials[1][0], [0.7, 0.6, 0.6])
+    recorded.add(trials[2][0], [0.9], outcome=None, status="RUNNING")
+    results = recorded.results()
+    table = results.search()
+    states = table[table["norm"] == "batchnorm"]["state"].tolist()
+    assert states == ["waiting", "finished", "unfinished", "waiting"]
+    assert table["is_best"].sum() == 1
+    assert results.best_of_seeds()["n_seeds"].tolist() == [0, 0]
+
+
+def table_of(**scores: Sequence[float]) -> pd.DataFrame:
+    rows = [
+        {"architecture": "ann", "norm": norm, "cell": cell, "best_validation_accuracy": score}
+        for cell, (norm, of_cell) in enumerate(scores.items())
+        for score in of_cell
+    ]
+    return pd.DataFrame(rows)
+
+
+AXES = ["architecture", "norm"]
+
+
+def test_the_expected_best_of_n_settings_is_the_mean_over_all_choices_of_n() -> None:
+    scores = [0.1, 0.5, 0.2, 0.9, 0.4]
+    found = best_of_settings(table_of(none=scores, batchnorm=[0.3]), AXES, HELD_OUT)
+    of_none = found[found["norm"] == "none"]
+    expected = [np.mean([max(c) for c in itertools.combinations(scores, n)]) for n in range(1, 6)]
+    assert of_none["expected_best"].tolist() == pytest.approx(expected)
+    assert (of_none["ci_low"] <= of_none["expected_best"]).all()
+    assert (of_none["ci_high"].iloc[-1], len(found)) == (pytest.approx(0.9), 6)
+    smaller = best_of_settings(
+        table_of(none=scores).rename(columns={"best_validation_accuracy": "best_loss"}),
+        AXES,
+        Metric("loss", "minimize"),
+    )
+    expected = [np.mean([min(c) for c in itertools.combinations(scores, n)]) for n in range(1, 6)]
+    assert smaller["expected_best"].tolist() == pytest.approx(expected)
+
+
+def test_the_tuned_gap_at_each_budget_has_the_choice_of_the_best_in_its_interval() -> None:
+    none, norm = [0.1, 0.2, 0.6, 0.3], [0.5, 0.7, 0.6, 0.65]
+    found = tuned_gap_by_budget(table_of(none=none, batchnorm=norm), AXES, HELD_OUT)
+    assert found["n_settings"].tolist() == [1, 2, 3, 4]
+    assert found["tuned_gap_pp"].iloc[0] == pytest.approx(100 * (np.mean(norm) - np.mean(none)))
+    assert found["tuned_gap_pp"].iloc[-1] == pytest.approx(10.0)
+    assert (found["tuned_ci_low_pp"] <= found["tuned_gap_pp"]).all()
+    assert (found["tuned_ci_high_pp"] >= found["tuned_gap_pp"]).all()
+
+
+def test_the_interval_of_a_tuned_gap_holds_0_in_19_of_20_searches_of_two_equal_sides() -> None:
+    chance = np.random.default_rng(0)
+    wrong = np.zeros(6)
+    for _ in range(20):
+        none, norm = chance.beta(1, 3, (2, 6))
+        found = tuned_gap_by_budget(table_of(none=none, batchnorm=norm), AXES, HELD_OUT)
+        wrong += (found["tuned_ci_low_pp"] > 0) | (found["tuned_ci_high_pp"] < 0)
+    assert wrong.max() <= 4  # of 20, where 1 is expected
+
+
+def test_the_interval_of_a_tuned_gap_may_be_narrower_than_its_steps() -> None:
+    table = table_of(none=[0.1] * 6, batchnorm=[0.9] * 6)
+    found = tuned_gap_by_budget(table, AXES, HELD_OUT)
+    assert found["tuned_gap_pp"].tolist() == pytest.approx([80.0] * 6)
+    assert found["tuned_ci_low_pp"].between(70, 80).all()
+
+
+def test_the_basin_of_a_search_has_an_exact_interval() -> None:
+    scores = [0.9, 0.89, 0.5, 0.2, 0.885, 0.1, 0.3, 0.4]
+    (row,) = searched_basin(table_of(none=scores), AXES, HELD_OUT, 0.02).to_dict("records")
+    exact = stats.binomtest(3, 8).proportion_ci(method="exact")
+    assert row["basin"] == 3 / 8
+    assert (row["basin_low"], row["basin_high"]) == pytest.approx((exact.low, exact.high))
+    (all_near,) = searched_basin(table_of(none=[0.9, 0.9]), AXES, HELD_OUT, 0.02).to_dict("records")
+    assert (all_near["basin"], all_near["basin_high"]) == (1.0, 1.0)
+    with pytest.raises(InputError, match="must be 0 or more"):
+        searched_basin(table_of(none=scores), AXES, HELD_OUT, -0.1)
+
+
+def test_the_recorded_spec_of_a_search_is_as_it_was_written() -> None:
+    recorded = json.loads(searched().to_json())
+    assert "seeds" not in recorded
+    assert recorded["confirm"] == {"settings": 1, "seeds": [101, 102]}
