@@ -56,7 +56,7 @@ def curves_of(
 
     Args:
         cells: of one setting.
-        values: a row a trial and epoch: ``cell``, ``epoch``, ``value``.
+        values: one row for each trial and epoch: ``cell``, ``epoch``, ``value``.
         series: the axis that tells them apart.
         metric: what the values are of.
     """

@@ -94,7 +94,7 @@ def accuracy_by_seed(data: ReportData) -> Picture | None:
     lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(data) else None
     _legend(figure, data, lines=False, lacking=lacking)
     caption = (
-        "A marker a seed; the upright line is their mean, the thin one its 95 % t-interval"
+        "Each marker is a seed; the upright line is their mean, the thin one its 95 % t-interval"
         + (", cut at 0 and 100 %. " if accuracies else ". ")
     ) + remark(data.best[SELECTED_ON])
     title = "Accuracy by seed" if accuracies else f"{data.metric.name} by seed"

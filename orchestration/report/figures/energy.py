@@ -43,8 +43,8 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
     axes.set_ylabel("test accuracy, mean (%)")
     legend_below(figure, [*_norms(energy, norms), *_networks(energy)])
     caption = (
-        "A marker a cell: mean over seeds of accuracy and energy in the best epoch; the line is "
-        f"the 95 % t-interval of the energy. {CAVEAT} "
+        "Each marker is a cell: mean over seeds of accuracy and energy in the best epoch; the line "
+        f"is the 95 % t-interval of the energy. {CAVEAT} "
     ) + remark(energy[SELECTED_ON])
     return Picture("accuracy-by-energy", "Accuracy against energy", caption, figure)
 

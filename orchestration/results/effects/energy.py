@@ -40,7 +40,7 @@ def samples_of(trials: pd.DataFrame, recorded: Mapping[str, str]) -> dict[str, S
     """What each trial's network is given, as far as that is known.
 
     Args:
-        trials: a row a trial: ``run_id``, ``dataset``, ``image_size``.
+        trials: one row for each trial: ``run_id``, ``dataset``, ``image_size``.
         recorded: by run id, the tag ``snn_sweep.sample``; earlier runs have none, but a packaged
             data set is known without it.
     """
@@ -60,14 +60,15 @@ def operations_of(
     """Count the operations of trials' networks, layer by layer.
 
     Args:
-        trials: a row a trial: ``run_id``, its parameters by name, ``best_epoch``.
-        rates: a row a (trial, epoch): ``run_id``, ``epoch``, ``spike_rate.<layer>``.
+        trials: one row for each trial: ``run_id``, its parameters by name, ``best_epoch``.
+        rates: one row for each trial and epoch: ``run_id``, ``epoch``, ``spike_rate.<layer>``.
         samples: what each run's network is given, by run id.
 
     Returns:
-        A row a (trial, layer), in the network's order: ``run_id``, ``layer``, ``accumulates``,
-        ``multiply_accumulates`` (both an image), ``energy_nj``. A trial of a user's own network, of
-        data whose shape is not on record, without a finite epoch or without spike rates has none.
+        One row for each trial and layer, in the network's order: ``run_id``, ``layer``,
+        ``accumulates``, ``multiply_accumulates`` (both an image), ``energy_nj``. A trial of a
+        user's own network, of data whose shape is not on record, without a finite epoch or without
+        spike rates has none.
     """
     layers = [name for name in map(str, rates) if name.startswith(SPIKE_RATE)]
     by_epoch = rates.set_index(["run_id", "epoch"])[layers]
@@ -100,12 +101,12 @@ def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> 
     """Sum operations up, cell by cell.
 
     Args:
-        trials: a row a trial that counts: ``run_id``, ``cell``, ``best_test_accuracy``.
+        trials: one row for each trial that counts: ``run_id``, ``cell``, ``best_test_accuracy``.
         counted: as :func:`operations_of` gives it.
-        cells: a row a cell, whose number is its index: the axes, ``selected_on``.
+        cells: one row for each cell, whose number is its index: the axes, ``selected_on``.
 
     Returns:
-        A row a cell that has any: the axes; ``accuracy`` (mean of the best epochs);
+        One row for each cell that has any: the axes; ``accuracy`` (mean of the best epochs);
         ``accumulates``, ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj`` (means over
         seeds, an image); ``energy_ci_low``, ``energy_ci_high``, ``folded_energy_ci_low``,
         ``folded_energy_ci_high`` (95 % t-intervals, NaN of one seed); ``n_seeds``;
