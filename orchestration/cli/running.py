@@ -184,7 +184,7 @@ def run(spec: str, fresh: bool, wait_for_report: bool) -> None:
     from orchestration.execution.run import run_sweep
     from orchestration.progress.display import make_display
     from orchestration.progress.event_log import FileLog
-    from orchestration.progress.events import both
+    from orchestration.progress.events import Note, both, from_plan
 
     log = both(FileLog(log_path(settings, sweep.name)), note_command(settings, sweep))
     display = make_display(err)
@@ -195,11 +195,12 @@ def run(spec: str, fresh: bool, wait_for_report: bool) -> None:
             shown.close()
             print_results(sweep.name)
 
+        display(Note(f"sweep {sweep.name}: reading what is on record"))
         outcome = run_sweep(
             sweep,
             fresh=fresh,
             settings=settings,
-            watch=both(display, log),
+            watch=both(display, from_plan(log)),
             at_end=print_table,
             wait_for_report=wait_for_report,
         )

@@ -58,7 +58,6 @@ def run_sweep(
                 at_end=at_end,
                 wait_for_report=wait_for_report,
             )
-    watch(Note(f"sweep {spec.name}: reading what is on record"))
     if not fresh and (outcome := _finished_before(spec, settings, watch)):
         at_end()
         return outcome

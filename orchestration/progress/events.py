@@ -89,6 +89,19 @@ EventHandler = Callable[[Event], None]
 """A function that is called with each event of a sweep, in order."""
 
 
+def from_plan(handler: EventHandler) -> EventHandler:
+    """A handler that passes events on from the first plan: a refused sweep leaves no log."""
+    planned = False
+
+    def handle(event: Event) -> None:
+        nonlocal planned
+        planned = planned or isinstance(event, Planned)
+        if planned:
+            handler(event)
+
+    return handle
+
+
 def both(first: EventHandler, second: EventHandler) -> EventHandler:
     """A handler that passes each event to two others."""
 

@@ -30,6 +30,19 @@ def spec_schema() -> dict[str, Any]:
         {"type": "number", "minimum": 0},
         {"const": "auto"},
     ]
+    search, prune = (schema["$defs"][name]["properties"] for name in ("Search", "Prune"))
+    del search["gpu_hours"]  # it is only there to be refused with a reason
+    search["prune"]["anyOf"].append({"const": "none"})
+    epochs = prune["at"] | {"minItems": prune["at"]["minLength"]}
+    del epochs["minLength"]
+    prune["at"] = {
+        "description": epochs.pop("description"),
+        "anyOf": [epochs, epochs["items"]],
+    }
+    schema["$defs"]["Confirm"]["properties"]["seeds"] = keys["seeds"]
+    # The seeds of a sweep with a search are those of confirm.
+    schema["required"].remove("seeds")
+    schema["anyOf"] = [{"required": ["seeds"]}, {"required": ["search", "confirm"]}]
     own = {"type": "object", "minProperties": 1}
     keys["grid"]["items"] = keys["compare"]["items"] = keys["training"] = own
     # With training code of the user's own, the keys of these sections are the user's too.

@@ -19,6 +19,7 @@ from recorded import Recorder
 from orchestration import Results, SweepSpec
 from orchestration.cli.main import cli
 from orchestration.cluster.submit import Submission
+from orchestration.sweep.packaged import packaged_specs
 
 
 def run(*arguments: str) -> Result:
@@ -166,10 +167,7 @@ def test_an_unknown_sweep_is_an_error_of_the_input(home: Path, arguments: tuple[
 def test_before_the_first_sweep_list_says_how_to_begin(home: Path) -> None:
     result = run("list")
     assert result.exit_code == 0
-    assert (
-        "snn-sweep run SPEC (packaged: decided, digits, fashion, headline, norms-digits)"
-        in result.stderr
-    )
+    assert f"snn-sweep run SPEC (packaged: {', '.join(packaged_specs())})" in result.stderr
     assert not home.exists()
 
 
