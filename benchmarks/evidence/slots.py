@@ -34,6 +34,7 @@ are numbers, or columns of frames, which are pandas':
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,9 @@ from orchestration.tables.report_data import ReportData, read_report_data
 from snn_norm.wording import not_among
 
 SLOTS = (
-    "table", "number", "mean", "collapsed", "figure", "why", "separation", "norm_effects",
-    "tuned_gaps", "gaps", "ratio", "grid", "spec", "origin", "frame", "accuracies", "layers",
-    "areas", "mistakes", "last_rates", "starts", "gains_by_slope",
+    "table", "printed", "number", "mean", "collapsed", "figure", "why", "separation",
+    "norm_effects", "tuned_gaps", "gaps", "ratio", "grid", "spec", "origin", "frame", "accuracies",
+    "layers", "areas", "mistakes", "last_rates", "starts", "gains_by_slope",
 )  # fmt: skip
 
 
@@ -99,6 +100,14 @@ class Slots:
         if frame is None:
             raise InputError(f"sweep {sweep!r} has no table {name!r}")
         return markdown(TABLES[name].table(_rows(frame, where, f"table {name!r} of {sweep!r}")))
+
+    def printed(self, sweep: str, name: str) -> str:
+        """A table as a terminal shows it, as a block of Markdown."""
+        _check("table", name, TABLES)
+        frame = TABLES[name].of(self._data(sweep))
+        if frame is None:
+            raise InputError(f"sweep {sweep!r} has no table {name!r}")
+        return textwrap.indent(TABLES[name].write(frame, "table"), "    ")
 
     def collapsed(self, sweep: str, **where: Any) -> str:
         """How many of such cells have seeds that collapsed, as in ``3 of 24``."""
