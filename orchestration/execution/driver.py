@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from orchestration.errors import SweepError
 from orchestration.execution.outcome import SweepOutcome, announce
-from orchestration.execution.ray_process import RayLostError, RayProcess, Trained, TrainingJob
+from orchestration.execution.ray_process import (
+    RayLostError,
+    RayProcess,
+    Trained,
+    TrainingJob,
+    is_connected,
+)
 from orchestration.execution.report_process import store_report, store_report_later
 from orchestration.execution.tally import Tally
 from orchestration.execution.trials.planning import begun, plan_with
@@ -74,7 +79,8 @@ class Driver:
         check_resources(spec, settings)
         check_data(spec, settings)
         with sweep_lease(self._storage, spec.name) as lease:
-            ray.start()
+            if not is_connected():
+                ray.start()
             return self._run(ray, prepared, lease, fresh=fresh)
 
     def _run(
@@ -163,8 +169,7 @@ class Driver:
         return bool(plan.to_train or (plan.copy and self._spec.grows))
 
     def _train_with(self, ray: RayProcess, job: TrainingJob) -> Trained:
-        # If the caller has connected this process to Ray, that Ray is used.
-        if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        if is_connected():
             from orchestration.execution.train import train
 
             return train(job, self._watch)

@@ -94,6 +94,11 @@ class Trained:
     used_up: bool
 
 
+def is_connected() -> bool:
+    """Whether the caller has connected this process to Ray, which is used then."""
+    return "ray" in sys.modules and bool(sys.modules["ray"].is_initialized())
+
+
 class RayProcess:
     """A process for Ray, which runs from `start` until `train` has ended.
 
@@ -106,7 +111,8 @@ class RayProcess:
         self._child: _Child | None = None
 
     def __enter__(self) -> Self:
-        self._child = _Child()
+        if not is_connected():
+            self._child = _Child()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 IMPATIENT = (
     "import stamina; stamina.set_testing(True, attempts=3); "
-    "from orchestration import main; from orchestration.execution.trials import tasks; "
-    "tasks._PATIENCE = 2.0; main()"
+    "from orchestration import main; from orchestration.execution import ray_process; "
+    "ray_process._PROGRAM = 'from orchestration.execution.trials import tasks; "
+    "tasks._PATIENCE = 2.0; ' + ray_process._PROGRAM; main()"
 )
 
 
