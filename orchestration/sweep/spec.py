@@ -279,7 +279,7 @@ class SweepSpec(Section):
         return trials_of(cells, seeds, labels, references, self.judged_by())
 
     def possible_trials(self) -> list[Trial]:
-        """Every trial that some results would make the sweep want; arguments as of `trials`."""
+        """Every trial that the sweep may want, whatever its results; same arguments as `trials`."""
         if self.search is None:
             return self.trials([len(self.seed_order())] * len(self.cells()))
         seeds = (*self.search.seed_list(), *self.seed_order())

@@ -123,7 +123,7 @@ def _by_setting(data: ReportData, cells: Sequence[int]) -> dict[str, list[int]]:
 
 
 def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:
-    """The cells of a setting in bands, each of which begins with the cell without a norm."""
+    """Divide the cells of a setting into bands; each band begins with the cell without a norm."""
     without = [cell for cell in cells if data.norm(cell) == "none"][:1]
     others = [cell for cell in cells if cell not in without]
     room = _COLUMNS - len(without)
