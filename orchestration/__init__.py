@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from orchestration.execution.run import run_sweep
     from orchestration.report.notebook import Results
     from orchestration.sweep.spec import SweepSpec
+
+# MLflow's telemetry removes an environment variable in a thread of its own. A request that reads
+# the environment at that moment fails. It would also send reports from every trial.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 # Code that retries something reports it in its own messages.
 logging.getLogger("stamina").setLevel(logging.ERROR)

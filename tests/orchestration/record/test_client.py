@@ -1,6 +1,10 @@
-"""Which of MLflow's answers are worth asking again for."""
+"""What MLflow's client does on its own, and which of its answers are worth asking again for."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+import sys
 
 import pytest
 from mlflow.exceptions import MlflowException, RestException
@@ -24,3 +28,14 @@ from orchestration.record.client import is_refusal
 )
 def test_a_refusal_is_what_would_be_refused_again(error: Exception, expected: bool) -> None:
     assert is_refusal(error) is expected
+
+
+def test_mlflows_telemetry_is_off_where_orchestration_is_imported() -> None:
+    program = (
+        "import orchestration; from mlflow.telemetry.utils import is_telemetry_disabled; "
+        "print(is_telemetry_disabled())"
+    )
+    # Under these variables alone, MLflow does not take the process for a test or for CI.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, env=environment, text=True).split() == ["True"]
