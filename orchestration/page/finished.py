@@ -52,7 +52,7 @@ class Finished:
     @property
     def has_verdicts(self) -> bool:
         """Whether the sweep compares anything."""
-        return self.snapshot.cells.kind.has_tests
+        return self.decisions is not None or self.snapshot.cells.kind.has_tests
 
     @property
     def verdict_table(self) -> TableDefinition:
@@ -113,7 +113,7 @@ def finished_of(snapshot: Results) -> Finished:
         snapshot.searched() if snapshot.has_search else None,
         _rates(snapshot),
     )
-    if finished.decisions is not None or not finished.has_verdicts or not has_few_settings:
+    if finished.decisions is not None or not cells.kind.has_tests or not has_few_settings:
         return finished
     return replace(finished, differences=_differences(snapshot))
 

@@ -125,6 +125,7 @@ def test_declared_comparisons_stand_with_their_null_hypothesis(uri: str, tmp_pat
     assert "worse by failures: 6 of 7 seeds failed, against 0" in html
     assert "Null hypothesis (exchangeable): the two values of a seed are exchangeable" in html
     assert words(html, "v0") == ["worse than ours"]
+    assert "the verdicts as" in html  # links to copy them
 
 
 STRANGE: list[tuple[str, dict[str, Any]]] = [
