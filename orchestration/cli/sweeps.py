@@ -128,6 +128,8 @@ def status(name: str, place: Place, as_json: bool) -> None:
         out.print(f"  {count} {state}")
     if words := driver_in_words(sweep.status, driver, place.how_to_run):
         out.print(words)
+    if writer := place.report_writer(name):
+        out.print(f"its report is being written by {writer}")
 
 
 def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:

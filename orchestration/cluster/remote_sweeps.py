@@ -65,6 +65,10 @@ class RemoteSweeps:
             newest[job.sweep] = f"{job.id} ({job.status}{since})"
         return newest
 
+    def report_writer(self, _name: str) -> str | None:
+        """None, because a job writes the report of its sweep before it ends."""
+        return None
+
     def show_log(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
         """Pass the events of a sweep's last attempt to a handler.
 

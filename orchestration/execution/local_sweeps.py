@@ -14,7 +14,7 @@ from orchestration.errors import InputError
 from orchestration.execution.driven_by import NOBODY
 from orchestration.model.sweep_name import is_sweep_name
 from orchestration.store.base import Storage
-from orchestration.store.lease import Holder, holder, was_driven
+from orchestration.store.lease import Holder, holder, report_writer, was_driven
 from orchestration.store.open import sweep_storage
 from services.settings import Settings
 from services.tracking import reading_uri
@@ -59,6 +59,11 @@ class LocalSweeps:
         """
         drivers = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
         return {name: driver for name, driver in drivers.items() if driver}
+
+    def report_writer(self, name: str) -> str | None:
+        """The process that writes the sweep's report in the background; None if none does."""
+        writer = report_writer(self._storage(name))
+        return None if writer is None else str(writer)
 
     def show_log(self, name: str, replay: Replay, watch: EventHandler, *, to_the_end: bool) -> None:
         """Pass the events of a sweep that was run from this machine to a handler.

@@ -13,6 +13,8 @@ import sys
 from orchestration.execution.local_sweeps import log_path
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import EventHandler, Note
+from orchestration.store.lease import writing_report
+from orchestration.store.open import sweep_storage
 from services.settings import Settings
 from services.tracking import home_database, tracking_server
 
@@ -73,7 +75,7 @@ def main() -> None:
     name, run_id = sys.argv[1:]
     settings = Settings.from_environment()
     log = FileLog(log_path(settings, name))
-    with tracking_server(settings) as uri:
+    with tracking_server(settings) as uri, writing_report(sweep_storage(settings, name)):
         sys.stdout.write("the tracking server stays up\n")
         sys.stdout.flush()
         if store_report(settings, uri, name, run_id, log):

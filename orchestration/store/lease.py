@@ -1,4 +1,4 @@
-"""The lease of a sweep, which ensures that one driver at a time runs it."""
+"""Who works at a sweep: its one driver, which holds its lease, and the writer of its report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from orchestration.errors import SweepError
 from orchestration.store.base import Held, Storage
 
 _LOCK = "driver.lock"
+_REPORT_LOCK = "report.lock"
 
 
 class LeaseTakenError(SweepError):
@@ -49,7 +50,7 @@ def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
     """
     lock = storage.lock(_LOCK)
     try:
-        held = lock.take(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        held = lock.take(_this_process())
         if held is None:
             raise LeaseTakenError(
                 f"sweep {name!r} is being run by {holder(storage) or 'another process'}; nothing "
@@ -68,10 +69,34 @@ def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
 
 def holder(storage: Storage) -> Holder | None:
     """The process that runs the sweep with this folder in the store; None if none does."""
-    owner = storage.lock(_LOCK).owner()
-    return Holder(**json.loads(owner)) if owner is not None else None
+    return _owner(storage, _LOCK)
 
 
 def was_driven(storage: Storage) -> bool:
     """Whether any process has ever run the sweep with this folder in the store."""
     return storage.read(_LOCK) is not None
+
+
+@contextmanager
+def writing_report(storage: Storage) -> Iterator[None]:
+    """Say for the context that this process writes the sweep's report; others may do so too."""
+    held = storage.lock(_REPORT_LOCK).take(_this_process())
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.release()
+
+
+def report_writer(storage: Storage) -> Holder | None:
+    """The process that writes the sweep's report in the background; None if none does."""
+    return _owner(storage, _REPORT_LOCK)
+
+
+def _this_process() -> bytes:
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
+
+
+def _owner(storage: Storage, lock: str) -> Holder | None:
+    owner = storage.lock(lock).owner()
+    return Holder(**json.loads(owner)) if owner is not None else None

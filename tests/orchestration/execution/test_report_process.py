@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from commands import wait_until
 from mlflow import MlflowClient
 from whole_sweep import record_digits
 
+from orchestration.cli.main import cli
 from orchestration.execution import report_process
-from orchestration.execution.local_sweeps import log_path
+from orchestration.execution.local_sweeps import LocalSweeps, log_path
 from orchestration.execution.report_process import store_report_later
 from orchestration.progress.events import Event, Note
 from services.settings import Settings
@@ -35,9 +37,13 @@ def test_a_report_is_stored_in_the_background(settings: Settings, tracking_uri: 
     store_report_later(name, run, events.append)
     assert isinstance(events[0], Note)
     assert f"snn-sweep logs {name}" in events[0].text
+    status = CliRunner().invoke(cli, ["status", name])
+    writer = report_process._children[0].pid
+    assert f"its report is being written by process {writer} on" in status.output
     client = MlflowClient(tracking_uri)
     log = log_path(settings, name)
     wait_until(lambda: log.exists() and "the report is written" in log.read_text())
+    wait_until(lambda: LocalSweeps(settings).report_writer(name) is None)
     assert "report/report.html" in [file.path for file in client.list_artifacts(run, "report")]
 
 
