@@ -43,7 +43,7 @@ _COLUMNS = frozenset({
 """Columns of the tables of a search: names that no key of the user's own may have."""
 
 _MOST_SETTINGS = 1000
-_MOST_SEEDS = 20
+MOST_SEEDS = 20
 
 
 def _space_key(key: str, info: ValidationInfo) -> str:
@@ -91,7 +91,7 @@ class Search(Section):
     prune: Annotated[
         Prune | None, BeforeValidator(lambda given: None if given == "none" else given)
     ] = None
-    seeds: int = Field(1, ge=1, le=_MOST_SEEDS, description="how many train each setting")
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS, description="how many train each setting")
     metric: MetricRule | None = Field(
         None, description="the metric of your own training code that chooses settings"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -317,9 +318,17 @@ class SweepSpec(Section):
             configs = [one.config for one in settings]
             each = [seeds] * len(settings)
             trials = trials_of(configs, each, labels, references, self.judged_by())
+            trials = [self._chosen(trial) for trial in trials]
             n = len(seeds)
             found.append([trials[first : first + n] for first in range(0, len(trials), n)])
         return found
+
+    def _chosen(self, trial: Trial) -> Trial:
+        """A trial of a setting, with the metric that chooses settings if its seed searches."""
+        assert self.search is not None
+        if trial.config.seed not in self.search.seed_list():
+            return trial
+        return replace(trial, chosen_by=self.search.judged_by())
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
         return cells_of(self.grid, self._common(), problems, references)

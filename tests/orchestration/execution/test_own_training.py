@@ -126,6 +126,13 @@ def test_a_mistake_is_said(mistake: str, message: str) -> None:
         _train_and_save(run)
 
 
+def test_an_epoch_without_the_metric_that_chooses_settings_is_a_mistake() -> None:
+    config = OwnConfig(train="own_runs:Fit", params=(("rate", 0.1),), epochs=4, seed=3)
+    run = OwnTraining(config, METRIC, "cpu", also="val_iou")
+    with pytest.raises(ValueError, match="epoch 1 of 'own_runs:Fit' gave no 'val_iou'"):
+        run.run_epoch()
+
+
 def kept(run: OwnTraining, storage: Storage, keep: Keep = "best") -> tuple[KeptModel, bytes | None]:
     """Train it with checkpoints, and give what is said of its model, and the model."""
     keeper, store = ModelKeeper(keep, storage), CheckpointStore(storage)

@@ -20,6 +20,7 @@ from specs import spec as plain_spec
 
 from orchestration import Results, SweepSpec
 from orchestration.execution.trials.search_allocator import SearchAllocator
+from orchestration.execution.worker.trial import _report
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.reading.open import open_source
@@ -164,6 +165,20 @@ def test_a_cell_with_a_failed_trial_has_no_best_setting_and_the_other_has() -> N
     } == {"homeostatic"}
 
 
+def test_a_worker_reports_the_metric_that_chooses_settings() -> None:
+    spec = simulated(trials=1)
+    ((tried, fresh),) = spec.setting_trials([0, 101])[0]
+    run = TrainingRun(tried.config, load_dataset("digits", Path()))
+    first, second = run.run_epoch(), run.run_epoch()
+    assert first is not None
+    assert second is not None
+    best = first if first.validation_accuracy >= second.validation_accuracy else second
+    reported = _report(run, tried)
+    assert reported["value"] == second.validation_accuracy
+    assert reported["best"] == best.validation_accuracy
+    assert _report(run, fresh)["value"] == second.test_accuracy
+
+
 def alone(spec: SweepSpec) -> tuple[list[int | None], list[float]]:
     """The best setting of each cell, and its accuracies, trained by the library alone."""
     assert spec.search is not None
@@ -210,6 +225,9 @@ def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_no
     spec, path = commands.spec("searched", CONTENT)
     told = commands.run("run", path)
     assert "2 of 2 cells have their best" in told
+    of_search = [line for line in told.splitlines() if " seed 0: " in line]
+    assert any("validation accuracy" in line for line in of_search)
+    assert not any("test accuracy" in line for line in of_search)
     ledger = audit(client, spec)
     assert len(ledger.lost) == 6  # pruned
     assert replace(ledger, lost=[]) == Ledger()

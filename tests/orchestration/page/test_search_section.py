@@ -35,3 +35,13 @@ def test_a_sweep_without_a_search_has_no_such_section() -> None:
     recorded.add(plain.trials()[0], [0.5])
     sweep = Reader(recorded).sweep(plain.name)
     assert sections("", sweep, None, []).sections["search"] == ""
+
+
+def test_the_list_of_sweeps_shows_no_test_accuracy_of_the_search() -> None:
+    spec = searched()
+    recorded = Recorded(spec)
+    (tried, fresh), *_ = spec.setting_trials([0, 101])[0]
+    recorded.add(tried, [0.5], [0.95])
+    recorded.add(fresh, [0.5], [0.9])
+    (listed,) = Reader(recorded).sweeps()
+    assert (listed.best, listed.best_of) == (0.9, fresh.label)
