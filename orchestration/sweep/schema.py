@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestration.sweep.spec import GRID_KEYS, SweepSpec
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.spec_keys import GRID_KEYS
 from snn_norm.config import TRAINING_KEYS, RunConfig
 
 

@@ -34,7 +34,7 @@ from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.spec import Keep
+from orchestration.sweep.spec_keys import Keep
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
 from snn_norm.training.run import TrainingRun

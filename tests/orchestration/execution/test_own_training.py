@@ -19,7 +19,7 @@ from orchestration.model.metric import Metric
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.spec import Keep
+from orchestration.sweep.spec_keys import Keep
 from snn_norm import load_own_model
 
 METRIC = Metric("val_error", "minimize")
