@@ -24,25 +24,11 @@ import pydantic
 
 from orchestration.model.config import Config, OwnConfig, read_config
 from orchestration.sweep.problems import Problems
-from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, RunConfig
+from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, OPTIMIZATION_KEYS, RunConfig
 from snn_norm.norms.table import ARCHITECTURES
 from snn_norm.wording import described, in_words
 
-TUNED_KEYS = (
-    "init",
-    "threshold",
-    "surrogate",
-    "slope",
-    "beta",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "warmup_epochs",
-    "augment",
-)
+TUNED_KEYS = ("init", "threshold", "surrogate", "slope", "beta", *OPTIMIZATION_KEYS)
 """The keys that are settings of one network: how it starts, and how it is trained. With any other
 (data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
 
