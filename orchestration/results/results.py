@@ -20,7 +20,7 @@ from orchestration.model.run import PRUNED
 from orchestration.reading.records import DIAGNOSTICS
 from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
 from orchestration.results import frames
-from orchestration.results.cells import assign_cells, spec_cells
+from orchestration.results.cells import assign_cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
@@ -40,6 +40,7 @@ from orchestration.results.effects.searching import (
 from orchestration.results.effects.tuning import basin, tuned_gap, with_selecting
 from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
+from orchestration.results.spec_cells import spec_cells
 from orchestration.results.sweep_reader import (
     SweepReader,
     declaring_spec,

@@ -19,7 +19,8 @@ from orchestration.errors import InputError
 from orchestration.model.durations import possible_seconds
 from orchestration.model.metric import Metric
 from orchestration.model.run import PRUNED
-from orchestration.results.cells import Cells, SpecCells
+from orchestration.results.cells import Cells
+from orchestration.results.spec_cells import SpecCells
 from orchestration.results.statistics import Floats, expected_best
 from orchestration.sweep.halving import TrialProgress, score
 from orchestration.sweep.space import dimensions_of
