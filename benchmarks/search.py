@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orchestration.results.effects.searching import tuned_gap_by_budget
+from orchestration.results.effects.search_budget import tuned_gap_by_budget
 from orchestration.results.statistics import expected_best
 from orchestration.sweep.halving import TrialProgress, cell_search
 from orchestration.sweep.search import HELD_OUT_ACCURACY, Search

@@ -15,7 +15,7 @@ from specs import spec as plain_spec
 
 from orchestration.errors import InputError
 from orchestration.model.metric import Metric
-from orchestration.results.effects.searching import (
+from orchestration.results.effects.search_budget import (
     best_of_settings,
     searched_basin,
     tuned_gap_by_budget,
