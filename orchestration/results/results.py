@@ -160,7 +160,9 @@ class Results(TrialResults, SearchResults):
         if tuned and once.has_search:
             table = once.search(numbered=True)
             axes = once.cells.axes
-            return tuned_gap_by_budget(table, axes, once.searched_by, by_norm=by_norm)
+            return tuned_gap_by_budget(
+                table, axes, once.searched_by, by_norm=by_norm, is_adaptive=once.is_adaptive
+            )
         if tuned:
             return tuned_gap(*once._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)
@@ -179,7 +181,8 @@ class Results(TrialResults, SearchResults):
         once.cells.kind.check_networks("basin()")
         if once.has_search:
             table = once.search(numbered=True)
-            return searched_basin(table, once.cells.axes, once.searched_by, points / 100)
+            most = once._search.first_settings
+            return searched_basin(table, once.cells.axes, once.searched_by, points / 100, most)
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

@@ -10,10 +10,14 @@ from orchestration.model.run import PRUNED
 from orchestration.results import frames
 from orchestration.results.cells import assign_cells
 from orchestration.results.effects.search_budget import best_of_settings
-from orchestration.results.effects.searching import search_table, searched_cells
+from orchestration.results.effects.searching import (
+    search_table,
+    searched_cells,
+)
 from orchestration.results.spec_cells import spec_cells
 from orchestration.results.sweep_reader import SweepReader, declaring_spec, with_or_without_cell
 from orchestration.sweep.recorded_spec import read_spec
+from orchestration.sweep.search import Search
 
 
 class SearchResults(SweepReader):
@@ -57,7 +61,8 @@ class SearchResults(SweepReader):
         once = self.snapshot()
         table = once.search(numbered=True)
         best = frames.best_of_seeds(once.records, once.cells)
-        return searched_cells(table, best, once.cells, once.searched_by)
+        counts = declaring_spec(once.records).setting_counts()
+        return searched_cells(table, best, once.cells, once.searched_by, counts)
 
     def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give the expected score of the best of n settings of a search, for each cell and n.
@@ -65,12 +70,23 @@ class SearchResults(SweepReader):
         Columns as of ``orchestration.results.effects.search_budget.best_of_settings``.
         """
         once = self.snapshot()
-        table = best_of_settings(once.search(numbered=True), once.cells.axes, once.searched_by)
+        table, adaptive = once.search(numbered=True), once.is_adaptive
+        axes, metric = once.cells.axes, once.searched_by
+        table = best_of_settings(table, axes, metric, is_adaptive=adaptive)
         return with_or_without_cell(table, numbered)
 
     @property
     def searched_by(self) -> Metric:
         """The metric by which the search chooses settings."""
+        return self._search.judged_by()
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether some settings of the search depend on earlier ones."""
+        return self._search.sampler == "tpe"
+
+    @property
+    def _search(self) -> Search:
         search = declaring_spec(self.records).search
         assert search is not None
-        return search.judged_by()
+        return search

@@ -33,6 +33,7 @@ def spec_schema() -> dict[str, Any]:
     ]
     search, prune = (schema["$defs"][name]["properties"] for name in ("Search", "Prune"))
     del search["gpu_hours"]  # it is only there to be refused with a reason
+    del search["drawn"]  # for the record of a sweep alone
     search["prune"]["anyOf"].append({"const": "none"})
     epochs = prune["at"] | {"minItems": prune["at"]["minLength"]}
     del epochs["minLength"]

@@ -14,9 +14,16 @@ Settings are chosen by their accuracy on held-out images, and reported by seeds 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+)
 
 from orchestration.model.config import Config, OwnConfig, own_key
 from orchestration.model.metric import Metric
@@ -28,6 +35,7 @@ from orchestration.sweep.space import (
     Sampler,
     checked_dimension,
     dimensions_of,
+    setting_of,
     wrong_everywhere,
 )
 from orchestration.sweep.values import is_own, listed
@@ -43,6 +51,8 @@ _COLUMNS = frozenset({
 """Columns of the tables of a search: names that no key of the user's own may have."""
 
 _MOST_SETTINGS = 1000
+_ROUND = 8
+"""How many settings of a cell ``tpe`` asks for at once, unless the spec says so."""
 MOST_SEEDS = 20
 
 
@@ -65,6 +75,19 @@ def _no_hours(_: Any) -> None:
     )
 
 
+def _checked_drawn(given: Any) -> Any:
+    if given is None:
+        return None
+    cells = given if isinstance(given, list | tuple) else [None]
+    if not all(
+        isinstance(of_cell, list | tuple) and all(isinstance(one, Mapping) for one in of_cell)
+        for of_cell in cells
+    ):
+        raise ValueError("is for the record of a sweep alone: leave it out")
+    return tuple(map(tuple, cells))
+
+
+_Drawn = Annotated[Any, PlainValidator(_checked_drawn)]
 _Key = Annotated[str, AfterValidator(_space_key)]
 _Dimension = Annotated[Any, PlainValidator(checked_dimension)]
 _Epoch = Annotated[int, Field(ge=1)]
@@ -81,13 +104,21 @@ class Prune(Section):
 class Search(Section):
     """How each cell of the grid is searched for its best setting."""
 
-    space: dict[
-        Annotated[str, AfterValidator(_space_key)],
-        Annotated[Any, PlainValidator(checked_dimension)],
-    ] = Field(min_length=1, description="ranges or lists of values, by key")
+    space: dict[_Key, _Dimension] = Field(
+        min_length=1, description="ranges or lists of values, by key"
+    )
     trials: int = Field(ge=1, le=_MOST_SETTINGS, description="settings of each cell")
     gpu_hours: Annotated[None, PlainValidator(_no_hours)] = None
     sampler: Sampler = "sobol"
+    round: int | None = Field(
+        None,
+        ge=2,
+        le=_MOST_SETTINGS,
+        description="how many settings of a cell tpe asks for at once",
+    )
+    drawn: _Drawn = Field(
+        None, description="the settings of each cell that tpe has drawn, as recorded"
+    )
     prune: Annotated[
         Prune | None, BeforeValidator(lambda given: None if given == "none" else given)
     ] = None
@@ -99,6 +130,23 @@ class Search(Section):
     def seed_list(self) -> tuple[int, ...]:
         """The seeds of each setting: 0, 1, …"""
         return tuple(range(self.seeds))
+
+    @property
+    def round_size(self) -> int:
+        """How many settings of a cell are asked for at once."""
+        return self.trials if self.sampler != "tpe" else (self.round or _ROUND)
+
+    @property
+    def first_settings(self) -> int:
+        """How many settings of a cell do not depend on results."""
+        return min(self.trials, self.round_size)
+
+    def begun(self, before: Self | None) -> Self:
+        """The search of a sweep that has begun with another one: it goes on from its settings."""
+        same = {"trials": self.trials, "prune": self.prune, "drawn": self.drawn}
+        if before is None or before.model_copy(update=same) != self:
+            return self
+        return self.model_copy(update={"drawn": before.drawn})
 
     def kept(self, count: int) -> list[int]:
         """How many of so many settings go on after each of the epochs at which it prunes."""
@@ -198,6 +246,7 @@ def note_search(
             "training: {validation_fraction: 0.1}",
         )
     _note_prune(search, cells, problems)
+    _note_rounds(search, raws, problems)
     problems.raise_any()
     of_cells = [dimensions_of(search.space, raw, problems) for raw in raws]
     had = {dimension.key for dimensions in of_cells for dimension in dimensions}
@@ -246,6 +295,42 @@ def _note_prune(search: Search, cells: Sequence[Config], problems: Problems) -> 
                     ("search", "prune", "at", index),
                     f"must be less than epochs, got {epoch} of {cell.epochs} epochs",
                 )
+
+
+def _note_rounds(search: Search, raws: Sequence[Mapping[str, Any]], problems: Problems) -> None:
+    if search.sampler != "tpe":
+        for key in ("round", "drawn"):
+            if getattr(search, key) is not None:
+                problems.add(("search", key), "needs sampler: tpe, whose settings come in rounds")
+        return
+    if search.prune is not None:
+        problems.add(
+            ("search", "prune"),
+            "needs sampler: sobol or random: tpe learns from settings that have trained to their "
+            "end",
+        )
+    if search.drawn is not None and len(search.drawn) != len(raws):
+        problems.add(
+            ("search", "drawn"),
+            f"must have the settings of each of the {len(raws)} cells, got those of "
+            f"{len(search.drawn)}: leave it out",
+        )
+    elif any(
+        not _is_possible(values, raw, search.space)
+        for raw, of_cell in zip(raws, search.drawn or [()] * len(raws), strict=True)
+        for values in of_cell
+    ):
+        problems.add(("search", "drawn"), "has a setting that no cell can have: leave it out")
+
+
+def _is_possible(
+    values: Mapping[str, Any], raw: Mapping[str, Any], space: Mapping[str, Any]
+) -> bool:
+    try:
+        setting_of(raw, values, 1)
+    except ValidationError:
+        return False
+    return values.keys() <= space.keys()
 
 
 def _names(cells: Sequence[Config]) -> str:

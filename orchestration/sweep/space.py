@@ -32,7 +32,9 @@ TUNED_KEYS = ("init", "threshold", "surrogate", "slope", "beta", *OPTIMIZATION_K
 """The keys that are settings of one network: how it starts, and how it is trained. With any other
 (data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
 
-Sampler = Literal["sobol", "random"]
+Sampler = Literal["sobol", "random", "tpe"]
+Points = Literal["sobol", "random"]
+"""The samplers whose settings do not depend on results."""
 
 _DIGITS = 4
 """Significant digits of a number that is drawn, so that its text and the trial's key are short."""
@@ -86,7 +88,17 @@ class Dimension:
         # Each whole number stands for the interval from it to the next.
         low, high = self._scaled(self.low), self._scaled(self.high + self.is_whole)
         value = low + coordinate * (high - low)
-        value = math.exp(value) if self.is_log else value
+        return self._within(math.exp(value) if self.is_log else value)
+
+    def code(self, value: Any) -> Any:
+        """A value as a number: its place in a list, or itself in a range."""
+        return self.values.index(value) if self.values else value
+
+    def chosen(self, code: Any) -> Any:
+        """The value that has this code, with few digits."""
+        return self.values[code] if self.values else self._within(code)
+
+    def _within(self, value: float) -> Any:
         if self.is_whole:
             return min(max(math.floor(value), int(self.low)), int(self.high))
         return float(min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high))
@@ -201,7 +213,7 @@ def dimensions_of(
 
 
 def settings_of(
-    space: Mapping[str, Any], sampler: Sampler, name: str, trials: int, raw: Mapping[str, Any]
+    space: Mapping[str, Any], sampler: Points, name: str, trials: int, raw: Mapping[str, Any]
 ) -> list[Setting]:
     """The settings of a cell: as many as ``trials``, or all there are if these are fewer.
 
@@ -217,13 +229,24 @@ def settings_of(
     most = 1 if not dimensions else _MOST_POINTS * trials
     for point in itertools.islice(_points(sampler, name, sorted(space), most), most):
         values = {one.key: one.at(point[one.key]) for one in dimensions}
-        if "momentum" in values and values.get("optimizer", raw.get("optimizer")) != "sgd":
-            del values["momentum"]
-        config = read_config({**raw, **values, "seed": 0})
-        settings.setdefault(config, Setting(len(settings) + 1, values, config))
+        one = setting_of(raw, values, len(settings) + 1)
+        settings.setdefault(one.config, one)
         if len(settings) == trials:
             break
     return list(settings.values())
+
+
+def setting_of(raw: Mapping[str, Any], values: Mapping[str, Any], number: int) -> Setting:
+    """The setting of a cell with these values, of which it takes those that have a meaning.
+
+    Args:
+        raw: the keys that the spec sets for the cell.
+        values: the values of the space's keys.
+        number: the setting's.
+    """
+    needs_sgd = values.get("optimizer", raw.get("optimizer")) != "sgd"
+    values = {key: value for key, value in values.items() if key != "momentum" or not needs_sgd}
+    return Setting(number, values, read_config({**raw, **values, "seed": 0}))
 
 
 def _has(cell: RunConfig, key: str, space: Mapping[str, Any]) -> bool:
@@ -268,7 +291,7 @@ def _name(cell: RunConfig) -> str:
 
 
 def _points(
-    sampler: Sampler, name: str, keys: Sequence[str], count: int
+    sampler: Points, name: str, keys: Sequence[str], count: int
 ) -> Iterator[Mapping[str, float]]:
     """Points of the unit cube, each with one coordinate for each key."""
     if sampler == "random":

@@ -28,7 +28,7 @@ from orchestration.sweep.own_spec import note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import note_search, with_seeds
-from orchestration.sweep.space import Setting, settings_of
+from orchestration.sweep.space import Setting, setting_of, settings_of
 from orchestration.sweep.spec_keys import SpecKeys, note_shape
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
@@ -114,9 +114,12 @@ class SweepSpec(SpecKeys):
         Args:
             before: the recorded spec of the sweep; None if it is new.
         """
-        if not isinstance(self.seeds, UntilDecided):
-            return self
-        return self.model_copy(update={"seeds": self.seeds.begun(before and before.seeds)})
+        begun: dict[str, Any] = {}
+        if isinstance(self.seeds, UntilDecided):
+            begun["seeds"] = self.seeds.begun(before and before.seeds)
+        if self.search is not None and before is not None and before.given() == self.given():
+            begun["search"] = self.search.begun(before.search)
+        return self.model_copy(update=begun) if begun else self
 
     def judged_by(self) -> Metric:
         """The metric that tells which epoch and which trial is better."""
@@ -183,12 +186,38 @@ class SweepSpec(SpecKeys):
         return [t for of_cell in self.setting_trials(seeds) for trials in of_cell for t in trials]
 
     def settings(self) -> list[list[Setting]]:
-        """The settings that a search tries, by cell. Does not import the user's code."""
+        """The settings that a search tries, by cell. Does not import the user's code.
+
+        Those of ``tpe`` are its first round, and those that it has drawn since.
+        """
+        search, cells = self.search, self.given()
+        assert search is not None
+        drawn = search.drawn or [()] * len(cells)
+        return [
+            [
+                *first,
+                *(
+                    setting_of(given, values, number)
+                    for number, values in enumerate(further, len(first) + 1)
+                ),
+            ][: search.trials]
+            for given, first, further in zip(
+                cells, self._points(search.first_settings), drawn, strict=True
+            )
+        ]
+
+    def setting_counts(self) -> list[int]:
+        """How many settings a search tries in the end, by cell."""
+        assert self.search is not None
+        return [len(settings) for settings in self._points(self.search.trials)]
+
+    def _points(self, count: int) -> list[list[Setting]]:
+        """So many settings that do not depend on results, by cell."""
         search = self.search
         assert search is not None
+        points = "sobol" if search.sampler == "tpe" else search.sampler
         return [
-            settings_of(search.space, search.sampler, self.name, search.trials, given)
-            for given in self.given()
+            settings_of(search.space, points, self.name, count, given) for given in self.given()
         ]
 
     def given(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ Scores are those of ``orchestration.results.effects.searching.search_table``.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 
 from orchestration.errors import InputError
 from orchestration.model.metric import Metric
+from orchestration.results.effects.searching import SETTING
 from orchestration.results.statistics import Floats, expected_best
 from snn_norm.norms.table import standard_norm
 
@@ -22,7 +24,9 @@ _SHIFTS = 91
 _CONFIDENCE = 0.95
 
 
-def best_of_settings(table: pd.DataFrame, axes: Sequence[str], metric: Metric) -> pd.DataFrame:
+def best_of_settings(
+    table: pd.DataFrame, axes: Sequence[str], metric: Metric, *, is_adaptive: bool = False
+) -> pd.DataFrame:
     """The expected score of the best of n settings, for each n, one row per cell and n.
 
     It is the unbiased form of Tang et al. (2020) of the estimate of Dodge et al. (2019), with a 95
@@ -32,6 +36,8 @@ def best_of_settings(table: pd.DataFrame, axes: Sequence[str], metric: Metric) -
         table: as of :func:`~orchestration.results.effects.searching.search_table`.
         axes: the sweep's axes.
         metric: the metric that chooses settings.
+        is_adaptive: whether settings depend on earlier ones, as with ``tpe``. Then it is the score
+            of the best of the first n, which has no interval.
 
     Returns:
         The axes, ``n``, ``expected_best``, ``ci_low``, ``ci_high``, and ``cell``.
@@ -40,11 +46,12 @@ def best_of_settings(table: pd.DataFrame, axes: Sequence[str], metric: Metric) -
     for cell, settings in table.groupby("cell", sort=True):
         scores = _scores(settings, metric)
         names = {axis: settings[axis].iloc[0] for axis in axes}
-        samples = _resampled(scores, metric, np.random.default_rng(0)) if len(scores) else None
-        for n in range(1, len(scores) + 1):
-            assert samples is not None
-            low, high = _interval(samples[:, n - 1])
-            expected = expected_best(scores.tolist(), n, metric)
+        ends = [(math.nan, math.nan)] * len(scores)
+        if len(scores) and not is_adaptive:
+            samples = _resampled(scores, metric, np.random.default_rng(0))
+            ends = [_interval(of_n) for of_n in samples.T]
+        bests = _bests(scores, metric, is_adaptive=is_adaptive)
+        for n, (expected, (low, high)) in enumerate(zip(bests, ends, strict=True), 1):
             rows.append(
                 {**names, "n": n, "expected_best": expected, "ci_low": low, "ci_high": high}
                 | {"cell": cell}
@@ -54,12 +61,17 @@ def best_of_settings(table: pd.DataFrame, axes: Sequence[str], metric: Metric) -
 
 
 def tuned_gap_by_budget(
-    table: pd.DataFrame, axes: Sequence[str], metric: Metric, *, by_norm: bool = False
+    table: pd.DataFrame,
+    axes: Sequence[str],
+    metric: Metric,
+    *,
+    by_norm: bool = False,
+    is_adaptive: bool = False,
 ) -> pd.DataFrame:
     """The gap between the best of n settings with a norm and without, for each budget n.
 
     Args:
-        table, axes, metric: as of :func:`best_of_settings`.
+        table, axes, metric, is_adaptive: as of :func:`best_of_settings`.
         by_norm: give a row each norm instead of the standard one's alone.
 
     Returns:
@@ -80,11 +92,13 @@ def tuned_gap_by_budget(
         for norm in norms:
             if norm == "none" or not (by_norm or norm == standard) or not len(scores[norm]):
                 continue
-            ends = _permuted_intervals(scores[norm], scores["none"], metric)
+            sides = [scores["none"], scores[norm]]
+            ends = [(math.nan, math.nan)] * min(map(len, sides))
+            if not is_adaptive:
+                ends = _permuted_intervals(scores[norm], scores["none"], metric)
+            bests = [_bests(side, metric, is_adaptive=is_adaptive) for side in sides]
             for n, (low, high) in enumerate(ends, 1):
-                without, with_it = (
-                    expected_best(scores[side].tolist(), n, metric) for side in ("none", norm)
-                )
+                without, with_it = (of_side[n - 1] for of_side in bests)
                 rows.append(
                     {
                         **names,
@@ -103,13 +117,18 @@ def tuned_gap_by_budget(
 
 
 def searched_basin(
-    table: pd.DataFrame, axes: Sequence[str], metric: Metric, margin: float
+    table: pd.DataFrame,
+    axes: Sequence[str],
+    metric: Metric,
+    margin: float,
+    most: int | None = None,
 ) -> pd.DataFrame:
     """The share of the declared space whose score is near the best one of the cell.
 
     Args:
         table, axes, metric: as of :func:`best_of_settings`.
         margin: how near, in units of the metric.
+        most: how many settings, from the first, are points that depend on no result; None is all.
 
     Returns:
         The axes; ``basin`` (the share of the settings tried), ``basin_low``, ``basin_high`` (exact
@@ -123,27 +142,38 @@ def searched_basin(
         raise InputError(f"points must be 0 or more percentage points, got {100 * margin:g}")
     rows = []
     for _, settings in table.groupby("cell", sort=True):
+        best = (metric.sign * _scores(settings, metric)).max(initial=-math.inf)
+        if most is not None:
+            settings = settings[settings[SETTING] <= most]
         scores = metric.sign * _scores(settings, metric)
         n = len(scores)
         names = {axis: settings[axis].iloc[0] for axis in axes}
         if not n:
             rows.append({**names, "n_settings": 0})
             continue
-        near = int((scores >= scores.max() - margin - 1e-9).sum())
+        near = int((scores >= best - margin - 1e-9).sum())
         rows.append(
             {
                 **names,
                 "basin": near / n,
-                "basin_low": float(stats.beta.ppf(0.025, near, n - near + 1)),
+                "basin_low": float(stats.beta.ppf(0.025, near, n - near + 1)) if near else 0.0,
                 "basin_high": 1.0
                 if near == n
                 else float(stats.beta.ppf(0.975, near + 1, n - near)),
-                "best": metric.sign * float(scores.max()),
+                "best": metric.sign * float(best),
                 "n_settings": n,
             }
         )
     columns = ["basin", "basin_low", "basin_high", "best", "n_settings"]
     return pd.DataFrame(rows, columns=[*axes, *columns])
+
+
+def _bests(scores: Floats, metric: Metric, *, is_adaptive: bool) -> list[float]:
+    """The best of n scores, for each n: the expected one, or that of the first n."""
+    if is_adaptive:
+        best: list[float] = (metric.sign * np.maximum.accumulate(metric.sign * scores)).tolist()
+        return best
+    return [expected_best(scores.tolist(), n, metric) for n in range(1, len(scores) + 1)]
 
 
 def _scores(settings: pd.DataFrame, metric: Metric) -> Floats:

@@ -8,7 +8,7 @@ by it; what is reported of that setting is its accuracy with seeds that chose no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,7 +19,7 @@ from orchestration.model.run import PRUNED
 from orchestration.results.cells import Cells
 from orchestration.results.spec_cells import SpecCells
 from orchestration.sweep.halving import TrialProgress, score
-from orchestration.sweep.space import dimensions_of
+from orchestration.sweep.space import Dimension, dimensions_of
 from orchestration.sweep.spec import SweepSpec
 
 SETTING = "setting"
@@ -68,7 +68,7 @@ def search_table(
         runs.setdefault((cell, number), []).append(run_id)
     given = [one.values for _, one in of_spec.settings]
     keys = [key for key in search.space if any(key in one for one in given)]
-    dimensions = _dimensions(spec)
+    dimensions = dimensions_of_cells(spec)
     rows = []
     for cell, setting in of_spec.settings:
         its = runs.get((cell, setting.number), [])
@@ -102,13 +102,18 @@ def search_table(
     return pd.DataFrame(rows)
 
 
-def _dimensions(spec: SweepSpec) -> list[dict[str, Any]]:
+def dimensions_of_cells(spec: SweepSpec) -> list[dict[str, Dimension]]:
+    """The dimensions of the space that each cell has, by key."""
     assert spec.search is not None
     return [{one.key: one for one in dimensions_of(spec.search.space, raw)} for raw in spec.given()]
 
 
 def searched_cells(
-    table: pd.DataFrame, best: pd.DataFrame, cells: Cells, metric: Metric
+    table: pd.DataFrame,
+    best: pd.DataFrame,
+    cells: Cells,
+    metric: Metric,
+    counts: Sequence[int],
 ) -> pd.DataFrame:
     """What the search of each cell took, its best setting, and what that came to.
 
@@ -117,6 +122,7 @@ def searched_cells(
         best: best of seeds, which are those of ``confirm``.
         cells: the sweep's.
         metric: the metric that chooses settings.
+        counts: how many settings each cell tries in the end.
 
     Returns:
         A row a cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``), ``n_pruned``,
@@ -137,7 +143,7 @@ def searched_cells(
             {
                 **{axis: cells.table[axis].iloc[cell] for axis in cells.axes},
                 "n_settings": int(settings["state"].isin(["finished", PRUNED]).sum()),
-                "n_settings_expected": len(settings),
+                "n_settings_expected": counts[cell],
                 "n_pruned": int((settings["state"] == PRUNED).sum()),
                 "epochs": int(settings["epochs"].sum()),
                 "hours": float(settings["hours"].sum()),
