@@ -10,7 +10,9 @@ from orchestration.model.run import PRUNED
 from orchestration.results import frames
 from orchestration.results.cells import assign_cells
 from orchestration.results.effects.search_budget import best_of_settings
+from orchestration.results.effects.search_importance import search_importance
 from orchestration.results.effects.searching import (
+    dimensions_of_cells,
     search_table,
     searched_cells,
 )
@@ -18,6 +20,7 @@ from orchestration.results.spec_cells import spec_cells
 from orchestration.results.sweep_reader import SweepReader, declaring_spec, with_or_without_cell
 from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.search import Search
+from orchestration.sweep.space import Dimension
 
 
 class SearchResults(SweepReader):
@@ -74,6 +77,21 @@ class SearchResults(SweepReader):
         axes, metric = once.cells.axes, once.searched_by
         table = best_of_settings(table, axes, metric, is_adaptive=adaptive)
         return with_or_without_cell(table, numbered)
+
+    def search_importance(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give how much each key of the space matters, for each cell of a search.
+
+        Columns as of ``orchestration.results.effects.search_importance.search_importance``.
+        """
+        once = self.snapshot()
+        table = once.search(numbered=True)
+        found = search_importance(table, once.cells.axes, once.searched_by, once.dimensions)
+        return with_or_without_cell(found, numbered)
+
+    @property
+    def dimensions(self) -> list[dict[str, Dimension]]:
+        """The dimensions of the space that each cell has, by key."""
+        return dimensions_of_cells(declaring_spec(self.records))
 
     @property
     def searched_by(self) -> Metric:

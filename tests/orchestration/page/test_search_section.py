@@ -45,3 +45,16 @@ def test_the_list_of_sweeps_shows_no_test_accuracy_of_the_search() -> None:
     recorded.add(fresh, [0.5], [0.9])
     (listed,) = Reader(recorded).sweeps()
     assert (listed.best, listed.best_of) == (0.9, fresh.label)
+
+
+def test_the_page_has_the_figures_of_the_search_as_images() -> None:
+    spec = searched(trials=8)
+    recorded = Recorded(spec)
+    for of_cell in spec.setting_trials([0]):
+        for number, (trial,) in enumerate(of_cell):
+            recorded.add(trial, [0.5 + 0.05 * number])
+    sweep = Reader(recorded).sweep(spec.name)
+    shown = sections("", sweep, None, []).sections["search"]
+    assert shown.count('<img src="data:image/svg+xml;base64,') == 3
+    for title in ("Best against budget", "Which settings matter", "Settings tried"):
+        assert f'alt="{title}"' in shown
