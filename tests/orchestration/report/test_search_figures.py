@@ -48,8 +48,8 @@ def test_each_setting_is_a_line_through_its_values_to_its_score() -> None:
     panels = picture.figure.axes
     assert len(panels) == 3
     names = [label.get_text().partition("\n")[0] for label in panels[0].get_xticklabels()]
-    assert names == ["learning_rate", "threshold", "init", "score %"]
-    for axes, places in zip(panels, ([0, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]), strict=True):
+    assert names == ["learning_rate", "init", "threshold", "score %"]
+    for axes, places in zip(panels, ([0, 1, 3], [0, 1, 2, 3], [0, 1, 2, 3]), strict=True):
         lines = axes.get_lines()
         assert len(lines) == 8
         thickest = max(lines, key=lambda line: float(line.get_linewidth()))
@@ -58,7 +58,7 @@ def test_each_setting_is_a_line_through_its_values_to_its_score() -> None:
             heights = list(line.get_ydata())
             assert all(0 <= height <= 1 for height in heights)
             assert heights[-1] <= thickest.get_ydata()[-1]
-            # The score rises with the learning rate alone, and both axes have the same order.
+        # The score rises with the learning rate alone.
         by_rate = sorted(lines, key=lambda line: line.get_ydata()[0])
         scores = [line.get_ydata()[-1] for line in by_rate]
         assert scores == sorted(scores)
