@@ -18,9 +18,9 @@ from orchestration.results.effects.searching import (
 )
 from orchestration.results.spec_cells import spec_cells
 from orchestration.results.sweep_reader import SweepReader, declaring_spec, with_or_without_cell
+from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.search import Search
-from orchestration.sweep.space import Dimension
 
 
 class SearchResults(SweepReader):

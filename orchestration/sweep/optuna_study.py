@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestration.sweep.space import Dimension
+from orchestration.sweep.dimension import Dimension
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

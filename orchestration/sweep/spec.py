@@ -27,7 +27,8 @@ from orchestration.sweep.grid import (
 from orchestration.sweep.own_spec import note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.search import note_search, with_seeds
+from orchestration.sweep.search import with_seeds
+from orchestration.sweep.search_notes import note_search
 from orchestration.sweep.space import Setting, setting_of, settings_of
 from orchestration.sweep.spec_keys import SpecKeys, note_shape
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of

@@ -21,7 +21,7 @@ from orchestration.render.panels import (
 )
 from orchestration.render.series_style import style_of
 from orchestration.results.effects.searching import SETTING
-from orchestration.sweep.space import Dimension
+from orchestration.sweep.dimension import Dimension
 from orchestration.tables.report_data import ReportData
 
 _LETTERS = 24
@@ -196,7 +196,8 @@ def _height(dimension: Dimension, value: Any) -> float:
         return float("nan")
     if not dimension.values:
         return dimension.place(value)
-    return (dimension.code(value) + 0.5) / len(dimension.values)
+    place: int = dimension.code(value)
+    return (place + 0.5) / len(dimension.values)
 
 
 def _axis_name(dimension: Dimension) -> str:

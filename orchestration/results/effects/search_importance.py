@@ -7,7 +7,7 @@ computes it. What is due to several keys together is nobody's, so shares add up 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.optuna_study import study_of
-from orchestration.sweep.space import Dimension
 
 _LEAST_SETTINGS = 8
 _RESAMPLES = 20
@@ -46,27 +46,17 @@ def search_importance(
     """
     others = [axis for axis in axes if axis != "norm"]
     shares: dict[int, pd.DataFrame] = {}
-    for cell, settings in table.groupby("cell", sort=True):
-        its = list(dimensions[int(cell)].values())
-        its = [one for one in its if settings[one.key].notna().all()]
+    without: dict[tuple[str, ...], int] = {}
+    for cell in table["cell"].unique().tolist():
+        settings = table[table["cell"] == cell]
+        if "norm" in axes and settings["norm"].iloc[0] == "none":
+            without[tuple(map(str, settings[others].iloc[0]))] = cell
         scored = settings[settings[metric.best_name].notna()]
+        its = [one for one in dimensions[cell].values() if scored[one.key].notna().all()]
         if its and len(scored) >= _LEAST_SETTINGS:
-            shares[int(cell)] = _resampled_shares(
-                tuple(map(_unit, its)),
-                tuple(
-                    tuple(
-                        one.code(row[one.key]) if one.values else one.place(row[one.key])
-                        for one in its
-                    )
-                    for row in scored.to_dict("records")
-                ),
-                tuple(metric.sign * scored[metric.best_name]),
-            )
-    without = {
-        tuple(map(str, settings[others].iloc[0])): int(cell)
-        for cell, settings in table.groupby("cell", sort=True)
-        if "norm" in axes and settings["norm"].iloc[0] == "none"
-    }
+            points = zip(*(map(_code_of(one), scored[one.key]) for one in its), strict=True)
+            scores = metric.sign * scored[metric.best_name]
+            shares[cell] = _resampled_shares(tuple(map(_unit, its)), tuple(points), tuple(scores))
     rows = []
     for cell, its_shares in shares.items():
         of_cell = table[table["cell"] == cell]
@@ -91,6 +81,11 @@ def _estimate(values: pd.Series, name: str, interval: str) -> dict[str, float]:
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(values.iloc[1:], [tail, 1 - tail])
     return {name: float(values.iloc[0]), f"{interval}_low": low, f"{interval}_high": high}
+
+
+def _code_of(dimension: Dimension) -> Callable[[Any], float]:
+    """What takes a value to its place in a list, or from 0 to 1 in a range."""
+    return dimension.code if dimension.values else dimension.place
 
 
 def _unit(dimension: Dimension) -> Dimension:

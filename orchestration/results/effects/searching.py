@@ -18,8 +18,9 @@ from orchestration.model.metric import Metric
 from orchestration.model.run import PRUNED
 from orchestration.results.cells import Cells
 from orchestration.results.spec_cells import SpecCells
+from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.halving import TrialProgress, score
-from orchestration.sweep.space import Dimension, dimensions_of
+from orchestration.sweep.space import dimensions_of
 from orchestration.sweep.spec import SweepSpec
 
 SETTING = "setting"
