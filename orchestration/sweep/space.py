@@ -55,14 +55,6 @@ class Setting:
     values: Mapping[str, Any]
     config: Config
 
-    @property
-    def words(self) -> str:
-        """The values in words, such as ``learning_rate 0.003, init kaiming``."""
-        return ", ".join(
-            f"{key} {f'{value:g}' if isinstance(value, float) else value}"
-            for key, value in self.values.items()
-        )
-
 
 def dimensions_of(
     space: Mapping[str, Any], raw: Mapping[str, Any], problems: Problems | None = None
