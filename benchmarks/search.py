@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from orchestration.results.effects.searching import tuned_gap_by_budget
+from orchestration.results.effects.search_budget import tuned_gap_by_budget
 from orchestration.results.statistics import expected_best
 from orchestration.sweep.halving import TrialProgress, cell_search
 from orchestration.sweep.search import HELD_OUT_ACCURACY, Search
-from orchestration.sweep.space import settings_of
+from orchestration.sweep.space import Setting, settings_of
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.tpe import with_next_round
 
 SPACE: dict[str, Any] = {
     "learning_rate": {"log": [1e-4, 3e-2]},
@@ -66,18 +68,39 @@ def regret_of_samplers(searches: int) -> None:
         for x in np.linspace(-0.1, 0.1, 21)
     )
     print("regret in points (mean; 90th percentile) by settings tried")
-    for sampler in ("random", "sobol"):
-        row = []
-        for trials in (8, 24, 64):
-            regrets = []
-            for number in range(searches):
-                random = np.random.default_rng(number)
-                settings = settings_of(SPACE, sampler, f"s{number}", trials, RAW)
-                scores = [accuracy(one.values) + random.normal(0, NOISE) for one in settings]
-                chosen = settings[int(np.argmax(scores))]
-                regrets.append(100 * (best - accuracy(chosen.values)))
-            row.append(f"{trials}: {np.mean(regrets):5.2f}; {np.quantile(regrets, 0.9):5.2f}")
+    for sampler in ("random", "sobol", "tpe"):
+        regrets: dict[int, list[float]] = {8: [], 24: [], 64: []}
+        for number in range(searches):
+            settings, scores = searched(sampler, number, max(regrets))
+            for trials, of_trials in regrets.items():
+                chosen = settings[int(np.argmax(scores[:trials]))]
+                of_trials.append(100 * (best - accuracy(chosen.values)))
+        row = [f"{n}: {np.mean(r):5.2f}; {np.quantile(r, 0.9):5.2f}" for n, r in regrets.items()]
         print(f"  {sampler:7} {'   '.join(row)}")
+
+
+def searched(sampler: str, number: int, trials: int) -> tuple[list[Setting], list[float]]:
+    """The settings of a search without pruning, and their scores."""
+    grid = {key: RAW[key] for key in ("architecture", "norm")}
+    spec = SweepSpec.from_dict(
+        {
+            "name": f"s{number}",
+            "dataset": RAW["dataset"],
+            "epochs": EPOCHS,
+            "training": {"validation_fraction": 0.1},
+            "grid": [grid],
+            "search": {"space": SPACE, "trials": trials, "sampler": sampler},
+            "confirm": {"seeds": [100]},
+        }
+    )
+    random, scores = np.random.default_rng(number), list[float]()
+    while True:
+        (settings,) = spec.settings()
+        further = settings[len(scores) :]
+        scores += [accuracy(one.values) + random.normal(0, NOISE) for one in further]
+        if len(settings) == trials:
+            return settings, scores
+        spec = with_next_round(spec, [scores])
 
 
 def epochs_of_pruning(searches: int) -> None:

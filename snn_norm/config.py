@@ -349,7 +349,7 @@ APPLIES_TO = {
 }
 """What the keys need that do not apply to every run."""
 
-TRAINING_KEYS = (
+OPTIMIZATION_KEYS = (
     "batch_size",
     "learning_rate",
     "optimizer",
@@ -358,6 +358,11 @@ TRAINING_KEYS = (
     "schedule",
     "warmup_epochs",
     "augment",
+)
+"""Training keys that change how a network learns, and neither the task nor the computation."""
+
+TRAINING_KEYS = (
+    *OPTIMIZATION_KEYS,
     "precision",
     "compile",
     "training_images",

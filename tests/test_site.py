@@ -51,7 +51,8 @@ def test_the_reference_has_every_name(site: Path) -> None:
     import snn_norm
     from orchestration.cli.help_text import VARIABLES
     from orchestration.cli.main import cli
-    from orchestration.sweep.spec import GRID_KEYS, SweepSpec
+    from orchestration.sweep.spec import SweepSpec
+    from orchestration.sweep.spec_keys import GRID_KEYS
 
     for page, names in {
         "python": (*snn_norm.__all__, *orchestration.__all__),

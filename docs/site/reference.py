@@ -19,7 +19,8 @@ from orchestration.reading.records import DIAGNOSTICS, EPOCH_METRICS, SPIKE_RATE
 from orchestration.record import names
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.schema import spec_schema, value_schema
-from orchestration.sweep.spec import CollapseRule, Resources, SweepSpec
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.spec_keys import CollapseRule, Resources
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.config import APPLIES_TO, MODEL_KEYS, TRAINING_KEYS, RunConfig
 

@@ -131,11 +131,11 @@ def _print_search(spec: SweepSpec) -> None:
     ):
         table.add_row(name, f"{trials:,}", "–" if epochs is None else f"{epochs:,}")
     out.print(table)
-    for cell, settings_of_cell in zip(spec.cells(), spec.settings(), strict=True):
-        if len(settings_of_cell) < spec.search.trials:
+    for cell, count in zip(spec.cells(), spec.setting_counts(), strict=True):
+        if count < spec.search.trials:
             out.print(
-                f"{cell_label(cell, spec.axes())}: {len(settings_of_cell)} settings, which are "
-                "all that its space has"
+                f"{cell_label(cell, spec.axes())}: {count} settings, which are all that its space "
+                "has"
             )
 
 

@@ -146,7 +146,9 @@ class Driver:
                     self._count_loss(str(lost))
                 else:
                     reason = _USED_UP if trained.used_up else _STOPPED
-                    return trained
+                    if not trained.all_ended or not self._draw_next_round(recorder):
+                        return trained
+                    spec = self._spec
                 plan = self._tally.without_failed(plan_with(recorder, spec))
                 announce(plan, self._watch)
                 _settle(plan, recorder, spec)
@@ -163,6 +165,16 @@ class Driver:
                     recorder.close_trial(run, "FAILED", failed[run.trial_key])
                 elif run.status == "RUNNING":
                     recorder.close_trial(run, "KILLED", reason)
+
+    def _draw_next_round(self, recorder: SweepRecorder) -> bool:
+        """Draw and record the next settings of a search by ``tpe``, if there are any."""
+        if self._spec.search is None or self._spec.search.sampler != "tpe":
+            return False
+        before, self._spec = self._spec, begun(self._spec, recorder)
+        if self._spec == before:
+            return False
+        recorder.open(self._spec)
+        return True
 
     def _has_work(self, plan: Plan) -> bool:
         """Whether trials are left to train, or copied results may lead to further trials."""

@@ -38,12 +38,19 @@ class Trial:
             that wants the trial.
         cell_label: the cell's values on the axes of this sweep, such as ``snn bntt``.
         metric: the metric that this sweep judges the trial by. It decides none of the numbers.
+        chosen_by: of a trial that a search tries a setting with, the metric that chooses settings.
     """
 
     config: Config
     key: str
     cell_label: str
     metric: Metric = TEST_ACCURACY
+    chosen_by: Metric | None = None
+
+    @property
+    def shown_metric(self) -> Metric:
+        """The metric to show while it trains. A search does not look at the test set."""
+        return self.chosen_by or self.metric
 
     @property
     def cell(self) -> Config:
@@ -64,16 +71,20 @@ class Trial:
             "label": self.label,
             "config": self.config.given(),
         }
-        return fields if self.metric == TEST_ACCURACY else {**fields, "metric": asdict(self.metric)}
+        if self.metric != TEST_ACCURACY:
+            fields["metric"] = asdict(self.metric)
+        if self.chosen_by is not None:
+            fields["chosen_by"] = asdict(self.chosen_by)
+        return fields
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_dict` wrote."""
         config = read_config(fields["config"])
         metric = Metric(**fields["metric"]) if "metric" in fields else TEST_ACCURACY
-        return cls(
-            config, fields["key"], fields["label"].removesuffix(f" seed {config.seed}"), metric
-        )
+        chosen_by = Metric(**fields["chosen_by"]) if "chosen_by" in fields else None
+        cell_label = fields["label"].removesuffix(f" seed {config.seed}")
+        return cls(config, fields["key"], cell_label, metric, chosen_by)
 
 
 def cell_label(cell: Config, axes: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from orchestration.errors import SpecError
 from orchestration.model.metric import SPIKE_RATE
 from orchestration.model.sweep_kind import NetworkSweep
+from orchestration.page.search_pictures import ShownPicture, search_pictures
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from orchestration.sweep.recorded_spec import read_spec
@@ -48,6 +49,11 @@ class Finished:
     differences: pd.DataFrame | None
     search: pd.DataFrame | None
     rates: pd.DataFrame
+
+    @cached_property
+    def search_pictures(self) -> list[ShownPicture]:
+        """The figures of the search, drawn once for these trials; empty without a search."""
+        return [] if self.search is None else search_pictures(self.snapshot)
 
     @property
     def has_verdicts(self) -> bool:

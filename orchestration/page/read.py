@@ -31,10 +31,11 @@ from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
 from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
-from orchestration.results.cells import Cells, assign_cells, spec_cells
+from orchestration.results.cells import Cells, assign_cells
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import METRIC_OF, metrics_by_epoch
 from orchestration.results.results import Results
+from orchestration.results.spec_cells import spec_cells
 from orchestration.tables.report_data import MOST_DIAGNOSED
 
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)

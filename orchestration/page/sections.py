@@ -63,7 +63,9 @@ def sections(
             "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
-            "search": render("search", table=_search(sweep)),
+            "search": render(
+                "search", table=_search(sweep), pictures=sweep.finished.search_pictures
+            ),
             "verdicts": render("verdicts", **_verdicts(sweep)),
             "curves": curves(sweep, sweep.curves, sweep.grid.metric, "automatic"),
             "rates": render("rates", **_rates(grid, sweep.finished.rates)),

@@ -71,11 +71,11 @@ class LineDisplay:
         if "epoch" in report:
             of_epochs = "" if trial.config.epochs is None else f" of {trial.config.epochs}"
             self._print(
-                f"{label}: epoch {status.epoch}{of_epochs}, {trial.metric.words} "
-                f"{trial.metric.text(report['value'])}, {status.epoch_seconds:.1f} s"
+                f"{label}: epoch {status.epoch}{of_epochs}, {trial.shown_metric.words} "
+                f"{trial.shown_metric.text(report['value'])}, {status.epoch_seconds:.1f} s"
             )
         if report["outcome"] is not None:
-            self._print(f"{label}: {status.state}, best {_best(trial.metric, [status])}")
+            self._print(f"{label}: {status.state}, best {_best(trial.shown_metric, [status])}")
             self._print(self._progress.summary())
 
     def _print(self, text: str) -> None:
@@ -114,7 +114,7 @@ class LiveDisplay:
         cells: dict[str, list[tuple[Trial, TrialStatus]]] = {}
         for label, trial in self._progress.trials.items():
             status = self._progress.statuses[label]
-            cells.setdefault(trial.cell_label, []).append((trial, status))
+            cells.setdefault(_row(trial), []).append((trial, status))
         decided, words = self._progress.decisions.decided, self._progress.decisions.words
         table = Table(box=None, pad_edge=False)
         table.add_column("cell", style="bold")
@@ -129,7 +129,7 @@ class LiveDisplay:
         shown = shown[: max(4, self._console.height - 4)]
         for cell in (cell for cell in cells if cell in shown):
             trials = cells[cell]
-            best = _best(trials[0][0].metric, [status for _, status in trials])
+            best = _best(trials[0][0].shown_metric, [status for _, status in trials])
             columns = [decided.get(cell, "–")] if decided else []
             seeds = Text("  ").join(_seed(*pair) for pair in trials)
             table.add_row(cell, best, *columns, seeds)
@@ -153,11 +153,18 @@ _STYLES = {
 }
 
 
+def _row(trial: Trial) -> str:
+    """The name of a trial's row. A search tries settings by a metric of its own."""
+    if trial.chosen_by is None:
+        return trial.cell_label
+    return f"{trial.cell_label}, {trial.chosen_by.words}"
+
+
 def _seed(trial: Trial, status: TrialStatus) -> Text:
     epochs = trial.config.epochs
     running = f"{status.epoch}/{epochs}" if epochs else f"epoch {status.epoch}"
     state = running if status.state == "running" else status.state
-    best = "" if status.best is None else f" {trial.metric.text(status.best)}"
+    best = "" if status.best is None else f" {trial.shown_metric.text(status.best)}"
     return Text(f"{trial.config.seed}: {state}{best}", style=_STYLES[status.state])
 
 

@@ -71,6 +71,14 @@ class Plots:
         """The expected best of a search's settings, by how many of them are tried."""
         return self._figure("best-against-budget")
 
+    def search_importance(self) -> ReportFigure:
+        """How much each key of a search's space matters, with each norm."""
+        return self._figure("search-importance")
+
+    def parallel_coordinates(self) -> ReportFigure:
+        """Every setting that a search has tried, as a line through its values to its score."""
+        return self._figure("parallel-coordinates")
+
     def accuracy_by_seed(self) -> ReportFigure:
         """Every seed of each cell, with mean and 95 % interval."""
         return self._figure("accuracy-by-seed")

@@ -8,43 +8,29 @@ without a spec are those of its trials.
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, cast
 
 import pandas as pd
-import pydantic
 
 from orchestration.model.counting_runs import runs_that_count
 from orchestration.model.metric import TEST_ACCURACY, Metric, selected_on
 from orchestration.model.run import has_result
-from orchestration.model.sweep_kind import NETWORKS, SweepKind, sweep_kind
-from orchestration.model.trial import recorded_configuration, trial_keys
+from orchestration.model.sweep_kind import NETWORKS, SweepKind
+from orchestration.model.trial import recorded_configuration
 from orchestration.reading.records import Records, TextRows
-from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
-from orchestration.sweep.grid import axes_of
+from orchestration.results.spec_cells import CONDITIONS, SpecCells, is_as_built
+from orchestration.results.typed_params import params_of_runs, typed, value_of
 from orchestration.sweep.halving import TrialProgress, score
-from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.search import Search
-from orchestration.sweep.space import TUNED_KEYS, Setting
-from snn_norm.config import RunConfig
-from snn_norm.references import is_reference
-
-_Texts = frozenset[tuple[str, str]]
-"""A configuration without its seed: the text of each of its keys."""
 
 _KEY = re.compile("[0-9a-f]{16}")
 
 _TIMES = ("started", "finished")
-
-CONDITIONS = ("dataset", "epochs")
-"""The keys in which two sweeps must agree for their accuracies to be comparable."""
 
 
 @dataclass(frozen=True)
@@ -85,91 +71,6 @@ class Cells:
         return self.kind.series(self.axes)
 
 
-@dataclass(frozen=True)
-class SpecCells:
-    """A spec's cells in its order, and how to recognize their trials.
-
-    Args:
-        axes, table, metric, kind: see Cells.
-        of_key: the cell and seed by a trial's key, unless a user's own module is part of the key.
-            In a search, the place in ``settings`` stands for the cell.
-        of_config: the cell by its configuration; in a search, as in ``of_key``.
-        seeds: the seed by its text.
-        own: whether some of the cells name a module of the user's own.
-        search: the spec's section.
-        settings: of a search, the cell and the setting of each place.
-    """
-
-    axes: list[str]
-    table: pd.DataFrame
-    of_key: dict[str, tuple[int, int]]
-    of_config: dict[_Texts, int]
-    seeds: dict[str, int]
-    own: bool
-    metric: Metric
-    kind: SweepKind
-    search: Search | None = None
-    settings: Sequence[tuple[int, Setting]] = ()
-
-
-def _value(text: str) -> Any:
-    """The value of a recorded parameter: a number or a truth value if it is one, else its text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, float):
-        return value if math.isfinite(value) else text
-    return value if isinstance(value, int) and abs(value) < 2**63 else text
-
-
-def typed(texts: pd.Series) -> pd.Series:
-    """A column of parameters in the type of its values, or as text if they have several types.
-
-    Integers and truth values of which some are missing get pandas' nullable types.
-    """
-    values = {text: _value(text) for text in texts.dropna().unique()}
-    dtype = _dtype([*values.values(), *([None] if texts.isna().any() else [])])
-    return texts.astype("str") if dtype == "str" else texts.map(values).astype(dtype)
-
-
-def _dtype(values: Iterable[Any]) -> Any:
-    """The type of a column with these values; None is a missing one."""
-    kinds = {type(value) for value in values}
-    missing = type(None) in kinds
-    kinds -= {type(None)}
-    if kinds == {bool}:
-        return "boolean" if missing else "bool"
-    if kinds == {int}:
-        return "Int64" if missing else "int64"
-    return "float64" if kinds and kinds <= {int, float} else "str"
-
-
-def _columns(rows: Sequence[dict[str, Any]], names: Iterable[str]) -> pd.DataFrame:
-    """A spec's values, one column each, in their type, or as MLflow's text if types differ."""
-    texts = [params_of(row) for row in rows]
-    columns = {}
-    for name in names:
-        dtype = _dtype(values := [row.get(name) for row in rows])
-        if dtype == "str":
-            values = [text.get(name) for text in texts]
-        columns[name] = pd.Series(values, dtype=dtype)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))
-
-
-def params_of_runs(records: Records, run_ids: Sequence[str] | None = None) -> pd.DataFrame:
-    """The parameters of runs; a key that was added after a run has the value that the run had."""
-    params = records.params(run_ids)
-    kinds = params.reindex(columns=["train", "architecture"]).astype(object).fillna("")
-    for train, architecture in kinds.drop_duplicates().itertuples(index=False):
-        of_it = (kinds["train"] == train) & (kinds["architecture"] == architecture)
-        given = {"train": train} if train else {"architecture": architecture}
-        for name, text in params_of(sweep_kind(train or None).later_keys(given)).items():
-            known = params[name] if name in params else pd.Series(None, params.index, dtype=object)
-            params[name] = known.where(known.notna() | ~of_it, text)
-    return params.sort_index(axis="columns")
-
-
 def without_doubles(records: Records) -> Records:
     """Keep only the run that counts for each trial, by ``orchestration.model.counting_runs``.
 
@@ -191,63 +92,6 @@ def without_doubles(records: Records) -> Records:
     counted = runs_that_count(zip(trial, runs.index, *times, strict=True))
     kept = sorted(counted.values())
     return replace(records, runs=runs.loc[kept], metrics=records.metrics.loc[kept])
-
-
-@lru_cache(maxsize=16)
-def spec_cells(spec_json: str) -> SpecCells:
-    """Expand a spec's grid; the result is cached, since a notebook reads the same sweep repeatedly.
-
-    Raises:
-        SpecError: it is not a valid spec.
-    """
-    spec = read_spec(spec_json)
-    cells, seeds = spec.cells(), spec.seed_order()
-    axes = list(axes_of(spec.grid, cells))
-    given = [cell.given() for cell in cells]
-    own = [any(map(is_reference, cell.named_code)) for cell in cells]
-    names, metric = {*axes, *CONDITIONS}, spec.judged_by()
-    table = _columns(given, names).assign(n_expected=len(spec.certain_seeds()))
-    table[SELECTED_ON] = [spec.kind.selected_on(config, metric) for config in given]
-    table[AS_BUILT] = [_is_as_built(config, axes) for config in given]
-    settings: list[tuple[int, Setting]] = []
-    trained = list(enumerate(cells))
-    if spec.search is not None:
-        seeds = (*spec.search.seed_list(), *seeds)
-        settings = [(cell, one) for cell, tried in enumerate(spec.settings()) for one in tried]
-        trained = [(cell, one.config) for cell, one in settings]
-    return SpecCells(
-        axes,
-        table,
-        of_key={
-            key: (number, seed)
-            for number, (cell, config) in enumerate(trained)
-            if not own[cell]
-            for seed, key in zip(seeds, trial_keys(config, seeds), strict=True)
-        },
-        of_config={
-            frozenset((name, text) for name, text in texts.items() if name != "seed"): number
-            for number, texts in enumerate(params_of(config.given()) for _, config in trained)
-        },
-        seeds={str(seed): seed for seed in seeds},
-        own=any(own),
-        metric=metric,
-        kind=spec.kind,
-        search=spec.search,
-        settings=settings,
-    )
-
-
-def _is_as_built(config: Mapping[str, Any], axes: Iterable[str]) -> bool:
-    """Whether a configuration stays the same if the axes that are settings get their defaults."""
-    tuned = set(axes).intersection(TUNED_KEYS)
-    if not tuned:
-        return True
-    rest = {key: value for key, value in config.items() if key not in tuned}
-    try:
-        built = RunConfig(**{"seed": 0, **rest}).given()
-    except pydantic.ValidationError:  # another program recorded it, or a key belongs to a tuned one
-        return False
-    return all(built.get(key) == config.get(key) for key in tuned)
 
 
 def assign_cells(
@@ -409,7 +253,7 @@ def _from_trials(records: Records) -> Cells:
     table[SELECTED_ON] = list(map(selected_on, firsts["validation_fraction"]))
     given = params.loc[first.index].to_dict("records")
     table[AS_BUILT] = [
-        _is_as_built({str(k): _value(v) for k, v in texts.items() if isinstance(v, str)}, axes)
+        is_as_built({str(k): value_of(v) for k, v in texts.items() if isinstance(v, str)}, axes)
         for texts in given
     ]
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))

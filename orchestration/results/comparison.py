@@ -9,7 +9,6 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.model.metric import TEST_ACCURACY, TEST_SET, Metric
 from orchestration.record.names import BEST_TEST_ACCURACY
-from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import (
     COUNTS,
     EXPECTED_BEST,
@@ -20,6 +19,7 @@ from orchestration.results.columns import (
     shortfall,
 )
 from orchestration.results.results import Results
+from orchestration.results.spec_cells import CONDITIONS
 
 HEADLINE_PUBLISHED = "headline-published"
 """The name of the published headline, wherever the name of a sweep is accepted."""

@@ -14,9 +14,10 @@ from orchestration.model.columns import CELL, CHOICE
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.reading.records import Records
 from orchestration.record.names import BEST_EPOCH
-from orchestration.results.cells import Cells, params_of_runs, typed
+from orchestration.results.cells import Cells
 from orchestration.results.columns import EXPECTED_BEST, N_COMMON, SELECTED_ON
 from orchestration.results.statistics import cell_statistics, expected_best
+from orchestration.results.typed_params import params_of_runs, typed
 
 LAST_TEST_ACCURACY = TEST_ACCURACY.last_name
 """The test accuracy of a trial's last epoch, as a column."""

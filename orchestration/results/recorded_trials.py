@@ -15,8 +15,8 @@ from orchestration.model.trial import Trial, cell_label
 from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.record.names import OUTCOME_TAG
-from orchestration.results.cells import params_of_runs
 from orchestration.results.results import Results
+from orchestration.results.typed_params import params_of_runs
 from orchestration.sweep.recorded_spec import spec_fields
 from snn_norm.config import RunConfig
 from snn_norm.references import check_named

@@ -15,44 +15,32 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
-from orchestration.model.metric import Metric
-from orchestration.model.run import PRUNED
-from orchestration.reading.records import DIAGNOSTICS
-from orchestration.record.names import BEST_TEST_ACCURACY, LAYERS_TAG, SAMPLE_TAG
+from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results import frames
-from orchestration.results.cells import assign_cells, spec_cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
 from orchestration.results.deciding.hours import trial_hours
-from orchestration.results.effects.diagnostics import by_layer, orders_of
 from orchestration.results.effects.differences import differences_from
-from orchestration.results.effects.energy import energy, operations_of, samples_of
 from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
 from orchestration.results.effects.ranks import mean_ranks
-from orchestration.results.effects.searching import (
-    best_of_settings,
-    search_table,
-    searched_basin,
-    searched_cells,
-    tuned_gap_by_budget,
-)
+from orchestration.results.effects.search_budget import searched_basin, tuned_gap_by_budget
 from orchestration.results.effects.tuning import basin, tuned_gap, with_selecting
 from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
+from orchestration.results.search_results import SearchResults
 from orchestration.results.sweep_reader import (
-    SweepReader,
     declaring_spec,
     named_cells,
     with_or_without_cell,
 )
+from orchestration.results.trial_results import TrialResults
 from orchestration.results.versions import compare_versions
-from orchestration.sweep.recorded_spec import read_spec
 
 _BY_SEED = tuple(METRIC_OF.values())
 
 
-class Results(SweepReader):
+class Results(TrialResults, SearchResults):
     """The finished trials of one sweep.
 
     Args:
@@ -68,100 +56,6 @@ class Results(SweepReader):
             file.
         ServiceError: the server or the database cannot be reached.
     """
-
-    def trials(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Return one row per finished trial, by architecture, norm, other axes and seed.
-
-        Columns: ``run_id``, ``trial_key``, ``outcome`` (completed, collapsed, diverged),
-        ``in_spec`` (False if the sweep's current spec does not want this trial), every parameter
-        by its name, ``best_test_accuracy``, ``best_epoch``, ``last_<metric>`` (each epoch metric's
-        value in the last epoch), ``started``, ``finished`` (UTC).
-
-        Args:
-            numbered: add the number of each trial's ``cell``, which is a row of best of seeds.
-        """
-        return with_or_without_cell(frames.all_trials(*self._read()), numbered)
-
-    def curves(self, trials: pd.DataFrame | None = None, *, numbered: bool = False) -> pd.DataFrame:
-        """Return one row per finished trial and epoch.
-
-        Columns: ``run_id``, ``trial_key``, ``in_spec``, the grid's axes, ``seed``, ``epoch`` (from
-        1), then one column per epoch metric, NaN if nothing was recorded.
-
-        Args:
-            trials: the numbered trials to read; by default all.
-            numbered: see ``trials``.
-        """
-        once = self.snapshot()
-        wanted = once.trials(numbered=True) if trials is None else trials
-        by_epoch = frames.metrics_by_epoch(once.cells, map(str, once.records.metrics))
-        recorded = [name for name in by_epoch if name in once.records.metrics]
-        points = once.points(wanted["run_id"].tolist(), recorded)
-        return with_or_without_cell(frames.curves_of(points, once.cells, wanted), numbered)
-
-    def diagnostics(
-        self, trials: pd.DataFrame | None = None, *, numbered: bool = False
-    ) -> pd.DataFrame:
-        """Return one row per finished trial, epoch and layer, with the layer's diagnostics.
-
-        Epoch 0 is before the first step. Columns: ``run_id``, ``trial_key``, ``in_spec``, the
-        grid's axes, ``seed``, ``epoch``, ``layer`` (in the network's order), then those of
-        ``orchestration.results.effects.diagnostics``. A trial without diagnostics has no row.
-
-        Args:
-            trials: only these numbered trials.
-            numbered: see ``trials``.
-        """
-        once = self.snapshot(DIAGNOSTICS)
-        wanted = once.trials(numbered=True) if trials is None else trials
-        recorded = once._diagnostics
-        run_ids = wanted["run_id"].tolist() if recorded else []
-        orders = orders_of(once.records.tag_rows([LAYERS_TAG]) if recorded else ())
-        layers = by_layer(once.points(run_ids, recorded), orders)
-        return with_or_without_cell(frames.with_trials(layers, once.cells, wanted), numbered)
-
-    def operations(
-        self, trials: pd.DataFrame | None = None, curves: pd.DataFrame | None = None
-    ) -> pd.DataFrame:
-        """Return one row per trial and layer: the synaptic operations per image at its best epoch.
-
-        Columns: ``run_id``, ``layer`` (in the network's order), ``accumulates``,
-        ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj``;
-        :mod:`snn_norm.networks.operations` says how they are counted. A trial of the user's own
-        network has no row.
-
-        Args:
-            trials: the numbered trials to read; by default all.
-            curves: the curves of these trials, if they have been read.
-        """
-        once = self.snapshot()
-        wanted = once.trials(numbered=True) if trials is None else trials
-        rates = once.curves(wanted) if curves is None else curves
-        recorded = {run_id: text for run_id, _, text in once.records.tag_rows([SAMPLE_TAG])}
-        return operations_of(wanted, rates, samples_of(wanted, recorded))
-
-    def energy(
-        self,
-        trials: pd.DataFrame | None = None,
-        curves: pd.DataFrame | None = None,
-        *,
-        numbered: bool = False,
-    ) -> pd.DataFrame:
-        """Return one row per cell: the operations and energy per image, and the accuracy.
-
-        ``orchestration.results.effects.energy.energy`` describes the columns.
-
-        Args:
-            trials: only these numbered trials.
-            curves: their curves, if they have been read.
-            numbered: make the number of each cell the index.
-        """
-        once = self.snapshot()
-        once.cells.kind.check_networks("energy()")
-        wanted = once.trials(numbered=True) if trials is None else trials
-        wanted = wanted[wanted["cell"].notna()].astype({"cell": "int64"})
-        table = energy(wanted, once.operations(wanted, curves), named_cells(once.cells))
-        return table if numbered else table.reset_index(drop=True)
 
     def best_of_seeds(self) -> pd.DataFrame:
         """Return one row per cell of the grid, in the spec's order, also without finished trials.
@@ -190,61 +84,6 @@ class Results(SweepReader):
         ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; ``cell`` if numbered.
         """
         return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
-
-    def search(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a setting that a search tries, cell by cell.
-
-        Columns as of ``orchestration.results.effects.searching.search_table``.
-        """
-        records, cells = self._read([])
-        text = records.spec
-        if cells.tried is None or text is None:
-            raise InputError("search() is of sweeps whose spec has a search; this one has none")
-        spec, of_spec = read_spec(text), spec_cells(text)
-        assert spec.search is not None
-        tried = cells.tried
-        outcomes = {str(run): outcome for run, outcome in records.runs["outcome"].items()}
-        others = self._unfinished()
-        if others is not None:
-            placed = assign_cells(others, of_spec, best_settings=cells.best_settings).tried
-            assert placed is not None
-            # Of several runs of a trial the one that has its result counts, or else the newest.
-            known = set(tried.itertuples(index=False, name=None))
-            newest = placed.loc[others.runs.loc[placed.index, "started"].sort_values().index]
-            newest = newest[~newest.duplicated(keep="last")]
-            open_ones = [row not in known for row in newest.itertuples(index=False, name=None)]
-            tried = pd.concat([tried, newest[open_ones]])
-            pruned = (others.runs["outcome"] == PRUNED) & (others.runs["status"] == "KILLED")
-            outcomes |= dict.fromkeys(map(str, others.runs.index[pruned]), PRUNED)
-        metrics = [spec.search.judged_by().name, "epoch_seconds"]
-        points = self.points(tried.index.tolist(), metrics)
-        table = search_table(spec, cells, of_spec, tried, points, outcomes)
-        return with_or_without_cell(table, numbered)
-
-    def searched(self) -> pd.DataFrame:
-        """Give a row a cell: what its search took and found, and what its best setting came to.
-
-        Columns as of ``orchestration.results.effects.searching.searched_cells``.
-        """
-        once = self.snapshot()
-        table = once.search(numbered=True)
-        return searched_cells(table, once.best_of_seeds(), once.cells, once.searched_by)
-
-    def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give the expected score of the best of n settings of a search, for each cell and n.
-
-        Columns as of ``orchestration.results.effects.searching.best_of_settings``.
-        """
-        once = self.snapshot()
-        table = best_of_settings(once.search(numbered=True), once.cells.axes, once.searched_by)
-        return with_or_without_cell(table, numbered)
-
-    @property
-    def searched_by(self) -> Metric:
-        """The metric by which the search chooses settings."""
-        search = declaring_spec(self.records).search
-        assert search is not None
-        return search.judged_by()
 
     def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return the mean best of n seeds for each cell and each n up to its number of seeds.
@@ -314,14 +153,16 @@ class Results(SweepReader):
 
         ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
         describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap``, or of a
-        search ``orchestration.results.effects.searching.tuned_gap_by_budget``.
+        search ``orchestration.results.effects.search_budget.tuned_gap_by_budget``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
         if tuned and once.has_search:
             table = once.search(numbered=True)
             axes = once.cells.axes
-            return tuned_gap_by_budget(table, axes, once.searched_by, by_norm=by_norm)
+            return tuned_gap_by_budget(
+                table, axes, once.searched_by, by_norm=by_norm, is_adaptive=once.is_adaptive
+            )
         if tuned:
             return tuned_gap(*once._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)
@@ -334,13 +175,14 @@ class Results(SweepReader):
             points: how near, in percentage points.
 
         ``orchestration.results.effects.tuning.basin`` describes the columns; of a search,
-        ``orchestration.results.effects.searching.searched_basin``.
+        ``orchestration.results.effects.search_budget.searched_basin``.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")
         if once.has_search:
             table = once.search(numbered=True)
-            return searched_basin(table, once.cells.axes, once.searched_by, points / 100)
+            most = once._search.first_settings
+            return searched_basin(table, once.cells.axes, once.searched_by, points / 100, most)
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

@@ -20,9 +20,10 @@ from orchestration.reading.records import (
     SweepSource,
 )
 from orchestration.results import frames
-from orchestration.results.cells import Cells, SpecCells, assign_cells, spec_cells, without_doubles
+from orchestration.results.cells import Cells, assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.effects.tuning import has_settings
+from orchestration.results.spec_cells import SpecCells, spec_cells
 from orchestration.sweep.recorded_spec import read_spec, spec_fields
 from orchestration.sweep.spec import SweepSpec
 

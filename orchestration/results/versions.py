@@ -15,9 +15,10 @@ from orchestration.errors import InputError
 from orchestration.reading.records import Records
 from orchestration.record.machine import COMMIT_TAG
 from orchestration.record.names import BEST_TEST_ACCURACY, VERSION_TAG
-from orchestration.results.cells import SpecCells, assign_cells, without_doubles
+from orchestration.results.cells import assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import seeds_of
+from orchestration.results.spec_cells import SpecCells
 from orchestration.results.statistics import holm, paired_differences
 
 _SHORTEST_COMMIT = 7

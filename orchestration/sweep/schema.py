@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestration.sweep.spec import GRID_KEYS, SweepSpec
+from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.spec_keys import GRID_KEYS
 from snn_norm.config import TRAINING_KEYS, RunConfig
 
 
@@ -32,6 +33,7 @@ def spec_schema() -> dict[str, Any]:
     ]
     search, prune = (schema["$defs"][name]["properties"] for name in ("Search", "Prune"))
     del search["gpu_hours"]  # it is only there to be refused with a reason
+    del search["drawn"]  # for the record of a sweep alone
     search["prune"]["anyOf"].append({"const": "none"})
     epochs = prune["at"] | {"minItems": prune["at"]["minLength"]}
     del epochs["minLength"]

@@ -35,8 +35,7 @@ def search_cost(spec: SweepSpec) -> SearchCost:
     assert search is not None
     settings = finished = epochs = 0
     has_epochs = True
-    for cell, its_settings in zip(cells, spec.settings(), strict=True):
-        count = len(its_settings)
+    for cell, count in zip(cells, spec.setting_counts(), strict=True):
         settings += count
         rounds = [count, *search.kept(count)]
         finished += rounds[-1] * search.seeds

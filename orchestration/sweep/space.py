@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,105 +22,23 @@ from typing import Any, Literal
 import pydantic
 
 from orchestration.model.config import Config, OwnConfig, read_config
+from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.problems import Problems
-from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, RunConfig
+from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, OPTIMIZATION_KEYS, RunConfig
 from snn_norm.norms.table import ARCHITECTURES
-from snn_norm.wording import described, in_words
+from snn_norm.wording import in_words
 
-TUNED_KEYS = (
-    "init",
-    "threshold",
-    "surrogate",
-    "slope",
-    "beta",
-    "batch_size",
-    "learning_rate",
-    "optimizer",
-    "momentum",
-    "weight_decay",
-    "schedule",
-    "warmup_epochs",
-    "augment",
-)
+TUNED_KEYS = ("init", "threshold", "surrogate", "slope", "beta", *OPTIMIZATION_KEYS)
 """The keys that are settings of one network: how it starts, and how it is trained. With any other
 (data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
 
-Sampler = Literal["sobol", "random"]
+Sampler = Literal["sobol", "random", "tpe"]
+Points = Literal["sobol", "random"]
+"""The samplers whose settings do not depend on results."""
 
-_DIGITS = 4
-"""Significant digits of a number that is drawn, so that its text and the trial's key are short."""
 
-_NEAR_AN_END = 1 / 20
 _MOST_POINTS = 64
 """How many points are drawn for each setting, at most, until all settings of a cell differ."""
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """The values of one key.
-
-    Args:
-        key: the key.
-        values: the values of a list; empty for a range.
-        low, high: the ends of a range.
-        is_log: whether values are drawn by their logarithm.
-        is_whole: whether they are whole numbers.
-    """
-
-    key: str
-    values: tuple[Any, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    is_log: bool = False
-    is_whole: bool = False
-
-    @classmethod
-    def of(cls, key: str, given: Any, *, own: bool) -> Dimension:
-        """The dimension that a checked value of ``space`` describes.
-
-        Args:
-            key: the key.
-            given: a list of values, or a range such as {log: [1e-4, 1]}.
-            own: whether the key is one of the user's own training code. Its range is of whole
-                numbers if both ends are.
-        """
-        if not isinstance(given, Mapping):
-            return cls(key, values=tuple(given))
-        ((scale, (low, high)),) = given.items()
-        whole = all(isinstance(end, int) for end in (low, high))
-        if not own:
-            whole = RunConfig.model_fields[key].annotation is int
-        return cls(key, low=low, high=high, is_log=scale == "log", is_whole=whole)
-
-    def at(self, coordinate: float) -> Any:
-        """The value at a coordinate from 0 to 1 (exclusive)."""
-        if self.values:
-            return self.values[int(coordinate * len(self.values))]
-        # Each whole number stands for the interval from it to the next.
-        low, high = self._scaled(self.low), self._scaled(self.high + self.is_whole)
-        value = low + coordinate * (high - low)
-        value = math.exp(value) if self.is_log else value
-        if self.is_whole:
-            return min(max(math.floor(value), int(self.low)), int(self.high))
-        return float(min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high))
-
-    def place(self, value: float) -> float:
-        """Where a value lies in a range: 0 at its lower end, 1 at its upper end."""
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        return (self._scaled(value) - low) / (high - low)
-
-    def near_end(self, value: Any) -> str:
-        """What to do about a value that is near an end of the range; empty if it is not."""
-        if self.values:
-            return ""
-        place = self.place(value)
-        if _NEAR_AN_END < place < 1 - _NEAR_AN_END:
-            return ""
-        end, words = (self.low, "lower") if place < 0.5 else (self.high, "upper")
-        return f"{self.key} {value:g} is near the {words} end {end:g}: widen its range"
-
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.is_log else value
 
 
 @dataclass(frozen=True)
@@ -137,43 +54,6 @@ class Setting:
     number: int
     values: Mapping[str, Any]
     config: Config
-
-    @property
-    def words(self) -> str:
-        """The values in words, such as ``learning_rate 0.003, init kaiming``."""
-        return ", ".join(
-            f"{key} {f'{value:g}' if isinstance(value, float) else value}"
-            for key, value in self.values.items()
-        )
-
-
-def checked_dimension(given: Any) -> Any:
-    """Check one value of ``space``.
-
-    Raises:
-        ValueError: it is neither a list of values nor a range.
-    """
-    if isinstance(given, list | tuple) and given:
-        return tuple(given)
-    ends = next(iter(given.values())) if isinstance(given, dict) and len(given) == 1 else None
-    scale = next(iter(given)) if ends is not None else None
-    if scale not in ("log", "uniform") or not isinstance(ends, list | tuple) or len(ends) != 2:
-        raise ValueError(
-            "must be a list of values, {log: [low, high]} or {uniform: [low, high]}, got "
-            f"{described(given)}"
-        )
-    for end in ends:
-        if isinstance(end, bool) or not isinstance(end, int | float) or not math.isfinite(end):
-            raise ValueError(f"must be a range of two finite numbers, got {described(end)}")
-    low, high = ends
-    if low >= high:
-        raise ValueError(f"must be a range from a smaller to a larger number, got {low} to {high}")
-    if scale == "log" and low <= 0:
-        raise ValueError(
-            f"must be a range above 0, as values are drawn by their logarithm, got {low} to {high}:"
-            " take uniform, or raise its lower end"
-        )
-    return {scale: tuple(ends)}
 
 
 def dimensions_of(
@@ -215,7 +95,7 @@ def dimensions_of(
 
 
 def settings_of(
-    space: Mapping[str, Any], sampler: Sampler, name: str, trials: int, raw: Mapping[str, Any]
+    space: Mapping[str, Any], sampler: Points, name: str, trials: int, raw: Mapping[str, Any]
 ) -> list[Setting]:
     """The settings of a cell: as many as ``trials``, or all there are if these are fewer.
 
@@ -231,13 +111,24 @@ def settings_of(
     most = 1 if not dimensions else _MOST_POINTS * trials
     for point in itertools.islice(_points(sampler, name, sorted(space), most), most):
         values = {one.key: one.at(point[one.key]) for one in dimensions}
-        if "momentum" in values and values.get("optimizer", raw.get("optimizer")) != "sgd":
-            del values["momentum"]
-        config = read_config({**raw, **values, "seed": 0})
-        settings.setdefault(config, Setting(len(settings) + 1, values, config))
+        one = setting_of(raw, values, len(settings) + 1)
+        settings.setdefault(one.config, one)
         if len(settings) == trials:
             break
     return list(settings.values())
+
+
+def setting_of(raw: Mapping[str, Any], values: Mapping[str, Any], number: int) -> Setting:
+    """The setting of a cell with these values, of which it takes those that have a meaning.
+
+    Args:
+        raw: the keys that the spec sets for the cell.
+        values: the values of the space's keys.
+        number: the setting's.
+    """
+    needs_sgd = values.get("optimizer", raw.get("optimizer")) != "sgd"
+    values = {key: value for key, value in values.items() if key != "momentum" or not needs_sgd}
+    return Setting(number, values, read_config({**raw, **values, "seed": 0}))
 
 
 def _has(cell: RunConfig, key: str, space: Mapping[str, Any]) -> bool:
@@ -282,7 +173,7 @@ def _name(cell: RunConfig) -> str:
 
 
 def _points(
-    sampler: Sampler, name: str, keys: Sequence[str], count: int
+    sampler: Points, name: str, keys: Sequence[str], count: int
 ) -> Iterator[Mapping[str, float]]:
     """Points of the unit cube, each with one coordinate for each key."""
     if sampler == "random":

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
 import pydantic
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Discriminator,
-    Field,
-    PlainValidator,
-    PrivateAttr,
-    Tag,
-    ValidationInfo,
-)
+from pydantic import PrivateAttr
 
 from orchestration.errors import InputError, SpecError
-from orchestration.model.config import Config, own_key
+from orchestration.model.config import Config
 from orchestration.model.metric import TEST_ACCURACY, Metric
-from orchestration.model.section import Section
 from orchestration.model.sweep_kind import SweepKind, sweep_kind
-from orchestration.model.sweep_name import sweep_name
 from orchestration.model.trial import Trial, cell_label
 from orchestration.sweep.grid import (
     Located,
@@ -34,118 +24,26 @@ from orchestration.sweep.grid import (
     given_of,
     trials_of,
 )
-from orchestration.sweep.own_spec import MetricRule, note_baseline, note_own
+from orchestration.sweep.own_spec import note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.search import Confirm, Prune, Search, note_search, with_seeds
-from orchestration.sweep.space import Setting, settings_of
+from orchestration.sweep.search import with_seeds
+from orchestration.sweep.search_notes import note_search
+from orchestration.sweep.space import Setting, setting_of, settings_of
+from orchestration.sweep.spec_keys import SpecKeys, note_shape
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
-from orchestration.sweep.values import gpus, is_own, listed, seed_list, single
-from orchestration.sweep.yaml_file import Document, FieldPath, read_yaml
-from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
-from snn_norm.wording import did_you_mean, in_words
-
-GRID_KEYS = ("architecture", "norm", "dataset", "epochs", *TRAINING_KEYS, *MODEL_KEYS)
-"""Keys of a grid entry; a list of values makes an axis of any of them."""
+from orchestration.sweep.yaml_file import Document, read_yaml
+from snn_norm.wording import did_you_mean
 
 
-Keep = Literal["best", "last", "none"]
-"""Which epoch's model is kept beside a trial's run."""
-
-
-def _key_of(*valid: str) -> AfterValidator:
-    """Check that a key is one of these; with own training code, the user chooses the keys."""
-
-    def check(key: str, info: ValidationInfo) -> str:
-        if is_own(info) and not (key == "against" and key in valid):
-            return own_key(key)
-        if key not in valid:
-            raise ValueError(_unknown_key(key, valid))
-        return key
-
-    return AfterValidator(check)
-
-
-_Scalar = Annotated[Any, PlainValidator(single)]
-_Values = Annotated[tuple[_Scalar, ...], BeforeValidator(listed), Field(min_length=1)]
-_Seed = Annotated[int, RunConfig.model_fields["seed"]]
-_Entry = dict[Annotated[str, _key_of(*GRID_KEYS)], _Values]
-_Compared = dict[Annotated[str, _key_of(*GRID_KEYS, "against")], _Values]
-_Listed = Annotated[tuple[_Seed, ...], BeforeValidator(seed_list), Field(min_length=1)]
-_Seeds = Annotated[
-    Annotated[_Listed, Tag("[list]")] | Annotated[UntilDecided, Tag("[until]")],
-    Discriminator(lambda given: "[until]" if isinstance(given, dict | UntilDecided) else "[list]"),
-]
-
-
-class Resources(Section):
-    """The resources that one trial reserves while it runs."""
-
-    cpu: float = Field(1.0, gt=0, description="processor cores")
-    gpu: Annotated[float | Literal["auto"], PlainValidator(gpus)] = Field(
-        0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
-    )
-
-
-class CollapseRule(Section):
-    """When to stop a network that stays at chance."""
-
-    after_epochs: int = Field(description="epochs at chance without progress")
-
-
-class SweepSpec(Section):
+class SweepSpec(SpecKeys):
     """A sweep: which trials are wanted, and what each may use.
 
     Create one with :meth:`load`, :meth:`from_dict` or :meth:`from_json`, which check all of it, so
     that every spec is valid.
     """
 
-    name: Annotated[str, AfterValidator(sweep_name)] = Field(
-        description="the MLflow experiment's name"
-    )
-    train: str | None = Field(
-        None,
-        description="training code of your own, package.module:Name, in place of dataset, "
-        "architecture and norm",
-    )
-    dataset: _Scalar | None = Field(None, description="for entries of the grid that name none")
-    epochs: _Scalar | None = Field(None, description="for entries of the grid that give none")
-    seeds: _Seeds = Field(
-        description="a list of whole numbers, each of which trains every network once; or "
-        "{until: decided, …}, with compare"
-    )
-    search: Search | None = Field(None, description="how each cell's best setting is found")
-    confirm: Confirm | None = Field(None, description="how the best settings are trained again")
-    compare: tuple[_Compared, ...] = Field(
-        (), strict=False, description="a list of entries such as {norm: [bntt, homeostatic]}"
-    )
-    gpu_hours: float | None = Field(
-        None, gt=0, description="the most that a sweep with a list of seeds may use"
-    )
-    training: dict[Annotated[str, _key_of(*TRAINING_KEYS)], _Scalar] = Field(
-        {}, description="keys of the training for all entries of the grid that do not set them"
-    )
-    grid: tuple[_Entry, ...] = Field(
-        strict=False,
-        min_length=1,
-        description="a list of entries such as {architecture: snn, norm: [none, bntt]}",
-    )
-    metric: MetricRule | None = Field(None, description="what your own training is judged by")
-    baseline: dict[str, _Scalar] | None = Field(
-        None, description="values of axes that the others are tested against"
-    )
-    resources: Resources = Field(Resources(), description="what one trial reserves")
-    retries: int = Field(3, ge=0, description="attempts after a fault of the infrastructure")
-    reuse: Literal["sweep", "any"] = Field(
-        "sweep", description="whose finished trials count: this sweep's, or any on the server"
-    )
-    keep: Keep = Field(
-        "best", description="the model of each trial's best epoch, of its last, or none"
-    )
-    stop_when_collapsed: CollapseRule | None = Field(
-        None, description="when to stop a network that stays at chance"
-    )
     _source: Document = PrivateAttr(Document())
 
     @classmethod
@@ -217,9 +115,12 @@ class SweepSpec(Section):
         Args:
             before: the recorded spec of the sweep; None if it is new.
         """
-        if not isinstance(self.seeds, UntilDecided):
-            return self
-        return self.model_copy(update={"seeds": self.seeds.begun(before and before.seeds)})
+        begun: dict[str, Any] = {}
+        if isinstance(self.seeds, UntilDecided):
+            begun["seeds"] = self.seeds.begun(before and before.seeds)
+        if self.search is not None and before is not None and before.given() == self.given():
+            begun["search"] = self.search.begun(before.search)
+        return self.model_copy(update=begun) if begun else self
 
     def judged_by(self) -> Metric:
         """The metric that tells which epoch and which trial is better."""
@@ -286,12 +187,38 @@ class SweepSpec(Section):
         return [t for of_cell in self.setting_trials(seeds) for trials in of_cell for t in trials]
 
     def settings(self) -> list[list[Setting]]:
-        """The settings that a search tries, by cell. Does not import the user's code."""
+        """The settings that a search tries, by cell. Does not import the user's code.
+
+        Those of ``tpe`` are its first round, and those that it has drawn since.
+        """
+        search, cells = self.search, self.given()
+        assert search is not None
+        drawn = search.drawn or [()] * len(cells)
+        return [
+            [
+                *first,
+                *(
+                    setting_of(given, values, number)
+                    for number, values in enumerate(further, len(first) + 1)
+                ),
+            ][: search.trials]
+            for given, first, further in zip(
+                cells, self._points(search.first_settings), drawn, strict=True
+            )
+        ]
+
+    def setting_counts(self) -> list[int]:
+        """How many settings a search tries in the end, by cell."""
+        assert self.search is not None
+        return [len(settings) for settings in self._points(self.search.trials)]
+
+    def _points(self, count: int) -> list[list[Setting]]:
+        """So many settings that do not depend on results, by cell."""
         search = self.search
         assert search is not None
+        points = "sobol" if search.sampler == "tpe" else search.sampler
         return [
-            settings_of(search.space, search.sampler, self.name, search.trials, given)
-            for given in self.given()
+            settings_of(search.space, points, self.name, count, given) for given in self.given()
         ]
 
     def given(self) -> list[dict[str, Any]]:
@@ -317,9 +244,17 @@ class SweepSpec(Section):
             configs = [one.config for one in settings]
             each = [seeds] * len(settings)
             trials = trials_of(configs, each, labels, references, self.judged_by())
+            trials = [self._chosen(trial) for trial in trials]
             n = len(seeds)
             found.append([trials[first : first + n] for first in range(0, len(trials), n)])
         return found
+
+    def _chosen(self, trial: Trial) -> Trial:
+        """A trial of a setting, with the metric that chooses settings if its seed searches."""
+        assert self.search is not None
+        if trial.config.seed not in self.search.seed_list():
+            return trial
+        return replace(trial, chosen_by=self.search.judged_by())
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
         return cells_of(self.grid, self._common(), problems, references)
@@ -347,7 +282,7 @@ class SweepSpec(Section):
             data = with_seeds(source.data, problems)
             spec = cls.model_validate(data, context={"own": own})
         except pydantic.ValidationError as invalid:
-            _note_shape(invalid, problems)
+            note_shape(invalid, problems)
             raise problems.error() from None
         problems.raise_any()
         spec._source = source
@@ -368,50 +303,6 @@ class SweepSpec(Section):
         note_baseline(spec.baseline or {}, cells, axes_of(spec.grid, cells), problems)
         problems.raise_any()
         return spec
-
-
-_SECTIONS: dict[FieldPath, type[Section]] = {
-    (): SweepSpec,
-    ("seeds",): UntilDecided,
-    ("search",): Search,
-    ("search", "prune"): Prune,
-    ("search", "metric"): MetricRule,
-    ("confirm",): Confirm,
-    ("metric",): MetricRule,
-    ("resources",): Resources,
-    ("stop_when_collapsed",): CollapseRule,
-}
-_PLACES = {
-    "at the top of the spec": tuple(SweepSpec.model_fields),
-    "in training, or in an entry of the grid": TRAINING_KEYS,
-    "in an entry of the grid": GRID_KEYS,
-}
-
-
-def _unknown_key(key: str, valid: tuple[str, ...]) -> str:
-    hint = did_you_mean(key, valid)
-    place = next((place for place, keys in _PLACES.items() if key in keys), None)
-    if place and not hint:
-        hint = f"; it belongs {place}"
-    return f"is not a key here; valid are {', '.join(valid)}{hint}"
-
-
-def _note_shape(invalid: pydantic.ValidationError, problems: Problems) -> None:
-    for error in invalid.errors(include_url=False):
-        # Parts in brackets are pydantic's or ours, for a key itself and for a kind of value.
-        path = tuple(part for part in error["loc"] if not str(part).startswith("["))
-        key = path[-1] if path else None
-        if error["type"] == "too_short" and error["input"]:
-            continue  # each of its values is wrong, and has a problem of its own
-        if error["type"] == "extra_forbidden":
-            message = _unknown_key(str(key), tuple(_SECTIONS[path[:-1]].model_fields))
-        elif error["type"] == "missing":
-            message = in_words(error, _SECTIONS[path[:-1]].model_fields[str(key)].description)
-        else:
-            message = in_words(error)
-        if path == ("name",) and error["type"] == "string_type":
-            message += "; put it in quotes"
-        problems.add(path, message)
 
 
 def _note_double_seeds(seeds: tuple[int, ...], problems: Problems) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 from orchestration.model.metric import Metric
 from orchestration.render.columns import Column, axes_of, number
 from orchestration.render.table import unit_of
-from orchestration.results.cells import CONDITIONS
 from orchestration.results.columns import SELECTED_ON, axis_columns, remark_of_two
+from orchestration.results.spec_cells import CONDITIONS
 from orchestration.tables.definition import TableDefinition
 
 

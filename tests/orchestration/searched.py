@@ -11,7 +11,14 @@ from specs import spec as plain_spec
 
 from orchestration.model.trial import Trial
 from orchestration.reading.records import MlflowRun, Records, is_wanted, make_records, point_frame
-from orchestration.record.names import OUTCOME_TAG, TRIAL_KEY_TAG, spec_tags
+from orchestration.record.names import (
+    LABEL_TAG,
+    OUTCOME_TAG,
+    ROLE_TAG,
+    STATUS_TAG,
+    TRIAL_KEY_TAG,
+    spec_tags,
+)
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
@@ -93,7 +100,14 @@ class Recorded:
         return Results.of(self, self._spec.name)
 
     def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[MlflowRun]:
-        raise NotImplementedError
+        name = self._spec.name
+        its = {STATUS_TAG: "running", ROLE_TAG: "sweep", **spec_tags(self._spec.to_json())}
+        yield MlflowRun("parent", "RUNNING", 0, None, its, name)
+        labels = {trial.key: trial.label for trial in self._spec.possible_trials()}
+        for run, key, outcome, status in self._rows:
+            last = {m: (epoch, v) for r, m, epoch, v in self._values if r == run and m in metrics}
+            its = {ROLE_TAG: "trial", LABEL_TAG: labels[key], **_tags(key, outcome)}
+            yield MlflowRun(run, status, 0, 1, its, name, {}, last)
 
 
 def _tags(key: str, outcome: str | None) -> dict[str, str]:

@@ -45,7 +45,20 @@ def forecast_of(
 
 def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
     """The spec as it is recorded when its sweep begins, or goes on; None is no record."""
-    return spec.begun(recorder.spec() if recorder else None)
+    spec = spec.begun(recorder.spec() if recorder else None)
+    if recorder is None or spec.search is None or spec.search.sampler != "tpe":
+        return spec
+    # Imported here because they load pandas and Optuna.
+    from orchestration.execution.trials.search_allocator import SearchAllocator
+    from orchestration.sweep.tpe import with_next_round
+
+    while True:
+        recorded = recorder.recorded_for(spec)
+        scores = SearchAllocator.of(spec, recorded, recorder.tracking_uri).scores()
+        further = with_next_round(spec, scores)
+        if further == spec:
+            return spec
+        spec = further
 
 
 def _recorder(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | None:

@@ -10,7 +10,7 @@ from orchestration.model.metric import Metric
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.reading.open import open_source
-from orchestration.sweep.halving import CellSearch, TrialProgress, cell_search
+from orchestration.sweep.halving import CellSearch, TrialProgress, cell_search, score
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -65,6 +65,7 @@ class SearchAllocator:
         self._spec = spec
         self._search = spec.search
         self._read = read
+        self._counts = spec.setting_counts()
         n_search = self._search.seeds
         both = spec.setting_trials((*self._search.seed_list(), *spec.seed_order()))
         self._searching = [[trials[:n_search] for trials in of_cell] for of_cell in both]
@@ -130,7 +131,24 @@ class SearchAllocator:
                 )
                 for of_cell in self._searching
             ]
+            for state, of_cell, count in zip(
+                self._states, self._searching, self._counts, strict=True
+            ):
+                if len(of_cell) < count:  # further settings will be drawn
+                    state.winner = None
         return self._states
+
+    def scores(self) -> list[list[float | None]]:
+        """The score of each setting by cell, larger is better; None before it has ended."""
+        nothing, metric = TrialProgress(), self._search.judged_by()
+        of_cells = [
+            [[self._progress.get(trial.key, nothing) for trial in trials] for trials in of_cell]
+            for of_cell in self._searching
+        ]
+        return [
+            [score(its, metric) if all(one.has_ended for one in its) else None for its in of_cell]
+            for of_cell in of_cells
+        ]
 
     def pruned(self) -> dict[str, int]:
         """After which epoch each trial was dropped, by its key; trials that ended are not."""
@@ -177,7 +195,7 @@ class SearchAllocator:
     def next_decision(self) -> str:
         """The progress of the search and of the comparisons, in words."""
         states = self.searches()
-        settings = sum(map(len, self._searching))
+        settings = sum(self._counts)
         tried = sum(
             all(self._progress.get(t.key, TrialProgress()).has_ended for t in trials)
             for of_cell in self._searching

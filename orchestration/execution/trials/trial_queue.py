@@ -100,7 +100,7 @@ class SweepTrialQueue:
             self._allocator.record(key, report["run_id"], has_ended=report["outcome"] is not None)
             self._has_more = True
         if self._allocator and report["outcome"] is not None:
-            self._allocator.take(key, report["outcome"], report["best"])
+            self._allocator.take(key, report["outcome"], report.get("best"))
             self._report_verdicts()
         if report["outcome"] is not None or "run_id" in report:
             self._report_progress()

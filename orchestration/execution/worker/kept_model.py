@@ -16,7 +16,7 @@ from orchestration.execution.worker.training import Training
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import has_model, put_model
 from orchestration.store.base import Storage
-from orchestration.sweep.spec import Keep
+from orchestration.sweep.spec_keys import Keep
 from snn_norm.training.models.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
 
 _CHECKPOINTS = 3  # models are kept for the newest checkpoint, the one before it, and the next one

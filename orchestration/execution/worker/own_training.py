@@ -58,6 +58,7 @@ class OwnTraining:
         config: the name of the code and its arguments.
         metric: the metric that its epochs are judged by.
         device: where to train.
+        also: another metric that each epoch must give, such as the one that chooses settings.
 
     Raises:
         TypeError: the code does not return a run.
@@ -67,10 +68,13 @@ class OwnTraining:
     layers: Sequence[str] = ()
     sample: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, config: OwnConfig, metric: Metric, device: str) -> None:
+    def __init__(
+        self, config: OwnConfig, metric: Metric, device: str, also: str | None = None
+    ) -> None:
         self.history: list[OwnEpoch] = []
         self._config = config
         self._metric = metric
+        self._needed = [metric.name, *([also] if also else [])]
         self._run = make_run(config.train, config.passed(), torch.device(device))
         self._sources = source_digests([config.train])  # now, as somebody may edit it meanwhile
 
@@ -181,9 +185,9 @@ class OwnTraining:
                 raise TypeError(
                     f"{of_epoch} gave {name!r} as {type(value).__name__}, not as a number"
                 ) from error
-        if (wanted := self._metric.name) not in measured:
+        if missing := [name for name in self._needed if name not in measured]:
             raise ValueError(
-                f"{of_epoch} gave no {wanted!r}, which is the metric of the spec; it gave "
+                f"{of_epoch} gave no {missing[0]!r}, which is the metric of the spec; it gave "
                 f"{', '.join(map(repr, measured)) or 'nothing'}"
             )
         self._check_names(measured, of_epoch)

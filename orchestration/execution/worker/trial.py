@@ -24,9 +24,8 @@ from orchestration.execution.failure import in_a_line, one_line
 from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
-from orchestration.execution.worker.training import Epoch, Training
+from orchestration.execution.worker.training import Training
 from orchestration.model.config import OwnConfig
-from orchestration.model.metric import Metric
 from orchestration.model.trial import Trial
 from orchestration.record.client import connect
 from orchestration.record.machine import ENGINE_TAG, machine_tags
@@ -35,7 +34,7 @@ from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecorder
 from orchestration.store.base import Storage, SupersededError
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.spec import Keep
+from orchestration.sweep.spec_keys import Keep
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
 from snn_norm.training.run import TrainingRun
@@ -193,8 +192,10 @@ class _Session:
             return {**report, "outcome": None, "waits_for": one_line(str(error))}
         self._checkpoints.remove()
         self._models.remove()
-        best = ending["metrics"].get(self._task.trial.metric.best_name)
-        end = {"best": best, "outcome": ending["outcome"], "no_model": why_missing(ending)}
+        trial = self._task.trial
+        end = {"outcome": ending["outcome"], "no_model": why_missing(ending)}
+        if trial.chosen_by is None:
+            end["best"] = ending["metrics"].get(trial.metric.best_name)
         return {**report, **end, "run_id": self.recorder.spool.run_id, "done": True}
 
     @property
@@ -243,7 +244,7 @@ class _Session:
                 final = {metric.best_name: best.metrics()[metric.name], BEST_EPOCH: best.epoch}
             with _storage():
                 self.recorder.end(run.outcome, final, self._models.settle(run))
-        return _report(result, best, metric, run.outcome) if result else {}
+        return _report(run, self._task.trial) if result else {}
 
     def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:
         if metrics:
@@ -255,7 +256,8 @@ class _Session:
         task, config = self._task, self._task.trial.config
         run: Training
         if isinstance(config, OwnConfig):
-            run = OwnTraining(config, task.trial.metric, task.device)
+            also = task.trial.shown_metric.name
+            run = OwnTraining(config, task.trial.metric, task.device, also=also)
         else:
             dataset = _cached_dataset(config.dataset, task.data, config.image_size)
             run = TrainingRun(config, dataset, device=task.device)
@@ -272,19 +274,18 @@ def _tags(run: Training) -> dict[str, str]:
     return {tag: text for tag, text in tags.items() if text}
 
 
-def _report(
-    last: Epoch,
-    best: Epoch | None,
-    metric: Metric,
-    outcome: str | None,
-) -> dict[str, Any]:
-    """The report of an epoch, for the driver."""
+def _report(run: Training, trial: Trial) -> dict[str, Any]:
+    """The report of the last epoch, for the driver."""
+    last, best, metric = run.history[-1], run.best, trial.shown_metric
+    if trial.chosen_by is not None:  # the metric that selects epochs may be another one
+        index = metric.best([epoch.metrics()[metric.name] for epoch in run.history])
+        best = None if index is None else run.history[index]
     return {
         "epoch": last.epoch,
         "epoch_seconds": last.epoch_seconds,
         "value": last.metrics()[metric.name],
         "best": best.metrics()[metric.name] if best else None,
-        "outcome": outcome,
+        "outcome": run.outcome,
     }
 
 

@@ -13,6 +13,7 @@ from orchestration.reading.overview import SweepOverview, overviews_of
 from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import LABEL_TAG, ROLE_TAG
 from orchestration.sweep.recorded_spec import spec_fields
+from orchestration.sweep.search import MOST_SEEDS
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Listed:
         on_gpu: whether it has.
         metric: what it is judged by.
         best: the best value of that; None before there is one.
-        best_of: the trial that has it.
+        best_of: the trial that has it, which is not one of a search.
         running: how many trials do.
     """
 
@@ -66,14 +67,17 @@ def read_list(source: Source, known: Collection[str]) -> list[Listed]:
 def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[MlflowRun]) -> Listed:
     hours, impossible = 0.0, 0
     best: tuple[float, str] | None = None
+    of_search = _seeds_of_search(overview.spec)
     for run in trials:
         epochs, recorded = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
         seconds = possible_seconds(recorded)
         impossible += seconds is None
         span = ((run.ended or math.inf) - (run.started or 0)) / 1000
         hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
-        if run.status == "FINISHED" and metric.best_name in run.metrics:
-            value = metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, "")
+        label = run.tags.get(LABEL_TAG, "")
+        is_judged = run.status == "FINISHED" and not label.endswith(of_search)
+        if is_judged and metric.best_name in run.metrics:
+            value = metric.sign * run.metrics[metric.best_name][1], label
             best = value if best is None else max(best, value)
     gpus = gpus_of_a_trial(overview.spec)
     return Listed(
@@ -86,6 +90,15 @@ def _listed(overview: SweepOverview, metric: Metric, trials: Sequence[MlflowRun]
         "" if best is None else best[1],
         sum(run.status == "RUNNING" for run in trials),
     )
+
+
+def _seeds_of_search(spec: str | None) -> tuple[str, ...]:
+    """How the labels of trials of a search end; it does not look at the test set."""
+    try:
+        count = int(spec_fields(spec)["search"]["seeds"])
+    except (KeyError, TypeError, ValueError):  # it has no search, or is of another version
+        return ()
+    return tuple(f" seed {seed}" for seed in range(min(count, MOST_SEEDS)))
 
 
 def _metric_of(spec: str | None) -> Metric:

@@ -29,7 +29,11 @@ from orchestration.render.series_style import SeriesStyle, style_of
 from orchestration.report.figures.energy import energy_figure
 from orchestration.report.figures.evidence import evidence_figure
 from orchestration.report.figures.ranks import critical_differences
-from orchestration.report.figures.search import best_against_budget
+from orchestration.report.figures.search import (
+    best_against_budget,
+    importance,
+    parallel_coordinates,
+)
 from orchestration.report.figures.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.effects.norm_effects import settings_of
@@ -327,6 +331,8 @@ def _legend(
 FIGURES: dict[str, Callable[[ReportData], Picture | None]] = {
     "dependency-gap": dependency_gap,
     "best-against-budget": best_against_budget,
+    "search-importance": importance,
+    "parallel-coordinates": parallel_coordinates,
     "accuracy-by-seed": accuracy_by_seed,
     "critical-difference": ranks,
     "evidence": evidence_figure,

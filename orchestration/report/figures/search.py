@@ -1,13 +1,31 @@
-"""The figure of a search: what the best of n settings is worth, for each n."""
+"""The figures of a search: best against budget, which keys matter, and every setting tried."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
 from matplotlib.lines import Line2D
 
+from orchestration.model.metric import Metric
 from orchestration.render.figures import Picture
-from orchestration.render.panels import MOST_PANELS, legend_below, panel_grid, those_left_out
+from orchestration.render.panels import (
+    MOST_PANELS,
+    in_lines,
+    legend_below,
+    panel_grid,
+    those_left_out,
+)
 from orchestration.render.series_style import style_of
+from orchestration.results.effects.searching import SETTING
+from orchestration.sweep.dimension import Dimension
 from orchestration.tables.report_data import ReportData
+
+_LETTERS = 24
+"""The most letters in a line below an axis."""
 
 
 def best_against_budget(data: ReportData) -> Picture | None:
@@ -22,9 +40,7 @@ def best_against_budget(data: ReportData) -> Picture | None:
     if curves.empty:
         return None
     metric = data.sweep.searched_by
-    panels_of: dict[str, list[int]] = {}
-    for cell in curves["cell"].unique().tolist():
-        panels_of.setdefault(data.setting(cell), []).append(cell)
+    panels_of = _networks(data, curves)
     unit = " (%)" if metric.is_fraction else ""
     figure, panels = panel_grid(
         list(panels_of), "settings tried", f"expected best {metric.words}{unit}", tall=True
@@ -48,9 +64,13 @@ def best_against_budget(data: ReportData) -> Picture | None:
             names.setdefault(norm, line)
     legend_below(figure, list(names.values()))
     caption = (
-        "The score that the best of n settings has on average, had only n been tried, and its 95 % "
-        "bootstrap interval over settings. Scores are of the data that chose the settings, and of "
-        "pruned settings what they had reached."
+        "The score of the best of the first n settings, of which later ones depend on earlier ones."
+        if data.sweep.is_adaptive
+        else "The score that the best of n settings has on average, had only n been tried, and its "
+        "95 % bootstrap interval over settings."
+    ) + (
+        " Scores are of the data that chose the settings, and of pruned settings what they had "
+        "reached."
     )
     return Picture(
         "best-against-budget",
@@ -58,3 +78,129 @@ def best_against_budget(data: ReportData) -> Picture | None:
         caption + those_left_out(len(panels_of), MOST_PANELS),
         figure,
     )
+
+
+def importance(data: ReportData) -> Picture | None:
+    """How much each key matters: a panel for each network, a row for each key.
+
+    Args:
+        data: of any sweep; None if it has no search with enough settings.
+    """
+    if not data.sweep.has_search:
+        return None
+    table = data.sweep.search_importance(numbered=True)
+    if table.empty:
+        return None
+    panels_of, keys = _networks(data, table), list(dict.fromkeys(table["key"]))
+    figure, panels = panel_grid(list(panels_of), "share of the variance (%)", "", tall=True)
+    names: dict[str, Line2D] = {}
+    for axes, cells in zip(panels, panels_of.values(), strict=False):
+        axes.set_yticks(range(len(keys)), keys)
+        axes.set_ylim(len(keys) - 0.5, -0.5)
+        for place, cell in enumerate(cells):
+            norm = data.norm(cell)
+            style = style_of(norm, data.norms, data.kind.styles)
+            rows = table[table["cell"] == cell]
+            shift = 0.6 * ((place + 0.5) / len(cells) - 0.5)
+            heights = [keys.index(key) + shift for key in rows["key"]]
+            low, share, high = (
+                100 * rows[name].to_numpy(float) for name in ("ci_low", "importance", "ci_high")
+            )
+            axes.hlines(heights, low, high, color=style.color, linewidth=1)
+            (line,) = axes.plot(
+                share, heights, color=style.color, linestyle="", marker=style.marker,
+                markersize=4, label=data.display_name(norm),
+            )  # fmt: skip
+            names.setdefault(norm, line)
+    legend_below(figure, list(names.values()))
+    caption = (
+        "The share of the score's variance over the space that is due to each key alone "
+        "(functional ANOVA on a random forest), and its 90 % bootstrap interval over settings. "
+        "What is due to several keys together is not shown. Pruned settings count with the score "
+        "that they had reached."
+    )
+    caption += those_left_out(len(panels_of), MOST_PANELS)
+    return Picture("search-importance", "Which settings matter", caption, figure)
+
+
+def parallel_coordinates(data: ReportData) -> Picture | None:
+    """Draw every setting tried as a line through its values; a panel for each cell.
+
+    Args:
+        data: of any sweep; None if it has no search with a score.
+    """
+    if not data.sweep.has_search:
+        return None
+    metric, dimensions = data.sweep.searched_by, _all_dimensions(data)
+    table = data.sweep.search(numbered=True)
+    table = table[table[metric.best_name].notna()]
+    if table.empty:
+        return None
+    cells = table["cell"].unique().tolist()
+    scores = metric.sign * table[metric.best_name]
+    worst, spread = float(scores.min()), float(np.ptp(scores)) or 1.0
+    unit = " %" if metric.is_fraction else ""
+    figure, panels = panel_grid([data.label(cell) for cell in cells], "", "", tall=True)
+    figure.set_figheight(figure.get_figheight() + 0.6)
+    ends = [metric.number(metric.sign * (worst + spread * end)) for end in (0, 1)]
+    names = [*map(_axis_name, dimensions), f"score{unit}\n{ends[0]} – {ends[1]}"]
+    for axes, cell in zip(panels, cells, strict=False):
+        settings = table[table["cell"] == cell].sort_values(metric.best_name, key=_signed(metric))
+        for row in settings.to_dict("records"):
+            share = (metric.sign * row[metric.best_name] - worst) / spread
+            heights = np.array([*(_height(one, row[one.key]) for one in dimensions), share])
+            (places,) = np.isfinite(heights).nonzero()
+            best = row[SETTING] == settings[SETTING].iloc[-1]
+            axes.plot(
+                places, heights[places], color=mpl.colormaps["viridis"](0.95 * share),
+                linewidth=2.5 if best else 0.8, alpha=1 if best else 0.7,
+            )  # fmt: skip
+        axes.set_xticks(range(len(names)), names, rotation=90, fontsize="x-small")
+        axes.set_yticks([])
+        axes.set_ylim(-0.05, 1.05)
+    caption = (
+        f"Each line is a setting, from its value of each key to its score ({metric.words}, of the "
+        "best epoch on held-out data); the brighter, the better, and the best of each cell is "
+        "thick. It passes by the keys that its network lacks. Below each key are the ends of its "
+        "range, the lower one first, or its values from the bottom up."
+    )
+    caption += those_left_out(len(cells), MOST_PANELS)
+    return Picture("parallel-coordinates", "Settings tried", caption, figure)
+
+
+def _networks(data: ReportData, table: pd.DataFrame) -> dict[str, list[int]]:
+    """The cells of a table by their network, which is everything but their norm."""
+    networks: dict[str, list[int]] = {}
+    for cell in table["cell"].unique().tolist():
+        networks.setdefault(data.setting(cell), []).append(cell)
+    return networks
+
+
+def _all_dimensions(data: ReportData) -> list[Dimension]:
+    """The dimensions that any cell has; a list has the values that any cell can have."""
+    found: dict[str, Dimension] = {}
+    for of_cell in data.sweep.dimensions:
+        for key, one in of_cell.items():
+            known = found.get(key, one).values
+            found[key] = replace(one, values=tuple(dict.fromkeys((*known, *one.values))))
+    return list(found.values())
+
+
+def _signed(metric: Metric) -> Any:
+    return lambda values: metric.sign * values
+
+
+def _height(dimension: Dimension, value: Any) -> float:
+    """Where a value lies on its axis, from 0 to 1; NaN if the setting lacks the key."""
+    if pd.isna(value):
+        return float("nan")
+    if not dimension.values:
+        return dimension.place(value)
+    place: int = dimension.code(value)
+    return (place + 0.5) / len(dimension.values)
+
+
+def _axis_name(dimension: Dimension) -> str:
+    if dimension.values:
+        return f"{dimension.key}\n{in_lines(', '.join(map(str, dimension.values)), _LETTERS)}"
+    return f"{dimension.key}\n{dimension.low:g} – {dimension.high:g}"

@@ -19,7 +19,7 @@ from orchestration.model.metric import Metric
 from orchestration.record.kept_model import KeptModel
 from orchestration.store.base import Storage
 from orchestration.store.checkpoints import CheckpointStore
-from orchestration.sweep.spec import Keep
+from orchestration.sweep.spec_keys import Keep
 from snn_norm import load_own_model
 
 METRIC = Metric("val_error", "minimize")
@@ -124,6 +124,13 @@ def test_a_mistake_is_said(mistake: str, message: str) -> None:
     run = training("mistaken", mistake=mistake)
     with pytest.raises((ValueError, TypeError), match=re.escape(message)):
         _train_and_save(run)
+
+
+def test_an_epoch_without_the_metric_that_chooses_settings_is_a_mistake() -> None:
+    config = OwnConfig(train="own_runs:Fit", params=(("rate", 0.1),), epochs=4, seed=3)
+    run = OwnTraining(config, METRIC, "cpu", also="val_iou")
+    with pytest.raises(ValueError, match="epoch 1 of 'own_runs:Fit' gave no 'val_iou'"):
+        run.run_epoch()
 
 
 def kept(run: OwnTraining, storage: Storage, keep: Keep = "best") -> tuple[KeptModel, bytes | None]:

@@ -20,11 +20,14 @@ from specs import spec as plain_spec
 
 from orchestration import Results, SweepSpec
 from orchestration.execution.trials.search_allocator import SearchAllocator
+from orchestration.execution.worker.trial import _report
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.reading.open import open_source
 from orchestration.reading.overview import one_sweep
 from orchestration.sweep.halving import TrialProgress, cell_search
+from orchestration.sweep.recorded_spec import read_spec
+from orchestration.sweep.tpe import with_next_round
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 
@@ -137,6 +140,46 @@ def test_in_any_order_with_any_number_of_workers_and_interrupted_it_trains_the_s
             assert found == expected
 
 
+def by_rounds(spec: SweepSpec, workers: int, chance: random.Random, upto: int) -> Simulation:
+    """A search by ``tpe``: as often as its trials have ended, a round is drawn from the record.
+
+    After every ``upto`` trials it is interrupted, and what it had drawn is lost.
+    """
+    wanted, runs = spec, list[TrialRun]()
+    while True:
+        run = Simulation(wanted, runs)
+        ended = run.to_the_end(workers, chance, upto)
+        runs = list(run.runs.values())
+        wanted = wanted if ended else spec
+        further = with_next_round(wanted, Simulation(wanted, runs).allocator.scores())
+        if ended and further == wanted:
+            return run
+        wanted = further
+
+
+@pytest.mark.parametrize("confirm", [None, UNTIL])
+def test_tpe_has_the_same_settings_however_it_is_interrupted(
+    confirm: Mapping[str, Any] | None,
+) -> None:
+    spec = simulated(confirm, prune=None, sampler="tpe", trials=9, round=3)
+    first = by_rounds(spec, 1, random.Random(0), upto=1000)
+    searched = {key for key in first.runs if first._trials[key].config.seed == 0}
+    assert len(searched) == 2 * 9
+    assert None not in first.outcome()[0]
+    chance = random.Random(1)
+    other = by_rounds(spec, 4, chance, upto=7)
+    assert {key for key in other.runs if other._trials[key].config.seed == 0} == searched
+    assert other.outcome()[0] == first.outcome()[0]
+
+
+def test_no_setting_of_tpe_is_confirmed_before_all_are_drawn() -> None:
+    run = Simulation(simulated(prune=None, sampler="tpe", trials=5, round=3))
+    assert run.to_the_end(2, random.Random(0))
+    assert run.outcome()[0] == [None, None]
+    assert "6 of 10 settings trained" in run.allocator.next_decision()
+    assert not any(run._trials[key].config.seed for key in run.trained)
+
+
 def test_a_larger_search_goes_on_from_a_smaller_one() -> None:
     smaller, larger = simulated(prune=None), simulated(prune=None, trials=9)
     before = Simulation(smaller)
@@ -162,6 +205,20 @@ def test_a_cell_with_a_failed_trial_has_no_best_setting_and_the_other_has() -> N
     assert {
         run._trials[key].config.norm for key in run.trained if run._trials[key].config.seed
     } == {"homeostatic"}
+
+
+def test_a_worker_reports_the_metric_that_chooses_settings() -> None:
+    spec = simulated(trials=1)
+    ((tried, fresh),) = spec.setting_trials([0, 101])[0]
+    run = TrainingRun(tried.config, load_dataset("digits", Path()))
+    first, second = run.run_epoch(), run.run_epoch()
+    assert first is not None
+    assert second is not None
+    best = first if first.validation_accuracy >= second.validation_accuracy else second
+    reported = _report(run, tried)
+    assert reported["value"] == second.validation_accuracy
+    assert reported["best"] == best.validation_accuracy
+    assert _report(run, fresh)["value"] == second.test_accuracy
 
 
 def alone(spec: SweepSpec) -> tuple[list[int | None], list[float]]:
@@ -210,6 +267,9 @@ def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_no
     spec, path = commands.spec("searched", CONTENT)
     told = commands.run("run", path)
     assert "2 of 2 cells have their best" in told
+    of_search = [line for line in told.splitlines() if " seed 0: " in line]
+    assert any("validation accuracy" in line for line in of_search)
+    assert not any("test accuracy" in line for line in of_search)
     ledger = audit(client, spec)
     assert len(ledger.lost) == 6  # pruned
     assert replace(ledger, lost=[]) == Ledger()
@@ -233,6 +293,37 @@ def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_no
     again = commands.run("run", path)
     assert "0 trials to run, 0 to resume, 8 finished before" in again
     pd.testing.assert_frame_equal(results.search(), table)
+
+
+@pytest.mark.slow
+def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    search = {**SEARCH, "prune": "none", "sampler": "tpe", "round": 3}
+    spec, path = commands.spec("search-tpe", {**CONTENT, "search": search})
+    process = commands.start("run", path)
+
+    def has_drawn() -> bool:
+        experiment = client.get_experiment_by_name("search-tpe")
+        return experiment is not None and len(client.search_runs([experiment.experiment_id])) > 7
+
+    wait_until(has_drawn)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    commands.run("run", path)
+    results = Results("search-tpe", tracking_uri=tracking_uri)
+    recorded = results.records.spec
+    assert recorded is not None
+    drawn = read_spec(recorded)
+    assert [len(of_cell) for of_cell in drawn.settings()] == [5, 5]
+    assert drawn.search is not None
+    assert replace(audit(client, drawn), lost=[]) == Ledger()
+    assert found("search-tpe", tracking_uri) == alone(drawn)
+    assert results.searched()["n_settings"].tolist() == [5, 5]
+    again = commands.run("run", path)
+    assert "0 trials to run, 0 to resume, 14 finished before" in again
+    assert spec.search is not None
+    assert spec.search.drawn is None
 
 
 @pytest.mark.slow

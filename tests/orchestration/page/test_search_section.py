@@ -35,3 +35,26 @@ def test_a_sweep_without_a_search_has_no_such_section() -> None:
     recorded.add(plain.trials()[0], [0.5])
     sweep = Reader(recorded).sweep(plain.name)
     assert sections("", sweep, None, []).sections["search"] == ""
+
+
+def test_the_list_of_sweeps_shows_no_test_accuracy_of_the_search() -> None:
+    spec = searched()
+    recorded = Recorded(spec)
+    (tried, fresh), *_ = spec.setting_trials([0, 101])[0]
+    recorded.add(tried, [0.5], [0.95])
+    recorded.add(fresh, [0.5], [0.9])
+    (listed,) = Reader(recorded).sweeps()
+    assert (listed.best, listed.best_of) == (0.9, fresh.label)
+
+
+def test_the_page_has_the_figures_of_the_search_as_images() -> None:
+    spec = searched(trials=8)
+    recorded = Recorded(spec)
+    for of_cell in spec.setting_trials([0]):
+        for number, (trial,) in enumerate(of_cell):
+            recorded.add(trial, [0.5 + 0.05 * number])
+    sweep = Reader(recorded).sweep(spec.name)
+    shown = sections("", sweep, None, []).sections["search"]
+    assert shown.count('<img src="data:image/svg+xml;base64,') == 3
+    for title in ("Best against budget", "Which settings matter", "Settings tried"):
+        assert f'alt="{title}"' in shown

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from searched import searched
 from specs import spec
 
 from orchestration import SweepSpec
@@ -177,6 +178,24 @@ def test_an_own_metric_is_shown_as_it_is_and_epochs_without_an_end() -> None:
     final = final[final.rindex("best so far") :]
     assert "2: epoch 4 0.5000" in final
     assert final.index("0.1250") < final.index("0.5000"), "the best is the smallest"
+
+
+def test_of_a_search_it_shows_the_metric_that_chooses_settings() -> None:
+    spec = searched(trials=1)
+    ((tried, fresh),) = spec.setting_trials([0, 101])[0]
+    tried = Trial.from_dict(json.loads(json.dumps(tried.to_dict())))  # as from a log
+    lines, table = io.StringIO(), io.StringIO()
+    live = LiveDisplay(TextConsole(file=table, force_terminal=True, width=100, height=20))
+    with live:
+        for watch in (live, make_display(TextConsole(file=lines))):
+            watch(Planned(make_plan([tried, fresh], [], version="1")))
+            watch(EpochDone(tried.label, report(1, 0.875)))
+            watch(EpochDone(fresh.label, report(1, 0.5)))
+    assert "setting 1 seed 0: epoch 1 of 3, validation accuracy 87.50%" in lines.getvalue()
+    assert "setting 1 seed 101: epoch 1 of 3, test accuracy 50.00%" in lines.getvalue()
+    final = table.getvalue()[table.getvalue().rindex("best so far") :]
+    assert re.search("ann none setting 1, validation accuracy.* 87.50% .*0: 1/3 87.50%", final)
+    assert re.search("ann none setting 1 .* 50.00% .*101: 1/3 50.00%", final)
 
 
 def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:

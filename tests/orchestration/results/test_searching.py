@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,14 @@ from specs import spec as plain_spec
 
 from orchestration.errors import InputError
 from orchestration.model.metric import Metric
-from orchestration.results.effects.searching import (
+from orchestration.results.effects.search_budget import (
     best_of_settings,
     searched_basin,
     tuned_gap_by_budget,
 )
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.tpe import with_next_round
 from orchestration.tables import search as search_of_tables
 
 HELD_OUT = Metric("validation_accuracy", is_fraction=True)
@@ -192,3 +194,59 @@ def test_the_recorded_spec_of_a_search_is_as_it_was_written() -> None:
     recorded = json.loads(searched().to_json())
     assert "seeds" not in recorded
     assert recorded["confirm"] == {"settings": 1, "seeds": [101, 102]}
+
+
+def test_of_tpe_the_best_is_that_of_the_first_settings_and_the_basin_is_of_its_first_round() -> (
+    None
+):
+    spec = searched(sampler="tpe", round=2, trials=4)
+    scores = [[0.5, 0.7], [0.6, 0.8]]
+    further = with_next_round(spec, [*scores])
+    recorded = Recorded(further)
+    for of_cell, first in zip(further.setting_trials([0]), scores, strict=True):
+        for (trial,), score in zip(of_cell, [*first, 0.65, 0.9], strict=True):
+            recorded.add(trial, [score])
+    results = recorded.results()
+    best = results.search_best()
+    assert best["expected_best"].tolist() == pytest.approx([0.5, 0.7, 0.7, 0.9, 0.6, 0.8, 0.8, 0.9])
+    assert best["ci_low"].isna().all()
+    gap = results.dependency_gap(tuned=True)
+    assert gap["tuned_gap_pp"].tolist() == pytest.approx([10, 10, 10, 0])
+    assert gap["tuned_ci_low_pp"].isna().all()
+    basin = results.basin(10.0)
+    assert basin["n_settings"].tolist() == [2, 2]
+    assert basin["basin"].tolist() == [0.0, 0.5]
+    assert basin["basin_low"].tolist()[0] == 0.0
+    assert basin["best"].tolist() == [0.9, 0.9]
+
+
+def test_the_key_that_decides_is_important_and_a_cell_where_another_does_differs() -> None:
+    space = {"learning_rate": {"log": [1e-4, 1e-1]}, "init": ["default", "kaiming"]}
+    spec = searched(trials=32, space=space)
+    recorded = Recorded(spec)
+    of_both = zip(spec.setting_trials([0]), spec.settings(), strict=True)
+    for cell, (trials, settings) in enumerate(of_both):
+        for (trial,), setting in zip(trials, settings, strict=True):
+            rate = math.log10(setting.values["learning_rate"]) / 10
+            start = 0.2 * (setting.values["init"] == "kaiming")
+            recorded.add(trial, [0.5 + rate if cell == 0 else 0.5 + start])
+    table = recorded.results().search_importance().set_index(["norm", "key"])
+    assert table.loc[("none", "learning_rate"), "importance"] > 0.9
+    assert table.loc[("none", "init"), "importance"] < 0.05
+    assert table.loc[("batchnorm", "init"), "importance"] > 0.9
+    assert table.loc[("batchnorm", "init"), "diff_low"] > 0.8
+    assert table.loc[("batchnorm", "learning_rate"), "diff_high"] < -0.8
+    assert table.loc["none", "difference"].isna().all()
+    assert (table["ci_low"] <= table["ci_high"]).all()
+    assert table["n_settings"].unique().tolist() == [32]
+
+
+def test_few_settings_and_equal_scores_have_no_importance() -> None:
+    few, equal = searched(trials=7), searched(trials=8)
+    recorded = {spec.search.trials: Recorded(spec) for spec in (few, equal) if spec.search}
+    for spec, records in zip((few, equal), recorded.values(), strict=True):
+        for of_cell in spec.setting_trials([0]):
+            for (trial,) in of_cell:
+                records.add(trial, [0.5])
+    assert recorded[7].results().search_importance().empty
+    assert recorded[8].results().search_importance()["importance"].tolist() == [0.0, 0.0]

@@ -221,7 +221,7 @@ def test_own_training_code_is_searched_over_its_own_keys(monkeypatch: pytest.Mon
         ({"trials": 0}, {}, "search.trials: must be at least 1, got 0"),
         ({"trials": "absent"}, {}, "search.trials: is missing: settings of each cell"),
         ({"trials": "absent", "gpu_hours": 3}, {}, "search.gpu_hours: cannot limit a search:"),
-        ({"sampler": "tpe"}, {}, "search.sampler: must be one of sobol, random, got 'tpe'"),
+        ({"sampler": "tpee"}, {}, "search.sampler: must be one of sobol, random, tpe, got 'tpee'"),
         ({"trails": 3}, {}, "search.trails: is not a key here; valid are space, trials"),
         (
             {"seeds": 3},

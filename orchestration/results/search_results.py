@@ -1,0 +1,110 @@
+"""The tables of a sweep's searches."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from orchestration.errors import InputError
+from orchestration.model.metric import Metric
+from orchestration.model.run import PRUNED
+from orchestration.results import frames
+from orchestration.results.cells import assign_cells
+from orchestration.results.effects.search_budget import best_of_settings
+from orchestration.results.effects.search_importance import search_importance
+from orchestration.results.effects.searching import (
+    dimensions_of_cells,
+    search_table,
+    searched_cells,
+)
+from orchestration.results.spec_cells import spec_cells
+from orchestration.results.sweep_reader import SweepReader, declaring_spec, with_or_without_cell
+from orchestration.sweep.dimension import Dimension
+from orchestration.sweep.recorded_spec import read_spec
+from orchestration.sweep.search import Search
+
+
+class SearchResults(SweepReader):
+    """The part of ``Results`` that is about searches."""
+
+    def search(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give a row a setting that a search tries, cell by cell.
+
+        Columns as of ``orchestration.results.effects.searching.search_table``.
+        """
+        records, cells = self._read([])
+        text = records.spec
+        if cells.tried is None or text is None:
+            raise InputError("search() is of sweeps whose spec has a search; this one has none")
+        spec, of_spec = read_spec(text), spec_cells(text)
+        assert spec.search is not None
+        tried = cells.tried
+        outcomes = {str(run): outcome for run, outcome in records.runs["outcome"].items()}
+        others = self._unfinished()
+        if others is not None:
+            placed = assign_cells(others, of_spec, best_settings=cells.best_settings).tried
+            assert placed is not None
+            # Of several runs of a trial the one that has its result counts, or else the newest.
+            known = set(tried.itertuples(index=False, name=None))
+            newest = placed.loc[others.runs.loc[placed.index, "started"].sort_values().index]
+            newest = newest[~newest.duplicated(keep="last")]
+            open_ones = [row not in known for row in newest.itertuples(index=False, name=None)]
+            tried = pd.concat([tried, newest[open_ones]])
+            pruned = (others.runs["outcome"] == PRUNED) & (others.runs["status"] == "KILLED")
+            outcomes |= dict.fromkeys(map(str, others.runs.index[pruned]), PRUNED)
+        metrics = [spec.search.judged_by().name, "epoch_seconds"]
+        points = self.points(tried.index.tolist(), metrics)
+        table = search_table(spec, cells, of_spec, tried, points, outcomes)
+        return with_or_without_cell(table, numbered)
+
+    def searched(self) -> pd.DataFrame:
+        """Give a row a cell: what its search took and found, and what its best setting came to.
+
+        Columns as of ``orchestration.results.effects.searching.searched_cells``.
+        """
+        once = self.snapshot()
+        table = once.search(numbered=True)
+        best = frames.best_of_seeds(once.records, once.cells)
+        counts = declaring_spec(once.records).setting_counts()
+        return searched_cells(table, best, once.cells, once.searched_by, counts)
+
+    def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give the expected score of the best of n settings of a search, for each cell and n.
+
+        Columns as of ``orchestration.results.effects.search_budget.best_of_settings``.
+        """
+        once = self.snapshot()
+        table, adaptive = once.search(numbered=True), once.is_adaptive
+        axes, metric = once.cells.axes, once.searched_by
+        table = best_of_settings(table, axes, metric, is_adaptive=adaptive)
+        return with_or_without_cell(table, numbered)
+
+    def search_importance(self, *, numbered: bool = False) -> pd.DataFrame:
+        """Give how much each key of the space matters, for each cell of a search.
+
+        Columns as of ``orchestration.results.effects.search_importance.search_importance``.
+        """
+        once = self.snapshot()
+        table = once.search(numbered=True)
+        found = search_importance(table, once.cells.axes, once.searched_by, once.dimensions)
+        return with_or_without_cell(found, numbered)
+
+    @property
+    def dimensions(self) -> list[dict[str, Dimension]]:
+        """The dimensions of the space that each cell has, by key."""
+        return dimensions_of_cells(declaring_spec(self.records))
+
+    @property
+    def searched_by(self) -> Metric:
+        """The metric by which the search chooses settings."""
+        return self._search.judged_by()
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether some settings of the search depend on earlier ones."""
+        return self._search.sampler == "tpe"
+
+    @property
+    def _search(self) -> Search:
+        search = declaring_spec(self.records).search
+        assert search is not None
+        return search

@@ -1,0 +1,160 @@
+"""What is wrong with a search and its confirmation, beside the types of their values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestration.model.config import Config, OwnConfig
+from orchestration.sweep.problems import Problems
+from orchestration.sweep.search import Search
+from orchestration.sweep.space import dimensions_of, setting_of, wrong_everywhere
+
+_COLUMNS = frozenset({
+    "setting", "epochs", "hours", "state", "is_best", "best_at", "n_settings",
+    "n_settings_expected", "n_pruned", "searched_best",
+})  # fmt: skip
+"""Columns of the tables of a search: names that no key of the user's own may have."""
+
+
+def note_search(
+    search: Search,
+    given: Mapping[str, Any],
+    cells: Sequence[Config],
+    raws: Sequence[Mapping[str, Any]],
+    confirmed: Sequence[int],
+    problems: Problems,
+) -> None:
+    """Note what is wrong with a search.
+
+    Args:
+        search: the spec's section.
+        given: the spec's values, by key.
+        cells: the cells of the grid.
+        raws: the keys that the spec sets for each of them.
+        confirmed: the seeds of ``confirm``.
+        problems: collects what is wrong.
+    """
+    own = given["train"] is not None
+    for key in search.space:
+        _note_key_elsewhere(key, given, problems)
+    paths: list[tuple[str | int, ...]] = [("search", "space", key) for key in search.space]
+    paths += [("grid", number, key) for number, entry in enumerate(given["grid"]) for key in entry]
+    for path in paths if own else ():
+        if path[-1] in _COLUMNS:
+            problems.add(path, "is a name that the tables of a search use: rename your key")
+    _note_metric(search, own, problems)
+    if given["gpu_hours"] is not None:
+        problems.add(("gpu_hours",), "cannot limit a sweep with search: give fewer trials")
+    if getattr(given["seeds"], "gpu_hours", None) is not None:
+        problems.add(
+            ("confirm", "seeds", "gpu_hours"), "cannot limit a sweep with search: lower at_most"
+        )
+    if repeated := sorted(set(search.seed_list()).intersection(confirmed)):
+        problems.add(
+            ("confirm", "seeds"),
+            f"must not be seeds of the search, which are 0 to {search.seeds - 1}, got "
+            f"{', '.join(map(str, repeated))}: they chose the setting that they would report",
+        )
+    if not own and any(not getattr(cell, "validation_fraction", 0) for cell in cells):
+        problems.add(
+            ("search",),
+            "needs held-out images, on which settings are compared: set "
+            "training: {validation_fraction: 0.1}",
+        )
+    _note_prune(search, cells, problems)
+    _note_rounds(search, raws, problems)
+    problems.raise_any()
+    of_cells = [dimensions_of(search.space, raw, problems) for raw in raws]
+    had = {dimension.key for dimensions in of_cells for dimension in dimensions}
+    if not own:
+        for path, message in wrong_everywhere(search.space, raws):
+            problems.add(path, message)
+            had.add(str(path[2]))
+    for key in search.space:
+        if key not in had:
+            problems.add(("search", "space", key), f"is a key of none of the cells {_names(cells)}")
+
+
+def _note_key_elsewhere(key: str, given: Mapping[str, Any], problems: Problems) -> None:
+    places: list[tuple[str | int, ...]] = [
+        ("grid", number, key) for number, entry in enumerate(given["grid"]) if key in entry
+    ]
+    places += [("training", key)] if key in given["training"] else []
+    for path in places:
+        problems.add(path, "is a key of search.space as well: remove one of them")
+
+
+def _note_metric(search: Search, own: bool, problems: Problems) -> None:
+    path = ("search", "metric")
+    if own and search.metric is None:
+        problems.add(
+            path,
+            "is missing: what chooses settings, measured on data that your training does not use, "
+            "such as {name: val_loss, goal: minimize}",
+        )
+    if not own and search.metric is not None:
+        problems.add(path, "needs the key train: networks of this package are chosen by "
+                     "validation_accuracy")  # fmt: skip
+
+
+def _note_prune(search: Search, cells: Sequence[Config], problems: Problems) -> None:
+    if search.prune is None:
+        return
+    at = search.prune.at
+    for index, epoch in enumerate(at):
+        if index and epoch <= at[index - 1]:
+            problems.add(("search", "prune", "at", index), f"must grow, got {epoch} after "
+                         f"{at[index - 1]}")  # fmt: skip
+        for cell in cells:
+            if cell.epochs is not None and epoch >= cell.epochs:
+                problems.add(
+                    ("search", "prune", "at", index),
+                    f"must be less than epochs, got {epoch} of {cell.epochs} epochs",
+                )
+
+
+def _note_rounds(search: Search, raws: Sequence[Mapping[str, Any]], problems: Problems) -> None:
+    if search.sampler != "tpe":
+        for key in ("round", "drawn"):
+            if getattr(search, key) is not None:
+                problems.add(("search", key), "needs sampler: tpe, whose settings come in rounds")
+        return
+    if search.prune is not None:
+        problems.add(
+            ("search", "prune"),
+            "needs sampler: sobol or random: tpe learns from settings that have trained to their "
+            "end",
+        )
+    if search.drawn is not None and len(search.drawn) != len(raws):
+        problems.add(
+            ("search", "drawn"),
+            f"must have the settings of each of the {len(raws)} cells, got those of "
+            f"{len(search.drawn)}: leave it out",
+        )
+    elif any(
+        not _is_possible(values, raw, search.space)
+        for raw, of_cell in zip(raws, search.drawn or [()] * len(raws), strict=True)
+        for values in of_cell
+    ):
+        problems.add(("search", "drawn"), "has a setting that no cell can have: leave it out")
+
+
+def _is_possible(
+    values: Mapping[str, Any], raw: Mapping[str, Any], space: Mapping[str, Any]
+) -> bool:
+    try:
+        setting_of(raw, values, 1)
+    except ValidationError:
+        return False
+    return values.keys() <= space.keys()
+
+
+def _names(cells: Sequence[Config]) -> str:
+    names = [
+        cell.train if isinstance(cell, OwnConfig) else f"{cell.architecture} {cell.norm}"
+        for cell in cells
+    ]
+    return ", ".join(dict.fromkeys(names))
