@@ -5,8 +5,8 @@
       - {norm: [bntt, homeostatic]}    # every pair of these, in each setting of the other axes
       - {norm: [none], against: all}   # each of these with every other value of the axis
 
-The comparisons are a family that is declared before the first trial. ``docs/results.md`` explains
-how they are decided.
+The comparisons are a family that is declared before the first trial.
+``docs/sequential-tests.md`` explains how they are decided.
 """
 
 from __future__ import annotations
