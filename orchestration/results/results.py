@@ -192,9 +192,9 @@ class Results(SweepReader):
         return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
 
     def search(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a setting that a search tries, cell by cell.
+        """Return one row per setting that a search tries, cell by cell.
 
-        Columns as of ``orchestration.results.effects.searching.search_table``.
+        ``orchestration.results.effects.searching.search_table`` describes the columns.
         """
         records, cells = self._read([])
         text = records.spec
@@ -222,18 +222,18 @@ class Results(SweepReader):
         return with_or_without_cell(table, numbered)
 
     def searched(self) -> pd.DataFrame:
-        """Give a row a cell: what its search took and found, and what its best setting came to.
+        """Return one row per cell: its search, its best setting, and the accuracy with fresh seeds.
 
-        Columns as of ``orchestration.results.effects.searching.searched_cells``.
+        ``orchestration.results.effects.searching.searched_cells`` describes the columns.
         """
         once = self.snapshot()
         table = once.search(numbered=True)
         return searched_cells(table, once.best_of_seeds(), once.cells, once.searched_by)
 
     def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give the expected score of the best of n settings of a search, for each cell and n.
+        """Return the expected score of the best of n settings of a search, for each cell and n.
 
-        Columns as of ``orchestration.results.effects.searching.best_of_settings``.
+        ``orchestration.results.effects.searching.best_of_settings`` describes the columns.
         """
         once = self.snapshot()
         table = best_of_settings(once.search(numbered=True), once.cells.axes, once.searched_by)
@@ -310,11 +310,11 @@ class Results(SweepReader):
         Args:
             by_norm: return one row per norm with its gap to no norm; the standard norm is marked.
             tuned: return the gap at the reference's settings and at the best settings of each side;
-                of a search, the gap of the best of n settings for each n.
+                with a search, the gap of the best of n settings for each n.
 
         ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
-        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap``, or of a
-        search ``orchestration.results.effects.searching.tuned_gap_by_budget``.
+        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap`` does, or
+        with a search ``orchestration.results.effects.searching.tuned_gap_by_budget``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
@@ -333,8 +333,8 @@ class Results(SweepReader):
         Args:
             points: how near, in percentage points.
 
-        ``orchestration.results.effects.tuning.basin`` describes the columns; of a search,
-        ``orchestration.results.effects.searching.searched_basin``.
+        ``orchestration.results.effects.tuning.basin`` describes the columns; with a search,
+        ``orchestration.results.effects.searching.searched_basin`` does.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")

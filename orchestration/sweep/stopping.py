@@ -33,7 +33,7 @@ class UntilDecided(Section):
     """How surely the declared comparisons are to be decided, and what that may cost."""
 
     until: Literal["decided"] = Field(description="decided")
-    alpha: float = Field(0.05, gt=0, le=0.5, description="the most probable family-wise error")
+    alpha: float = Field(0.05, gt=0, le=0.5, description="the largest family-wise error")
     practically_equal: float | None = Field(
         None, gt=0, description="differences of accuracy, or of metric, below it do not matter"
     )
