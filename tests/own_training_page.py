@@ -11,6 +11,7 @@ PAGE = (DOCS / "own-training.md").read_text(encoding="utf-8")
 EXAMPLES = DOCS / "examples"
 
 DIFF: list[str] = re.findall(r"```diff\n(.*?)```", PAGE, re.DOTALL)[0].splitlines()
+(BASE_RUN,) = re.findall(r"```python\n(import torch.*?)```", PAGE, re.DOTALL)
 SPECS: list[str] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -22,10 +23,7 @@ def before_and_after() -> tuple[str, str]:
 
 
 def save_programs(folder: Path) -> None:
-    """Save every program under the name that the page gives it."""
+    """Save the program of the page, and the examples beside it."""
     (folder / "my_mlp.py").write_text(before_and_after()[1], encoding="utf-8")
-    for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
-        if found := re.match(r"# (\w+\.py)\n", code):
-            (folder / found[1]).write_text(code, encoding="utf-8")
     for example in EXAMPLES.glob("*.py"):
         shutil.copy(example, folder)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from own_training_page import DIFF, SPECS, before_and_after, save_programs
+from own_training_page import BASE_RUN, DIFF, SPECS, before_and_after, save_programs
 
 from orchestration import SweepSpec
 from orchestration.execution.worker.own_training import OwnTraining
@@ -89,6 +89,17 @@ def test_its_model_comes_back_as_the_run(name: str, tmp_path: Path) -> None:
     loaded = load_own_model(tmp_path, own_code=name)
     with torch.no_grad():
         assert float(loaded.evaluate()[metric.name]) == value
+
+
+def test_the_class_of_the_page_learns() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(BASE_RUN, "page", "exec"), names)
+    run = names["Line"]({"rate": 0.5, "epochs": 3}, "cpu")
+    history = []
+    while not run.done:
+        history.append(run.run_epoch())
+    assert [epoch.keys() for epoch in history] == [{"train_loss", "val_loss"}] * 3
+    assert history[2]["val_loss"] < history[0]["val_loss"]
 
 
 def test_an_estimator_leaves_no_model() -> None:

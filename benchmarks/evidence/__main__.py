@@ -1,5 +1,6 @@
-"""Writes docs/evidence.md, its figures and the README's part; with --check, ends with 1 where
-one of them is another.
+"""Writes docs/evidence.md, docs/evidence-norms.md, their figures and the README's part.
+
+With --check it writes nothing, and ends with 1 if one of them would change.
 
 python -m benchmarks.evidence [--check]
 """
@@ -15,21 +16,26 @@ from benchmarks.evidence.page import Page, render, with_part
 from orchestration.errors import InputError
 
 FOLDER = Path(__file__).parent
-PAGE = FOLDER.parents[1] / "docs" / "evidence.md"
+DOCS = FOLDER.parents[1] / "docs"
+TEMPLATES = {
+    DOCS / "evidence.md": "page.md.jinja",
+    DOCS / "evidence-norms.md": "norms.md.jinja",
+}
 README = FOLDER.parents[1] / "README.md"
 
 
 def made() -> dict[Path, Page]:
-    """Both pages as the records have them.
+    """The pages as the records have them.
 
     Raises:
         InputError: a template asks for what is not there.
     """
     pages = {}
     archives = list(FOLDER.glob("*.jsonl.gz"))
-    for path, template in ((PAGE, "page.md.jinja"), (README, "readme.md.jinja")):
+    for path, template in {**TEMPLATES, README: "readme.md.jinja"}.items():
+        text = (FOLDER / template).read_text(encoding="utf-8")
         try:
-            pages[path] = render((FOLDER / template).read_text(encoding="utf-8"), archives)
+            pages[path] = render(text, archives, folder=path.stem)
         except InputError as error:
             raise InputError(f"{FOLDER / template}: {error}") from None
     part = pages[README]
@@ -39,7 +45,7 @@ def made() -> dict[Path, Page]:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description="Make docs/evidence.md from exported sweeps.")
+    parser = argparse.ArgumentParser(description="Make the pages of evidence from exported sweeps.")
     parser.add_argument("--check", action="store_true", help="compare it instead")
     check = parser.parse_args().check
     try:

@@ -1,8 +1,8 @@
-"""Makes docs/evidence.md out of a template, whose words are written by hand, and exported sweeps.
+"""Makes a page of evidence out of a template, whose words are written by hand, and exported sweeps.
 
-Every number, table and figure of the page comes out of an archive in this folder, and every
-sentence that compares is held against them. The template is Jinja2's: :mod:`.slots` has what it may
-ask for, :mod:`.claims` how it compares.
+Every number, table and figure of the page comes from an archive in this folder, and every
+sentence that compares is checked against them. The template is Jinja2's. :mod:`.slots` has the
+slots that it may use, and :mod:`.claims` the comparisons.
 """
 
 from __future__ import annotations

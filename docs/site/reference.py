@@ -17,6 +17,7 @@ from orchestration.cli.main import cli
 from orchestration.model.section import Section
 from orchestration.reading.records import DIAGNOSTICS, EPOCH_METRICS, SPIKE_RATE
 from orchestration.record import names
+from orchestration.results.sweep_reader import SweepReader
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.schema import spec_schema, value_schema
 from orchestration.sweep.spec import SweepSpec
@@ -61,8 +62,15 @@ def python_page() -> str:
         for name in package.__all__:
             thing = getattr(package, name)
             lines += ["", f"::: {thing.__module__}.{thing.__qualname__}"]
+            if inspect.isclass(thing) and issubclass(thing, SweepReader):
+                lines += ["    options:", f"      filters: ['!^_', '!^({_OF_THE_READER})$']"]
     return "\n".join(lines) + "\n"
 
+
+_OF_THE_READER = "|".join(
+    name for name in vars(SweepReader) if not name.startswith("_") and name != "snapshot"
+)
+"""What :class:`Results` has for the code of this package, and not for its users."""
 
 _SECTIONS: dict[str, type[Section]] = {
     "At the top": SweepSpec,

@@ -31,7 +31,7 @@ from snn_norm.training.run import TrainingRun
 
 TOLERANCE = 0.15
 """How far numbers of another machine may be apart; losses above 1 relative to their size.
-``docs/results.md`` explains the value."""
+``docs/publishing.md`` explains the value."""
 
 _LARGEST = sys.float_info.max
 """The value that MLflow stores for infinity."""

@@ -129,7 +129,10 @@ class Plots:
 class Results(results.Results):
     """The finished trials of one sweep, and in a notebook its headline, tables and figures.
 
-    Takes the arguments of its base class, whose methods give the numbers.
+    Args:
+        name: the sweep's name, or a file that ``snn-sweep export`` wrote.
+        tracking_uri: MLflow's tracking server; by default that of the settings.
+        database_url: MLflow's database, for fast answers; by default that of the settings.
     """
 
     @property

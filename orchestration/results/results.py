@@ -149,11 +149,11 @@ class Results(TrialResults, SearchResults):
         Args:
             by_norm: return one row per norm with its gap to no norm; the standard norm is marked.
             tuned: return the gap at the reference's settings and at the best settings of each side;
-                of a search, the gap of the best of n settings for each n.
+                with a search, the gap of the best of n settings for each n.
 
         ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
-        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap``, or of a
-        search ``orchestration.results.effects.search_budget.tuned_gap_by_budget``.
+        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap`` does, or
+        with a search ``orchestration.results.effects.search_budget.tuned_gap_by_budget``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
@@ -174,8 +174,8 @@ class Results(TrialResults, SearchResults):
         Args:
             points: how near, in percentage points.
 
-        ``orchestration.results.effects.tuning.basin`` describes the columns; of a search,
-        ``orchestration.results.effects.search_budget.searched_basin``.
+        ``orchestration.results.effects.tuning.basin`` describes the columns; with a search,
+        ``orchestration.results.effects.search_budget.searched_basin`` does.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")

@@ -27,9 +27,9 @@ class SearchResults(SweepReader):
     """The part of ``Results`` that is about searches."""
 
     def search(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give a row a setting that a search tries, cell by cell.
+        """Return one row per setting that a search tries, cell by cell.
 
-        Columns as of ``orchestration.results.effects.searching.search_table``.
+        ``orchestration.results.effects.searching.search_table`` describes the columns.
         """
         records, cells = self._read([])
         text = records.spec
@@ -57,9 +57,9 @@ class SearchResults(SweepReader):
         return with_or_without_cell(table, numbered)
 
     def searched(self) -> pd.DataFrame:
-        """Give a row a cell: what its search took and found, and what its best setting came to.
+        """Return one row per cell: its search, its best setting, and the accuracy with fresh seeds.
 
-        Columns as of ``orchestration.results.effects.searching.searched_cells``.
+        ``orchestration.results.effects.searching.searched_cells`` describes the columns.
         """
         once = self.snapshot()
         table = once.search(numbered=True)
@@ -68,9 +68,9 @@ class SearchResults(SweepReader):
         return searched_cells(table, best, once.cells, once.searched_by, counts)
 
     def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
-        """Give the expected score of the best of n settings of a search, for each cell and n.
+        """Return the expected score of the best of n settings of a search, for each cell and n.
 
-        Columns as of ``orchestration.results.effects.search_budget.best_of_settings``.
+        ``orchestration.results.effects.search_budget.best_of_settings`` describes the columns.
         """
         once = self.snapshot()
         table, adaptive = once.search(numbered=True), once.is_adaptive
@@ -81,7 +81,7 @@ class SearchResults(SweepReader):
     def search_importance(self, *, numbered: bool = False) -> pd.DataFrame:
         """Give how much each key of the space matters, for each cell of a search.
 
-        Columns as of ``orchestration.results.effects.search_importance.search_importance``.
+        ``orchestration.results.effects.search_importance.search_importance`` describes the columns.
         """
         once = self.snapshot()
         table = once.search(numbered=True)

@@ -5,8 +5,8 @@
       - {norm: [bntt, homeostatic]}    # every pair of these, in each setting of the other axes
       - {norm: [none], against: all}   # each of these with every other value of the axis
 
-The comparisons are a family that is declared before the first trial. ``docs/results.md`` explains
-how they are decided.
+The comparisons are a family that is declared before the first trial.
+``docs/sequential-tests.md`` explains how they are decided.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class UntilDecided(Section):
     """How surely the declared comparisons are to be decided, and what that may cost."""
 
     until: Literal["decided"] = Field(description="decided")
-    alpha: float = Field(0.05, gt=0, le=0.5, description="the most probable family-wise error")
+    alpha: float = Field(0.05, gt=0, le=0.5, description="the largest family-wise error")
     practically_equal: float | None = Field(
         None, gt=0, description="differences of accuracy, or of metric, below it do not matter"
     )

@@ -23,7 +23,7 @@ class MembranePotentialBatchNorm2d(TemporalNorm2d):
 
     Training normalizes each step by its own statistics, but evaluation normalizes all steps by the
     same ones. If the membranes of the steps differ much, train and test accuracy therefore lie far
-    apart (docs/evidence.md). The paper adds this norm to a batch normalization after each
+    apart (docs/evidence-norms.md). The paper adds this norm to a batch normalization after each
     convolution, which is the norm ``batchnorm-mpbn`` of this project; in ``mpbn`` it is the only
     norm, like every norm that is compared. The authors' neuron (two time steps, a decay of 0.25 and
     a reset to zero) is in the packaged spec ``norms-published``.

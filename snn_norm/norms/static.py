@@ -3,8 +3,8 @@
 Shapes: N images, C channels, T time steps, L length, H height, W width; ``x_TNCHW`` names them in
 order. Statistics are taken over all dimensions but the channel.
 
-The homeostatic layers differ from the published ones in three ways, derived and measured in
-``docs/theory.md``: the gradient sees the batch statistics (Batch Renormalization's gradient,
+The homeostatic layers differ from the published ones in three ways, which ``docs/theory.md``
+derives: the gradient sees the batch statistics (Batch Renormalization's gradient,
 https://arxiv.org/abs/1702.03275, without its clipping), the moving variance is that of the mixture
 of all batches seen, and the first batches get their full weight, so that no statistic starts from a
 guess.

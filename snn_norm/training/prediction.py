@@ -1,9 +1,9 @@
 """Predicts from a network's diagnostics before the first step whether it will learn.
 
 The prediction is based on a signal: the share of the image's signal that reaches the classifier,
-times the share of the classifier's gradient that reaches the layer where it is smallest. Section 13
-of ``docs/theory.md`` has the derivation, and the accuracy of the rule on trials that it was not
-fitted to.
+times the share of the classifier's gradient that reaches the layer where it is smallest.
+``docs/dependency-gap.md`` has the derivation, and ``benchmarks/README.md`` the accuracy of the
+rule on trials that it was not fitted to.
 """
 
 from __future__ import annotations

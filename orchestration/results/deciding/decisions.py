@@ -54,12 +54,13 @@ def decisions(
 
     Args:
         cells: the spec's cells by their number: a column an axis, and ``selected_on``.
-        seeds: a row a trial that counts, as of ``Results.by_seed``, and ``cell``, its number.
+        seeds: one row for each trial that counts, from ``Results.by_seed``, with ``cell``, its
+            number.
         spec: of the sweep.
         hours: of a trial of each cell, as of ``trial_hours``; None where they are not known.
 
     Returns:
-        A row a comparison; a decided one tells of the pairs up to its decision. The axes of the
+        One row for each comparison; a decided one covers the pairs up to its decision. The axes of the
         first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
         of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
         ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;

@@ -14,7 +14,7 @@ from orchestration.sweep.spec import SweepSpec
 
 
 def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -> pd.DataFrame:
-    """Give a row a (comparison, pair), in the spec's order of both.
+    """Return one row for each comparison and pair, in the spec's order of both.
 
     Args:
         cells, seeds, spec: as of ``.decisions.decisions``; with comparisons.

@@ -1,8 +1,8 @@
 """How sure a paired comparison is after each seed, in a way that holds whenever one looks. Pure.
 
 Arrays hold one element a pair on their last axis, in the order of the seeds; the answers hold one
-element a look, after that pair. Axes before it are separate comparisons. ``docs/results.md`` has
-the formulas' sources and why they hold together.
+element a look, after that pair. Axes before it are separate comparisons.
+``docs/sequential-tests.md`` has the formulas' sources and the reasons why they hold.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Lan and DeMets (Biometrika 70, 1983) with a spending function of O'Brien and Fle
 each of both sides 2 - 2Φ(z / √t), z = Φ⁻¹(1 - α/4), is spent at the share t of all pairs. Looks
 are taken after every pair from ``at_least`` to ``at_most``. The boundaries are those of a mean of
 normal differences of known variance; the p-value of Student's t-test is held against the same
-level. That is a customary approximation, and ``docs/results.md`` says how far it holds.
+level. That is a customary approximation, and ``docs/sequential-tests.md`` says how far it holds.
 """
 
 from __future__ import annotations

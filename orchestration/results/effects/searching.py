@@ -126,7 +126,7 @@ def searched_cells(
         counts: how many settings each cell tries in the end.
 
     Returns:
-        A row a cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``), ``n_pruned``,
+        One row for each cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``), ``n_pruned``,
         ``epochs`` and ``hours`` of the search; ``searched_best`` (the best setting's score) and
         ``best_at`` (that setting in words), missing before any has finished; ``mean``, ``ci_low``,
         ``ci_high`` (of the metric that the sweep is judged by, over ``n_seeds`` of

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from click.testing import CliRunner
 
+from orchestration.cli.help_text import VARIABLES
 from orchestration.cli.main import cli
 from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT
 from orchestration.sweep.packaged import packaged_specs
-
-README = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
 
 
 def help_of(*arguments: str) -> str:
@@ -23,8 +21,7 @@ def help_of(*arguments: str) -> str:
 def test_the_top_level_lists_specs_variables_and_exit_codes() -> None:
     text = help_of()
     assert f"Packaged specs: {', '.join(packaged_specs())}" in text
-    variables = re.findall(r"^\| `([A-Z_]+)` \|", README, flags=re.MULTILINE)
-    assert re.findall(r"^    ([A-Z_]{4,}) ", text, flags=re.MULTILINE) == variables
+    assert re.findall(r"^    ([A-Z_]{4,}) ", text, flags=re.MULTILINE) == list(VARIABLES)
     codes = re.findall(r"^    (\d+) ", text, flags=re.MULTILINE)
     assert codes == [str(code) for code in (0, FAILED, WRONG_INPUT, UNREACHABLE, INTERRUPTED)]
 

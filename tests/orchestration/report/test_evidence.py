@@ -1,4 +1,4 @@
-"""docs/evidence.md and the README are what the exported sweeps give, byte by byte."""
+"""The pages of evidence and the README are what the exported sweeps give, byte by byte."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from jinja2 import UndefinedError
 from whole_sweep import record_digits
 
-from benchmarks.evidence.__main__ import FOLDER, PAGE, made
+from benchmarks.evidence.__main__ import FOLDER, TEMPLATES, made
 from benchmarks.evidence.mechanism import rows_of, separation
 from benchmarks.evidence.page import END, HEAD, render, with_part
 from benchmarks.prediction import by_rule
@@ -36,8 +36,9 @@ def test_the_pages_are_the_records() -> None:
     pages = made()
     for path, page in pages.items():
         assert path.read_bytes().decode() == page.text, made_again
-    figures = {path.stem for path in PAGE.with_suffix("").glob("*")}
-    assert figures == pages[PAGE].pictures.keys(), made_again
+    for path in TEMPLATES:
+        figures = {figure.stem for figure in path.with_suffix("").glob("*")}
+        assert figures == pages[path].pictures.keys(), made_again
 
 
 def test_a_part_is_put_between_the_marks_of_a_page_and_nowhere_else() -> None:

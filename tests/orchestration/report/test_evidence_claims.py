@@ -72,7 +72,7 @@ def test_a_false_claim_stops_the_making_with_its_words_and_the_figures() -> None
     assert "BNTT is behind in every seed" in render(true, [archive]).text
 
 
-@pytest.mark.parametrize("template", ["page.md.jinja", "readme.md.jinja"])
+@pytest.mark.parametrize("template", ["page.md.jinja", "norms.md.jinja", "readme.md.jinja"])
 def test_no_sentence_that_compares_is_outside_a_claim(template: str) -> None:
     text = (FOLDER / template).read_text(encoding="utf-8")
     plain = " ".join(re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", text, flags=re.DOTALL).split())
