@@ -36,11 +36,11 @@ class Spool:
 
     @property
     def attempts_in_vain(self) -> int:
-        """How many attempts of this driver have recorded no epoch since the last recorded one.
+        """How many attempts of this driver there are since the last progress of the trial.
 
-        Epoch 0, which is recorded before training, does not count as an epoch.
+        Progress is a recorded epoch, or a checkpoint within one. Epoch 0, which is recorded before training, does not count as an epoch.
         """
-        since = itertools.takewhile(lambda entry: not entry.get("step"), reversed(self.entries))
+        since = itertools.takewhile(lambda entry: not _is_progress(entry), reversed(self.entries))
         drivers = [entry.get("driver") for entry in since if "attempt" in entry]
         return drivers.count(drivers[0]) if drivers else 0
 
@@ -72,6 +72,10 @@ class Spool:
     def epochs(self) -> set[int]:
         """The recorded epochs."""
         return {entry["step"] for entry in self.entries if "step" in entry}
+
+
+def _is_progress(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("step")) or "saved_within_epoch" in entry
 
 
 def read_spool(storage: Storage) -> list[dict[str, Any]]:

@@ -143,6 +143,9 @@ class SweepSpec(Section):
     keep: Keep = Field(
         "best", description="the model of each trial's best epoch, of its last, or none"
     )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="the time between two checkpoints within an epoch"
+    )
     stop_when_collapsed: CollapseRule | None = Field(
         None, description="when to stop a network that stays at chance"
     )
@@ -204,7 +207,7 @@ class SweepSpec(Section):
         """
         data = self.model_dump(mode="json", exclude_none=True)
         # Specs that were recorded before these keys existed must stay equal.
-        for key, value in (("compare", []), ("keep", "best")):
+        for key, value in (("compare", []), ("keep", "best"), ("checkpoint_minutes", 5.0)):
             if data[key] == value:
                 del data[key]
         if self.search is not None:

@@ -25,6 +25,7 @@ from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
 from orchestration.execution.worker.training import Epoch, Training
+from orchestration.execution.worker.within_epoch import PreemptedError, WithinEpoch
 from orchestration.model.config import OwnConfig
 from orchestration.model.metric import Metric
 from orchestration.model.trial import Trial
@@ -91,6 +92,8 @@ class TrialTask:
     """Identifies this run of the driver; its failed attempts are counted together."""
     keep: Keep = "none"
     """Which epoch's model is kept."""
+    checkpoint_seconds: float = 300.0
+    """The time between two checkpoints within an epoch."""
     pause_after: int | None = None
     """The epoch after which it pauses, as its search may prune it; None if it does not."""
 
@@ -133,6 +136,8 @@ class SweepTrial(tune.Trainable):
             if self._session is None:
                 self._session = _Session(self._task)
             return self._session.step()
+        except PreemptedError:
+            raise
         # The user's code may call sys.exit or raise KeyboardInterrupt. Workers receive no SIGINT.
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if self._session is None or _is_infrastructure(error):
@@ -225,9 +230,11 @@ class _Session:
             self._run = self._begin()
         run, metric, result = self._run, self._task.trial.metric, None
         if run.outcome is None:
-            if not run.history:
+            within = WithinEpoch(self._task.checkpoint_seconds, self._save_within_epoch)
+            within.leave_if_taken_away()
+            if not run.history and 0 not in self.recorder.spool.epochs:
                 self._record(0, run.diagnostics(), layers_tag(run.layers))
-            result = run.run_epoch()
+            result = run.run_epoch(within)
         if result is not None:
             state = run.state_dict()
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, _tags(run))
@@ -249,6 +256,14 @@ class _Session:
         if metrics:
             with _storage():
                 self.recorder.record_epoch(epoch, metrics, tags)
+
+    def _save_within_epoch(self) -> None:
+        run = self._run
+        assert run is not None
+        if (state := run.state_dict()) is not None:
+            with _storage():
+                self._checkpoints.save(state)
+                self.recorder.note_checkpoint(len(run.history) + 1)
 
     def _begin(self) -> Training:
         """The training run, continued from its newest checkpoint if there is one."""
