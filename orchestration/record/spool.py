@@ -22,10 +22,11 @@ class Spool:
     Args:
         storage: the trial's own folder in the checkpoint store.
         driver: identifies the driver that started this attempt.
+        node: Ray's id of the node on which this attempt runs.
     """
 
-    def __init__(self, storage: Storage, driver: str = "") -> None:
-        attempt = {"attempt": uuid.uuid4().hex, "driver": driver}
+    def __init__(self, storage: Storage, driver: str = "", node: str = "") -> None:
+        attempt = {"attempt": uuid.uuid4().hex, "driver": driver, "node": node}
         self._journal = storage.journal(_NAME, _line(attempt))
         self.entries = _entries(self._journal.lines)
 
@@ -38,11 +39,20 @@ class Spool:
     def attempts_in_vain(self) -> int:
         """How many attempts of this driver there are since the last progress of the trial.
 
-        Progress is a recorded epoch, or a checkpoint within one. Epoch 0, which is recorded before training, does not count as an epoch.
+        Progress is a recorded epoch, or a checkpoint within one. Epoch 0, which is recorded before
+        training, does not count as an epoch.
         """
+        return len(self._in_vain())
+
+    @property
+    def nodes_in_vain(self) -> list[str]:
+        """The nodes of these attempts, the newest first."""
+        return [attempt.get("node", "") for attempt in self._in_vain()]
+
+    def _in_vain(self) -> list[dict[str, Any]]:
         since = itertools.takewhile(lambda entry: not _is_progress(entry), reversed(self.entries))
-        drivers = [entry.get("driver") for entry in since if "attempt" in entry]
-        return drivers.count(drivers[0]) if drivers else 0
+        attempts = [entry for entry in since if "attempt" in entry]
+        return [one for one in attempts if one.get("driver") == attempts[0].get("driver")]
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry to the store, then to :attr:`entries`.
