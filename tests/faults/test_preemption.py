@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from commands import wait_until
 from laboratory import SLOTS, StruckSweep
+from node_cluster import announce_end, cluster_of_a_head
 from ray._private.node import Node
-from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
-from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
 RAY = str(Path(sys.executable).with_name("ray"))
 
@@ -27,20 +26,9 @@ def cluster(sweep: StruckSweep, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clu
     """A head without trials, to which the sweep connects; the test adds the nodes for them."""
     # Workers have the environment of their node, not of the driver.
     monkeypatch.setenv("OWN_CODE_COUNT", sweep.commands.environment["OWN_CODE_COUNT"])
-    monkeypatch.setenv("RAY_health_check_period_ms", "1000")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    sweep.commands.environment["RAY_ADDRESS"] = cluster.address
-    try:
+    with cluster_of_a_head() as cluster:
+        sweep.commands.environment["RAY_ADDRESS"] = cluster.address
         yield cluster
-    finally:
-        cluster.shutdown()
-
-
-def announce(cluster: Cluster, node: Node, seconds: float) -> None:
-    """Announce that a node is taken away, as a cloud's agent does."""
-    reason = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
-    deadline_ms = int((time.time() + seconds) * 1000)
-    GcsClient(address=cluster.address).drain_node(node.node_id, reason, "preempted", deadline_ms)
 
 
 def take_away(cluster: Cluster, node: Node, until: float) -> None:
@@ -56,7 +44,7 @@ def test_node_taken_away_with_notice(sweep: StruckSweep, cluster: Cluster, secon
     process = sweep.start()
     sweep.wait_for_a_moment(process)
     node = sweep.random.choice(nodes)
-    announce(cluster, node, seconds)
+    announce_end(cluster, node, seconds)
     take_away(cluster, node, time.monotonic() + seconds)
     sweep.finish(process)
     assert not sweep.row.second_command
@@ -69,7 +57,7 @@ def test_all_nodes_taken_away_at_once(sweep: StruckSweep, cluster: Cluster) -> N
     process = sweep.start()
     sweep.wait_for_a_moment(process)
     for node in nodes:
-        announce(cluster, node, 30)
+        announce_end(cluster, node, 30)
     until = time.monotonic() + 30
     for node in nodes:
         take_away(cluster, node, until)

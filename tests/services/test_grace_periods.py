@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import ray
 import yaml
+from node_cluster import cluster_of_a_head
 from ray._private.state import state
 from ray.cluster_utils import Cluster
 
@@ -65,13 +66,12 @@ def test_slurm_gives_the_driver_and_the_drain_their_time() -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
-        ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
-        yield cluster
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+    with cluster_of_a_head() as cluster:
+        try:
+            ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
+            yield cluster
+        finally:
+            ray.shutdown()
 
 
 def test_the_hook_of_a_pod_announces_the_end_of_its_node(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from commands import Commands, trials_of
 from mlflow import MlflowClient
-from ray.cluster_utils import Cluster
+from node_cluster import cluster_of_a_head
 
 SPEC: dict[str, Any] = {
     "dataset": "own_code:blobs",
@@ -26,16 +26,12 @@ def test_a_trial_that_ends_its_node_three_times_in_a_row_fails_and_says_so(
 ) -> None:
     count = tmp_path / "nodes"
     monkeypatch.setenv("OWN_CODE_NODES", str(count))  # workers have their node's environment
-    monkeypatch.setenv("RAY_health_check_period_ms", "1000")
     _, path = commands.spec("deadly", SPEC)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    try:
+    with cluster_of_a_head() as cluster:
         for _ in range(4):
             cluster.add_node(num_cpus=1)
         commands.environment["RAY_ADDRESS"] = cluster.address
         told = commands.run("run", path, code=1)
-    finally:
-        cluster.shutdown()
     assert count.stat().st_size == 3
     words = "the node of this trial has died 3 times in a row"
     assert words in told

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import ray
 from commands import wait_until
-from ray._raylet import GcsClient
+from node_cluster import announce_end, cluster_of_a_head
 from ray.cluster_utils import Cluster
-from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 from ray.exceptions import RayActorError
 
 from orchestration.execution.ray_nodes import (
@@ -26,17 +25,13 @@ from orchestration.execution.ray_nodes import (
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_health_check_period_ms", "1000")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    with cluster_of_a_head() as cluster:
         try:
-            for _ in range(3):
-                cluster.add_node(num_cpus=1)
+            cluster.add_node(num_cpus=1)
             ray.init(address=cluster.address, logging_level="error", log_to_driver=False)
             yield cluster
         finally:
             ray.shutdown()
-            cluster.shutdown()
 
 
 class Worker:
@@ -74,13 +69,11 @@ def test_a_drain_says_how_many_seconds_are_left(
 ) -> None:
     node = ray.get(worker.node.remote())
     assert ray.get(worker.seconds_left.remote()) is None
-    deadline_ms = int((time.time() + seconds) * 1000) if seconds else 0
-    reason = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
-    GcsClient(address=cluster.address).drain_node(node, reason, "a test", deadline_ms)
+    (one,) = [one for one in cluster.worker_nodes if one.node_id == node]
+    announce_end(cluster, one, seconds)
     left = ray.get(worker.seconds_left.remote())
     assert seconds - 20 < left <= seconds
     assert seconds_left() is None, "another node is taken away"
-    (one,) = [one for one in cluster.worker_nodes if one.node_id == node]
     waiting = worker.wait.remote()
     cluster.remove_node(one, allow_graceful=False)
     cluster.add_node(num_cpus=1)
