@@ -35,6 +35,6 @@ def dead_nodes() -> set[str]:
 
 
 def nodes_dead_without_notice() -> set[str]:
-    """The ids of the nodes that have died without a drain or an orderly end before."""
+    """The ids of the nodes that have died without an orderly end, or before their time was up."""
     unexpected = NodeDeathInfo.UNEXPECTED_TERMINATION
     return {node["NodeID"] for node in ray.nodes() if node["DeathReason"] == unexpected}
