@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import uuid
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from orchestration.execution.failure import in_a_line
+from orchestration.execution.retries import Retries
 from orchestration.execution.worker.trial import SweepTrial, TrialTask
 from orchestration.progress.events import (
     REPORTED,
@@ -76,11 +78,11 @@ def run_tasks(trials: TrialQueue, retries: int, watch: EventHandler) -> bool:
     searcher = _Searcher(trials)
     # Tune's files are not needed afterwards.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
-        _tuner(searcher, retries, _Events(watch, searcher), scratch).fit()
+        _tuner(searcher, _Events(watch, searcher, Retries(retries)), scratch).fit()
     return searcher.is_exhausted
 
 
-def _tuner(searcher: _Searcher, retries: int, events: Callback, scratch: str) -> tune.Tuner:
+def _tuner(searcher: _Searcher, events: Callback, scratch: str) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(SweepTrial, _reserved),
         tune_config=tune.TuneConfig(
@@ -95,7 +97,8 @@ def _tuner(searcher: _Searcher, retries: int, events: Callback, scratch: str) ->
             storage_path=scratch,
             callbacks=[events],
             stop=searcher.take,
-            failure_config=tune.FailureConfig(max_failures=retries),
+            # Tune would count lost nodes as failures, so a retry is a new trial to it.
+            failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
@@ -119,13 +122,17 @@ class _Searcher(Searcher):
         self.is_exhausted = False
         self._most_running = 0
         self._trials = trials
+        self._again: deque[TrialTask] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the reason that `_Events` has."""
         return {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        task = self._trials.next(idle=not self.waiting and self._has_room())
+        if self._again and not self._trials.is_over:
+            task: TrialTask | None = self._again.popleft()
+        else:
+            task = self._trials.next(idle=not self.waiting and self._has_room())
         if task is not None:
             self.tasks[trial_id] = task
             self.waiting.add(trial_id)
@@ -156,9 +163,13 @@ class _Searcher(Searcher):
     def fail(self, trial_id: str) -> None:
         self._trials.fail(self.tasks[trial_id])
 
-    def end(self, trial_id: str) -> None:
-        del self.tasks[trial_id]
+    def end(self, trial_id: str) -> TrialTask:
         self.waiting.discard(trial_id)
+        return self.tasks.pop(trial_id)
+
+    def try_again(self, trial_id: str) -> None:
+        """Run the task of a trial that has ended with an error as another trial, the next one."""
+        self._again.append(self.end(trial_id))
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         pass  # called before the callbacks, which still need the task
@@ -173,9 +184,10 @@ class _Searcher(Searcher):
 class _Events(Callback):
     """Turns Tune's callbacks into events (Tune passes only keyword arguments)."""
 
-    def __init__(self, watch: EventHandler, searcher: _Searcher) -> None:
+    def __init__(self, watch: EventHandler, searcher: _Searcher, retries: Retries) -> None:
         self._watch = watch
         self._searcher = searcher
+        self._retries = retries
         self._waiting: set[str] = set()  # ids of trials whose end has not arrived in MLflow
 
     def __getstate__(self) -> dict[str, Any]:
@@ -198,17 +210,19 @@ class _Events(Callback):
             text = f"{_label(trial)} is trained and waits to be recorded: {result['waits_for']}"
             self._watch(Note(text))
 
-    def on_trial_recover(self, trial: Any, **_: Any) -> None:
-        self._waiting.discard(trial.trial_id)
-        self._watch(Retried(_label(trial), _error(trial)))
-
     def on_trial_complete(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
         self._searcher.end(trial.trial_id)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
-        self._fail(trial, _error(trial))
-        self._searcher.end(trial.trial_id)
+        self._waiting.discard(trial.trial_id)
+        error = _error(trial)
+        if self._retries.allow(trial.config["task"].trial.key, error):
+            self._searcher.try_again(trial.trial_id)
+            self._watch(Retried(_label(trial), in_a_line(error)))
+        else:
+            self._fail(trial, in_a_line(error))
+            self._searcher.end(trial.trial_id)
 
     def _fail(self, trial: Any, reason: str) -> None:
         self._searcher.fail(trial.trial_id)
@@ -219,11 +233,10 @@ def _label(trial: Any) -> str:
     return str(trial.config["task"].trial.label)
 
 
-def _error(trial: Any) -> str:
+def _error(trial: Any) -> BaseException:
     # Tune's own reader looks in the folder to which the file is uploaded later.
     path = trial.pickled_error_file
     if path is None or not Path(path).exists():
-        return "unknown error"
-    error = cloudpickle.loads(Path(path).read_bytes())
-    cause = getattr(error, "cause", None) or error
-    return in_a_line(cause)
+        return RuntimeError("unknown error")
+    error: BaseException = cloudpickle.loads(Path(path).read_bytes())
+    return getattr(error, "cause", None) or error

@@ -22,10 +22,11 @@ class Spool:
     Args:
         storage: the trial's own folder in the checkpoint store.
         driver: identifies the driver that started this attempt.
+        node: Ray's id of the node on which this attempt runs.
     """
 
-    def __init__(self, storage: Storage, driver: str = "") -> None:
-        attempt = {"attempt": uuid.uuid4().hex, "driver": driver}
+    def __init__(self, storage: Storage, driver: str = "", node: str = "") -> None:
+        attempt = {"attempt": uuid.uuid4().hex, "driver": driver, "node": node}
         self._journal = storage.journal(_NAME, _line(attempt))
         self.entries = _entries(self._journal.lines)
 
@@ -36,13 +37,22 @@ class Spool:
 
     @property
     def attempts_in_vain(self) -> int:
-        """How many attempts of this driver have recorded no epoch since the last recorded one.
+        """How many attempts of this driver there are since the last progress of the trial.
 
-        Epoch 0, which is recorded before training, does not count as an epoch.
+        Progress is a recorded epoch, or a checkpoint within one. Epoch 0, which is recorded before
+        training, does not count as an epoch.
         """
-        since = itertools.takewhile(lambda entry: not entry.get("step"), reversed(self.entries))
-        drivers = [entry.get("driver") for entry in since if "attempt" in entry]
-        return drivers.count(drivers[0]) if drivers else 0
+        return len(self._in_vain())
+
+    @property
+    def nodes_in_vain(self) -> list[str]:
+        """The nodes of these attempts, the newest first."""
+        return [attempt.get("node", "") for attempt in self._in_vain()]
+
+    def _in_vain(self) -> list[dict[str, Any]]:
+        since = itertools.takewhile(lambda entry: not _is_progress(entry), reversed(self.entries))
+        attempts = [entry for entry in since if "attempt" in entry]
+        return [one for one in attempts if one.get("driver") == attempts[0].get("driver")]
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry to the store, then to :attr:`entries`.
@@ -72,6 +82,10 @@ class Spool:
     def epochs(self) -> set[int]:
         """The recorded epochs."""
         return {entry["step"] for entry in self.entries if "step" in entry}
+
+
+def _is_progress(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("step")) or "saved_within_epoch" in entry
 
 
 def read_spool(storage: Storage) -> list[dict[str, Any]]:

@@ -95,6 +95,10 @@ class TrialRecorder:
         if epoch not in self.spool.epochs:
             self._append({"step": epoch, "metrics": dict(metrics), "tags": dict(tags)})
 
+    def note_checkpoint(self, epoch: int) -> None:
+        """Note in the spool, and not in MLflow, that there is a checkpoint within an epoch."""
+        self._append({"saved_within_epoch": epoch})
+
     def end(
         self,
         outcome: str,

@@ -102,7 +102,7 @@ class SweepSpec(SpecKeys):
         """
         data = self.model_dump(mode="json", exclude_none=True)
         # Specs that were recorded before these keys existed must stay equal.
-        for key, value in (("compare", []), ("keep", "best")):
+        for key, value in (("compare", []), ("keep", "best"), ("checkpoint_minutes", 5.0)):
             if data[key] == value:
                 del data[key]
         if self.search is not None:

@@ -120,6 +120,9 @@ class SpecKeys(Section):
     keep: Keep = Field(
         "best", description="the model of each trial's best epoch, of its last, or none"
     )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="the time between two checkpoints within an epoch"
+    )
     stop_when_collapsed: CollapseRule | None = Field(
         None, description="when to stop a network that stays at chance"
     )

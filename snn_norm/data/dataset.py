@@ -177,7 +177,12 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batches(
-    images: Tensor, labels: Tensor, batch_size: int, generator: torch.Generator | None = None
+    images: Tensor,
+    labels: Tensor,
+    batch_size: int,
+    generator: torch.Generator | None = None,
+    *,
+    done: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate once over a data set, on its device. The last batch may be smaller.
 
@@ -187,18 +192,19 @@ def batches(
         batch_size: number of images in a batch.
         generator: a generator on the CPU, so that the order is the same on every device; None keeps
             the given order.
+        done: the number of images, at the beginning of the order, that are left out.
 
     Yields:
         Images and labels of a batch.
     """
     if len(images) != len(labels):
         raise ValueError(f"each image needs a label, got {len(labels)} for {len(images)} images")
-    if generator is None:
-        parts = (torch.split(tensor, batch_size) for tensor in (images, labels))
-        yield from zip(*parts, strict=True)
-        return
-    order = torch.randperm(len(images), generator=generator).to(images.device)
-    for chosen in torch.split(order, batch_size):
+    order = None
+    if generator is not None:
+        order = torch.randperm(len(images), generator=generator).to(images.device)
+    for first in range(done, len(images), batch_size):
+        part = slice(first, first + batch_size)
+        chosen = part if order is None else order[part]
         yield images[chosen], labels[chosen]
 
 

@@ -7,7 +7,7 @@ the same numbers to the last digit. Shapes: N images, C channels, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -66,14 +66,25 @@ class Sums:
     def __init__(self, device: torch.device) -> None:
         self._loss = torch.zeros((), device=device)
         self._correct = torch.zeros((), device=device, dtype=torch.long)
-        self._images = 0
+        self.images = 0
+        """How many images have been added."""
 
     def add(self, loss: Tensor, logits_NK: Tensor, labels_N: Tensor) -> None:
         """Add a batch: its mean loss, its logits (N, K) and its labels (N,)."""
         self._loss += loss * len(labels_N)
         self._correct += (logits_NK.argmax(1) == labels_N).sum()
-        self._images += len(labels_N)
+        self.images += len(labels_N)
 
     def means(self) -> tuple[float, float]:
         """Mean loss, and accuracy as a fraction."""
-        return float(self._loss) / self._images, float(self._correct) / self._images
+        return float(self._loss) / self.images, float(self._correct) / self.images
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums, which another process can go on with."""
+        return {"loss": self._loss, "correct": self._correct, "images": self.images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`."""
+        self._loss.copy_(state["loss"])
+        self._correct.copy_(state["correct"])
+        self.images = state["images"]

@@ -6,9 +6,11 @@ generator function ``train(config, device, state)`` that yields an epoch's metri
     yield {"val_loss": 0.3}           # without a state: if interrupted, it starts all over
     yield {"val_loss": 0.3}, state    # if interrupted, it is called with the last state it yielded
 
-A run can also return its model by ``model_state()``, and load it by ``load_model_state(state)``;
-see ``snn_norm.training.models.own_model``. ``config`` has the user's own keys and the seed.
-:class:`BaseRun` suits code that has a model, an optimizer and a training step.
+A class can also have a method ``save_within_epoch``, with which it is saved within its epochs: see
+:class:`Save`. A run can also return its model by ``model_state()``, and load it by
+``load_model_state(state)``; see ``snn_norm.training.models.own_model``. ``config`` has the user's
+own keys and the seed. :class:`BaseRun` suits code that has a model, an optimizer and a training
+step.
 """
 
 from __future__ import annotations
@@ -20,7 +22,40 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.references import METHODS_OF_A_RUN, is_generator_function, load_reference
-from snn_norm.training.seeding import derived_seed, seed_everything
+from snn_norm.training.seeding import (
+    derived_seed,
+    generators_state,
+    restore_generators,
+    seed_everything,
+)
+
+
+class Save(Protocol):
+    """Saves a run within an epoch.
+
+    A run with a method ``save_within_epoch(save, position)`` gets this object there, before each of
+    its epochs, and uses it between two training steps:
+
+        if save.is_due:
+            save(position)
+
+    The sweep then stores the run's ``state_dict()`` and this position, which is anything that can
+    be pickled. A process that goes on within the epoch loads the state, passes the position to
+    ``save_within_epoch`` (at the beginning of an epoch it is None), and calls ``run_epoch``. Random
+    number generators are seeded before that as at the beginning of the epoch, so a run that draws
+    within its epoch puts their state into its position.
+    """
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to save: every few minutes, and when the machine is taken away."""
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The seconds until the machine is taken away; None if nobody has announced that."""
+
+    def __call__(self, position: Any) -> None:
+        """Save, and return; if the machine is taken away, raise an exception to end the run."""
 
 
 class Run(Protocol):
@@ -122,6 +157,9 @@ class BaseRun:
     Attributes:
         epoch: the number of finished epochs.
         parts: names of the attributes whose state is saved and restored.
+        saves_within_epoch: whether a run may be saved between two batches of an epoch. Set it to
+            True if nothing but the ``parts`` changes from batch to batch. The order of
+            :meth:`batches` may be drawn when it is called, and each batch when it is its turn.
 
     Example:
         >>> import torch.nn.functional as F
@@ -150,11 +188,19 @@ class BaseRun:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     parts: ClassVar[tuple[str, ...]] = ("model", "optimizer")
+    saves_within_epoch: ClassVar[bool] = False
+    _save: Save | None = None
+    _position: dict[str, Any] | None = None
 
     def __init__(self, config: Mapping[str, Any], device: torch.device | str = "cpu") -> None:
         self.config = config
         self.device = torch.device(device)
         self.epoch = 0
+
+    def save_within_epoch(self, save: Save, position: dict[str, Any] | None) -> None:
+        """Begin the next epoch at this position, and save the run within it if it may be."""
+        self._save = save if self.saves_within_epoch else None
+        self._position = position
 
     def batches(self) -> Iterable[Any]:
         """One epoch's training batches; reproducible if they are drawn with torch's generator."""
@@ -174,15 +220,27 @@ class BaseRun:
         return bool(self.epoch >= self.config["epochs"])
 
     def run_epoch(self) -> dict[str, float]:
-        """Train on each batch, then evaluate; return both metrics and the mean ``train_loss``."""
+        """Train on each batch, then evaluate; return both metrics and the mean ``train_loss``.
+
+        An epoch that goes on draws its earlier batches again, without training on them.
+        """
         self.model.train()
-        losses = []
-        for batch in self.batches():
+        batches, losses = iter(self.batches()), []
+        if self._position is not None:
+            losses = list(self._position["losses"].to(self.device))
+            for _ in losses:
+                next(batches)
+            restore_generators(self._position["generators"])
+            self._position = None
+        for batch in batches:
             self.optimizer.zero_grad()
             loss = self.step(batch)
             loss.backward()
             self.optimizer.step()
             losses.append(loss.detach())
+            if self._save is not None and self._save.is_due:
+                generators = generators_state()
+                self._save({"losses": torch.stack(losses), "generators": generators})
         if not losses:
             raise ValueError(
                 f"{type(self).__name__}.batches() gave no batch in epoch {self.epoch + 1}: it must "

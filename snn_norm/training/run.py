@@ -1,14 +1,14 @@
 """One training run, which yields epochs and can be saved and restored. It knows nothing of sweeps.
 
-All random numbers derive from the seed and the epoch. So a run that is saved after any epoch and
-continued elsewhere has the same results as without the interruption; on a CPU, bit for bit.
+All random numbers derive from the seed and the epoch. So a run that is saved after any epoch, or
+any batch, and continued elsewhere has the same results as without the interruption; on a CPU, bit
+for bit.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any, Literal
@@ -29,7 +29,8 @@ from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
 from snn_norm.training.epoch import EpochResult, spike_rates
-from snn_norm.training.evaluation import Sums, evaluate, logits_of
+from snn_norm.training.epoch_progress import EpochProgress
+from snn_norm.training.evaluation import evaluate, logits_of
 from snn_norm.training.models.model_sources import source_digests
 from snn_norm.training.models.saved_model import describe, model_bytes
 from snn_norm.training.optimization import learning_rate_factor, make_optimizer
@@ -77,6 +78,8 @@ class TrainingRun:
         self.config = config
         self.history: list[EpochResult] = []
         self._can_be_diagnosed = True
+        self._progress: EpochProgress | None = None
+        self._loaded_progress: dict[str, Any] | None = None
         part = (config.training_images, config.validation_fraction)
         dataset, held_out = training_part(dataset, *part)
         self._held_out = held_out and (held_out[0].to(device), held_out[1].to(device))
@@ -139,15 +142,19 @@ class TrainingRun:
             yield self.run_epoch()
 
     def run_epoch(self, on_batch: Callable[[int], object] | None = None) -> EpochResult:
-        """Train one epoch, then validate and test.
+        """Train one epoch, or the rest of one, then validate and test.
 
         Args:
-            on_batch: called after each training batch with the number of its images.
+            on_batch: called after each training batch with the number of its images. It may save
+                :meth:`state_dict`, and it may raise an exception to leave the epoch.
         """
-        started = time.perf_counter()
         epoch = len(self.history) + 1
-        train_loss, train_accuracy = self._train(epoch, on_batch)
-        train_seconds = time.perf_counter() - started
+        self._progress = EpochProgress(
+            self.config.seed, epoch, self.dataset.train_labels.device, self._within_epoch()
+        )
+        self._train(self._progress, on_batch)
+        train_loss, train_accuracy = self._progress.sums.means()
+        train_seconds = self._progress.seconds
         held_out = self._evaluate(*self._held_out) if self._held_out else (None, None)
         with spike_rates(self.model) as rates:
             test_loss, test_accuracy = self._evaluate(
@@ -160,12 +167,13 @@ class TrainingRun:
             test_loss=test_loss,
             test_accuracy=test_accuracy,
             images_per_second=len(self.dataset.train_labels) / train_seconds,
-            epoch_seconds=time.perf_counter() - started,
+            epoch_seconds=self._progress.seconds,
             validation_loss=held_out[0],
             validation_accuracy=held_out[1],
             spike_rates={layer: float(rate) for layer, rate in rates.items()},
         )
         self.history.append(result)
+        self._progress = self._loaded_progress = None
         return result
 
     @property
@@ -215,13 +223,18 @@ class TrainingRun:
             return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later process needs to continue, as tensors and plain values."""
+        """All that a later process needs to continue, as tensors and plain values.
+
+        Within an epoch, it continues with the next batch.
+        """
+        within_epoch = self._within_epoch()
         return {
             "config": self.config.given(),
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scheduler": self._scheduler.state_dict(),
             "history": [asdict(result) for result in self.history],
+            **({"within_epoch": within_epoch} if within_epoch else {}),
         }
 
     def saved(self) -> bytes:
@@ -253,27 +266,30 @@ class TrainingRun:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         self.history = [EpochResult(**result) for result in state["history"]]
+        self._progress, self._loaded_progress = None, state.get("within_epoch")
 
-    def _train(self, epoch: int, on_batch: Callable[[int], object] | None) -> tuple[float, float]:
-        seed_everything(derived_seed(self.config.seed, f"epoch {epoch}"))
-        order, augmentation = (
-            torch.Generator().manual_seed(derived_seed(self.config.seed, f"{use} {epoch}"))
-            for use in ("order", "augmentation")
-        )
+    def _within_epoch(self) -> dict[str, Any] | None:
+        """The progress within the present epoch; None between epochs."""
+        return self._progress.state_dict() if self._progress else self._loaded_progress
+
+    def _train(self, progress: EpochProgress, on_batch: Callable[[int], object] | None) -> None:
         self.model.train()
-        data, sums = self.dataset, Sums(self.dataset.train_labels.device)
+        data, sums = self.dataset, progress.sums
         for images_NCHW, labels_N in batches(
-            data.train_images, data.train_labels, self.config.batch_size, order
+            data.train_images,
+            data.train_labels,
+            self.config.batch_size,
+            progress.order,
+            done=sums.images,
         ):
             if self.config.augment:
-                images_NCHW = crop_and_flip(images_NCHW, augmentation)
+                images_NCHW = crop_and_flip(images_NCHW, progress.augmentation)
             loss, logits_NK = self._step(self._gradients, images_NCHW, labels_N)
             self._optimizer.step()
             self._scheduler.step()
             sums.add(loss, logits_NK, labels_N)
             if on_batch is not None:
                 on_batch(len(labels_N))
-        return sums.means()
 
     def _gradients(self, images_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch's loss and logits, and leave its gradients in the parameters."""

@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,14 +24,32 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def generators_state() -> dict[str, Any]:
+    """The states of these generators, as tensors and plain values."""
+    name, keys, *rest = np.random.get_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {
+        "python": random.getstate(),
+        "numpy": (name, keys.tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": on_gpus,
+    }
+
+
+def restore_generators(state: dict[str, Any]) -> None:
+    """Set the generators to what :func:`generators_state` returned, perhaps in another process."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
 @contextmanager
 def generators_restored() -> Iterator[None]:
     """Restore the state of every random number generator at the end of the block."""
-    python, arrays = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(arrays)
+    state = generators_state()
+    try:
+        yield
+    finally:
+        restore_generators(state)

@@ -95,6 +95,7 @@ class TaskMaker:
             patience=_PATIENCE,
             driver=self._driver,
             keep=self._spec.keep,
+            checkpoint_seconds=60 * self._spec.checkpoint_minutes,
             pause_after=self._pause_after(trial.key),
         )
         return self._share(task)

@@ -10,13 +10,15 @@ import math
 import posixpath
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
+from orchestration.execution.worker.within_epoch import WithinEpoch
 from orchestration.model import columns
 from orchestration.model.config import OwnConfig
 from orchestration.model.metric import Metric
@@ -75,6 +77,10 @@ class OwnTraining:
         self._config = config
         self._metric = metric
         self._needed = [metric.name, *([also] if also else [])]
+        self._position: Any = None
+        """Where the user's run is within its epoch; None between epochs."""
+        self._started = 0.0
+        self._seconds_before = 0.0
         self._run = make_run(config.train, config.passed(), torch.device(device))
         self._sources = source_digests([config.train])  # now, as somebody may edit it meanwhile
 
@@ -101,18 +107,25 @@ class OwnTraining:
         """Empty, as the layers of the user's model are unknown."""
         return {}
 
-    def run_epoch(self) -> OwnEpoch | None:
-        """Train an epoch; None if the run turns out to be done."""
+    def run_epoch(self, within: WithinEpoch | None = None) -> OwnEpoch | None:
+        """Train an epoch, or the rest of one; None if the run turns out to be done.
+
+        Args:
+            within: saves the run within the epoch; None if nobody is going to.
+        """
         epoch = len(self.history) + 1
+        if hasattr(self._run, "save_within_epoch"):
+            self._run.save_within_epoch(_Save(self._move_to, within), self._position)
         seed_everything(derived_seed(self._config.seed, f"epoch {epoch}"))
-        started = time.perf_counter()
+        self._started = time.perf_counter()
         metrics = self._run.run_epoch()
-        seconds = time.perf_counter() - started
+        seconds = self._seconds()
         if metrics is None:
             if not self._run.done:
                 raise TypeError(f"epoch {epoch} of {self._config.train!r} gave no metrics")
             return None
         self.history.append(OwnEpoch(epoch, self._measured(metrics, epoch), seconds))
+        self._position, self._seconds_before = None, 0.0
         return self.history[-1]
 
     def state_dict(self) -> dict[str, Any] | None:
@@ -124,19 +137,14 @@ class OwnTraining:
         state = self._run.state_dict()
         if state is None:
             return None
-        pickled = io.BytesIO()
-        try:
-            torch.save(state, pickled)
-        except Exception as error:
-            raise ValueError(
-                f"the state of {self._config.train!r} cannot be saved: {error}; it may hold "
-                "tensors and whatever can be pickled"
-            ) from error
-        return {
+        found: dict[str, Any] = {
             "epochs": [(dict(epoch.measured), epoch.epoch_seconds) for epoch in self.history],
-            # A tensor, so that loading a checkpoint does not run the code that is pickled in it.
-            "run": torch.frombuffer(pickled.getbuffer(), dtype=torch.uint8).clone(),
+            "run": self._pickled(state, "state"),
         }
+        if self._position is not None:
+            found["position"] = self._pickled(self._position, "position")
+            found["seconds"] = self._seconds()
+        return found
 
     def saved(self) -> bytes:
         """The current model as a file for ``snn_norm.load_own_model``.
@@ -160,10 +168,35 @@ class OwnTraining:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what :meth:`state_dict` returned; the user's state is on the CPU."""
-        pickled = io.BytesIO(state["run"].numpy().tobytes())
-        # Unpickling is safe: the user's own code wrote this state, and is about to run anyway.
-        self._run.load_state_dict(torch.load(pickled, weights_only=False, map_location="cpu"))
+        self._run.load_state_dict(_unpickled(state["run"]))
         self.history = [OwnEpoch(n, *epoch) for n, epoch in enumerate(state["epochs"], 1)]
+        if "position" in state:
+            self._position = _unpickled(state["position"])
+            self._seconds_before = state["seconds"]
+
+    def _seconds(self) -> float:
+        """How long the present epoch has been trained, in this process and in those before."""
+        return self._seconds_before + time.perf_counter() - self._started
+
+    def _move_to(self, position: Any) -> None:
+        if position is None:
+            raise TypeError(
+                f"{self._config.train!r} saved itself within an epoch at position None: a position "
+                "says where to go on, such as the number of the next batch"
+            )
+        self._position = position
+
+    def _pickled(self, value: Any, what: str) -> Tensor:
+        """A tensor, so that loading a checkpoint does not run the code that is pickled in it."""
+        pickled = io.BytesIO()
+        try:
+            torch.save(value, pickled)
+        except Exception as error:
+            raise ValueError(
+                f"the {what} of {self._config.train!r} cannot be saved: {error}; it may hold "
+                "tensors and whatever can be pickled"
+            ) from error
+        return torch.frombuffer(pickled.getbuffer(), dtype=torch.uint8).clone()
 
     def _measured(self, metrics: Any, epoch: int) -> dict[str, float]:
         """Check the metrics of an epoch, and convert them to numbers.
@@ -219,3 +252,30 @@ class OwnTraining:
                     f"{of_epoch} gave {name!r}, and a key of the spec has that name in tables: "
                     "rename one of them"
                 )
+
+
+@dataclass(frozen=True)
+class _Save:
+    """What the user's run saves itself with; implements ``snn_norm.training.own_run.Save``."""
+
+    move_to: Callable[[Any], None]
+    within: WithinEpoch | None
+
+    @property
+    def is_due(self) -> bool:
+        return self.within is not None and self.within.is_due
+
+    @property
+    def seconds_left(self) -> float | None:
+        return self.within.seconds_left if self.within is not None else None
+
+    def __call__(self, position: Any) -> None:
+        self.move_to(position)
+        if self.within is not None:
+            self.within.save()
+
+
+def _unpickled(value: Tensor) -> Any:
+    # Unpickling is safe: the user's own code wrote this, and is about to run anyway.
+    pickled = io.BytesIO(value.numpy().tobytes())
+    return torch.load(pickled, weights_only=False, map_location="cpu")

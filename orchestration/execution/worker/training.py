@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from orchestration.execution.worker.within_epoch import WithinEpoch
+
 
 class Epoch(Protocol):
     """The measurements of one epoch."""
@@ -48,8 +50,12 @@ class Training(Protocol):
     def sample(self) -> Mapping[str, Any]:
         """The input of a network of this package; empty for the user's code."""
 
-    def run_epoch(self) -> Epoch | None:
-        """Train an epoch; None if the run turns out to be done."""
+    def run_epoch(self, within: WithinEpoch, /) -> Epoch | None:
+        """Train an epoch, or the rest of one; None if the run turns out to be done.
+
+        Args:
+            within: saves the run within the epoch.
+        """
 
     def diagnostics(self) -> dict[str, float]:
         """The diagnostics of the layers in their current state."""

@@ -7,24 +7,28 @@ restored before the next.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
 from orchestration.execution.failure import in_a_line, one_line
+from orchestration.execution.ray_nodes import nodes_dead_without_notice
 from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
 from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.execution.worker.process_state import ProcessState
 from orchestration.execution.worker.training import Training
+from orchestration.execution.worker.within_epoch import PreemptedError, WithinEpoch
 from orchestration.model.config import OwnConfig
 from orchestration.model.trial import Trial
 from orchestration.record.client import connect
@@ -44,9 +48,16 @@ class StorageError(Exception):
     """The checkpoint store failed, so the trial is tried again instead of failing."""
 
 
+class NodesLostError(Exception):
+    """The trial seems to end the node that it runs on."""
+
+
 # Errors of the infrastructure and not of the user's code: Tune tries the trial again.
 _INFRASTRUCTURE = (StorageError, SupersededError, TrackerAwayError)
 
+
+_MOST_NODES_LOST = 3
+"""How many nodes in a row may die under a trial without progress in between."""
 
 _SECONDS_A_STEP = 5.0
 """How long a step waits until a trial's end has arrived. Then it reports that it waits, and the
@@ -90,6 +101,8 @@ class TrialTask:
     """Identifies this run of the driver; its failed attempts are counted together."""
     keep: Keep = "none"
     """Which epoch's model is kept."""
+    checkpoint_seconds: float = 300.0
+    """The time between two checkpoints within an epoch."""
     pause_after: int | None = None
     """The epoch after which it pauses, as its search may prune it; None if it does not."""
 
@@ -132,6 +145,8 @@ class SweepTrial(tune.Trainable):
             if self._session is None:
                 self._session = _Session(self._task)
             return self._session.step()
+        except PreemptedError:
+            raise
         # The user's code may call sys.exit or raise KeyboardInterrupt. Workers receive no SIGINT.
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             if self._session is None or _is_infrastructure(error):
@@ -161,7 +176,8 @@ class _Session:
         self._run: Training | None = None
         self._waiting: tuple[int, float] | None = None
         with _storage():
-            spool = Spool(task.storage, task.driver)
+            node = ray.get_runtime_context().get_node_id()
+            spool = Spool(task.storage, task.driver, node)
             self.recorder = TrialRecorder(
                 connect(task.tracking_uri),
                 task.trial,
@@ -226,9 +242,11 @@ class _Session:
             self._run = self._begin()
         run, metric, result = self._run, self._task.trial.metric, None
         if run.outcome is None:
-            if not run.history:
+            within = WithinEpoch(self._task.checkpoint_seconds, self._save_within_epoch)
+            within.leave_if_taken_away()
+            if not run.history and 0 not in self.recorder.spool.epochs:
                 self._record(0, run.diagnostics(), layers_tag(run.layers))
-            result = run.run_epoch()
+            result = run.run_epoch(within)
         if result is not None:
             state = run.state_dict()
             self._record(result.epoch, {**result.metrics(), **run.diagnostics()}, _tags(run))
@@ -251,8 +269,17 @@ class _Session:
             with _storage():
                 self.recorder.record_epoch(epoch, metrics, tags)
 
+    def _save_within_epoch(self) -> None:
+        run = self._run
+        assert run is not None
+        if (state := run.state_dict()) is not None:
+            with _storage():
+                self._checkpoints.save(state)
+                self.recorder.note_checkpoint(len(run.history) + 1)
+
     def _begin(self) -> Training:
         """The training run, continued from its newest checkpoint if there is one."""
+        _check_nodes(self.recorder.spool.nodes_in_vain[1:])
         task, config = self._task, self._task.trial.config
         run: Training
         if isinstance(config, OwnConfig):
@@ -266,6 +293,27 @@ class _Session:
         if state is not None:
             run.load_state_dict(state)
         return run
+
+
+def _check_nodes(earlier: Sequence[str]) -> None:
+    """Check that it is not the trial that ends the nodes of its attempts.
+
+    Args:
+        earlier: the nodes of the trial's attempts since its last progress, the newest first.
+
+    Raises:
+        NodesLostError: it seems to be the trial.
+    """
+    if len(earlier) < _MOST_NODES_LOST:
+        return
+    dead = nodes_dead_without_notice()
+    in_a_row = list(itertools.takewhile(dead.__contains__, earlier))
+    if len(in_a_row) >= _MOST_NODES_LOST:
+        raise NodesLostError(
+            f"the node of this trial has died {len(in_a_row)} times in a row without an epoch or a "
+            "checkpoint in between, so the trial itself may end it, such as by taking all of its "
+            "memory. Run the sweep again when the cause is removed."
+        )
 
 
 def _tags(run: Training) -> dict[str, str]:

@@ -60,7 +60,7 @@ def decisions(
         hours: of a trial of each cell, as of ``trial_hours``; None where they are not known.
 
     Returns:
-        One row for each comparison; a decided one covers the pairs up to its decision. The axes of the
+        One row for each comparison; a decided one has the pairs up to its decision. The axes of the
         first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
         of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
         ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;

@@ -126,12 +126,12 @@ def searched_cells(
         counts: how many settings each cell tries in the end.
 
     Returns:
-        One row for each cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``), ``n_pruned``,
-        ``epochs`` and ``hours`` of the search; ``searched_best`` (the best setting's score) and
-        ``best_at`` (that setting in words), missing before any has finished; ``mean``, ``ci_low``,
-        ``ci_high`` (of the metric that the sweep is judged by, over ``n_seeds`` of
-        ``n_expected`` fresh seeds, and its 95 % t-interval); ``note``, the ends of ranges near
-        which the best setting is.
+        One row for each cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``),
+        ``n_pruned``, ``epochs`` and ``hours`` of the search; ``searched_best`` (the best
+        setting's score) and ``best_at`` (that setting in words), missing before any has finished;
+        ``mean``, ``ci_low``, ``ci_high`` (of the metric that the sweep is judged by, over
+        ``n_seeds`` of ``n_expected`` fresh seeds, and its 95 % t-interval); ``note``, the ends of
+        ranges near which the best setting is.
     """
     names = [str(name) for name in table]
     keys = names[names.index(SETTING) + 1 : names.index(metric.best_name)]

@@ -12,8 +12,10 @@ from commands import USERS_FOLDER
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_metric_name
 
+from orchestration.execution.worker import within_epoch
 from orchestration.execution.worker.kept_model import ModelKeeper
 from orchestration.execution.worker.own_training import OwnTraining
+from orchestration.execution.worker.within_epoch import PreemptedError, WithinEpoch
 from orchestration.model.config import OwnConfig
 from orchestration.model.metric import Metric
 from orchestration.record.kept_model import KeptModel
@@ -71,6 +73,59 @@ def test_it_goes_on_from_any_epoch_through_a_checkpoint(name: str) -> None:
         assert len(found) == 4
         if name == "Fit":  # a generator draws for its preparations within an epoch
             assert found == whole
+
+
+@pytest.mark.parametrize("name", ["FitWithin", "ByHand"])
+def test_it_goes_on_from_any_batch_through_a_checkpoint(
+    name: str, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(within_epoch, "seconds_left", lambda: None)
+    undisturbed = training(name, rate=0.05, epochs=2)
+    states, checkpoints = [], CheckpointStore(storage)
+
+    def save() -> None:
+        state = undisturbed.state_dict()
+        assert state is not None
+        checkpoints.save({**state, "seconds": 1000.0})
+        states.append(checkpoints.load())
+
+    while undisturbed.outcome is None:
+        undisturbed.run_epoch(WithinEpoch(0, save))
+    assert len(states) == 2 * 24
+    assert "position" not in (undisturbed.state_dict() or {})
+    assert all(epoch.epoch_seconds < 1000 for epoch in undisturbed.history)
+    for state in states[::5]:
+        torch.manual_seed(9)
+        later = training(name, rate=0.05, epochs=2)
+        later.load_state_dict(state)
+        resumed = len(later.history)
+        values_of(later)
+        assert [one.measured for one in later.history] == [
+            one.measured for one in undisturbed.history
+        ]
+        assert [one.epoch_seconds > 1000 for one in later.history] == [
+            epoch == resumed for epoch in range(2)
+        ]
+
+
+def test_a_position_says_where_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(within_epoch, "seconds_left", lambda: None)
+    run = training("ByHand", rate=0.05)
+    run.run_epoch(WithinEpoch(3600, lambda: pytest.fail("it is not due")))
+    with pytest.raises(TypeError, match=r"at position None: a position says where to go on"):
+        run._run.save(None)
+
+
+def test_a_notice_reaches_the_users_code_and_ends_its_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(within_epoch, "seconds_left", lambda: 29.0)
+    saved: list[object] = []
+    run = training("ByHand", rate=0.05)
+    with pytest.raises(PreemptedError):
+        run.run_epoch(WithinEpoch(3600, lambda: saved.append(run.state_dict())))
+    assert len(saved) == 1
+    assert run._run.save.seconds_left == 29.0
 
 
 def test_a_generator_without_a_state_has_nothing_to_be_saved_and_repeats_itself() -> None:

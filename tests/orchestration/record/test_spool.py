@@ -52,3 +52,18 @@ def test_attempts_in_vain_are_those_of_one_driver_since_the_last_epoch(storage: 
     assert attempt("second") == 3
     assert attempt("second", 1) == 0
     assert attempt("second") == 1
+
+
+def test_a_checkpoint_within_an_epoch_is_progress_too(storage: Storage) -> None:
+    def attempt(node: str, *entries: dict[str, int]) -> list[str]:
+        spool = Spool(storage, "driver", node)
+        for entry in entries:
+            spool.append(entry)
+        spool.close()
+        assert spool.attempts_in_vain == len(spool.nodes_in_vain)
+        return spool.nodes_in_vain
+
+    assert attempt("a", {"step": 0}) == ["a"]
+    assert attempt("b") == ["b", "a"]
+    assert attempt("c", {"saved_within_epoch": 1}) == []
+    assert attempt("d") == ["d"]

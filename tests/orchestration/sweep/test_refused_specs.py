@@ -78,7 +78,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             3,
             "epoch: is not a key here; valid are name, train, dataset, epochs, seeds, "
             "search, confirm, compare, gpu_hours, training, grid, metric, baseline, resources, "
-            "retries, reuse, keep, "
+            "retries, reuse, keep, checkpoint_minutes, "
             "stop_when_collapsed; did you mean 'epochs'?",
         ),
         (
@@ -93,7 +93,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             4,
             "width: is not a key here; valid are name, train, dataset, epochs, seeds, "
             "search, confirm, compare, gpu_hours, training, grid, metric, baseline, resources, "
-            "retries, reuse, keep, "
+            "retries, reuse, keep, checkpoint_minutes, "
             "stop_when_collapsed; it belongs in an entry of the grid",
         ),
         (
@@ -194,6 +194,12 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "stop_when_collapsed.after: is not a key here; valid are after_epochs",
         ),
         ("epochs: 8", "epochs: 8\nretries: -1", 4, "retries: must be at least 0, got -1"),
+        (
+            "epochs: 8",
+            "epochs: 8\ncheckpoint_minutes: 0",
+            4,
+            "checkpoint_minutes: must be greater than 0, got 0",
+        ),
         (
             "epochs: 8",
             "epochs: 8\nresources: {gpu: 1.5}",

@@ -165,6 +165,7 @@ def test_keys_do_not_depend_on_the_order_of_keys(order: random.Random) -> None:
         {"name": "another"},
         {"resources": {"cpu": 4, "gpu": 0.5}},
         {"retries": 0},
+        {"checkpoint_minutes": 0.5},
         {"seeds": [2, 1, 3]},
         {"training": {"learning_rate": "1e-3"}},
         {"training": {"weight_decay": 0}},

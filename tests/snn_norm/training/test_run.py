@@ -29,6 +29,12 @@ from snn_norm.training.epoch import EpochResult
 from snn_norm.training.run import TrainingRun
 
 
+def images_in(state: dict[str, Any]) -> int:
+    """How many images a state within an epoch has trained in that epoch."""
+    images: int = state["within_epoch"]["sums"]["images"]
+    return images
+
+
 class TestResume:
     @pytest.mark.parametrize("changes", [{}, {"validation_fraction": 0.25}, {"precision": "bf16"}])
     @pytest.mark.parametrize("norm", ["homeostatic", "small_runs:Noisy"])
@@ -59,6 +65,61 @@ class TestResume:
             for _ in resumed.epochs():
                 pass
             assert_bit_for_bit(resumed, undisturbed)
+
+    @pytest.mark.parametrize("norm", ["homeostatic", "small_runs:Noisy"])
+    @pytest.mark.parametrize("architecture", ["ann", "snn"])
+    def test_after_any_batch_it_goes_on_as_undisturbed(
+        self, data: Dataset, architecture: str, norm: str
+    ) -> None:
+        keys = config(architecture=architecture, norm=norm, augment=True, epochs=2)
+        undisturbed = TrainingRun(keys, data)
+        states: list[dict[str, Any]] = []
+        while undisturbed.outcome is None:
+            undisturbed.run_epoch(
+                lambda _images: states.append(through_a_file(undisturbed.state_dict()))
+            )
+        assert len(states) == 2 * math.ceil(TRAIN / BATCH)
+        assert "within_epoch" not in undisturbed.state_dict()
+        for state in states:
+            resumed = TrainingRun(keys, data)
+            resumed.load_state_dict(state)
+            torch.rand(3), np.random.rand(3), random.random()
+            again: list[int] = []
+            while resumed.outcome is None:
+                resumed.run_epoch(again.append)
+            assert sum(again) == 2 * TRAIN - len(state["history"]) * TRAIN - images_in(state)
+            assert_bit_for_bit(resumed, undisturbed)
+
+    def test_an_exception_leaves_an_epoch_and_the_next_call_goes_on_within_it(
+        self, data: Dataset
+    ) -> None:
+        class EnoughError(Exception):
+            pass
+
+        def leave(_images: int) -> None:
+            raise EnoughError
+
+        run, undisturbed = (TrainingRun(config(augment=True), data) for _ in range(2))
+        undisturbed.run_epoch()
+        for _ in range(2):
+            with pytest.raises(EnoughError):
+                run.run_epoch(leave)
+        loaded = TrainingRun(config(augment=True), data)
+        loaded.load_state_dict(through_a_file(run.state_dict()))
+        assert images_in(through_a_file(loaded.state_dict())) == 2 * BATCH
+        for other in (run, loaded):
+            other.run_epoch()
+            assert_bit_for_bit(other, undisturbed)
+
+    def test_the_seconds_of_an_epoch_are_those_of_all_processes(self, data: Dataset) -> None:
+        run, later = (TrainingRun(config(), data) for _ in range(2))
+        states: list[dict[str, Any]] = []
+        run.run_epoch(lambda _images: states.append(through_a_file(run.state_dict())))
+        states[0]["within_epoch"]["seconds"] += 1000
+        later.load_state_dict(states[0])
+        result = later.run_epoch()
+        assert 1000 < result.epoch_seconds < 1100
+        assert result.images_per_second < TRAIN / 1000
 
     def test_a_loaded_state_is_what_was_saved(self, data: Dataset) -> None:
         run, fresh = (TrainingRun(config(), data) for _ in range(2))
