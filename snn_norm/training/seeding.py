@@ -26,7 +26,8 @@ def seed_everything(seed: int) -> None:
 
 def generators_state() -> dict[str, Any]:
     """The states of these generators, as tensors and plain values."""
-    name, keys, *rest = np.random.get_state()
+    numpy_state: Any = np.random.get_state()  # numpy's types do not tell its two forms apart
+    name, keys, *rest = numpy_state
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     return {
         "python": random.getstate(),
