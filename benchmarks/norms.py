@@ -49,6 +49,9 @@ def main() -> None:
     print(f"{machine()}; {reference}\n")
     print("| | ms | MB | against | ms | MB | time | aim | memory |")
     print("| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: |")
+    alone = ("convolutions alone", reference)
+    aims = {"no norm": (1.25, 1.5)}
+    _compare({"no norm": reference}, "its convolutions", alone, aims, arguments.repeats)
     norms = [row for row in arguments.only if row != _RESNET19]
     for start in tqdm(range(0, len(norms), _AT_ONCE), unit="group", file=sys.stderr):
         settings = {norm: reference._replace(norm=norm) for norm in norms[start:][:_AT_ONCE]}

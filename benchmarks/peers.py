@@ -232,6 +232,7 @@ CAPTURED = "snn_norm, captured"
 
 CONTENDERS: dict[str, Callable[[Setting], nn.Module]] = {
     "snn_norm": _Ours,
+    "snn_norm, eager": partial(_Ours, compiled=False),
     "snn_norm, compiled": partial(_Ours, compiled=True),
     CAPTURED: partial(_Ours, captured=True),
     "snnTorch loop": _snntorch,

@@ -22,6 +22,7 @@ import argparse
 import ctypes
 import importlib.util
 import json
+import math
 import multiprocessing
 import platform
 import re
@@ -66,6 +67,10 @@ def main() -> None:
         help="cpu counts processor time: for a machine shared with others, with --threads 1",
     )  # fmt: skip
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument(
+        "--fastest", action="store_true",
+        help="the fastest repeat instead of the median: for a machine shared with others",
+    )  # fmt: skip
     parser.add_argument("--only", nargs="+", choices=CONTENDERS)
     parser.add_argument(
         "--over-time", type=int, nargs="*", metavar="T",
@@ -76,8 +81,8 @@ def main() -> None:
     )
     parser.add_argument("--profile", action="store_true", help="instead: a step by operation")
     arguments = vars(parser.parse_args())
-    repeats, results, over_time = (
-        arguments.pop(key) for key in ("repeats", "results", "over_time")
+    repeats, fastest, results, over_time = (
+        arguments.pop(key) for key in ("repeats", "fastest", "results", "over_time")
     )
     only, on_gpu = arguments.pop("only"), arguments["device"].startswith("cuda")
     if only and CAPTURED in only and not on_gpu:
@@ -93,19 +98,23 @@ def main() -> None:
     if profiled:
         print(_profile(names[0], setting))
     elif over_time is None:
-        _print_contenders(measure({name: (name, setting) for name in names}, repeats))
+        contenders = {name: (name, setting) for name in names}
+        _print_contenders(measure(contenders, repeats, min if fastest else statistics.median))
     else:
         _print_over_time(names, setting, over_time or [5, 10, 25, 50, 100], repeats, results)
 
 
 def measure(
-    contenders: Mapping[str, tuple[str, Setting]], repeats: int
+    contenders: Mapping[str, tuple[str, Setting]],
+    repeats: int,
+    of_repeats: Callable[[list[float]], float] = statistics.median,
 ) -> dict[str, tuple[float, int]]:
-    """Seconds (median) and peak bytes of a step.
+    """Seconds and peak bytes of a step.
 
     Args:
         contenders: a name in ``CONTENDERS`` and its setting, by label; they take turns.
         repeats: steps that are timed.
+        of_repeats: which of their seconds are returned.
     """
     with _workers(contenders) as workers:
         peaks = {label: ask() for label, ask in workers.items()}
@@ -113,7 +122,7 @@ def measure(
         for _ in range(repeats):
             for label, ask in workers.items():
                 seconds[label].append(ask())
-    return {label: (statistics.median(seconds[label]), int(peaks[label])) for label in workers}
+    return {label: (of_repeats(seconds[label]), int(peaks[label])) for label in workers}
 
 
 @contextmanager
@@ -220,13 +229,15 @@ def _peak_memory(setting: Setting) -> Iterator[list[int]]:
 
 
 def _print_contenders(results: dict[str, tuple[float, int]]) -> None:
-    ours_seconds, ours_bytes = results.get("snn_norm", next(iter(results.values())))
-    print("| | ms a step | time, ours = 1 | peak memory, MB | memory, ours = 1 |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    first = next(iter(results.values()))
+    ours_seconds, ours_bytes = results.get("snn_norm", first)
+    least, _ = results.get("convolutions alone", (math.nan, 0))
+    print("| | time, convolutions = 1 | ms a step | ours = 1 | peak memory, MB | ours = 1 |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name, (seconds, peak) in results.items():
         print(
-            f"| {name} | {seconds * 1e3:.0f} | {seconds / ours_seconds:.2f} "
-            f"| {peak / 1e6:.0f} | {peak / ours_bytes:.2f} |"
+            f"| {name} | {seconds / least:.2f} | {seconds * 1e3:.0f} | {seconds / ours_seconds:.2f}"
+            f" | {peak / 1e6:.0f} | {peak / ours_bytes:.2f} |"
         )
 
 
@@ -279,13 +290,19 @@ def _profile(name: str, setting: Setting) -> str:
     return table
 
 
+_INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")
+"""Instruction sets that decide how fast convolutions and neurons are."""
+
+
 def machine() -> str:
-    """Processor or GPU, and the version of torch."""
+    """Processor with its instruction sets, or GPU, and the version of torch."""
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    model = found[1] if found else platform.machine()
-    return f"{model}, torch {torch.__version__}"
+    about = Path("/proc/cpuinfo").read_text()
+    found = re.search(r"model name\s*: (.*)", about)
+    model, flags = found[1] if found else platform.machine(), about.split()
+    instructions = " ".join(name for name in _INSTRUCTIONS if name in flags)
+    return f"{model} ({instructions or 'no known instruction set'}), torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -142,8 +142,8 @@ class RunConfig(BaseModel):
     compile: _Compile = Field(
         "auto",
         description="spiking layers by torch.compile, the same numbers but for rounding: true, "
-        "false, or auto: on a GPU; there, unless false, a step is one CUDA graph too; norms "
-        "on the membrane are never compiled",
+        "false, or auto: on a GPU, and on a CPU by numba, if installed; on a GPU, unless false, a "
+        "step is one CUDA graph too; norms on the membrane are never compiled",
     )
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"

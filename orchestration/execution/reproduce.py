@@ -130,6 +130,8 @@ def reproduce(
         problems = _code_problems(trial)
         dataset = load_dataset(config.dataset, data, config.image_size)
         run = TrainingRun(config, dataset, device=device)
+        if recorded.tags.get(ENGINE_TAG) == "eager":
+            run.keep_engine("eager")
         curves: dict[str, dict[int, float]] = {}
         for result in run.epochs():
             for metric, value in result.metrics().items():

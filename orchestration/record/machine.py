@@ -15,7 +15,7 @@ import snn_norm
 MACHINE_TAG, SOFTWARE_TAG = "snn_sweep.machine", "snn_sweep.software"
 COMMIT_TAG = "snn_sweep.commit"
 ENGINE_TAG = "snn_sweep.engine"
-"""How the spiking layers computed: eager or compiled."""
+"""How the spiking layers computed: eager, numba or compiled."""
 
 
 def machine_tags(device: str) -> dict[str, str]:

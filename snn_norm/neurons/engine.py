@@ -1,8 +1,10 @@
-"""Chooses whether a network's spiking layers are compiled, once, when training starts."""
+"""Chooses how a network's spiking layers compute, once, when training starts."""
 
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.util
 import logging
 from typing import Literal
 
@@ -11,9 +13,11 @@ from torch import nn
 
 from snn_norm.neurons import kernels
 from snn_norm.neurons.layers import LIF
+from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.standardization import Standardization
 
-Engine = Literal["eager", "compiled"]
-"""How spiking layers compute: by :mod:`snn_norm.neurons.recurrence` or by ``kernels`` beside it."""
+Engine = Literal["eager", "numba", "compiled"]
+"""By :mod:`snn_norm.neurons.recurrence`, or by ``numba_engine`` or ``kernels`` beside it."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,11 +27,12 @@ def choose_engine(
 ) -> Engine | None:
     """Set how each :class:`LIF` of a network computes, and log it.
 
-    A network with norms on the membrane is always eager, since they have no compiled form.
+    A network with norms on the membrane is always eager, since they have no other form.
 
     Args:
         model: a network.
-        wanted: true compiles, false does not, auto compiles on a GPU.
+        wanted: true compiles, and false leaves the network eager. Auto compiles on a GPU, and takes
+            numba on a CPU if it is installed.
         device: the device on which the network computes.
 
     Returns:
@@ -39,27 +44,55 @@ def choose_engine(
     neurons = [module for module in model.modules() if isinstance(module, LIF)]
     if not neurons:
         return None
-    compiled = _compiled_by_default(device) if wanted == "auto" else wanted
-    compiled = compiled and all(neuron.on_membrane is None for neuron in neurons)
-    problem = _compiler_problem(device) if compiled else None
+    engine: Engine = _by_default(device) if wanted == "auto" else "compiled" if wanted else "eager"
+    if any(neuron.on_membrane is not None for neuron in neurons):
+        engine = "eager"
+    problem = _problem(engine, device)
     if problem is not None:
-        problem = (
-            f"torch.compile does not work here on {device.type}: {problem}; install what it needs"
-        )
+        tool = "torch.compile" if engine == "compiled" else "numba"
+        problem = f"{tool} does not work here on {device.type}: {problem}; install what it needs"
         if wanted is True:
             raise ValueError(f"compile is true, but {problem}; set compile to auto")
         _LOG.warning("spiking layers are eager: %s", problem)
-        compiled = False
-    for neuron in neurons:
-        neuron.compiled = compiled
-    engine: Engine = "compiled" if compiled else "eager"
-    _LOG.info("spiking layers are %s on %s", engine, device)
+        engine = "eager"
+    how = "computed by numba" if engine == "numba" else engine
+    _LOG.info("spiking layers are %s on %s", how, device)
+    set_engine(model, engine)
     return engine
 
 
-def _compiled_by_default(device: torch.device) -> bool:
-    """False on a CPU: most of a step is convolutions there, and compiling takes minutes."""
-    return device.type == "cuda"
+def set_engine(model: nn.Module, engine: Engine) -> None:
+    """Let each :class:`LIF` of a network compute by this engine."""
+    for module in model.modules():
+        if isinstance(module, LIF):
+            module.compiled, module.by_numba = engine == "compiled", engine == "numba"
 
 
-_compiler_problem = functools.cache(kernels.problem)  # since trying the compiler takes seconds
+def _by_default(device: torch.device) -> Engine:
+    """On a CPU never ``compiled``, since that takes minutes."""
+    if device.type == "cuda":
+        return "compiled"
+    by_numba = device.type == "cpu" and importlib.util.find_spec("numba") is not None
+    return "numba" if by_numba else "eager"
+
+
+@functools.cache  # since trying a compiler takes seconds
+def _problem(engine: Engine, device: torch.device) -> str | None:
+    """The reason why an engine does not work; None if a test layer of it does."""
+    if engine == "eager":
+        return None
+    x_TNCHW = torch.zeros(2, 1, 1, 4, 4, device=device)
+    ones_TC = torch.ones(2, 1, device=device)
+    neuron = Neuron(0.9, 1.0, 25.0)
+    standardization = Standardization(ones_TC, ones_TC, ones_TC, ones_TC, of_batch=True)
+    try:
+        if engine == "compiled":
+            module = kernels
+        else:
+            module = importlib.import_module("snn_norm.neurons.numba_engine")
+        spikes_TNCHW, _ = module.spikes(x_TNCHW, None, neuron, 2, True, standardization)
+        module.gradients(x_TNCHW, None, spikes_TNCHW, None, neuron, True, standardization)
+    except Exception as error:  # noqa: BLE001 - whichever the compiler has, or its absence
+        first_paragraph = str(error).partition("\n\n")[0]
+        return f"{type(error).__name__}: {' '.join(first_paragraph.split())}"
+    return None

@@ -56,6 +56,7 @@ def fire(
     pool: bool = False,
     membrane_N: Tensor | None = None,
     compiled: bool = False,
+    by_numba: bool = False,
     on_membrane: Callable[[Tensor, slice], Standardization] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Integrate-and-fire neurons under the (standardized) currents ``x_TN``.
@@ -70,6 +71,9 @@ def fire(
             None to start at rest.
         compiled: whether to compute by :mod:`snn_norm.neurons.kernels`; the numbers are the same up
             to rounding.
+        by_numba: whether to compute by :mod:`snn_norm.neurons.numba_engine` what that can: real
+            tensors on a CPU without ``on_membrane``. The spikes are the same, and gradients are up
+            to rounding.
         on_membrane: is called with a step's membrane (1, N, C, H, W) and that step as a slice, and
             returns the standardization of the membrane that is compared with the threshold. The
             membrane that the next step gets is not standardized, and the statistics carry no
@@ -80,14 +84,19 @@ def fire(
         RuntimeError: the call is inside a transform of torch.func.
 
     Returns:
-        The spikes, in the dtype and memory order of ``x_TN`` (if compiled, images are always
-        channels last), and the membrane of the last step before its reset, in float32 at least.
+        The spikes, in the dtype and memory order of ``x_TN`` (if compiled or by numba, images
+        are always channels last), and the membrane of the last step before its reset, in float32
+        at least.
     """
     check_transforms()
     learned_beta = neuron.beta if isinstance(neuron.beta, Tensor) else None
     if learned_beta is not None:
         neuron = neuron._replace(beta=learned_beta.detach())
     engine = kernels if compiled else recurrence
+    if by_numba and not compiled and on_membrane is None and takes(x_TN):
+        from snn_norm.neurons import numba_engine  # numba takes half a second to import
+
+        engine = numba_engine
     rows: list[Standardization] = []
     further: tuple[Any, ...] = ()
     if on_membrane is not None:
@@ -130,6 +139,15 @@ def _normalize(
     with torch.set_grad_enabled(grad_enabled):
         rows.append(on_membrane(membrane_N.unsqueeze(0), slice(t, t + 1)))
     return rows[-1].at(0)
+
+
+def takes(x_TN: Tensor) -> bool:
+    """Whether :mod:`snn_norm.neurons.numba_engine` can compute these currents.
+
+    They must have memory of their own, which the tensors of an export have not.
+    """
+    on_cpu = type(x_TN) is Tensor and x_TN.device.type == "cpu"
+    return on_cpu and x_TN.dtype in (torch.float32, torch.float64, torch.bfloat16)
 
 
 class _Gradient(torch.autograd.Function):

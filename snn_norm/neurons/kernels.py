@@ -32,21 +32,6 @@ _KERNELS = 64
 two: the first for its own sizes, the second for any."""
 
 
-def problem(device: torch.device) -> str | None:
-    """The reason why nothing can be compiled for the device; None if a test layer compiles."""
-    x_TNCHW = torch.zeros(2, 1, 1, 4, 4, device=device)
-    ones_TC = torch.ones(2, 1, device=device)
-    neuron = Neuron(0.9, 1.0, 25.0)
-    standardization = Standardization(ones_TC, ones_TC, ones_TC, ones_TC, of_batch=True)
-    try:
-        spikes_TNCHW, _ = spikes(x_TNCHW, None, neuron, 2, True, standardization)
-        gradients(x_TNCHW, None, spikes_TNCHW, None, neuron, True, standardization)
-    except Exception as error:  # noqa: BLE001 - whichever the compiler has, or its absence
-        first_paragraph = str(error).partition("\n\n")[0]
-        return f"{type(error).__name__}: {' '.join(first_paragraph.split())}"
-    return None
-
-
 def spikes(
     x_TN: Tensor,
     membrane_N: Tensor | None,
@@ -56,7 +41,7 @@ def spikes(
     standardization: Standardization | None,
 ) -> tuple[Tensor, Tensor]:
     """The spikes of all steps, and the last membrane."""
-    x_TN = _channels_last(x_TN, 2)
+    x_TN = channels_last(x_TN, 2)
     membrane_N = _before(x_TN, membrane_N)
     parts = []
     for steps in _parts(num_steps):
@@ -64,7 +49,7 @@ def spikes(
             *_at(steps, x_TN, standardization), membrane_N, neuron, _length(steps), pool
         )
         parts.append(part)
-    return _channels_second(_joined(parts), 2), _channels_second(membrane_N, 1)
+    return channels_second(_joined(parts), 2), channels_second(membrane_N, 1)
 
 
 def gradients(
@@ -80,7 +65,7 @@ def gradients(
 
     ``grad_after_N`` is the gradient of the last membrane; None for zero.
     """
-    x_TN, grad_spikes_TN = _channels_last(x_TN, 2), _channels_last(grad_spikes_TN, 2)
+    x_TN, grad_spikes_TN = channels_last(x_TN, 2), channels_last(grad_spikes_TN, 2)
     parts = _parts(len(grad_spikes_TN))
     befores = [_before(x_TN, membrane_N)]
     for steps in parts[:-1]:
@@ -88,7 +73,7 @@ def gradients(
         befores.append(_kernel(_last_membrane)(*arguments, befores[-1], neuron, _length(steps)))
     grad = torch.zeros_like(befores[0])
     if grad_after_N is not None:
-        grad = _channels_last(grad_after_N, 1)
+        grad = channels_last(grad_after_N, 1)
     grads: list[tuple[Tensor, ...]] = []
     for steps in reversed(parts):
         grad, *of_part = _kernel(_gradients)(
@@ -114,8 +99,8 @@ def gradients(
     constant = len(x_TN) < len(grad_spikes_TN)
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
     return Gradients(
-        _channels_second(grad_x_TN.to(x_TN.dtype), 2),
-        _channels_second(grad, 1),
+        channels_second(grad_x_TN.to(x_TN.dtype), 2),
+        channels_second(grad, 1),
         None if of_beta[0] is None else functools.reduce(torch.add, of_beta),
         grad_scale,
         grad_offset,
@@ -281,11 +266,11 @@ def _at(
 def _before(x_TN: Tensor, membrane_N: Tensor | None) -> Tensor:
     """The membrane before the first step."""
     if membrane_N is not None:
-        return _channels_last(membrane_N, 1)
+        return channels_last(membrane_N, 1)
     return torch.zeros_like(x_TN[0], dtype=torch.promote_types(x_TN.dtype, torch.float32))
 
 
-def _channels_last(tensor: Tensor, leading: int) -> Tensor:
+def channels_last(tensor: Tensor, leading: int) -> Tensor:
     """Move the channels of images after ``leading`` dimensions to the end, (…, H, W, C).
 
     Tensors of other numbers of dimensions keep their order.
@@ -294,6 +279,6 @@ def _channels_last(tensor: Tensor, leading: int) -> Tensor:
     return (tensor.movedim(leading, -1) if tensor.dim() == leading + 3 else tensor).contiguous()
 
 
-def _channels_second(tensor: Tensor, leading: int) -> Tensor:
-    """The inverse of :func:`_channels_last`."""
+def channels_second(tensor: Tensor, leading: int) -> Tensor:
+    """The inverse of :func:`channels_last`."""
     return tensor.movedim(-1, leading) if tensor.dim() == leading + 3 else tensor

@@ -67,6 +67,8 @@ class LIF(nn.Module):
             is false at first, and :func:`snn_norm.neurons.engine.choose_engine` sets it. It needs a
             compiler, takes minutes for the first step, and does not support a norm on the membrane.
             A ``torch.compile`` of a model that contains the layer leaves the layer as it is.
+        by_numba: whether to compute on a CPU by numba, with the same spikes, and the same gradients
+            up to rounding. It is set as ``compiled`` is, and has no effect on what is compiled.
 
     Shape:
         Input currents (T, N, …), or (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
@@ -103,6 +105,7 @@ class LIF(nn.Module):
         self.reset = reset
         self.on_membrane = on_membrane
         self.compiled = False
+        self.by_numba = False
 
     def extra_repr(self) -> str:
         """The arguments of the layer, for its ``repr``."""
@@ -141,6 +144,7 @@ class LIF(nn.Module):
             pool=pool,
             membrane_N=state.membrane,
             compiled=self.compiled,
+            by_numba=self.by_numba,
             on_membrane=None if on_membrane is None else on_membrane.standardization,
         )
         return spikes_TN

@@ -1,7 +1,7 @@
 """Integrate-and-fire neurons and their gradient, computed in place, one time step after another.
 
-:mod:`snn_norm.neurons.fused` runs this engine if nothing is compiled: each step's tensors are
-processed while they are in the CPU's cache. The shapes are those of that module.
+:mod:`snn_norm.neurons.fused` runs this engine if nothing is compiled, by torch or by numba: each
+step's tensors are processed while they are in the CPU's cache. The shapes are those of that module.
 
 The functions of :mod:`snn_norm.neurons.kernels` compute the same without writing in place. They
 cannot replace these: uncompiled, on (25, 8, 64, 32, 32) in float32 on one thread, they take 3.3 to

@@ -22,7 +22,7 @@ from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
 from snn_norm.data.hold_out import training_part
 from snn_norm.networks.cnn import make_model
 from snn_norm.networks.spiking import SNNCNN
-from snn_norm.neurons.engine import choose_engine
+from snn_norm.neurons.engine import Engine, choose_engine, set_engine
 from snn_norm.references import is_reference
 from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy
@@ -235,6 +235,7 @@ class TrainingRun:
             "scheduler": self._scheduler.state_dict(),
             "history": [asdict(result) for result in self.history],
             **({"within_epoch": within_epoch} if within_epoch else {}),
+            "engine": self.engine,
         }
 
     def saved(self) -> bytes:
@@ -267,6 +268,20 @@ class TrainingRun:
         self._scheduler.load_state_dict(state["scheduler"])
         self.history = [EpochResult(**result) for result in state["history"]]
         self._progress, self._loaded_progress = None, state.get("within_epoch")
+        # States without an engine are older than the layers by numba.
+        self.keep_engine(state.get("engine", "eager" if self.engine == "numba" else self.engine))
+
+    def keep_engine(self, engine: Engine | None) -> None:
+        """Compute by the engine of an earlier part of the run, if this machine can."""
+        if engine == "eager":
+            self.engine = engine
+            set_engine(self.model, engine)
+        elif engine != self.engine:
+            _LOG.warning(
+                "the engine of the spiking layers was %s and is %s here, which rounds differently",
+                engine,
+                self.engine,
+            )
 
     def _within_epoch(self) -> dict[str, Any] | None:
         """The progress within the present epoch; None between epochs."""

@@ -268,7 +268,7 @@ def test_says_how_spiking_layers_compute() -> None:
     process = start("-m", "snn_norm.train", *TINY, *spiking)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert err == "spiking layers are eager on cpu\n"
+    assert err == "spiking layers are computed by numba on cpu\n"
 
 
 def test_a_terminal_gets_a_progress_bar() -> None:

@@ -102,7 +102,7 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert spiking.data.params["num_steps"] == "2"
     assert spiking.data.params["validation_fraction"] == "0.25"
     engines = {run.data.tags.get("snn_sweep.engine") for run in first.values()}
-    assert (spiking.data.tags["snn_sweep.engine"], engines) == ("eager", {"eager", None})
+    assert (spiking.data.tags["snn_sweep.engine"], engines) == ("numba", {"numba", None})
     by_epoch = {
         name: {
             point.step: point.value

@@ -20,6 +20,7 @@ from orchestration.results.recorded_trials import choose
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from snn_norm.data.dataset import load_dataset
+from snn_norm.neurons.engine import Engine
 from snn_norm.training.run import TrainingRun
 
 SPEC = {
@@ -34,9 +35,11 @@ SPEC = {
 }
 
 
-def trained(trial: Trial, folder: Path) -> FinishedTrial:
-    """A trial as a sweep's worker would have recorded it here."""
+def trained(trial: Trial, folder: Path, engine: Engine | None = None) -> FinishedTrial:
+    """A trial as a sweep's worker would have recorded it here, by this engine if one is given."""
     run = TrainingRun(trial.config, load_dataset("digits", folder, trial.config.image_size))
+    if engine is not None:
+        run.keep_engine(engine)
     points = [
         (name, result.epoch, 1000 + result.epoch, value)
         for result in run.epochs()
@@ -94,6 +97,17 @@ def test_it_comes_out_the_same_to_the_last_bit(
     assert found.stdout.count("the same, bit for bit") == 4
     assert "ann batchnorm seed 1" in found.stdout
     assert not (tmp_path / "home" / "tracking").exists()
+
+
+def test_a_trial_of_eager_layers_is_trained_by_them_again(tmp_path: Path) -> None:
+    spec = SweepSpec.from_dict(SPEC)
+    spiking = [trial for trial in spec.trials() if trial.config.architecture == "snn"]
+    trials = tuple(trained(trial, tmp_path, "eager") for trial in spiking)
+    path = tmp_path / "eager.jsonl"
+    write_archive(SweepArchive("eager", "completed", spec.to_json(), trials), path)
+    found = run(str(path), "--sample", "1")
+    assert found.exit_code == 0, found.output
+    assert "the same, bit for bit" in found.stdout
 
 
 def test_the_last_bit_of_one_number_is_enough_to_differ(file: Path, tmp_path: Path) -> None:

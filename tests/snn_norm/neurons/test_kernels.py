@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from snn_norm import LIF, SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import load_dataset
-from snn_norm.neurons import kernels
+from snn_norm.neurons import engine, kernels
 from snn_norm.neurons.fused import fire
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
@@ -174,14 +174,18 @@ def run(**keys: Any) -> TrainingRun:
 
 
 @needs_compiler
-def test_on_a_processor_neurons_are_eager_unless_asked(caplog: pytest.LogCaptureFixture) -> None:
+def test_on_a_processor_neurons_are_not_compiled_unless_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, "snn_norm")
-    for choice, engine in (("auto", "eager"), (False, "eager"), (True, "compiled")):
+    for choice, chosen in (("auto", "numba"), (False, "eager"), (True, "compiled")):
         training = run(compile=choice)
-        assert training.engine == engine
-        compiled = [module.compiled for module in training.model.modules() if type(module) is LIF]
-        assert compiled == 7 * [engine == "compiled"]
-        assert f"spiking layers are {engine} on cpu" in caplog.text
+        assert training.engine == chosen
+        layers = [module for module in training.model.modules() if type(module) is LIF]
+        assert [layer.compiled for layer in layers] == 7 * [chosen == "compiled"]
+        assert [layer.by_numba for layer in layers] == 7 * [chosen == "numba"]
+        how = "computed by numba" if chosen == "numba" else chosen
+        assert f"spiking layers are {how} on cpu" in caplog.text
         caplog.clear()
 
 
@@ -195,8 +199,8 @@ def test_an_artificial_network_has_nothing_to_compile() -> None:
 def test_without_a_compiler_the_reason_is_told(tmp_path: Path) -> None:
     """Asked for, it is an error; where it was a choice, layers are eager."""
     program = (
-        "import torch; from snn_norm.neurons import kernels; "
-        "print(kernels.problem(torch.device('cpu')))"
+        "import torch; from snn_norm.neurons import engine; "
+        "print(engine._problem('compiled', torch.device('cpu')))"
     )
     environment = {**os.environ, "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
     told = subprocess.run(
@@ -213,16 +217,17 @@ def test_what_only_the_gradient_lacks_is_told_before_training(
 
     monkeypatch.setattr(kernels, "spikes", lambda x_TN, *_: (x_TN, None))
     monkeypatch.setattr(kernels, "gradients", gradients)
-    assert kernels.problem(torch.device("cpu")) == "NotImplementedError: no gradient here"
+    problem = engine._problem.__wrapped__("compiled", torch.device("cpu"))
+    assert problem == "NotImplementedError: no gradient here"
 
 
 def test_what_cannot_be_compiled_is_an_error_or_eager(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("snn_norm.neurons.engine._compiler_problem", lambda _: "no compiler")
+    monkeypatch.setattr(engine, "_problem", lambda *_: "no compiler")
     with pytest.raises(ValueError, match=r"compile is true, but .* on cpu: no compiler; install"):
         run(compile=True)
-    monkeypatch.setattr("snn_norm.neurons.engine._compiled_by_default", lambda _: True)
+    monkeypatch.setattr(engine, "_by_default", lambda _: "compiled")
     assert run().engine == "eager"
     assert (
         "spiking layers are eager: torch.compile does not work here on cpu: no compiler"

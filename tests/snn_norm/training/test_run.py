@@ -141,6 +141,29 @@ class TestResume:
         with pytest.raises(ValueError, match="the state is that of"):
             TrainingRun(config(validation_fraction=0.25), data).load_state_dict(state)
 
+    def test_it_keeps_the_engine_that_it_began_with(self, data: Dataset) -> None:
+        keys = config(architecture="snn", norm="bntt")
+        eager, by_default = TrainingRun(keys, data), TrainingRun(keys, data)
+        assert by_default.engine == "numba"
+        eager.keep_engine("eager")
+        begun = through_a_file(eager.state_dict())
+        older = {name: value for name, value in begun.items() if name != "engine"}
+        resumed = [TrainingRun(keys, data) for _ in range(2)]
+        for run, state in zip(resumed, (begun, older), strict=True):
+            run.load_state_dict(state)
+            assert run.engine == "eager"
+            assert not any(getattr(module, "by_numba", False) for module in run.model.modules())
+        by_default.load_state_dict(through_a_file(TrainingRun(keys, data).state_dict()))
+        assert by_default.engine == "numba"
+
+    def test_an_engine_that_is_not_here_is_replaced_with_a_warning(
+        self, data: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run = TrainingRun(config(architecture="snn", norm="bntt"), data)
+        run.load_state_dict({**run.state_dict(), "engine": "compiled"})
+        assert run.engine == "numba"
+        assert "spiking layers was compiled and is numba here" in caplog.text
+
     @pytest.mark.parametrize("change", [{"seed": 43}, {"norm": "batchnorm"}, {"epochs": 4}])
     def test_not_with_another_configuration(self, data: Dataset, change: dict[str, Any]) -> None:
         run, other = TrainingRun(config(), data), TrainingRun(config(**change), data)
