@@ -20,6 +20,7 @@ from orchestration.record import names
 from orchestration.results.sweep_reader import SweepReader
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.schema import spec_schema, value_schema
+from orchestration.sweep.search import Confirm, Prune, Search
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.spec_keys import CollapseRule, Resources
 from orchestration.sweep.stopping import UntilDecided
@@ -75,6 +76,9 @@ _OF_THE_READER = "|".join(
 _SECTIONS: dict[str, type[Section]] = {
     "At the top": SweepSpec,
     "In `seeds`, until decided": UntilDecided,
+    "In `search`": Search,
+    "In `prune` of `search`": Prune,
+    "In `confirm`": Confirm,
     "In `metric`": MetricRule,
     "In `resources`": Resources,
     "In `stop_when_collapsed`": CollapseRule,
@@ -94,6 +98,7 @@ def spec_page() -> str:
         rows = [
             (f"`{key}`", _type(types[key]), _default(field), field.description or "")
             for key, field in section.model_fields.items()
+            if key in types  # users do not write the others
         ]
         lines += ["", f"## {heading}", "", *_table(("key", "type", "default", "what it is"), rows)]
     for heading, keys in (

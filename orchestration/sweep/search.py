@@ -84,7 +84,7 @@ _Epochs = Annotated[tuple[_Epoch, ...], BeforeValidator(listed), Field(min_lengt
 class Prune(Section):
     """Successive halving: after some epochs, only the best settings of a cell go on."""
 
-    keep: float = Field(gt=0, lt=1, description="the share of the settings that go on")
+    keep: float = Field(gt=0, lt=1, description="the share of the settings that continues")
     at: _Epochs = Field(description="after which epochs")
 
 
@@ -96,7 +96,7 @@ class Search(Section):
     )
     trials: int = Field(ge=1, le=_MOST_SETTINGS, description="settings of each cell")
     gpu_hours: Annotated[None, PlainValidator(_no_hours)] = None
-    sampler: Sampler = "sobol"
+    sampler: Sampler = Field("sobol", description="how settings are drawn")
     round: int | None = Field(
         None,
         ge=2,
@@ -108,8 +108,8 @@ class Search(Section):
     )
     prune: Annotated[
         Prune | None, BeforeValidator(lambda given: None if given == "none" else given)
-    ] = None
-    seeds: int = Field(1, ge=1, le=MOST_SEEDS, description="how many train each setting")
+    ] = Field(None, description="when the worst settings are dropped, or none")
+    seeds: int = Field(1, ge=1, le=MOST_SEEDS, description="how many seeds train each setting")
     metric: MetricRule | None = Field(
         None, description="the metric of your own training code that chooses settings"
     )
