@@ -58,7 +58,7 @@ def separation(sweeps: Mapping[str, Results]) -> pd.DataFrame:
 
 
 def areas(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
-    """The areas under the ROC curve: a row a contender, a column a sweep."""
+    """The areas under the ROC curve: one row per contender, one column per sweep."""
     made = contenders(ended(recorded(RECORDED), MADE_ON))
     return pd.DataFrame(
         {
@@ -70,7 +70,7 @@ def areas(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
 
 
 def mistakes(rows: Mapping[str, list[Row]]) -> pd.DataFrame:
-    """The rule's at its threshold: a row a sweep.
+    """The rule's at its threshold: one row per sweep.
 
     Returns:
         ``learned``, ``false_warnings`` (those of which it foretold a collapse), ``collapsed``,

@@ -31,9 +31,9 @@ def norm_effects(data: ReportData) -> pd.DataFrame:
     """Set each norm against none, and against the standard one.
 
     Returns:
-        A row a cell: the axes; ``n_seeds``, ``n_collapsed``; ``best`` and ``mean`` (test accuracy
-        in percent); ``best_gap_pp`` and ``mean_gap_pp``, its difference to the best and the mean
-        without a norm, over the seeds that each has; ``difference_pp`` with ``ci_low_pp``,
+        One row per cell: the axes; ``n_seeds``, ``n_collapsed``; ``best`` and ``mean`` (test
+        accuracy in percent); ``best_gap_pp`` and ``mean_gap_pp``, its difference to the best and
+        the mean without a norm, over the seeds that each has; ``difference_pp`` with ``ci_low_pp``,
         ``ci_high_pp`` (95 % t-interval), ``p`` and ``p_holm``: norm - standard norm, paired by
         seed; ``detectable_pp``, the difference that this test would find with a probability of
         80 % after correction, given the spread of its pairs (Bloom 1995).

@@ -24,7 +24,7 @@ from snn_norm.norms.table import standard_norm
 HELD_OUT = "validation_accuracy"
 
 Wide = pd.DataFrame
-"""A row a seed and a column a setting."""
+"""One row per seed and one column per setting."""
 
 SELECTIONS: dict[str, Callable[[Wide, Any], Any]] = {
     "all seeds": lambda held_out, _seed: held_out.mean().idxmax(),
@@ -58,7 +58,7 @@ def _gaps(
     """The gap of each network among these cells.
 
     Returns:
-        A row a network and way of selecting: ``architecture``, ``norm``, ``chosen_by``,
+        One row per network and way of selecting: ``architecture``, ``norm``, ``chosen_by``,
         ``n_settings`` (of each side), ``none``, ``with_norm`` (mean test accuracy in percent),
         ``gap_pp``, ``ci_low_pp``, ``ci_high_pp`` (paired by seed, 95 % t-interval), ``at_edge``:
         the values that all seeds chose at an edge of what was tried.

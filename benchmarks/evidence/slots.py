@@ -161,7 +161,7 @@ class Slots:
         return markdown(TableDefinition().table(table))
 
     def starts(self) -> pd.DataFrame:
-        """What is left of a gradient before the first step: medians over seeds, a row a network."""
+        """What is left of a gradient before the first step: one row per network, seeds' medians."""
         axes = [axis for axis in starts.AXES if axis != "seed"]
         recorded = pd.read_csv(starts.RECORDED, keep_default_na=False)
         return recorded.groupby(axes, sort=False)[["passed", "gain"]].median().reset_index()
@@ -192,13 +192,13 @@ class Slots:
         return _rows(found, where, f"{name} of {sweep!r}")
 
     def accuracies(self, sweep: str, **where: Any) -> pd.DataFrame:
-        """Test accuracies of best epochs in percent: a row a seed, a column a cell."""
+        """Test accuracies of best epochs in percent: one row per seed, one column per cell."""
         return 100 * self._by_cell(
             sweep, self._data(sweep).trials, "seed", BEST_TEST_ACCURACY, where
         )
 
     def layers(self, sweep: str, name: str, epoch: int, **where: Any) -> pd.DataFrame:
-        """A diagnostic's medians over seeds in an epoch: a row a layer, a column a cell."""
+        """A diagnostic's medians over seeds in an epoch: one row per layer, one column per cell."""
         data = self._data(sweep)
         diagnostics = self._results[sweep].diagnostics().query(f"epoch == {epoch}")
         cells = data.trials[["run_id", "cell"]]
@@ -253,11 +253,11 @@ class Slots:
         )
 
     def areas(self, *sweeps: str) -> pd.DataFrame:
-        """The areas of that table: a row a contender, a column a sweep."""
+        """The areas of that table: one row per contender, one column per sweep."""
         return areas({sweep: self._start(sweep) for sweep in sweeps})
 
     def mistakes(self, *sweeps: str) -> pd.DataFrame:
-        """The rule's of that table, as numbers: a row a sweep."""
+        """The rule's of that table, as numbers: one row per sweep."""
         return mistakes({sweep: self._start(sweep) for sweep in sweeps})
 
     def last_rates(self, outcome: str, *sweeps: str) -> list[float]:

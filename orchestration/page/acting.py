@@ -86,8 +86,8 @@ class OnThisMachine:
             stack.enter_context(self._alone(sweep.name, note))
             path = self._planned(sweep, grown, note)
             process = self._start(path, note)
-            # It is let go of when the process has ended, which is waited for, lest a process
-            # without life stays in the system's table.
+            # The lock is released when the process has ended. A thread waits for that, so that no
+            # zombie process stays.
             held = stack.pop_all()
         threading.Thread(target=_wait, args=(process, held), daemon=True).start()
         self._see_it_begin(sweep.name, process, path)

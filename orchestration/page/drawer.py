@@ -86,7 +86,7 @@ class Drawer:
 
         Args:
             readable: the names of those that the visitor may see; None if all.
-            find, sort: as of ``view.listed``.
+            find, sort: see ``view.listed``.
         """
         sweeps = self._reader.sweeps()
         if readable is not None:

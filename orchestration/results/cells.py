@@ -109,7 +109,7 @@ def assign_cells(
         records: the trials.
         spec: the cells of the spec, if there is one.
         histories: of a search, the values by epoch of the metric that chooses settings, by run id.
-        best_settings: as of Cells, instead of histories.
+        best_settings: see ``Cells``; given in place of histories.
     """
     if spec is None:
         return _from_trials(records)

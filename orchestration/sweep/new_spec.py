@@ -135,7 +135,7 @@ def _lines(name: str, answers: Answers) -> list[str]:
         "grid:  # any key may be a list, and is then an axis: num_steps: [10, 25]",
         *grid,
         "resources: {cpu: 1, gpu: 0}  # of one trial; gpu: 0.5 lets two share a GPU",
-        "retries: 3  # after a fault of a machine; a network that collapses is a result",
+        "retries: 3  # after failures of machines; a network that collapses is a result",
         "keep: best  # the trained network of each trial's best epoch; or last, or none",
     ]
 
@@ -149,7 +149,7 @@ def _seeds(answers: Answers) -> list[str]:
     return [
         "seeds:  # as many as the comparisons below need",
         "  until: decided",
-        "  alpha: 0.05  # the most probable family-wise error",
+        "  alpha: 0.05  # the largest family-wise error",
         "  practically_equal: 0.005  # differences of accuracy below it do not matter",
         "  at_least: 5",
         "  at_most: 40  # seeds of each network",

@@ -185,8 +185,8 @@ def refuse_another_family(
         spec: the spec to run.
         before: the spec of the sweep's last run, which has seeds until decided.
         recorded: the sweep's runs.
-        verdicts: gives the verdict of each of its comparisons, in words, as of
-            ``SeedAllocator.verdicts``; default: those of the recorded seeds of each cell.
+        verdicts: gives the verdict of each of its comparisons in words, like
+            ``SeedAllocator.verdicts``; by default those of the recorded seeds of each cell.
 
     Raises:
         InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has

@@ -39,7 +39,7 @@ def grid_page(
     Args:
         grid: every trial.
         trial_url: gives the address of the page of a trial by the id of its run.
-        retried: how often a run's trial was tried again after a fault of a machine.
+        retried: how often a run's trial was tried again after a failure of a machine.
     """
     writer = _Writer(grid, trial_url, retried)
     outer = [axis for axis in grid.axes if axis not in writer.leading]

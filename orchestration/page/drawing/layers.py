@@ -38,7 +38,7 @@ def medians_of(table: pd.DataFrame) -> pd.DataFrame:
     """Medians over seeds, one row per cell, layer and epoch, with layers in the network's order.
 
     Args:
-        table: as of ``Results.diagnostics``.
+        table: the table that ``Results.diagnostics`` returns.
     """
     names = [diagnostic.name for diagnostic in _DIAGNOSTICS]
     groups = table.groupby(["cell", "layer", "epoch"], sort=False)
@@ -50,7 +50,7 @@ def strips(grid: Grid, medians: pd.DataFrame) -> list[tuple[str, Markup]]:
 
     Args:
         grid: of the sweep.
-        medians: as of :func:`medians_of`.
+        medians: the medians that :func:`medians_of` returns.
     """
     known = set(medians["cell"])
     tables = []

@@ -25,7 +25,7 @@ class Change:
 
     Args:
         version: of the page afterwards.
-        pieces: as of :func:`changes`, as JSON; None where the page has to be fetched anew.
+        pieces: the JSON of what :func:`changes` returns; None if the page must be fetched anew.
     """
 
     version: str

@@ -78,18 +78,18 @@ def next_allocation(
     given: Places,
     failed: Places = (),
 ) -> Allocation | None:
-    """What to buy next, None where nothing is to be bought.
+    """Return the next trials to run; None if there are none.
 
-    A comparison's next pair comes before any that is run ahead of its look, of which there are at
-    most :data:`MOST_AHEAD`, a trial at a time. Within these, what promises the most for an hour
-    comes first; where nothing is promised, the earliest seed.
+    The next pair of a comparison comes before pairs that are run ahead of its look. Of those there
+    are at most :data:`MOST_AHEAD`, one trial at a time. Among equals, the trial with the most
+    expected evidence per hour comes first; if none is expected, the one with the earliest seed.
 
     Args:
-        spec: with seeds until decided.
-        now: how the family stands.
-        hours: of a trial of each cell; None where nothing is on record.
-        given: trials that have ended, or are at work.
-        failed: as of :func:`seeds_wanted`.
+        spec: a spec with seeds until decided.
+        now: the state of the family of comparisons.
+        hours: the hours of a trial of each cell; None if none is on record.
+        given: trials that have ended or are running.
+        failed: see :func:`seeds_wanted`.
     """
     rule, order = _rule(spec), spec.seed_order()
     missing: dict[int, tuple[int, frozenset[tuple[int, int]]]] = {}

@@ -57,7 +57,7 @@ def decisions(
         seeds: one row for each trial that counts, from ``Results.by_seed``, with ``cell``, its
             number.
         spec: of the sweep.
-        hours: of a trial of each cell, as of ``trial_hours``; None where they are not known.
+        hours: the hours of a trial of each cell, from ``trial_hours``; None if they are unknown.
 
     Returns:
         One row for each comparison; a decided one has the pairs up to its decision. The axes of the
@@ -126,7 +126,7 @@ def decisions(
 
 
 def trials_by_cell(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[int, pd.DataFrame]:
-    """The trials of each cell, index ``seed``; arguments as of :func:`decisions`."""
+    """The trials of each cell, index ``seed``; see :func:`decisions` for the arguments."""
     trials = seeds.set_index("seed")
     return {cell: trials[(seeds["cell"] == cell).to_numpy()] for cell in cells.index}
 

@@ -17,11 +17,11 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
     """Return one row for each comparison and pair, in the spec's order of both.
 
     Args:
-        cells, seeds, spec: as of ``.decisions.decisions``; with comparisons.
+        cells, seeds, spec: see ``decisions.decisions``; the spec declares comparisons.
 
     Returns:
         The axes of the first cell; ``compared``, ``against``; ``n`` (pairs so far) and the
-        ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (as of decisions);
+        ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (see ``decisions``);
         ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method);
         ``verdict`` (at the pair at which it was
         decided, else missing); ``selected_on``; ``cell``, of the first.

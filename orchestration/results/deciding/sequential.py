@@ -149,7 +149,7 @@ def log_e_values(
 ) -> tuple[Floats, Floats]:
     """Logs of the e-values of the differences of pairs in which no seed failed, and of failures.
 
-    Their product is an e-value too. Arguments as of :func:`evidence`.
+    Their product is an e-value too. :func:`evidence` describes the arguments.
     """
     learned = np.where(first | second, np.nan, differences)
     if rule.assumes == "normal":
@@ -245,7 +245,7 @@ def _running(differences: Floats) -> tuple[Integers, Floats, Floats]:
     if not n.size:
         return n, differences, differences
     some = np.maximum(n, 1)
-    # About the first one, lest large means with little spread cancel.
+    # Relative to the first one, so that large means with little spread do not cancel.
     first = counted.argmax(axis=-1, keepdims=True)
     origin = np.nan_to_num(np.take_along_axis(differences, first, axis=-1))
     d = np.where(counted, differences - origin, 0.0)

@@ -137,7 +137,7 @@ def level_of(
     """What the p of a comparison still undecided has to reach after a look, by Holm's method.
 
     Args:
-        look: as of ``.sequential.decide``, from 1.
+        look: the number of the look, from 1; see ``sequential.decide``.
         but: the number of one that is taken as undecided.
     """
     decided = (now.verdicts != UNDECIDED) & (now.looks <= look)

@@ -33,7 +33,7 @@ def best_of_settings(
     % bootstrap interval over settings. A pruned setting counts with the score that it had reached.
 
     Args:
-        table: as of :func:`~orchestration.results.effects.searching.search_table`.
+        table: see :func:`~orchestration.results.effects.searching.search_table`.
         axes: the sweep's axes.
         metric: the metric that chooses settings.
         is_adaptive: whether settings depend on earlier ones, as with ``tpe``. Then it is the score
@@ -71,7 +71,7 @@ def tuned_gap_by_budget(
     """The gap between the best of n settings with a norm and without, for each budget n.
 
     Args:
-        table, axes, metric, is_adaptive: as of :func:`best_of_settings`.
+        table, axes, metric, is_adaptive: see :func:`best_of_settings`.
         by_norm: give a row each norm instead of the standard one's alone.
 
     Returns:
@@ -126,7 +126,7 @@ def searched_basin(
     """The share of the declared space whose score is near the best one of the cell.
 
     Args:
-        table, axes, metric: as of :func:`best_of_settings`.
+        table, axes, metric: see :func:`best_of_settings`.
         margin: how near, in units of the metric.
         most: how many settings, from the first, are points that depend on no result; None is all.
 

@@ -33,7 +33,7 @@ def search_importance(
     """One row per cell and key of its space, for cells with at least 8 scores.
 
     Args:
-        table: as of :func:`~orchestration.results.effects.searching.search_table`.
+        table: see :func:`~orchestration.results.effects.searching.search_table`.
         axes: the sweep's axes.
         metric: the metric that chooses settings.
         dimensions: of each cell, its dimensions by key.

@@ -119,7 +119,7 @@ def searched_cells(
     """What the search of each cell took, its best setting, and what that came to.
 
     Args:
-        table: as of :func:`search_table`.
+        table: the table that :func:`search_table` returns.
         best: best of seeds, which are those of ``confirm``.
         cells: the sweep's.
         metric: the metric that chooses settings.
