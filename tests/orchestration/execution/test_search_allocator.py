@@ -46,7 +46,7 @@ CONTENT: dict[str, Any] = {
 }
 UNTIL = {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4}
 
-ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 
 
 def simulated(confirm: Mapping[str, Any] | None = None, **search: Any) -> SweepSpec:

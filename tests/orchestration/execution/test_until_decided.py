@@ -33,7 +33,7 @@ CONTENT: dict[str, Any] = {
     "grid": [{"architecture": "ann", "norm": [SLOW, "none", "homeostatic"], "width": 2}],
 }
 
-ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 """Moments at which it is killed."""
 
 
