@@ -76,7 +76,8 @@ def cluster() -> Iterator[Cluster]:
 
 def test_the_hook_of_a_pod_announces_the_end_of_its_node(cluster: Cluster) -> None:
     node = cluster.add_node(num_cpus=1)
-    occupied = ray.remote(num_cpus=1)(time.sleep).remote(60)  # an idle node would end at once
+    # An idle node would end at once.
+    occupied = ray.remote(num_cpus=1)(lambda: time.sleep(60)).remote()
     command = hook_of(worker_pod(MANIFESTS[0])).partition(" &&")[0].split()
     command[0] = str(Path(sys.executable).with_name("ray"))
     ray.wait([occupied], timeout=1)

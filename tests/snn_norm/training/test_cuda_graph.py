@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset
+from snn_norm.neurons import engine
 from snn_norm.training import cuda_graph as captured
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.run import TrainingRun
@@ -163,6 +164,8 @@ def test_a_captured_run_is_the_run(
 ) -> None:
     """Bit for bit, with an optimizer, a schedule and a short batch that no graph knows of."""
     caplog.set_level(logging.INFO, "snn_norm")
+    # Numba, which is for CPUs alone, does what no graph could record.
+    monkeypatch.setattr(engine, "_by_default", lambda _device: "eager")
     keys = config(**changes)
     found = trained(keys, data)
     # Three batches before, the fourth captured, the fifth; five of the second epoch.
