@@ -78,7 +78,9 @@ def test_a_trials_curves(sweep: Sweep, page: Page) -> None:
 def test_the_report_among_the_artifacts(sweep: Sweep, page: Page) -> None:
     page.goto(sweep.url(f"runs/{sweep.parent}/artifacts/report/report.html"))
     report = page.frame_locator("iframe#html")
-    expect(report.get_by_role("heading", level=1)).to_have_text("digits in a browser")
+    expect(report.get_by_role("heading", level=1)).to_have_text(
+        "digits in a browser", timeout=60 * SECONDS
+    )
     expect(report.locator("#headline table")).to_contain_text("artificial CNN")
     expect(report.get_by_text("Download this page")).to_be_visible()
     screenshot(page, "mlflow-report")
