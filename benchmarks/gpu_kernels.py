@@ -85,7 +85,7 @@ def _fire(dtype: torch.dtype, pool: bool) -> None:
         norm.standardization(x_TNCHW, slice(0, num_steps)),
         pool=pool,
         membrane_N=membrane_NCHW,
-        compiled=True,
+        engine="compiled",
     )
     spikes_TNCHW.float().sum().backward()
 

@@ -12,12 +12,10 @@ import torch
 from torch import nn
 
 from snn_norm.neurons import kernels
+from snn_norm.neurons.fused import Engine
 from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
-
-Engine = Literal["eager", "numba", "compiled"]
-"""By :mod:`snn_norm.neurons.recurrence`, or by ``numba_engine`` or ``kernels`` beside it."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ def set_engine(model: nn.Module, engine: Engine) -> None:
     """Let each :class:`LIF` of a network compute by this engine."""
     for module in model.modules():
         if isinstance(module, LIF):
-            module.compiled, module.by_numba = engine == "compiled", engine == "numba"
+            module.engine = engine
 
 
 def _by_default(device: torch.device) -> Engine:

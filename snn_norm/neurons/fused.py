@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +25,13 @@ from snn_norm.neurons.recurrence import Gradients, Neuron
 from snn_norm.neurons.standardization import Standardization
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+Engine = Literal["eager", "numba", "compiled"]
+"""How neurons are computed, always with the same numbers up to rounding.
+
+``eager`` is :mod:`snn_norm.neurons.recurrence`, ``compiled`` is :mod:`snn_norm.neurons.kernels` by
+``torch.compile``, and ``numba`` is :mod:`snn_norm.neurons.numba_engine`, with the same spikes.
+"""
 
 
 def check_transforms() -> None:
@@ -55,8 +62,7 @@ def fire(
     num_steps: int | None = None,
     pool: bool = False,
     membrane_N: Tensor | None = None,
-    compiled: bool = False,
-    by_numba: bool = False,
+    engine: Engine = "eager",
     on_membrane: Callable[[Tensor, slice], Standardization] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Integrate-and-fire neurons under the (standardized) currents ``x_TN``.
@@ -69,11 +75,8 @@ def fire(
         pool: whether to average the spikes over 2x2 squares of H and W.
         membrane_N: the membrane (N, …) at the last step of an earlier call, to continue from it;
             None to start at rest.
-        compiled: whether to compute by :mod:`snn_norm.neurons.kernels`; the numbers are the same up
-            to rounding.
-        by_numba: whether to compute by :mod:`snn_norm.neurons.numba_engine` what that can: real
-            tensors on a CPU without ``on_membrane``. The spikes are the same, and gradients are up
-            to rounding.
+        engine: how to compute. What numba cannot compute is eager: tensors that are not real ones
+            on a CPU, and ``on_membrane``.
         on_membrane: is called with a step's membrane (1, N, C, H, W) and that step as a slice, and
             returns the standardization of the membrane that is compared with the threshold. The
             membrane that the next step gets is not standardized, and the statistics carry no
@@ -84,7 +87,7 @@ def fire(
         RuntimeError: the call is inside a transform of torch.func.
 
     Returns:
-        The spikes, in the dtype and memory order of ``x_TN`` (if compiled or by numba, images
+        The spikes, in the dtype and memory order of ``x_TN`` (unless it is eager, images
         are always channels last), and the membrane of the last step before its reset, in float32
         at least.
     """
@@ -92,23 +95,23 @@ def fire(
     learned_beta = neuron.beta if isinstance(neuron.beta, Tensor) else None
     if learned_beta is not None:
         neuron = neuron._replace(beta=learned_beta.detach())
-    engine = kernels if compiled else recurrence
-    if by_numba and not compiled and on_membrane is None and takes(x_TN):
+    module = kernels if engine == "compiled" else recurrence
+    if engine == "numba" and on_membrane is None and _suits_numba(x_TN):
         from snn_norm.neurons import numba_engine  # numba takes half a second to import
 
-        engine = numba_engine
+        module = numba_engine
     rows: list[Standardization] = []
     further: tuple[Any, ...] = ()
     if on_membrane is not None:
-        if compiled or membrane_N is not None:
+        if engine == "compiled" or membrane_N is not None:
             raise ValueError(
                 "neurons with a norm on the membrane take a whole sequence from rest and are not "
-                f"compiled, got compiled={compiled} and "
+                f"compiled, got engine={engine!r} and "
                 f"{'no' if membrane_N is None else 'a'} membrane to go on from"
             )
         further = (partial(_normalize, on_membrane, torch.is_grad_enabled(), rows),)
     with torch.no_grad():
-        result = engine.spikes(
+        result = module.spikes(
             x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, standardization, *further
         )
     on_membranes = Standardization.joined(rows) if rows else None
@@ -117,7 +120,7 @@ def fire(
         result,
         neuron,
         pool,
-        engine,
+        module,
         [None if of is None else of[4:] for of in maps],
         x_TN,
         membrane_N,
@@ -141,11 +144,8 @@ def _normalize(
     return rows[-1].at(0)
 
 
-def takes(x_TN: Tensor) -> bool:
-    """Whether :mod:`snn_norm.neurons.numba_engine` can compute these currents.
-
-    They must have memory of their own, which the tensors of an export have not.
-    """
+def _suits_numba(x_TN: Tensor) -> bool:
+    """Whether numba can compute these currents. The tensors of an export have no memory."""
     on_cpu = type(x_TN) is Tensor and x_TN.device.type == "cpu"
     return on_cpu and x_TN.dtype in (torch.float32, torch.float64, torch.bfloat16)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm.bounds import check_bounds, check_decay_of_plif
-from snn_norm.neurons.fused import fire, left_uncompiled
+from snn_norm.neurons.fused import Engine, fire, left_uncompiled
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.table import RESETS, SURROGATES
@@ -63,12 +63,10 @@ class LIF(nn.Module):
             with one step at a time.
 
     Attributes:
-        compiled: whether to compute by ``torch.compile``, with the same numbers up to rounding. It
-            is false at first, and :func:`snn_norm.neurons.engine.choose_engine` sets it. It needs a
+        engine: how to compute, a :data:`snn_norm.neurons.fused.Engine`. It is ``eager`` at first,
+            and :func:`snn_norm.neurons.engine.choose_engine` sets it. ``compiled`` needs a
             compiler, takes minutes for the first step, and does not support a norm on the membrane.
             A ``torch.compile`` of a model that contains the layer leaves the layer as it is.
-        by_numba: whether to compute on a CPU by numba, with the same spikes, and the same gradients
-            up to rounding. It is set as ``compiled`` is, and has no effect on what is compiled.
 
     Shape:
         Input currents (T, N, …), or (T, N, C, H, W) with a norm; output spikes, 0 or 1, of the same
@@ -104,8 +102,7 @@ class LIF(nn.Module):
         self.surrogate = surrogate
         self.reset = reset
         self.on_membrane = on_membrane
-        self.compiled = False
-        self.by_numba = False
+        self.engine: Engine = "eager"
 
     def extra_repr(self) -> str:
         """The arguments of the layer, for its ``repr``."""
@@ -113,6 +110,15 @@ class LIF(nn.Module):
             f"beta={self.beta}, threshold={self.threshold}, slope={self.slope}, "
             f"surrogate={self.surrogate}, reset={self.reset}"
         )
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the engine is ``compiled``; false makes it ``eager``."""
+        return self.engine == "compiled"
+
+    @compiled.setter
+    def compiled(self, compiled: bool) -> None:
+        self.engine = "compiled" if compiled else "eager"
 
     def decay(self) -> float | Tensor:
         """β; a tensor if it is learned."""
@@ -143,8 +149,7 @@ class LIF(nn.Module):
             num_steps=num_steps,
             pool=pool,
             membrane_N=state.membrane,
-            compiled=self.compiled,
-            by_numba=self.by_numba,
+            engine=self.engine,
             on_membrane=None if on_membrane is None else on_membrane.standardization,
         )
         return spikes_TN

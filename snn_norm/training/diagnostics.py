@@ -74,7 +74,8 @@ def diagnose(
         watch: Callable[..., object]
         for name, module in _neurons(twin):
             if isinstance(module, LIF):
-                module.compiled = False  # a batch of another size would be compiled again
+                if module.engine == "compiled":
+                    module.engine = "eager"  # a batch of another size would be compiled again
                 watch = _watch_spiking(module, partial(_numbers, watched, name, module))
             else:
                 watch = partial(_see_rectified, partial(_numbers, watched, name, module))

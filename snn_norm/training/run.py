@@ -22,7 +22,8 @@ from snn_norm.data.dataset import Dataset, batches, crop_and_flip, normalize
 from snn_norm.data.hold_out import training_part
 from snn_norm.networks.cnn import make_model
 from snn_norm.networks.spiking import SNNCNN
-from snn_norm.neurons.engine import Engine, choose_engine, set_engine
+from snn_norm.neurons.engine import choose_engine, set_engine
+from snn_norm.neurons.fused import Engine
 from snn_norm.references import is_reference
 from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy

@@ -214,7 +214,7 @@ def test_without_numba_layers_are_eager(monkeypatch: pytest.MonkeyPatch) -> None
     assert choose_engine(model, "auto", device) == "numba"
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda _: None)
     assert choose_engine(model, "auto", device) == "eager"
-    assert not model[0].by_numba
+    assert model[0].engine == "eager"
 
 
 def test_a_numba_that_does_not_work_is_told(

@@ -107,5 +107,5 @@ def test_it_takes_whole_sequences_and_is_not_compiled() -> None:
     assert choose_engine(neuron, True, torch.device("cpu")) == "eager"
     assert choose_engine(neuron, "auto", torch.device("cuda")) == "eager"
     neuron.compiled = True
-    with pytest.raises(ValueError, match="not compiled, got compiled=True"):
+    with pytest.raises(ValueError, match="not compiled, got engine='compiled'"):
         neuron(currents())
