@@ -141,9 +141,10 @@ class RunConfig(BaseModel):
     )
     compile: _Compile = Field(
         "auto",
-        description="spiking layers by torch.compile, the same numbers but for rounding: true, "
-        "false, or auto: on a GPU, and on a CPU by numba, if installed; on a GPU, unless false, a "
-        "step is one CUDA graph too; norms on the membrane are never compiled",
+        description="how spiking layers are computed, with the same numbers up to rounding: true "
+        "is by torch.compile, false is eager, and auto is by torch.compile on a GPU and by numba, if it "
+        "is installed, on a CPU. On a GPU, a training step is one CUDA graph unless this is false. "
+        "Norms on the membrane are never compiled",
     )
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"

@@ -1,4 +1,4 @@
-"""What Ray knows of its nodes: which are about to be taken away, and which have died.
+"""Ray's nodes: which are about to be taken away, and which have died.
 
 This is the only file that uses Ray's private state, and its tests hold it against the installed
 Ray.
@@ -30,7 +30,7 @@ def node_of(error: RayActorError) -> str | None:
 
 
 def dead_nodes() -> set[str]:
-    """The ids of the nodes that have left the cluster, in whatever way."""
+    """The ids of the nodes that have left the cluster for whatever reason."""
     return {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
 
 

@@ -11,7 +11,7 @@ from orchestration.execution.worker.within_epoch import PreemptedError
 
 
 class Retries:
-    """Counts the faults of each task. A node that was taken away or has died is none of them.
+    """Counts the faults of each task. The loss of a node is not one of them.
 
     Args:
         most: after how many faults a task is still tried again.

@@ -96,7 +96,7 @@ class TrialRecorder:
             self._append({"step": epoch, "metrics": dict(metrics), "tags": dict(tags)})
 
     def note_checkpoint(self, epoch: int) -> None:
-        """Note in the spool, and not in MLflow, that there is a checkpoint within an epoch."""
+        """Add to the spool that this epoch has a checkpoint within it. MLflow is not told."""
         self._append({"saved_within_epoch": epoch})
 
     def end(

@@ -1,4 +1,4 @@
-"""Who works at a sweep: its one driver, which holds its lease, and the writer of its report."""
+"""The processes of a sweep: its only driver, which holds its lease, and its report's writer."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def was_driven(storage: Storage) -> bool:
 
 @contextmanager
 def writing_report(storage: Storage) -> Iterator[None]:
-    """Say for the context that this process writes the sweep's report; others may do so too."""
+    """Record for the context that this process writes the report; others may write one too."""
     held = storage.lock(_REPORT_LOCK).take(_this_process())
     try:
         yield

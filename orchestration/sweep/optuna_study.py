@@ -23,7 +23,7 @@ def study_of(
     """A study in memory, with these settings as its trials in this order.
 
     Args:
-        dimensions: those of the cell.
+        dimensions: the dimensions of the cell.
         settings: the values of each setting, which may lack some keys.
         scores: the score of each; larger is better. A setting without a finite one is the worst.
     """
@@ -33,22 +33,24 @@ def study_of(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for values, score in zip(settings, scores, strict=True):
-        its = [one for one in dimensions if one.key in values]
+        present = [dimension for dimension in dimensions if dimension.key in values]
         is_finite = math.isfinite(score)
         study.add_trial(
             create_trial(
-                # Optuna takes a pruned trial without a value for the worst.
+                # For Optuna, a pruned trial without a value is the worst one.
                 state=TrialState.COMPLETE if is_finite else TrialState.PRUNED,
                 value=score if is_finite else None,
-                params={one.key: one.code(values[one.key]) for one in its},
-                distributions={one.key: distribution_of(one) for one in its},
+                params={
+                    dimension.key: dimension.code(values[dimension.key]) for dimension in present
+                },
+                distributions={dimension.key: distribution_of(dimension) for dimension in present},
             )
         )
     return study
 
 
 def distribution_of(dimension: Dimension) -> BaseDistribution:
-    """A dimension as Optuna has it. The values of a list are numbered."""
+    """The distribution of Optuna for a dimension. The values of a list are numbered."""
     from optuna import distributions
 
     low, high, is_log = dimension.low, dimension.high, dimension.is_log
@@ -60,7 +62,7 @@ def distribution_of(dimension: Dimension) -> BaseDistribution:
 
 
 def sampler(seed: str) -> TPESampler:
-    """The sampler of a round, whose random numbers follow from a text."""
+    """The sampler of a round. Its random numbers are derived from the text ``seed``."""
     from optuna.samplers import TPESampler
 
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4])

@@ -39,7 +39,7 @@ HELD_OUT_ACCURACY = Metric("validation_accuracy", is_fraction=True)
 
 _MOST_SETTINGS = 1000
 _ROUND = 8
-"""How many settings of a cell ``tpe`` asks for at once, unless the spec says so."""
+"""How many settings of a cell ``tpe`` draws at once, unless the spec has a number."""
 MOST_SEEDS = 20
 
 
@@ -101,7 +101,7 @@ class Search(Section):
         None,
         ge=2,
         le=_MOST_SETTINGS,
-        description="how many settings of a cell tpe asks for at once",
+        description="how many settings of a cell tpe draws at once",
     )
     drawn: _Drawn = Field(
         None, description="the settings of each cell that tpe has drawn, as recorded"

@@ -119,15 +119,15 @@ def settings_of(
 
 
 def setting_of(raw: Mapping[str, Any], values: Mapping[str, Any], number: int) -> Setting:
-    """The setting of a cell with these values, of which it takes those that have a meaning.
+    """The setting of a cell with these values, without a momentum if its optimizer has none.
 
     Args:
         raw: the keys that the spec sets for the cell.
         values: the values of the space's keys.
-        number: the setting's.
+        number: the number of the setting, from 1.
     """
-    needs_sgd = values.get("optimizer", raw.get("optimizer")) != "sgd"
-    values = {key: value for key, value in values.items() if key != "momentum" or not needs_sgd}
+    has_momentum = values.get("optimizer", raw.get("optimizer")) == "sgd"
+    values = {key: value for key, value in values.items() if key != "momentum" or has_momentum}
     return Setting(number, values, read_config({**raw, **values, "seed": 0}))
 
 

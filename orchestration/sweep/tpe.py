@@ -3,7 +3,7 @@
 Settings are drawn in rounds. The first round is of Sobol's sequence. Each further one is asked of
 Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), once all settings of the rounds
 before have ended. Its study is made anew from the settings in the order of their numbers, so the
-next round depends on neither the order in which trials end nor on what was in memory.
+next round depends neither on the order in which trials end nor on what was in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from orchestration.sweep.space import Setting, dimensions_of, setting_of, settin
 from orchestration.sweep.spec import SweepSpec
 
 _MOST_ASKED = 10
-"""How often a setting is asked for, at most, until it is none that has been tried."""
+"""Optuna may repeat settings. It is asked at most so many times for each setting that is wanted."""
 
 
 def with_next_round(spec: SweepSpec, scores: Sequence[Sequence[float | None]]) -> SweepSpec:
@@ -40,7 +40,8 @@ def with_next_round(spec: SweepSpec, scores: Sequence[Sequence[float | None]]) -
         further: list[Setting] = []
         if wanted > 0 and len(ended) == len(settings):
             further = _further(spec, given, settings, ended, wanted)
-        drawn.append([dict(one.values) for one in [*settings, *further][search.first_settings :]])
+        beyond_the_first_round = [*settings, *further][search.first_settings :]
+        drawn.append([dict(setting.values) for setting in beyond_the_first_round])
     updated = search.model_copy(update={"drawn": tuple(map(tuple, drawn))})
     return spec.model_copy(update={"search": updated}) if any(drawn) else spec
 
@@ -52,26 +53,26 @@ def _further(
     scores: Sequence[float],
     count: int,
 ) -> list[Setting]:
-    """So many settings of a cell that have not been tried."""
+    """``count`` settings of a cell that have not been tried, or as many as there are."""
     search, further = spec.search, list[Setting]()
     assert search is not None
-    tried = {one.config for one in settings}
+    tried = {setting.config for setting in settings}
 
     def add(values: Mapping[str, Any]) -> None:
-        one = setting_of(given, values, len(settings) + len(further) + 1)
-        if one.config not in tried and len(further) < count:
-            tried.add(one.config)
-            further.append(one)
+        setting = setting_of(given, values, len(settings) + len(further) + 1)
+        if setting.config not in tried and len(further) < count:
+            tried.add(setting.config)
+            further.append(setting)
 
     dimensions = dimensions_of(search.space, given)
-    study = study_of(dimensions, [one.values for one in settings], scores)
+    study = study_of(dimensions, [setting.values for setting in settings], scores)
     study.sampler = sampler(f"{spec.name} {len(settings)}")
-    distributions = {one.key: distribution_of(one) for one in dimensions}
+    distributions = {dimension.key: distribution_of(dimension) for dimension in dimensions}
     for _ in range(_MOST_ASKED * count):
         if len(further) < count:
-            asked = study.ask(fixed_distributions=distributions).params
-            add({one.key: one.chosen(asked[one.key]) for one in dimensions})
-    # A space with few settings is nearly used up: what is left of it is taken in Sobol's order.
-    for one in settings_of(search.space, "sobol", spec.name, search.trials, given):
-        add(one.values)
+            codes = study.ask(fixed_distributions=distributions).params
+            add({dimension.key: dimension.chosen(codes[dimension.key]) for dimension in dimensions})
+    # If a space with few settings is nearly used up, the rest is taken in the order of Sobol's.
+    for setting in settings_of(search.space, "sobol", spec.name, search.trials, given):
+        add(setting.values)
     return further

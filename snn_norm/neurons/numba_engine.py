@@ -26,17 +26,17 @@ from snn_norm.neurons.recurrence import Gradients, Neuron
 from snn_norm.neurons.standardization import Standardization
 
 _VALUES_A_ROW = 2048
-"""The largest number of values in a row of a block, unless there are more channels."""
+"""A row of a block has at most so many values, unless an image has more channels than that."""
 
 _VALUES_A_BLOCK = 2**16
-"""The largest number of values in a row of a block, all steps together, so that the cache holds
-them."""
+"""All time steps of a row of a block have at most so many values, which a core's cache can hold."""
 
 _BLOCKS_A_CHUNK = 8
-"""The smallest number, so that the sums of a chunk take a quarter of the memory of its currents."""
+"""A chunk has at least so many blocks, so that its sums take at most a quarter of the memory of its
+currents."""
 
 _CHUNKS = 32
-"""The largest number of chunks, and so of threads."""
+"""There are at most so many chunks. Each thread takes a range of them."""
 
 
 def spikes(

@@ -256,7 +256,7 @@ class OwnTraining:
 
 @dataclass(frozen=True)
 class _Save:
-    """What the user's run saves itself with; implements ``snn_norm.training.own_run.Save``."""
+    """Lets the user's run save itself; implements ``snn_norm.training.own_run.Save``."""
 
     move_to: Callable[[Any], None]
     within: WithinEpoch | None

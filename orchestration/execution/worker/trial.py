@@ -296,7 +296,7 @@ class _Session:
 
 
 def _check_nodes(earlier: Sequence[str]) -> None:
-    """Check that it is not the trial that ends the nodes of its attempts.
+    """Check that the trial itself does not seem to end the nodes on which it is tried.
 
     Args:
         earlier: the nodes of the trial's attempts since its last progress, the newest first.

@@ -72,7 +72,7 @@ def tuned_gap_by_budget(
 
     Args:
         table, axes, metric, is_adaptive: see :func:`best_of_settings`.
-        by_norm: give a row each norm instead of the standard one's alone.
+        by_norm: whether to return one row for each norm, and not for the standard one alone.
 
     Returns:
         The axes but ``norm``, ``norm``, ``n_settings``; ``none`` and ``tuned`` (the expected score

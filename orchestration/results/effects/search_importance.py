@@ -2,7 +2,7 @@
 
 The importance of a key is the share of the variance of the score, over the whole space, that is
 due to this key alone: functional ANOVA on a random forest (Hutter et al., 2014), as Optuna
-computes it. What is due to several keys together is nobody's, so shares add up to less than 1.
+computes it. What is due to several keys together is not counted, so shares add up to less than 1.
 """
 
 from __future__ import annotations
@@ -52,20 +52,27 @@ def search_importance(
         if "norm" in axes and settings["norm"].iloc[0] == "none":
             without[tuple(map(str, settings[others].iloc[0]))] = cell
         scored = settings[settings[metric.best_name].notna()]
-        its = [one for one in dimensions[cell].values() if scored[one.key].notna().all()]
-        if its and len(scored) >= _LEAST_SETTINGS:
-            points = zip(*(map(_code_of(one), scored[one.key]) for one in its), strict=True)
+        in_all = [
+            dimension
+            for dimension in dimensions[cell].values()
+            if scored[dimension.key].notna().all()
+        ]
+        if in_all and len(scored) >= _LEAST_SETTINGS:
+            codes = (map(_code_of(dimension), scored[dimension.key]) for dimension in in_all)
+            points = zip(*codes, strict=True)
             scores = metric.sign * scored[metric.best_name]
-            shares[cell] = _resampled_shares(tuple(map(_unit, its)), tuple(points), tuple(scores))
+            shares[cell] = _resampled_shares(
+                tuple(map(_unit, in_all)), tuple(points), tuple(scores)
+            )
     rows = []
-    for cell, its_shares in shares.items():
+    for cell, of_keys in shares.items():
         of_cell = table[table["cell"] == cell]
         reference = without.get(tuple(map(str, of_cell[others].iloc[0])), cell)
-        for key in its_shares:
+        for key in of_keys:
             row: dict[str, Any] = {axis: of_cell[axis].iloc[0] for axis in axes}
-            row |= {"key": key, **_estimate(its_shares[key], "importance", "ci")}
+            row |= {"key": key, **_estimate(of_keys[key], "importance", "ci")}
             if reference != cell and key in shares.get(reference, ()):
-                difference = its_shares[key] - shares[reference][key]
+                difference = of_keys[key] - shares[reference][key]
                 row |= _estimate(difference, "difference", "diff")
             rows.append(row | {"n_settings": _scored(of_cell, metric), "cell": cell})
     columns = ["key", "importance", "ci_low", "ci_high", "difference", "diff_low", "diff_high"]
@@ -77,19 +84,19 @@ def _scored(settings: pd.DataFrame, metric: Metric) -> int:
 
 
 def _estimate(values: pd.Series, name: str, interval: str) -> dict[str, float]:
-    """The first value, which is of all settings, and the interval of the others."""
+    """The first value, which comes from all settings, and the interval of the others."""
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(values.iloc[1:], [tail, 1 - tail])
     return {name: float(values.iloc[0]), f"{interval}_low": low, f"{interval}_high": high}
 
 
 def _code_of(dimension: Dimension) -> Callable[[Any], float]:
-    """What takes a value to its place in a list, or from 0 to 1 in a range."""
+    """The function from a value to its place in a list, or to a number from 0 to 1 in a range."""
     return dimension.code if dimension.values else dimension.place
 
 
 def _unit(dimension: Dimension) -> Dimension:
-    """The dimension from 0 to 1, as the space is drawn from; a list's values are numbered."""
+    """The dimension of these codes: from 0 to 1 for a range, numbers for a list."""
     numbers = tuple(range(len(dimension.values)))
     return Dimension(dimension.key, values=numbers, low=0.0, high=1.0)
 
@@ -105,8 +112,8 @@ def _resampled_shares(
     rows = [_shares(dimensions, points, scores)]
     for _ in range(_RESAMPLES):
         drawn = random.integers(len(scores), size=len(scores)).tolist()
-        its = [points[one] for one in drawn], [scores[one] for one in drawn]
-        rows.append(_shares(dimensions, *its))
+        sample = [points[place] for place in drawn], [scores[place] for place in drawn]
+        rows.append(_shares(dimensions, *sample))
     return pd.DataFrame(rows)
 
 
@@ -116,7 +123,7 @@ def _shares(
     # Imported here because it loads Optuna and scikit-learn.
     from optuna.importance import FanovaImportanceEvaluator
 
-    keys = [one.key for one in dimensions]
+    keys = [dimension.key for dimension in dimensions]
     if len(set(scores)) == 1:  # nothing matters
         return dict.fromkeys(keys, 0.0)
     values = [dict(zip(keys, point, strict=True)) for point in points]
