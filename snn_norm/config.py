@@ -142,9 +142,9 @@ class RunConfig(BaseModel):
     compile: _Compile = Field(
         "auto",
         description="how spiking layers are computed, with the same numbers up to rounding: true "
-        "is by torch.compile, false is eager, and auto is by torch.compile on a GPU and by numba, if it "
-        "is installed, on a CPU. On a GPU, a training step is one CUDA graph unless this is false. "
-        "Norms on the membrane are never compiled",
+        "is by torch.compile, false is eager, and auto is by torch.compile on a GPU, and on a CPU "
+        "by numba if it is installed. On a GPU, a training step is one CUDA graph unless this is "
+        "false. Norms on the membrane are never compiled",
     )
     stop_when_collapsed_after: int | None = Field(
         None, ge=1, description="stop after so many epochs at chance without progress"
