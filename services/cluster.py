@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ray
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
 from services.errors import ServiceError
 from services.settings import Settings, SettingsError
@@ -114,7 +115,11 @@ def _unreachable(address: str, reason: str) -> str:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Restore what Ray changes in this process's environment, as later runs would inherit it."""
+    """Restore what Ray changes in this process's environment, as later runs would inherit it.
+
+    Ray keeps what it has read of it, and a new instance on this machine turns authentication by
+    token on. A cluster without tokens could then not call this process back: its actors would die.
+    """
     before = dict(os.environ)
     try:
         yield
@@ -125,3 +130,5 @@ def _environment() -> Iterator[None]:
                     os.environ[name] = before[name]
                 else:
                     os.environ.pop(name, None)
+        Config.initialize("")  # reads the environment again
+        AuthenticationTokenLoader.instance().reset_cache()

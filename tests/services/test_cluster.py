@@ -16,6 +16,8 @@ from services.cluster import local_ray
 from services.settings import SettingsError
 from services.tracking import ServiceError
 
+ROOT = Path(__file__).parents[2]
+
 _DRIVER = """
 import os, signal, sys
 sys.path.insert(0, "")
@@ -67,6 +69,44 @@ def test_ray_is_local_silent_and_leaves_no_traces(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+_FIRST_LOCAL_THEN_A_CLUSTER = """
+import ray
+from ray.cluster_utils import Cluster
+from services.cluster import local_ray
+from services.settings import Settings
+
+def answer():
+    class OfTheUser:
+        def answer(self):
+            return 42
+    return ray.get(ray.remote(OfTheUser).remote().answer.remote())
+
+with local_ray(Settings.from_environment({}), num_cpus=1):
+    assert answer() == 42
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+try:
+    with local_ray(Settings.from_environment({"RAY_ADDRESS": cluster.address})):
+        assert answer() == 42
+finally:
+    cluster.shutdown()
+"""
+
+
+def test_a_cluster_without_tokens_after_a_local_ray(tmp_path: Path) -> None:
+    """Ray uses a token for each instance on this machine, and would go on to use it."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _FIRST_LOCAL_THEN_A_CLUSTER],
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("address", ["{}", "ray://{}"])
