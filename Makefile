@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep check docs test test-all faults test-cluster lint secrets cluster clean
+.PHONY: sweep check docs test test-slow test-all faults test-cluster lint secrets cluster clean
 
 sweep: .venv/sweep  ## the digits sweep end to end, and its table
 	$(BIN)/snn-sweep run digits
@@ -16,7 +16,10 @@ check: .venv/test lint  ## lint, types, and the tests of what decides without a 
 test: .venv/test lint  ## all tests but the slow ones, which docs/contributing.md lists
 	$(PYTEST) -m "not slow"
 
-test-all: test .venv/test-all  ## the slow ones too
+test-slow: test  ## and one or two slow tests of each subject: what CI runs
+	$(PYTEST) -m "slow and not release"
+
+test-all: test .venv/test-all  ## and all slow ones, before a release: an hour
 	$(PYTEST) -m slow
 
 docs: .venv/docs  ## the pages, the reference and the notebook as a site, in build/docs/site

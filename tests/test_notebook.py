@@ -48,6 +48,7 @@ def test_the_notebook_shows_its_tables_and_figures(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.release
 def test_the_stop_button_ends_a_sweep_in_order(tmp_path: Path) -> None:
     notebook = notebook_of(
         "from pathlib import Path\n"

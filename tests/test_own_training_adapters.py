@@ -14,7 +14,7 @@ from orchestration.execution.worker.own_training import OwnTraining
 from orchestration.model.config import OwnConfig
 from orchestration.model.metric import Metric
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.release]
 
 
 @pytest.mark.parametrize(

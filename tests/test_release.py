@@ -60,6 +60,7 @@ def test_the_library_needs_neither_ray_nor_mlflow(built: tuple[Path, Path]) -> N
     assert "mlflow" not in base
 
 
+@pytest.mark.release
 @pytest.mark.timeout(3000)  # torch, Ray and MLflow are installed
 def test_an_empty_environment_runs_the_first_commands(
     built: tuple[Path, Path], tmp_path: Path

@@ -12,6 +12,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.timeout(3000)
 def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
     commands = [one for one in commands_of(PAGE.read_text()) if not one.text.startswith("pip ")]

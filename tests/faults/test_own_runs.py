@@ -33,6 +33,7 @@ def of(sweep: StruckSweep, *names: str) -> StruckSweep:
     return sweep
 
 
+@pytest.mark.release
 def test_own_run_whose_worker_is_killed(sweep: StruckSweep) -> None:
     kill_worker(of(sweep, "Fit", "seeded"))
     sweep.check(most_epochs_again=1)
@@ -44,27 +45,32 @@ def test_own_run_whose_driver_is_killed(sweep: StruckSweep) -> None:
     sweep.check(most_epochs_again=SLOTS * 2)
 
 
+@pytest.mark.release
 def test_own_run_while_the_tracking_server_is_away(sweep: StruckSweep) -> None:
     take_server_away(of(sweep, "Fit", "seeded"), 20)
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.release
 def test_own_run_whose_replies_are_lost(sweep: StruckSweep) -> None:
     lose_replies(of(sweep, "Fit", "seeded"))
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.release
 def test_generator_without_a_state_whose_worker_is_killed(sweep: StruckSweep) -> None:
     """It begins again, and nothing of it is recorded twice."""
     kill_worker(of(sweep, "forgetful"))
     sweep.check(most_epochs_again=EPOCHS)
 
 
+@pytest.mark.release
 def test_generator_without_a_state_whose_driver_is_killed(sweep: StruckSweep) -> None:
     kill_driver(of(sweep, "forgetful"))
     sweep.check(most_epochs_again=SLOTS * (EPOCHS + 1))
 
 
+@pytest.mark.release
 def test_generator_without_a_state_whose_replies_are_lost(sweep: StruckSweep) -> None:
     lose_replies(of(sweep, "forgetful"))
     sweep.check(most_epochs_again=0)

@@ -37,7 +37,9 @@ def take_away(cluster: Cluster, node: Node, until: float) -> None:
     cluster.remove_node(node, allow_graceful=False)
 
 
-@pytest.mark.parametrize("seconds", [120, 30, 0])
+@pytest.mark.parametrize(
+    "seconds", [120, *(pytest.param(s, marks=pytest.mark.release) for s in (30, 0))]
+)
 def test_node_taken_away_with_notice(sweep: StruckSweep, cluster: Cluster, seconds: int) -> None:
     sweep.row.fault += f" of {seconds} s"
     nodes = [cluster.add_node(num_cpus=1) for _ in range(SLOTS)]
@@ -51,6 +53,7 @@ def test_node_taken_away_with_notice(sweep: StruckSweep, cluster: Cluster, secon
     sweep.check(most_epochs_again=0 if seconds else 1)
 
 
+@pytest.mark.release
 def test_all_nodes_taken_away_at_once(sweep: StruckSweep, cluster: Cluster) -> None:
     """With 30 s of notice; the new ones come later, as an autoscaler would bring them."""
     nodes = [cluster.add_node(num_cpus=1) for _ in range(SLOTS)]
@@ -68,6 +71,7 @@ def test_all_nodes_taken_away_at_once(sweep: StruckSweep, cluster: Cluster) -> N
     sweep.check(most_epochs_again=0)
 
 
+@pytest.mark.release
 def test_ten_nodes_lost_one_after_the_other(sweep: StruckSweep, cluster: Cluster) -> None:
     """Without notice: more losses than each trial has retries, on the only node there is."""
     sweep.content = {**sweep.content, "checkpoint_minutes": 0.5 / 60}
@@ -88,6 +92,7 @@ def test_ten_nodes_lost_one_after_the_other(sweep: StruckSweep, cluster: Cluster
     sweep.check(most_epochs_again=10)
 
 
+@pytest.mark.release
 def test_node_stopped_by_sigterm(
     sweep: StruckSweep, cluster: Cluster, started_by_command: Callable[[], subprocess.Popen[bytes]]
 ) -> None:

@@ -29,6 +29,7 @@ def test_driver_killed(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
     """As when its machine loses power: what is in training stops in the middle of an epoch."""
     process = sweep.start()
@@ -43,6 +44,7 @@ def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_ray_killed(sweep: StruckSweep) -> None:
     """As `ray stop` or a lack of memory ends it, in part or as a whole."""
     process = sweep.start()
@@ -66,6 +68,7 @@ def test_ray_killed(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:
     processes = [sweep.start() for _ in range(10)]
     errors = [process.communicate(timeout=250)[1] for process in processes]
@@ -79,6 +82,7 @@ def test_the_same_spec_started_ten_times_at_once(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_node_of_two_killed(sweep: StruckSweep, monkeypatch: pytest.MonkeyPatch) -> None:
     # Workers have the environment of their node, not of the driver.
     for name in ("OWN_CODE_COUNT",):

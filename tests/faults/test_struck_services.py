@@ -47,6 +47,7 @@ def test_tracking_server_killed_and_started(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("seconds", [20] if ROUNDS == 1 else [0, 20, 60])
 def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
     take_server_away(sweep, seconds)
@@ -54,6 +55,7 @@ def test_tracking_server_away(sweep: StruckSweep, seconds: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
     """Until the sweep has given up; the same command later brings what was measured meanwhile."""
     sweep.content = {**sweep.content, "retries": 0}
@@ -67,12 +69,14 @@ def test_tracking_server_away_for_good(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_reply_lost_after_commit(sweep: StruckSweep) -> None:
     lose_replies(sweep)
     sweep.check(most_epochs_again=0)
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.database("postgres")
 def test_postgres_restarted(sweep: StruckSweep, postgres: Postgres) -> None:
     process = sweep.start()

@@ -16,6 +16,7 @@ from orchestration.record.client import connect
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_out_of_memory(sweep: StruckSweep) -> None:
     sweep.content = {**SPEC, "grid": [{**SPEC["grid"][0], "norm": "own_code:HungryNorm"}]}
     kind = sweep.random.choice(["of Python", "of a GPU", "of torch on a CPU"])
@@ -74,6 +75,7 @@ def fill(ballast: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_disk_full(sweep: StruckSweep, small_disk: Path) -> None:
     process = sweep.start()
     sweep.wait_for_a_moment(process)
@@ -86,6 +88,7 @@ def test_disk_full(sweep: StruckSweep, small_disk: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_checkpoint_truncated(sweep: StruckSweep) -> None:
     process = sweep.start()
     sweep.wait_for_a_moment(process, after=1 / 6)

@@ -24,6 +24,7 @@ PROGRAMS = ("munged", "sbatch", "slurmctld", "slurmd")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.release,
     pytest.mark.skipif(
         not all(map(shutil.which, PROGRAMS)),
         reason="Slurm is not installed: its packages are slurmctld, slurmd, slurm-client and munge",

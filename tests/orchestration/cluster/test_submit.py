@@ -96,6 +96,7 @@ def output(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_sweep_with_the_users_own_modules(outside: Commands, tracking_uri: str) -> None:
     spec, path = outside.spec("submitted", {**SLOW_SPEC, "epochs": 2})
     told = outside.run("submit", path, "--wait")
@@ -131,6 +132,7 @@ def test_more_seeds_from_a_sweeps_page_are_submitted(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_seeds_until_decided_submitted_twice_are_decided_once(
     outside: Commands, tracking_uri: str
 ) -> None:
@@ -155,6 +157,7 @@ def test_seeds_until_decided_submitted_twice_are_decided_once(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_driver_that_dies_is_taken_up_again_and_one_that_is_stopped_is_not(
     outside: Commands, tracking_uri: str, home: Path, job_server: str
 ) -> None:
@@ -254,6 +257,7 @@ def test_wrong_input_creates_nothing(outside: Commands, tracking_uri: str, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_the_log_of_a_sweep_that_runs_here(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

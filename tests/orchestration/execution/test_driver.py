@@ -320,6 +320,7 @@ def test_mistakes_in_training_code_of_the_users_own_are_told_and_nan_is_a_diverg
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
     settings: Settings, client: MlflowClient, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
     commands: Commands, client: MlflowClient
 ) -> None:
@@ -74,6 +75,7 @@ def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClient) -> None:
     _, path = commands.spec("stopped", {**SLOW_SPEC, "epochs": 1000})  # it would not end by itself
     process = commands.start("run", path)
@@ -85,6 +87,7 @@ def test_stop_ends_a_sweep_as_ctrl_c_does(commands: Commands, client: MlflowClie
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
     commands: Commands, client: MlflowClient, s3: Mapping[str, str]
 ) -> None:

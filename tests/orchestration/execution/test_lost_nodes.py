@@ -21,6 +21,7 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_trial_that_ends_its_node_three_times_in_a_row_fails_and_says_so(
     commands: Commands, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_every_switch_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_trial_ends_with_its_own_numbers_in_a_process_that_another_left_in_disorder(
     tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def test_losses_are_counted_since_the_last_epoch_and_failures_by_key() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_sweep_whose_ray_ends_whenever_it_has_started_gives_up(
     commands: Commands, client: MlflowClient
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_sweep_whose_ray_ends_whenever_it_has_started_gives_up(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_cluster_that_the_user_names_is_not_started_again(
     commands: Commands, client: MlflowClient
 ) -> None:

@@ -296,6 +296,7 @@ def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_no
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
@@ -327,6 +328,7 @@ def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_killed_at_a_random_moment_it_has_the_same_winners(
     seed: int, commands: Commands, client: MlflowClient, tracking_uri: str
@@ -349,6 +351,7 @@ def test_killed_at_a_random_moment_it_has_the_same_winners(
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_own_training_code_is_searched_and_compared_until_decided(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_sweep_buys_seeds_until_it_is_decided_and_again_nothing(
         assert "give the sweep another name" in commands.run("run", other, code=2)
 
 
+@pytest.mark.release
 def test_own_training_code_gets_seeds_until_it_is_decided_and_leaves_models(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
@@ -103,6 +104,7 @@ def test_own_training_code_gets_seeds_until_it_is_decided_and_leaves_models(
     assert f"0 trials to run, 0 to resume, {len(models)} finished before" in again
 
 
+@pytest.mark.release
 def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_budget_that_is_used_up_ends_a_sweep_in_order_and_more_of_it_goes_on(
     assert audit(client, spec) == Ledger()
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_killed_at_a_random_moment_it_takes_the_same_decisions(
     seed: int, commands: Commands, client: MlflowClient, tracking_uri: str

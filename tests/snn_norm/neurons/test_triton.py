@@ -15,6 +15,7 @@ EQUALITIES = HERE / "test_kernels.py::test_compiled_neurons_are_the_eager_ones"
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_in_triton_too_compiled_neurons_are_the_eager_ones(tmp_path: Path) -> None:
     environment = {
