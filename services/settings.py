@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,6 +34,7 @@ class Settings:
         data: the folder of data sets (``SNN_SWEEP_DATA``).
         ray_address: a running Ray cluster (``RAY_ADDRESS``); None starts one on this machine.
         archive_mb: the most megabytes of an unpacked archive (``SNN_SWEEP_ARCHIVE_MB``).
+        notify: Apprise's addresses of those to notify of a sweep's end (``SNN_SWEEP_NOTIFY``).
     """
 
     home: Path
@@ -43,6 +44,7 @@ class Settings:
     data: Path
     ray_address: str | None
     archive_mb: int = DEFAULT_ARCHIVE_MB
+    notify: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -64,10 +66,11 @@ class Settings:
             data=_folder(environ, "SNN_SWEEP_DATA", home / "data"),
             ray_address=None if not ray or ray == "local" else ray,
             archive_mb=_megabytes(environ, "SNN_SWEEP_ARCHIVE_MB", DEFAULT_ARCHIVE_MB),
+            notify=tuple(environ.get("SNN_SWEEP_NOTIFY", "").split()),
         )
 
     def __repr__(self) -> str:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}
         shown = {k: without_password(v) if isinstance(v, str) else v for k, v in values.items()}
         return f"Settings({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestration.errors import SweepError
+from orchestration.execution.end_notice import notify_of_end, notify_of_error
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.ray_process import (
     RayLostError,
@@ -81,7 +82,12 @@ class Driver:
         with sweep_lease(self._storage, spec.name) as lease:
             if not is_connected():
                 ray.start()
-            return self._run(ray, prepared, lease, fresh=fresh)
+            try:
+                return self._run(ray, prepared, lease, fresh=fresh)
+            except Exception as error:
+                if not lease.lost:
+                    notify_of_error(error, spec.name, settings, self._watch)
+                raise
 
     def _run(
         self, ray: RayProcess, prepared: Prepared | None, lease: Held, *, fresh: bool
@@ -112,18 +118,20 @@ class Driver:
                     f"another process has taken over sweep {spec.name!r}, as this one had not "
                     f"answered. Follow it with: snn-sweep status {spec.name}"
                 )
+            outcome = SweepOutcome(
+                name=spec.name,
+                reused=len(plan.reuse) + len(plan.copy),
+                failures=self._tally.failures,
+                interrupted=status == "stopped" and not unfinished,
+                tracking_uri=uri,
+                unfinished=tuple(unfinished),
+            )
             self._at_end()
+            notify_of_end(outcome, recorder, self._settings, self._watch)
             self._store_report(recorder, uri)
             if status == "completed":
                 self._remove_work_in_progress()
-        return SweepOutcome(
-            name=spec.name,
-            reused=len(plan.reuse) + len(plan.copy),
-            failures=self._tally.failures,
-            interrupted=status == "stopped" and not unfinished,
-            tracking_uri=uri,
-            unfinished=tuple(unfinished),
-        )
+        return outcome
 
     def _train(
         self, plan: Plan, recorder: SweepRecorder, uri: str, lease: Held, ray: RayProcess

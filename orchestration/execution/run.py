@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from orchestration.execution.end_notice import notify_of_end
 from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.progress.console import TextConsole
@@ -12,6 +13,7 @@ from orchestration.progress.events import EventHandler, Note
 from orchestration.progress.notebook import NotebookDisplay, is_notebook
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
+from services.notify import check_addresses
 from services.settings import Settings
 from services.tracking import prepared_server, reading_uri
 
@@ -44,6 +46,7 @@ def run_sweep(
     Raises:
         InputError: the spec needs something that is missing (a data set, a GPU); nothing was
             started.
+        SettingsError: ``SNN_SWEEP_NOTIFY`` has an invalid address; nothing was started.
         LeaseTakenError: another process is running this sweep.
         ServiceError: the tracking server or Ray cannot be reached.
     """
@@ -58,6 +61,7 @@ def run_sweep(
                 at_end=at_end,
                 wait_for_report=wait_for_report,
             )
+    check_addresses(settings.notify)
     if not fresh and (outcome := _finished_before(spec, settings, watch)):
         at_end()
         return outcome
@@ -94,4 +98,6 @@ def _finished_before(
     if plan.run or plan.resume or plan.copy or plan.close or not recorder.are_closed_for(spec):
         return None
     announce(plan, watch)
-    return SweepOutcome(spec.name, len(plan.reuse), {}, interrupted=False, tracking_uri=uri)
+    outcome = SweepOutcome(spec.name, len(plan.reuse), {}, interrupted=False, tracking_uri=uri)
+    notify_of_end(outcome, recorder, settings, watch)
+    return outcome

@@ -27,6 +27,7 @@ from orchestration.record.names import (
     IMPORTING,
     NAME_TAG,
     NOTE_TAG,
+    NOTIFY_TAG,
     OUTCOME_TAG,
     REASON_TAG,
     REPLACED_ROLE,
@@ -103,6 +104,7 @@ class SweepRecorder:
             ROLE_TAG: "sweep",
             NAME_TAG: self._name,
             STATUS_TAG: "running",
+            NOTIFY_TAG: "due",
             **spec_tags(spec.to_json()),
         }
         if parents := self._runs("sweep"):
@@ -139,6 +141,16 @@ class SweepRecorder:
         assert self.parent_run_id is not None
         self._client.set_tag(self.parent_run_id, STATUS_TAG, status)
         self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
+
+    def notice_is_due(self) -> bool:
+        """Whether nobody has yet been notified of the end of the sweep's last run."""
+        return self._tags().get(NOTIFY_TAG) == "due"
+
+    @_insist
+    def mark_notified(self) -> None:
+        """Record that those who asked for it have been notified of the sweep's end."""
+        (sweep, *_) = self._runs("sweep")
+        self._client.set_tag(sweep.info.run_id, NOTIFY_TAG, "done")
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed with exactly this spec."""

@@ -27,6 +27,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "SNN_SWEEP_DATA": str(tmp_path / "data"),
             "RAY_ADDRESS": "head:6379",
             "SNN_SWEEP_ARCHIVE_MB": "2000",
+            "SNN_SWEEP_NOTIFY": " json://user:secret@host\nmailto://x ",
         }
     )
     assert settings == Settings(
@@ -37,7 +38,9 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         data=tmp_path / "data",
         ray_address="head:6379",
         archive_mb=2000,
+        notify=("json://user:secret@host", "mailto://x"),
     )
+    assert "secret" not in repr(settings)
 
 
 def test_the_process_environment_is_the_default(
@@ -50,6 +53,7 @@ def test_the_process_environment_is_the_default(
 def test_an_empty_variable_is_unset() -> None:
     names = ["SNN_SWEEP_HOME", "MLFLOW_TRACKING_URI", "SNN_SWEEP_DATABASE_URL"]
     names += ["SNN_SWEEP_STORAGE", "SNN_SWEEP_DATA", "RAY_ADDRESS", "SNN_SWEEP_ARCHIVE_MB"]
+    names += ["SNN_SWEEP_NOTIFY"]
     assert Settings.from_environment(dict.fromkeys(names, "")) == Settings.from_environment({})
 
 

@@ -1,0 +1,53 @@
+"""Notifies the addresses of ``SNN_SWEEP_NOTIFY`` of the end of a sweep, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestration.execution.outcome import SweepOutcome
+from orchestration.progress.events import EventHandler, Note
+from orchestration.record.sweep_recorder import SweepRecorder
+from services.notify import notify
+from services.settings import Settings
+
+_MOST_FAILURES = 5
+"""A message names as many failed trials at most."""
+
+
+def notify_of_end(
+    outcome: SweepOutcome, recorder: SweepRecorder, settings: Settings, watch: EventHandler
+) -> None:
+    """Notify of a sweep that has ended by itself, unless it was done; who stopped it knows.
+
+    The sweep's run says until then that it is to be done, so the next driver does it if this one
+    is killed here. One that is killed between the two lines below does it twice.
+    """
+    if settings.notify and recorder.notice_is_due() and not outcome.interrupted:
+        _send(settings.notify, outcome.name, *_in_words(outcome), watch)
+        recorder.mark_notified()
+
+
+def notify_of_error(error: Exception, name: str, settings: Settings, watch: EventHandler) -> None:
+    """Notify of an error that has stopped a sweep."""
+    if settings.notify:
+        _send(settings.notify, name, "stopped by an error", [str(error)], watch)
+
+
+def _in_words(outcome: SweepOutcome) -> tuple[str, list[str]]:
+    """How a sweep has ended, for a title, and the lines below it."""
+    lines = [f"{label}: {reason}" for label, reason in outcome.failures.items()][:_MOST_FAILURES]
+    if len(outcome.failures) > _MOST_FAILURES:
+        lines.append(f"and {len(outcome.failures) - _MOST_FAILURES} more")
+    if outcome.failures:
+        return f"{len(outcome.failures)} trials failed", lines
+    if outcome.unfinished:
+        return "gpu_hours are used up", [f"{len(outcome.unfinished)} trials are missing"]
+    return "completed", []
+
+
+def _send(
+    addresses: Sequence[str], name: str, end: str, lines: list[str], watch: EventHandler
+) -> None:
+    body = "\n".join([*lines, f"Its table: snn-sweep results {name}"])
+    for address in notify(addresses, f"Sweep {name}: {end}", body):
+        watch(Note(f"warning: the notification to {address} was not accepted"))
