@@ -17,10 +17,12 @@ from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curve_of
 from orchestration.page.drawing.layers import strips
+from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.pieces import Change
 from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.finished import Finished
 from orchestration.page.live_pages import LivePages
+from orchestration.page.prometheus import prometheus_text
 from orchestration.page.read import Reader, Sweep
 from orchestration.page.sections import curves
 from orchestration.page.shared import Shared
@@ -88,15 +90,23 @@ class Drawer:
             readable: the names of those that the visitor may see; None if all.
             find, sort: see ``view.listed``.
         """
-        sweeps = self._reader.sweeps()
-        if readable is not None:
-            sweeps = [listed for listed in sweeps if listed.overview.name in readable]
-        running = [listed.overview.name for listed in sweeps if listed.overview.status == "running"]
-        drivers = self._here.drivers(running) if running else {}
+        sweeps, drivers = self._sweeps(readable)
         return view.document(
             "list", self._base, rows=view.listed(sweeps, drivers, find, sort), total=len(sweeps),
             find=find, sort=sort, version_of_list="",
         ).encode()  # fmt: skip
+
+    def prometheus(self, readable: frozenset[str] | None) -> bytes:
+        """The metrics of the sweeps that the visitor may see, for Prometheus."""
+        return prometheus_text(*self._sweeps(readable))
+
+    def _sweeps(self, readable: frozenset[str] | None) -> tuple[list[Listed], dict[str, str]]:
+        """The sweeps that the visitor may see, and the drivers of those that run."""
+        sweeps = self._reader.sweeps()
+        if readable is not None:
+            sweeps = [listed for listed in sweeps if listed.overview.name in readable]
+        running = [listed.overview.name for listed in sweeps if listed.overview.status == "running"]
+        return sweeps, self._here.drivers(running) if running else {}
 
     def news(self, name: str, have: str) -> list[Change]:
         """What has changed on a sweep's page since this version."""

@@ -1,6 +1,7 @@
 """The routes of the pages, and the permission that each of them needs.
 
-    GET  /sweeps                    the list of all sweeps; ?find=words&sort=column
+    GET  /sweeps                    the list of all sweeps; ?find=words&sort=column, or
+                                    ?format=prometheus for their metrics
     GET  /sweeps/NAME               the page of one sweep
     GET  /sweeps/NAME/changes       the changes of that page, as server-sent events
     GET  /sweeps/NAME/curves        the curves of a metric; ?metric=name&axis=logarithmic
@@ -24,6 +25,7 @@ from urllib.parse import unquote
 
 import anyio
 from mlflow.exceptions import MlflowException
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
@@ -144,6 +146,10 @@ class Pages:
         sort = request.query_params.get("sort", "started")
         readable = await self._login.readable(request)
         known = None if readable is None else frozenset(readable)
+        if request.query_params.get("format") == "prometheus":
+            return Response(
+                await self._drawn(Drawer.prometheus, known), media_type=CONTENT_TYPE_LATEST
+            )
         page = await self._drawn(Drawer.listed, known, find, sort)
         etag = f'"{hashlib.sha256(page).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == etag:

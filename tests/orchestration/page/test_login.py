@@ -127,6 +127,10 @@ def test_no_page_without_a_login(server: Server, page: str, user: tuple[str, str
 
 def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> None:
     assert "/sweeps/closed" in server.get("sweeps", WRITER)
+    assert 'sweep="closed"' in server.get("sweeps?format=prometheus", WRITER)
+    numbers = server.get("sweeps?format=prometheus", READER)
+    assert 'sweep="open"' in numbers
+    assert "closed" not in numbers
     seen = server.get("sweeps", READER)
     assert "/sweeps/open" in seen
     assert "closed" not in seen

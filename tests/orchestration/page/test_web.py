@@ -334,6 +334,8 @@ def test_a_sweep_whose_driver_has_died_is_told_as_in_the_terminal_and_can_go_on(
     assert "<dt>run by</dt><dd>nobody</dd>" in page
     listed = get(f"{tracking_uri}/sweeps?find={quote(name)}")
     assert "<td>nobody</td>" in listed
+    numbers = get(f"{tracking_uri}/sweeps?format=prometheus")
+    assert f'snn_sweep_abandoned{{sweep="{name}"}} 1.0' in numbers
     assert re.search(f"{name} +running .* nobody", CliRunner().invoke(cli, ["list"]).stdout)
 
 
