@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from specs import spec
 
 from orchestration import SweepSpec
 from orchestration.cluster.bundle import (
@@ -23,15 +24,7 @@ from orchestration.cluster.supervisor import decide_action
 from orchestration.store.base import Storage
 from services.jobs import Job
 
-SPEC = SweepSpec.from_dict(
-    {
-        "name": "of a user",
-        "dataset": "digits",
-        "epochs": 1,
-        "seeds": [1],
-        "grid": [{"architecture": "ann", "norm": "none"}],
-    }
-)
+SPEC = SweepSpec.from_dict(spec(name="of a user"))
 JOB = Job("sweep-x-1", "x", "", 1, "RUNNING", 100.0, None, None, "")
 
 

@@ -14,15 +14,7 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from commands import (
-    USERS_FOLDER,
-    Commands,
-    commands_in,
-    epochs_of,
-    finish,
-    free_port,
-    wait_until,
-)
+from commands import USERS_FOLDER, Commands, commands_in, epochs_of, finish, free_port, wait_until
 from ledger import Ledger, audit
 from proxy import Proxy
 from ray.cluster_utils import Cluster

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from specs import spec
+
 from orchestration.page.events import EventTail
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import EpochDone, Failed, Planned, Retried, Started
@@ -12,16 +14,7 @@ from orchestration.sweep.spec import SweepSpec
 
 
 def test_epochs_are_left_out_and_each_trial_has_its_own_events(tmp_path: Path) -> None:
-    spec = SweepSpec.from_dict(
-        {
-            "name": "events",
-            "dataset": "digits",
-            "epochs": 100,
-            "seeds": [1, 2],
-            "grid": [{"architecture": "ann", "norm": "none"}],
-        }
-    )
-    one, other = spec.trials()
+    one, other = SweepSpec.from_dict(spec(epochs=100)).trials()
     path = tmp_path / "events.jsonl"
     log = FileLog(path)
     log(Planned(Plan((one, other), (), (), (), (), (), (), ())))

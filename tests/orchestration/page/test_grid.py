@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from recorded import RecordedTrial, Recorder
+from specs import spec
 
 from orchestration.model.status import TrialStatus
 from orchestration.model.trial import Trial
@@ -120,18 +121,10 @@ def test_of_several_runs_of_a_trial_the_one_that_counts_is_shown(
     sqlite_database: Callable[[], str],
 ) -> None:
     uri = sqlite_database()
-    spec = SweepSpec.from_dict(
-        {
-            "name": "several runs",
-            "dataset": "digits",
-            "epochs": 8,
-            "seeds": [1, 2, 3],
-            "grid": [{"architecture": "ann", "norm": "none"}],
-        }
-    )
+    sweep = SweepSpec.from_dict(spec(name="several runs", epochs=8, seeds=[1, 2, 3]))
     recorder = Recorder(uri)
-    experiment, parent = recorder.sweep(spec.name, spec.to_json())
-    first, second, third = spec.trials()
+    experiment, parent = recorder.sweep(sweep.name, sweep.to_json())
+    first, second, third = sweep.trials()
 
     def run(trial: Trial, accuracies: list[float], status: str | None) -> str:
         outcome = "completed" if status == "FINISHED" else None
@@ -145,7 +138,7 @@ def test_of_several_runs_of_a_trial_the_one_that_counts_is_shown(
     run(second, [], "FAILED")
     run(third, [], "KILLED")
     newest = run(third, [], "FAILED")
-    (cell,) = Reader(SqlSource(uri)).sweep(spec.name).grid.cells
+    (cell,) = Reader(SqlSource(uri)).sweep(sweep.name).grid.cells
     assert cell.trials == {
         1: TrialStatus("completed", best=0.9, run_id=finished),
         2: TrialStatus("running", epoch=2, best=0.2, run_id=running),

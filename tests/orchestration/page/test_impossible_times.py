@@ -10,6 +10,7 @@ import pytest
 import requests
 from recorded import RecordedTrial, Recorder
 from served import served
+from specs import spec
 
 from orchestration.reading.sql import SqlSource
 from orchestration.sweep.spec import SweepSpec
@@ -19,21 +20,14 @@ from orchestration.sweep.spec import SweepSpec
 def test_the_page_and_the_list_say_so(
     seconds: float, sqlite_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    spec = SweepSpec.from_dict(
-        {
-            "name": "times",
-            "dataset": "digits",
-            "epochs": 2,
-            "seeds": [1, 2, 3],
-            "grid": [{"architecture": "ann", "norm": ["none", "batchnorm"]}],
-        }
-    )
+    grid = [{"architecture": "ann", "norm": ["none", "batchnorm"]}]
+    sweep = SweepSpec.from_dict(spec(name="times", epochs=2, seeds=[1, 2, 3], grid=grid))
     uri = sqlite_database()
     recorder = Recorder(uri)
-    experiment, parent = recorder.sweep("times", spec.to_json())
+    experiment, parent = recorder.sweep("times", sweep.to_json())
     assert parent is not None
     recorder.client.set_tag(parent, "snn_sweep.status", "running")
-    for trial, time in zip(spec.trials()[:2], (seconds, 7.0), strict=True):
+    for trial, time in zip(sweep.trials()[:2], (seconds, 7.0), strict=True):
         metrics = {"epoch_seconds": [time] * 2}
         made = RecordedTrial(trial.config.given(), [0.5, 0.75], key=trial.key, metrics=metrics)
         recorder.trial(experiment, parent, made)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from searched import searched
-from specs import spec
+from specs import entry, spec
 
 from orchestration import SweepSpec
 from orchestration.model.durations import duration
@@ -34,13 +34,7 @@ NONE_1, NONE_2, BATCHNORM_1, BATCHNORM_2 = SPEC.trials()
 
 
 def report(epoch: int, best: float, outcome: str | None = None) -> dict[str, Any]:
-    return {
-        "epoch": epoch,
-        "epoch_seconds": 10.0,
-        "value": best,
-        "best": best,
-        "outcome": outcome,
-    }
+    return {"epoch": epoch, "epoch_seconds": 10.0, "value": best, "best": best, "outcome": outcome}
 
 
 @pytest.fixture
@@ -199,24 +193,16 @@ def test_of_a_search_it_shows_the_metric_that_chooses_settings() -> None:
 
 
 def test_a_table_with_more_cells_than_lines_shows_those_at_work() -> None:
-    spec = SweepSpec.from_dict(
-        {
-            "name": "many",
-            "dataset": "digits",
-            "epochs": 1,
-            "seeds": [1],
-            "grid": [{"architecture": "ann", "norm": "none", "width": list(range(1, 41))}],
-        }
-    )
+    trials = SweepSpec.from_dict(entry(width=list(range(1, 41))) | {"seeds": [1]}).trials()
     text = io.StringIO()
     watch = LiveDisplay(TextConsole(file=text, force_terminal=True, width=100, height=12))
     with watch:
-        watch(Planned(make_plan(spec.trials(), [], version="1")))
-        watch(Started(spec.trials()[-1].label))
+        watch(Planned(make_plan(trials, [], version="1")))
+        watch(Started(trials[-1].label))
     final = text.getvalue()
     final = final[final.rindex("best so far") :]
     assert "… 32 more" in final
-    assert spec.trials()[-1].cell_label in final
+    assert trials[-1].cell_label in final
 
 
 def test_brackets_of_a_users_values_are_text() -> None:

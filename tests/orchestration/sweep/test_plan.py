@@ -6,24 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from specs import spec
 
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.sweep.plan import Plan, estimate_seconds, make_plan
 from orchestration.sweep.spec import SweepSpec
 
-SPEC = SweepSpec.from_dict(
-    {
-        "name": "small",
-        "dataset": "digits",
-        "epochs": 10,
-        "seeds": [1, 2],
-        "grid": [
-            {"architecture": "ann", "norm": ["none", "batchnorm"]},
-            {"architecture": "snn", "norm": "bntt"},
-        ],
-    }
-)
+GRID = [
+    {"architecture": "ann", "norm": ["none", "batchnorm"]},
+    {"architecture": "snn", "norm": "bntt"},
+]
+SPEC = SweepSpec.from_dict(spec(epochs=10, grid=GRID))
 TRIALS = SPEC.trials()
 FIRST = TRIALS[0]
 
@@ -270,10 +264,7 @@ def test_a_trial_that_another_sweep_has_finished_is_copied_from_its_earliest_run
         run("not needed"),
     ]
     made = make_plan(
-        TRIALS,
-        [run("own"), open_run("begun", trial=TRIALS[1])],
-        version="1.0",
-        elsewhere=elsewhere,
+        TRIALS, [run("own"), open_run("begun", trial=TRIALS[1])], version="1.0", elsewhere=elsewhere
     )
     assert [run.run_id for _, run in made.reuse] == ["own"]
     assert [(trial, run.run_id) for trial, run in made.copy] == [(TRIALS[1], "early")]

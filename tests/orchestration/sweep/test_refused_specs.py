@@ -66,12 +66,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
         ("dataset: digits\n", "", None, "dataset: is missing: digits, mnist, …"),
         ("epochs: 8", "epochs: 0", 3, "epochs: must be at least 1, got 0"),
         ("epochs: 8", "epochs: 1.5", 3, "epochs: must be a whole number, got 1.5"),
-        (
-            "epochs: 8",
-            "epochs: [5, 10]",
-            3,
-            "epochs: must be a single value, got a list",
-        ),
+        ("epochs: 8", "epochs: [5, 10]", 3, "epochs: must be a single value, got a list"),
         (
             "epochs: 8",
             "epoch: 8",
@@ -228,12 +223,7 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
         ("norm: bntt", "norm: [[a]]", 9, "grid[1].norm[0]: must be a single value, got a list"),
         ("norm: bntt", "norm:", 9, "grid[1].norm: must be a single value, got nothing"),
         ("norm: bntt", "norm: 3", 9, "grid[1].norm: must be text, got 3"),
-        (
-            "    norm: bntt\n",
-            "",
-            8,
-            f"grid[1].norm: is missing: {', '.join(NORMS)}…",
-        ),
+        ("    norm: bntt\n", "", 8, f"grid[1].norm: is missing: {', '.join(NORMS)}…"),
         (
             "num_steps: 10",
             "num_steps: [1, 0, 2.5]",

@@ -124,14 +124,8 @@ def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
             decided(until="decide"),
             "seeds.until: must be one of decided, got 'decide'; did you mean 'decided'?",
         ),
-        (
-            decided(method="bayes"),
-            "seeds.method: must be one of sequential, spending, got 'bayes'",
-        ),
-        (
-            decided(assume="bayes"),
-            "seeds.assume: must be one of exchangeable, normal, got 'bayes'",
-        ),
+        (decided(method="bayes"), "seeds.method: must be one of sequential, spending, got 'bayes'"),
+        (decided(assume="bayes"), "seeds.assume: must be one of exchangeable, normal, got 'bayes'"),
         (
             decided(assume="exchangable"),
             "seeds.assume: must be one of exchangeable, normal, got 'exchangable'; did you mean "

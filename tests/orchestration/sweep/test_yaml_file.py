@@ -73,8 +73,7 @@ def test_keys_are_always_text(folder: Path) -> None:
 
 def test_lines_are_those_of_the_values(folder: Path) -> None:
     source = read(
-        folder,
-        "# comment\nname: x\ngrid:\n  - norm: [a,\n           b]\n    width:\n      16\n",
+        folder, "# comment\nname: x\ngrid:\n  - norm: [a,\n           b]\n    width:\n      16\n"
     )
     assert source.data == {"name": "x", "grid": [{"norm": ["a", "b"], "width": 16}]}
     assert source.line(("name",)) == 2
@@ -99,18 +98,9 @@ def test_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
         (b"# nothing\n", ": is empty; a spec needs at least name, dataset, epochs, seeds and grid"),
         (b"\n- a\n", ":2: must be a mapping of keys to values, got a list"),
         (b"text", ":1: must be a mapping of keys to values, got only 'text'"),
-        (
-            b"a: 1\n---\nb: 2\n",
-            ":2: a second YAML document begins here; a spec is one document",
-        ),
-        (
-            b"a: 1\nb: 2\na: 3\n",
-            ":3: the key 'a' is here twice, on lines 1 and 3; remove one",
-        ),
-        (
-            b'x:\n  a: 1\n  "a": 3\n',
-            ":3: the key 'a' is here twice, on lines 2 and 3; remove one",
-        ),
+        (b"a: 1\n---\nb: 2\n", ":2: a second YAML document begins here; a spec is one document"),
+        (b"a: 1\nb: 2\na: 3\n", ":3: the key 'a' is here twice, on lines 1 and 3; remove one"),
+        (b'x:\n  a: 1\n  "a": 3\n', ":3: the key 'a' is here twice, on lines 2 and 3; remove one"),
         (b"a: &x 1\nb: *x\n", ":1: anchors (&x) are not allowed; write the value out"),
         (b"a: *x\n", ":1: aliases (*x) are not allowed; write the value out"),
         (
@@ -118,34 +108,22 @@ def test_byte_order_mark_and_windows_line_ends(folder: Path) -> None:
             ":2: tags (tag:yaml.org,2002:python/object:os.system) are not allowed; "
             "put text that begins with ! in quotes",
         ),
-        (
-            b"a: ! 1\n",
-            ":1: tags (!) are not allowed; put text that begins with ! in quotes",
-        ),
+        (b"a: ! 1\n", ":1: tags (!) are not allowed; put text that begins with ! in quotes"),
         (b"? [a]\n: 1\n", ":1: a key must be text, got a mapping or a list"),
         (b"a: 1\nb: [1, 2\n", ":3: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
         (
             b"a: 1\nb:\t- 1\n",
             ":2: is not valid YAML: found character '\\t' that cannot start any token",
         ),
-        (
-            b"PK\x03\x04\x00\x00",
-            ": is a binary file (it holds a zero byte); a spec is YAML text",
-        ),
+        (b"PK\x03\x04\x00\x00", ": is a binary file (it holds a zero byte); a spec is YAML text"),
         (
             b"a: 1\nb: \xff\xfe\n",
             ":2: is not text in UTF-8 (byte 0xff): save it as UTF-8, or is this a binary file?",
         ),
-        (
-            b"a: 1\nb: \x07\n",
-            ":2: holds the control character '\\x07', which YAML forbids",
-        ),
+        (b"a: 1\nb: \x07\n", ":2: holds the control character '\\x07', which YAML forbids"),
         (b'a: "\\UFFFFFFFF"\n', ": is not valid YAML: "),
         (b"a: " + b"9" * 5000, ":1: the number 99999999999999999999… has too many digits"),
-        (
-            b"a: " + b"[" * 100_000,
-            f":1: is nested more than {MAX_DEPTH} deep; a spec needs 4",
-        ),
+        (b"a: " + b"[" * 100_000, f":1: is nested more than {MAX_DEPTH} deep; a spec needs 4"),
         (
             b"#" * (MAX_BYTES + 1),
             ": is larger than 256,000 bytes; a spec is a few kilobytes: is this the right file?",
