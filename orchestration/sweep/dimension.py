@@ -21,11 +21,8 @@ class Dimension:
     """The values of one key.
 
     Args:
-        key: the key.
         values: the values of a list; empty for a range.
-        low, high: the ends of a range.
         is_log: whether values are drawn by their logarithm.
-        is_whole: whether they are whole numbers.
     """
 
     key: str
@@ -40,7 +37,6 @@ class Dimension:
         """The dimension that a checked value of ``space`` describes.
 
         Args:
-            key: the key.
             given: a list of values, or a range such as {log: [1e-4, 1]}.
             own: whether the key is one of the user's own training code. Its range is of whole
                 numbers if both ends are.

@@ -63,8 +63,6 @@ def cells_of(
 
     Args:
         entries: the grid, of a checked size.
-        common: the values that the rest of the spec sets, by key.
-        problems: collects what is wrong.
         references: imports and checks the user's own code; None leaves that unchecked.
 
     Raises:
@@ -104,15 +102,7 @@ def trials_of(
     references: References,
     metric: Metric,
 ) -> list[Trial]:
-    """Each of the checked cells with each of its seeds, cell by cell.
-
-    Args:
-        cells: the cells, or settings of cells.
-        seeds_of_cells: the seeds of each.
-        labels: the label of each.
-        references: the digests of the user's own code.
-        metric: what the trials are judged by.
-    """
+    """Each of the checked cells with each of its seeds, cell by cell."""
     trials = []
     for cell, seeds, label in zip(cells, seeds_of_cells, labels, strict=True):
         sources = references.digests(cell)
@@ -138,7 +128,12 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
     in_grid = dict.fromkeys(key for entry in entries for key in entry)
     candidates = [key for key in kind.ordered(in_grid) if key not in axes]
     for key in candidates:
-        if len({row[key] for row in rows if key in row and _applies(key, row)}) > 1:
+        applies = [
+            row
+            for row in rows
+            if key in row and (key not in NOT_OF_ANN or row.get("architecture") != '"ann"')
+        ]
+        if len({row[key] for row in applies}) > 1:
             axes.append(key)
     for key in candidates:
         alike: dict[tuple[Any, ...], set[Any]] = {}
@@ -147,11 +142,6 @@ def axes_of(entries: Sequence[GridEntry], cells: Sequence[Config]) -> tuple[str,
         if any(len(values) > 1 for values in alike.values()):
             axes.append(key)
     return tuple(axes) or ("train",)
-
-
-def _applies(key: str, row: Mapping[str, str]) -> bool:
-    """Whether a key has a meaning for this cell's network."""
-    return key not in NOT_OF_ANN or row.get("architecture") != json.dumps("ann")
 
 
 def _combinations(

@@ -52,7 +52,6 @@ def cell_search(trials: Sequence[Sequence[TrialProgress]], search: Search) -> Ce
 
     Args:
         trials: of each setting, the trial of each seed.
-        search: the spec's section.
     """
     metric, going_on, pruned = search.judged_by(), list(range(len(trials))), dict[int, int]()
 
@@ -77,8 +76,6 @@ def score(trials: Sequence[TrialProgress], metric: Metric, epoch: int | None = N
     """A setting's score: the mean over its seeds of each trial's best value; larger is better.
 
     Args:
-        trials: its trials.
-        metric: the metric that chooses settings.
         epoch: only values up to this epoch count; None is all.
     """
     scores = []

@@ -88,10 +88,6 @@ def _check_name(name: str, known: list[str]) -> None:
 def spec_text(name: str, answers: Answers) -> str:
     """The YAML of a spec, which has been checked.
 
-    Args:
-        name: the sweep's name.
-        answers: what it is about.
-
     Raises:
         InputError: there is no norm, or nothing to decide.
         SpecError: together the answers make no valid spec.

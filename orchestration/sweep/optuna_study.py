@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 def study_of(
-    dimensions: Sequence[Dimension],
-    settings: Sequence[Mapping[str, Any]],
-    scores: Sequence[float],
+    dimensions: Sequence[Dimension], settings: Sequence[Mapping[str, Any]], scores: Sequence[float]
 ) -> Study:
     """A study in memory, with these settings as its trials in this order.
 

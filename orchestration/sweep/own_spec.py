@@ -49,12 +49,7 @@ _NOT_WITH_TRAIN = {
 
 
 def note_own(given: Mapping[str, Any], problems: Problems) -> None:
-    """Note keys that cannot be combined with ``train``, and keys that need it.
-
-    Args:
-        given: the spec's values, by key.
-        problems: collects what is wrong.
-    """
+    """Note keys that cannot be combined with ``train``, and keys that need it."""
     metric = given["metric"]
     if given["train"] is None:
         for key in ("metric", "baseline"):

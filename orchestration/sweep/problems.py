@@ -11,11 +11,7 @@ _MOST_SHOWN = 10
 
 
 class Problems:
-    """The problems found so far in one spec.
-
-    Args:
-        source: the spec as it was given, with its line numbers.
-    """
+    """The problems found so far in one spec."""
 
     def __init__(self, source: Document) -> None:
         self._source = source
@@ -24,8 +20,8 @@ class Problems:
     def add(self, path: FieldPath, message: str) -> None:
         """Note that the value at ``path`` is wrong; the same problem is kept once."""
         data = self._source.data
-        if path[:1] == ("seeds",) and isinstance(data, dict) and _takes_confirms(data):
-            path = ("confirm", *path)
+        if path[:1] == ("seeds",) and isinstance(data, dict) and "seeds" not in data:
+            path = path if data.get("search") is None else ("confirm", *path)
         field = _field_name(data, path)
         problem = Problem(message, self._source.name, self._source.line(path), field)
         self._problems[problem] = None
@@ -43,11 +39,6 @@ class Problems:
         """
         if self._problems:
             raise self.error()
-
-
-def _takes_confirms(data: dict[str, Any]) -> bool:
-    """Whether the seeds of a spec are those of its section ``confirm``."""
-    return data.get("search") is not None and "seeds" not in data
 
 
 def _field_name(data: Any, path: FieldPath) -> str | None:

@@ -16,10 +16,6 @@ def with_trial_keys(runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]
 
     With it, the run counts for a plan, as it does for the sweep's tables.
 
-    Args:
-        runs: the sweep's runs.
-        spec: the sweep's spec.
-
     Raises:
         SpecError: there is such a run, and the user's own code cannot be imported.
     """

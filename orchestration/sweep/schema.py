@@ -37,10 +37,7 @@ def spec_schema() -> dict[str, Any]:
     search["prune"]["anyOf"].append({"const": "none"})
     epochs = prune["at"] | {"minItems": prune["at"]["minLength"]}
     del epochs["minLength"]
-    prune["at"] = {
-        "description": epochs.pop("description"),
-        "anyOf": [epochs, epochs["items"]],
-    }
+    prune["at"] = {"description": epochs.pop("description"), "anyOf": [epochs, epochs["items"]]}
     schema["$defs"]["Confirm"]["properties"]["seeds"] = keys["seeds"]
     # The seeds of a sweep with a search are those of confirm.
     schema["required"].remove("seeds")
@@ -54,7 +51,7 @@ def spec_schema() -> dict[str, Any]:
             "training": _mapping(TRAINING_KEYS, listed=False),
             "grid": {"items": _mapping(GRID_KEYS, listed=True)},
             "compare": {"items": _compared()},
-        },
+        }
     }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 

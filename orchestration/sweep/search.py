@@ -16,13 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainValidator,
-    ValidationInfo,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
 from orchestration.model.config import own_key
 from orchestration.model.metric import Metric
@@ -98,10 +92,7 @@ class Search(Section):
     gpu_hours: Annotated[None, PlainValidator(_no_hours)] = None
     sampler: Sampler = Field("sobol", description="how settings are drawn")
     round: int | None = Field(
-        None,
-        ge=2,
-        le=_MOST_SETTINGS,
-        description="how many settings of a cell tpe draws at once",
+        None, ge=2, le=_MOST_SETTINGS, description="how many settings of a cell tpe draws at once"
     )
     drawn: _Drawn = Field(
         None, description="the settings of each cell that tpe has drawn, as recorded"

@@ -30,12 +30,8 @@ def note_search(
     """Note what is wrong with a search.
 
     Args:
-        search: the spec's section.
-        given: the spec's values, by key.
-        cells: the cells of the grid.
         raws: the keys that the spec sets for each of them.
         confirmed: the seeds of ``confirm``.
-        problems: collects what is wrong.
     """
     own = given["train"] is not None
     for key in search.space:

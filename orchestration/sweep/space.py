@@ -64,8 +64,6 @@ def dimensions_of(
     A list keeps the values that the cell's network can have.
 
     Args:
-        space: the spec's ``space``.
-        raw: the keys that the spec sets for the cell.
         problems: collects ranges that end at a value which the network cannot have.
     """
     cell = read_config({**raw, "seed": 0})
@@ -88,7 +86,8 @@ def dimensions_of(
         elif problems is not None and wrong:
             ((scale, _),) = given.items()
             for index, message in wrong.items():
-                problems.add(("search", "space", key, scale, index), f"of {_name(cell)}: {message}")
+                where = f"of {cell.architecture} {cell.norm}"
+                problems.add(("search", "space", key, scale, index), f"{where}: {message}")
         if dimension.values or isinstance(given, Mapping):
             dimensions.append(dimension)
     return dimensions
@@ -97,15 +96,7 @@ def dimensions_of(
 def settings_of(
     space: Mapping[str, Any], sampler: Points, name: str, trials: int, raw: Mapping[str, Any]
 ) -> list[Setting]:
-    """The settings of a cell: as many as ``trials``, or all there are if these are fewer.
-
-    Args:
-        space: the spec's ``space``.
-        sampler: how points are drawn.
-        name: the sweep's name.
-        trials: how many settings are wanted.
-        raw: the keys that the spec sets for the cell.
-    """
+    """The settings of a cell: as many as ``trials``, or all there are if these are fewer."""
     dimensions = dimensions_of(space, raw)
     settings: dict[Config, Setting] = {}
     most = 1 if not dimensions else _MOST_POINTS * trials
@@ -119,13 +110,7 @@ def settings_of(
 
 
 def setting_of(raw: Mapping[str, Any], values: Mapping[str, Any], number: int) -> Setting:
-    """The setting of a cell with these values, without a momentum if its optimizer has none.
-
-    Args:
-        raw: the keys that the spec sets for the cell.
-        values: the values of the space's keys.
-        number: the number of the setting, from 1.
-    """
+    """The setting of a cell with these values, without a momentum if its optimizer has none."""
     has_momentum = values.get("optimizer", raw.get("optimizer")) == "sgd"
     values = {key: value for key, value in values.items() if key != "momentum" or has_momentum}
     return Setting(number, values, read_config({**raw, **values, "seed": 0}))
@@ -166,10 +151,6 @@ def wrong_everywhere(
             messages = [_wrong({**raw, **needs, key: value}, key) for raw in having]
             if messages and all(messages):
                 yield ("search", "space", key, index), messages[0]
-
-
-def _name(cell: RunConfig) -> str:
-    return f"{cell.architecture} {cell.norm}"
 
 
 def _points(

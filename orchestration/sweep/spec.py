@@ -16,14 +16,7 @@ from orchestration.model.config import Config
 from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.sweep_kind import SweepKind, sweep_kind
 from orchestration.model.trial import Trial, cell_label
-from orchestration.sweep.grid import (
-    Located,
-    axes_of,
-    cells_of,
-    check_size,
-    given_of,
-    trials_of,
-)
+from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, given_of, trials_of
 from orchestration.sweep.own_spec import note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
 from orchestration.sweep.problems import Problems
@@ -168,11 +161,11 @@ class SweepSpec(SpecKeys):
         Raises:
             SpecError: the user's own code cannot be imported.
         """
+        if self.search is not None:
+            settings = self.setting_trials(self.search.seed_list())
+            return [trial for of_cell in settings for trials in of_cell for trial in trials]
         references = References()
         cells = self._cells(self.problems(), references)
-        if self.search is not None:
-            settings = self._setting_trials(self.search.seed_list(), cells, references)
-            return [trial for of_cell in settings for trials in of_cell for trial in trials]
         counts = seeds_of_cells or [len(self.certain_seeds())] * len(cells)
         seeds = [self.seed_order()[:count] for count in counts]
         axes = axes_of(self.grid, cells)
@@ -231,30 +224,24 @@ class SweepSpec(SpecKeys):
         Raises:
             SpecError: the user's own code cannot be imported.
         """
-        references = References()
-        return self._setting_trials(seeds, self._cells(self.problems(), references), references)
-
-    def _setting_trials(
-        self, seeds: Sequence[int], cells: Sequence[Config], references: References
-    ) -> list[list[list[Trial]]]:
+        search, references = self.search, References()
+        assert search is not None
+        cells = self._cells(self.problems(), references)
         axes = axes_of(self.grid, cells)
-        found = []
+        of_cells = []
         for cell, settings in zip(cells, self.settings(), strict=True):
             labels = [f"{cell_label(cell, axes)} setting {one.number}" for one in settings]
             configs = [one.config for one in settings]
             each = [seeds] * len(settings)
-            trials = trials_of(configs, each, labels, references, self.judged_by())
-            trials = [self._chosen(trial) for trial in trials]
+            trials = [
+                replace(trial, chosen_by=search.judged_by())
+                if trial.config.seed in search.seed_list()
+                else trial
+                for trial in trials_of(configs, each, labels, references, self.judged_by())
+            ]
             n = len(seeds)
-            found.append([trials[first : first + n] for first in range(0, len(trials), n)])
-        return found
-
-    def _chosen(self, trial: Trial) -> Trial:
-        """A trial of a setting, with the metric that chooses settings if its seed searches."""
-        assert self.search is not None
-        if trial.config.seed not in self.search.seed_list():
-            return trial
-        return replace(trial, chosen_by=self.search.judged_by())
+            of_cells.append([trials[first : first + n] for first in range(0, len(trials), n)])
+        return of_cells
 
     def _cells(self, problems: Problems, references: References | None = None) -> list[Config]:
         return cells_of(self.grid, self._common(), problems, references)

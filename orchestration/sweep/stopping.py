@@ -99,7 +99,6 @@ class Comparison:
     """Two cells that differ in one axis only.
 
     Args:
-        axis: the axis, such as ``norm``.
         first, second: the indices of the cells, in the spec's order.
     """
 
@@ -119,14 +118,7 @@ def comparisons_of(
     axes: Sequence[str],
     problems: Problems,
 ) -> list[Comparison]:
-    """The declared family, each pair of cells once, in the order of its declaration.
-
-    Args:
-        declared: the spec's ``compare``.
-        cells: the spec's cells, in its order.
-        axes: the keys that tell cells apart.
-        problems: collects entries that name no cell.
-    """
+    """The declared family, each pair of cells once, in the order of its declaration."""
     rows = [cell.given() for cell in cells]
     same = sweep_kind(rows[0].get("train") if rows else None).comparable
     comparisons: dict[frozenset[int], Comparison] = {}
