@@ -6,7 +6,10 @@ import dataclasses
 import json
 import os
 import signal
-from contextlib import ExitStack
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +17,11 @@ import click
 from orchestration.cli import arguments
 from orchestration.cli.console import err, out, print_results
 from orchestration.cli.models import bytes_to_keep, print_kept
-from orchestration.cli.probing import print_probed, probe_cells
 from orchestration.errors import FAILED, INTERRUPTED
 from services.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestration.execution.probe import Probed
     from orchestration.results.deciding.forecast import Forecast
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
@@ -56,7 +59,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
 
         check_data(sweep, settings)
     planned = plan_sweep(sweep, fresh=fresh)
-    cells = probe_cells(planned, settings.data, sweep.resources.cpu) if probed else None
+    cells = _probe(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
         kept = {"keep": sweep.keep, "bytes": bytes_to_keep(sweep, planned)}
         fields: dict[str, Any] = {"name": sweep.name, **planned.to_dict(), "models": kept}
@@ -72,7 +75,33 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
         return
     _print_plan(sweep, planned)
     if cells is not None:
-        print_probed(cells)
+        _print_probed(cells)
+
+
+def _probe(plan: Plan, data: Path, cpus: float) -> list[Probed]:
+    """Probe each cell that has trials to train; shows a progress bar on a terminal."""
+    from rich.progress import track
+
+    from orchestration.execution.probe import probe, to_probe
+
+    trials = to_probe(plan)
+    err.print(f"probing {len(trials)} cells, one batch through the network of each")
+    probing = probe(trials, data, max(1, int(cpus)))
+    bar = track(probing, "probing", len(trials), console=err, transient=True, show_speed=False)
+    with redirect_stdout(sys.stderr):  # the user's own network may print, and a plan may be JSON
+        return list(bar)
+
+
+def _print_probed(cells: Sequence[Probed]) -> None:
+    """Warn of cells that are predicted to collapse, and of those without a prediction."""
+    for warning in filter(None, (cell.warning() for cell in cells)):
+        err.print(f"warning: {warning}")
+    predictions = [cell.prediction for cell in cells if cell.prediction is not None]
+    collapsing = sum(prediction.collapses for prediction in predictions)
+    out.print(
+        f"probe: {collapsing} of {len(cells)} cells predicted to collapse, "
+        f"{len(cells) - len(predictions)} unknown"
+    )
 
 
 def _print_plan(spec: SweepSpec, planned: Plan) -> None:
