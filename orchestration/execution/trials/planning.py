@@ -26,20 +26,18 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
-    recorder = _recorder(spec, settings)
+    recorder = recorder_of(spec, settings)
     return plan_with(recorder, begun(spec, recorder), fresh=fresh)
 
 
-def forecast_of(
-    spec: SweepSpec, plan: Plan, *, settings: Settings | None = None
-) -> Forecast | None:
+def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
     """The forecast of a sweep's trials and hours from recorded runs; None if seeds are listed."""
     if not isinstance(spec.seeds, UntilDecided) or spec.search is not None:
         return None
     from orchestration.execution.trials.seed_allocator import SeedAllocator
 
     with_runs = (*plan.reuse, *plan.copy, *plan.resume)
-    wanted = begun(spec, _recorder(spec, settings))
+    wanted = begun(spec, recorder_of(spec, None))
     return SeedAllocator(wanted, [run for _, run in with_runs]).forecast()
 
 
@@ -61,7 +59,8 @@ def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
         spec = further
 
 
-def _recorder(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | None:
+def recorder_of(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | None:
+    """The record of a spec's sweep; None if nothing is recorded. Starts no server."""
     settings = settings or Settings.from_environment()
     uri = reading_uri(settings)
     if uri is None:
@@ -104,7 +103,7 @@ def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
         recorded = recorder.recorded_for(before)
         allocator = make_allocator(before, recorded, recorder.tracking_uri)
         assert allocator is not None
-        refuse_another_family(spec, before, recorded, allocator.verdicts)
+        refuse_another_family(spec, before, allocator.verdicts)
 
 
 def _wanted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from orchestration.execution.trials.seed_allocator import SeedAllocator
+from orchestration.execution.trials.seed_allocator import SeedAllocator, TrialResults
 from orchestration.model.counting_runs import counting_runs
 from orchestration.model.metric import Metric
 from orchestration.model.run import TrialRun
@@ -21,13 +21,7 @@ Histories = Mapping[str, Sequence[float]]
 def make_allocator(
     spec: SweepSpec, recorded: Sequence[TrialRun], uri: str
 ) -> SeedAllocator | SearchAllocator | None:
-    """What decides about further trials of a sweep; None if its spec says which trials it has.
-
-    Args:
-        spec: the sweep's spec.
-        recorded: the sweep's runs.
-        uri: the tracking server that has them.
-    """
+    """What decides about further trials of a sweep; None if its spec says which trials it has."""
     if spec.search is not None:
         return SearchAllocator.of(spec, recorded, uri)
     return SeedAllocator(spec, recorded) if isinstance(spec.seeds, UntilDecided) else None
@@ -46,12 +40,10 @@ def histories_at(uri: str, metric: Metric) -> Callable[[Sequence[str]], Historie
     return read
 
 
-class SearchAllocator:
+class SearchAllocator(TrialResults):
     """Collects the results of trials, and decides which trials are wanted.
 
     Args:
-        spec: a spec with a search.
-        recorded: the sweep's runs.
         read: reads the values of the metric that chooses settings, of runs by their ids.
     """
 
@@ -79,31 +71,17 @@ class SearchAllocator:
         self._states: list[CellSearch] | None = None
         self._keys = {trial.key for of_cell in both for trials in of_cell for trial in trials}
         self._progress: dict[str, TrialProgress] = {}
-        self._failed: set[str] = set()
         self._paused: set[str] = set()
-        self._ended: dict[str, tuple[str, float | None]] = {}
-        self._seconds: dict[str, float] = {}
-        self._recorded = [run for run in recorded if run.trial_key in self._keys]
         self._seeds: SeedAllocator | None = None
-        self._take_recorded()
+        runs = [run for run in recorded if run.trial_key in self._keys]
+        super().__init__(runs)
+        self._take_progress(runs)
 
     @classmethod
     def of(cls, spec: SweepSpec, recorded: Iterable[TrialRun], uri: str) -> SearchAllocator:
         """The allocator of a sweep that a tracking server has recorded."""
         assert spec.search is not None
         return cls(spec, recorded, histories_at(uri, spec.search.judged_by()))
-
-    def time(self, key: str, epoch_seconds: float) -> None:
-        """Note how long an epoch of a trial took."""
-        self._seconds[key] = epoch_seconds
-        if self._seeds and key in self._seeds.possible:
-            self._seeds.time(key, epoch_seconds)
-
-    def take(self, key: str, outcome: str, best: float | None) -> None:
-        """Note a trial's result; if there are several, the first counts."""
-        self._ended.setdefault(key, (outcome, best))
-        if self._seeds and key in self._seeds.possible:
-            self._seeds.take(key, outcome, best)
 
     def record(self, key: str, run_id: str, *, has_ended: bool) -> None:
         """Read what the run of a trial has recorded, which has ended or pauses."""
@@ -113,12 +91,6 @@ class SearchAllocator:
             values = self._read([run_id]).get(run_id, ())
             self._progress[key] = TrialProgress(tuple(values), has_ended)
             self._states = None
-
-    def fail(self, key: str) -> None:
-        """Note that a trial has failed. Its cell has no best setting before it succeeds."""
-        self._failed.add(key)
-        if self._seeds:
-            self._seeds.fail(key)
 
     def searches(self) -> list[CellSearch]:
         """Where the search of each cell stands."""
@@ -181,11 +153,7 @@ class SearchAllocator:
         return [*ended, *to_train, *self._confirmed_so_far()]
 
     def next(self, given: Iterable[str] = ()) -> list[Trial]:
-        """The trials to start next; empty if there are none at the moment.
-
-        Args:
-            given: the keys of trials that have been started.
-        """
+        """The trials to start or continue next; empty if there are none at the moment."""
         seeds = self._seed_allocator()
         there = {*given, *self._ended, *self._failed} - self._paused
         trials = [trial for trial in self.wanted() if trial.key not in there]
@@ -222,9 +190,9 @@ class SearchAllocator:
         """How many trials were run ahead that no decision needed."""
         return self._seeds.not_needed() if self._seeds else 0
 
-    def _take_recorded(self) -> None:
-        counted = counting_runs(self._recorded)
-        of_search = [run for run in self._recorded if self._is_of_search(run.trial_key)]
+    def _take_progress(self, runs: Sequence[TrialRun]) -> None:
+        counted = counting_runs(runs)
+        of_search = [run for run in runs if self._is_of_search(run.trial_key)]
         values = self._read([run.run_id for run in of_search])
         for run in of_search:
             its = TrialProgress(tuple(values.get(run.run_id, ())), run.trial_key in counted)
@@ -232,12 +200,8 @@ class SearchAllocator:
             is_counted = counted.get(run.trial_key) in (None, run)
             if is_counted and len(its.values) >= len(known.values):
                 self._progress[run.trial_key] = its
-        for key, run in counted.items():
-            self._ended[key] = (run.outcome or "", run.best)
+        for key in counted:
             self._progress.setdefault(key, TrialProgress((), True))
-        for run in self._recorded:
-            if run.epoch_seconds is not None:
-                self._seconds[run.trial_key] = run.epoch_seconds
 
     def _is_of_search(self, key: str) -> bool:
         return key in self._place
@@ -261,13 +225,5 @@ class SearchAllocator:
             winners = self._winners()
             if all(trials is not None for trials in winners):
                 trials = [trial for of_cell in winners for trial in of_cell or ()]
-                self._seeds = SeedAllocator(self._spec, trials=trials)
-                for key, seconds in self._seconds.items():
-                    if key in self._seeds.possible:
-                        self._seeds.time(key, seconds)
-                for key, (outcome, best) in self._ended.items():
-                    if key in self._seeds.possible:
-                        self._seeds.take(key, outcome, best)
-                for key in self._failed:
-                    self._seeds.fail(key)
+                self._seeds = SeedAllocator(self._spec, trials=trials, results=self)
         return self._seeds

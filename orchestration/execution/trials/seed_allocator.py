@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -26,39 +26,20 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
 
-class SeedAllocator:
-    """Collects the results of trials, and decides which trials are wanted.
+class TrialResults:
+    """What trials have reported so far, by their keys.
 
     Args:
-        spec: a spec with seeds until decided.
-        recorded: the sweep's runs.
-        trials: the trials of all seeds of each cell, cell by cell; default: those of the spec. A
-            search gives those of each cell's best setting.
+        runs: the recorded runs of the trials.
     """
 
-    def __init__(
-        self,
-        spec: SweepSpec,
-        recorded: Iterable[TrialRun] = (),
-        trials: Sequence[Trial] | None = None,
-    ) -> None:
-        self._spec = spec
-        self._order = spec.seed_order()
-        n = len(self._order)
-        trials = spec.possible_trials() if trials is None else trials
-        self.possible = {trial.key: trial for trial in trials}
-        self._of_cell = [trials[first : first + n] for first in range(0, len(trials), n)]
-        self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
-        self._ended: dict[str, tuple[float | None, str]] = {}
+    def __init__(self, runs: Sequence[TrialRun]) -> None:
+        counted = counting_runs(runs)
+        self._ended = {key: (run.best, run.outcome or "") for key, run in counted.items()}
         self._failed: set[str] = set()
-        self._seconds: dict[str, float] = {}
-        self._cached: tuple[DecisionState, dict[int, pd.DataFrame]] | None = None
-        runs = [run for run in recorded if run.trial_key in self._place]
-        for run in runs:
-            if run.epoch_seconds is not None:
-                self.time(run.trial_key, run.epoch_seconds)
-        for key, run in counting_runs(runs).items():
-            self.take(key, run.outcome or "", run.best)
+        self._seconds = {
+            run.trial_key: run.epoch_seconds for run in runs if run.epoch_seconds is not None
+        }
 
     def time(self, key: str, epoch_seconds: float) -> None:
         """Note how long an epoch of a trial took."""
@@ -67,11 +48,43 @@ class SeedAllocator:
     def take(self, key: str, outcome: str, best: float | None) -> None:
         """Note a trial's result; if there are several, the first counts."""
         self._ended.setdefault(key, (best, outcome))
-        self._cached = None
 
     def fail(self, key: str) -> None:
         """Note that a trial has failed and will have no result."""
         self._failed.add(key)
+
+
+class SeedAllocator(TrialResults):
+    """Collects the results of trials, and decides which trials are wanted.
+
+    Args:
+        spec: a spec with seeds until decided.
+        recorded: the sweep's runs.
+        trials: the trials of all seeds of each cell, cell by cell; default: those of the spec. A
+            search gives those of each cell's best setting.
+        results: the results so far; default: those of the recorded runs. They may grow.
+    """
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        recorded: Iterable[TrialRun] = (),
+        trials: Sequence[Trial] | None = None,
+        results: TrialResults | None = None,
+    ) -> None:
+        self._spec = spec
+        self._order = spec.seed_order()
+        n = len(self._order)
+        trials = spec.possible_trials() if trials is None else trials
+        self.possible = {trial.key: trial for trial in trials}
+        self._of_cell = [trials[first : first + n] for first in range(0, len(trials), n)]
+        self._place = {trial.key: (i // n, trial.config.seed) for i, trial in enumerate(trials)}
+        super().__init__([run for run in recorded if run.trial_key in self._place])
+        if results is not None:
+            self._ended, self._failed = results._ended, results._failed
+            self._seconds = results._seconds
+        self._n_decided_from = -1
+        self._state: tuple[DecisionState, dict[int, pd.DataFrame]]
 
     def wanted(self) -> list[Trial]:
         """All trials that are wanted so far, including ended ones; earlier seeds come first."""
@@ -93,11 +106,6 @@ class SeedAllocator:
         numbers = {seed: number for number, seed in enumerate(self._order)}
         trials = allocation.trials if allocation else ()
         return [self._of_cell[cell][numbers[seed]] for cell, seed in trials]
-
-    @property
-    def ended(self) -> Collection[str]:
-        """The keys of trials that have a result."""
-        return self._ended.keys()
 
     def next_decision(self) -> str:
         """Which comparison is tested next, and after how many seeds, in words."""
@@ -152,6 +160,7 @@ class SeedAllocator:
             (
                 (self._place[key][0], seconds, outcomes.get(key))
                 for key, seconds in self._seconds.items()
+                if key in self._place
             ),
         )
 
@@ -159,34 +168,31 @@ class SeedAllocator:
         return {self._place[key] for key in keys if key in self._place}
 
     def _now(self) -> tuple[DecisionState, dict[int, pd.DataFrame]]:
-        if self._cached is None:
+        if self._n_decided_from != len(self._ended):  # results are added, and never change
             rows: list[list[tuple[int, float | None, str]]] = [[] for _ in self._of_cell]
             for key, result in self._ended.items():
-                cell, seed = self._place[key]
-                rows[cell].append((seed, *result))
+                if key in self._place:
+                    cell, seed = self._place[key]
+                    rows[cell].append((seed, *result))
             columns = ["seed", self._spec.judged_by().best_name, "outcome"]
             by_cell = {
                 cell: pd.DataFrame(of_cell, columns=columns).set_index("seed")
                 for cell, of_cell in enumerate(rows)
             }
-            self._cached = decision_state(self._spec, by_cell), by_cell
-        return self._cached
+            self._state = decision_state(self._spec, by_cell), by_cell
+            self._n_decided_from = len(self._ended)
+        return self._state
 
 
 def refuse_another_family(
-    spec: SweepSpec,
-    before: SweepSpec,
-    recorded: Sequence[TrialRun],
-    verdicts: Callable[[], Iterable[str]] | None = None,
+    spec: SweepSpec, before: SweepSpec, verdicts: Callable[[], Iterable[str]]
 ) -> None:
     """Refuse to decide comparisons by other rules once some are decided.
 
     Args:
         spec: the spec to run.
         before: the spec of the sweep's last run, which has seeds until decided.
-        recorded: the sweep's runs.
-        verdicts: gives the verdict of each of its comparisons in words, like
-            ``SeedAllocator.verdicts``; by default those of the recorded seeds of each cell.
+        verdicts: gives the verdict of each of its comparisons, like ``SeedAllocator.verdicts``.
 
     Raises:
         InputError: something is decided, and ``compare``, ``metric`` or the rule in ``seeds`` has
@@ -194,8 +200,7 @@ def refuse_another_family(
     """
     if _family(spec) == _family(before):
         return
-    words_of = verdicts or SeedAllocator(before, recorded).verdicts
-    decided = [words for words in words_of() if words]
+    decided = [words for words in verdicts() if words]
     if decided:
         raise InputError(
             f"{spec.name}: compare, metric and the rule in seeds are declared before the first "

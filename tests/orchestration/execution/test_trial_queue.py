@@ -65,7 +65,7 @@ class Run:
         self.at_work: list[TrialTask] = []
         settings = Settings.from_environment({"SNN_SWEEP_HOME": str(folder)})
         self._storage = sweep_storage(settings, wanted.name)
-        first = [t for t in self.allocator.wanted() if t.key not in self.allocator.ended]
+        first = [t for t in self.allocator.wanted() if t.key not in {t.key for t in before}]
         tasks = self._tasks(first)
         self.queue = SweepTrialQueue(
             tasks, Budget(hours), self.allocator, self._tasks, self.events.append
@@ -238,11 +238,12 @@ def test_a_family_cannot_change_once_something_is_decided(tmp_path: Path) -> Non
     run = Run(before, tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
     runs = [recorded(trial) for trial in run.ended]
-    refuse_another_family(sweep(at_most=20, gpu_hours=5), before, runs)
+    decided, undecided = (SeedAllocator(before, of).verdicts for of in (runs, []))
+    refuse_another_family(sweep(at_most=20, gpu_hours=5), before, decided)
     larger = sweep([*COMPARE, {"norm": ["none", "homeostatic"]}])
     for other in (larger, sweep(COMPARE[:1]), sweep(alpha=0.1)):
-        refuse_another_family(other, before, [])  # nothing has been looked at
+        refuse_another_family(other, before, undecided)  # nothing has been looked at
         with pytest.raises(InputError, match="give the sweep another name"):
-            refuse_another_family(other, before, runs)
+            refuse_another_family(other, before, decided)
     unfinished = [dataclasses.replace(one, status="KILLED", outcome=None) for one in runs]
-    refuse_another_family(larger, before, unfinished)
+    refuse_another_family(larger, before, SeedAllocator(before, unfinished).verdicts)

@@ -219,7 +219,7 @@ def test_seeds_are_bought_until_it_is_decided() -> None:
         assert SeedAllocator(spec, ended).verdicts() == [words]
         other = SweepSpec.from_dict({**content, "metric": {"name": "x", "goal": "minimize"}})
         with pytest.raises(InputError, match="compare, metric and the rule in seeds"):
-            refuse_another_family(other, spec, ended)
+            refuse_another_family(other, spec, SeedAllocator(spec, ended).verdicts)
 
 
 @pytest.fixture
