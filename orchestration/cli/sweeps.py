@@ -74,7 +74,7 @@ def list_sweeps(place: Place) -> None:
     """List the sweeps of the tracking server and of a cluster."""
     from rich.table import Table
 
-    from orchestration.execution.driven_by import driver_in_short
+    from orchestration.execution.local_sweeps import driver_in_short
 
     sweeps: list[SweepOverview] = []
     if uri := place.reading_uri():
@@ -105,7 +105,7 @@ def list_sweeps(place: Place) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print only the status, as JSON.")
 def status(name: str, place: Place, as_json: bool) -> None:
     """Print the progress of sweep NAME and who drives it."""
-    from orchestration.execution.driven_by import driver_in_words
+    from orchestration.execution.local_sweeps import NOBODY, driver_in_words
     from orchestration.reading.open import open_source
     from orchestration.reading.overview import one_sweep
 
@@ -115,7 +115,16 @@ def status(name: str, place: Place, as_json: bool) -> None:
     sweep = one_sweep(open_source(uri), name)
     driver = place.drivers([name]).get(name)
     if as_json:
-        click.echo(json.dumps(_status_json(sweep, driver), indent=2))
+        fields = {
+            "name": sweep.name,
+            "status": sweep.status,
+            "started": sweep.started.isoformat(),
+            "finished": sweep.finished,
+            "expected": sweep.expected,
+            "trials": sweep.trials,
+            "driver": None if driver == NOBODY else driver,
+        }
+        click.echo(json.dumps(fields, indent=2))
         return
     out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
     if sweep.expected is None:
@@ -130,20 +139,6 @@ def status(name: str, place: Place, as_json: bool) -> None:
         out.print(words)
     if writer := place.report_writer(name):
         out.print(f"its report is being written by {writer}")
-
-
-def _status_json(sweep: SweepOverview, driver: str | None) -> dict[str, Any]:
-    from orchestration.execution.driven_by import NOBODY
-
-    return {
-        "name": sweep.name,
-        "status": sweep.status,
-        "started": sweep.started.isoformat(),
-        "finished": sweep.finished,
-        "expected": sweep.expected,
-        "trials": sweep.trials,
-        "driver": None if driver == NOBODY else driver,
-    }
 
 
 @click.command()

@@ -10,7 +10,7 @@ from datetime import datetime
 import stamina
 
 from orchestration.errors import FAILED, WRONG_INPUT, InputError
-from orchestration.execution.driven_by import NOBODY
+from orchestration.execution.local_sweeps import NOBODY
 from orchestration.progress.event_log import Replay
 from orchestration.progress.events import EventHandler, Note
 from services.errors import ServiceError
@@ -35,9 +35,6 @@ def cluster_option(address: str) -> str:
 class RemoteSweeps:
     """The sweeps of a cluster; has the methods of ``LocalSweeps`` in ``execution``.
 
-    Args:
-        address: the address of the cluster's job server.
-
     Raises:
         SettingsError: the address is invalid.
         ServiceError: the job server cannot be reached.
@@ -54,7 +51,7 @@ class RemoteSweeps:
         settings = Settings.from_environment()
         return reading_uri(settings) if settings.tracking_uri else None
 
-    def drivers(self, names: Sequence[str] = ()) -> dict[str, str]:
+    def drivers(self, names: Sequence[str]) -> dict[str, str]:
         """The newest job of each of the cluster's sweeps, with its status and start.
 
         The driver of a sweep in ``names`` that has no job is NOBODY.
@@ -73,9 +70,6 @@ class RemoteSweeps:
         """Pass the events of a sweep's last attempt to a handler.
 
         Args:
-            name: the sweep's name.
-            replay: reads the events.
-            watch: called with each event.
             to_the_end: whether to continue until the sweep has ended, over all further attempts.
 
         Raises:

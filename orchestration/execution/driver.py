@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from orchestration.errors import SweepError
 from orchestration.execution.end_notice import notify_of_end, notify_of_error
-from orchestration.execution.outcome import SweepOutcome, announce
 from orchestration.execution.ray_process import (
     RayLostError,
     RayProcess,
@@ -15,7 +14,7 @@ from orchestration.execution.ray_process import (
     is_connected,
 )
 from orchestration.execution.report_process import store_report, store_report_later
-from orchestration.execution.tally import Tally
+from orchestration.execution.tally import SweepOutcome, Tally, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
 from orchestration.model.run import PRUNED
@@ -42,15 +41,7 @@ _MOST_LOSSES = 3
 
 
 class Driver:
-    """One run of a sweep.
-
-    Args:
-        spec: the sweep's spec.
-        settings: the settings of this machine.
-        watch: called with each event.
-        at_end: called once everything is on record, before the report is written.
-        wait_for_report: whether the report is written here, and not by another process.
-    """
+    """One run of a sweep, with the arguments of `run_sweep`."""
 
     def __init__(
         self,
@@ -72,9 +63,7 @@ class Driver:
         """Run the sweep to its end; see `run_sweep`.
 
         Args:
-            ray: a process that has imported Ray and starts it when told to.
             prepared: a process that can become the tracking server.
-            fresh: whether to run every trial again.
         """
         spec, settings = self._spec, self._settings
         check_resources(spec, settings)
@@ -129,8 +118,9 @@ class Driver:
             self._at_end()
             notify_of_end(outcome, recorder, self._settings, self._watch)
             self._store_report(recorder, uri)
-            if status == "completed":
-                self._remove_work_in_progress()
+            if status == "completed":  # MLflow has everything; the lease may have waiters
+                for trial in self._storage.folders():
+                    trial.delete_all()
         return outcome
 
     def _train(
@@ -264,11 +254,6 @@ class Driver:
                 entries = read_spool(storage)
                 if spooled_run_id(entries) is not None or (plan.replace and entries):
                     storage.delete_all()
-
-    def _remove_work_in_progress(self) -> None:
-        """Remove the trials' folders, as MLflow has everything; the lease may have waiters."""
-        for trial in self._storage.folders():
-            trial.delete_all()
 
 
 def _settle(plan: Plan, recorder: SweepRecorder, spec: SweepSpec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestration.execution.outcome import SweepOutcome
+from orchestration.execution.tally import SweepOutcome
 from orchestration.progress.events import EventHandler, Note
 from orchestration.record.sweep_recorder import SweepRecorder
 from services.notify import notify

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError
-from orchestration.execution.driven_by import NOBODY
 from orchestration.model.sweep_name import is_sweep_name
 from orchestration.store.base import Storage
 from orchestration.store.lease import Holder, holder, report_writer, was_driven
@@ -23,7 +22,37 @@ if TYPE_CHECKING:  # `list` and `status` read no events
     from orchestration.progress.event_log import Replay
     from orchestration.progress.events import EventHandler
 
+NOBODY = "nobody"
+"""The driver of a sweep whose driver has ended or died."""
+
 _POLL_SECONDS = 0.3
+
+
+def is_abandoned(status: str, driver: str | None) -> bool:
+    """Whether a sweep is unfinished, but has no driver any more.
+
+    Args:
+        status: the sweep's status, as its last driver wrote it.
+        driver: the sweep's driver; None if it is unknown.
+    """
+    return status == "running" and driver == NOBODY
+
+
+def driver_in_short(status: str, driver: str | None) -> str:
+    """The driver of a sweep, for a table; empty if the sweep has ended."""
+    if status == "running":
+        return driver or "not known here"
+    return "" if driver is None or driver == NOBODY else driver
+
+
+def driver_in_words(status: str, driver: str | None, how_to_run: str) -> str:
+    """The driver of a sweep, or how to continue without one; empty if the sweep has ended."""
+    if is_abandoned(status, driver):
+        return f"nobody is running it; to continue: snn-sweep {how_to_run} its spec"
+    short = driver_in_short(status, driver)
+    if not short:
+        return ""
+    return f"driven by {short}" if driver else f"its driver is {short}"
 
 
 def log_path(settings: Settings, name: str) -> Path:
@@ -36,11 +65,7 @@ def log_path(settings: Settings, name: str) -> Path:
 
 
 class LocalSweeps:
-    """The sweeps of this machine; has the methods of ``RemoteSweeps`` in ``cluster``.
-
-    Args:
-        settings: the settings; None reads the environment.
-    """
+    """The sweeps of this machine; has the methods of ``RemoteSweeps`` in ``cluster``."""
 
     how_to_run = "run"
     unrecorded = "nothing has been run on this machine yet"
@@ -57,8 +82,14 @@ class LocalSweeps:
 
         Left out are sweeps that never had a driver here, and names that no sweep can have.
         """
-        drivers = {name: _driven_by(self._storage(name)) for name in names if is_sweep_name(name)}
-        return {name: driver for name, driver in drivers.items() if driver}
+        drivers = {}
+        for name in filter(is_sweep_name, names):
+            storage = self._storage(name)
+            if driver := _driver(storage):
+                drivers[name] = str(driver)
+            elif was_driven(storage):
+                drivers[name] = NOBODY
+        return drivers
 
     def report_writer(self, name: str) -> str | None:
         """The process that writes the sweep's report in the background; None if none does."""
@@ -69,9 +100,6 @@ class LocalSweeps:
         """Pass the events of a sweep that was run from this machine to a handler.
 
         Args:
-            name: the sweep's name.
-            replay: reads the events.
-            watch: called with each event.
             to_the_end: whether to continue until the sweep has no driver.
 
         Raises:
@@ -110,13 +138,6 @@ class LocalSweeps:
 
     def _storage(self, name: str) -> Storage:
         return sweep_storage(self._settings, name)
-
-
-def _driven_by(storage: Storage) -> str | None:
-    """The driver of a sweep; None if it never had one in this store."""
-    if driver := _driver(storage):
-        return str(driver)
-    return NOBODY if was_driven(storage) else None
 
 
 def _driver(storage: Storage) -> Holder | None:

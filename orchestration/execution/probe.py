@@ -20,13 +20,7 @@ from snn_norm.training.run import TrainingRun
 
 @dataclass(frozen=True)
 class Probed:
-    """The prediction for a cell.
-
-    Args:
-        trial: the trial whose network was probed.
-        prediction: the prediction; None if there is none.
-        why: why there is no prediction; None if there is one.
-    """
+    """The prediction for a cell from the network of one of its trials, or why there is none."""
 
     trial: Trial
     prediction: Prediction | None

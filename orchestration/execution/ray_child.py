@@ -22,11 +22,7 @@ _ESSENTIAL = ("gcs_server", "raylet")
 
 
 def main(fd: int) -> None:
-    """Import Ray and Tune, start Ray when the driver says so, and train the driver's job.
-
-    Args:
-        fd: this process's end of the pipe.
-    """
+    """Import Ray and Tune, start Ray when the driver says so, and train its job."""
     connection = Connection(fd)
     try:
         # This loads torch and Tune while the driver checks the sweep.

@@ -61,13 +61,8 @@ class TrainingJob:
     """What is trained between a start of Ray and its end.
 
     Args:
-        spec: the sweep's spec.
-        settings: the settings of this machine.
         uri: the address of the tracking server.
-        experiment_id: the sweep's experiment.
-        parent_run_id: the sweep's own run.
         plan: the trials to run and to resume.
-        recorded: the sweep's runs.
         failed: keys of trials that have failed in this run of the driver.
     """
 
@@ -83,12 +78,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a training job ended.
-
-    Args:
-        all_ended: whether no trial is left to run.
-        used_up: whether the budget is used up.
-    """
+    """How a training job ended: whether no trial is left, and whether the budget is used up."""
 
     all_ended: bool
     used_up: bool
@@ -100,11 +90,7 @@ def is_connected() -> bool:
 
 
 class RayProcess:
-    """A process for Ray, which runs from `start` until `train` has ended.
-
-    Args:
-        settings: ``ray_address`` names a cluster; otherwise Ray starts on this machine.
-    """
+    """A process for Ray, which runs from `start` until `train` has ended."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -26,13 +26,6 @@ _children: list[subprocess.Popen[bytes]] = []
 def store_report(settings: Settings, uri: str, name: str, run_id: str, watch: EventHandler) -> bool:
     """Write a report and store it; a sweep does not fail without one.
 
-    Args:
-        settings: the settings of this machine.
-        uri: the address of the tracking server.
-        name: the name of the sweep.
-        run_id: the sweep's own run.
-        watch: called with what is done, and with what went wrong.
-
     Returns:
         Whether the report is stored.
     """

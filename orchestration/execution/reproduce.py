@@ -105,7 +105,7 @@ def reproduce(
 
     Args:
         trial: the trial, of this package's networks.
-        recorded: what is on record of it.
+        recorded: its record.
         data: the folder of the data sets.
         threads: how many threads of torch trained it.
         device: where to train; by default where the trial was recorded, if there is such a device.

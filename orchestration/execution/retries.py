@@ -11,11 +11,7 @@ from orchestration.execution.worker.within_epoch import PreemptedError
 
 
 class Retries:
-    """Counts the faults of each task. The loss of a node is not one of them.
-
-    Args:
-        most: after how many faults a task is still tried again.
-    """
+    """Counts the faults of each task, up to ``most``. The loss of a node is not one of them."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from orchestration.execution.end_notice import notify_of_end
-from orchestration.execution.outcome import SweepOutcome, announce
-from orchestration.execution.trials.planning import begun, plan_with
+from orchestration.execution.tally import SweepOutcome, announce
+from orchestration.execution.trials.planning import begun, plan_with, recorder_of
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineDisplay, LiveDisplay, make_display
 from orchestration.progress.events import EventHandler, Note
 from orchestration.progress.notebook import NotebookDisplay, is_notebook
-from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.notify import check_addresses
 from services.settings import Settings
-from services.tracking import prepared_server, reading_uri
+from services.tracking import prepared_server
 
 
 def run_sweep(
@@ -51,29 +51,20 @@ def run_sweep(
         ServiceError: the tracking server or Ray cannot be reached.
     """
     settings = settings or Settings.from_environment()
-    if watch is None:
-        with _display() as watch:
-            return run_sweep(
-                spec,
-                fresh=fresh,
-                settings=settings,
-                watch=watch,
-                at_end=at_end,
-                wait_for_report=wait_for_report,
-            )
-    check_addresses(settings.notify)
-    if not fresh and (outcome := _finished_before(spec, settings, watch)):
-        at_end()
-        return outcome
-    from orchestration.execution.ray_process import RayProcess
+    with _display() if watch is None else nullcontext(watch) as handler:
+        check_addresses(settings.notify)
+        if not fresh and (outcome := _finished_before(spec, settings, handler)):
+            at_end()
+            return outcome
+        from orchestration.execution.ray_process import RayProcess
 
-    watch(Note("importing torch, Ray and MLflow"))
-    # Three processes import at the same time what each of them needs.
-    with RayProcess(settings) as ray, prepared_server(settings) as prepared:
-        from orchestration.execution.driver import Driver
+        handler(Note("importing torch, Ray and MLflow"))
+        # Three processes import at the same time what each of them needs.
+        with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+            from orchestration.execution.driver import Driver
 
-        driver = Driver(spec, settings, watch, at_end, wait_for_report=wait_for_report)
-        return driver.run(ray, prepared, fresh=fresh)
+            driver = Driver(spec, settings, handler, at_end, wait_for_report=wait_for_report)
+            return driver.run(ray, prepared, fresh=fresh)
 
 
 def _display() -> LineDisplay | LiveDisplay | NotebookDisplay:
@@ -86,18 +77,15 @@ def _finished_before(
     spec: SweepSpec, settings: Settings, watch: EventHandler
 ) -> SweepOutcome | None:
     """The outcome of a sweep that is complete, for which no server is started; otherwise None."""
-    uri = reading_uri(settings)
-    if uri is None:
+    recorder = recorder_of(spec, settings)
+    if recorder is None:
         return None
-    from orchestration.record.client import connect
-    from orchestration.record.sweep_recorder import SweepRecorder
-
-    recorder = SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
     spec = begun(spec, recorder)
     plan = plan_with(recorder, spec)
     if plan.run or plan.resume or plan.copy or plan.close or not recorder.are_closed_for(spec):
         return None
     announce(plan, watch)
+    uri = recorder.tracking_uri
     outcome = SweepOutcome(spec.name, len(plan.reuse), {}, interrupted=False, tracking_uri=uri)
     notify_of_end(outcome, recorder, settings, watch)
     return outcome

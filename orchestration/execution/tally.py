@@ -1,19 +1,47 @@
-"""Collects failures of trials and losses of Ray from the events of a sweep."""
+"""How a sweep ended, from its events: failures of trials and losses of Ray."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 
-from orchestration.progress.events import Added, EpochDone, Event, EventHandler, Failed, Planned
+from orchestration.progress.events import (
+    Added,
+    EpochDone,
+    Event,
+    EventHandler,
+    Failed,
+    Note,
+    Planned,
+)
 from orchestration.sweep.plan import Plan
 
 
-class Tally:
-    """A handler of events that passes each of them on.
+@dataclass(frozen=True)
+class SweepOutcome:
+    """How a sweep ended."""
 
-    Args:
-        watch: called with each event.
-    """
+    name: str
+    reused: int
+    """The number of trials that already had a result."""
+    failures: dict[str, str]
+    """Why each failed trial failed, by its label."""
+    interrupted: bool
+    """Whether the user stopped it before its end."""
+    tracking_uri: str
+    unfinished: tuple[str, ...] = ()
+    """The labels of trials that are missing because the GPU hours are used up."""
+
+
+def announce(plan: Plan, watch: EventHandler) -> None:
+    """Announce a plan and its warnings."""
+    watch(Planned(plan))
+    for warning in plan.warnings:
+        watch(Note(f"warning: {warning}"))
+
+
+class Tally:
+    """A handler of events that passes each of them on."""
 
     def __init__(self, watch: EventHandler) -> None:
         self._watch = watch

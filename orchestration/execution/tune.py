@@ -9,7 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import cloudpickle, tune
@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from orchestration.execution.failure import in_a_line
 from orchestration.execution.retries import Retries
+from orchestration.execution.trials.trial_queue import SweepTrialQueue
 from orchestration.execution.worker.trial import SweepTrial, TrialTask
 from orchestration.progress.events import (
     REPORTED,
@@ -39,34 +40,8 @@ _SETTINGS = {
 }
 
 
-class TrialQueue(Protocol):
-    """The tasks of a sweep. Its methods must be fast, as Tune waits for them."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether running trials must stop after their current epoch, and none must start."""
-
-    def next(self, *, idle: bool) -> TrialTask | None:
-        """The task to start next; None if there is none at the moment.
-
-        Args:
-            idle: whether there is a free worker.
-        """
-
-    def take(self, task: TrialTask, report: Mapping[str, Any]) -> None:
-        """Receive a task's report about an epoch or its end."""
-
-    def fail(self, task: TrialTask) -> None:
-        """Note that a task has failed for good."""
-
-
-def run_tasks(trials: TrialQueue, retries: int, watch: EventHandler) -> bool:
+def run_tasks(trials: SweepTrialQueue, retries: int, watch: EventHandler) -> bool:
     """Run tasks until there are no more, or until the user interrupts.
-
-    Args:
-        trials: the tasks of the sweep.
-        retries: attempts after a fault of the infrastructure.
-        watch: called with each event.
 
     Returns:
         Whether no task is left.
@@ -113,7 +88,7 @@ def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 class _Searcher(Searcher):
     """Adapts the queue of trials to Tune's interface."""
 
-    def __init__(self, trials: TrialQueue) -> None:
+    def __init__(self, trials: SweepTrialQueue) -> None:
         super().__init__()
         self.tasks: dict[str, TrialTask] = {}
         """The tasks that have not ended, by Tune's trial id."""

@@ -49,11 +49,7 @@ _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class StreamLog:
-    """Writes one line of JSON for each event.
-
-    Args:
-        out: the stream, which is flushed after each line.
-    """
+    """Writes one line of JSON for each event to a stream, which is flushed after each line."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, Self
 
 from orchestration.progress.console import TextConsole
@@ -28,13 +27,13 @@ def is_notebook() -> bool:
 class NotebookDisplay:
     """The table that a terminal shows, in the output of the cell that runs the sweep."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self) -> None:
         # The table is drawn by the terminal's display, on a console that nobody sees. Without
         # force_jupyter, Rich would show in the notebook whatever is printed there.
         self._console = TextConsole(
             file=io.StringIO(), record=True, width=_WIDTH, height=1000, force_jupyter=False
         )
-        self._table = LiveDisplay(self._console, clock)
+        self._table = LiveDisplay(self._console)
         self._notes = ""
         self._shown_at = 0.0
         self._handle: Any = None

@@ -31,7 +31,6 @@ class TaskMaker:
     """Makes tasks of the trials of a training job.
 
     Args:
-        job: the training job.
         pause_after: the epoch after which the trial with a key pauses; None if it does not.
     """
 
@@ -50,7 +49,6 @@ class TaskMaker:
 
         Args:
             plan: the trials to measure; all possible trials are measured if more may be wanted.
-            watch: called with the measurements as notes.
         """
         if self._spec.resources.gpu == "auto":
             grows = self._spec.grows or self._spec.gpu_hours
@@ -58,10 +56,7 @@ class TaskMaker:
 
     def of(self, plan: Plan) -> list[TrialTask]:
         """The tasks of a plan's trials, the longest first."""
-        wanted: list[_Wanted] = [
-            *((trial, None) for trial in plan.run),
-            *plan.resume,
-        ]
+        wanted: list[_Wanted] = [*((trial, None) for trial in plan.run), *plan.resume]
         return [self._task(*pair) for pair in sorted(wanted, key=_cost, reverse=True)]
 
     def budget(self, recorded: Sequence[TrialRun]) -> Budget:

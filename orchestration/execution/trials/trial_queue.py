@@ -14,13 +14,7 @@ from orchestration.progress.events import DecisionProgress, EventHandler, Note
 
 
 class Budget:
-    """A budget of GPU hours, or of core hours if trials have no GPU.
-
-    Args:
-        hours: the most that may be used; None is no limit.
-        used: the hours that have been used before.
-        unit: GPU or core.
-    """
+    """A budget of GPU hours, or of core hours if trials have no GPU. None is no limit."""
 
     def __init__(self, hours: float | None, used: float = 0.0, unit: str = "GPU") -> None:
         self._hours = hours
@@ -43,14 +37,12 @@ class Budget:
 
 
 class SweepTrialQueue:
-    """The tasks of a sweep; implements ``orchestration.execution.tune.TrialQueue``.
+    """The tasks of a sweep. Its methods must be fast, as Tune waits for them.
 
     Args:
         tasks: the tasks that are run in any case, in the order in which to start them.
-        budget: the hours that the tasks may use.
         allocator: decides which further trials are wanted; None if there are none.
         more: makes tasks of further trials, and announces them.
-        watch: called with notes about decisions, and with the progress of decisions.
     """
 
     def __init__(
@@ -74,7 +66,7 @@ class SweepTrialQueue:
 
     @property
     def is_over(self) -> bool:
-        """Whether the budget is used up."""
+        """Whether the budget is used up: running trials stop after their epoch, none starts."""
         return self._budget.is_used_up
 
     def next(self, *, idle: bool) -> TrialTask | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mlflow import MlflowClient
 
-from orchestration.execution.worker.training import Training
+from orchestration.execution.worker.own_training import Training
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import has_model, put_model
 from orchestration.store.base import Storage
@@ -23,12 +23,7 @@ _CHECKPOINTS = 3  # models are kept for the newest checkpoint, the one before it
 
 
 class ModelKeeper:
-    """Keeps the model of one trial.
-
-    Args:
-        keep: whose model: that of the best epoch, of the last epoch, or none.
-        storage: the trial's own folder in the checkpoint store.
-    """
+    """Keeps the model of one trial."""
 
     def __init__(self, keep: Keep, storage: Storage) -> None:
         self._keep = keep
@@ -40,7 +35,6 @@ class ModelKeeper:
         """Store the network of an epoch if it is the best so far. Call it before the checkpoint.
 
         Args:
-            run: the run after the epoch.
             is_saved: whether a checkpoint of the epoch follows.
 
         Raises:

@@ -1,7 +1,4 @@
-"""Runs the user's own training code, an epoch at a time.
-
-Workers use it in the same way as ``snn_norm.training.run.TrainingRun``.
-"""
+"""Runs the user's own training code, an epoch at a time, as a worker trains this package's."""
 
 from __future__ import annotations
 
@@ -25,6 +22,7 @@ from orchestration.model.metric import Metric
 from snn_norm.training.models.model_sources import source_digests
 from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run
+from snn_norm.training.run import TrainingRun
 from snn_norm.training.seeding import derived_seed, seed_everything
 
 _NAME = re.compile(r"[\w. /-]{1,200}", re.ASCII)
@@ -32,13 +30,7 @@ _NAME = re.compile(r"[\w. /-]{1,200}", re.ASCII)
 
 @dataclass(frozen=True)
 class OwnEpoch:
-    """The measurements of one epoch.
-
-    Args:
-        epoch: the epoch's number, from 1.
-        measured: the user's metrics by name.
-        epoch_seconds: how long the epoch took.
-    """
+    """The measurements of one epoch."""
 
     epoch: int
     measured: Mapping[str, float]
@@ -57,9 +49,6 @@ class OwnTraining:
     another process as if it had never been interrupted.
 
     Args:
-        config: the name of the code and its arguments.
-        metric: the metric that its epochs are judged by.
-        device: where to train.
         also: another metric that each epoch must give, such as the one that chooses settings.
 
     Raises:
@@ -252,6 +241,10 @@ class OwnTraining:
                     f"{of_epoch} gave {name!r}, and a key of the spec has that name in tables: "
                     "rename one of them"
                 )
+
+
+Training = TrainingRun | OwnTraining
+"""What a worker trains: a network of this package, or the user's own code in the same way."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from ray import tune
 from orchestration.execution.failure import in_a_line, one_line
 from orchestration.execution.ray_nodes import nodes_dead_without_notice
 from orchestration.execution.worker.kept_model import ModelKeeper, why_missing
-from orchestration.execution.worker.own_training import OwnTraining
+from orchestration.execution.worker.own_training import OwnTraining, Training
 from orchestration.execution.worker.process_state import ProcessState
-from orchestration.execution.worker.training import Training
 from orchestration.execution.worker.within_epoch import PreemptedError, WithinEpoch
 from orchestration.model.config import OwnConfig
 from orchestration.model.trial import Trial
@@ -62,10 +61,6 @@ _MOST_NODES_LOST = 3
 _SECONDS_A_STEP = 5.0
 """How long a step waits until a trial's end has arrived. Then it reports that it waits, and the
 next step continues to wait."""
-
-
-def _is_infrastructure(error: BaseException) -> bool:
-    return isinstance(error, _INFRASTRUCTURE) or is_out_of_memory(error)
 
 
 def _pause(session: _Session | None) -> float:
@@ -149,7 +144,8 @@ class SweepTrial(tune.Trainable):
             raise
         # The user's code may call sys.exit or raise KeyboardInterrupt. Workers receive no SIGINT.
         except (Exception, SystemExit, KeyboardInterrupt) as error:
-            if self._session is None or _is_infrastructure(error):
+            is_infrastructure = isinstance(error, _INFRASTRUCTURE) or is_out_of_memory(error)
+            if self._session is None or is_infrastructure:
                 time.sleep(_pause(self._session))
                 raise
             self._session.recorder.fail("".join(traceback.format_exception(error)))

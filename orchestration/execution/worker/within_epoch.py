@@ -15,12 +15,7 @@ class PreemptedError(Exception):
 
 
 class WithinEpoch:
-    """Saves a run while it trains an epoch.
-
-    Args:
-        seconds: the time between two checkpoints.
-        save: saves the run as it is now.
-    """
+    """Saves a run while it trains an epoch, every so many seconds."""
 
     def __init__(self, seconds: float, save: Callable[[], object]) -> None:
         self._seconds = seconds

@@ -350,10 +350,7 @@ def test_a_cluster_that_the_user_names_runs_the_sweep_and_is_left_running(
     ("change", "message"),
     [
         ({"resources": {"gpu": 64}}, r"resources\.gpu: a trial asks for 64, this machine has \d+"),
-        (
-            {"dataset": "own_code:no_files"},
-            r"no_files' raised FileNotFoundError: .*absent",
-        ),
+        ({"dataset": "own_code:no_files"}, r"no_files' raised FileNotFoundError: .*absent"),
     ],
 )
 def test_what_is_not_there_is_refused_and_creates_nothing(

@@ -13,7 +13,7 @@ from webhook import Webhook, webhook
 from orchestration import SweepSpec, run_sweep
 from orchestration.execution.driver import Driver
 from orchestration.execution.end_notice import notify_of_end
-from orchestration.execution.outcome import SweepOutcome
+from orchestration.execution.tally import SweepOutcome
 from orchestration.progress.events import Event, Note
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder

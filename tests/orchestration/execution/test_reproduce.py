@@ -78,9 +78,7 @@ def changed(file: Path, folder: Path, change: Callable[[FinishedTrial], Finished
     return str(path)
 
 
-def with_points(
-    change: Callable[[Point], Point],
-) -> Callable[[FinishedTrial], FinishedTrial]:
+def with_points(change: Callable[[Point], Point]) -> Callable[[FinishedTrial], FinishedTrial]:
     return lambda trial: dataclasses.replace(trial, points=[change(one) for one in trial.points])
 
 
