@@ -1,10 +1,10 @@
-"""Stops a sweep, and adds seeds to it, for a person on its page.
+"""Stops a sweep, and adds seeds to it, for a visitor of its page.
 
-Both are what the commands of these names do, as processes of their own, here or through a cluster's
-job server: this server loads neither Ray nor torch. All that comes from the browser is the sweep's
-name and a number of seeds. The spec that grows is, here, the one that this machine has itself run
-last, which the record must agree with; on a cluster the one on record, in which names of this
-package alone may stand: whoever may write to an experiment could have put any other there.
+Both are done by commands in processes of their own, here or through a cluster's job server: this
+server loads neither Ray nor torch. The browser sends only the sweep's name and a number of seeds.
+Here the new spec is made from the one that this machine has run last, if the record agrees with it;
+for a cluster, from the recorded one, if it names no code outside this package: any user who may
+write to an experiment could have recorded other names.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from orchestration.errors import InputError, SpecError, SweepError
 from orchestration.execution.command_note import CommandNote
-from orchestration.execution.driven_by import NOBODY
-from orchestration.execution.local_sweeps import LocalSweeps, log_path
+from orchestration.execution.local_sweeps import NOBODY, LocalSweeps, log_path
 from orchestration.model.run import OUTCOMES
 from orchestration.page.drawing.text import last_lines
 from orchestration.page.read import Sweep
@@ -47,39 +45,22 @@ _AT_ONCE = (
 _LOCK, _OUTPUT = "seeds.lock", "output.txt"
 
 
-class Actor(Protocol):
-    """Acts on sweeps. Its methods take seconds, and refuse with a SweepError."""
-
-    def stop(self, name: str) -> None:
-        """Stop a sweep as Ctrl-C would, and wait until its runs are closed."""
-
-    def growing(self, sweep: Sweep) -> SweepSpec:
-        """The spec to which seeds can be added; raises SweepError where none can be."""
-
-    def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """Give a sweep so many further seeds, and start it again."""
-
-
 class OnThisMachine:
-    """Sweeps that are run from the server's machine.
-
-    Args:
-        settings: where their logs lie, and who drives them.
-    """
+    """Acts on sweeps that are run from the server's machine. Raises SweepError if it cannot."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def stop(self, name: str) -> None:
-        """Stop the sweep on this machine."""
+        """Stop a sweep as Ctrl-C would, and wait until its runs are closed."""
         self._here(name).stop(name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
-        """The spec to which seeds can be added."""
+        """The spec to which seeds can be added; raises SweepError where none can be."""
         return self._noted(sweep)[1]
 
     def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """Start `snn-sweep run` with the new spec."""
+        """Give a sweep so many further seeds, and start it again by `snn-sweep run`."""
         note, spec = self._noted(sweep)
         grown = with_more_seeds(spec, count).to_json()
         with ExitStack() as stack:
@@ -90,7 +71,15 @@ class OnThisMachine:
             # zombie process stays.
             held = stack.pop_all()
         threading.Thread(target=_wait, args=(process, held), daemon=True).start()
-        self._see_it_begin(sweep.name, process, path)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and not self._runs(sweep.name):
+            if code := process.poll():
+                output = path.with_name(_OUTPUT).read_text(encoding="utf-8", errors="replace")
+                end = " ".join(last_lines(output).split())
+                raise SweepError(f"it ended at once, with {code}: {end}")
+            if code == 0:
+                return
+            time.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def _alone(self, name: str, note: CommandNote) -> Iterator[None]:
@@ -111,7 +100,7 @@ class OnThisMachine:
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown, encoding="utf-8")
-            planned = _answer(environment, note.folder, "plan", str(path), "--json").stdout
+            planned = _answer(note.folder, "plan", str(path), "--json", **environment).stdout
         counted = sum(len(json.loads(planned)[how]) for how in ("reuse", "copy"))
         again = sweep.grid.count(*OUTCOMES) - counted
         if again > 0:
@@ -146,8 +135,7 @@ class OnThisMachine:
         note = CommandNote.of(self._settings, name)
         if note is None:
             return LocalSweeps(self._settings)
-        home = {"SNN_SWEEP_HOME": str(self._settings.home)}
-        return LocalSweeps(Settings.from_environment({**note.environment, **home}))
+        return LocalSweeps(Settings.from_environment(self._environment_of(note)))
 
     def _driver(self, name: str) -> str | None:
         return self._here(name).drivers([name]).get(name)
@@ -156,8 +144,7 @@ class OnThisMachine:
         return self._driver(name) not in (None, NOBODY)
 
     def _environment_of(self, note: CommandNote) -> dict[str, str]:
-        home = {"SNN_SWEEP_HOME": str(self._settings.home)}
-        return {**_environment(), **note.environment, **home}
+        return {**note.environment, "SNN_SWEEP_HOME": str(self._settings.home)}
 
     def _start(self, spec: Path, note: CommandNote) -> subprocess.Popen[bytes]:
         """Run a spec in a process that outlives this server."""
@@ -165,38 +152,23 @@ class OnThisMachine:
             return subprocess.Popen(
                 _command("run", str(spec)),
                 cwd=note.folder,
-                env=self._environment_of(note),
+                env=_environment() | self._environment_of(note),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def _see_it_begin(self, name: str, process: subprocess.Popen[bytes], spec: Path) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline and not self._runs(name):
-            if (code := process.poll()) is not None:
-                if code:
-                    output = spec.with_name(_OUTPUT)
-                    end = last_lines(output.read_text(encoding="utf-8", errors="replace"))
-                    raise SweepError(f"it ended at once, with {code}: {' '.join(end.split())}")
-                return
-            time.sleep(_LOOK_SECONDS)
-
 
 class OnCluster:
-    """Sweeps of a Ray cluster.
-
-    Args:
-        address: of its job server.
-    """
+    """Acts on sweeps of a Ray cluster, by the methods of OnThisMachine."""
 
     def __init__(self, address: str) -> None:
         self._address = address
 
     def stop(self, name: str) -> None:
         """Stop the sweep on the cluster."""
-        _answer(_environment(), None, "stop", "--cluster", self._address, "--", name)
+        _answer(None, "stop", "--cluster", self._address, "--", name)
 
     def growing(self, sweep: Sweep) -> SweepSpec:
         """The spec to which seeds can be added."""
@@ -223,11 +195,12 @@ class OnCluster:
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown.to_json(), encoding="utf-8")
-            answer = _answer(
-                _environment(), folder, "submit", "--cluster", self._address, str(path)
-            )
+            answer = _answer(folder, "submit", "--cluster", self._address, str(path))
         if "is running already, as" in " ".join(answer.stderr.split()):
             raise SweepError(_AT_ONCE)
+
+
+Actor = OnThisMachine | OnCluster
 
 
 def _wait(process: subprocess.Popen[bytes], held: ExitStack) -> None:
@@ -256,9 +229,9 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _answer(
-    environment: Mapping[str, str], folder: str | None, *arguments: str
+    folder: str | None, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and return its output.
+    """Run a command in a folder, with further variables of the environment.
 
     Raises:
         SweepError: it has failed; in its own words.
@@ -267,7 +240,7 @@ def _answer(
         done = subprocess.run(
             _command(*arguments),
             cwd=folder,
-            env=environment,
+            env=_environment() | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from multiprocessing import get_context, parent_process
 from multiprocessing.managers import BaseManager
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 
@@ -25,26 +25,17 @@ _ENDING_SECONDS = 1.0
 """A process that no longer answers has ended within this time."""
 
 
-class Caller(Protocol):
-    """Calls a method of a drawer, from any thread; the caller waits."""
-
-    def call(
-        self, method: Callable[Concatenate[Drawer, _P], _T], *args: _P.args, **given: _P.kwargs
-    ) -> _T:
-        """Return or raise what the method does."""
-
-
 class Calls:
     """Calls methods of a drawer without holding up the event loop.
 
     Args:
-        caller: makes the calls.
+        process: makes the calls.
         at_once: how many at most; further ones wait for their turn.
-        abandon: whether who no longer waits leaves the call to itself.
+        abandon: whether a call goes on when nobody waits for it any longer.
     """
 
-    def __init__(self, caller: Caller, at_once: int, *, abandon: bool = False) -> None:
-        self._caller, self._abandon = caller, abandon
+    def __init__(self, process: Process, at_once: int, *, abandon: bool = False) -> None:
+        self._process, self._abandon = process, abandon
         self._limiter = anyio.CapacityLimiter(at_once)  # and not MLflow's own limit
 
     async def __call__(
@@ -53,7 +44,7 @@ class Calls:
         """Return or raise what the method does."""
 
         def call() -> _T:
-            return self._caller.call(method, *args, **given)
+            return self._process.call(method, *args, **given)
 
         return await anyio.to_thread.run_sync(
             call, limiter=self._limiter, abandon_on_cancel=self._abandon

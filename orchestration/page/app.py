@@ -1,6 +1,6 @@
 """The tracking server with the pages of sweeps, as MLflow's complete app.
 
-Nothing of it is changed, but that an artifact which cannot be written is refused with the reason.
+Apart from the pages, only the answer to an artifact that cannot be written differs from MLflow's.
 
 MLflow loads it by the name of an entry point of the group ``mlflow.app``:
 
@@ -45,8 +45,7 @@ def _with_pages(app: Any, *, has_login: bool) -> Any:
     from orchestration.page.acting import OnCluster, OnThisMachine
     from orchestration.page.apart import Process
     from orchestration.page.artifact_errors import ArtifactErrors
-    from orchestration.page.visitor.inner_mlflow import InnerMlflow
-    from orchestration.page.visitor.login import Login
+    from orchestration.page.visitor.login import InnerMlflow, Login
     from orchestration.page.web import Pages
     from services.settings import Settings
 

@@ -12,11 +12,7 @@ _INSUFFICIENT_STORAGE = 507
 
 
 class ArtifactErrors:
-    """ASGI middleware that answers a failed upload with the system's error, without paths.
-
-    Args:
-        app: MLflow's app.
-    """
+    """ASGI middleware that answers a failed upload with the system's error, without paths."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

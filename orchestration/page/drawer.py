@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
+import pandas as pd
 from markupsafe import Markup, escape
 
 from orchestration.errors import InputError, SweepError
-from orchestration.execution.driven_by import is_abandoned
-from orchestration.execution.local_sweeps import LocalSweeps
+from orchestration.execution.local_sweeps import LocalSweeps, is_abandoned
 from orchestration.model.metric import TEST_ACCURACY
 from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
@@ -21,11 +21,11 @@ from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.pieces import Change
 from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.finished import Finished
-from orchestration.page.live_pages import LivePages
+from orchestration.page.live_pages import LivePage
 from orchestration.page.prometheus import prometheus_text
-from orchestration.page.read import Reader, Sweep
+from orchestration.page.read import Reader
 from orchestration.page.sections import curves
-from orchestration.page.shared import Shared
+from orchestration.page.shared import OfSweeps, Shared
 from orchestration.reading.records import Source
 from orchestration.render.series_style import style_of
 from orchestration.results.comparison import (
@@ -36,6 +36,7 @@ from orchestration.results.comparison import (
 )
 from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
 from orchestration.tables import best_of_seeds, comparison
+from orchestration.tables.definition import TableDefinition
 from services.settings import Settings
 
 FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
@@ -52,7 +53,6 @@ class Drawer:
     Args:
         open_source: gives MLflow's database, or its store where the database's schema is not known.
         settings: where this machine's sweeps leave their logs and who drives them.
-        actor: acts on sweeps.
         base: what addresses of the server begin with; empty unless it has a prefix.
     """
 
@@ -71,8 +71,8 @@ class Drawer:
         return Reader(self._open_source())
 
     @cached_property
-    def _live(self) -> LivePages:
-        return LivePages(self._reader, self._settings, self._base)
+    def _live(self) -> OfSweeps[LivePage]:
+        return OfSweeps(partial(LivePage, self._reader, self._settings, self._base))
 
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""
@@ -91,10 +91,8 @@ class Drawer:
             find, sort: see ``view.listed``.
         """
         sweeps, drivers = self._sweeps(readable)
-        return view.document(
-            "list", self._base, rows=view.listed(sweeps, drivers, find, sort), total=len(sweeps),
-            find=find, sort=sort, version_of_list="",
-        ).encode()  # fmt: skip
+        rows = view.listed(sweeps, drivers, find, sort)
+        return self._page("list", rows=rows, total=len(sweeps), find=find, sort=sort)
 
     def prometheus(self, readable: frozenset[str] | None) -> bytes:
         """The metrics of the sweeps that the visitor may see, for Prometheus."""
@@ -121,7 +119,12 @@ class Drawer:
         """
         live = self._live.of(name)
         version, page, sweep = live.current()
-        no_more = "" if token is None else self._why_no_more(sweep)
+        no_more = ""
+        if token is not None:
+            try:
+                self._actor.growing(sweep)
+            except SweepError as error:
+                no_more = str(error)
         runs = sweep.status == "running" and not is_abandoned(sweep.status, live.driver)
 
         def draw() -> bytes:
@@ -129,14 +132,14 @@ class Drawer:
             sections = {part: Markup(html) for part, html in page.sections.items()}
             grid = sweep.grid
             reference = [HEADLINE_PUBLISHED] if grid.metric == TEST_ACCURACY else []
-            return view.document(
-                "sweep", self._base, name=name, sections=sections, page_version=version,
+            return self._page(
+                "sweep", name=name, sections=sections, page_version=version,
                 metric=grid.metric, metrics=sweep.metrics, forms=_LABELS, series=grid.series,
                 has_verdicts=sweep.finished.has_verdicts,
                 has_layers=grid.kind.has_layers, may_act=token is not None, token=self._any_token,
                 no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
                 others=[*(other for other in others if other != name), *reference],
-            ).encode()  # fmt: skip
+            )  # fmt: skip
 
         key = ("sweep", name, version, others, token is None, no_more, runs)
         drawn = self._shared.get(key, draw)
@@ -150,7 +153,7 @@ class Drawer:
 
         def draw() -> bytes:
             tables = strips(sweep.grid, self._reader.layers(sweep))
-            return view.document("layers", self._base, name=name, tables=tables).encode()
+            return self._page("layers", name=name, tables=tables)
 
         return self._shared.get(("layers", name, sweep.token.finished), draw)
 
@@ -174,18 +177,15 @@ class Drawer:
 
         def draw() -> bytes:
             drawn = curves(sweep, self._reader.points(sweep, metric), of, cast("AxisKind", axis))
-            return view.document(
-                "curves_page", self._base, name=name, metric=of, metrics=sweep.metrics, axis=axis,
+            return self._page(
+                "curves_page", name=name, metric=of, metrics=sweep.metrics, axis=axis,
                 curves=Markup(drawn),
-            ).encode()  # fmt: skip
+            )  # fmt: skip
 
         return self._shared.get(("curves", name, metric, axis, sweep.token), draw)
 
     def trial(self, name: str, run: str) -> bytes:
-        """The details of a sweep's trial.
-
-        Args:
-            run: the id of its run.
+        """The details of the trial of a sweep that has this run.
 
         Raises:
             InputError: no trial of this sweep has such a run.
@@ -202,19 +202,18 @@ class Drawer:
             if curve := curve_of("", points, metric):
                 panels.append(chart(metric.title, [curve], line, metric))
         label = sweep.grid.trial_label(cell, seed)
-        return view.document(
-            "trial", self._base, name=name, label=label, trial=trial,
-            epochs=cell.epochs, metric=sweep.grid.metric,
-            params={key: text for _, key, text in params}, panels=panels, events=events,
+        return self._page(
+            "trial", name=name, label=label, trial=trial, epochs=cell.epochs,
+            metric=sweep.grid.metric, params={key: text for _, key, text in params},
+            panels=panels, events=events,
             run_url=view.run_url(self._base, sweep.records.experiment_id, run),
-        ).encode()  # fmt: skip
+        )  # fmt: skip
 
     def report(self, name: str, files: list[str]) -> bytes:
         """Links to the files of a sweep's report."""
         experiment, run = self.run_of(name)
         at = partial(view.artifact_url, self._base, experiment, run or "")
-        parts = view.report_parts(files)
-        return view.document("report", self._base, name=name, parts=parts, at=at).encode()
+        return self._page("report", name=name, parts=view.report_parts(files), at=at)
 
     def table(self, name: str, table: str, form: str) -> bytes:
         """One of TABLES in one of FORMS."""
@@ -222,7 +221,8 @@ class Drawer:
         finished = sweep.finished
 
         def draw() -> bytes:
-            text = TABLES[table](finished, FORMS[form])
+            definition, frame = TABLES[table](finished)
+            text = definition.write(frame, FORMS[form], metric=finished.snapshot.metric)
             return f"{text}\n".encode()
 
         return self._shared.get((table, form, name, sweep.token.finished), draw)
@@ -244,10 +244,11 @@ class Drawer:
             if form:
                 text = comparison.TABLE.write(table, FORMS[form], metric=metric)
                 return f"{text}\n".encode()
-            known = [*names, HEADLINE_PUBLISHED]
-            return view.compared(
-                self._base, name, other, table, metric, sweep.grid.kind, known, _LABELS
-            ).encode()
+            named = view.table_html(comparison.TABLE, table, metric, sweep.grid.kind)
+            return self._page(
+                "compare", name=name, other=other, table=named, names=[*names, HEADLINE_PUBLISHED],
+                forms=_LABELS,
+            )  # fmt: skip
 
         token = sweep.token.finished, compared and compared.token.finished
         return self._shared.get(("compared", name, other, form, names, token), draw)
@@ -260,23 +261,12 @@ class Drawer:
         """Add this many seeds to a sweep, as Actor does."""
         self._actor.more_seeds(self._reader.sweep(name), count)
 
-    def _why_no_more(self, sweep: Sweep) -> str:
-        """Why no seeds can be added to a sweep; empty where they can."""
-        try:
-            self._actor.growing(sweep)
-        except SweepError as error:
-            return str(error)
-        return ""
+    def _page(self, template: str, **values: Any) -> bytes:
+        return view.render(template, base=self._base, **values).encode()
 
 
-def _best(finished: Finished, form: str) -> str:
-    return best_of_seeds.TABLE.write(finished.best, form, metric=finished.snapshot.metric)
-
-
-def _verdicts(finished: Finished, form: str) -> str:
-    metric = finished.snapshot.metric
-    return finished.verdict_table.write(finished.verdicts(), form, metric=metric)
-
-
-TABLES: dict[str, Callable[[Finished, str], str]] = {"table": _best, "verdicts": _verdicts}
+TABLES: dict[str, Callable[[Finished], tuple[TableDefinition, pd.DataFrame]]] = {
+    "table": lambda finished: (best_of_seeds.TABLE, finished.best),
+    "verdicts": lambda finished: (finished.verdict_table, finished.verdicts()),
+}
 """Tables of a sweep that can be copied, by the names of their addresses."""

@@ -59,7 +59,7 @@ class EventTail:
             self.retried[event.label] += 1
 
     def read(self) -> None:
-        """Take in what was written since; a log that was begun anew is read from its start."""
+        """Read what was written since the last call; a log that was replaced, from its start."""
         if self._path is None:
             return
         size = self._path.stat().st_size if self._path.is_file() else 0

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 
 from orchestration.errors import SpecError
 from orchestration.model.metric import SPIKE_RATE
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.page.search_pictures import ShownPicture, search_pictures
 from orchestration.results.columns import plain
 from orchestration.results.results import Results
 from orchestration.sweep.recorded_spec import read_spec
@@ -23,37 +25,56 @@ _MOST_SETTINGS = 100
 """With more settings, a page tests no differences, since each test takes time."""
 
 _PREPOSITIONS = {"equal": "as", "undecided": "against", "different": "from"}
-"""The word between a verdict and what it is against; of better and worse it is than."""
+"""The word between a verdict and the other cell; after better and worse it is than."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The results of a sweep's finished trials.
-
-    Args:
-        snapshot: the finished trials.
-        best: the table of best of seeds.
-        by_seed: one row for each trial that counts.
-        decisions: the table of ``Results.decisions``; None if the spec declares no comparisons.
-        differences: the table of ``Results.differences`` or ``Results.norm_differences``. None if
-            the spec declares comparisons, if a spec with the user's own training code names no
-            baseline, or if there are too many settings to test.
-        search: the table of ``Results.searched``; None if the sweep has no search.
-        rates: spike rates, one row for each cell (index) and one column for each layer.
-    """
+    """The results of a sweep's finished trials."""
 
     snapshot: Results
     best: pd.DataFrame
+    """The table of best of seeds."""
     by_seed: pd.DataFrame
+    """One row for each trial that counts."""
     decisions: pd.DataFrame | None
+    """The table of ``Results.decisions``; None if the spec declares no comparisons."""
     differences: pd.DataFrame | None
+    """The table of ``Results.differences`` or ``Results.norm_differences``. None if the spec
+    declares comparisons, if a spec with the user's own training code names no baseline, or if
+    there are too many settings to test."""
     search: pd.DataFrame | None
+    """The table of ``Results.searched``; None if the sweep has no search."""
     rates: pd.DataFrame
+    """Spike rates, one row for each cell (index) and one column for each layer."""
 
     @cached_property
-    def search_pictures(self) -> list[ShownPicture]:
-        """The figures of the search, drawn once for these trials; empty without a search."""
-        return [] if self.search is None else search_pictures(self.snapshot)
+    def search_pictures(self) -> list[tuple[str, str, str]]:
+        """The title, caption and address of each figure of the search that has numbers.
+
+        The address has the image itself, as the page's policy allows no inline style.
+        """
+        if self.search is None:
+            return []
+        # Imported here because matplotlib takes a second, and few sweeps have a search.
+        from orchestration.render.figures import save, style
+        from orchestration.report.figures import search
+        from orchestration.tables.report_data import ReportData
+
+        data, shown = ReportData(self.snapshot.name, self.snapshot), []
+        with style(), tempfile.TemporaryDirectory() as folder:
+            for draw in (
+                search.best_against_budget,
+                search.importance,
+                search.parallel_coordinates,
+            ):
+                if picture := draw(data):
+                    save(picture, Path(folder), ["svg"])
+                    svg = (Path(folder) / f"{picture.name}.svg").read_bytes()
+                    encoded = base64.b64encode(svg).decode()
+                    address = f"data:image/svg+xml;base64,{encoded}"
+                    shown.append((picture.title, picture.caption, address))
+        return shown
 
     @property
     def has_verdicts(self) -> bool:
@@ -61,16 +82,14 @@ class Finished:
         return self.decisions is not None or self.snapshot.cells.kind.has_tests
 
     @property
+    def tests(self) -> TableDefinition:
+        """The definition of the table of all paired tests."""
+        return norm_differences.TABLE if _is_of_networks(self.snapshot) else differences.TABLE
+
+    @property
     def verdict_table(self) -> TableDefinition:
         """The definition of the table that ``verdicts`` returns."""
         return self.tests if self.decisions is None else decisions.TABLE
-
-    @property
-    def tests(self) -> TableDefinition:
-        """The definition of the table of all paired tests."""
-        kind = self.snapshot.cells.kind
-        possible = (norm_differences.TABLE, differences.TABLE)
-        return next(table for table in possible if isinstance(kind, table.kind))
 
     def verdicts(self) -> pd.DataFrame:
         """The decisions if the spec declares comparisons, otherwise all differences."""
@@ -110,23 +129,26 @@ def finished_of(snapshot: Results) -> Finished:
     cells, best = snapshot.cells, snapshot.best_of_seeds()
     others = [axis for axis in cells.axes if axis != cells.series]
     has_few_settings = len(best[others].drop_duplicates()) <= _MOST_SETTINGS
-    finished = Finished(
+    is_tested = not snapshot.has_decisions and cells.kind.has_tests and has_few_settings
+    return Finished(
         snapshot,
         best,
-        snapshot.by_seed(numbered=True),
-        snapshot.decisions() if snapshot.has_decisions else None,
-        None,
-        snapshot.searched() if snapshot.has_search else None,
-        _rates(snapshot),
+        by_seed=snapshot.by_seed(numbered=True),
+        decisions=snapshot.decisions() if snapshot.has_decisions else None,
+        differences=_differences(snapshot) if is_tested else None,
+        search=snapshot.searched() if snapshot.has_search else None,
+        rates=_rates(snapshot),
     )
-    if finished.decisions is not None or not cells.kind.has_tests or not has_few_settings:
-        return finished
-    return replace(finished, differences=_differences(snapshot))
+
+
+def _is_of_networks(snapshot: Results) -> bool:
+    return isinstance(snapshot.cells.kind, NetworkSweep)
 
 
 def _differences(snapshot: Results) -> pd.DataFrame:
-    is_of_networks = isinstance(snapshot.cells.kind, NetworkSweep)
-    return snapshot.norm_differences() if is_of_networks else snapshot.differences()
+    if _is_of_networks(snapshot):
+        return snapshot.norm_differences()
+    return snapshot.differences()
 
 
 def _rates(snapshot: Results) -> pd.DataFrame:

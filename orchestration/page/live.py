@@ -7,12 +7,12 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 
 import anyio
 
 from orchestration.errors import SweepError
 from orchestration.page.drawing.pieces import Change, since
+from orchestration.page.shared import IDLE_SECONDS
 from services.errors import ServiceError
 
 _POLL_SECONDS = 1.0
@@ -21,35 +21,9 @@ _MOST_CHANGES = 50
 _LONGEST_SECONDS = 25.0
 """After this time a listener has to reconnect, so that no connection delays the server's stop."""
 
-_IDLE_SECONDS = 60.0
-
-
-class ChangeStreams:
-    """The change streams of sweeps' pages, by sweep name. Idle streams are dropped.
-
-    Args:
-        news: returns the changes of a sweep's page since a version.
-    """
-
-    def __init__(self, news: Callable[[str, str], Awaitable[list[Change]]]) -> None:
-        self._news = news
-        self._streams: dict[str, ChangeStream] = {}
-
-    def of(self, name: str) -> ChangeStream:
-        """The stream of this sweep's page. The sweep need not exist until the stream is used."""
-        for other in [other for other, stream in self._streams.items() if stream.is_idle]:
-            del self._streams[other]
-        if name not in self._streams:
-            self._streams[name] = ChangeStream(partial(self._news, name))
-        return self._streams[name]
-
 
 class ChangeStream:
-    """The changes of one page.
-
-    Args:
-        news: returns the changes of the page since a version.
-    """
+    """The changes of one page."""
 
     def __init__(self, news: Callable[[str], Awaitable[list[Change]]]) -> None:
         self._fetch_news = news
@@ -66,7 +40,7 @@ class ChangeStream:
     @property
     def is_idle(self) -> bool:
         """Whether the page has no viewer now and had none lately."""
-        return not self._listeners and time.monotonic() - self.used > _IDLE_SECONDS
+        return not self._listeners and time.monotonic() - self.used > IDLE_SECONDS
 
     async def refresh(self) -> None:
         """Fetch the changes since the last refresh."""
@@ -81,11 +55,7 @@ class ChangeStream:
             self._next_change = asyncio.Event()
 
     async def listen(self, have: str) -> AsyncIterator[Change]:
-        """Yield every change since this version, for a limited time.
-
-        Args:
-            have: the version of the page that the listener has.
-        """
+        """Yield every change since this version, for a limited time."""
         deadline = time.monotonic() + _LONGEST_SECONDS
         self._listeners += 1
         if self._polling is None or self._polling.done():

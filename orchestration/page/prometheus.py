@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily
 
-from orchestration.execution.driven_by import is_abandoned
+from orchestration.execution.local_sweeps import is_abandoned
 from orchestration.page.drawing.listing import Listed
 
 

@@ -23,9 +23,8 @@ from orchestration.page.drawing.estimates import (
 )
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
 from orchestration.page.drawing.listing import Listed, read_list
-from orchestration.page.drawing.state import Cell, Grid, grid_of
+from orchestration.page.drawing.state import Cell, Grid, failures_of, grid_of
 from orchestration.page.drawing.text import last_lines
-from orchestration.page.failures import failures_of
 from orchestration.page.finished import Finished, finished_of
 from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
@@ -50,18 +49,15 @@ class Sweep:
     """The current state of a sweep.
 
     Args:
-        name: its experiment's.
-        status: as the driver wrote it; incomplete where finished runs have been deleted since.
-        began: seconds since 1970; None where it has no run of its own.
-        grid: every trial.
-        finished: what follows from those that are.
-        unfinished: the records of those that are not.
-        curves: the metric by epoch, of the trials shown by ``cell``, ``run_id`` and ``epoch``.
+        status: as the driver wrote it; incomplete if finished runs have been deleted since.
+        began: seconds since 1970; None if it has no run of its own.
+        finished: the results of its finished trials.
+        unfinished: the records of its other trials.
+        curves: the metric of the trials whose curves are drawn, by ``cell``, ``run_id``, ``epoch``.
         failures: the failed and stopped trials with their labels, the newest first.
-        hours: of training so far, about; ``on_gpu``, whether times the GPUs of a trial.
-        impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
-        seconds_left: about; None where nobody can tell.
-        token: what it was read at.
+        hours: the estimated hours of training so far; GPU hours if ``on_gpu``.
+        impossible: how many runs have an impossible time of an epoch, which is left out of hours.
+        seconds_left: the estimated time left; None if it cannot be estimated.
     """
 
     name: str
@@ -114,10 +110,8 @@ class Sweep:
 
 
 class Reader:
-    """Reads from one source. Its methods may be called from several threads.
-
-    Args:
-        source: MLflow's database, or its store where the database's schema is not known.
+    """Reads from one source, which may be a database. Its methods may be called from several
+    threads.
     """
 
     def __init__(self, source: Source) -> None:
@@ -137,10 +131,6 @@ class Reader:
         now = str(int(time.monotonic() / _WITHOUT_TOKENS))
         return ChangeToken(now, now)
 
-    def check(self, name: str) -> None:
-        """Raise InputError where there is no such sweep."""
-        self._source.check(name)
-
     def sweeps(self) -> list[Listed]:
         """All sweeps, the last started first."""
         with self._listing:
@@ -159,7 +149,7 @@ class Reader:
     def layers(self, sweep: Sweep) -> pd.DataFrame:
         """Diagnostics by layer of a sweep's finished trials, as ``layers.medians_of`` returns them.
 
-        They are many, so only those of the cells that are drawn are read, when somebody asks.
+        There are many, so only those of the drawn cells are read, and only on request.
         """
         snapshot = Results.of(self._source, sweep.name).snapshot(DIAGNOSED)
         trials, diagnosed = snapshot.trials(numbered=True), snapshot.diagnosed
@@ -197,7 +187,6 @@ class Reader:
         """One sweep, as it was at some moment since it was asked for.
 
         Args:
-            name: its name.
             asked: when, by ``time.monotonic``; now if None.
 
         Raises:
@@ -213,7 +202,7 @@ class Reader:
             if known is None or known.token != token:
                 try:
                     known = self._read(name, token)
-                except InputError:  # whoever asks for names that are none leaves nothing here
+                except InputError:  # unknown names must not fill the memory
                     self._reading.pop(name, None)
                     raise
                 _keep(self._sweeps, name, known)

@@ -9,8 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.execution.driven_by import driver_in_short, driver_in_words, is_abandoned
-from orchestration.execution.local_sweeps import LocalSweeps
+from orchestration.execution.local_sweeps import (
+    LocalSweeps,
+    driver_in_short,
+    driver_in_words,
+    is_abandoned,
+)
 from orchestration.model.metric import Metric
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curves_of, key
@@ -21,7 +25,6 @@ from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
 from orchestration.page.read import Sweep
-from orchestration.render.html import html
 from orchestration.render.series_style import style_of
 from orchestration.tables import decisions, search
 
@@ -40,11 +43,9 @@ def sections(
     """The sections that change while a sweep runs.
 
     Args:
-        base: what the server's addresses begin with.
-        sweep: as it stands.
-        driver: who drives it; None where this machine does not know.
-        events: lines, the newest last.
-        retried: how often trials were tried again, by what events call them.
+        driver: the sweep's driver; None if it is unknown.
+        events: the lines of its log, the newest last.
+        retried: how often each trial was tried again, by its label in the events.
     """
     experiment, grid = sweep.records.experiment_id, sweep.grid
 
@@ -58,14 +59,15 @@ def sections(
     labels = sweep.labels() if retried else {}
     again = {run: retried[label] for run, label in labels.items() if label in retried}
     written = grid_page(grid, trial_url, again)
+    searched = ""
+    if sweep.finished.search is not None:
+        searched = view.table_html(search.TABLE, sweep.finished.search, grid.metric, grid.kind)
     return Page(
         {
             "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
-            "search": render(
-                "search", table=_search(sweep), pictures=sweep.finished.search_pictures
-            ),
+            "search": render("search", table=searched, pictures=sweep.finished.search_pictures),
             "verdicts": render("verdicts", **_verdicts(sweep)),
             "curves": curves(sweep, sweep.curves, sweep.grid.metric, "automatic"),
             "rates": render("rates", **_rates(grid, sweep.finished.rates)),
@@ -107,25 +109,13 @@ def _verdicts(sweep: Sweep) -> dict[str, Any]:
         "in_points": metric.is_fraction,
         "table": ""
         if rows is None
-        else html(view.with_names(finished.verdict_table.table(rows, metric), sweep.grid.kind)),
+        else view.table_html(finished.verdict_table, rows, metric, sweep.grid.kind),
         "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
     }
 
 
-def _search(sweep: Sweep) -> str:
-    table, metric = sweep.finished.search, sweep.grid.metric
-    if table is None:
-        return ""
-    return html(view.with_names(search.TABLE.table(table, metric), sweep.grid.kind))
-
-
 def curves(sweep: Sweep, points: pd.DataFrame, metric: Metric, kind: AxisKind) -> str:
-    """The curves of a metric, with one panel per setting.
-
-    Args:
-        points: the metric by ``cell``, ``run_id`` and ``epoch``.
-        kind: of the axis of values.
-    """
+    """The curves of a metric, with one panel per setting."""
     grid = sweep.grid
     all_series = series_of(grid)
     panels, drawn = [], set()

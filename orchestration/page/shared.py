@@ -1,4 +1,4 @@
-"""Results that are computed once for all who ask for them at the same time or later."""
+"""What is kept for all who ask: results that are computed once, and the pages of sweeps."""
 
 from __future__ import annotations
 
@@ -6,17 +6,40 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 _T = TypeVar("_T")
+IDLE_SECONDS = 60.0
+"""How long the objects of a page that has no viewers are kept."""
+
+
+class _Viewed(Protocol):
+    @property
+    def is_idle(self) -> bool: ...
+
+
+_V = TypeVar("_V", bound=_Viewed)
+
+
+class OfSweeps(Generic[_V]):
+    """An object for each sweep whose page has viewers; idle ones are dropped."""
+
+    def __init__(self, make: Callable[[str], _V]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._kept: dict[str, _V] = {}
+
+    def of(self, name: str) -> _V:
+        """The object of this sweep. The sweep need not exist until the object is used."""
+        with self._lock:
+            self._kept = {key: kept for key, kept in self._kept.items() if not kept.is_idle}
+            if name not in self._kept:
+                self._kept[name] = self._make(name)
+            return self._kept[name]
 
 
 class Shared(Generic[_T]):
-    """Keeps results by all that they depend on. Its method may be called from several threads.
-
-    Args:
-        most: how many results are kept, those that were asked for last.
-    """
+    """Keeps the results that were asked for last. Its method may be called from several threads."""
 
     def __init__(self, most: int) -> None:
         self._most = most

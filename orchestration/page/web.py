@@ -38,14 +38,13 @@ from starlette.types import Receive, Scope, Send
 
 from orchestration.errors import InputError, SweepError, UnknownSweepError
 from orchestration.model.sweep_name import check_sweep_name
-from orchestration.page.apart import Caller, Calls
+from orchestration.page.apart import Calls, Process
 from orchestration.page.drawer import FORMS, TABLES, Drawer
 from orchestration.page.drawing import view
-from orchestration.page.drawing.pieces import Change
-from orchestration.page.live import ChangeStreams
+from orchestration.page.live import ChangeStream
+from orchestration.page.shared import OfSweeps
 from orchestration.page.visitor.csrf import give_token, own_form, token_of
-from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
-from orchestration.page.visitor.login import Login, Visitor
+from orchestration.page.visitor.login import InnerMlflow, Login, RefusedError, Visitor
 from orchestration.results.comparison import HEADLINE_PUBLISHED
 from orchestration.sweep.more_seeds import seed_count
 from services.errors import ServiceError
@@ -71,20 +70,21 @@ class Pages:
     """An ASGI app, to be mounted at ``/sweeps``.
 
     Args:
-        drawer: calls the drawer, which draws the pages and acts on sweeps.
-        login: MLflow's login.
+        drawer: the process that draws the pages and acts on sweeps.
         mlflow: MLflow's app, which lists the files of reports; None if no report is to be listed.
         base: the prefix of the server's addresses; empty if it has none.
     """
 
     def __init__(
-        self, drawer: Caller, login: Login, mlflow: InnerMlflow | None = None, base: str = ""
+        self, drawer: Process, login: Login, mlflow: InnerMlflow | None = None, base: str = ""
     ) -> None:
         self._login, self._mlflow, self._base = login, mlflow, base
         self._drawn = Calls(drawer, _MOST_CALLS)
         # Actions take longer, so they have a limit of their own and delay no page.
         self._acting = Calls(drawer, _MOST_ACTS, abandon=True)
-        self._streams = ChangeStreams(self._news)
+        self._streams = OfSweeps(
+            lambda name: ChangeStream(lambda have: self._drawn(Drawer.news, name, have))
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -179,9 +179,6 @@ class Pages:
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    async def _news(self, name: str, have: str) -> list[Change]:
-        return await self._drawn(Drawer.news, name, have)
-
     async def _report(self, request: Request, name: str) -> Response:
         _, run = await self._drawn(Drawer.run_of, name)
         files: list[str] = []
@@ -230,4 +227,5 @@ class Pages:
         return tuple(name for name in names if readable is None or name in readable)
 
     def _message(self, title: str, text: str, code: int) -> Response:
-        return HTMLResponse(view.message(self._base, title, text), code)
+        page = view.render("message", base=self._base, title=title, text=text)
+        return HTMLResponse(page, code)

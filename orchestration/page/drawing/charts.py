@@ -55,10 +55,7 @@ def curves_of(
     """The curves of these cells.
 
     Args:
-        cells: of one setting.
         values: one row for each trial and epoch: ``cell``, ``epoch``, ``value``.
-        series: the axis that tells them apart.
-        metric: what the values are of.
     """
     curves = []
     for cell in cells:
@@ -85,15 +82,7 @@ def chart(
     metric: Metric,
     kind: AxisKind = "automatic",
 ) -> Markup:
-    """One panel, with one line per norm or other value that is compared.
-
-    Args:
-        title: of the panel.
-        curves: with points.
-        series: the label and the style of each curve.
-        metric: of the values.
-        kind: of the axis of values.
-    """
+    """One panel, with one line per norm or other value that is compared."""
     last = max(point[0] for curve in curves for point in curve.points)
     axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric, kind)
 

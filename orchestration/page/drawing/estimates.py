@@ -40,9 +40,9 @@ def trained_hours(finished: Results, others: Records, unfinished: pd.DataFrame) 
     """The hours of all trials together.
 
     Args:
-        finished: the finished trials.
-        others: the records of the others.
-        unfinished: ``run_id`` and ``epoch`` of the others that are in a cell.
+        finished: the results of the finished trials.
+        others: the records of the unfinished trials.
+        unfinished: ``run_id`` and ``epoch`` of the unfinished trials that are in a cell.
     """
     records, cells = finished.records, finished.cells
     epochs = cells.of_trial.map(pd.to_numeric(cells.table["epochs"])).astype("float64")
@@ -65,8 +65,8 @@ def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float
 
     Args:
         grid: every trial.
-        cell_of_run: the number of each run's cell, by run id; missing where it is in none.
-        records: of all runs.
+        cell_of_run: the number of each run's cell, by run id; missing if it is in none.
+        records: the records of all runs.
     """
 
     def kind(cell: Cell) -> str:

@@ -37,7 +37,6 @@ def grid_page(
     """Write the grid.
 
     Args:
-        grid: every trial.
         trial_url: gives the address of the page of a trial by the id of its run.
         retried: how often a run's trial was tried again after a failure of a machine.
     """
@@ -98,11 +97,8 @@ class _Writer:
         if best is not None:
             metric = self.grid.metric
             parts.append(f"best {metric.number(best)}{unit_of(metric)}")
-        summary = self._keep(
-            f"s{path}",
-            f'<summary id="s{path}"><strong>{escape(name)}</strong> '
-            f"<span>{', '.join(parts)}</span></summary>",
-        )
+        words = f"<strong>{escape(name)}</strong> <span>{', '.join(parts)}</span>"
+        summary = self._element("summary", f"s{path}", words)
         return f'<details id="{path}"{is_open}>{summary}{self.rows(cells, rest, path)}</details>'
 
     def _table(self, cells: Sequence[Cell], axes: Sequence[str]) -> str:
@@ -128,21 +124,15 @@ class _Writer:
         named = [self._value(axis, cell.values.get(axis)) for axis in axes]
         head = "".join(f'<th scope="row">{escape(text)}</th>' for text in named)
         seeds = self._folded(cell) if self._is_wide else self._columns(cell)
-        number = cell.number
-        mean = self._keep(
-            f"m{number}",
-            f'<td id="m{number}" class="mean"{_title(cell)}>'
-            f"{interval_of(cell.mean, cell.low, cell.high, self.grid.metric)}</td>",
-        )
-        done = self._keep(
-            f"d{number}", f'<td id="d{number}" class="done">{cell.finished}/{len(cell.trials)}</td>'
-        )
+        number, title = cell.number, f' title="{escape(cell.lack)}"' if cell.lack else ""
+        interval = interval_of(cell.mean, cell.low, cell.high, self.grid.metric)
+        mean = self._element("td", f"m{number}", interval, f' class="mean"{title}')
+        done = f"{cell.finished}/{len(cell.trials)}"
+        done = self._element("td", f"d{number}", done, ' class="done"')
         verdict = ""
         if self._decided:
-            verdict = self._keep(
-                f"v{number}",
-                f'<td id="v{number}" class="verdict">{escape(shown(cell.verdict))}</td>',
-            )
+            words = escape(shown(cell.verdict))
+            verdict = self._element("td", f"v{number}", words, ' class="verdict"')
         return f"<tr>{head}{mean}{done}{verdict}{seeds}</tr>"
 
     def _columns(self, cell: Cell) -> str:
@@ -155,7 +145,7 @@ class _Writer:
     def _folded(self, cell: Cell) -> str:
         """All seeds in one column."""
         name = f"w{cell.number}"
-        summary = self._keep(name, f'<summary id="{name}">{_counts([cell])}</summary>')
+        summary = self._element("summary", name, _counts([cell]))
         trials = "".join(self._trial(cell, seed, "li") for seed in cell.trials)
         return f'<td class="seeds"><details id="f{name}">{summary}<ul>{trials}</ul></details></td>'
 
@@ -169,8 +159,7 @@ class _Writer:
             inner = f"<small>seed {seed}</small>{inner}"
         if trial.run_id:
             inner = f'<a href="{escape(self.trial_url(trial.run_id))}">{inner}</a>'
-        kind = self._kind(trial)
-        return self._keep(name, f'<{element} id="{name}" class="{kind}">{inner}</{element}>')
+        return self._element(element, name, inner, f' class="{self._kind(trial)}"')
 
     def _kind(self, trial: TrialStatus) -> str:
         if trial.state != "completed" or trial.best is None:
@@ -192,13 +181,10 @@ class _Writer:
             return NO_NUMBER
         return shown(self.grid.kind.value_name(axis, value))
 
-    def _keep(self, name: str, html: str) -> str:
-        self.cells[name] = html
-        return html
-
-
-def _title(cell: Cell) -> str:
-    return f' title="{escape(cell.lack)}"' if cell.lack else ""
+    def _element(self, element: str, name: str, inner: str, attributes: str = "") -> str:
+        """An element that can be sent alone when it changes."""
+        self.cells[name] = f'<{element} id="{name}"{attributes}>{inner}</{element}>'
+        return self.cells[name]
 
 
 def _counts(cells: Sequence[Cell]) -> str:

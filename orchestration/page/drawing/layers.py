@@ -35,23 +35,14 @@ DIAGNOSED = tuple(f"{diagnostic.name}." for diagnostic in _DIAGNOSTICS)
 
 
 def medians_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Medians over seeds, one row per cell, layer and epoch, with layers in the network's order.
-
-    Args:
-        table: the table that ``Results.diagnostics`` returns.
-    """
+    """Medians of ``Results.diagnostics`` over seeds, by cell, layer (in their order) and epoch."""
     names = [diagnostic.name for diagnostic in _DIAGNOSTICS]
     groups = table.groupby(["cell", "layer", "epoch"], sort=False)
     return groups[names].median().reset_index()
 
 
 def strips(grid: Grid, medians: pd.DataFrame) -> list[tuple[str, Markup]]:
-    """One table per setting, with its title; norms are rows and diagnostics are columns.
-
-    Args:
-        grid: of the sweep.
-        medians: the medians that :func:`medians_of` returns.
-    """
+    """One table per setting, with its title; norms are rows and diagnostics are columns."""
     known = set(medians["cell"])
     tables = []
     for cells in grid.drawn():

@@ -21,14 +21,12 @@ class Listed:
     """A sweep in the list of all sweeps.
 
     Args:
-        overview: how far it has come.
-        hours: of training, all trials together, about; times the GPUs of a trial if it has any.
-        impossible: how many runs have a time of an epoch that cannot be, and is left out of that.
-        on_gpu: whether it has.
-        metric: what it is judged by.
-        best: the best value of that; None before there is one.
-        best_of: the trial that has it, which is not one of a search.
-        running: how many trials do.
+        overview: its progress.
+        hours: the estimated hours of training of all trials; GPU hours if ``on_gpu``.
+        impossible: how many runs have an impossible time of an epoch, which is left out of hours.
+        on_gpu: whether its trials reserve GPUs.
+        best: the best value of the metric; None before there is one.
+        best_of: the label of the trial with the best value; trials of a search do not count.
     """
 
     overview: SweepOverview
@@ -45,9 +43,9 @@ def read_list(source: Source, known: Collection[str]) -> list[Listed]:
     """All sweeps, the last started first.
 
     Args:
-        source: of the runs.
-        known: names under which sweeps have their best values, as far as they are known; others
-            take a second look at the runs.
+        source: has the runs.
+        known: the metrics of sweeps' best values, as far as they are known. If a sweep has
+            another one, the runs are read again.
     """
     runs = list(source.sweep_runs((*known, EPOCH_SECONDS)))
     overviews = overviews_of(runs)

@@ -37,7 +37,7 @@ def since(changes: Sequence[Change], have: str) -> list[Change]:
 
     Args:
         changes: one after the other, at least one.
-        have: the version. Where it is none of theirs, the page has to be fetched anew.
+        have: the version. If it is not known, the page must be fetched again.
     """
     known = [change.version for change in changes]
     return list(changes[known.index(have) + 1 :]) if have in known else [Change(known[-1], None)]

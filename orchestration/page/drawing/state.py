@@ -1,7 +1,6 @@
 """A sweep as its page shows it: a grid of cells and seeds, with the status of every trial. Pure.
 
-Finished trials come from a snapshot, as for every other answer; the others from a second reading,
-which is small.
+Finished trials come from a snapshot of the results, the others from their own, small records.
 """
 
 from __future__ import annotations
@@ -17,7 +16,10 @@ from orchestration.model.metric import TEST_ACCURACY, Metric
 from orchestration.model.status import FINISHED_STATES, TrialStatus
 from orchestration.model.sweep_kind import NETWORKS, SweepKind
 from orchestration.page.drawing.scale import ends_of, near_the_best
+from orchestration.page.drawing.text import last_lines
 from orchestration.page.finished import Finished
+from orchestration.reading.records import Records
+from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
 
@@ -33,14 +35,12 @@ class Cell:
     """A row of the grid.
 
     Args:
-        number: its row of best of seeds.
-        values: its value on each axis, as text; those of axes that it has not are missing.
+        number: its row in the table of best of seeds.
+        values: its value on each axis that it has, as text.
         trials: the status of each of its trials, by seed.
-        mean, low, high: of the metric, of its finished seeds; None where there is none.
-        best: of them.
-        lack: what it lacks, in words.
-        epochs: of one of its trials; None where not known.
-        verdict: what is decided of it, in words.
+        mean, low, high: of the metric over its finished seeds; None if there are too few.
+        lack: which of its results are missing, in words.
+        epochs: the epochs of each of its trials; None if unknown.
     """
 
     number: int
@@ -69,13 +69,10 @@ class Grid:
     """The cells of a sweep.
 
     Args:
-        axes: what tells cells apart.
-        seeds: of all cells, in the spec's order.
-        cells: in the spec's order.
-        metric: what its trials are judged by.
+        axes: the axes that tell cells apart.
         kind: whether its trials train this package's networks, and what follows from that.
-        low, high: the ends of the colour scale, of the metric.
-        is_clipped: whether some trials are worse than its worse end.
+        low, high: the ends of the colour scale, as values of the metric.
+        is_clipped: whether some trials are worse than the worse end of the scale.
     """
 
     axes: list[str]
@@ -210,13 +207,25 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
         )
         for number, row in enumerate(finished.best.to_dict("records"))
     ]
-    return Grid(
-        list(cells.axes),
-        [*certain, *begun],
-        rows,
-        cells.metric,
-        cells.kind,
-    )
+    return Grid(list(cells.axes), [*certain, *begun], rows, cells.metric, cells.kind)
+
+
+def failures_of(others: Records) -> list[tuple[str, TrialStatus]]:
+    """The failed and stopped trials among the unfinished ones, the newest first, with labels."""
+    ended = others.runs[others.runs["status"].isin(["FAILED", "KILLED"])]
+    newest = ended.sort_values("finished", ascending=False, na_position="last")
+    tags = {(run_id, tag): text for run_id, tag, text in others.tag_rows((REASON_TAG, LABEL_TAG))}
+    return [
+        (
+            tags.get((run_id, LABEL_TAG), run_id),
+            TrialStatus(
+                _OF_MLFLOW[status],
+                run_id=run_id,
+                error=last_lines(tags.get((run_id, REASON_TAG), "")),
+            ),
+        )
+        for run_id, status in zip(newest.index.tolist(), newest["status"], strict=True)
+    ]
 
 
 def _number(value: Any) -> float | None:

@@ -1,8 +1,7 @@
 """Makes names, logs and other foreign text safe to show. Pure.
 
-What is shown is escaped besides, as everything on a page; here a text is kept from moving what
-stands beside it: colours of a terminal go, control characters and those that turn the direction of
-writing show as what they are, and what is very long is cut.
+Pages escape all text as HTML. Here colours of a terminal are removed, control characters and
+those that change the direction of writing are shown as escapes, and very long text is cut.
 """
 
 from __future__ import annotations

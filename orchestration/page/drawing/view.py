@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from orchestration.execution.driven_by import driver_in_short
+from orchestration.execution.local_sweeps import driver_in_short
 from orchestration.model.durations import duration, impossible_times
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import SweepKind
@@ -21,8 +21,8 @@ from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.render.html import html
-from orchestration.render.table import NO_NUMBER, Table, unit_of
-from orchestration.tables import comparison
+from orchestration.render.table import NO_NUMBER, unit_of
+from orchestration.tables.definition import TableDefinition
 
 
 def sweep_url(base: str, name: str, page: str = "") -> str:
@@ -56,8 +56,11 @@ def report_parts(files: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     return {kind: named for kind, named in parts.items() if named}
 
 
-def with_names(table: Table, kind: SweepKind) -> Table:
+def table_html(
+    definition: TableDefinition, frame: pd.DataFrame, metric: Metric, kind: SweepKind
+) -> str:
     """A table in which norms have their names, as they have everywhere else on a page."""
+    table = definition.table(frame, metric)
     rows = [
         [
             replace(cell, text=kind.value_name(heading, cell.text))
@@ -65,7 +68,7 @@ def with_names(table: Table, kind: SweepKind) -> Table:
         ]
         for row in table.rows
     ]
-    return replace(table, rows=rows)
+    return html(replace(table, rows=rows))
 
 
 def amount(value: float | None, metric: Metric) -> str:
@@ -95,12 +98,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.filters |= {
-    "shown": shown,
-    "amount": amount,
-    "time": _time,
-    "duration": duration,
-}
+_environment.filters |= {"shown": shown, "amount": amount, "time": _time, "duration": duration}
 
 
 def render(template: str, **values: Any) -> str:
@@ -108,27 +106,24 @@ def render(template: str, **values: Any) -> str:
     return harmless(_environment.get_template(f"{template}.html").render(**values))
 
 
-def document(template: str, base: str, **values: Any) -> str:
-    """A whole page."""
-    return render(template, base=base, **values)
+def _by_best(sweep: Listed) -> tuple[bool, str, float]:
+    """Sorts accuracies first, then the other metrics by name; the best value of each is first."""
+    metric = sweep.metric
+    value = float("inf") if sweep.best is None else -metric.sign * sweep.best
+    return not metric.is_fraction, metric.name, value
 
 
-def message(base: str, title: str, text: str) -> str:
-    """A page with one message."""
-    return document("message", base, title=title, text=text)
-
-
-COLUMNS = {
-    "name": "sweep",
-    "status": "status",
-    "started": "started",
-    "progress": "trials",
-    "hours": "hours",
-    "best": "best",
-    "best_of": "best trial",
-    "driver": "run by",
+_COLUMNS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
+    "name": ("sweep", lambda row: row["view"].name.casefold()),
+    "status": ("status", lambda row: row["view"].status),
+    "started": ("started", lambda row: -row["view"].started.timestamp()),
+    "progress": ("trials", lambda row: -row["share"]),
+    "hours": ("hours", lambda row: -row["sweep"].hours),
+    "best": ("best", lambda row: _by_best(row["sweep"])),
+    "best_of": ("best trial", lambda row: row["sweep"].best_of.casefold()),
+    "driver": ("run by", lambda row: row["driver"].casefold()),
 }
-"""The columns of the list of sweeps by the names of their orders, and their headings."""
+"""The columns of the list of sweeps: the heading of each, and what sorts the rows by it."""
 
 _NUMBERS = ("started", "progress", "hours", "best")
 """The columns that are sorted from the largest, or the best, value on."""
@@ -145,12 +140,12 @@ def _order(find: str, sort: str, column: str) -> Markup:
         if is_sorted
         else "",
         query,
-        COLUMNS[column],
+        _COLUMNS[column][0],
     )
 
 
 _environment.globals |= {
-    "columns": COLUMNS,
+    "columns": list(_COLUMNS),
     "order": _order,
     "sweep_url": sweep_url,
     "hours": _hours,
@@ -165,10 +160,10 @@ def listed(
     """Rows of the list of sweeps.
 
     Args:
-        sweeps: those that may be seen, the last started first.
+        sweeps: the sweeps that the visitor may see, the last started first.
         drivers: the process that runs each, by name.
         find: words that all must be in a sweep's name, its status or its best cell.
-        sort: one of COLUMNS; after a minus sign the other way round.
+        sort: the name of a column; after a minus sign the other way round.
     """
     words = find.casefold().split()
     rows = []
@@ -179,40 +174,5 @@ def listed(
             share = view.finished / view.expected if view.expected else 0.0
             driver = driver_in_short(view.status, drivers.get(view.name))
             rows.append({"sweep": sweep, "view": view, "share": share, "driver": driver})
-    orders = {
-        "started": lambda row: -row["view"].started.timestamp(),
-        "best_of": lambda row: row["sweep"].best_of.casefold(),
-        "driver": lambda row: row["driver"].casefold(),
-        "name": lambda row: row["view"].name.casefold(),
-        "status": lambda row: row["view"].status,
-        "progress": lambda row: -row["share"],
-        "hours": lambda row: -row["sweep"].hours,
-        "best": lambda row: _by_best(row["sweep"]),
-    }
-    order = orders.get(sort.removeprefix("-"))
+    _, order = _COLUMNS.get(sort.removeprefix("-"), ("", None))
     return sorted(rows, key=order, reverse=sort.startswith("-")) if order else rows
-
-
-def compared(
-    base: str,
-    name: str,
-    other: str,
-    table: pd.DataFrame,
-    metric: Metric,
-    kind: SweepKind,
-    names: Sequence[str],
-    forms: Mapping[str, str],
-) -> str:
-    """The page of two sweeps side by side."""
-    named = with_names(comparison.TABLE.table(table, metric), kind)
-    shown_table = html(named)
-    return document(
-        "compare", base, name=name, other=other, table=shown_table, names=names, forms=forms
-    )
-
-
-def _by_best(sweep: Listed) -> tuple[bool, str, float]:
-    """Sorts accuracies first, then the other metrics by name; the best value of each is first."""
-    metric = sweep.metric
-    value = float("inf") if sweep.best is None else -metric.sign * sweep.best
-    return not metric.is_fraction, metric.name, value

@@ -1,32 +1,93 @@
-"""The visitor of a page, and what he may see and do, by MLflow's own login.
+"""Who a visitor is, and what he may see and do, by MLflow's own login.
 
-Where MLflow has a login (its ``basic-auth`` app), it is asked in the same process, by its public
-API and with the headers of whoever asks: users, passwords and permissions are its own, and no page
-is given that it would not give. Without a login everybody may look, and this machine alone may act.
+If MLflow has a login (its ``basic-auth`` app), it is asked in this process, by its public API and
+with the visitor's headers: users, passwords and permissions are MLflow's, and a visitor gets no
+page that MLflow would refuse him. Without a login every visitor may see everything, and only those
+on this machine may act.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.requests import Request
-
-from orchestration.page.visitor.inner_mlflow import InnerMlflow, RefusedError
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Scope
 
 _MOST_EXPERIMENTS = 1000  # a page of MLflow's search
 _MAY_ACT = ("EDIT", "MANAGE")
+_KEPT_HEADERS = (b"authorization", b"cookie", b"host")
+
+
+class RefusedError(Exception):
+    """MLflow does not let this request pass; ``response`` says why."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+class InnerMlflow:
+    """Makes requests of MLflow's own app in this process, with the headers of a visitor."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def ask(
+        self, request: Request, path: str, query: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What MLflow answers to a GET of this path.
+
+        Raises:
+            RefusedError: it does not let this visitor have it.
+        """
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": request.url.scheme,
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": urlencode(query or {}).encode(),
+            "headers": [pair for pair in request.headers.raw if pair[0] in _KEPT_HEADERS],
+            "client": request.scope.get("client"),
+            "server": request.scope.get("server"),
+        }
+        status, headers, body = 500, dict[str, str](), bytearray()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers.update({k.decode().lower(): v.decode() for k, v in message["headers"]})
+            elif message["type"] == "http.response.body":
+                body.extend(message.get("body", b""))
+
+        await self._app(scope, receive, send)
+        if status != 200:
+            kept = {k: v for k, v in headers.items() if k in ("content-type", "www-authenticate")}
+            raise RefusedError(Response(bytes(body), status, kept))
+        reply: dict[str, Any] = json.loads(bytes(body))
+        return reply
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks.
+    """Who makes a request.
 
     Args:
-        name: None without a login.
+        name: the name of the user; None without a login.
         is_admin: whether MLflow lets him do everything.
-        is_here: whether he sits at this machine.
+        is_here: whether the request comes from this machine.
     """
 
     name: str | None
@@ -35,7 +96,7 @@ class Visitor:
 
 
 class Login:
-    """Asks MLflow.
+    """Asks MLflow who a visitor is, and what he may see and do.
 
     Args:
         mlflow: its app, if it has a login; None without.
@@ -45,7 +106,7 @@ class Login:
         self._mlflow = mlflow
 
     async def visitor(self, request: Request) -> Visitor:
-        """Who asks.
+        """The visitor who makes this request.
 
         Raises:
             RefusedError: he has not logged in.
@@ -85,7 +146,7 @@ class Login:
         return True
 
     async def may_act(self, request: Request, visitor: Visitor, experiment_id: str) -> bool:
-        """Whether he may stop this experiment's sweep: who may write to it, or sits here."""
+        """Whether the visitor may write to this experiment; without a login, whether he is here."""
         if self._mlflow is None:
             return visitor.is_here
         if visitor.is_admin:

@@ -12,6 +12,7 @@ import uvicorn
 from commands import free_port, wait_until
 
 from orchestration.page.acting import OnThisMachine
+from orchestration.page.apart import Process
 from orchestration.page.drawer import Drawer
 from orchestration.page.visitor.login import Login
 from orchestration.page.web import Pages
@@ -19,7 +20,7 @@ from orchestration.reading.records import Source
 from services.settings import Settings
 
 
-class _InThisProcess:
+class _InThisProcess(Process):
     """Calls a drawer that draws here, so that a test waits for no process of its own."""
 
     def __init__(self, drawer: Drawer) -> None:

@@ -144,13 +144,13 @@ def test_visitors_who_share_a_page_have_forms_with_their_own_tokens(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    document = view.document
+    render = view.render
 
     def counted(template: str, *arguments: Any, **values: Any) -> str:
         drawn.append(template)
-        return document(template, *arguments, **values)
+        return render(template, *arguments, **values)
 
-    monkeypatch.setattr(view, "document", counted)
+    monkeypatch.setattr(view, "render", counted)
     with served(SqlSource(uri), tmp_path) as address:
         for token in ("one", "<script>alert(1)</script>"):
             cookie = {"cookie": f"snn-sweep-token={token}"}

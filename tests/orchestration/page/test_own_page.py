@@ -145,11 +145,7 @@ def test_strange_sweeps_have_a_page_too(
     recorder = Recorder(uri)
     experiment, parent = recorder.sweep(name, spec.to_json())
     given = {**spec.cells()[0].given(), "seed": spec.seed_order()[0]}
-    metrics = {
-        "val_loss": [0.5, 1e5],
-        "epoch_seconds": [1.0, 1.0],
-        "best_val_loss": [0.5, 0.5],
-    }
+    metrics = {"val_loss": [0.5, 1e5], "epoch_seconds": [1.0, 1.0], "best_val_loss": [0.5, 0.5]}
     recorder.trial(experiment, parent, RecordedTrial(given, key="k", metrics=metrics))
     with served(SqlSource(uri), tmp_path) as address:
         if name.startswith("a metric"):

@@ -144,14 +144,7 @@ def test_legible_at_every_width(browser: Browser, sweep: Sweep, scheme: str) -> 
         page.goto(sweep.url)
         # Wide tables scroll in their own boxes, the page never does.
         assert page.evaluate("document.documentElement.scrollWidth") == width
-        for place in (
-            "td.g0, td.g1, td.g2",
-            "td.g8, td.g9",
-            ".state",
-            ".waiting",
-            ".note",
-            "dt",
-        ):
+        for place in ("td.g0, td.g1, td.g2", "td.g8, td.g9", ".state", ".waiting", ".note", "dt"):
             element = page.locator(place).first
             colours = element.evaluate(COLOURS)
             assert contrast(*colours) > 4.5, (place, scheme, colours)
