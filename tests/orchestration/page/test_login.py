@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -178,46 +181,43 @@ def test_an_unknown_name_tells_no_hidden_one(server: Server) -> None:
             assert "there is no such sweep" in said
 
 
-@pytest.fixture
-def driver(server: Server) -> Iterator[subprocess.Popen[str]]:
-    """The process that drives the sweep ``closed``, which has left an event in its log."""
+def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    """A stranger, who may create experiments, has some that look like a sweep that runs."""
+    names = ("./closed", "closed/", "zzz/closed", "x/../closed")
     settings = Settings.from_environment({"SNN_SWEEP_HOME": str(server.home)})
     FileLog(log_path(settings, "closed"))(Note("what only its readers may know"))
-    with driving(server.home, "closed") as process:
-        yield process
-
-
-@pytest.mark.parametrize("name", ["./closed", "closed/", "zzz/closed", "x/../closed"])
-def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
-    server: Server, driver: subprocess.Popen[str], name: str, request: pytest.FixtureRequest
-) -> None:
-    """A stranger, who may create experiments, has one that looks like a sweep that runs."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_USERNAME", STRANGER[0])
-        patch.setenv("MLFLOW_TRACKING_PASSWORD", STRANGER[1])
-        recorder = Recorder(server.uri)
-        experiment, parent = recorder.sweep(name, json.dumps({"name": name}))
-        request.addfinalizer(  # another test looks for the name of the sweep on the pages
-            lambda: server.post("2.0/mlflow/experiments/delete", experiment_id=experiment)
-        )
-        recorder.client.set_tag(parent, "snn_sweep.status", "running")
-    page = f"sweeps/{quote(name, safe='')}"
-    assert name in server.get("sweeps", STRANGER)
-    for seen in ("sweeps", page, f"{page}/changes"):
-        said = server.get(seen, STRANGER)
-        assert f"process {driver.pid}" not in said
-        assert "what only its readers may know" not in said
-    for act in ("stop", "seeds"):
-        refusal = server.act(page, act, STRANGER)
-        assert refusal.status_code == 409
-        assert "must not hold / or" in refusal.text
-    assert driver.poll() is None
-    # The sweep itself has all of that.
-    page = server.get("sweeps/closed", WRITER)
-    assert f"process {driver.pid}" in page
-    assert "what only its readers may know" in page
-    assert server.act("sweeps/closed", "stop", WRITER).status_code == 303
-    assert driver.wait(60) == 0
+    with driving(server.home, "closed") as driver:
+        for name in names:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_USERNAME", STRANGER[0])
+                patch.setenv("MLFLOW_TRACKING_PASSWORD", STRANGER[1])
+                recorder = Recorder(server.uri)
+                experiment, parent = recorder.sweep(name, json.dumps({"name": name}))
+                request.addfinalizer(  # another test looks for the name of the sweep on the pages
+                    partial(server.post, "2.0/mlflow/experiments/delete", experiment_id=experiment)
+                )
+                recorder.client.set_tag(parent, "snn_sweep.status", "running")
+        pages = [f"sweeps/{quote(name, safe='')}" for name in names]
+        seen = server.get("sweeps", STRANGER)
+        assert all(name in seen for name in names)
+        asked = ["sweeps", *pages, *(f"{page}/changes" for page in pages)]
+        with ThreadPoolExecutor() as pool:  # at once, as the changes of a page go on for 25 s
+            for said in pool.map(lambda page: server.get(page, STRANGER), asked):
+                assert f"process {driver.pid}" not in said
+                assert "what only its readers may know" not in said
+        for page, act in itertools.product(pages, ("stop", "seeds")):
+            refusal = server.act(page, act, STRANGER)
+            assert refusal.status_code == 409
+            assert "must not hold / or" in refusal.text
+        assert driver.poll() is None
+        # The sweep itself has all of that.
+        page = server.get("sweeps/closed", WRITER)
+        assert f"process {driver.pid}" in page
+        assert "what only its readers may know" in page
+        assert server.act("sweeps/closed", "stop", WRITER).status_code == 303
+        assert driver.wait(60) == 0
 
 
 def test_mlflow_itself_is_as_it_was(server: Server) -> None:
