@@ -52,6 +52,10 @@ class StandsInForBatchNorm(_BatchNorm):
 
     qconfig = _AskedForInConversion()
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __prepare_scriptable__(self) -> NoReturn:
         raise RuntimeError(
             f"torch.jit.script does not work on a {type(self).__name__}; use torch.export, or "
@@ -89,9 +93,6 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     each_step: ClassVar[bool] = False
     """Whether statistics, weight and bias have the shape (T, C) instead of (C,)."""
 
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor
     p: Tensor | None
 
     def __init__(

@@ -37,7 +37,6 @@ class MembranePotentialBatchNorm2d(TemporalNorm2d):
     """
 
     place = "membrane"
-    default_eps = 1e-5
     each_step = False
 
     def _learn(

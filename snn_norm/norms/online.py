@@ -5,6 +5,8 @@ Shapes: N images, C channels, T time steps, H height, W width; ``x_TNCHW`` names
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -43,18 +45,8 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
     sequence_var: Tensor
     sequence_steps: Tensor
 
-    def __init__(
-        self,
-        num_features: int,
-        num_steps: int,
-        eps: float | None = None,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        *,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.register_buffer("sequence_mean", torch.zeros_like(self.running_mean))
         self.register_buffer("sequence_var", torch.zeros_like(self.running_var))
         self.register_buffer("sequence_steps", torch.zeros_like(self.num_batches_tracked))

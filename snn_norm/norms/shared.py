@@ -6,6 +6,8 @@ Statistics are taken over (T, N, H, W), so training needs whole sequences.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -80,19 +82,9 @@ class ThresholdDependentBatchNorm2d(SharedNorm2d):
     """
 
     def __init__(
-        self,
-        num_features: int,
-        num_steps: int,
-        eps: float | None = None,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        *,
-        threshold: float = 1.0,
-        branches: int = 1,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        self, *args: Any, threshold: float = 1.0, branches: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(num_features, num_steps, eps, momentum, affine, device=device, dtype=dtype)
+        super().__init__(*args, **kwargs)
         if not threshold > 0 or branches < 1:
             raise ValueError(
                 "threshold must be above 0 and branches at least 1, "

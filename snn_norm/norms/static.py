@@ -94,9 +94,6 @@ class HomeostaticNorm(StandsInForBatchNorm):
         """Normalize (N, C), (N, C, L) or (N, C, H, W); in training, update the statistics."""
         _check_input(x, self.num_features)
         mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
-        assert mean is not None
-        assert var is not None
-        assert count is not None
         affine: tuple[Tensor | None, Tensor | None] = (self.weight, self.bias)
         group = None
         if self.training:
@@ -116,8 +113,6 @@ class HomeostaticNorm(StandsInForBatchNorm):
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
         """The scale and offset that evaluation applies, (C,)."""
-        assert self.running_mean is not None
-        assert self.running_var is not None
         return affine_map(self.running_mean, self.running_var, self.weight, self.bias, self.eps)
 
 

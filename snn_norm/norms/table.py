@@ -12,12 +12,6 @@ from typing import Literal
 
 ARCHITECTURES = ("ann", "snn")
 
-LineStyle = str | tuple[int, tuple[float, ...]]
-
-
-Folds = Literal["weights", "weights of each step", "thresholds"]
-"""What a trained norm can be folded into in a spiking network; in an artificial one, weights."""
-
 
 @dataclass(frozen=True)
 class Norm:
@@ -33,129 +27,69 @@ class Norm:
         place: what it normalizes: the input currents of the neurons, their membrane before the
             threshold, or the weights of the convolution. :mod:`snn_norm.norms.protocol` has the
             interface of its layer in each place.
-        folds: the part of a trained network that it can be folded into; None if it cannot.
+        folds: the part of a trained spiking network that it can be folded into (of an artificial
+            one, the weights); None if it cannot.
         partner: for a norm on the membrane: the norm after the convolution, beside it.
     """
 
     label: str
     layers: Mapping[str, str]
     color: str
-    line: LineStyle
+    line: str | tuple[int, tuple[float, ...]]
     marker: str
     standard_for: str | None = None
     place: Literal["currents", "membrane", "weights"] = "currents"
-    folds: Folds | None = None
+    folds: Literal["weights", "weights of each step", "thresholds"] | None = None
     partner: str | None = None
 
 
 NORMS: dict[str, Norm] = {
-    "none": Norm(
-        "no norm",
-        {"ann": "torch.nn:Identity", "snn": "torch.nn:Identity"},
-        color="C0",
-        line=":",
-        marker="o",
-    ),
+    "none": Norm("no norm", dict.fromkeys(ARCHITECTURES, "torch.nn:Identity"), "C0", ":", "o"),
     "batchnorm": Norm(
         "BatchNorm",
         {"ann": "torch.nn:BatchNorm2d", "snn": "snn_norm.norms.shared:SequenceBatchNorm2d"},
-        color="C1",
-        line="-",
-        marker="s",
-        standard_for="ann",
-        folds="weights",
+        "C1", "-", "s", standard_for="ann", folds="weights",
     ),
     "bntt": Norm(
-        "BNTT",
-        {"snn": "snn_norm.norms.temporal:BatchNormThroughTime2d"},
-        color="C3",
-        line="-",
-        marker="D",
-        standard_for="snn",
-        folds="weights of each step",
+        "BNTT", {"snn": "snn_norm.norms.temporal:BatchNormThroughTime2d"},
+        "C3", "-", "D", standard_for="snn", folds="weights of each step",
     ),
     "tdbn": Norm(
-        "tdBN",
-        {"snn": "snn_norm.norms.shared:ThresholdDependentBatchNorm2d"},
-        color="C4",
-        line="-.",
-        marker="v",
-        folds="weights",
+        "tdBN", {"snn": "snn_norm.norms.shared:ThresholdDependentBatchNorm2d"},
+        "C4", "-.", "v", folds="weights",
     ),
     "tebn": Norm(
-        "TEBN",
-        {"snn": "snn_norm.norms.shared:TemporalEffectiveBatchNorm2d"},
-        color="C5",
-        line="-.",
-        marker="<",
-        folds="weights of each step",
+        "TEBN", {"snn": "snn_norm.norms.shared:TemporalEffectiveBatchNorm2d"},
+        "C5", "-.", "<", folds="weights of each step",
     ),
     "tab": Norm(
-        "TAB",
-        {"snn": "snn_norm.norms.accumulated:TemporalAccumulatedBatchNorm2d"},
-        color="C6",
-        line="-.",
-        marker=">",
-        folds="weights of each step",
+        "TAB", {"snn": "snn_norm.norms.accumulated:TemporalAccumulatedBatchNorm2d"},
+        "C6", "-.", ">", folds="weights of each step",
     ),
     "mpbn": Norm(
-        "MPBN",
-        {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
-        color="C7",
-        line=(0, (5, 1)),
-        marker="p",
-        place="membrane",
-        folds="thresholds",
+        "MPBN", {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        "C7", (0, (5, 1)), "p", place="membrane", folds="thresholds",
     ),
     "batchnorm-mpbn": Norm(
-        "BatchNorm, MPBN",
-        {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
-        color="C13",
-        line=(0, (5, 1)),
-        marker="H",
-        place="membrane",
-        folds="thresholds",
-        partner="batchnorm",
+        "BatchNorm, MPBN", {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        "C13", (0, (5, 1)), "H", place="membrane", folds="thresholds", partner="batchnorm",
     ),
     "osr": Norm(
-        "OSR",
-        {"snn": "snn_norm.norms.online:OnlineSpikingRenormalization2d"},
-        color="C8",
-        line=(0, (5, 1)),
-        marker="h",
-        folds="weights",
+        "OSR", {"snn": "snn_norm.norms.online:OnlineSpikingRenormalization2d"},
+        "C8", (0, (5, 1)), "h", folds="weights",
     ),
     "groupnorm": Norm(
-        "GroupNorm",
-        {
-            "ann": "snn_norm.norms.per_sample:GroupNorm2d",
-            "snn": "snn_norm.norms.per_sample:GroupNorm2d",
-        },
-        color="C9",
-        line=(0, (1, 1)),
-        marker="P",
+        "GroupNorm", dict.fromkeys(ARCHITECTURES, "snn_norm.norms.per_sample:GroupNorm2d"),
+        "C9", (0, (1, 1)), "P",
     ),
     "layernorm": Norm(
-        "LayerNorm",
-        {
-            "ann": "snn_norm.norms.per_sample:LayerNorm2d",
-            "snn": "snn_norm.norms.per_sample:LayerNorm2d",
-        },
-        color="C10",
-        line=(0, (1, 1)),
-        marker="X",
+        "LayerNorm", dict.fromkeys(ARCHITECTURES, "snn_norm.norms.per_sample:LayerNorm2d"),
+        "C10", (0, (1, 1)), "X",
     ),
     "weightstd": Norm(
         "weight std.",
-        {
-            "ann": "snn_norm.norms.weights:ScaledWeightStandardization",
-            "snn": "snn_norm.norms.weights:ScaledWeightStandardization",
-        },
-        color="C11",
-        line=(0, (3, 1, 1, 1, 1, 1)),
-        marker="*",
-        place="weights",
-        folds="weights",
+        dict.fromkeys(ARCHITECTURES, "snn_norm.norms.weights:ScaledWeightStandardization"),
+        "C11", (0, (3, 1, 1, 1, 1, 1)), "*", place="weights", folds="weights",
     ),
     "homeostatic": Norm(
         "homeostatic",
@@ -163,20 +97,13 @@ NORMS: dict[str, Norm] = {
             "ann": "snn_norm.norms.static:HomeostaticNorm",
             "snn": "snn_norm.norms.temporal:TemporalHomeostaticNorm2d",
         },
-        color="C2",
-        line="--",
-        marker="^",
-        folds="weights of each step",
+        "C2", "--", "^", folds="weights of each step",
     ),
     "homeostatic-shared": Norm(
-        "homeostatic, shared",
-        {"snn": "snn_norm.norms.shared:SharedHomeostaticNorm2d"},
-        color="C12",
-        line="--",
-        marker="d",
-        folds="weights",
+        "homeostatic, shared", {"snn": "snn_norm.norms.shared:SharedHomeostaticNorm2d"},
+        "C12", "--", "d", folds="weights",
     ),
-}
+}  # fmt: skip
 
 
 def norms_of(architecture: str) -> tuple[str, ...]:
