@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from snn_norm import BatchNormThroughTime2d
-from snn_norm.neurons.make import make_neuron
+from snn_norm.neurons.layers import make_neuron
 from snn_norm.neurons.table import SURROGATES
 from snn_norm.training.allocator import keep_freed_memory
 

@@ -17,8 +17,7 @@ from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
 from snn_norm.networks.table import Layer, check_init, make_trunk
 from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents
 from snn_norm.neurons.fused import check_transforms, left_uncompiled
-from snn_norm.neurons.layers import LeakyReadout, State
-from snn_norm.neurons.make import make_neuron
+from snn_norm.neurons.layers import LeakyReadout, State, make_neuron
 from snn_norm.neurons.recurrence import stretches
 from snn_norm.neurons.table import SURROGATES
 from snn_norm.norms.protocol import Standardizes

@@ -19,7 +19,8 @@ from snn_norm.bounds import check_bounds, check_decay_of_plif
 from snn_norm.neurons.fused import Engine, fire, left_uncompiled
 from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.standardization import Standardization
-from snn_norm.neurons.table import RESETS, SURROGATES
+from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
+from snn_norm.references import load_reference
 
 
 @dataclass
@@ -189,6 +190,25 @@ class IF(LIF):
 
     def __init__(self, threshold: float = 1.0, *args: Any, **kwargs: Any) -> None:
         super().__init__(1.0, threshold, *args, **kwargs)
+
+
+def make_neuron(name: str, *, beta: float = 0.9, **keys: Any) -> LIF:
+    """Make a neuron from its name.
+
+    Args:
+        name: lif, plif or if.
+        beta: decay of the membrane; for plif the initial one; if, which has no leak, ignores it.
+        keys: the other arguments of :class:`snn_norm.LIF`.
+
+    Raises:
+        ValueError: the name is unknown, or a key's value is wrong.
+    """
+    if name not in NEURONS:
+        raise ValueError(f"neuron must be one of {', '.join(NEURONS)}, got {name!r}")
+    if name != "if":
+        keys["beta"] = beta
+    neuron: LIF = load_reference(NEURONS[name])(**keys)
+    return neuron
 
 
 class LeakyReadout(nn.Module):

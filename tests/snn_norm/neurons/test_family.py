@@ -12,8 +12,7 @@ from spikingjelly.activation_based import surrogate as spikingjelly_surrogate
 from torch import Tensor
 
 from snn_norm import LIF, neurons
-from snn_norm.neurons.layers import IF, PLIF, State
-from snn_norm.neurons.make import make_neuron
+from snn_norm.neurons.layers import IF, PLIF, State, make_neuron
 from snn_norm.neurons.table import NEURONS, RESETS, SURROGATES
 from tests.snn_norm.neurons.test_surrogates import PRIMITIVES
 
