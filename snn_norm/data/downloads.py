@@ -31,21 +31,13 @@ _STALLED_AFTER = 60.0
 """A download fails after this many seconds without a byte."""
 
 _PACKAGED_FASHION = Path("/usr/share/datasets/fashion-mnist")
-_FASHION_SHA256 = {
-    "train-images-idx3-ubyte.gz": (
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
-    ),
-}
-"""Checksums of the unpacked files."""
+_FASHION_SHA256 = [
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+]
+"""Checksums of the unpacked files, in the order of torchvision's list of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,11 +108,12 @@ def _packaged_fashion() -> Tensors | None:
     Its gzip headers differ from those of the published files, so the unpacked content is checked.
     """
     try:
-        contents = [_unpacked(_PACKAGED_FASHION / name) for name in _FASHION_SHA256]
+        names = [name for name, _ in datasets.FashionMNIST.resources]
+        contents = [_unpacked(_PACKAGED_FASHION / name) for name in names]
     except (OSError, EOFError, zlib.error):
         return None
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
-    return _idx_tensors(contents) if digests == list(_FASHION_SHA256.values()) else None
+    return _idx_tensors(contents) if digests == _FASHION_SHA256 else None
 
 
 def _unpacked(path: Path) -> bytearray:
@@ -131,12 +124,8 @@ def _unpacked(path: Path) -> bytearray:
 def _idx_tensors(contents: Sequence[bytearray]) -> Tensors:
     """Training images, training labels, test images and test labels from their IDX files."""
     train_images, train_labels, test_images, test_labels = map(_idx, contents)
-    return (
-        train_images.unsqueeze(1),
-        train_labels.long(),
-        test_images.unsqueeze(1),
-        test_labels.long(),
-    )
+    train, test = train_images.unsqueeze(1), test_images.unsqueeze(1)
+    return train, train_labels.long(), test, test_labels.long()
 
 
 def _idx(content: bytearray) -> Tensor:

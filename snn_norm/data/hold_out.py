@@ -29,9 +29,6 @@ def training_part(
 
     Returns:
         The data set, and the images and labels that are held out of it, if any.
-
-    Raises:
-        DatasetError: one of the two functions raises it.
     """
     if training_images is not None:
         dataset = only_some(dataset, training_images)
@@ -45,13 +42,9 @@ def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor
     """Take a fraction of the training images out of a data set, each class in proportion.
 
     It uses scikit-learn's ``train_test_split`` with ``random_state=0``, stratified, so the images
-    that are held out depend only on the labels and the fraction. Mean and standard deviation become
-    those of the remaining images, so that no information about the others enters the training.
-
-    Args:
-        dataset: a whole data set.
-        fraction: the fraction of its training images, above 0 and below 1; the number of images is
-            rounded up.
+    that are held out depend only on the labels and the fraction; their number is rounded up. Mean
+    and standard deviation become those of the remaining images, so that no information about the
+    others enters the training.
 
     Returns:
         The data set without them; their images, uint8 (N, C, H, W) or (N, T, C, H, W); their
@@ -61,14 +54,13 @@ def hold_out(dataset: Dataset, fraction: float) -> tuple[Dataset, Tensor, Tensor
     Raises:
         DatasetError: a class has too few images to be in both parts.
     """
-    try:
-        kept, held = _split(dataset.train_labels, test_size=fraction)
-    except ValueError as error:
-        raise DatasetError(
-            f"validation_fraction {fraction:g} of the {len(dataset.train_labels)} training images "
-            f"of data set {dataset.name!r} cannot be held out with every class in both parts: "
-            f"{error} Set another fraction, or 0: the test set then selects the epoch"
-        ) from error
+    kept, held = _split(
+        dataset,
+        f"validation_fraction {fraction:g} of the {len(dataset.train_labels)} training images of "
+        f"data set {dataset.name!r} cannot be held out with every class in both parts",
+        "Set another fraction, or 0: the test set then selects the epoch",
+        test_size=fraction,
+    )
     return _with(dataset, kept), dataset.train_images[held], dataset.train_labels[held]
 
 
@@ -87,22 +79,26 @@ def only_some(dataset: Dataset, count: int) -> Dataset:
         raise DatasetError(f"{what}: it has {total}; set at most that many, or leave the key out")
     if count == total:
         return dataset
-    try:
-        kept, _ = _split(dataset.train_labels, train_size=count)
-    except ValueError as error:
-        raise DatasetError(
-            f"{what}, which has {total}, cannot be taken with every class among them and among "
-            f"the others: {error} Set another number, or leave the key out for all"
-        ) from error
+    kept, _ = _split(
+        dataset,
+        f"{what}, which has {total}, cannot be taken with every class among them and among the "
+        "others",
+        "Set another number, or leave the key out for all",
+        train_size=count,
+    )
     return _with(dataset, kept)
 
 
-def _split(labels: Tensor, **sizes: float) -> tuple[Tensor, Tensor]:
-    """The indices of the images of both parts, each in the order of the data set."""
+def _split(dataset: Dataset, refused: str, way_out: str, **sizes: float) -> tuple[Tensor, Tensor]:
+    """The indices of the training images of both parts, each in the order of the data set."""
     from sklearn.model_selection import train_test_split
 
-    places = range(len(labels))
-    parts = train_test_split(places, random_state=0, stratify=labels.cpu().numpy(), **sizes)
+    labels = dataset.train_labels
+    stratify = labels.cpu().numpy()
+    try:
+        parts = train_test_split(range(len(labels)), random_state=0, stratify=stratify, **sizes)
+    except ValueError as error:
+        raise DatasetError(f"{refused}: {error} {way_out}") from error
     first, second = (torch.tensor(sorted(part), device=labels.device) for part in parts)
     return first, second
 

@@ -378,11 +378,11 @@ def test_the_second_mirror_stands_in_for_the_first(
 def install(packaged: Path, published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the published files as Debian has them: other gzip headers, the same content."""
     packaged.mkdir()
-    digests = {}
+    digests = []
     for name, _ in datasets.FashionMNIST.resources:
         content = gzip.decompress((published.archives / name).read_bytes())
         (packaged / name).write_bytes(gzip.compress(content, mtime=1))
-        digests[name] = hashlib.sha256(content).hexdigest()
+        digests.append(hashlib.sha256(content).hexdigest())
     monkeypatch.setattr(snn_norm.data.downloads, "_FASHION_SHA256", digests)
 
 
