@@ -33,34 +33,21 @@ class Comparison:
     """Mean and variance of HomeostaticNorm's output."""
 
 
-class FeatureMaps:
-    """Batches from one distribution: each channel is Gaussian with its own mean and deviation.
-
-    Args:
-        images: N, the number of images in a batch.
-        channels: C.
-        size: H and W.
-        seed: seed of the channels and batches.
-    """
-
-    def __init__(self, images: int, channels: int, size: int, seed: int) -> None:
-        self._shape = (images, channels, size, size)
-        self._generator = torch.Generator().manual_seed(seed)
-        self._mean = 2 * torch.randn(channels, 1, 1, generator=self._generator)
-        self._deviation = torch.rand(channels, 1, 1, generator=self._generator) * 2.5 + 0.5
-
-    def batch(self) -> Tensor:
-        """The next batch, (N, C, H, W)."""
-        noise = torch.randn(self._shape, generator=self._generator)
-        return self._mean + self._deviation * noise
+def feature_maps(images: int, channels: int, size: int, seed: int) -> Iterator[Tensor]:
+    """Batches (N, C, H, W) of one distribution: each channel has its own mean and deviation."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = 2 * torch.randn(channels, 1, 1, generator=generator)
+    deviation = torch.rand(channels, 1, 1, generator=generator) * 2.5 + 0.5
+    while True:
+        yield mean + deviation * torch.randn(images, channels, size, size, generator=generator)
 
 
-def compare(maps: FeatureMaps, channels: int) -> Iterator[Comparison]:
-    """Compare the two layers in each case, on batches of ``maps``."""
+def compare(maps: Iterator[Tensor], channels: int) -> Iterator[Comparison]:
+    """Compare the two layers in each case, on batches of ``maps``, (N, C, H, W)."""
     standard, homeostatic = nn.BatchNorm2d(channels), HomeostaticNorm(channels)
     outputs: list[tuple[Tensor, Tensor]] = []
     for count in range(1, 101):
-        x_NCHW = maps.batch()
+        x_NCHW = next(maps)
         outputs.append((standard(x_NCHW), homeostatic(x_NCHW)))
         if count == 1:
             expected = "equal: the first batch is all that the moving statistics know"
@@ -76,7 +63,7 @@ def compare(maps: FeatureMaps, channels: int) -> Iterator[Comparison]:
 
     evaluated = copy.deepcopy(homeostatic)
     evaluated.load_state_dict(standard.state_dict())
-    x_NCHW = maps.batch()
+    x_NCHW = next(maps)
     yield _compared(
         "evaluation, one state_dict",
         "equal: both normalize by the same stored statistics",
@@ -110,11 +97,7 @@ def _compared(case: str, expected: str, standard: Tensor, homeostatic: Tensor) -
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the comparison as a table.
-
-    Args:
-        arguments: the arguments of the command line; None for those of the process.
-    """
+    """Print the comparison as a table."""
     parser = argparse.ArgumentParser(
         prog="python -m snn_norm.equivalence",
         description="Compare nn.BatchNorm2d and HomeostaticNorm on the same feature maps.",
@@ -126,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.batch_size * options.size**2 == 1:
         parser.error("a batch needs more than one value a channel: raise --batch-size or --size")
-    maps = FeatureMaps(options.batch_size, options.channels, options.size, options.seed)
+    maps = feature_maps(options.batch_size, options.channels, options.size, options.seed)
     with torch.no_grad():
         comparisons = list(compare(maps, options.channels))
     shape = f"{options.batch_size} x {options.channels} x {options.size} x {options.size}"

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
 import torch
 
-from snn_norm.equivalence import FeatureMaps, compare, main
+from snn_norm.equivalence import compare, feature_maps, main
 
 
 def test_equal_where_they_must_be_and_close_elsewhere() -> None:
     with torch.no_grad():
-        found = {c.case: c for c in compare(FeatureMaps(16, 8, 8, seed=1), channels=8)}
+        found = {c.case: c for c in compare(feature_maps(16, 8, 8, seed=1), channels=8)}
     assert list(found) == [
         "training, batch 1",
         "training, batch 10",
@@ -36,14 +37,13 @@ def test_equal_where_they_must_be_and_close_elsewhere() -> None:
 def test_moments_and_difference_are_those_of_the_outputs() -> None:
     # Two values a channel: any batch is normalized to -1 and 1.
     with torch.no_grad():
-        first, *_ = compare(FeatureMaps(2, 3, 1, seed=1), channels=3)
+        first, *_ = compare(feature_maps(2, 3, 1, seed=1), channels=3)
     assert first.standard == pytest.approx((0, 1), abs=1e-3)
     assert first.homeostatic == pytest.approx((0, 1), abs=1e-3)
 
 
 def test_channels_differ_and_batches_share_them() -> None:
-    maps = FeatureMaps(64, 5, 16, seed=1)
-    batches = [maps.batch() for _ in range(2)]
+    batches = list(itertools.islice(feature_maps(64, 5, 16, seed=1), 2))
     (var_0, mean_0), (var_1, mean_1) = (torch.var_mean(x, (0, 2, 3)) for x in batches)
     torch.testing.assert_close(mean_0, mean_1, atol=0.1, rtol=0)
     torch.testing.assert_close(var_0, var_1, atol=0, rtol=0.1)
