@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 
-from snn_norm.references import is_reference, source_digest
+from snn_norm.references import check_named, is_reference, source_digest
 
 
 def source_digests(names: Iterable[str]) -> dict[str, str]:
@@ -19,15 +19,22 @@ def source_digests(names: Iterable[str]) -> dict[str, str]:
     return digests
 
 
-def tell_of_changes(trained_by: Mapping[str, str]) -> None:
-    """Warn of code that has changed since the training.
+def check_code(
+    named: Mapping[str, str], own_code: str | Iterable[str], trained_by: Mapping[str, str]
+) -> None:
+    """Check that the caller has named the code of a file; warn of changes since the training.
 
     Args:
+        named: the names in the file, by their keys.
+        own_code: those that the caller has given; see :func:`snn_norm.references.check_named`.
         trained_by: the result of :func:`source_digests` at the training.
+
+    Raises:
+        ValueError: the caller has not given one of the names.
     """
-    now = source_digests(trained_by)
-    for reference, digest in trained_by.items():
-        if now.get(reference, digest) != digest:
+    check_named(named, own_code)
+    for reference, digest in source_digests(named.values()).items():
+        if trained_by.get(reference, digest) != digest:
             warnings.warn(
                 f"the code of {reference} has changed since this model was trained: "
                 "it may compute something else now",

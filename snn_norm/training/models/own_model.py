@@ -15,14 +15,13 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from snn_norm.references import check_named
 from snn_norm.training.models.model_file import (
     UnsavableError,
     is_of_own_training,
     model_file,
     read_model_file,
 )
-from snn_norm.training.models.model_sources import tell_of_changes
+from snn_norm.training.models.model_sources import check_code
 from snn_norm.training.models.plain_state import join_state, split_state
 from snn_norm.training.own_run import Run, make_run
 from snn_norm.training.seeding import generators_restored
@@ -111,10 +110,8 @@ def load_own_model(
     if not description.loads:
         told = description.model_dump(include={"train", "config", "epoch", "metrics"})
         return {**told, "state": state}
-    train, sources = description.train, description.sources
-    check_named({"train": train}, own_code)
-    tell_of_changes({train: sources[train]} if train in sources else {})
+    check_code({"train": description.train}, own_code, description.sources)
     with generators_restored():
-        run: Any = make_run(train, description.config, torch.device(device))
+        run: Any = make_run(description.train, description.config, torch.device(device))
     run.load_model_state(state)
     return run

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset
 from snn_norm.networks.cnn import make_model
-from snn_norm.references import check_named
 from snn_norm.training.evaluation import logits_of
 from snn_norm.training.models.model_file import (
     UnsavableError,
@@ -32,7 +31,7 @@ from snn_norm.training.models.model_file import (
     read_model_file,
     said_in,
 )
-from snn_norm.training.models.model_sources import tell_of_changes
+from snn_norm.training.models.model_sources import check_code
 from snn_norm.wording import all_in_words
 
 
@@ -230,15 +229,13 @@ def load_model(
     description = _described(said)
     config = description.config
     code = {"architecture": config.architecture, "norm": config.norm}
-    check_named(code, own_code)
-    sources = description.sources
-    tell_of_changes({name: sources[name] for name in code.values() if name in sources})
+    check_code(code, own_code, description.sources)
     network = _network(description)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(
-            f"the network that {description.config.architecture!r} makes now has other weights "
+            f"the network that {config.architecture!r} makes now has other weights "
             f"than the saved one: {error}"
         ) from error
     return TrainedModel(network, description).to(device)
