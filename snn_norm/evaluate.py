@@ -20,14 +20,7 @@ from snn_norm.training.models.saved_model import TrainedModel, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Evaluate a model.
-
-    Args:
-        arguments: the arguments of the command line; None for those of the process.
-
-    Returns:
-        The exit code: 0 for success, 2 for wrong input.
-    """
+    """Evaluate a model; the exit code is 0 for success, 2 for wrong input."""
     options = _parser().parse_args(arguments)
     try:
         model = load_model(options.model, device_of(options.device), own_code=options.own_code)

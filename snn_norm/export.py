@@ -205,14 +205,7 @@ def _array(values: Tensor) -> npt.NDArray[Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Export a network that a training run saved.
-
-    Args:
-        arguments: the arguments of the command line; None for those of the process.
-
-    Returns:
-        The exit code: 0 for success, 2 for wrong input.
-    """
+    """Export a trained network; the exit code is 0 for success, 2 for wrong input."""
     parser = argparse.ArgumentParser(prog="python -m snn_norm.export", description=__doc__)
     parser.add_argument(
         "model",

@@ -29,11 +29,7 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train one network, and print a line for each epoch.
 
-    Args:
-        arguments: the arguments of the command line; None for those of the process.
-
-    Returns:
-        The exit code: 0 for success, 2 for wrong input, 130 if interrupted.
+    The exit code is 0 for success, 2 for wrong input, 130 if interrupted.
     """
     logging.basicConfig(format="%(message)s")
     logging.getLogger("snn_norm").setLevel(logging.INFO)

@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,19 +37,6 @@ _TOLERANCE = 0.01
 share of their norm. They can differ because some kernels sum in no fixed order."""
 
 
-class Graph(Protocol):
-    """The interface of a CUDA graph."""
-
-    def prepare(self, step: Callable[[], _Result]) -> _Result:
-        """Run a step in the way in which it will be captured."""
-
-    def capture(self, step: Callable[[], _Result]) -> _Result:
-        """Record a step; its results are only computed by :meth:`replay`."""
-
-    def replay(self) -> None:
-        """Run the recorded step."""
-
-
 class CapturedStep:
     """Runs a training step, from the fourth batch on as a graph.
 
@@ -62,7 +49,7 @@ class CapturedStep:
         graph: the graph to capture in, on the model's device; None to never capture.
     """
 
-    def __init__(self, model: nn.Module, graph: Graph | None) -> None:
+    def __init__(self, model: nn.Module, graph: CudaGraph | None) -> None:
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._buffers = list(model.buffers())
         self._graph = graph
@@ -91,7 +78,7 @@ class CapturedStep:
         return self._capture(self._graph, step, images, labels)
 
     def _capture(
-        self, graph: Graph, step: Step, images: Tensor, labels: Tensor
+        self, graph: CudaGraph, step: Step, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         before = [buffer.clone() for buffer in self._buffers]
         outputs = graph.prepare(partial(step, images, labels))
@@ -120,7 +107,7 @@ class CapturedStep:
         return outputs
 
     def _replay(
-        self, graph: Graph, captured: _Captured, images: Tensor, labels: Tensor
+        self, graph: CudaGraph, captured: _Captured, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
         for static, given in zip(captured.inputs, (images, labels), strict=True):
             static.copy_(given)
@@ -146,7 +133,7 @@ class _Captured(NamedTuple):
 
 
 class CudaGraph:
-    """A :class:`Graph` by CUDA itself, on its own stream."""
+    """CUDA's recording of a step, on its own stream."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)
@@ -162,7 +149,7 @@ class CudaGraph:
         return result
 
     def capture(self, step: Callable[[], _Result]) -> _Result:
-        """Record a step; its tensors keep their addresses, to which :meth:`replay` writes."""
+        """Record a step, whose tensors are only computed by :meth:`replay`, at the same addresses."""
         with torch.cuda.graph(self._graph, stream=self._stream):
             return step()
 
@@ -171,7 +158,7 @@ class CudaGraph:
         self._graph.replay()
 
 
-def graph_for(config: RunConfig, device: torch.device) -> Graph | None:
+def graph_for(config: RunConfig, device: torch.device) -> CudaGraph | None:
     """Return a graph for a run's training step, or None if the step must not be captured.
 
     It must not be on a CPU, if ``compile`` is false, or with a user's own network or norm, which
