@@ -149,7 +149,7 @@ class CudaGraph:
         return result
 
     def capture(self, step: Callable[[], _Result]) -> _Result:
-        """Record a step, whose tensors are only computed by :meth:`replay`, at the same addresses."""
+        """Record a step; :meth:`replay` computes its tensors, at the same addresses."""
         with torch.cuda.graph(self._graph, stream=self._stream):
             return step()
 
