@@ -14,7 +14,7 @@ from torch import nn
 from snn_norm.neurons import kernels
 from snn_norm.neurons.fused import Engine
 from snn_norm.neurons.layers import LIF
-from snn_norm.neurons.recurrence import Neuron
+from snn_norm.neurons.recurrence import Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
 
 _LOG = logging.getLogger(__name__)
@@ -84,12 +84,11 @@ def _problem(engine: Engine, device: torch.device) -> str | None:
     neuron = Neuron(0.9, 1.0, 25.0)
     standardization = Standardization(ones_TC, ones_TC, ones_TC, ones_TC, of_batch=True)
     try:
-        if engine == "compiled":
-            module = kernels
-        else:
-            module = importlib.import_module("snn_norm.neurons.numba_engine")
-        spikes_TNCHW, _ = module.spikes(x_TNCHW, None, neuron, 2, True, standardization)
-        module.gradients(x_TNCHW, None, spikes_TNCHW, None, neuron, True, standardization)
+        numba = "snn_norm.neurons.numba_engine"
+        module = kernels if engine == "compiled" else importlib.import_module(numba)
+        inputs = Inputs(x_TNCHW, None, neuron, 2, True, standardization)
+        spikes_TNCHW, _ = module.spikes(inputs)
+        module.gradients(inputs, spikes_TNCHW, None)
     except Exception as error:  # noqa: BLE001 - whichever the compiler has, or its absence
         first_paragraph = str(error).partition("\n\n")[0]
         return f"{type(error).__name__}: {' '.join(first_paragraph.split())}"

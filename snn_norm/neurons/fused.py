@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from snn_norm.neurons import kernels, recurrence
-from snn_norm.neurons.recurrence import Gradients, Neuron
+from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -110,10 +110,9 @@ def fire(
                 f"{'no' if membrane_N is None else 'a'} membrane to go on from"
             )
         further = (partial(_normalize, on_membrane, torch.is_grad_enabled(), rows),)
+    inputs = Inputs(x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, standardization)
     with torch.no_grad():
-        result = module.spikes(
-            x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, standardization, *further
-        )
+        result = module.spikes(inputs, *further)
     on_membranes = Standardization.joined(rows) if rows else None
     maps = standardization, on_membranes
     spikes_TN, membrane_N = _Gradient.apply(  # type: ignore[no-untyped-call, unused-ignore]
@@ -179,16 +178,9 @@ class _Gradient(torch.autograd.Function):
             for flags, four in zip(ctx.flags, (tensors[:4], tensors[4:]), strict=True)
         )
         further = () if on_membranes is None else (on_membranes,)
-        of: Gradients = ctx.engine.gradients(
-            x_TN,
-            membrane_N,
-            grad_spikes_TN,
-            grad_after_N,
-            ctx.neuron,
-            ctx.pool,
-            standardization,
-            *further,
-        )
+        num_steps = len(grad_spikes_TN)
+        inputs = Inputs(x_TN, membrane_N, ctx.neuron, num_steps, ctx.pool, standardization)
+        of: Gradients = ctx.engine.gradients(inputs, grad_spikes_TN, grad_after_N, *further)
         of_tensors = (of.x, None if membrane_N is None else of.membrane, of.beta)
         of_maps = (None, None, of.scale, of.offset, None, None, *of[-2:])
         return (*[None] * 5, *of_tensors, *of_maps)

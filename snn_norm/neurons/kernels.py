@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from snn_norm.neurons.recurrence import Gradients, Neuron, stretches
+from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron, stretches
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.surrogates import add_gradient_
 
@@ -32,15 +32,9 @@ _KERNELS = 64
 two: the first for its own sizes, the second for any."""
 
 
-def spikes(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
-    neuron: Neuron,
-    num_steps: int,
-    pool: bool,
-    standardization: Standardization | None,
-) -> tuple[Tensor, Tensor]:
+def spikes(inputs: Inputs) -> tuple[Tensor, Tensor]:
     """The spikes of all steps, and the last membrane."""
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     x_TN = channels_last(x_TN, 2)
     membrane_N = _before(x_TN, membrane_N)
     parts = []
@@ -52,21 +46,11 @@ def spikes(
     return channels_second(_joined(parts), 2), channels_second(membrane_N, 1)
 
 
-def gradients(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
-    grad_spikes_TN: Tensor,
-    grad_after_N: Tensor | None,
-    neuron: Neuron,
-    pool: bool,
-    standardization: Standardization | None,
-) -> Gradients:
-    """Gradients of all inputs from those of the spikes and the last membrane.
-
-    ``grad_after_N`` is the gradient of the last membrane; None for zero.
-    """
+def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | None) -> Gradients:
+    """Gradients of all inputs, as :func:`snn_norm.neurons.recurrence.gradients`."""
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     x_TN, grad_spikes_TN = channels_last(x_TN, 2), channels_last(grad_spikes_TN, 2)
-    parts = _parts(len(grad_spikes_TN))
+    parts = _parts(num_steps)
     befores = [_before(x_TN, membrane_N)]
     for steps in parts[:-1]:
         arguments = _at(steps, x_TN, standardization)
@@ -96,7 +80,7 @@ def gradients(
                 _kernel(_to_input)(_at(steps, x_TN, None)[0], begun, *maps)
                 for steps, begun in zip(parts, of_x, strict=True)
             )
-    constant = len(x_TN) < len(grad_spikes_TN)
+    constant = len(x_TN) < num_steps
     grad_x_TN = functools.reduce(torch.add, of_x) if constant else _joined(of_x)
     return Gradients(
         channels_second(grad_x_TN.to(x_TN.dtype), 2),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from snn_norm.neurons import numba_loops as loops
 from snn_norm.neurons.kernels import channels_last, channels_second
-from snn_norm.neurons.recurrence import Gradients, Neuron
+from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
 
 _VALUES_A_ROW = 2048
@@ -39,15 +39,9 @@ _CHUNKS = 32
 """There are at most so many chunks. Each thread takes a range of them."""
 
 
-def spikes(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
-    neuron: Neuron,
-    num_steps: int,
-    pool: bool,
-    standardization: Standardization | None,
-) -> tuple[Tensor, Tensor]:
+def spikes(inputs: Inputs) -> tuple[Tensor, Tensor]:
     """The spikes of all steps, and the last membrane."""
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     x_TN = channels_last(x_TN, 2)
     layout = _layout(x_TN, num_steps, pool)
     shape = list(x_TN.shape[1:])
@@ -63,21 +57,10 @@ def spikes(
     return channels_second(spikes_TN, 2), channels_second(membrane_N, 1)
 
 
-def gradients(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
-    grad_spikes_TN: Tensor,
-    grad_after_N: Tensor | None,
-    neuron: Neuron,
-    pool: bool,
-    standardization: Standardization | None,
-) -> Gradients:
-    """Gradients of all inputs from those of the spikes and the last membrane.
-
-    ``grad_after_N`` is the gradient of the last membrane; None for zero.
-    """
+def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | None) -> Gradients:
+    """Gradients of all inputs, as :func:`snn_norm.neurons.recurrence.gradients`."""
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     x_TN, grad_spikes_TN = channels_last(x_TN, 2), channels_last(grad_spikes_TN, 2)
-    num_steps = len(grad_spikes_TN)
     layout = _layout(x_TN, num_steps, pool)
     grad_N = _state(x_TN, grad_after_N)
     grad_x_TN = torch.empty_like(x_TN, dtype=grad_N.dtype)

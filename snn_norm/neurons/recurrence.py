@@ -37,6 +37,21 @@ class Neuron(NamedTuple):
     reset: str = "subtract"
 
 
+class Inputs(NamedTuple):
+    """The inputs of a layer's neurons, the same for every engine.
+
+    The currents ``x`` are (T, N, …), or (1, N, …) if they are constant; ``membrane``, (N, …), is
+    that before the first step, None at rest. The rest is as in :func:`snn_norm.neurons.fused.fire`.
+    """
+
+    x: Tensor
+    membrane: Tensor | None
+    neuron: Neuron
+    num_steps: int
+    pool: bool
+    standardization: Standardization | None
+
+
 class Gradients(NamedTuple):
     """Gradients of x, of the membrane before the first step, and of the optional inputs.
 
@@ -59,18 +74,13 @@ def stretches(num_steps: int, number: int) -> list[slice]:
 
 
 def spikes(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
-    neuron: Neuron,
-    num_steps: int,
-    pool: bool,
-    standardization: Standardization | None,
-    on_membrane: Callable[[Tensor, int], Standardization] | None = None,
+    inputs: Inputs, on_membrane: Callable[[Tensor, int], Standardization] | None = None
 ) -> tuple[Tensor, Tensor]:
     """The spikes of all steps, and the last membrane.
 
     ``on_membrane`` returns the standardization, (C,), of a membrane at a step.
     """
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     weight, bias = _affine_map(standardization)
     before, fired = _state(x_TN, membrane_N, neuron)
     membrane = torch.empty_like(before)
@@ -89,20 +99,16 @@ def spikes(
 
 
 def gradients(
-    x_TN: Tensor,
-    membrane_N: Tensor | None,
+    inputs: Inputs,
     grad_spikes_TN: Tensor,
     grad_after_N: Tensor | None,
-    neuron: Neuron,
-    pool: bool,
-    standardization: Standardization | None,
     on_membrane: Standardization | None = None,
 ) -> Gradients:
     """Gradients of all inputs from those of the spikes and the last membrane.
 
     ``grad_after_N`` is the gradient of the last membrane; None for zero.
     """
-    num_steps = len(grad_spikes_TN)
+    x_TN, membrane_N, neuron, num_steps, pool, standardization = inputs
     membranes_TN = membranes(x_TN, membrane_N, neuron, num_steps, standardization, on_membrane)
     dtype = membranes_TN.dtype
     grad = torch.zeros_like(membranes_TN[0])

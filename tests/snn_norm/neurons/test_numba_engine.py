@@ -16,7 +16,7 @@ from snn_norm.neurons import engine as engines
 from snn_norm.neurons import layers, numba_engine, recurrence
 from snn_norm.neurons.engine import Engine, choose_engine, set_engine
 from snn_norm.neurons.numba_loops import SURROGATES
-from snn_norm.neurons.recurrence import Gradients, Neuron
+from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.table import SURROGATES as TABLE
 
@@ -59,15 +59,15 @@ def both(
     """Hold spikes and membranes to the eager ones' bits, and gradients to their rounding."""
     step = torch.promote_types(x.dtype, torch.float32)
     membrane = torch.randn_like(x[0], dtype=step) if continued else None
-    given = neuron, num_steps, pool, standardization
-    spikes, after = recurrence.spikes(x, membrane, *given)
-    found, found_after = numba_engine.spikes(x, membrane, *given)
+    given = Inputs(x, membrane, neuron, num_steps, pool, standardization)
+    spikes, after = recurrence.spikes(given)
+    found, found_after = numba_engine.spikes(given)
     assert torch.equal(found, spikes)
     assert torch.equal(found_after, after)
     assert (found.dtype, found.stride()) == (spikes.dtype, spikes.stride())
     of_spikes = torch.randn_like(spikes)
     of_after = torch.randn_like(after) if continued else None
-    arguments = x, membrane, of_spikes, of_after, neuron, pool, standardization
+    arguments = given, of_spikes, of_after
     assert_near(numba_engine.gradients(*arguments), recurrence.gradients(*arguments))
 
 
@@ -116,7 +116,7 @@ def test_a_layer_without_channels() -> None:
 
 def test_an_empty_batch() -> None:
     x, _ = inputs((2, 1, 3, 4, 4), None)
-    spikes, _ = numba_engine.spikes(x[:, :0], None, LIF, 2, True, None)
+    spikes, _ = numba_engine.spikes(Inputs(x[:, :0], None, LIF, 2, True, None))
     assert spikes.shape == (2, 0, 3, 2, 2)
 
 
@@ -127,15 +127,16 @@ def test_bfloat16_is_computed_in_float32(statistics: str | None) -> None:
         for pool in (False, True):
             x, standardization = inputs(size, statistics)
             x = x.to(torch.bfloat16)
-            given = LIF, size[0], pool, standardization
-            spikes, after = recurrence.spikes(x, None, *given)
-            found, found_after = numba_engine.spikes(x, None, *given)
+            given = Inputs(x, None, LIF, size[0], pool, standardization)
+            spikes, after = recurrence.spikes(given)
+            found, found_after = numba_engine.spikes(given)
             assert found.dtype == torch.bfloat16
             assert torch.equal(found, spikes)
             assert torch.equal(found_after, after)
             of_spikes = torch.randn_like(spikes)
-            arguments = x, None, of_spikes, None, LIF, pool, standardization
-            result, expected = (e.gradients(*arguments) for e in (numba_engine, recurrence))
+            result, expected = (
+                e.gradients(given, of_spikes, None) for e in (numba_engine, recurrence)
+            )
             assert result.x.dtype == torch.bfloat16
             bound = 2**-7 * max(expected.x.abs().max().item(), 1.0) if spikes.numel() else 0
             torch.testing.assert_close(result.x, expected.x, rtol=2**-7, atol=bound)
@@ -149,9 +150,10 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(pool: bool) -> None:
     try:
         for number in (1, 2, 3, 7):
             torch.set_num_threads(number)
-            spikes, after = numba_engine.spikes(x, None, LIF, 6, pool, standardization)
-            neuron = LIF._replace(beta=torch.tensor(0.8))
-            of = numba_engine.gradients(x, None, spikes, after, neuron, pool, standardization)
+            given = Inputs(x, None, LIF, 6, pool, standardization)
+            spikes, after = numba_engine.spikes(given)
+            given = given._replace(neuron=LIF._replace(beta=torch.tensor(0.8)))
+            of = numba_engine.gradients(given, spikes, after)
             results.append([spikes, after, *(part for part in of if part is not None)])
     finally:
         torch.set_num_threads(threads)
@@ -161,10 +163,10 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(pool: bool) -> None:
 
 def test_threads_of_a_caller_do_not_disturb_each_other() -> None:
     x, standardization = inputs((4, 8, 16, 24, 24), "each step")
-    expected, _ = recurrence.spikes(x, None, LIF, 4, False, standardization)
+    given = Inputs(x, None, LIF, 4, False, standardization)
+    expected, _ = recurrence.spikes(given)
     with ThreadPoolExecutor(4) as pool:
-        given = x, None, LIF, 4, False, standardization
-        found = [pool.submit(numba_engine.spikes, *given) for _ in range(16)]
+        found = [pool.submit(numba_engine.spikes, given) for _ in range(16)]
         assert all(torch.equal(each.result()[0], expected) for each in found)
 
 
