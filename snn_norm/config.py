@@ -76,11 +76,6 @@ def _names(known: Iterable[str], *, own: bool = False) -> dict[str, Any]:
     return {"anyOf": [names, {"pattern": "^.+:.+$"}]} if own else names
 
 
-def _depth(depth: int) -> int:
-    check_depth(depth)
-    return depth
-
-
 LARGEST_SEED = 2**32 - 1
 """The largest seed that numpy accepts."""
 
@@ -168,7 +163,7 @@ class RunConfig(BaseModel):
         description=f"{', '.join(TRUNKS)}; default reference",
         json_schema_extra=_names(TRUNKS),
     )
-    depth: Annotated[int, AfterValidator(_depth)] | None = Field(
+    depth: Annotated[int, AfterValidator(check_depth)] | None = Field(
         None, description="of trunk resnet, 6n + 2; default 20"
     )
     shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = Field(

@@ -148,7 +148,12 @@ def load_downloaded(name: str, root: Path) -> Tensors:
     Raises:
         DatasetError: the files are missing or damaged and cannot be downloaded.
     """
-    data_set = _open(name, root)
+    data_set: _Cifar | _Mnist
+    if name in (cifar := {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}):
+        data_set = _Cifar(cifar[name], root)
+    else:
+        mnist = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
+        data_set = _Mnist(mnist[name], root)
     if _faults(data_set):
         if name == "fashion-mnist" and (packaged := _packaged_fashion()) is not None:
             return packaged
@@ -160,14 +165,6 @@ def load_downloaded(name: str, root: Path) -> Tensors:
         except (OSError, RuntimeError, http.client.HTTPException) as error:
             raise DatasetError(_advice(name, data_set, error)) from error
     return data_set.read()
-
-
-def _open(name: str, root: Path) -> _Cifar | _Mnist:
-    """Return the data set of this name, without reading it."""
-    if name in (cifar := {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}):
-        return _Cifar(cifar[name], root)
-    mnist = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}
-    return _Mnist(mnist[name], root)
 
 
 def _faults(data_set: _Cifar | _Mnist) -> list[str]:

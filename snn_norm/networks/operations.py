@@ -97,10 +97,10 @@ def operations(
         ValueError: a layer's rate is missing.
     """
     steps = num_steps or 1
-    norm_products = 0 if norm in NORMS and _costs_nothing(norm) else 2 * steps
-    of_each_step = (
-        num_steps is not None and norm in NORMS and NORMS[norm].folds == "weights of each step"
-    )
+    known = NORMS.get(norm)
+    free = known and (norm == "none" or known.folds is not None or known.place == "weights")
+    norm_products = 0 if free else 2 * steps
+    of_each_step = num_steps is not None and known and known.folds == "weights of each step"
     counted = []
     for layer, connections, values, inputs in _layers(
         trunk, in_channels, num_classes, image_size, rates if num_steps else None
@@ -121,11 +121,6 @@ def operations(
                 products += values * steps
         counted.append(Operations(layer, accumulates, products, averaged, folded))
     return counted
-
-
-def _costs_nothing(norm: str) -> bool:
-    known = NORMS[norm]
-    return norm == "none" or known.folds is not None or known.place == "weights"
 
 
 class _Inputs(NamedTuple):

@@ -176,15 +176,13 @@ class SNNCNN(TrunkNetwork):
         norm = self.norms[name]
         # A user's own norm always gets whole sequences.
         in_parts = not normalizes_currents(norm) or _folds(norm)
-        if not in_parts or getattr(norm, "whole_sequence", False) or self._on_membrane(name):
+        on_membrane = getattr(self.neurons[name], "on_membrane", None)
+        if not in_parts or getattr(norm, "whole_sequence", False) or on_membrane is not None:
             return stretches(self.num_steps, 1)
         images, _, height, width = x_TNCHW.shape[1:]
         values = self.num_steps * images * self.trunk.layers[0].channels * height * width
         number = -(-values // (_VALUES_AT_ONCE_GPU if x_TNCHW.is_cuda else _VALUES_AT_ONCE))
         return stretches(self.num_steps, min(number, self.num_steps))
-
-    def _on_membrane(self, name: str) -> bool:
-        return getattr(self.neurons[name], "on_membrane", None) is not None
 
     def _stretch(self, x_TNCHW: Tensor, steps: slice, states: dict[str, State]) -> Tensor:
         """The classifier's output (T, N, K) at some time steps, after the first convolution."""
@@ -252,11 +250,7 @@ class SNNCNN(TrunkNetwork):
         if not layer.fires:
             return x_TNCHW
         spikes_TNCHW: Tensor = self.neurons[layer.name](
-            x_TNCHW,
-            standardization,
-            num_steps=num_steps,
-            pool=layer.pool,
-            state=states[layer.name],
+            x_TNCHW, standardization, num_steps=num_steps, pool=layer.pool, state=states[layer.name]
         )
         spikes_TNCHW = outputs.added(layer, "spikes", spikes_TNCHW)
         outputs.put(layer, "spikes", spikes_TNCHW)
@@ -274,10 +268,7 @@ def _leaky(
     """SnnTorch's own neurons."""
     if on_membrane is not None:
         raise ValueError("neuron snntorch takes no norm on the membrane; set neuron to lif")
-    for key, got, known in (
-        ("reset", reset, "subtract"),
-        ("surrogate", surrogate, "fast_sigmoid"),
-    ):
+    for key, got, known in (("reset", reset, "subtract"), ("surrogate", surrogate, "fast_sigmoid")):
         if got != known:
             raise ValueError(f"{key} of neuron snntorch must be {known}, got {got!r}")
     # In double precision, so that a float64 network does not compute with float32's 0.9.

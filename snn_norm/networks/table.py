@@ -238,14 +238,15 @@ def make_trunk(
     return TRUNKS[name].make(width or TRUNKS[name].width, **keys)
 
 
-def check_depth(depth: int) -> None:
-    """Refuse a depth that is not 6n + 2.
+def check_depth(depth: int) -> int:
+    """Return the depth; refuse one that is not 6n + 2.
 
     Raises:
         ValueError: its message begins with the key.
     """
     if depth % 6 != 2 or not 8 <= depth <= 110:
         raise ValueError(f"depth must be 6n + 2 from 8 to 110, such as 20, got {depth}")
+    return depth
 
 
 def check_trunk(name: str, depth: int | None, shortcut: str | None) -> None:

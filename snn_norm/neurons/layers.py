@@ -89,10 +89,7 @@ class LIF(nn.Module):
         on_membrane: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("surrogate", surrogate, SURROGATES),
-            ("reset", reset, RESETS),
-        ):
+        for name, value, known in (("surrogate", surrogate, SURROGATES), ("reset", reset, RESETS)):
             if value not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         slope = SURROGATES[surrogate] if slope is None else slope
@@ -125,6 +122,10 @@ class LIF(nn.Module):
         """β; a tensor if it is learned."""
         return self.beta
 
+    def constants(self) -> Neuron:
+        """The numbers and names by which the neurons are computed."""
+        return Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
+
     def forward(
         self,
         x_TN: Tensor,
@@ -140,12 +141,11 @@ class LIF(nn.Module):
         membrane, a call must get the whole sequence.
         """
         _check_steps(x_TN)
-        neuron = Neuron(self.decay(), self.threshold, self.slope, self.surrogate, self.reset)
         state = State() if state is None else state
         on_membrane: Any = self.on_membrane
         spikes_TN, state.membrane = left_uncompiled(fire)(
             x_TN,
-            neuron,
+            self.constants(),
             standardization,
             num_steps=num_steps,
             pool=pool,

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from snn_norm.networks.layers import standardized
 from snn_norm.neurons.layers import LIF
-from snn_norm.neurons.recurrence import Neuron, membranes
+from snn_norm.neurons.recurrence import membranes
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
 from snn_norm.training.seeding import generators_restored, seed_everything
@@ -155,12 +155,9 @@ def _watch_spiking(module: LIF, numbers_of: _NumbersOf) -> Callable[..., _Call]:
         if norm is not None:
             norm.standardization = _listening(norm, x_TN, numbers)
         else:
-            state = call.get("state")
+            before = getattr(call.get("state"), "membrane", None)
             with torch.no_grad():
-                seen = membranes(
-                    x_TN, None if state is None else state.membrane, _constants(module), num_steps
-                )
-                numbers.see(x_TN, seen)
+                numbers.see(x_TN, membranes(x_TN, before, module.constants(), num_steps))
         return (x_TN,), {key: value for key, value in call.items() if key != "x_TN"}
 
     return see
@@ -180,12 +177,6 @@ def _listening(
         return made
 
     return standardization
-
-
-def _constants(module: LIF) -> Neuron:
-    decay = module.decay()
-    beta = decay.detach() if isinstance(decay, Tensor) else decay
-    return Neuron(beta, module.threshold, module.slope, module.surrogate, module.reset)
 
 
 def _follow(x: Tensor, numbers: LayerNumbers) -> None:

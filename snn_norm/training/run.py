@@ -133,7 +133,11 @@ class TrainingRun:
         finished = len(self.history) >= self.config.epochs
         window = min(stop_after or _COLLAPSE_EPOCHS, self.config.epochs)
         may_end = finished or (stop_after is not None and len(self.history) >= window)
-        if may_end and all(self._is_at_chance(result) for result in self.history[-window:]):
+        if may_end and all(
+            result.train_accuracy <= self._chance_train
+            and result.selecting_accuracy <= self._chance_selecting
+            for result in self.history[-window:]
+        ):
             return "collapsed"
         return "completed" if finished else None
 
@@ -322,9 +326,3 @@ class TrainingRun:
     def _logits(self, images_NCHW: Tensor) -> Tensor:
         mean, std = self.dataset.mean, self.dataset.std
         return logits_of(self.model, images_NCHW, mean, std, self.config.precision)
-
-    def _is_at_chance(self, result: EpochResult) -> bool:
-        return (
-            result.train_accuracy <= self._chance_train
-            and result.selecting_accuracy <= self._chance_selecting
-        )
