@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if options.json:
-        told = {"dataset": dataset.name, "images": len(labels)}
-        print(json.dumps({**told, "test_accuracy": accuracy, "test_loss": loss}))
+        result = {"dataset": dataset.name, "images": len(labels)}
+        print(json.dumps({**result, "test_accuracy": accuracy, "test_loss": loss}))
         return 0
     print(f"{len(labels)} test images of {dataset.name}: accuracy {accuracy!r}, loss {loss!r}")
     if dataset.name == config.dataset:

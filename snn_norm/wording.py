@@ -72,9 +72,9 @@ def in_words(error: ErrorDetails, description: str | None = None) -> str:
 def all_in_words(error: ValidationError) -> str:
     """Rewrite all of pydantic's errors, each with the place of its value."""
     problems = []
-    for one in error.errors(include_url=False):
-        place = ".".join(map(str, one["loc"]))
-        problems.append(f"{place} {in_words(one)}".strip())
+    for problem in error.errors(include_url=False):
+        place = ".".join(map(str, problem["loc"]))
+        problems.append(f"{place} {in_words(problem)}".strip())
     return "; ".join(problems)
 
 

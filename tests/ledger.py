@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from orchestration import SweepSpec
 from orchestration.record.kept_model import KeptModel
 from orchestration.record.model_artifact import fetch_model
-from snn_norm.training.models.model_file import check_whole, said_in
+from snn_norm.training.models.model_file import check_whole, header_of
 
 
 @dataclass
@@ -100,5 +100,5 @@ def _has_model(client: MlflowClient, run: Run, spec: SweepSpec) -> bool:
         files.keys() == names
         and folders == ["model"]
         and (told.epoch, told.bytes) == (epoch, len(data))
-        and said_in(data)["epoch"] == told.epoch
+        and header_of(data)["epoch"] == told.epoch
     )

@@ -63,12 +63,12 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     from snn_norm.training.models.model_file import (
         CONFIG_FILE,
         WEIGHTS_FILE,
+        header_of,
         is_of_own_training,
-        said_in,
     )
     from snn_norm.training.models.saved_model import description_in
 
-    header = said_in(data)
+    header = header_of(data)
     store = client.get_run(run_id).info.artifact_uri
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
         folder = Path(scratch)

@@ -63,8 +63,8 @@ def load_own(name: str, root: Path) -> Tensors:
     except (MemoryError, torch.OutOfMemoryError):
         raise  # a fault of the machine, after which a sweep retries
     except (Exception, SystemExit) as error:
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise DatasetError(f"data set {name!r} raised {said}{_place(error)}") from error
+        message = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise DatasetError(f"data set {name!r} raised {message}{_place(error)}") from error
     if not isinstance(returned, (tuple, list)) or len(returned) != len(_PARTS):
         got = type(returned).__name__
         if isinstance(returned, (tuple, list)):

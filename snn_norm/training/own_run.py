@@ -131,11 +131,12 @@ class GeneratorRun:
         """Run the generator up to its next epoch; None at its end."""
         if self._epochs is None:
             self._epochs = self._function(*self._given, self._state)
-        told = next(self._epochs, None)
-        if told is None:
+        epoch = next(self._epochs, None)
+        if epoch is None:
             self.done = True
             return None
-        metrics, self._state = told if isinstance(told, tuple) and len(told) == 2 else (told, None)
+        has_state = isinstance(epoch, tuple) and len(epoch) == 2
+        metrics, self._state = epoch if has_state else (epoch, None)
         return metrics  # type: ignore[no-any-return] # a sweep checks its type
 
     def state_dict(self) -> Any:

@@ -17,7 +17,7 @@ from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import has_model, put_model
 from orchestration.store.base import Storage
 from orchestration.sweep.spec_keys import Keep
-from snn_norm.training.models.model_file import WEIGHTS_FILE, UnsavableError, check_whole, said_in
+from snn_norm.training.models.model_file import WEIGHTS_FILE, UnsavableError, check_whole, header_of
 
 _CHECKPOINTS = 3  # models are kept for the newest checkpoint, the one before it, and the next one
 
@@ -78,7 +78,7 @@ class ModelKeeper:
             check_whole(data)
         except ValueError as error:
             return _tag(KeptModel(missing=f"its file in the checkpoint store: {error}"))
-        accuracy = said_in(data)["metrics"].get("test_accuracy")
+        accuracy = header_of(data)["metrics"].get("test_accuracy")
         return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
 
     def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:

@@ -54,7 +54,7 @@ def model_file(tensors: Mapping[str, Tensor], text: str) -> bytes:
         raise UnsavableError(f"its tensors cannot be saved as safetensors: {error}") from error
 
 
-def said_in(data: bytes) -> dict[str, Any]:
+def header_of(data: bytes) -> dict[str, Any]:
     """Return the parsed text in the header of a file.
 
     Raises:
@@ -69,20 +69,20 @@ def said_in(data: bytes) -> dict[str, Any]:
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        said = json.loads(text)
+        header = json.loads(text)
     except (ValueError, RecursionError) as error:  # it is not JSON, or nested too deeply
         raise ValueError(f"the text in its header cannot be read: {error}") from error
-    if not isinstance(said, dict):
+    if not isinstance(header, dict):
         raise ValueError(
             f"the text in its header must be an object that describes a model, "
-            f"got {described(said)}"
+            f"got {described(header)}"
         )
-    return said
+    return header
 
 
-def is_of_own_training(said: Mapping[str, Any]) -> bool:
+def is_of_own_training(header: Mapping[str, Any]) -> bool:
     """Whether the text in a file's header describes a model of a user's own training code."""
-    return "train" in said
+    return "train" in header
 
 
 def check_whole(data: bytes) -> None:
@@ -91,7 +91,7 @@ def check_whole(data: bytes) -> None:
     Raises:
         ValueError: it is truncated, or was not made by :func:`model_file`.
     """
-    said_in(data)
+    header_of(data)
     try:
         safetensors.torch.load(data)
     except safetensors.SafetensorError as error:
@@ -118,11 +118,9 @@ def read_model_file(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]
         with safetensors.safe_open(file, framework="pt") as opened:
             text = (opened.metadata() or {}).get(_KEY)
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
+        header = None if text is None else _parsed(text)
+    except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error
-    if text is None:
+    if header is None:
         raise ValueError(f"{os.fspath(file)!r} does not say how its network is made")
-    try:
-        return tensors, _parsed(text)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(file)!r} is not a trained model: {error}") from error
+    return tensors, header

@@ -67,9 +67,9 @@ def own_model_bytes(run: Run, description: OwnDescription) -> bytes:
     state = getattr(run, "model_state", run.state_dict)()
     if state is None:
         raise UnsavableError(f"{description.train!r} gives no state: there is no model to keep")
-    tensors, said = split_state(state)
-    told = {"loads": hasattr(run, "load_model_state"), "state": said}
-    return model_file(tensors, json.dumps({**description.model_dump(), **told}))
+    tensors, rest = split_state(state)
+    of_run = {"loads": hasattr(run, "load_model_state"), "state": rest}
+    return model_file(tensors, json.dumps({**description.model_dump(), **of_run}))
 
 
 def load_own_model(
@@ -95,21 +95,21 @@ def load_own_model(
         ValueError: there is no such file, it is damaged or another kind of model, or the user's
             code is not named by ``own_code`` or cannot be imported.
     """
-    tensors, said = read_model_file(path)
-    if not is_of_own_training(said):
+    tensors, header = read_model_file(path)
+    if not is_of_own_training(header):
         raise ValueError(
             f"{str(path)!r} is a network of this package: snn_norm.load_model() gives it"
         )
     try:
-        description = OwnDescription.model_validate(said)
+        description = OwnDescription.model_validate(header)
     except pydantic.ValidationError as error:
         raise ValueError(
             f"its description cannot be read by this version: {all_in_words(error)}"
         ) from error
     state = join_state(tensors, description.state)
     if not description.loads:
-        told = description.model_dump(include={"train", "config", "epoch", "metrics"})
-        return {**told, "state": state}
+        known = description.model_dump(include={"train", "config", "epoch", "metrics"})
+        return {**known, "state": state}
     check_code({"train": description.train}, own_code, description.sources)
     with generators_restored():
         run: Any = make_run(description.train, description.config, torch.device(device))

@@ -34,19 +34,19 @@ def split_state(state: Any) -> tuple[dict[str, Tensor], Any]:
         raise UnsavableError("it is nested too deeply, or holds itself") from error
 
 
-def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
+def join_state(tensors: dict[str, Tensor], rest: Any) -> Any:
     """Restore the state that :func:`split_state` split; arrays are numpy's again.
 
     Raises:
         ValueError: tensors and JSON do not belong together.
     """
-    if isinstance(said, list):
-        return [join_state(tensors, one) for one in said]
-    if not isinstance(said, dict):
-        return said
-    if len(said) != 1:
-        raise ValueError(f"its state cannot be read by this version: it holds {said}")
-    ((kind, value),) = said.items()
+    if isinstance(rest, list):
+        return [join_state(tensors, part) for part in rest]
+    if not isinstance(rest, dict):
+        return rest
+    if len(rest) != 1:
+        raise ValueError(f"its state cannot be read by this version: it holds {rest}")
+    ((kind, value),) = rest.items()
     try:
         match kind:
             case "tensor":
@@ -56,9 +56,9 @@ def join_state(tensors: dict[str, Tensor], said: Any) -> Any:
             case "float":
                 return float(value)
             case "tuple":
-                return tuple(join_state(tensors, one) for one in value)
+                return tuple(join_state(tensors, part) for part in value)
             case "dict":
-                return {key: join_state(tensors, one) for key, one in value.items()}
+                return {key: join_state(tensors, part) for key, part in value.items()}
             case "items":
                 return {join_state(tensors, k): join_state(tensors, v) for k, v in value}
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -87,11 +87,11 @@ def _split(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any
             except TypeError as error:
                 raise _refused(path, f"an array of {value.dtype}") from error
         case list():
-            return [_split(one, (*path, n), tensors) for n, one in enumerate(value)]
+            return [_split(part, (*path, n), tensors) for n, part in enumerate(value)]
         case tuple():
-            return {"tuple": [_split(one, (*path, n), tensors) for n, one in enumerate(value)]}
+            return {"tuple": [_split(part, (*path, n), tensors) for n, part in enumerate(value)]}
         case dict() if all(type(key) is str for key in value):
-            return {"dict": {key: _split(one, (*path, key), tensors) for key, one in value.items()}}
+            return {"dict": {k: _split(v, (*path, k), tensors) for k, v in value.items()}}
         case dict():
             items = value.items()
             return {"items": [[_key(k, path), _split(v, (*path, k), tensors)] for k, v in items]}
@@ -100,10 +100,10 @@ def _split(value: Any, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> Any
 
 def _key(key: Any, path: tuple[Any, ...]) -> Any:
     tensors: dict[str, Tensor] = {}
-    said = _split(key, path, tensors)
+    plain = _split(key, path, tensors)
     if tensors:
         raise _refused(path, "a tensor as a key")
-    return said
+    return plain
 
 
 def _add(tensor: Tensor, path: tuple[Any, ...], tensors: dict[str, Tensor]) -> str:

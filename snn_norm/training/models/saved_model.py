@@ -26,10 +26,10 @@ from snn_norm.networks.cnn import make_model
 from snn_norm.training.evaluation import logits_of
 from snn_norm.training.models.model_file import (
     UnsavableError,
+    header_of,
     is_of_own_training,
     model_file,
     read_model_file,
-    said_in,
 )
 from snn_norm.training.models.model_sources import check_code
 from snn_norm.wording import all_in_words
@@ -195,7 +195,7 @@ def description_in(data: bytes) -> Description:
     Raises:
         ValueError: the file was not made by :func:`model_bytes`, or by a later version of it.
     """
-    return _described(said_in(data))
+    return _described(header_of(data))
 
 
 def load_model(
@@ -220,13 +220,13 @@ def load_model(
             ``own_code`` does not; or the network cannot be made, since the user's own module is
             missing or now has other weights.
     """
-    weights, said = read_model_file(path)
-    if is_of_own_training(said):
+    weights, header = read_model_file(path)
+    if is_of_own_training(header):
         raise ValueError(
-            f"{os.fspath(path)!r} is a model of {said['train']}, training code of a user's own: "
+            f"{os.fspath(path)!r} is a model of {header['train']}, training code of a user's own: "
             "snn_norm.load_own_model() gives it"
         )
-    description = _described(said)
+    description = _described(header)
     config = description.config
     code = {"architecture": config.architecture, "norm": config.norm}
     check_code(code, own_code, description.sources)
@@ -259,9 +259,9 @@ def _network(description: Description) -> nn.Module:
         ) from error
 
 
-def _described(said: Mapping[str, Any]) -> Description:
+def _described(header: Mapping[str, Any]) -> Description:
     try:
-        return Description.model_validate_json(json.dumps(said))
+        return Description.model_validate_json(json.dumps(header))
     except pydantic.ValidationError as error:
         raise ValueError(
             f"its description cannot be read by this version: {all_in_words(error)}"

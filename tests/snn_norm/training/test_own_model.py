@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from snn_norm import load_model, load_own_model
-from snn_norm.training.models.model_file import check_whole, model_file, said_in
+from snn_norm.training.models.model_file import check_whole, header_of, model_file
 from snn_norm.training.models.own_model import OwnDescription, own_model_bytes
 from snn_norm.training.own_run import make_run
 
@@ -149,7 +149,7 @@ def test_one_kind_of_model_is_not_taken_for_the_other(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(kept("Plain")[1])
     with pytest.raises(ValueError, match=r"of own_models:Plain, training code .*load_own_model"):
         load_model(tmp_path)
-    later = {**said_in(kept("Plain")[1]), "format": 2}
+    later = {**header_of(kept("Plain")[1]), "format": 2}
 
     (tmp_path / "model.safetensors").write_bytes(model_file({}, json.dumps(later)))
     with pytest.raises(ValueError, match="cannot be read by this version"):
