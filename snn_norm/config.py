@@ -234,7 +234,11 @@ class RunConfig(BaseModel):
             if isinstance(filled["trunk"], str) and filled["trunk"] in TRUNKS:
                 filled.setdefault("width", TRUNKS[filled["trunk"]].width)
         if filled.get("architecture") == "snn":
-            filled = {**SPIKING_KEYS, **_instead_of_spiking_keys(filled), **filled}
+            surrogate = filled.get("surrogate")
+            if isinstance(surrogate, str) and surrogate in SURROGATES:
+                filled.setdefault("slope", SURROGATES[surrogate])
+            beta = {"beta": None} if filled.get("neuron") == "if" else {}
+            filled = {**SPIKING_KEYS, **beta, **filled}
         if filled.get("optimizer") == "sgd":
             filled.setdefault("momentum", 0.9)
         if isinstance(dataset := filled.get("dataset"), str):
@@ -320,15 +324,6 @@ class RunConfig(BaseModel):
         """The keys of the network that apply; an image_size of None means the data set's own."""
         given = self.given()
         return {key: given[key] for key in ("norm", *MODEL_KEYS) if key in given}
-
-
-def _instead_of_spiking_keys(given: dict[str, Any]) -> dict[str, Any]:
-    """The defaults that depend on the neuron and its surrogate."""
-    instead: dict[str, Any] = {"beta": None} if given.get("neuron") == "if" else {}
-    surrogate = given.get("surrogate")
-    if isinstance(surrogate, str) and surrogate in SURROGATES:
-        instead["slope"] = SURROGATES[surrogate]
-    return instead
 
 
 MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIKING_KEYS)

@@ -85,15 +85,8 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data set with its tensors on ``device``."""
-        return dataclasses.replace(
-            self,
-            train_images=self.train_images.to(device),
-            train_labels=self.train_labels.to(device),
-            test_images=self.test_images.to(device),
-            test_labels=self.test_labels.to(device),
-            mean=self.mean.to(device),
-            std=self.std.to(device),
-        )
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return dataclasses.replace(self, **moved)
 
 
 def load_dataset(name: str, root: Path, image_size: int | None = None) -> Dataset:

@@ -7,7 +7,7 @@ network run the same list, so that only the neuron differs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -108,33 +108,16 @@ class Trunk:
         return {layer.name for layer in self.layers if layer.pool}
 
 
-_POOL = "pool"
-
-
-def _in_sequence(channels: Sequence[int | str], hidden: int) -> Trunk:
+def _in_sequence(width: int, convolutions: tuple[int, ...], hidden: int) -> Trunk:
+    """Stages of so many convolutions and a pool; each is twice as wide as the previous."""
     layers: list[Layer] = []
-    for index, width in enumerate(channels):
-        if isinstance(width, str):
-            continue
-        name, source = f"conv{len(layers) + 1}", f"conv{len(layers)}" if layers else None
-        # The second and third have most of the output values, but little of the arithmetic.
-        cheap = name in ("conv2", "conv3")
-        pool = channels[index + 1] == _POOL
-        layers.append(Layer(name, source, width, pool=pool, cheap=cheap))
+    for stage, number in enumerate(convolutions):
+        for left in reversed(range(number)):
+            name, source = f"conv{len(layers) + 1}", f"conv{len(layers)}" if layers else None
+            # The second and third have most of the output values, but little of the arithmetic.
+            cheap = name in ("conv2", "conv3")
+            layers.append(Layer(name, source, width * 2**stage, pool=not left, cheap=cheap))
     return Trunk(tuple(layers), hidden)
-
-
-def _reference(width: int) -> Trunk:
-    w = width
-    channels = (w, w, _POOL, 2 * w, 2 * w, _POOL, 4 * w, 4 * w, _POOL)
-    return _in_sequence(channels, 256)
-
-
-def _vgg9(width: int) -> Trunk:
-    """The network of BNTT's paper (https://arxiv.org/abs/2010.01729) at width 64."""
-    w = width
-    channels = (w, w, _POOL, 2 * w, 2 * w, _POOL, 4 * w, 4 * w, 4 * w, _POOL)
-    return _in_sequence(channels, 16 * w)
 
 
 def _residual(
@@ -168,14 +151,6 @@ def _block(
     return [*projections, first, second]
 
 
-def _resnet19(width: int) -> Trunk:
-    """The field's ResNet-19 (tdBN, https://arxiv.org/abs/2011.05280) at width 128.
-
-    Its shortcuts end before the neurons, as in the first networks of He et al.
-    """
-    return _residual(width, (3, 3, 2), "current", 2 * width)
-
-
 def _resnet(width: int, depth: int = 20, shortcut: _Shortcut = "membrane") -> Trunk:
     """The networks of He et al. for small images, 6n + 2 layers (https://arxiv.org/abs/1512.03385).
 
@@ -202,12 +177,17 @@ class _Kind:
 
 
 TRUNKS = {
-    "reference": _Kind(_reference, 64),
-    "vgg9": _Kind(_vgg9, 64),
-    "resnet19": _Kind(_resnet19, 128),
+    "reference": _Kind(lambda width: _in_sequence(width, (2, 2, 2), 256), 64),
+    "vgg9": _Kind(lambda width: _in_sequence(width, (2, 2, 3), 16 * width), 64),
+    "resnet19": _Kind(lambda width: _residual(width, (3, 3, 2), "current", 2 * width), 128),
     "resnet": _Kind(_resnet, 16),
 }
-"""Trunks by name."""
+"""Trunks by name.
+
+vgg9 is the network of BNTT's paper (https://arxiv.org/abs/2010.01729), and resnet19 the field's
+ResNet-19 (tdBN, https://arxiv.org/abs/2011.05280), whose shortcuts end before the neurons, as in
+the first networks of He et al.
+"""
 
 
 def make_trunk(

@@ -30,22 +30,12 @@ class TemporalNorm2d(StandardizingNorm2d):
         # This needs no copy if the memory order is (N, T, C, H, W).
         num_steps, images, channels, height, width = x_TNCHW.shape
         flat = x_TNCHW.transpose(0, 1).reshape(images, num_steps * channels, height, width)
-        mean, var, scale, offset = self._maps(x_TNCHW, steps)
-        y = standardize(
-            flat,
-            _flat(mean, num_steps),
-            _flat(var, num_steps),
-            None if scale is None else _flat(scale, num_steps),
-            None if offset is None else _flat(offset, num_steps),
-            self.eps,
-            of_batch=self.training,
+        mean, var, scale, offset = (
+            None if values is None else values.expand(num_steps, -1).reshape(-1)
+            for values in self._maps(x_TNCHW, steps)
         )
+        y = standardize(flat, mean, var, scale, offset, self.eps, of_batch=self.training)
         return y.view(images, num_steps, channels, height, width).transpose(0, 1)
-
-
-def _flat(values: Tensor, num_steps: int) -> Tensor:
-    """Flatten (T, C), or (C,) repeated at each step, to (T·C,)."""
-    return values.expand(num_steps, -1).reshape(-1)
 
 
 class TemporalHomeostaticNorm2d(HomeostaticLearning, TemporalNorm2d):
