@@ -70,10 +70,16 @@ def _one_of(known: Iterable[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _names(known: Iterable[str], *, own: bool = False) -> dict[str, Any]:
+def _names_or_own(known: Iterable[str]) -> dict[str, Any]:
     """What an editor completes and checks: these names, or a reference to the user's own code."""
-    names = {"enum": list(known)}
-    return {"anyOf": [names, {"pattern": "^.+:.+$"}]} if own else names
+    return {"anyOf": [{"enum": list(known)}, {"pattern": "^.+:.+$"}]}
+
+
+def _choice(known: Iterable[str], description: str) -> Any:
+    """An optional key whose value is one of these names, which the description has for ``{}``."""
+    names = list(known)
+    text = description.format(", ".join(names))
+    return Field(None, description=text, json_schema_extra={"enum": names})
 
 
 LARGEST_SEED = 2**32 - 1
@@ -106,15 +112,15 @@ class RunConfig(BaseModel):
 
     architecture: str = Field(
         description="ann, snn, or package.module:name",
-        json_schema_extra=_names(("ann", "snn"), own=True),
+        json_schema_extra=_names_or_own(("ann", "snn")),
     )
     norm: str = Field(
         description=f"{', '.join(NORMS)}, or package.module:name",
-        json_schema_extra=_names(NORMS, own=True),
+        json_schema_extra=_names_or_own(NORMS),
     )
     dataset: str = Field(
         description=f"{', '.join(DATASETS)}, or package.module:function",
-        json_schema_extra=_names(DATASETS, own=True),
+        json_schema_extra=_names_or_own(DATASETS),
     )
     seed: int = Field(
         ge=0, lt=LARGEST_SEED + 1, description="initial weights, order and augmentation"
@@ -158,23 +164,15 @@ class RunConfig(BaseModel):
         "0: the test set selects it",
     )
 
-    trunk: Annotated[str, _one_of(TRUNKS)] | None = Field(
-        None,
-        description=f"{', '.join(TRUNKS)}; default reference",
-        json_schema_extra=_names(TRUNKS),
-    )
+    trunk: Annotated[str, _one_of(TRUNKS)] | None = _choice(TRUNKS, "{}; default reference")
     depth: Annotated[int, AfterValidator(check_depth)] | None = Field(
         None, description="of trunk resnet, 6n + 2; default 20"
     )
-    shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = Field(
-        None,
-        description=f"of trunk resnet: {', '.join(SHORTCUTS)}; default membrane",
-        json_schema_extra=_names(SHORTCUTS),
+    shortcut: Annotated[str, _one_of(SHORTCUTS)] | None = _choice(
+        SHORTCUTS, "of trunk resnet: {}; default membrane"
     )
-    init: Annotated[str, _one_of(INITS)] | None = Field(
-        None,
-        description=f"initial weights: {', '.join(INITS)}; default default",
-        json_schema_extra=_names(INITS),
+    init: Annotated[str, _one_of(INITS)] | None = _choice(
+        INITS, "initial weights: {}; default default"
     )
     width: int | None = Field(
         None,
@@ -190,20 +188,12 @@ class RunConfig(BaseModel):
     num_steps: int | None = Field(
         None, description="time steps T; default 25", **BOUNDS["num_steps"]
     )
-    neuron: Annotated[str, _one_of(NEURONS)] | None = Field(
-        None,
-        description=f"{', '.join(NEURONS)}; default lif",
-        json_schema_extra=_names(NEURONS),
+    neuron: Annotated[str, _one_of(NEURONS)] | None = _choice(NEURONS, "{}; default lif")
+    reset: Annotated[str, _one_of(RESETS)] | None = _choice(
+        RESETS, "of the membrane after a spike: {}; default subtract"
     )
-    reset: Annotated[str, _one_of(RESETS)] | None = Field(
-        None,
-        description=f"of the membrane after a spike: {', '.join(RESETS)}; default subtract",
-        json_schema_extra=_names(RESETS),
-    )
-    surrogate: Annotated[str, _one_of(SURROGATES)] | None = Field(
-        None,
-        description=f"gradient of a spike: {', '.join(SURROGATES)}; default fast_sigmoid",
-        json_schema_extra=_names(SURROGATES),
+    surrogate: Annotated[str, _one_of(SURROGATES)] | None = _choice(
+        SURROGATES, "gradient of a spike: {}; default fast_sigmoid"
     )
     beta: _Number | None = Field(
         None,
