@@ -27,6 +27,8 @@ SOURCES = {
     ROOT / "README.md": "index.md",
     ROOT / "CHANGELOG.md": "changelog.md",
     ROOT / "benchmarks" / "README.md": "benchmarks.md",
+    ROOT / "benchmarks" / "training-step.md": "benchmarks-training-step.md",
+    ROOT / "benchmarks" / "sweeps.md": "benchmarks-sweeps.md",
     **{path: path.name for path in sorted((ROOT / "docs").glob("*.md"))},
 }
 """The pages that people have written, and their names in the site."""
