@@ -40,7 +40,7 @@ def spikes(inputs: Inputs) -> tuple[Tensor, Tensor]:
     parts = []
     for steps in _parts(num_steps):
         part, membrane_N = _kernel(_spikes)(
-            *_at(steps, x_TN, standardization), membrane_N, neuron, _length(steps), pool
+            *_at(steps, x_TN, standardization), membrane_N, neuron, steps.stop - steps.start, pool
         )
         parts.append(part)
     return channels_second(_joined(parts), 2), channels_second(membrane_N, 1)
@@ -53,8 +53,8 @@ def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | Non
     parts = _parts(num_steps)
     befores = [_before(x_TN, membrane_N)]
     for steps in parts[:-1]:
-        arguments = _at(steps, x_TN, standardization)
-        befores.append(_kernel(_last_membrane)(*arguments, befores[-1], neuron, _length(steps)))
+        arguments = (*_at(steps, x_TN, standardization), befores[-1], neuron)
+        befores.append(_kernel(_last_membrane)(*arguments, steps.stop - steps.start))
     grad = torch.zeros_like(befores[0])
     if grad_after_N is not None:
         grad = channels_last(grad_after_N, 1)
@@ -64,7 +64,7 @@ def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | Non
             *_at(steps, x_TN, standardization),
             befores.pop(),
             neuron,
-            _length(steps),
+            steps.stop - steps.start,
             pool,
             grad_spikes_TN[steps],
             grad,
@@ -227,11 +227,6 @@ def _kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 def _parts(num_steps: int) -> list[slice]:
     """The time steps, divided into those of each kernel."""
     return stretches(num_steps, -(-num_steps // _STEPS_AT_ONCE))
-
-
-def _length(steps: slice) -> int:
-    length: int = steps.stop - steps.start
-    return length
 
 
 def _joined(parts: list[Tensor] | tuple[Tensor, ...]) -> Tensor:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from snn_norm.norms.shared import TemporalEffectiveBatchNorm2d as TemporalEffectiveBatchNorm2d
     from snn_norm.norms.shared import ThresholdDependentBatchNorm2d as ThresholdDependentBatchNorm2d
     from snn_norm.norms.static import HomeostaticNorm as HomeostaticNorm
-    from snn_norm.norms.synchronization import synchronize as synchronize
+    from snn_norm.norms.static import synchronize as synchronize
     from snn_norm.norms.temporal import BatchNormThroughTime2d as BatchNormThroughTime2d
     from snn_norm.norms.temporal import TemporalHomeostaticNorm2d as TemporalHomeostaticNorm2d
     from snn_norm.norms.weights import ScaledWeightStandardization as ScaledWeightStandardization
@@ -42,7 +42,7 @@ _HOMES = {
     "TemporalHomeostaticNorm2d": "snn_norm.norms.temporal",
     "ThresholdDependentBatchNorm2d": "snn_norm.norms.shared",
     "make_norm": "snn_norm.norms.make",
-    "synchronize": "snn_norm.norms.synchronization",
+    "synchronize": "snn_norm.norms.static",
 }
 __all__ = list(_HOMES)
 __getattr__ = lazily(__name__, _HOMES)

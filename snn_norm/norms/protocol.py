@@ -2,9 +2,19 @@
 
 A spiking network's layer is made by ``layer(num_features, num_steps)``, an artificial one's by
 ``layer(num_features)``, both with the keywords ``eps``, ``momentum`` (if it has moving statistics),
-``affine``, ``device`` and ``dtype``. Its attribute ``place`` names its interface; a layer without
-that attribute has the place "currents". Shapes: N images, C channels, T time steps, H height,
-W width; O and I output and input channels of a convolution.
+``affine``, ``device`` and ``dtype``. Its attribute ``place`` names its interface:
+
+currents, also without that attribute
+    ``forward(x, t=None)`` normalizes the input currents of the neurons: one time step, ``x_NCHW``
+    with ``t``, or a sequence, ``x_TNCHW``. With ``whole_sequence = True``, training needs all time
+    steps at once. Neurons apply the map of a norm that :class:`Standardizes` themselves.
+membrane
+    It :class:`Standardizes` the membrane between its update and the threshold.
+weights
+    :class:`OnWeights`.
+
+Shapes: N images, C channels, T time steps, H height, W width; O and I output and input channels of
+a convolution.
 """
 
 from __future__ import annotations
@@ -18,29 +28,12 @@ from snn_norm.neurons.standardization import Standardization
 from snn_norm.norms.batch_statistics import affine_map
 
 
-class OnCurrents(Protocol):
-    """Normalizes the input currents of the neurons."""
-
-    whole_sequence: bool
-    """Whether training needs all time steps at once; a single step in training is then an error."""
-
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
-        """Normalize one time step, ``x_NCHW`` with ``t``, or a sequence, ``x_TNCHW``."""
-
-
 @runtime_checkable
 class Standardizes(Protocol):
-    """Normalizes currents by a map that neurons can apply themselves."""
+    """Normalizes currents or membranes by a map that neurons can apply themselves."""
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
         """The map of the time steps ``steps``; in training, this updates the statistics."""
-
-
-class OnMembrane(Standardizes, Protocol):
-    """Normalizes the membrane between its update and the threshold, by such a map."""
-
-    def forward(self, v_NCHW: Tensor, t: int) -> Tensor:
-        """The normalized membrane, which is compared with the threshold."""
 
 
 @runtime_checkable
