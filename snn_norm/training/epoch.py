@@ -1,16 +1,25 @@
-"""The measurements of one epoch of training."""
+"""One epoch of training: its measurements, and the part of it that has been trained."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from snn_norm.neurons.layers import LIF
+from snn_norm.training.evaluation import Sums
+from snn_norm.training.seeding import (
+    derived_seed,
+    generators_state,
+    restore_generators,
+    seed_everything,
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,54 @@ class EpochResult:
         del values["epoch"]
         rates = values.pop("spike_rates")
         return {**values, **{f"spike_rate.{layer}": rate for layer, rate in rates.items()}}
+
+
+class EpochProgress:
+    """The part of an epoch that has been trained, so that a run can be saved within an epoch.
+
+    Creating it sets all random number generators.
+
+    Args:
+        seed: the seed of the run.
+        epoch: the number of the epoch, from 1.
+        device: the device of the run.
+        state: the :meth:`state_dict` from which the epoch goes on; None at its beginning.
+
+    Attributes:
+        order: draws the order of the epoch's images, from the beginning in every process.
+        augmentation: draws the changes of the images of the next batch.
+        sums: loss and accuracy of the batches so far.
+    """
+
+    def __init__(
+        self, seed: int, epoch: int, device: torch.device, state: dict[str, Any] | None = None
+    ) -> None:
+        seed_everything(derived_seed(seed, f"epoch {epoch}"))
+        self.order, self.augmentation = (
+            torch.Generator().manual_seed(derived_seed(seed, f"{use} {epoch}"))
+            for use in ("order", "augmentation")
+        )
+        self.sums = Sums(device)
+        self._started = time.perf_counter()
+        if state is not None:
+            self._started -= state["seconds"]
+            self.sums.load_state_dict(state["sums"])
+            self.augmentation.set_state(state["augmentation"])
+            restore_generators(state["generators"])
+
+    @property
+    def seconds(self) -> float:
+        """How long the epoch has been trained, in this process and in those before."""
+        return time.perf_counter() - self._started
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another process needs to go on with the next batch, besides the network."""
+        return {
+            "seconds": self.seconds,
+            "sums": self.sums.state_dict(),
+            "augmentation": self.augmentation.get_state(),
+            "generators": generators_state(),
+        }
 
 
 @contextmanager

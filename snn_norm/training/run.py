@@ -29,8 +29,7 @@ from snn_norm.training.allocator import is_out_of_memory, keep_freed_memory
 from snn_norm.training.chance import chance_accuracy
 from snn_norm.training.cuda_graph import CapturedStep, graph_for
 from snn_norm.training.diagnostics import diagnose, layers_of
-from snn_norm.training.epoch import EpochResult, spike_rates
-from snn_norm.training.epoch_progress import EpochProgress
+from snn_norm.training.epoch import EpochProgress, EpochResult, spike_rates
 from snn_norm.training.evaluation import evaluate, logits_of
 from snn_norm.training.models.model_sources import source_digests
 from snn_norm.training.models.saved_model import describe, model_bytes
