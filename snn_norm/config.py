@@ -196,9 +196,7 @@ class RunConfig(BaseModel):
         SURROGATES, "gradient of a spike: {}; default fast_sigmoid"
     )
     beta: _Number | None = Field(
-        None,
-        description="membrane decay a step, but of neuron if; default 0.9",
-        **BOUNDS["beta"],
+        None, description="membrane decay a step, but of neuron if; default 0.9", **BOUNDS["beta"]
     )
     threshold: _Number | None = Field(
         None, description="firing threshold; default 1", **BOUNDS["threshold"]

@@ -121,13 +121,7 @@ class _Graph:
             bias = _array(convolution.bias)
         _, height, width = self._shapes[layer.source]
         node = nir.Conv2d(
-            (height, width),
-            _array(convolution.weight),
-            layer.stride,
-            layer.kernel // 2,
-            1,
-            1,
-            bias,
+            (height, width), _array(convolution.weight), layer.stride, layer.kernel // 2, 1, 1, bias
         )
         source: Output | None = (layer.source, "spikes") if layer.source else None
         self._add(layer.name, node, self._sources(source) if source else ["input"])

@@ -73,10 +73,7 @@ def own_model_bytes(run: Run, description: OwnDescription) -> bytes:
 
 
 def load_own_model(
-    path: str | Path,
-    device: torch.device | str = "cpu",
-    *,
-    own_code: str | Iterable[str] = (),
+    path: str | Path, device: torch.device | str = "cpu", *, own_code: str | Iterable[str] = ()
 ) -> Any:
     """Load the model of a user's own training code.
 

@@ -199,10 +199,7 @@ def description_in(data: bytes) -> Description:
 
 
 def load_model(
-    path: str | Path,
-    device: torch.device | str = "cpu",
-    *,
-    own_code: str | Iterable[str] = (),
+    path: str | Path, device: torch.device | str = "cpu", *, own_code: str | Iterable[str] = ()
 ) -> TrainedModel:
     """Load a trained model.
 
