@@ -36,7 +36,7 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
 
     whole_sequence = True
     each_step = True
-    has_factor = True
+    factor_power = 2
 
     def standardization(self, x_TNCHW: Tensor, steps: slice) -> Standardization:
         """Return the map of :meth:`snn_norm.norms.base.StandardizingNorm2d.standardization`.
@@ -79,13 +79,6 @@ class TemporalAccumulatedBatchNorm2d(SpikingNorm2d):
             values = values * (x_TNCHW[0].numel() // self.num_features)
             self._moving(steps).follow(mean, var, values)
         return affine_map(mean, var, *self._affine(steps), self.eps)
-
-    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
-        weight, bias = super()._affine(steps)
-        if self.p is None or weight is None or bias is None:
-            return weight, bias
-        factor_T1 = self.p[steps, None].square()
-        return factor_T1 * weight, factor_T1 * bias
 
 
 class _StepStatistics(torch.autograd.Function):

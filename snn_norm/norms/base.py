@@ -87,8 +87,8 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
     """Whether training needs all time steps in one call; evaluation never does."""
 
     has_bias: ClassVar[bool] = True
-    has_factor: ClassVar[bool] = False
-    """Whether the norm also learns ``p``, (T,): a factor for each time step."""
+    factor_power: ClassVar[int] = 0
+    """The power of ``p``, (T,), a learned factor of weight and bias; 0 for no such factor."""
 
     each_step: ClassVar[bool] = False
     """Whether statistics, weight and bias have the shape (T, C) instead of (C,)."""
@@ -121,7 +121,7 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         for name, size, has in (
             ("weight", shape, True),
             ("bias", shape, self.has_bias),
-            ("p", (num_steps,), self.has_factor),
+            ("p", (num_steps,), self.factor_power > 0),
         ):
             learned = affine and has
             self.register_parameter(
@@ -203,7 +203,11 @@ class SpikingNorm2d(StandsInForBatchNorm, ABC):
         """Weight and bias of these steps, (C,), or (T, C) if they differ; None means 1 or 0."""
         rows = steps if self.each_step else ...
         weight = None if self.weight is None else self.weight[rows]
-        return weight, None if self.bias is None else self.bias[rows]
+        bias = None if self.bias is None else self.bias[rows]
+        if self.p is None or weight is None or bias is None:
+            return weight, bias
+        factor_T1 = self.p[steps, None] ** self.factor_power
+        return factor_T1 * weight, factor_T1 * bias
 
     def _map(self, steps: slice) -> tuple[Tensor, Tensor]:
         """The scale and offset of these steps in evaluation, (C,) or (T, C)."""

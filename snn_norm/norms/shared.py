@@ -120,14 +120,7 @@ class TemporalEffectiveBatchNorm2d(SharedNorm2d):
     either.
     """
 
-    has_factor = True
-
-    def _affine(self, steps: slice) -> tuple[Tensor | None, Tensor | None]:
-        weight, bias = super()._affine(steps)
-        if self.p is None or weight is None or bias is None:
-            return weight, bias
-        p_T1 = self.p[steps, None]
-        return p_T1 * weight, p_T1 * bias
+    factor_power = 1
 
 
 class SharedHomeostaticNorm2d(HomeostaticLearning, SharedNorm2d):
