@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ def spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     rates: dict[str, Tensor] = {}
     batches_seen: dict[str, int] = {}
 
-    def record(layer: str, spikes_TN: Tensor) -> None:
+    def record(layer: str, _module: nn.Module, _inputs: object, spikes_TN: Tensor) -> None:
         # A mean of means, each weighted by its number of images and time steps.
         images = spikes_TN.shape[:2].numel()
         seen = batches_seen.get(layer, 0) + images
@@ -125,12 +126,10 @@ def spike_rates(model: nn.Module) -> Iterator[dict[str, Tensor]]:
         rates[layer] = rates[layer].lerp(mean, images / seen) if layer in rates else mean
         batches_seen[layer] = seen
 
-    layers = {module: name for name, module in model.named_modules() if isinstance(module, LIF)}
     hooks = [
-        module.register_forward_hook(
-            lambda module, _inputs, spikes: record(layers[module].rpartition(".")[2], spikes)
-        )
-        for module in layers
+        module.register_forward_hook(partial(record, name.rpartition(".")[2]))
+        for name, module in model.named_modules()
+        if isinstance(module, LIF)
     ]
     try:
         yield rates
