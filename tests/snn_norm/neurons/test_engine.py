@@ -10,7 +10,8 @@ from torch import Tensor
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d
 from snn_norm.networks import spiking
 from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
-from snn_norm.neurons.fused import fire
+from snn_norm.neurons.engine import set_engine
+from snn_norm.neurons.fused import Engine, fire
 from snn_norm.neurons.recurrence import Neuron
 
 NEURON = Neuron(beta=0.8, threshold=0.6, slope=5.0)
@@ -133,11 +134,13 @@ def test_early_steps_are_made_anew_to_the_same_numbers(
         torch.testing.assert_close(result, results[0], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("engine", ["eager", "numba"])
 def test_layers_that_are_frozen_keep_nothing_and_the_others_learn(
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     model = SNNCNN("bntt", num_steps=6, slope=2.0, image_size=8, width=3)
+    set_engine(model, engine)
     frozen = [model.convolutions["conv1"], model.norms["conv1"], model.convolutions["conv2"]]
     for module in frozen:
         module.requires_grad_(requires_grad=False)

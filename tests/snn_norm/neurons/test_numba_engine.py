@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d
-from snn_norm.networks import spiking
 from snn_norm.neurons import engine as engines
 from snn_norm.neurons import layers, numba_engine, recurrence
 from snn_norm.neurons.engine import Engine, choose_engine, set_engine
@@ -187,21 +186,6 @@ def test_a_network_is_the_eager_one(norm: str) -> None:
         assert torch.equal(logits, results[0][0]) if results else logits.abs().sum() > 0
         results.append([logits, evaluated.detach(), *grads, *map(torch.clone, model.buffers())])
     torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-4)
-
-
-def test_a_network_with_frozen_layers_and_recomputed_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    model = SNNCNN("bntt", num_steps=6, slope=2.0, image_size=8, width=3)
-    set_engine(model, "numba")
-    for module in (model.convolutions["conv1"], model.norms["conv1"], model.convolutions["conv2"]):
-        module.requires_grad_(requires_grad=False)
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    x, results = torch.randn(2, 3, 8, 8), []
-    monkeypatch.setattr(spiking, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
-    for steps_kept in (25, 0):
-        monkeypatch.setattr(spiking, "_STEPS_KEPT", steps_kept)
-        results.append(torch.autograd.grad(model(x).square().sum(), learning))
-    torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("norm", [BatchNormThroughTime2d, TemporalHomeostaticNorm2d])

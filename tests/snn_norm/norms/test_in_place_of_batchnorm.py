@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -196,15 +197,26 @@ def test_export(training: bool) -> None:
         assert_same(exported(images(5, count)), net(images(5, count)))
 
 
-def test_distributed_data_parallel(tmp_path: Path) -> None:
-    """On the first batch gradients are BatchNorm's; each process has its own statistics."""
-    torch.multiprocessing.spawn(_train_distributed, (str(tmp_path / "store"), 2), nprocs=2)
+def in_two_processes(run: Callable[[int], None], folder: Path) -> None:
+    """Call a function with the rank in each of two processes that can speak to each other."""
+    torch.multiprocessing.spawn(_in_process, (run, str(folder / "store")), nprocs=2)
 
 
-def _train_distributed(rank: int, store: str, processes: int) -> None:
+def _in_process(rank: int, run: Callable[[int], None], store: str) -> None:
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=2)
+    run(rank)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def test_distributed_data_parallel(tmp_path: Path) -> None:
+    """On the first batch gradients are BatchNorm's; each process has its own statistics."""
+    in_two_processes(_train_distributed, tmp_path)
+
+
+def _train_distributed(rank: int) -> None:
     ours, theirs = (
         DistributedDataParallel(network(kind)) for kind in (HomeostaticNorm, nn.BatchNorm2d)
     )
@@ -216,18 +228,14 @@ def _train_distributed(rank: int, store: str, processes: int) -> None:
     ours(images(rank + 5))  # after every process has got the first one's statistics
     means = [ours.module[0](images(seed)).mean((0, 2, 3)) for seed in (0, rank + 5)]
     assert_same(ours.module[1].running_mean, ((means[0] + means[1]) / 2).detach())
-    dist.destroy_process_group()
 
 
 def test_synchronize(tmp_path: Path) -> None:
     """A batch spread over two processes gives the numbers that it gives in one."""
-    torch.multiprocessing.spawn(_train_synchronized, (str(tmp_path / "store"), 2), nprocs=2)
+    in_two_processes(_train_synchronized, tmp_path)
 
 
-def _train_synchronized(rank: int, store: str, processes: int) -> None:
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+def _train_synchronized(rank: int) -> None:
     alone, spread = network(), network()
     assert synchronize(spread) is spread
     mine = slice(0, 2) if rank == 0 else slice(2, 6)
@@ -253,17 +261,13 @@ def _train_synchronized(rank: int, store: str, processes: int) -> None:
     assert others[1][0].synchronized
     with pytest.raises(ValueError, match="cannot take its statistics over processes"):
         synchronize(nn.Sequential(TemporalHomeostaticNorm2d(C, 2)))
-    dist.destroy_process_group()
 
 
 def test_a_synchronized_network_is_copied_and_saved(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_copy_synchronized, (str(tmp_path / "store"), 2), nprocs=2)
+    in_two_processes(_copy_synchronized, tmp_path)
 
 
-def _copy_synchronized(rank: int, store: str, processes: int) -> None:
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+def _copy_synchronized(rank: int) -> None:
     net = synchronize(network())
     stream = io.BytesIO()
     torch.save(net, stream)
@@ -279,13 +283,10 @@ def _copy_synchronized(rank: int, store: str, processes: int) -> None:
 
 
 def test_synchronized_with_one_value_a_channel_in_each_process(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_train_on_one_value, (str(tmp_path / "store"), 2), nprocs=2)
+    in_two_processes(_train_on_one_value, tmp_path)
 
 
-def _train_on_one_value(rank: int, store: str, processes: int) -> None:
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", f"file://{store}", rank=rank, world_size=processes)
+def _train_on_one_value(rank: int) -> None:
     whole = torch.tensor([[1.0, 2.0], [4.0, -2.0]], dtype=torch.float64, requires_grad=True)
     part = whole.detach()[rank : rank + 1].requires_grad_()
     alone, spread = HomeostaticNorm(2).double(), synchronize(HomeostaticNorm(2).double())
@@ -296,7 +297,6 @@ def _train_on_one_value(rank: int, store: str, processes: int) -> None:
     assert_same(spread.state_dict(), alone.state_dict())
     with pytest.raises(ValueError, match="more than one value a channel"):
         spread(part[:0])
-    dist.destroy_process_group()
 
 
 def test_synchronize_without_processes() -> None:
