@@ -230,15 +230,15 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """
     count, device = len(images), images.device
     height, width = images.shape[-2:]
-    top_N, left_N = _sent(torch.randint(0, 9, (2, count), generator=generator), device)
-    mirrored_N = _sent(torch.randint(0, 2, (count,), generator=generator).bool(), device)
+    top_N, left_N = _to_device(torch.randint(0, 9, (2, count), generator=generator), device)
+    mirrored_N = _to_device(torch.randint(0, 2, (count,), generator=generator).bool(), device)
     padded = F.pad(images, (4, 4, 4, 4))
     windows = padded.unfold(-2, height, 1).unfold(-2, width, 1)  # a view: every possible crop
     crops = windows[torch.arange(count, device=device), ..., top_N, left_N, :, :]
     return torch.where(mirrored_N.view(-1, *[1] * (images.dim() - 1)), crops.flip(-1), crops)
 
 
-def _sent(drawn: Tensor, device: torch.device) -> Tensor:
+def _to_device(drawn: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor from the CPU to the device without waiting for pending work there."""
     pinned = drawn.pin_memory() if device.type == "cuda" else drawn
     return pinned.to(device, non_blocking=True)

@@ -143,18 +143,18 @@ def _layers(
     The inputs are None if they do not come from spikes.
     """
     shapes: dict[str | None, tuple[int, int]] = {None: (in_channels, image_size)}
-    sent: dict[str | None, _Inputs | None] = {None: None}
+    outputs: dict[str | None, _Inputs | None] = {None: None}
     for layer in trunk.layers:
         channels, before = shapes[layer.source]
         size = -(-before // layer.stride)
         taps = _taps(before, layer.kernel, layer.stride)
         connections = layer.channels * channels * taps**2
-        yield layer.name, connections, layer.channels * size**2, sent[layer.source]
+        yield layer.name, connections, layer.channels * size**2, outputs[layer.source]
         shapes[layer.name] = (layer.channels, size // 2 if layer.pool else size)
-        sent[layer.name] = _sent(layer, sent, rates) if layer.fires else None
+        outputs[layer.name] = _output_of(layer, outputs, rates) if layer.fires else None
     last = trunk.layers[-1].name
     channels, size = shapes[last]
-    features, inputs = channels * size**2, sent[last]
+    features, inputs = channels * size**2, outputs[last]
     if trunk.average:
         features = channels
         inputs = inputs and inputs._replace(averaged=inputs.averaged * size**2)
@@ -171,15 +171,15 @@ def _taps(size: int, kernel: int, stride: int) -> int:
     return sum(0 <= start + offset < size for start in starts for offset in range(kernel))
 
 
-def _sent(
-    layer: Layer, sent: Mapping[str | None, _Inputs | None], rates: Mapping[str, float] | None
+def _output_of(
+    layer: Layer, outputs: Mapping[str | None, _Inputs | None], rates: Mapping[str, float] | None
 ) -> _Inputs | None:
     """What a layer sends on; None if it does not come from spikes."""
     rate = _rate(layer.name, rates)
     if rate is None:
         return None
     if layer.adds is not None and layer.adds.to == "spikes":
-        added = sent[layer.adds.output[0]]
+        added = outputs[layer.adds.output[0]]
         if added is None:
             return None
         rate += added.rate

@@ -53,7 +53,7 @@ class PackedSpikes:
         return spikes if self._levels == 1 else spikes.div_(self._levels)
 
 
-def made_anew(made: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
+def recomputed(made: Tensor, make: Callable[[], Tensor]) -> AbstractContextManager[Any]:
     """A context in which operations do not keep ``made``: ``make`` recomputes it when needed.
 
     Args:

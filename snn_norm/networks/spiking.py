@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from snn_norm.bounds import check_bounds
 from snn_norm.networks.initialization import initialize
 from snn_norm.networks.layers import ConvolutionOfEachStep, Outputs, standardized
-from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
+from snn_norm.networks.saved_spikes import PackedSpikes, recomputed
 from snn_norm.networks.table import Layer, check_init, make_trunk
 from snn_norm.networks.trunk import TrunkNetwork, normalizes_currents
 from snn_norm.neurons.fused import check_transforms, left_uncompiled
@@ -199,7 +199,7 @@ class SNNCNN(TrunkNetwork):
                     x_TNCHW = self._currents(layer, spikes_TNCHW, steps)
                 del spikes_TNCHW  # to free its memory
                 if early and layer.cheap and packed.kept:
-                    less_kept = made_anew(x_TNCHW, partial(self._again, layer, packed, steps))
+                    less_kept = recomputed(x_TNCHW, partial(self._again, layer, packed, steps))
             with less_kept:
                 x_TNCHW = self._fire(layer, x_TNCHW, steps, states, outputs)
         features_TNF = self._features(x_TNCHW)

@@ -54,7 +54,7 @@ class Moving(NamedTuple):
         """1/n for the next batch, the n-th, in a shape that broadcasts with the statistics."""
         return (self.num_batches_tracked + 1).to(self.mean.dtype).reciprocal().unsqueeze(-1)
 
-    def take_in(self, mean: Tensor, var: Tensor) -> None:
+    def update(self, mean: Tensor, var: Tensor) -> None:
         """Set the statistics to these new values where they are finite, and count the batch."""
         finite = var.isfinite()  # a mean that is not finite has no finite variance
         self.mean.copy_(torch.where(finite, mean, self.mean))
@@ -72,9 +72,9 @@ class Moving(NamedTuple):
         if recomputing():
             return
         unbiased = (batch_var * (values / (values - 1))).to(self.var.dtype)
-        self.take_in(*self.towards(batch_mean, unbiased))
+        self.update(*self.moved_towards(batch_mean, unbiased))
 
-    def towards(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    def moved_towards(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         """The statistics after an update towards these by the momentum."""
         share = self.newest_share()
         # Steps that are called one by one may have seen different numbers of batches.
@@ -128,7 +128,7 @@ def affine_map(
 ) -> tuple[Tensor, Tensor]:
     """The scale and offset that normalize x by these statistics."""
     scale = (var + eps).rsqrt()
-    return after(scale, -mean * scale, weight, bias)
+    return composed(scale, -mean * scale, weight, bias)
 
 
 def set_points(
@@ -152,17 +152,17 @@ def set_points(
         key: identifies the statistics ``moving`` within the layer.
     """
     if recomputing():
-        r, d = passes.again(key, (batch_mean, batch_var))
+        r, d = passes.recall(key, (batch_mean, batch_var))
     else:
         share = moving.newest_share()
         rate = share if moving.momentum is None else share.clamp(min=moving.momentum)
-        moving.take_in(*mixture(batch_mean, batch_var, moving.mean, moving.var, rate))
+        moving.update(*mixture(batch_mean, batch_var, moving.mean, moving.var, rate))
         r, d = renormalization(batch_mean, batch_var, moving.mean, moving.var, eps)
         passes.remember(key, (batch_mean, batch_var), (r, d))
-    return after(r, d, weight, bias)
+    return composed(r, d, weight, bias)
 
 
-def after(
+def composed(
     scale: Tensor, offset: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Compose a scale and offset with the weight and bias that follow them."""

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snn_norm.norms.batch_statistics import after, mixture, renormalization
+from snn_norm.norms.batch_statistics import composed, mixture, renormalization
 from snn_norm.norms.recomputation import recomputing
 from snn_norm.norms.temporal import TemporalNorm2d
 
@@ -67,14 +67,14 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
     ) -> tuple[Tensor, Tensor]:
         key = (steps.start, steps.stop)
         if recomputing():
-            r, d = self._passes.again(key, (mean, var))
+            r, d = self._passes.recall(key, (mean, var))
         else:
             if steps.start == 0:
                 self._end_sequence()
             r, d = renormalization(mean, var, self.running_mean, self.running_var, self.eps)
             self._passes.remember(key, (mean, var), (r, d))
             self._collect(mean, var)
-        return after(r, d, *self._affine(steps))
+        return composed(r, d, *self._affine(steps))
 
     def _collect(self, mean: Tensor, var: Tensor) -> None:
         """Add more steps, (T, C), to the statistics of the present sequence."""
@@ -90,8 +90,8 @@ class OnlineSpikingRenormalization2d(TemporalNorm2d):
     def _end_sequence(self) -> None:
         """Update the moving statistics with the previous sequence, if there was one."""
         moving = self._moving(slice(0, self.num_steps))
-        mean, var = moving.towards(self.sequence_mean, self.sequence_var)
+        mean, var = moving.moved_towards(self.sequence_mean, self.sequence_var)
         # If there was none, NaN makes the update a no-op; an ``if`` would make the GPU wait.
-        moving.take_in(mean, var.masked_fill(self.sequence_steps == 0, torch.nan))
+        moving.update(mean, var.masked_fill(self.sequence_steps == 0, torch.nan))
         for values in (self.sequence_mean, self.sequence_var, self.sequence_steps):
             values.zero_()

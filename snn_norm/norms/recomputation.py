@@ -77,7 +77,7 @@ class Passes:
             passes = self._of.setdefault(key, deque(maxlen=_REMEMBERED))
             passes.append(_Pass(statistics, result))
 
-    def again(self, key: object, statistics: Pair) -> Pair:
+    def recall(self, key: object, statistics: Pair) -> Pair:
         """Return what the pass that is now recomputed had computed from the same statistics.
 
         Raises:

@@ -40,7 +40,7 @@ from snn_norm.networks.layers import standardized
 from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.recurrence import membranes
 from snn_norm.neurons.standardization import Standardization
-from snn_norm.training.layer_numbers import LayerNumbers, Threshold, in_all
+from snn_norm.training.layer_numbers import LayerNumbers, Threshold, combined
 from snn_norm.training.seeding import generators_restored, seed_everything
 
 DIAGNOSTICS = ("rate", "support", "silent", "saturated", "margin", "gradient", "shift")
@@ -78,13 +78,13 @@ def diagnose(
                     module.engine = "eager"  # a batch of another size would be compiled again
                 watch = _watch_spiking(module, partial(_numbers, watched, name, module))
             else:
-                watch = partial(_see_rectified, partial(_numbers, watched, name, module))
+                watch = partial(_add_rectified, partial(_numbers, watched, name, module))
             module.register_forward_pre_hook(watch, with_kwargs=True)
         loss(twin).backward()
     found = {
         f"{name}.{layer}": value
         for layer, parts in watched.items()
-        for name, value in in_all(list(parts.values())).items()
+        for name, value in combined(list(parts.values())).items()
     }
     if not found:
         return {}
@@ -125,13 +125,13 @@ _NumbersOf = Callable[[torch.Size], LayerNumbers]
 _Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def _see_rectified(
+def _add_rectified(
     numbers_of: _NumbersOf, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     x_N: Tensor = args[0] if args else kwargs["input"]
     numbers = numbers_of(x_N.shape[1:])
     with torch.no_grad():
-        numbers.see(x_N.unsqueeze(0), x_N.unsqueeze(0))
+        numbers.add(x_N.unsqueeze(0), x_N.unsqueeze(0))
     _follow(x_N, numbers)
 
 
@@ -157,7 +157,7 @@ def _watch_spiking(module: LIF, numbers_of: _NumbersOf) -> Callable[..., _Call]:
         else:
             before = getattr(call.get("state"), "membrane", None)
             with torch.no_grad():
-                numbers.see(x_TN, membranes(x_TN, before, module.constants(), num_steps))
+                numbers.add(x_TN, membranes(x_TN, before, module.constants(), num_steps))
         return (x_TN,), {key: value for key, value in call.items() if key != "x_TN"}
 
     return see
@@ -173,7 +173,7 @@ def _listening(
         made: Standardization = of_class(norm, v_TNCHW, steps)
         with torch.no_grad():
             tested = made.at(0).apply(v_TNCHW[0], torch.empty_like(v_TNCHW[0]))
-            numbers.see(x_TN[steps], tested.unsqueeze(0))
+            numbers.add(x_TN[steps], tested.unsqueeze(0))
         return made
 
     return standardization
@@ -182,4 +182,4 @@ def _listening(
 def _follow(x: Tensor, numbers: LayerNumbers) -> None:
     """Record the gradient of these currents, if they have one."""
     if x.requires_grad:
-        x.register_hook(numbers.see_gradient)
+        x.register_hook(numbers.add_gradient)

@@ -41,7 +41,7 @@ class LayerNumbers:
         self._membranes: list[_Moments] = []
         self._squares: list[Tensor] = []
 
-    def see(self, currents_TN: Tensor, membranes_TN: Tensor) -> None:
+    def add(self, currents_TN: Tensor, membranes_TN: Tensor) -> None:
         """Add some time steps: the units' currents, and the membranes at the threshold."""
         for currents_N, membranes_N in zip(currents_TN, membranes_TN, strict=True):
             fired = (membranes_N > self.threshold.level).sum(0)
@@ -54,7 +54,7 @@ class LayerNumbers:
                 above = membranes_N.float() - self.threshold.level
                 self._support.append(_derivative(above, self.threshold).mean())
 
-    def see_gradient(self, grad_TN: Tensor) -> None:
+    def add_gradient(self, grad_TN: Tensor) -> None:
         """Add the loss's gradient with respect to the currents of some time steps."""
         self._squares.append(grad_TN.float().square().sum())
 
@@ -83,7 +83,7 @@ class LayerNumbers:
         return 0 if self._fired is None else self._fired.numel()
 
 
-def in_all(parts: list[LayerNumbers]) -> dict[str, Tensor]:
+def combined(parts: list[LayerNumbers]) -> dict[str, Tensor]:
     """The numbers of a layer with units of several shapes: means over all its units.
 
     For gradients, it is the norm of all of them.

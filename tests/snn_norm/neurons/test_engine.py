@@ -9,7 +9,7 @@ from torch import Tensor
 
 from snn_norm import SNNCNN, BatchNormThroughTime2d, TemporalHomeostaticNorm2d
 from snn_norm.networks import spiking
-from snn_norm.networks.saved_spikes import PackedSpikes, made_anew
+from snn_norm.networks.saved_spikes import PackedSpikes, recomputed
 from snn_norm.neurons.engine import set_engine
 from snn_norm.neurons.fused import Engine, fire
 from snn_norm.neurons.recurrence import Neuron
@@ -109,7 +109,7 @@ def test_stretches_joined_are_the_whole(norm: type | None) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("norm", ["none", "bntt", "homeostatic"])
-def test_early_steps_are_made_anew_to_the_same_numbers(
+def test_early_steps_are_recomputed_to_the_same_numbers(
     norm: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spiking, "_VALUES_AT_ONCE", 2 * 2 * 3 * 8 * 8)  # two steps a stretch
@@ -206,11 +206,11 @@ def test_spikes_are_kept_as_bytes(levels: int) -> None:
 
 
 @pytest.mark.parametrize("enabled", [False, True])
-def test_what_can_be_made_anew_is_not_kept(enabled: bool) -> None:
+def test_what_can_be_recomputed_is_not_kept(enabled: bool) -> None:
     x, weight = torch.randn(3, 4), torch.randn(4, 4, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
         y = x @ weight
-        with made_anew(y, lambda: x @ weight):
+        with recomputed(y, lambda: x @ weight):
             z = y.exp2()
             z = z * y
     assert z.grad_fn._raw_saved_other.data[1].numel() == 0
