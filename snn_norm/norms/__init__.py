@@ -11,10 +11,6 @@ if TYPE_CHECKING:
         TemporalAccumulatedBatchNorm2d as TemporalAccumulatedBatchNorm2d,
     )
     from snn_norm.norms.make import make_norm as make_norm
-    from snn_norm.norms.membrane import MembranePotentialBatchNorm2d as MembranePotentialBatchNorm2d
-    from snn_norm.norms.online import (
-        OnlineSpikingRenormalization2d as OnlineSpikingRenormalization2d,
-    )
     from snn_norm.norms.per_sample import GroupNorm2d as GroupNorm2d
     from snn_norm.norms.per_sample import LayerNorm2d as LayerNorm2d
     from snn_norm.norms.shared import SequenceBatchNorm2d as SequenceBatchNorm2d
@@ -24,6 +20,10 @@ if TYPE_CHECKING:
     from snn_norm.norms.static import HomeostaticNorm as HomeostaticNorm
     from snn_norm.norms.static import synchronize as synchronize
     from snn_norm.norms.temporal import BatchNormThroughTime2d as BatchNormThroughTime2d
+    from snn_norm.norms.temporal import MembranePotentialBatchNorm2d as MembranePotentialBatchNorm2d
+    from snn_norm.norms.temporal import (
+        OnlineSpikingRenormalization2d as OnlineSpikingRenormalization2d,
+    )
     from snn_norm.norms.temporal import TemporalHomeostaticNorm2d as TemporalHomeostaticNorm2d
     from snn_norm.norms.weights import ScaledWeightStandardization as ScaledWeightStandardization
 
@@ -32,8 +32,8 @@ _HOMES = {
     "GroupNorm2d": "snn_norm.norms.per_sample",
     "HomeostaticNorm": "snn_norm.norms.static",
     "LayerNorm2d": "snn_norm.norms.per_sample",
-    "MembranePotentialBatchNorm2d": "snn_norm.norms.membrane",
-    "OnlineSpikingRenormalization2d": "snn_norm.norms.online",
+    "MembranePotentialBatchNorm2d": "snn_norm.norms.temporal",
+    "OnlineSpikingRenormalization2d": "snn_norm.norms.temporal",
     "ScaledWeightStandardization": "snn_norm.norms.weights",
     "SequenceBatchNorm2d": "snn_norm.norms.shared",
     "SharedHomeostaticNorm2d": "snn_norm.norms.shared",

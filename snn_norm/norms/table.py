@@ -67,15 +67,15 @@ NORMS: dict[str, Norm] = {
         "C6", "-.", ">", folds="weights of each step",
     ),
     "mpbn": Norm(
-        "MPBN", {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        "MPBN", {"snn": "snn_norm.norms.temporal:MembranePotentialBatchNorm2d"},
         "C7", (0, (5, 1)), "p", place="membrane", folds="thresholds",
     ),
     "batchnorm-mpbn": Norm(
-        "BatchNorm, MPBN", {"snn": "snn_norm.norms.membrane:MembranePotentialBatchNorm2d"},
+        "BatchNorm, MPBN", {"snn": "snn_norm.norms.temporal:MembranePotentialBatchNorm2d"},
         "C13", (0, (5, 1)), "H", place="membrane", folds="thresholds", partner="batchnorm",
     ),
     "osr": Norm(
-        "OSR", {"snn": "snn_norm.norms.online:OnlineSpikingRenormalization2d"},
+        "OSR", {"snn": "snn_norm.norms.temporal:OnlineSpikingRenormalization2d"},
         "C8", (0, (5, 1)), "h", folds="weights",
     ),
     "groupnorm": Norm(

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from snn_norm import ANNCNN, SNNCNN
-from snn_norm.norms.membrane import MembranePotentialBatchNorm2d
 from snn_norm.norms.shared import SequenceBatchNorm2d
 from snn_norm.norms.table import NORMS, norms_of
+from snn_norm.norms.temporal import MembranePotentialBatchNorm2d
 
 pytestmark = pytest.mark.usefixtures("double")
 
