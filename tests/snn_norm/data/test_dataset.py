@@ -25,7 +25,7 @@ from snn_norm.data.dataset import (
     load_dataset,
     normalize,
 )
-from snn_norm.data.hold_out import hold_out
+from snn_norm.data.hold_out import training_part
 from snn_norm.data.table import DATASETS
 
 
@@ -311,7 +311,7 @@ class TestSequences:
         assert not torch.equal(got, frames)
 
     def test_they_are_held_out_whole(self, sequences: Dataset, frames: Tensor) -> None:
-        rest, images, labels = hold_out(sequences, 0.5)
+        rest, (images, labels) = training_part(sequences, None, 0.5)
         assert (rest.num_steps, len(labels)) == (5, 3)
         both = torch.cat([rest.train_images, images]).flatten(1)
         assert torch.equal(both.unique(dim=0), frames.flatten(1).unique(dim=0))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset, normalize
-from snn_norm.data.hold_out import hold_out, only_some
+from snn_norm.data.hold_out import training_part
 from snn_norm.data.local import DatasetError
 from snn_norm.training.epoch import EpochResult
 from snn_norm.training.run import TrainingRun
@@ -50,7 +50,7 @@ def shade_of(images: Tensor) -> list[int]:
 
 class TestSplit:
     def test_each_image_is_in_one_part_and_each_class_in_proportion(self, data: Dataset) -> None:
-        rest, images, labels = hold_out(data, 0.25)
+        rest, (images, labels) = training_part(data, None, 0.25)
         assert sorted(shade_of(images) + shade_of(rest.train_images)) == sorted(
             shade_of(data.train_images)
         )
@@ -62,12 +62,12 @@ class TestSplit:
 
     def test_it_is_what_it_has_always_been(self, data: Dataset) -> None:
         # Another split would make recorded trials others than their keys say.
-        assert shade_of(hold_out(data, 0.25)[1]) == [
+        assert shade_of(training_part(data, None, 0.25)[1][0]) == [
             0, 246, 242, 14, 20, 26, 226, 224, 222, 220, 36, 218, 38, 210, 58
         ]  # fmt: skip
 
     def test_the_scale_is_that_of_the_images_that_are_left(self, data: Dataset) -> None:
-        rest, _, _ = hold_out(data, 0.25)
+        rest, _ = training_part(data, None, 0.25)
         left = rest.train_images.double() / 255
         assert rest.mean.item() == pytest.approx(left.mean().item(), rel=1e-5)
         assert rest.std.item() == pytest.approx(left.std(unbiased=False).item(), rel=1e-5)
@@ -75,7 +75,7 @@ class TestSplit:
 
     def test_of_a_real_data_set(self) -> None:
         digits = load_dataset("digits", Path())
-        rest, images, labels = hold_out(digits, 0.1)
+        rest, (images, labels) = training_part(digits, None, 0.1)
         assert (len(rest.train_images), len(images), len(rest.test_images)) == (1293, 144, 360)
         assert set(labels.bincount().tolist()) <= {14, 15}
 
@@ -84,15 +84,15 @@ class TestSplit:
         labels = torch.tensor([0, 1, 1, 1])
         few = dataclasses.replace(data, train_images=data.train_images[:4], train_labels=labels)
         with pytest.raises(DatasetError, match=r"validation_fraction .* of the 4 training images"):
-            hold_out(few, fraction)
+            training_part(few, None, fraction)
 
 
 class TestOnlySome:
     def test_each_class_in_proportion_the_same_ones_always(self, data: Dataset) -> None:
-        some = only_some(data, 15)
+        some = training_part(data, 15, 0)[0]
         assert some.train_labels.bincount().tolist() == [5, 10]
         chosen = shade_of(some.train_images)
-        assert chosen == shade_of(only_some(data, 15).train_images)
+        assert chosen == shade_of(training_part(data, 15, 0)[0].train_images)
         # Another choice would make recorded trials others than their keys say.
         assert chosen == [
             252, 4, 10, 238, 236, 24, 30, 32, 34, 214, 50, 52, 202, 54, 198
@@ -103,22 +103,22 @@ class TestOnlySome:
 
     def test_held_out_images_are_of_these(self, data: Dataset) -> None:
         run = TrainingRun(config(training_images=40), data)
-        some = set(shade_of(only_some(data, 40).train_images))
+        some = set(shade_of(training_part(data, 40, 0)[0].train_images))
         assert len(run.dataset.train_labels) == 30
         assert set(shade_of(run.dataset.train_images)) < some
         held = dataclasses.replace(data, train_images=run.dataset.train_images)
         assert len(some - set(shade_of(held.train_images))) == 10
 
     def test_all_of_them_are_the_data_set(self, data: Dataset) -> None:
-        assert only_some(data, 60) is data
+        assert training_part(data, 60, 0)[0] is data
 
     def test_more_than_there_are(self, data: Dataset) -> None:
         with pytest.raises(DatasetError, match=r"training_images 61 of data set .*: it has 60"):
-            only_some(data, 61)
+            training_part(data, 61, 0)
 
     def test_a_class_that_would_be_missing(self, data: Dataset) -> None:
         with pytest.raises(DatasetError, match=r"training_images 1 of .*, which has 60, cannot"):
-            only_some(data, 1)
+            training_part(data, 1, 0)
 
 
 class TestTraining:
@@ -130,7 +130,7 @@ class TestTraining:
         )
         counts: list[int] = []
         run.run_epoch(counts.append)
-        rest, held, _ = hold_out(data, 0.25)
+        rest, (held, _) = training_part(data, None, 0.25)
         assert sum(counts) == len(rest.train_labels) == 45
         left = normalize(rest.train_images, rest.mean, rest.std)
         assert torch.cat(seen)[:, 0, 0, 0].sort().values.tolist() == pytest.approx(
@@ -149,7 +149,7 @@ class TestTraining:
     def test_its_numbers_are_the_networks(self, data: Dataset) -> None:
         run = TrainingRun(config(), data)
         result = run.run_epoch()
-        rest, images, labels = hold_out(data, 0.25)
+        rest, (images, labels) = training_part(data, None, 0.25)
         with torch.no_grad():
             logits = run.model.eval()(normalize(images, rest.mean, rest.std))
         assert result.validation_loss == pytest.approx(
@@ -165,7 +165,7 @@ class TestTraining:
         keys = {"architecture": "snn", "norm": "bntt", "num_steps": 2, "epochs": 1}
         with_held_out = TrainingRun(config(**keys), data)
         result = with_held_out.run_epoch()
-        rest, _, _ = hold_out(data, 0.25)
+        rest, _ = training_part(data, None, 0.25)
         without = TrainingRun(config(**keys, validation_fraction=0), rest)
         assert without.run_epoch().spike_rates == result.spike_rates
 
