@@ -40,7 +40,7 @@ from snn_norm.networks.layers import standardized
 from snn_norm.neurons.layers import LIF
 from snn_norm.neurons.recurrence import membranes
 from snn_norm.neurons.standardization import Standardization
-from snn_norm.training.layer_numbers import LayerNumbers, Threshold, combined
+from snn_norm.training.layer_numbers import LayerNumbers, combined
 from snn_norm.training.seeding import generators_restored, seed_everything
 
 DIAGNOSTICS = ("rate", "support", "silent", "saturated", "margin", "gradient", "shift")
@@ -114,10 +114,7 @@ def _numbers(watched: Watched, layer: str, module: nn.Module, units: torch.Size)
     """The numbers of a module's units of this shape."""
     of_layer, key = watched.setdefault(layer, {}), (module, units)
     if key not in of_layer:
-        at = Threshold()
-        if isinstance(module, LIF):
-            at = Threshold(module.threshold, module.surrogate, module.slope)
-        of_layer[key] = LayerNumbers(at, over_time=isinstance(module, LIF))
+        of_layer[key] = LayerNumbers(module.constants() if isinstance(module, LIF) else None)
     return of_layer[key]
 
 

@@ -12,28 +12,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from snn_norm.neurons.recurrence import Neuron
 from snn_norm.neurons.surrogates import add_gradient_
-
-
-class Threshold(NamedTuple):
-    """Threshold and surrogate gradient of the units; rectified linear units have no surrogate."""
-
-    level: float = 0.0
-    surrogate: str | None = None
-    slope: float = 1.0
 
 
 class LayerNumbers:
     """Accumulates the numbers of a layer's units of one shape, one stretch of time steps at a time.
 
     Args:
-        threshold: the threshold of the units.
-        over_time: whether there are time steps, and so a shift over them.
+        neuron: the constants of the units; None for rectified linear ones.
     """
 
-    def __init__(self, threshold: Threshold, *, over_time: bool) -> None:
-        self.threshold = threshold
-        self._over_time = over_time
+    def __init__(self, neuron: Neuron | None) -> None:
+        self._neuron = neuron
+        self._threshold = 0.0 if neuron is None else neuron.threshold
         self._chances = 0  # the number of times that each unit could have fired
         self._fired: Tensor | None = None
         self._support: list[Tensor] = []
@@ -44,15 +36,14 @@ class LayerNumbers:
     def add(self, currents_TN: Tensor, membranes_TN: Tensor) -> None:
         """Add some time steps: the units' currents, and the membranes at the threshold."""
         for currents_N, membranes_N in zip(currents_TN, membranes_TN, strict=True):
-            fired = (membranes_N > self.threshold.level).sum(0)
+            fired = (membranes_N > self._threshold).sum(0)
             self._fired = fired if self._fired is None else self._fired + fired
             self._chances += len(membranes_N)
-            if self._over_time:
-                self._currents.append(_by_channel(currents_N))
             self._membranes.append(_by_channel(membranes_N))
-            if self.threshold.surrogate is not None:
-                above = membranes_N.float() - self.threshold.level
-                self._support.append(_derivative(above, self.threshold).mean())
+            if self._neuron is not None:
+                self._currents.append(_by_channel(currents_N))
+                above = membranes_N.float() - self._threshold
+                self._support.append(_derivative(above, self._neuron).mean())
 
     def add_gradient(self, grad_TN: Tensor) -> None:
         """Add the loss's gradient with respect to the currents of some time steps."""
@@ -69,11 +60,11 @@ class LayerNumbers:
             "support": torch.stack(self._support).double().mean() if self._support else rate,
             "silent": (self._fired == 0).double().mean(),
             "saturated": (self._fired == self._chances).double().mean(),
-            "margin": (self.threshold.level - mean) / membranes.deviation(),
+            "margin": (self._threshold - mean) / membranes.deviation(),
         }
         if self._squares:
             found["gradient"] = torch.stack(self._squares).double().sum().sqrt()
-        if self._over_time:
+        if self._currents:
             found["shift"] = _joined(self._currents).between_steps()
         return found
 
@@ -132,11 +123,10 @@ def _joined(steps: list[_Moments]) -> _Moments:
     return _Moments(*map(torch.stack, zip(*steps, strict=True)))
 
 
-def _derivative(above: Tensor, at: Threshold) -> Tensor:
+def _derivative(above: Tensor, neuron: Neuron) -> Tensor:
     """The surrogate's derivative at u - θ, relative to that at 0; ``above`` is overwritten."""
-    assert at.surrogate is not None
     found, highest = torch.zeros_like(above), above.new_zeros(())
-    add_gradient_(found, torch.ones_like(above), above, at.surrogate, at.slope)
+    add_gradient_(found, torch.ones_like(above), above, neuron.surrogate, neuron.slope)
     one, zero = above.new_ones(()), above.new_zeros(())
-    add_gradient_(highest, one, zero, at.surrogate, at.slope)
+    add_gradient_(highest, one, zero, neuron.surrogate, neuron.slope)
     return found / highest
