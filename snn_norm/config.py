@@ -77,7 +77,7 @@ def _names_or_own(known: Iterable[str]) -> dict[str, Any]:
 
 def _choice(known: Iterable[str], description: str) -> Any:
     """An optional key whose value is one of these names, which the description has for ``{}``."""
-    names = list(known)
+    names: list[Any] = list(known)
     text = description.format(", ".join(names))
     return Field(None, description=text, json_schema_extra={"enum": names})
 

@@ -40,11 +40,11 @@ class TemporalNorm2d(StandardizingNorm2d):
         # This needs no copy if the memory order is (N, T, C, H, W).
         num_steps, images, channels, height, width = x_TNCHW.shape
         flat = x_TNCHW.transpose(0, 1).reshape(images, num_steps * channels, height, width)
-        mean, var, scale, offset = (
+        maps: list[Any] = [
             None if values is None else values.expand(num_steps, -1).reshape(-1)
             for values in self._maps(x_TNCHW, steps)
-        )
-        y = standardize(flat, mean, var, scale, offset, self.eps, of_batch=self.training)
+        ]
+        y = standardize(flat, *maps, self.eps, of_batch=self.training)
         return y.view(images, num_steps, channels, height, width).transpose(0, 1)
 
 
