@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import partial
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -109,7 +108,14 @@ def fire(
                 f"compiled, got engine={engine!r} and "
                 f"{'no' if membrane_N is None else 'a'} membrane to go on from"
             )
-        further = (partial(_normalize, on_membrane, torch.is_grad_enabled(), rows),)
+        grad_enabled = torch.is_grad_enabled()
+
+        def normalize(membrane_N: Tensor, t: int) -> Standardization:
+            with torch.set_grad_enabled(grad_enabled):  # ``rows`` keep their graph
+                rows.append(on_membrane(membrane_N.unsqueeze(0), slice(t, t + 1)))
+            return rows[-1].at(0)
+
+        further = (normalize,)
     inputs = Inputs(x_TN, membrane_N, neuron, num_steps or len(x_TN), pool, standardization)
     with torch.no_grad():
         result = module.spikes(inputs, *further)
@@ -128,19 +134,6 @@ def fire(
     )
     assert membrane_N is not None
     return spikes_TN, membrane_N
-
-
-def _normalize(
-    on_membrane: Callable[[Tensor, slice], Standardization],
-    grad_enabled: bool,
-    rows: list[Standardization],
-    membrane_N: Tensor,
-    t: int,
-) -> Standardization:
-    """The standardization, (C,), of step t's membrane; ``rows`` keeps it with its graph."""
-    with torch.set_grad_enabled(grad_enabled):
-        rows.append(on_membrane(membrane_N.unsqueeze(0), slice(t, t + 1)))
-    return rows[-1].at(0)
 
 
 def _suits_numba(x_TN: Tensor) -> bool:
