@@ -6,20 +6,11 @@ Both the configuration of a run and the layers themselves check against this tab
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import Any
 
 from snn_norm.wording import BOUNDS_IN_WORDS
 
-
-class Bound(TypedDict, total=False):
-    """Keyword arguments of ``pydantic.Field``."""
-
-    ge: int
-    le: int
-    gt: int
-
-
-BOUNDS: dict[str, Bound] = {
+BOUNDS: dict[str, dict[str, Any]] = {
     "width": {"ge": 1},
     "image_size": {"ge": 8},  # for three 2x2 pools
     "in_channels": {"ge": 1},
@@ -30,7 +21,10 @@ BOUNDS: dict[str, Bound] = {
     "threshold": {"gt": 0},
     "slope": {"gt": 0},
 }
-"""The bounds by the name of an argument, which is also the key of a configuration."""
+"""The bounds by the name of an argument, which is also the key of a configuration.
+
+They are keyword arguments of ``pydantic.Field``.
+"""
 
 
 def check_bounds(**values: float | None) -> None:
