@@ -173,7 +173,8 @@ def _sqlite_url(file: Path) -> str:
 def _running(folder: Path) -> server.Server | None:
     """The server if it runs and answers. Call it under the lock."""
     recorded = server.load(folder)
-    if recorded is not None and _answers(recorded):
+    # On a busy machine it may be slow to answer, so it gets three requests.
+    if recorded and any(bool(recorded.living()) and recorded.answers() for _ in range(3)):
         _reach_loopback_directly()
         return recorded
     return None
@@ -189,11 +190,6 @@ def _launch(
     _reach_loopback_directly()
     port = dead.port if dead else None
     return server.launch(folder, database, kept=kept, port=port, prepared=prepared)
-
-
-def _answers(recorded: server.Server) -> bool:
-    """Whether the server answers one of three requests: on a busy machine it may be slow."""
-    return any(bool(recorded.living()) and recorded.answers() for _ in range(3))
 
 
 def _is_alone(users: TextIO) -> bool:
