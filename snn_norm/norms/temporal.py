@@ -44,7 +44,8 @@ class TemporalNorm2d(StandardizingNorm2d):
             None if values is None else values.expand(num_steps, -1).reshape(-1)
             for values in self._maps(x_TNCHW, steps)
         ]
-        y = standardize(flat, *maps, self.eps, of_batch=self.training)
+        mean, var, scale, offset = maps
+        y = standardize(flat, mean, var, scale, offset, self.eps, of_batch=self.training)
         return y.view(images, num_steps, channels, height, width).transpose(0, 1)
 
 
