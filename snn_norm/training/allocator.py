@@ -14,20 +14,17 @@ _M_MMAP_MAX = -4
 
 
 @functools.cache
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Make glibc keep freed memory for reuse, in this process and from now on.
 
     By default glibc maps memory for each large tensor and unmaps it afterwards, so that every
     training step has a page fault for each page of each temporary. With this setting, the process
-    keeps its peak size.
-
-    Returns:
-        Whether it could be set: only glibc has this setting.
+    keeps its peak size. Other C libraries do not have it.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_MAX, 0)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -94,14 +94,9 @@ def describe(
     epoch: int,
     metrics: Mapping[str, float],
 ) -> Description:
-    """Describe a network in training.
+    """Describe a network in training, at the end of an epoch.
 
-    Args:
-        config: the configuration of the run.
-        dataset: the data set that it trains on, without held-out images.
-        sources: the result of ``snn_norm.training.models.model_sources.source_digests``.
-        epoch: the epoch that has just ended, from 1.
-        metrics: the metrics of that epoch; only reproducible ones are included, so no times.
+    The data set is without held-out images. Only reproducible metrics are included, so no times.
     """
     return Description(
         config=config,
