@@ -106,19 +106,18 @@ def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
         ``p``. All are NaN without a pair; interval and test are NaN with a single pair; the test is
         NaN if all differences are equal.
     """
-    differences = first - second
-    n = len(differences)
-    mean = float(differences.mean()) if n else math.nan
-    std = float(differences.std(ddof=1)) if n > 1 else math.nan
-    low, high = t_interval(np.array(mean), np.array(std), np.array(n))
-    t, p = student_t(np.array(mean), np.array(std), np.array(n))
-    return {
-        "difference": mean,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "t": float(t),
-        "p": float(p),
-    }
+    sample = moments(first - second)
+    numbers = (sample[0], *t_interval(*sample), *student_t(*sample))
+    names = ("difference", "ci_low", "ci_high", "t", "p")
+    return dict(zip(names, map(float, numbers), strict=True))
+
+
+def moments(values: Floats) -> tuple[Floats, Floats, npt.NDArray[np.integer[Any]]]:
+    """Mean, standard deviation (n - 1) and number of some values; NaN if they are too few."""
+    n = len(values)
+    mean = values.mean() if n else math.nan
+    std = values.std(ddof=1) if n > 1 else math.nan
+    return np.array(mean), np.array(std), np.array(n)
 
 
 def student_t(mean: Floats, std: Floats, n: npt.NDArray[np.integer[Any]]) -> tuple[Floats, Floats]:

@@ -67,6 +67,7 @@ def search_importance(
     rows = []
     for cell, of_keys in shares.items():
         of_cell = table[table["cell"] == cell]
+        n_settings = int(of_cell[metric.best_name].notna().sum())
         reference = without.get(tuple(map(str, of_cell[others].iloc[0])), cell)
         for key in of_keys:
             row: dict[str, Any] = {axis: of_cell[axis].iloc[0] for axis in axes}
@@ -74,13 +75,9 @@ def search_importance(
             if reference != cell and key in shares.get(reference, ()):
                 difference = of_keys[key] - shares[reference][key]
                 row |= _estimate(difference, "difference", "diff")
-            rows.append(row | {"n_settings": _scored(of_cell, metric), "cell": cell})
+            rows.append(row | {"n_settings": n_settings, "cell": cell})
     columns = ["key", "importance", "ci_low", "ci_high", "difference", "diff_low", "diff_high"]
     return pd.DataFrame(rows, columns=[*axes, *columns, "n_settings", "cell"])
-
-
-def _scored(settings: pd.DataFrame, metric: Metric) -> int:
-    return int(settings[metric.best_name].notna().sum())
 
 
 def _estimate(values: pd.Series, name: str, interval: str) -> dict[str, float]:

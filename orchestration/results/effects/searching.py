@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -17,6 +16,8 @@ from orchestration.model.durations import possible_seconds
 from orchestration.model.metric import Metric
 from orchestration.model.run import PRUNED
 from orchestration.results.cells import Cells
+from orchestration.results.columns import setting_words
+from orchestration.results.frames import histories
 from orchestration.results.spec_cells import SpecCells
 from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.halving import TrialProgress, score
@@ -55,12 +56,7 @@ def search_table(
     search = spec.search
     assert search is not None
     metric = search.judged_by()
-    values: dict[str, list[float]] = {
-        str(run): by_run["value"].tolist()
-        for run, by_run in points[points["metric"] == metric.name]
-        .sort_values(["run_id", "epoch"])
-        .groupby("run_id")
-    }
+    values = histories(points[points["metric"] == metric.name])
     seconds = points.loc[points["metric"] == "epoch_seconds"]
     possible = seconds["value"].map(possible_seconds).astype("float64")
     hours = (possible.groupby(seconds["run_id"]).sum() / 3600).to_dict()
@@ -78,6 +74,7 @@ def search_table(
         reached = score(progress, metric) if its else -math.inf
         state = "waiting" if not its else "unfinished"
         state = PRUNED if any(outcomes.get(run) == PRUNED for run in its) else state
+        near_ends = (dimensions[cell][k].near_end(v) for k, v in setting.values.items())
         rows.append(
             {
                 **{axis: cells.table[axis].iloc[cell] for axis in cells.axes},
@@ -91,12 +88,7 @@ def search_table(
                 "n_diverged": sum(outcomes[run] == "diverged" for run in ended),
                 "state": "finished" if len(ended) == search.seeds else state,
                 "is_best": cells.best_settings[cell] == setting.number,
-                "note": "; ".join(
-                    filter(
-                        None,
-                        (dimensions[cell][k].near_end(v) for k, v in setting.values.items()),
-                    )
-                ),
+                "note": "; ".join(filter(None, near_ends)),
                 "cell": cell,
             }
         )
@@ -149,19 +141,10 @@ def searched_cells(
                 "epochs": int(settings["epochs"].sum()),
                 "hours": float(settings["hours"].sum()),
                 "searched_best": chosen[metric.best_name] if chosen else math.nan,
-                "best_at": _words({key: chosen[key] for key in keys}) if chosen else "",
+                "best_at": setting_words({key: chosen[key] for key in keys}) if chosen else "",
                 **{name: confirmed[name] for name in ("mean", "ci_low", "ci_high")},
                 **{name: int(confirmed[name]) for name in ("n_seeds", "n_expected")},
                 "note": chosen["note"] if chosen else "",
             }
         )
     return pd.DataFrame(rows)
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    """A setting in words; keys that it lacks are left out."""
-    return ", ".join(
-        f"{key} {f'{value:g}' if isinstance(value, float) else value}"
-        for key, value in values.items()
-        if not pd.isna(value)
-    )

@@ -24,9 +24,10 @@ from orchestration.results.columns import (
     AS_BUILT,
     SELECTED_ON,
     plain,
+    setting_words,
     shortfall,
 )
-from orchestration.results.statistics import paired_differences, t_interval
+from orchestration.results.statistics import moments, paired_differences, t_interval
 from orchestration.sweep.space import TUNED_KEYS
 from snn_norm.norms.table import standard_norm
 
@@ -60,12 +61,7 @@ class _Setting:
     @property
     def words(self) -> str:
         """Its values, such as ``threshold 0.3, init kaiming``; empty if no axis is tuned."""
-        given = {axis: value for axis, value in self.values.items() if value is not None}
-        shown = (
-            f"{axis} {f'{value:g}' if isinstance(value, float) else value}"
-            for axis, value in given.items()
-        )
-        return ", ".join(shown)
+        return setting_words(self.values)
 
 
 @dataclass
@@ -149,7 +145,8 @@ def tuned_gap(
             none, own = sides["tuned"]
             rows.append(
                 {
-                    **_keys(network, norm),
+                    **network.values,
+                    "norm": norm,
                     **numbers,
                     "none_at": none.words if none else "",
                     "norm_at": own.words if own else "",
@@ -206,7 +203,8 @@ def basin(
             best = bests[norm]
             rows.append(
                 {
-                    **_keys(network, norm),
+                    **network.values,
+                    "norm": norm,
                     **_shares("basin", settings, best, points / 100),
                     **_shares("basin_of_all", settings, top, points / 100),
                     "best": best.mean if best else math.nan,
@@ -233,13 +231,9 @@ def _shares(
     near = sure = possible = int(len(others) < len(settings))
     measured = near + sum(bool(setting.test) for setting in others)
     for setting in others:
-        differences = _paired(setting, best)
-        n = len(differences)
-        mean = float(differences.mean()) if n else math.nan
-        std = float(differences.std(ddof=1)) if n > 1 else math.nan
-        confidence = 1 - 0.05 / len(others)
-        low, high = t_interval(np.array(mean), np.array(std), np.array(n), confidence)
-        near += mean >= -margin - _ROUNDING
+        sample = moments(_paired(setting, best))
+        low, high = t_interval(*sample, 1 - 0.05 / len(others))
+        near += float(sample[0]) >= -margin - _ROUNDING
         sure += float(low) >= -margin - _ROUNDING
         possible += not float(high) < -margin - _ROUNDING
     total = len(settings)
@@ -293,10 +287,6 @@ def _networks(cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str]) -> 
 
 def _key_names(axes: Sequence[str]) -> list[str]:
     return [axis for axis in axes if axis not in TUNED_KEYS]
-
-
-def _keys(network: _Network, norm: str) -> dict[str, Any]:
-    return {**network.values, "norm": norm}
 
 
 def _note(network: _Network, settings: Mapping[str, _Setting | None]) -> str:
