@@ -17,10 +17,10 @@ from orchestration.render.table import (
     as_text,
     decimal,
     is_numeric,
-    letter,
     percent,
 )
 from orchestration.render.visible import visible
+from orchestration.results.columns import letter
 
 Row = Mapping[Hashable, Any]
 Format = Callable[[Any], str]
@@ -88,6 +88,11 @@ def metric_interval(heading: str, low: str, high: str, metric: Metric) -> Column
 def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
     """Columns of axes, written as they are."""
     return [replace(words(name), numeric=is_numeric(frame[name])) for name in names]
+
+
+def axes_before(frame: pd.DataFrame, first: str) -> list[Column]:
+    """Columns of the axes that distinguish the frame's rows, which are those before this column."""
+    return axes_of(frame, columns_before(frame, first))
 
 
 def columns_before(frame: pd.DataFrame, first: str) -> list[str]:

@@ -10,8 +10,7 @@ from orchestration.model.metric import Metric
 from orchestration.render.columns import (
     Column,
     Row,
-    axes_of,
-    columns_before,
+    axes_before,
     interval,
     metric_interval,
     number,
@@ -47,7 +46,7 @@ def _frame(data: ReportData) -> pd.DataFrame | None:
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "compared")),
+        *axes_before(frame, "compared"),
         words("is", "verdict", marked=True),
         words("than / as", "against"),
         *(

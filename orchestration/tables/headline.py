@@ -20,13 +20,13 @@ from orchestration.render.table import (
     as_text,
     decimal,
     is_numeric,
-    letter,
     percent,
 )
 from orchestration.render.visible import visible
 from orchestration.results.columns import (
     SELECTED_ON,
     axis_columns,
+    letter,
     remark,
     shortfall,
     unequal_seeds,

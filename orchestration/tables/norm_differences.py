@@ -6,7 +6,7 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import Column, axes_of, columns_before, interval, number, words
+from orchestration.render.columns import Column, axes_before, interval, number, words
 from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
@@ -17,7 +17,7 @@ PAIRS = number("pairs", "n_pairs")
 
 def _columns(frame: pd.DataFrame, _metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "norm")),
+        *axes_before(frame, "norm"),
         words("norm"),
         words("against"),
         number("difference pp", "difference_pp", decimal),
