@@ -180,13 +180,6 @@ def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
 
 
 def _finished(line: TrialLine) -> FinishedTrial:
-    return FinishedTrial(
-        run_id=line.run_id,
-        label=line.label,
-        started=line.started,
-        ended=line.ended,
-        params=line.params,
-        # Earlier versions exported the tag about the kept model, which archives do not hold.
-        tags={name: text for name, text in line.tags.items() if name != MODEL_TAG},
-        points=line.points,
-    )
+    # Earlier versions exported the tag about the kept model, which archives do not hold.
+    tags = {name: text for name, text in line.tags.items() if name != MODEL_TAG}
+    return FinishedTrial(**{**dict(line), "tags": tags})

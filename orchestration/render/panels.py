@@ -1,7 +1,7 @@
 """The layout of a report's figures: panels beside each other, named rows, a legend below.
 
-Names are as long as the axes of a sweep make them. They are broken, and figures get wider and
-higher, by what a letter takes on average.
+Names may be long, as they consist of the values of a sweep's axes. They are broken into lines, and
+figures get wider and higher, by the average width of a letter.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def series_handles(
 
 
 def inches_beyond(names: Sequence[str], letters: int) -> float:
-    """How many inches the longest line of these names is wider than this number of letters."""
+    """The inches by which the longest line of these names is wider than so many letters."""
     return max(0, _longest_line(names) - letters) / _LETTERS_AN_INCH
 
 
@@ -143,7 +143,7 @@ def _longest_line(broken: Sequence[str]) -> int:
 
 
 def further_lines(broken: Sequence[str]) -> int:
-    """How many lines the name with the most lines has after its first."""
+    """The number of lines after the first one, of the name that has the most."""
     return max(name.count("\n") for name in broken)
 
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of a sweep: its headline, its tables and its figures."""
+"""Results of a sweep that a notebook shows: its headline, its tables and its figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses finished trials that are to be trained again, with what is on record of them."""
+"""Chooses finished trials that are to be trained again, with their records."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def choose(
 
 
 def threads_of(results: Results) -> int:
-    """How many threads of torch trained a sweep's trials: sums round by how they are split."""
+    """The number of torch's threads that trained the trials; it decides how sums are rounded."""
     cpu = spec_fields(results.records.spec).get("resources", {}).get("cpu", 1)
     return max(1, int(cpu))
 

@@ -1,4 +1,4 @@
-"""What choosing an epoch and a seed by their accuracy adds, cell by cell."""
+"""How much the choice of an epoch and of a seed by accuracy adds, cell by cell."""
 
 from __future__ import annotations
 

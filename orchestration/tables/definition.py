@@ -1,4 +1,4 @@
-"""What a table is made of.
+"""The definition of a table.
 
 A file of this folder defines a table, and the registry lists it. Reports, terminals, papers and
 pages show what the registry has.

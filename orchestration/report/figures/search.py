@@ -134,7 +134,7 @@ def parallel_coordinates(data: ReportData) -> Picture | None:
         settings = table[table["cell"] == cell].sort_values(metric.best_name, key=_signed(metric))
         for row in settings.to_dict("records"):
             share = (metric.sign * row[metric.best_name] - worst) / spread
-            heights = np.array([*(_height(one, row[one.key]) for one in dimensions), share])
+            heights = np.array([*(_height(axis, row[axis.key]) for axis in dimensions), share])
             (places,) = np.isfinite(heights).nonzero()
             best = row[SETTING] == settings[SETTING].iloc[-1]
             axes.plot(
@@ -158,9 +158,10 @@ def _all_dimensions(data: ReportData) -> list[Dimension]:
     """The dimensions that any cell has; a list has the values that any cell can have."""
     found: dict[str, Dimension] = {}
     for of_cell in data.sweep.dimensions:
-        for key, one in of_cell.items():
-            known = found.get(key, one).values
-            found[key] = replace(one, values=tuple(dict.fromkeys((*known, *one.values))))
+        for key, dimension in of_cell.items():
+            known = found.get(key, dimension).values
+            values = tuple(dict.fromkeys((*known, *dimension.values)))
+            found[key] = replace(dimension, values=values)
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""What the searches of a sweep come to for each number of settings tried. Pure.
+"""The best score of a search, and the gap between norms, by the number of settings tried. Pure.
 
 Scores are those of ``orchestration.results.effects.searching.search_table``.
 """
@@ -188,12 +188,12 @@ def _resampled(scores: Floats, metric: Metric, random: np.random.Generator) -> F
 
 
 def _weights(count: int) -> Floats:
-    """How probably the value of a rank (column) is the best of n drawn (row), of so many values."""
+    """The probability that the value of a rank (column) is the best of n drawn values (row)."""
     weights = np.zeros((count, count))
     for n in range(1, count + 1):
         ranks = np.arange(1, count - n + 1)
-        its = np.cumprod([n / count, *(1 - (n - 1) / (count - ranks))])
-        weights[n - 1, : len(its)] = its
+        of_n = np.cumprod([n / count, *(1 - (n - 1) / (count - ranks))])
+        weights[n - 1, : len(of_n)] = of_n
     return weights
 
 

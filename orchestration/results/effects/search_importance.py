@@ -1,4 +1,4 @@
-"""Which keys of the space matter for a cell's score, and where cells differ in it. Pure.
+"""The importance of each key of the space for a cell's score, and how cells differ in it. Pure.
 
 The importance of a key is the share of the variance of the score, over the whole space, that is
 due to this key alone: functional ANOVA on a random forest (Hutter et al., 2014), as Optuna

@@ -1,8 +1,8 @@
-"""What the searches of a sweep have found, setting by setting and against the budget. Pure.
+"""The tables of a search: one row per setting, and one row per cell. Pure.
 
 A setting's score is the mean over the search's seeds of the best value, over epochs, of the metric
-that chooses settings: accuracy on held-out images. It flatters the best setting, which was chosen
-by it; what is reported of that setting is its accuracy with seeds that chose nothing.
+that chooses settings: accuracy on held-out images. The score of the best setting is too high,
+because it was chosen by its score. So its reported accuracy is that of fresh seeds.
 """
 
 from __future__ import annotations
@@ -63,17 +63,17 @@ def search_table(
     runs: dict[tuple[int, int], list[str]] = {}
     for run_id, cell, number in tried[["cell", SETTING]].itertuples(name=None):
         runs.setdefault((cell, number), []).append(run_id)
-    given = [one.values for _, one in of_spec.settings]
-    keys = [key for key in search.space if any(key in one for one in given)]
+    used = {key for _, setting in of_spec.settings for key in setting.values}
+    keys = [key for key in search.space if key in used]
     dimensions = dimensions_of_cells(spec)
     rows = []
     for cell, setting in of_spec.settings:
-        its = runs.get((cell, setting.number), [])
-        ended = [run for run in its if outcomes.get(run) not in (None, PRUNED)]
-        progress = [TrialProgress(values.get(run, ())) for run in its]
-        reached = score(progress, metric) if its else -math.inf
-        state = "waiting" if not its else "unfinished"
-        state = PRUNED if any(outcomes.get(run) == PRUNED for run in its) else state
+        tried_runs = runs.get((cell, setting.number), [])
+        ended = [run for run in tried_runs if outcomes.get(run) not in (None, PRUNED)]
+        progress = [TrialProgress(values.get(run, ())) for run in tried_runs]
+        reached = score(progress, metric) if tried_runs else -math.inf
+        state = "waiting" if not tried_runs else "unfinished"
+        state = PRUNED if any(outcomes.get(run) == PRUNED for run in tried_runs) else state
         near_ends = (dimensions[cell][k].near_end(v) for k, v in setting.values.items())
         rows.append(
             {
@@ -81,8 +81,8 @@ def search_table(
                 SETTING: setting.number,
                 **{key: setting.values.get(key) for key in keys},
                 metric.best_name: metric.sign * reached if math.isfinite(reached) else math.nan,
-                "epochs": sum(len(one.values) for one in progress),
-                "hours": sum(hours.get(run, 0.0) for run in its),
+                "epochs": sum(len(trial.values) for trial in progress),
+                "hours": sum(hours.get(run, 0.0) for run in tried_runs),
                 "n_seeds": len(ended),
                 "n_collapsed": sum(outcomes[run] == "collapsed" for run in ended),
                 "n_diverged": sum(outcomes[run] == "diverged" for run in ended),
@@ -98,7 +98,10 @@ def search_table(
 def dimensions_of_cells(spec: SweepSpec) -> list[dict[str, Dimension]]:
     """The dimensions of the space that each cell has, by key."""
     assert spec.search is not None
-    return [{one.key: one for one in dimensions_of(spec.search.space, raw)} for raw in spec.given()]
+    return [
+        {dimension.key: dimension for dimension in dimensions_of(spec.search.space, given)}
+        for given in spec.given()
+    ]
 
 
 def searched_cells(
@@ -108,12 +111,12 @@ def searched_cells(
     metric: Metric,
     counts: Sequence[int],
 ) -> pd.DataFrame:
-    """What the search of each cell took, its best setting, and what that came to.
+    """The cost of each cell's search, its best setting, and the accuracy with fresh seeds.
 
     Args:
         table: the table that :func:`search_table` returns.
         best: best of seeds, which are those of ``confirm``.
-        cells: the sweep's.
+        cells: the cells of the sweep.
         metric: the metric that chooses settings.
         counts: how many settings each cell tries in the end.
 
