@@ -270,10 +270,8 @@ def _networks(cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str]) -> 
             continue
         values = {axis: plain(cell[axis]) for axis in kept}
         at = {axis: plain(cell[axis]) for axis in tuned}
-        network = networks.get(tuple(values.values()))
-        if network is None:
-            network = _Network(values, cell[SELECTED_ON])
-            networks[tuple(values.values())] = network
+        new = _Network(values, cell[SELECTED_ON])
+        network = networks.setdefault(tuple(values.values()), new)
         trials = of_cell.get(number)
         test, selecting = (
             {} if trials is None else dict(zip(trials["seed"], trials[name], strict=True))
