@@ -70,11 +70,6 @@ def unit_of(metric: Metric) -> str:
     return " %" if metric.is_fraction else ""
 
 
-def percent(fraction: float) -> str:
-    """A fraction of 1 in percent, with two decimals and no sign."""
-    return decimal(100 * fraction)
-
-
 def decimal(number: float) -> str:
     """A number with two decimals; "–" if it is missing."""
     return NO_NUMBER if math.isnan(number) else f"{number:.2f}"

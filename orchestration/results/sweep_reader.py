@@ -13,13 +13,7 @@ from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import Metric
 from orchestration.reading.archive import ArchiveSource
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import (
-    ALL_METRICS,
-    DIAGNOSTICS,
-    Records,
-    Source,
-    SweepSource,
-)
+from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, Records, Source, SweepSource
 from orchestration.results import frames
 from orchestration.results.cells import Cells, assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON

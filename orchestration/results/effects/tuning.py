@@ -20,13 +20,7 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.model.metric import TEST_SET
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
-from orchestration.results.columns import (
-    AS_BUILT,
-    SELECTED_ON,
-    plain,
-    setting_words,
-    shortfall,
-)
+from orchestration.results.columns import AS_BUILT, SELECTED_ON, plain, setting_words, shortfall
 from orchestration.results.statistics import moments, paired_differences, t_interval
 from orchestration.sweep.space import TUNED_KEYS
 from snn_norm.norms.table import standard_norm
