@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.results.statistics import middle
 from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.optuna_study import study_of
 
@@ -82,8 +83,7 @@ def search_importance(
 
 def _estimate(values: pd.Series, name: str, interval: str) -> dict[str, float]:
     """The first value, which comes from all settings, and the interval of the others."""
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(values.iloc[1:], [tail, 1 - tail])
+    low, high = middle(values.iloc[1:].to_numpy(float), _CONFIDENCE)
     return {name: float(values.iloc[0]), f"{interval}_low": low, f"{interval}_high": high}
 
 
