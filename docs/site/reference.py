@@ -14,7 +14,7 @@ import orchestration
 import snn_norm
 from orchestration.cli.help_text import EXIT_CODES, VARIABLES
 from orchestration.cli.main import cli
-from orchestration.model.section import Section
+from orchestration.model.config import Section
 from orchestration.reading.records import DIAGNOSTICS, EPOCH_METRICS, SPIKE_RATE
 from orchestration.record import names
 from orchestration.results.sweep_reader import SweepReader

@@ -7,12 +7,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestration.model import columns
-from orchestration.model.section import Section
 from snn_norm.config import RunConfig
 from snn_norm.references import is_generator_function, load_reference
+
+
+class Section(BaseModel):
+    """A section of a spec, whose values must have exactly their types; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 

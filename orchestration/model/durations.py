@@ -100,12 +100,11 @@ def seconds_until_done(trial_seconds: Iterable[float | None], at_once: int) -> f
         None if the time of any trial is unknown.
     """
     ends = [0.0] * max(1, at_once)
-    remaining = []
-    for seconds in trial_seconds:
-        if seconds is None:
-            return None
-        remaining.append(seconds)
-    for seconds in sorted(remaining, reverse=True):
+    remaining = list(trial_seconds)
+    known = [seconds for seconds in remaining if seconds is not None]
+    if len(known) < len(remaining):
+        return None
+    for seconds in sorted(known, reverse=True):
         heapq.heapreplace(ends, ends[0] + seconds)
     return max(ends)
 

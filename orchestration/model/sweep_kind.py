@@ -13,13 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from orchestration.errors import InputError
-from orchestration.model.metric import (
-    EPOCH_METRICS,
-    EVERY_METRIC,
-    SPIKE_RATE,
-    Metric,
-    selected_on,
-)
+from orchestration.model.metric import EPOCH_METRICS, EVERY_METRIC, SPIKE_RATE, Metric, selected_on
 from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES, NORMS, Norm, label_of
 

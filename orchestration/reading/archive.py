@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -12,9 +12,8 @@ from orchestration.reading.records import (
     ALL_METRICS,
     MlflowRun,
     Records,
-    is_wanted,
-    make_records,
     point_frame,
+    records_of_runs,
 )
 from orchestration.record.archive import SweepArchive
 from orchestration.record.finished_trial import FinishedTrial
@@ -58,51 +57,33 @@ class ArchiveSource:
     ) -> Records:
         """Return the sweep's finished trials."""
         self.check(sweep)
-        trials = self._trials.values()
-        records = make_records(
-            (
-                MlflowRun(trial.run_id, "FINISHED", trial.started, trial.ended, trial.tags)
-                for trial in trials
-            ),
-            (
-                (trial.run_id, name, value)
-                for trial in trials
-                for name, value in _last_values(trial).items()
-                if is_wanted(name, metrics)
-            ),
-            [MlflowRun("", "", None, None, spec_tags(self._spec))] if self._spec else [],
-            experiment_id="",
-            param_rows=lambda run_ids: (
-                (run_id, *param)
-                for run_id in run_ids
-                for param in self._trials[run_id].params.items()
-            ),
-            tag_rows=lambda names: (
-                (trial.run_id, name, trial.tags[name])
-                for trial in trials
-                for name in names
-                if name in trial.tags
-            ),
-        )
-        return replace(records, parent_run_id=None)
+        parents = [MlflowRun("", "", None, None, spec_tags(self._spec))] if self._spec else []
+        runs = map(_as_run, self._trials.values())
+        return replace(records_of_runs(runs, metrics, parents, ""), parent_run_id=None)
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
         """Return these metrics of these runs by epoch."""
-        return point_frame(self._rows(run_ids, set(metrics)))
-
-    def _rows(
-        self, run_ids: Iterable[str], metrics: set[str]
-    ) -> Iterable[tuple[str, str, int, int, float]]:
-        for run_id in run_ids:
-            for name, step, time, value in self._trials[run_id].points:
-                if name in metrics:
-                    yield run_id, name, step, time, value
+        wanted = set(metrics)
+        return point_frame(
+            (run_id, *point)
+            for run_id in run_ids
+            for point in self._trials[run_id].points
+            if point[0] in wanted
+        )
 
 
-def _last_values(trial: FinishedTrial) -> dict[str, float]:
-    """Each metric's last value, chosen as in MLflow's ``latest_metrics``."""
+def _as_run(trial: FinishedTrial) -> MlflowRun:
+    """A trial with each metric's last value, chosen as in MLflow's ``latest_metrics``."""
     ordered = sorted(
         trial.points,
         key=lambda point: (point[1], point[2], -math.inf if math.isnan(point[3]) else point[3]),
     )
-    return {name: value for name, _, _, value in ordered}
+    return MlflowRun(
+        trial.run_id,
+        "FINISHED",
+        trial.started,
+        trial.ended,
+        trial.tags,
+        params=trial.params,
+        metrics={name: (step, value) for name, step, _, value in ordered},
+    )

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from orchestration.errors import SpecError
 from orchestration.model.run import OUTCOMES, PRUNED
 from orchestration.model.trial import trial_keys
 from orchestration.reading.records import MlflowRun, Source
@@ -21,7 +20,7 @@ from orchestration.record.names import (
     spec_from_tags,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
-from orchestration.sweep.recorded_spec import read_spec
+from orchestration.sweep.recorded_spec import readable_spec
 from orchestration.sweep.search_cost import search_cost
 from snn_norm.references import is_reference
 
@@ -126,9 +125,8 @@ def _overview(parent: MlflowRun, states: Counter[str], keys: Sequence[str | None
 @functools.lru_cache(maxsize=256)
 def _keys_of(spec_json: str) -> frozenset[str] | None:
     """The keys of the trials that a spec wants; None if they need the user's own code."""
-    try:
-        spec = read_spec(spec_json)
-    except SpecError:
+    spec = readable_spec(spec_json)
+    if spec is None:
         return None
     cells = spec.cells()
     if any(is_reference(str(value)) for cell in cells for value in cell.given().values()):
@@ -140,9 +138,8 @@ def _keys_of(spec_json: str) -> frozenset[str] | None:
 
 def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
     """The number of trials that a spec wants; None if this version cannot read the spec."""
-    try:
-        spec = read_spec(spec_json)
-    except SpecError:
+    spec = readable_spec(spec_json)
+    if spec is None:
         return None
     certain = len(spec.cells()) * len(spec.certain_seeds())
     if spec.search is not None:

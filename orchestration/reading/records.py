@@ -191,6 +191,43 @@ def make_records(
     )
 
 
+def records_of_runs(
+    runs: Iterable[MlflowRun],
+    metrics: Collection[str],
+    parents: Iterable[MlflowRun],
+    experiment_id: str,
+) -> Records:
+    """Build Records from runs that hold their parameters, all their tags and last values.
+
+    Args:
+        runs: the trials' runs; of runs with the same id the last one counts.
+        metrics: the metrics that are wanted.
+        parents: the sweep's own runs.
+        experiment_id: see ``Records``.
+    """
+    trials = {run.run_id: run for run in runs}
+    return make_records(
+        trials.values(),
+        (
+            (run_id, name, value)
+            for run_id, run in trials.items()
+            for name, (_, value) in run.metrics.items()
+            if is_wanted(name, metrics)
+        ),
+        parents,
+        experiment_id=experiment_id,
+        param_rows=lambda run_ids: (
+            (run_id, *param) for run_id in run_ids for param in trials[run_id].params.items()
+        ),
+        tag_rows=lambda names: (
+            (run_id, name, run.tags[name])
+            for run_id, run in trials.items()
+            for name in names
+            if name in run.tags
+        ),
+    )
+
+
 def _wide(
     rows: Iterable[tuple[str, str, Any]], run_ids: Sequence[str], dtype: str = "object"
 ) -> pd.DataFrame:

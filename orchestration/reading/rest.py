@@ -22,9 +22,8 @@ from orchestration.reading.records import (
     ALL_METRICS,
     MlflowRun,
     Records,
-    is_wanted,
-    make_records,
     point_frame,
+    records_of_runs,
 )
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
 from orchestration.record.names import REPLACED_ROLE, ROLE_TAG
@@ -96,32 +95,13 @@ class RestSource:
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
         experiment = self._experiment(sweep)
         parents = list(self._runs(experiment, _PARENT))
-        # Roles are checked here, as a condition on a tag makes every page slower. The dictionary
-        # drops runs that two pages share, because a new run has shifted the second.
+        # Roles are checked here, as a condition on a tag makes every page slower. Two pages share
+        # a run if a new one has shifted the second page.
         runs = self._runs(experiment, _FINISHED if finished else _UNFINISHED)
-        trials = {run.run_id: run for run in runs if run.tags.get(ROLE_TAG) in roles}
+        trials = [run for run in runs if run.tags.get(ROLE_TAG) in roles]
         if not parents and not trials:
             raise unknown_sweep(sweep, sweep_names(self.client))
-        return make_records(
-            trials.values(),
-            (
-                (run.run_id, name, value)
-                for run in trials.values()
-                for name, (_, value) in run.metrics.items()
-                if is_wanted(name, metrics)
-            ),
-            parents,
-            experiment_id=experiment,
-            param_rows=lambda run_ids: (
-                (run_id, *param) for run_id in run_ids for param in trials[run_id].params.items()
-            ),
-            tag_rows=lambda names: (
-                (run.run_id, name, run.tags[name])
-                for run in trials.values()
-                for name in names
-                if name in run.tags
-            ),
-        )
+        return records_of_runs(trials, metrics, parents, experiment)
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
         """Return metrics of these runs by epoch, with one request per metric and 100 runs."""

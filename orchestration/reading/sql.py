@@ -121,24 +121,21 @@ class SqlSource:
 
     def sweep_names(self) -> list[str]:
         """Give the names of all sweeps, the last started first."""
-        query = (
-            sa.select(EXPERIMENTS.c.name)
-            .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
-            .join(TAGS, _with_role("sweep"))
-            .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
-            .order_by(RUNS.c.start_time.desc())
-        )
         with self.transaction() as connection:
-            return [name for (name,) in _rows(connection, query)]
+            return list(_sweeps(connection))
 
     def check(self, sweep: str) -> None:
         """Raise InputError if there is no such sweep."""
         with self.transaction() as connection:
             experiment = _experiment(connection, sweep)
-            finished = sa.exists().where(RUNS.c.experiment_id == experiment, *_is_finished())
+            finished = sa.exists().where(
+                RUNS.c.experiment_id == experiment,
+                RUNS.c.lifecycle_stage == "active",
+                RUNS.c.status == "FINISHED",
+                _with_role("trial"),
+            )
             if experiment is None or not (
-                _parents(connection, experiment)
-                or connection.scalar(sa.select(finished.where(_with_role("trial"))))
+                _parents(connection, experiment) or connection.scalar(sa.select(finished))
             ):
                 raise unknown_sweep(sweep, _sweeps(connection))
 
@@ -152,7 +149,8 @@ class SqlSource:
     ) -> Records:
         """Return a sweep's trials; all but their parameters comes from one snapshot."""
         roles = ("trial", REPLACED_ROLE) if replaced else ("trial",)
-        wanted = _is_finished() if finished else _is_unfinished()
+        is_finished = RUNS.c.status == "FINISHED"
+        wanted = (RUNS.c.lifecycle_stage == "active", is_finished if finished else ~is_finished)
         with self.transaction() as connection:
             experiment = _experiment(connection, sweep)
             if experiment is None:
@@ -212,18 +210,16 @@ class SqlSource:
         else:
             query = query.where(PARAMS.c.run_uuid.in_(run_ids))
         wanted = set(run_ids)
-        with self.transaction() as connection:
-            rows = _rows(connection, query)
-        return [(run_id, name, text) for run_id, name, text in rows if run_id in wanted]
+        return [(run_id, *param) for run_id, *param in self._all(query) if run_id in wanted]
 
     def _tag_rows(self, experiment: int, names: Collection[str]) -> Sequence[tuple[str, str, str]]:
         query = sa.select(TAGS.c.run_uuid, TAGS.c.key, TAGS.c.value)
         query = query.join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
+        return self._all(query.where(RUNS.c.experiment_id == experiment, TAGS.c.key.in_(names)))
+
+    def _all(self, query: sa.Select[Any]) -> Sequence[Any]:
         with self.transaction() as connection:
-            return _rows(
-                connection,
-                query.where(RUNS.c.experiment_id == experiment, TAGS.c.key.in_(names)),
-            )
+            return _rows(connection, query)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -320,14 +316,6 @@ def _rows(connection: sa.Connection, query: sa.Select[Any]) -> Sequence[Any]:
     return cursor.fetchall()
 
 
-def _is_finished() -> tuple[sa.ColumnElement[bool], ...]:
-    return (RUNS.c.lifecycle_stage == "active", RUNS.c.status == "FINISHED")
-
-
-def _is_unfinished() -> tuple[sa.ColumnElement[bool], ...]:
-    return (RUNS.c.lifecycle_stage == "active", RUNS.c.status != "FINISHED")
-
-
 def _named(table: sa.Table, names: Collection[str]) -> sa.ColumnElement[bool]:
     """A condition for metrics of these names; ``is_wanted`` then checks the case of letters."""
     if EVERY_METRIC in names:
@@ -343,7 +331,7 @@ def _number(table: sa.Table) -> sa.ColumnElement[float]:
 
 
 def _sweeps(connection: sa.Connection) -> dict[str, str]:
-    """The current names of all sweeps, each with the name under which it was recorded."""
+    """The current names of all sweeps, the last started first, with those they were recorded as."""
     recorded = TAGS.alias("recorded")
     query = (
         sa.select(EXPERIMENTS.c.name, sa.func.coalesce(recorded.c.value, EXPERIMENTS.c.name))
@@ -353,5 +341,6 @@ def _sweeps(connection: sa.Connection) -> dict[str, str]:
             recorded, (recorded.c.run_uuid == RUNS.c.run_uuid) & (recorded.c.key == NAME_TAG)
         )
         .where(RUNS.c.lifecycle_stage == "active", *_visible_experiment())
+        .order_by(RUNS.c.start_time.desc())
     )
     return dict(_rows(connection, query))

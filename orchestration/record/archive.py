@@ -13,6 +13,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,17 +101,11 @@ def read_archive(path: Path, megabytes: int = DEFAULT_ARCHIVE_MB) -> SweepArchiv
     trials: list[FinishedTrial] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, 2):
-        try:
+        with _named_line(path, number):
             trial = _finished(TrialLine.model_validate_json(line))
             for what in (f"run {trial.run_id}", f"trial {trial.key}"):
                 if (first := seen.setdefault(what, number)) != number:
                     raise ValueError(f"it is {what}, as line {first} is")
-        except ValidationError as error:
-            raise InputError(
-                f"{str(path)!r} is damaged: line {number}: {problem_of(error)}"
-            ) from None
-        except ValueError as error:
-            raise InputError(f"{str(path)!r} is damaged: line {number}: {error}") from None
         trials.append(trial)
     spec = None if sweep.spec is None else json.dumps(sweep.spec, separators=(",", ":"))
     return SweepArchive(sweep.name, sweep.status, spec, tuple(trials))
@@ -146,10 +141,18 @@ def _sweep(path: Path, line: bytes) -> SweepLine:
         raise InputError(
             f"{str(path)!r} is an archive of version {version}; this version reads {VERSION}"
         )
-    try:
+    with _named_line(path, 1):
         return SweepLine.model_validate_json(line)
-    except ValidationError as error:
-        raise InputError(f"{str(path)!r} is damaged: line 1: {problem_of(error)}") from None
+
+
+@contextmanager
+def _named_line(path: Path, number: int) -> Iterator[None]:
+    """Raise InputError with this line's number if the line is found wrong."""
+    try:
+        yield
+    except ValueError as error:
+        problem = problem_of(error) if isinstance(error, ValidationError) else error
+        raise InputError(f"{str(path)!r} is damaged: line {number}: {problem}") from None
 
 
 def _no_archive(path: Path, why: object) -> InputError:
@@ -177,13 +180,6 @@ def _trial_line(trial: FinishedTrial) -> dict[str, Any]:
 
 
 def _finished(line: TrialLine) -> FinishedTrial:
-    return FinishedTrial(
-        run_id=line.run_id,
-        label=line.label,
-        started=line.started,
-        ended=line.ended,
-        params=line.params,
-        # Earlier versions exported the tag about the kept model, which archives do not hold.
-        tags={name: text for name, text in line.tags.items() if name != MODEL_TAG},
-        points=line.points,
-    )
+    # Earlier versions exported the tag about the kept model, which archives do not hold.
+    tags = {name: text for name, text in line.tags.items() if name != MODEL_TAG}
+    return FinishedTrial(**{**dict(line), "tags": tags})

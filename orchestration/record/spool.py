@@ -52,7 +52,7 @@ class Spool:
     def _in_vain(self) -> list[dict[str, Any]]:
         since = itertools.takewhile(lambda entry: not _is_progress(entry), reversed(self.entries))
         attempts = [entry for entry in since if "attempt" in entry]
-        return [one for one in attempts if one.get("driver") == attempts[0].get("driver")]
+        return [entry for entry in attempts if entry.get("driver") == attempts[0].get("driver")]
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add an entry to the store, then to :attr:`entries`.

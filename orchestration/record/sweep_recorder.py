@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
@@ -13,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from orchestration.errors import InputError, SpecError
+from orchestration.errors import InputError
 from orchestration.model.run import PRUNED, TrialRun
 from orchestration.model.trial import Trial
 from orchestration.record.client import MOST_EXPERIMENTS, is_refusal, runs_of_role, sweep_names
@@ -42,7 +41,7 @@ from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import RefusedError, close_run, deliver
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
-from orchestration.sweep.recorded_spec import read_spec, spec_fields
+from orchestration.sweep.recorded_spec import readable_spec, spec_fields
 from orchestration.sweep.runs_without_key import with_trial_keys
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -161,10 +160,7 @@ class SweepRecorder:
 
     def spec(self) -> SweepSpec | None:
         """The spec of the sweep's last run; None if there is none that this version can read."""
-        text = spec_from_tags(self._tags())
-        with contextlib.suppress(SpecError):
-            return read_spec(text) if text else None
-        return None
+        return readable_spec(spec_from_tags(self._tags()))
 
     def _tags(self) -> dict[str, str]:
         return dict(parents[0].data.tags) if (parents := self._runs("sweep")) else {}

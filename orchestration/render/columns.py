@@ -10,17 +10,9 @@ from typing import Any
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.table import (
-    NO_NUMBER,
-    Table,
-    TableCell,
-    as_text,
-    decimal,
-    is_numeric,
-    letter,
-    percent,
-)
+from orchestration.render.table import NO_NUMBER, Table, TableCell, as_text, decimal, is_numeric
 from orchestration.render.visible import visible
+from orchestration.results.columns import letter
 
 Row = Mapping[Hashable, Any]
 Format = Callable[[Any], str]
@@ -80,14 +72,19 @@ def metric_interval(heading: str, low: str, high: str, metric: Metric) -> Column
 
     Accuracies are cut at 0 and 100 %, where they end; the frame keeps them as computed.
     """
-    if metric.is_fraction:
-        return interval(heading, low, high, lambda end: percent(min(max(end, 0.0), 1.0)), "–")
-    return interval(heading, low, high, metric.number)
+    if not metric.is_fraction:
+        return interval(heading, low, high, metric.number)
+    return interval(heading, low, high, lambda end: metric.number(min(max(end, 0.0), 1.0)), "–")
 
 
 def axes_of(frame: pd.DataFrame, names: Iterable[str]) -> list[Column]:
     """Columns of axes, written as they are."""
     return [replace(words(name), numeric=is_numeric(frame[name])) for name in names]
+
+
+def axes_before(frame: pd.DataFrame, first: str) -> list[Column]:
+    """Columns of the axes that distinguish the frame's rows, which are those before this column."""
+    return axes_of(frame, columns_before(frame, first))
 
 
 def columns_before(frame: pd.DataFrame, first: str) -> list[str]:
@@ -100,7 +97,7 @@ def any_columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
 
     def column(name: str) -> Column:
         percents = metric.is_fraction and name.endswith("accuracy")
-        text = percent if percents else as_text
+        text = metric.number if percents else as_text
         heading = f"{name} %" if percents else name
         return Column(heading, lambda row: text(row[name]), is_numeric(frame[name]))
 

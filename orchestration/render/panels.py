@@ -1,7 +1,7 @@
 """The layout of a report's figures: panels beside each other, named rows, a legend below.
 
-Names are as long as the axes of a sweep make them. They are broken, and figures get wider and
-higher, by what a letter takes on average.
+Names may be long, as they consist of the values of a sweep's axes. They are broken into lines, and
+figures get wider and higher, by the average width of a letter.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from orchestration.model.metric import Metric
 from orchestration.render.figures import ReportFigure
+from orchestration.render.series_style import SeriesStyle
 
 MOST_PANELS, MOST_ROWS = 24, 60
 
@@ -110,8 +112,29 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> No
     figure.set_figheight(figure.get_figheight() + beyond)
 
 
+def series_handles(
+    named: Iterable[tuple[str, SeriesStyle]], *, lines: bool = False
+) -> list[Line2D]:
+    """Entries of a legend; names with the same style (BatchNorm, BNTT) share an entry.
+
+    Args:
+        named: each name with its style.
+        lines: whether the series are drawn as lines.
+    """
+    names: dict[SeriesStyle, list[str]] = {}
+    for name, drawn in named:
+        names.setdefault(drawn, []).append(name)
+    return [
+        Line2D(
+            [], [], color=drawn.color, linestyle=drawn.line if lines else "none",
+            marker=drawn.marker, label=", ".join(alike),
+        )
+        for drawn, alike in names.items()
+    ]  # fmt: skip
+
+
 def inches_beyond(names: Sequence[str], letters: int) -> float:
-    """How many inches the longest line of these names is wider than this number of letters."""
+    """The inches by which the longest line of these names is wider than so many letters."""
     return max(0, _longest_line(names) - letters) / _LETTERS_AN_INCH
 
 
@@ -120,8 +143,13 @@ def _longest_line(broken: Sequence[str]) -> int:
 
 
 def further_lines(broken: Sequence[str]) -> int:
-    """How many lines the name with the most lines has after its first."""
+    """The number of lines after the first one, of the name that has the most."""
     return max(name.count("\n") for name in broken)
+
+
+def axis_unit(metric: Metric) -> str:
+    """The unit of a metric, to follow its name below an axis; may be empty."""
+    return " (%)" if metric.is_fraction else ""
 
 
 def those_left_out(count: int, most: int = MOST_ROWS) -> str:

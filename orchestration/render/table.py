@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.results.columns import letter
 
 NO_NUMBER = "–"
 
@@ -67,17 +68,6 @@ def is_numeric(column: pd.Series) -> bool:
 def unit_of(metric: Metric) -> str:
     """The unit of a metric, to follow its name in a heading; may be empty."""
     return " %" if metric.is_fraction else ""
-
-
-def letter(number: int) -> str:
-    """The mark of the note with this number: a to z, then aa, ab and so on."""
-    rest, last = divmod(number, 26)
-    return (letter(rest - 1) if rest else "") + chr(ord("a") + last)
-
-
-def percent(fraction: float) -> str:
-    """A fraction of 1 in percent, with two decimals and no sign."""
-    return decimal(100 * fraction)
 
 
 def decimal(number: float) -> str:

@@ -25,9 +25,9 @@ def plain(table: Table, terminal: int | None = None) -> str:
     """
     width = terminal or _COLUMNS
     console = TextConsole(file=io.StringIO(), width=10_000, color_system=None, force_jupyter=False)
-    attempts = [(1, _broken_keys), (0, _broken_keys), (0, _broken_words)]
-    if width > _COLUMNS:
-        attempts.insert(0, (1, _whole))
+    attempts: list[tuple[int, Callable[[str], str]]]
+    attempts = [(1, str)] if width > _COLUMNS else []
+    attempts += [(1, _broken_keys), (0, _broken_keys), (0, _broken_words)]
     grids = [_grid(table, gap, headings) for gap, headings in attempts]
     fits = [console.measure(grid).minimum <= width for grid in grids]
     grid = grids[fits.index(True)] if any(fits) else grids[-2]
@@ -53,10 +53,6 @@ def _blocks(table: Table) -> list[str]:
         rest = zip(table.headings[title:], texts[title:], strict=True)
         lines += [f"  {heading.ljust(room)}  {text}".rstrip() for heading, text in rest]
     return lines
-
-
-def _whole(heading: str) -> str:
-    return heading
 
 
 def _broken_keys(heading: str) -> str:

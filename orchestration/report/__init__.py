@@ -1,1 +1,1 @@
-"""Numbers for people: tables in six formats, figures, and the page that holds them."""
+"""The report of a sweep: its figures, its page, what a notebook shows, and a paper's files."""

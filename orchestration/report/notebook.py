@@ -1,4 +1,4 @@
-"""What a notebook shows of a sweep: its headline, its tables and its figures."""
+"""Results of a sweep that a notebook shows: its headline, its tables and its figures."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Plots:
         return self._figure("why")
 
     def spike_rates(self) -> ReportFigure:
-        """Spikes a neuron and time step, by layer and epoch."""
+        """The spikes per neuron and time step, by layer and epoch."""
         return self._figure("spike-rates")
 
     def energy(self) -> ReportFigure:
@@ -108,7 +108,7 @@ class Plots:
         return self._figure("accuracy-by-energy")
 
     def cost(self) -> ReportFigure:
-        """Training time and images a second of each cell."""
+        """The training time of each cell, and how many images it trains per second."""
         return self._figure("cost")
 
     def _figure(self, name: str) -> ReportFigure:
@@ -144,7 +144,7 @@ class Results(results.Results):
         """A table as the report has it, for a notebook or ``print``.
 
         Args:
-            name: of the table, such as headline, best_of_seeds or norm_differences.
+            name: the name of a table, such as headline, best_of_seeds or norm_differences.
 
         Raises:
             InputError: there is no such table, or this sweep has no numbers for it.
@@ -158,7 +158,7 @@ class Results(results.Results):
         return ShownTable(TABLES[name].table(frame, data.metric))
 
     def _repr_html_(self) -> str:
-        """The headline; of training code of the user's own, the best of seeds."""
+        """The headline, or best of seeds for the user's own training code."""
         data = read_report_data(self)
         tables = [
             definition.table(data.best, data.metric)

@@ -42,15 +42,7 @@ def page(data: ReportData, pictures: Sequence[tuple[Picture, str]]) -> str:
             lacking=[f"{data.label(cell)}: {lack}" for cell, lack in lacks if lack],
             sections=_sections(data),
             trials=_table(trials.TABLE, data, data.once(trials.TABLE.frame)),
-            pictures=[
-                {
-                    "name": picture.name,
-                    "title": picture.title,
-                    "caption": picture.caption,
-                    "svg": inline_svg(picture, svg),
-                }
-                for picture, svg in pictures
-            ],
+            pictures=[(picture, inline_svg(picture, svg)) for picture, svg in pictures],
             trials_open=len(data.trials) <= _MOST_OPEN,
             provenance=data.provenance,
             version=version("snn-norm"),

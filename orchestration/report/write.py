@@ -35,18 +35,18 @@ def write_report(
 ) -> Path:
     """Write the report of a sweep into a folder, in place of what an earlier one left there.
 
-    ``report.html`` is the whole of it; beside it are the tables (``headline``, ``best_of_seeds``,
-    ``dependency_gap`` and the others of ``orchestration.tables.registry`` as .tex, .md, .html and
-    .csv; ``last_epoch``, ``expected_best``, ``evidence``, ``trials``, ``curves`` as .csv) and the
-    figures (``figures/*.pdf``, .svg, .png), those for which there are numbers.
+    ``report.html`` is the whole report. Beside it are the tables and figures for which there are
+    numbers: those of ``orchestration.tables.registry`` as .tex, .md, .html and .csv;
+    ``last_epoch``, ``expected_best``, ``evidence``, ``trials`` and ``curves`` as .csv; and
+    ``figures/*.pdf``, .svg and .png.
 
     Args:
-        name: the sweep's.
-        folder: made if it is not there.
+        name: the sweep's name.
+        folder: the folder of the report, which is made if it does not exist.
         tracking_uri, database_url: see ``Results``.
 
     Returns:
-        The page.
+        The path of ``report.html``.
 
     Raises:
         InputError: there is no such sweep, or the folder cannot be written.
@@ -75,10 +75,10 @@ def log_report(
     """Write a sweep's report into the artifacts of its own run, where MLflow's pages show it.
 
     Args:
-        client: of the tracking server that has the sweep.
-        name: the sweep's.
-        parent_run_id: the sweep's own run.
-        database_url: the server's database, to read it faster.
+        client: MLflow's client of the tracking server that has the sweep.
+        name: the sweep's name.
+        parent_run_id: the id of the sweep's own run.
+        database_url: the server's database, from which records are read faster.
     """
     with tempfile.TemporaryDirectory() as folder:
         uri = client.tracking_uri

@@ -179,7 +179,8 @@ def _places(records: Records, spec: SpecCells) -> list[_Place]:
     unknown = [
         run_id
         for run_id, key, place in zip(runs.index, runs["trial_key"], places, strict=True)
-        if place is None and (spec.own or not _is_key(key))
+        # A run without a key may come from another program.
+        if place is None and (spec.own or not _KEY.fullmatch(key or ""))
     ]
     if unknown:
         taken = set(places)
@@ -191,23 +192,11 @@ def _places(records: Records, spec: SpecCells) -> list[_Place]:
 
 
 def _cells(spec: SpecCells, records: Records, places: Sequence[_Place]) -> Cells:
-    index = records.runs.index
-    cell, seed = (
-        zip(*(place or (None, None) for place in places), strict=True) if places else ([], [])
+    cells, seeds = (
+        pd.Series([place and place[part] for place in places], records.runs.index, dtype="Int64")
+        for part in (0, 1)
     )
-    return Cells(
-        spec.axes,
-        spec.table,
-        pd.Series(cell, index, dtype="Int64"),
-        pd.Series(seed, index, dtype="Int64"),
-        spec.metric,
-        spec.kind,
-    )
-
-
-def _is_key(text: str | None) -> bool:
-    """Whether a text is a trial's key. A run without a key may come from another program."""
-    return text is not None and _KEY.fullmatch(text) is not None
+    return Cells(spec.axes, spec.table, cells, seeds, spec.metric, spec.kind)
 
 
 def _by_config(rows: TextRows, spec: SpecCells) -> dict[str, tuple[int, int]]:
@@ -234,7 +223,8 @@ def _newest(runs: pd.DataFrame, places: dict[str, tuple[int, int]]) -> dict[str,
 def _from_trials(records: Records) -> Cells:
     """The cells of an experiment without a spec: its different configurations, with all seeds."""
     params = params_of_runs(records)
-    texts = _texts(params, "seed")
+    given = params.reindex(columns=["seed"])["seed"].astype(object)
+    texts = given.where(given.notna(), None).tolist()
     seeds = typed(pd.Series(texts, params.index, dtype="str"))
     params = params.drop(columns="seed", errors="ignore")
     varying = [str(name) for name in params if _varies(params, str(name))]
@@ -251,10 +241,9 @@ def _from_trials(records: Records) -> Cells:
     table = table.assign(**{name: typed(firsts[name]) for name in CONDITIONS})
     table["n_expected"] = seeds.nunique(dropna=False)
     table[SELECTED_ON] = list(map(selected_on, firsts["validation_fraction"]))
-    given = params.loc[first.index].to_dict("records")
     table[AS_BUILT] = [
-        is_as_built({str(k): value_of(v) for k, v in texts.items() if isinstance(v, str)}, axes)
-        for texts in given
+        is_as_built({str(k): value_of(v) for k, v in config.items() if isinstance(v, str)}, axes)
+        for config in params.loc[first.index].to_dict("records")
     ]
     places = dict(zip(params.index, zip(number, texts, strict=True), strict=True))
     counted = number.index.isin(list(_newest(records.runs, places)))
@@ -268,10 +257,3 @@ def _varies(params: pd.DataFrame, name: str) -> bool:
     of_each = params.groupby("architecture", dropna=False)[name]
     known = of_each.nunique(dropna=False).gt(1).any()
     return bool(known or params[name].nunique() > 1)
-
-
-def _texts(params: pd.DataFrame, name: str) -> list[str | None]:
-    if name not in params:
-        return [None] * len(params)
-    column = params[name]
-    return column.where(column.notna(), None).tolist()

@@ -41,6 +41,21 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def setting_words(values: Mapping[str, Any]) -> str:
+    """A setting's values, such as ``threshold 0.3, init kaiming``, without missing ones."""
+    return ", ".join(
+        f"{key} {f'{value:g}' if isinstance(value, float) else value}"
+        for key, value in values.items()
+        if not pd.isna(value)
+    )
+
+
+def letter(number: int) -> str:
+    """The letter with this number: a to z, then aa, ab and so on."""
+    rest, last = divmod(number, 26)
+    return (letter(rest - 1) if rest else "") + chr(ord("a") + last)
+
+
 def shortfall(cell: Mapping[Any, Any]) -> str:
     """What a cell lacks, in words; empty if every seed finished, learned and stayed finite.
 

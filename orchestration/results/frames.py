@@ -126,8 +126,7 @@ def best_of_seeds(records: Records, cells: Cells, *, last: bool = False) -> pd.D
     counts = ["n_seeds", "n_collapsed", "n_diverged"]
     table[counts] = table[counts].fillna(0).astype("int64")
     # Seeds until decided: a cell may have been allocated more than the certain ones.
-    wanted = cells.table["n_expected"].clip(lower=table["n_seeds"])
-    table["n_expected"] = wanted
+    table["n_expected"] = cells.table["n_expected"].clip(lower=table["n_seeds"])
     by_cell = trials.dropna(subset=column).groupby("cell")[column]
     common = int(by_cell.size().min()) if len(by_cell) else 0
     table[EXPECTED_BEST] = by_cell.agg(
@@ -160,22 +159,26 @@ def with_best(records: Records, metric: Metric, points: pd.DataFrame) -> Records
         metric: the metric by which trials are judged.
         points: the metric by epoch, from ``Source.points``.
     """
-    points = points.sort_values(["run_id", "epoch"])
-    best: dict[str, tuple[float, float]] = {}
-    for run_id, of_run in points.groupby("run_id"):
-        place = metric.best(of_run["value"].tolist())
-        if place is not None:
-            row = of_run.iloc[place]
-            best[str(run_id)] = float(row["value"]), float(row["epoch"])
-    nothing = (float("nan"), float("nan"))
-    pairs = [best.get(run_id, nothing) for run_id in records.metrics.index]
-    values, epochs = zip(*pairs, strict=True) if pairs else ((), ())
-    index = records.metrics.index
-    columns = {
-        metric.best_name: pd.Series(values, index, dtype="float64"),
-        BEST_EPOCH: pd.Series(epochs, index, dtype="float64"),
-    }
+    points = points.sort_values(["run_id", "epoch"], ignore_index=True)
+    places = [
+        of_run.index[place]
+        for _, of_run in points.groupby("run_id")
+        if (place := metric.best(of_run["value"].tolist())) is not None
+    ]
+    best = (
+        points.loc[places]
+        .set_index("run_id")
+        .reindex(records.metrics.index)
+        .astype({"value": "float64", "epoch": "float64"})
+    )
+    columns = {metric.best_name: best["value"], BEST_EPOCH: best["epoch"]}
     return replace(records, metrics=records.metrics.assign(**columns))
+
+
+def histories(points: pd.DataFrame) -> dict[str, list[float]]:
+    """The values of each run in the order of its epochs, from points of one metric."""
+    by_run = points.sort_values(["run_id", "epoch"]).groupby("run_id")["value"]
+    return {str(run_id): values.tolist() for run_id, values in by_run}
 
 
 def _values(records: Records, name: str) -> pd.Series:

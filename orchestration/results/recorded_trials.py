@@ -1,11 +1,9 @@
-"""Chooses finished trials that are to be trained again, with what is on record of them."""
+"""Chooses finished trials that are to be trained again, with their records."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pydantic
 
@@ -16,7 +14,7 @@ from orchestration.record.finished_trial import FinishedTrial
 from orchestration.record.machine import ENGINE_TAG, MACHINE_TAG, SOFTWARE_TAG
 from orchestration.record.names import OUTCOME_TAG
 from orchestration.results.results import Results
-from orchestration.results.typed_params import params_of_runs
+from orchestration.results.typed_params import params_of_runs, value_of
 from orchestration.sweep.recorded_spec import spec_fields
 from snn_norm.config import RunConfig
 from snn_norm.references import check_named
@@ -100,7 +98,7 @@ def choose(
 
 
 def threads_of(results: Results) -> int:
-    """How many threads of torch trained a sweep's trials: sums round by how they are split."""
+    """The number of torch's threads that trained the trials; it decides how sums are rounded."""
     cpu = spec_fields(results.records.spec).get("resources", {}).get("cpu", 1)
     return max(1, int(cpu))
 
@@ -111,16 +109,8 @@ def _is_compared(metric: str) -> bool:
 
 
 def _config(params: Mapping[str, str], key: str) -> RunConfig:
-    """The configuration that a trial's parameters describe."""
-
-    def value(text: str) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-
     try:
-        return RunConfig(**{name: value(text) for name, text in params.items()})
+        return RunConfig(**{name: value_of(text) for name, text in params.items()})
     except pydantic.ValidationError as invalid:
         raise InputError(
             f"trial {key} cannot be trained by this version: {all_in_words(invalid)}"

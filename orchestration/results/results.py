@@ -17,6 +17,7 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results import frames
+from orchestration.results.cells import Cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
@@ -29,11 +30,7 @@ from orchestration.results.effects.tuning import basin, tuned_gap, with_selectin
 from orchestration.results.frames import LAST_TEST_ACCURACY, METRIC_OF
 from orchestration.results.models import ModelServer, chosen_run, models_table
 from orchestration.results.search_results import SearchResults
-from orchestration.results.sweep_reader import (
-    declaring_spec,
-    named_cells,
-    with_or_without_cell,
-)
+from orchestration.results.sweep_reader import declaring_spec, named_cells, with_or_without_cell
 from orchestration.results.trial_results import TrialResults
 from orchestration.results.versions import compare_versions
 
@@ -83,7 +80,7 @@ class Results(TrialResults, SearchResults):
         Columns: the grid's axes, ``seed``, ``best_test_accuracy``, ``best_epoch``,
         ``last_test_accuracy``, ``outcome``, ``run_id``, ``selected_on``; ``cell`` if numbered.
         """
-        return with_or_without_cell(frames.seeds_of(*self._read(_BY_SEED)), numbered)
+        return with_or_without_cell(self._seeds()[0], numbered)
 
     def expected_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return the mean best of n seeds for each cell and each n up to its number of seeds.
@@ -104,15 +101,18 @@ class Results(TrialResults, SearchResults):
 
         ``orchestration.results.effects.norm_effects.norm_differences`` describes the columns.
         """
-        records, cells = self._read(_BY_SEED)
+        seeds, cells = self._seeds(last=accuracy == LAST_TEST_ACCURACY)
         cells.kind.check_networks("norm_differences()")
         valid = (BEST_TEST_ACCURACY, LAST_TEST_ACCURACY)
         if accuracy not in valid:
             raise InputError(f"accuracy must be {' or '.join(valid)}, got {accuracy!r}")
-        seeds = frames.seeds_of(records, cells)
-        if accuracy == LAST_TEST_ACCURACY:
-            seeds[SELECTED_ON] = None
         return norm_differences(seeds, cells.axes, accuracy)
+
+    def _seeds(self, *, last: bool = False) -> tuple[pd.DataFrame, Cells]:
+        """The trials that count, and the cells. Nothing has selected the last epochs."""
+        records, cells = self._read(_BY_SEED)
+        seeds = frames.seeds_of(records, cells)
+        return seeds.assign(**{SELECTED_ON: None}) if last else seeds, cells
 
     def mean_ranks(self) -> pd.DataFrame:
         """Return one row per norm, the best first, of each setting that has at least four.
@@ -131,15 +131,12 @@ class Results(TrialResults, SearchResults):
 
         ``orchestration.results.effects.differences.differences_from`` describes the columns.
         """
-        records, cells = self._read(_BY_SEED)
+        seeds, cells = self._seeds(last=last)
         if not cells.kind.baseline:
             raise InputError(
                 "differences are from what a spec names as baseline, with training code of your "
                 "own; this sweep's names none"
             )
-        seeds = frames.seeds_of(records, cells)
-        if last:
-            seeds[SELECTED_ON] = None
         column = cells.metric.last_name if last else cells.metric.best_name
         return differences_from(cells.kind.baseline, seeds, cells.axes, column, cells.metric)
 
@@ -158,11 +155,9 @@ class Results(TrialResults, SearchResults):
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
         if tuned and once.has_search:
-            table = once.search(numbered=True)
-            axes = once.cells.axes
-            return tuned_gap_by_budget(
-                table, axes, once.searched_by, by_norm=by_norm, is_adaptive=once.is_adaptive
-            )
+            table, adaptive = once.search(numbered=True), once.is_adaptive
+            axes, metric = once.cells.axes, once.searched_by
+            return tuned_gap_by_budget(table, axes, metric, by_norm=by_norm, is_adaptive=adaptive)
         if tuned:
             return tuned_gap(*once._settings(), by_norm=by_norm)
         table = (norm_gaps if by_norm else dependency_gap)(once.best_of_seeds(), once.cells.axes)

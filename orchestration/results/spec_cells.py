@@ -77,8 +77,9 @@ def spec_cells(spec_json: str) -> SpecCells:
     trained = list(enumerate(cells))
     if spec.search is not None:
         seeds = (*spec.search.seed_list(), *seeds)
-        settings = [(cell, one) for cell, tried in enumerate(spec.settings()) for one in tried]
-        trained = [(cell, one.config) for cell, one in settings]
+        of_cells = enumerate(spec.settings())
+        settings = [(cell, setting) for cell, of_cell in of_cells for setting in of_cell]
+        trained = [(cell, setting.config) for cell, setting in settings]
     return SpecCells(
         axes,
         table,

@@ -89,10 +89,22 @@ def expected_best(values: Sequence[float], n: int, metric: Metric = TEST_ACCURAC
     """
     best_first = np.sort(np.asarray(values, dtype=float))
     best_first = best_first if metric.goal == "minimize" else best_first[::-1]
-    rank = np.arange(1, len(values) - n + 1)
-    # Each weight from the one before: C(N-1-rank, n-1) / C(N-rank, n-1).
-    weights = np.cumprod([n / len(values), *(1 - (n - 1) / (len(values) - rank))])
+    weights = weights_of_best(len(values), n)
     return math.fsum(weights * best_first[: len(weights)])
+
+
+def weights_of_best(count: int, n: int) -> Floats:
+    """For each of ``count`` values, the best first, the probability to be the best of n drawn."""
+    rank = np.arange(1, count - n + 1)
+    # Each weight from the one before: C(count-1-rank, n-1) / C(count-rank, n-1).
+    return np.cumprod([n / count, *(1 - (n - 1) / (count - rank))])
+
+
+def middle(samples: Floats, confidence: float) -> tuple[float, float]:
+    """The interval that holds this share of some samples, with as many below it as above."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(samples, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
@@ -106,19 +118,18 @@ def paired_differences(first: Floats, second: Floats) -> dict[str, float]:
         ``p``. All are NaN without a pair; interval and test are NaN with a single pair; the test is
         NaN if all differences are equal.
     """
-    differences = first - second
-    n = len(differences)
-    mean = float(differences.mean()) if n else math.nan
-    std = float(differences.std(ddof=1)) if n > 1 else math.nan
-    low, high = t_interval(np.array(mean), np.array(std), np.array(n))
-    t, p = student_t(np.array(mean), np.array(std), np.array(n))
-    return {
-        "difference": mean,
-        "ci_low": float(low),
-        "ci_high": float(high),
-        "t": float(t),
-        "p": float(p),
-    }
+    sample = moments(first - second)
+    numbers = (sample[0], *t_interval(*sample), *student_t(*sample))
+    names = ("difference", "ci_low", "ci_high", "t", "p")
+    return dict(zip(names, map(float, numbers), strict=True))
+
+
+def moments(values: Floats) -> tuple[Floats, Floats, npt.NDArray[np.integer[Any]]]:
+    """Mean, standard deviation (n - 1) and number of some values; NaN if they are too few."""
+    n = len(values)
+    mean = values.mean() if n else math.nan
+    std = values.std(ddof=1) if n > 1 else math.nan
+    return np.array(mean), np.array(std), np.array(n)
 
 
 def student_t(mean: Floats, std: Floats, n: npt.NDArray[np.integer[Any]]) -> tuple[Floats, Floats]:

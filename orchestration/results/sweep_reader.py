@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Collection, Sequence
 from typing import Self, cast
@@ -12,13 +13,7 @@ from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import Metric
 from orchestration.reading.archive import ArchiveSource
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import (
-    ALL_METRICS,
-    DIAGNOSTICS,
-    Records,
-    Source,
-    SweepSource,
-)
+from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, Records, Source, SweepSource
 from orchestration.results import frames
 from orchestration.results.cells import Cells, assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
@@ -56,8 +51,8 @@ class SweepReader:
         Returns:
             An object with the same methods, which do not read again.
         """
-        taken = self.of(self._source, self.name)
-        taken._tracking_uri, taken._reading = self._tracking_uri, self._read(metrics)
+        taken = copy.copy(self)
+        taken._reading = self._read(metrics)
         return taken
 
     @property
@@ -132,9 +127,7 @@ class SweepReader:
         if spec is None or spec.search is None:
             return None
         run_ids = records.runs.index.tolist()
-        points = self.points(run_ids, [spec.search.judged_by().name])
-        in_order = points.sort_values(["run_id", "epoch"]).groupby("run_id")["value"]
-        return {str(run_id): values.tolist() for run_id, values in in_order}
+        return frames.histories(self.points(run_ids, [spec.search.judged_by().name]))
 
     def _check_recorded(self, metric: Metric, records: Records) -> None:
         recorded = list(map(str, records.metrics))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 from orchestration.reading.records import DIAGNOSTICS
 from orchestration.record.names import LAYERS_TAG, SAMPLE_TAG
 from orchestration.results import frames
-from orchestration.results.effects.diagnostics import by_layer, orders_of
+from orchestration.results.effects.diagnostics import by_layer
 from orchestration.results.effects.energy import energy, operations_of, samples_of
 from orchestration.results.sweep_reader import SweepReader, named_cells, with_or_without_cell
 
@@ -62,7 +64,8 @@ class TrialResults(SweepReader):
         wanted = once.trials(numbered=True) if trials is None else trials
         recorded = once._diagnostics
         run_ids = wanted["run_id"].tolist() if recorded else []
-        orders = orders_of(once.records.tag_rows([LAYERS_TAG]) if recorded else ())
+        tags = once.records.tag_rows([LAYERS_TAG]) if recorded else ()
+        orders = {run_id: json.loads(text) for run_id, _, text in tags}
         layers = by_layer(once.points(run_ids, recorded), orders)
         return with_or_without_cell(frames.with_trials(layers, once.cells, wanted), numbered)
 

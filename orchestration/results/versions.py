@@ -12,14 +12,16 @@ from typing import Any
 import pandas as pd
 
 from orchestration.errors import InputError
+from orchestration.model.metric import TEST_ACCURACY
 from orchestration.reading.records import Records
 from orchestration.record.machine import COMMIT_TAG
 from orchestration.record.names import BEST_TEST_ACCURACY, VERSION_TAG
 from orchestration.results.cells import assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
+from orchestration.results.effects.differences import paired_test
 from orchestration.results.frames import seeds_of
 from orchestration.results.spec_cells import SpecCells
-from orchestration.results.statistics import holm, paired_differences
+from orchestration.results.statistics import holm
 
 _SHORTEST_COMMIT = 7
 """The fewest characters of a commit that identify it."""
@@ -60,19 +62,13 @@ def compare_versions(
     for cell, pairs in paired.groupby("cell"):
         first_values = pairs[BEST_TEST_ACCURACY].to_numpy(float)
         second_values = pairs[f"{BEST_TEST_ACCURACY}_b"].to_numpy(float)
-        test = paired_differences(first_values, second_values)
         rows.append(
             {
                 **{str(axis): value for axis, value in cells.loc[cell].items()},
                 "mean_a": first_values.mean(),
                 "mean_b": second_values.mean(),
-                "difference_pp": 100 * test["difference"],
-                "ci_low_pp": 100 * test["ci_low"],
-                "ci_high_pp": 100 * test["ci_high"],
-                "n_pairs": len(pairs),
+                **paired_test(first_values, second_values, TEST_ACCURACY),
                 "n_equal": int((first_values == second_values).sum()),
-                "t": test["t"],
-                "p": test["p"],
                 SELECTED_ON: pairs[SELECTED_ON].iloc[0],
             }
         )

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from orchestration.model import columns
-from orchestration.model.config import Config, own_key, text_of
+from orchestration.model.config import Config, Section, own_key, text_of
 from orchestration.model.metric import Goal, Metric
-from orchestration.model.section import Section
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.stopping import UntilDecided
 from snn_norm.wording import described, did_you_mean

@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from orchestration.errors import SpecError
 from orchestration.sweep.spec import SweepSpec
 
 
@@ -17,6 +18,14 @@ def read_spec(spec_json: str) -> SweepSpec:
         SpecError: this version cannot read it.
     """
     return SweepSpec.from_json(spec_json)
+
+
+def readable_spec(spec_json: str | None) -> SweepSpec | None:
+    """A recorded spec; None if there is none that this version can read."""
+    try:
+        return read_spec(spec_json) if spec_json else None
+    except SpecError:
+        return None
 
 
 def spec_fields(spec_json: str | None) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
-from orchestration.model.config import own_key
+from orchestration.model.config import Section, own_key
 from orchestration.model.metric import Metric
-from orchestration.model.section import Section
 from orchestration.sweep.dimension import checked_dimension
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.problems import Problems

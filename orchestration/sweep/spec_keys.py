@@ -15,8 +15,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orchestration.model.config import own_key
-from orchestration.model.section import Section
+from orchestration.model.config import Section, own_key
 from orchestration.model.sweep_name import sweep_name
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.problems import Problems

@@ -20,8 +20,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestration.model.config import Config
-from orchestration.model.section import Section
+from orchestration.model.config import Config, Section
 from orchestration.model.sweep_kind import sweep_kind
 from orchestration.sweep.problems import Problems
 from snn_norm.wording import described, did_you_mean

@@ -6,13 +6,7 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import (
-    Column,
-    axes_of,
-    columns_before,
-    metric_interval,
-    number,
-)
+from orchestration.render.columns import Column, axes_before, metric_interval, number
 from orchestration.render.table import NO_NUMBER
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
 from orchestration.tables.report_data import ReportData
@@ -32,7 +26,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
         return metric_interval("certain %", f"{name}_low", f"{name}_high", metric)
 
     return [
-        *axes_of(frame, columns_before(frame, "basin")),
+        *axes_before(frame, "basin"),
         number("basin %", "basin", metric.number),
         certain("basin"),
         number("of all %", "basin_of_all", metric.number),

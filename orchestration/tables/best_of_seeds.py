@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import Column, Row, axes_of, metric_interval, number
+from orchestration.render.columns import Column, Row, axes_before, metric_interval, number
 from orchestration.render.table import NO_NUMBER, as_text, unit_of
 from orchestration.results.columns import (
     COUNTS,
@@ -31,7 +31,7 @@ def _columns(best: pd.DataFrame, metric: Metric) -> list[Column]:
     unit = unit_of(metric)
     lacking = any(map(shortfall, best.to_dict("records")))
     return [
-        *axes_of(best, axis_columns(best)),
+        *axes_before(best, "best"),
         number(f"best{unit}", "best", metric.number, strong=not seeds_differ(best)),
         number("best seed", "best_seed", as_text),
         *_at_common_n(best, metric, unit),
@@ -63,7 +63,7 @@ def _narrow_columns(best: pd.DataFrame, metric: Metric) -> list[Column]:
         return f"{n_seeds}/{n_expected} {lack}".strip()
 
     return [
-        *axes_of(best, axis_columns(best)),
+        *axes_before(best, "best"),
         Column("best (seed)", top),
         *_at_common_n(best, metric),
         Column("mean ± std", mean),

@@ -1,11 +1,11 @@
-"""What choosing an epoch and a seed by their accuracy adds, cell by cell."""
+"""How much the choice of an epoch and of a seed by accuracy adds, cell by cell."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import Column, axes_of, columns_before, number
+from orchestration.render.columns import Column, axes_before, columns_before, number
 from orchestration.render.table import unit_of
 from orchestration.tables.definition import Section, TableDefinition
 from orchestration.tables.report_data import ReportData
@@ -27,7 +27,7 @@ def _frame(data: ReportData) -> pd.DataFrame:
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     axes = columns_before(frame, "last epoch")
     return [
-        *axes_of(frame, axes),
+        *axes_before(frame, "last epoch"),
         *(
             number(f"{name}{unit_of(metric)}", name, metric.number)
             for name in map(str, frame.columns[len(axes) :])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import Column, axes_of, number
+from orchestration.render.columns import Column, axes_before, number
 from orchestration.render.table import unit_of
-from orchestration.results.columns import SELECTED_ON, axis_columns, remark_of_two
+from orchestration.results.columns import SELECTED_ON, remark_of_two
 from orchestration.results.spec_cells import CONDITIONS
 from orchestration.tables.definition import TableDefinition
 
@@ -18,7 +18,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     def scaled(difference: float) -> str:
         return metric.number(difference / metric.scale)
 
-    columns = axes_of(frame, axis_columns(frame))
+    columns = axes_before(frame, "best_a")
     for value, difference in (("best", "difference"), ("mean", "mean_difference")):
         columns += [
             number(f"{value} A{unit}", f"{value}_a", metric.number),

@@ -10,8 +10,7 @@ from orchestration.model.metric import Metric
 from orchestration.render.columns import (
     Column,
     Row,
-    axes_of,
-    columns_before,
+    axes_before,
     interval,
     metric_interval,
     number,
@@ -38,7 +37,7 @@ PROMISE = (
     "different shape, they are not exchangeable, and may be told apart. Intervals hold at every "
     "look if differences are normal."
 )
-"""What verdicts promise, and what they do not."""
+"""The guarantees of verdicts, and their limits."""
 
 
 def _frame(data: ReportData) -> pd.DataFrame | None:
@@ -47,7 +46,7 @@ def _frame(data: ReportData) -> pd.DataFrame | None:
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "compared")),
+        *axes_before(frame, "compared"),
         words("is", "verdict", marked=True),
         words("than / as", "against"),
         *(
@@ -68,7 +67,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
 
 
 def _missing(decision: Row) -> str:
-    """What an undecided comparison lacks, and what it excludes already."""
+    """What would decide an undecided comparison, and which differences are excluded already."""
     if decision["verdict"] != "undecided":
         return ""
     more, hours = decision["more_seeds"], decision["more_hours"]
@@ -86,14 +85,14 @@ def _missing(decision: Row) -> str:
     text = (
         f"{decimal(decision['excluded_above_pp'])} points"
         if is_fraction
-        else (f"{decision['excluded_above']:.4g}")
+        else f"{decision['excluded_above']:.4g}"
     )
     seeds = f"more than 1 seed in {math.floor(1 / share)}"
     return f"undecided: no difference above {text}, unless {seeds} fails; {lacks}"
 
 
 def _basis(decision: Row) -> str:
-    """What a difference was found in, if that is not only the differences."""
+    """The kind of evidence for a verdict, if it is not only the differences."""
     by, verdict = decision["decided_by"], decision["verdict"]
     if pd.isna(by) or (by == "differences" and verdict != "different"):
         return ""

@@ -1,4 +1,4 @@
-"""What a table is made of.
+"""The definition of a table.
 
 A file of this folder defines a table, and the registry lists it. Reports, terminals, papers and
 pages show what the registry has.
@@ -169,24 +169,13 @@ class TableDefinition:
         """The numbers of a sweep; None if it has none for this table."""
         return data.once(self.frame) if isinstance(data.kind, self.kind) else None
 
-    def table(self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
-        """Lay out a frame."""
+    def table(
+        self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY, *, narrow: bool = False
+    ) -> Table:
+        """Lay out a frame; a narrow table is for a terminal."""
         if self.build:
             return self.build(frame, metric)
-        return self._lay_out(frame, metric, self.columns)
-
-    def narrow_table(self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> Table:
-        """Lay out a frame for a terminal."""
-        if self.terminal is None or self.terminal.columns is None:
-            return self.table(frame, metric)
-        return self._lay_out(frame, metric, self.terminal.columns)
-
-    def _lay_out(
-        self,
-        frame: pd.DataFrame,
-        metric: Metric,
-        columns: Callable[[pd.DataFrame, Metric], list[Column]],
-    ) -> Table:
+        columns = (self.terminal.columns if narrow and self.terminal else None) or self.columns
         return lay_out(
             self.rows(frame) if self.rows else frame,
             columns(frame, metric),
@@ -215,7 +204,7 @@ class TableDefinition:
         """
         match form:
             case "table":
-                return plain(self.narrow_table(frame, metric), terminal)
+                return plain(self.table(frame, metric, narrow=True), terminal)
             case "json":
                 return to_json(frame)
             case "csv":

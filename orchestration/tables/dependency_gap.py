@@ -6,9 +6,8 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import Column, axes_of, number
+from orchestration.render.columns import Column, axes_before, number
 from orchestration.render.table import decimal
-from orchestration.results.columns import axis_columns
 from orchestration.results.effects.norm_effects import dependency_gap, settings_of
 from orchestration.tables.definition import Macros, TableDefinition
 from orchestration.tables.report_data import ReportData
@@ -17,7 +16,7 @@ from orchestration.tables.report_data import ReportData
 def gap_columns(frame: pd.DataFrame, metric: Metric, accuracies: dict[str, str]) -> list[Column]:
     """The columns of a table of gaps; accuracies are given as columns by heading."""
     return [
-        *axes_of(frame, axis_columns(frame)),
+        *axes_before(frame, "none"),
         *(number(heading, name, metric.number) for heading, name in accuracies.items()),
         number("gap pp", "gap_pp", decimal, marked=True),
         number("gap / ann's", "ratio", decimal),

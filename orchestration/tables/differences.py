@@ -5,14 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import (
-    Column,
-    Row,
-    axes_of,
-    columns_before,
-    metric_interval,
-    number,
-)
+from orchestration.render.columns import Column, Row, axes_before, metric_interval, number
 from orchestration.render.table import as_text
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS, corrected, text_of_differences
@@ -29,7 +22,7 @@ def _against(row: Row) -> str:
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "compared")),
+        *axes_before(frame, "compared"),
         Column("against", _against, numeric=False),
         number("difference", "difference", metric.number),
         metric_interval("95 % CI", "ci_low", "ci_high", metric),

@@ -1,4 +1,4 @@
-"""What trained networks cost an image: operations in millions, energy in nanojoules."""
+"""Operations (in millions) and energy (in nanojoules) of trained networks, per image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import Column, axes_of, columns_before, interval, number
+from orchestration.render.columns import Column, axes_before, interval, number
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
 from orchestration.tables.report_data import ReportData
@@ -42,7 +42,7 @@ def _nanojoules(energy: float) -> str:
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "accuracy")),
+        *axes_before(frame, "accuracy"),
         number("mean %", "accuracy", metric.number),
         number("AC M", "accumulates", _millions),
         number("MAC M", "multiply_accumulates", _millions),

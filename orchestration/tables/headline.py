@@ -13,20 +13,12 @@ import pandas as pd
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.series_style import NETWORKS
-from orchestration.render.table import (
-    NO_NUMBER,
-    Table,
-    TableCell,
-    as_text,
-    decimal,
-    is_numeric,
-    letter,
-    percent,
-)
+from orchestration.render.table import NO_NUMBER, Table, TableCell, as_text, decimal, is_numeric
 from orchestration.render.visible import visible
 from orchestration.results.columns import (
     SELECTED_ON,
     axis_columns,
+    letter,
     remark,
     shortfall,
     unequal_seeds,
@@ -49,7 +41,7 @@ def _shown(best: pd.DataFrame) -> list[Setting]:
     ]
 
 
-def _build(best: pd.DataFrame, _metric: Metric) -> Table:
+def _build(best: pd.DataFrame, metric: Metric) -> Table:
     axes = [axis for axis in axis_columns(best) if axis not in ("architecture", "norm")]
     notes: list[str] = []
     numbers: list[int] = []
@@ -64,7 +56,7 @@ def _build(best: pd.DataFrame, _metric: Metric) -> Table:
         line = [TableCell(NETWORKS.get(architecture, visible(as_text(architecture))))]
         line += [TableCell(visible(as_text(setting.values[axis]))) for axis in axes]
         for column, norm in norms.items():
-            number = percent(setting.best(norm))
+            number = metric.number(setting.best(norm))
             if norm is None or norm not in cells:
                 line.append(TableCell(number))
                 continue

@@ -6,7 +6,7 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import Column, axes_of, columns_before, number, words
+from orchestration.render.columns import Column, axes_before, number, words
 from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
@@ -20,7 +20,7 @@ def _frame(data: ReportData) -> pd.DataFrame | None:
 
 def _columns(frame: pd.DataFrame, _metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "norm")),
+        *axes_before(frame, "norm"),
         words("norm"),
         number("mean rank", "mean_rank", decimal),
         words("groups"),

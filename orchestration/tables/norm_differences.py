@@ -6,7 +6,7 @@ import pandas as pd
 
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import NetworkSweep
-from orchestration.render.columns import Column, axes_of, columns_before, interval, number, words
+from orchestration.render.columns import Column, axes_before, interval, number, words
 from orchestration.render.table import decimal, p_value
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.tables.definition import Macros, Section, TableDefinition
@@ -17,7 +17,7 @@ PAIRS = number("pairs", "n_pairs")
 
 def _columns(frame: pd.DataFrame, _metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "norm")),
+        *axes_before(frame, "norm"),
         words("norm"),
         words("against"),
         number("difference pp", "difference_pp", decimal),
@@ -28,13 +28,13 @@ def _columns(frame: pd.DataFrame, _metric: Metric) -> list[Column]:
 
 
 def corrected(frame: pd.DataFrame, metric: Metric) -> str:
-    """Which images selected the epochs, and for what p is corrected."""
+    """The images that selected the epochs, and the tests for whose number p is corrected."""
     selected = remark(frame[SELECTED_ON], metric)
     return f"{selected} p is corrected for all tests of the sweep, also those not shown.".lstrip()
 
 
 def text_of_differences(metric: Metric) -> str:
-    """What a report says above such a table."""
+    """The text above such a table in a report."""
     points = "in percentage points " if metric.is_fraction else ""
     return (
         f"Paired by seed, {points}of best epochs: mean, 95 % t-interval, and the p of a\n"

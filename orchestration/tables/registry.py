@@ -49,6 +49,6 @@ def terminal_tables(data: ReportData) -> Iterator[tuple[str, Table]]:
         if frame is None:
             continue
         rows = place.rows(frame) if place.rows else frame
-        table = definition.narrow_table(rows, data.metric)
+        table = definition.table(rows, data.metric, narrow=True)
         if place.is_first or (table.rows and definition.is_worth_showing(frame)):
             yield place.title(data.metric) if callable(place.title) else place.title, table

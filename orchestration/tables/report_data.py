@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import SweepKind
 from orchestration.reading.provenance import Provenance, provenance_of
 from orchestration.reading.records import ALL_METRICS
-from orchestration.render.series_style import NETWORKS
+from orchestration.render.series_style import NETWORKS, SeriesStyle, style_of
 from orchestration.render.table import as_text
 from orchestration.results.columns import shortfall
 from orchestration.results.results import Results
@@ -128,16 +128,28 @@ class ReportData:
         """The name in a legend of one of ``norms``."""
         return self.kind.series_name(self.series, norm)
 
-    def setting(self, cell: int) -> str:
-        """A cell's network and other axes in words: everything except its norm."""
-        row = self.best.iloc[cell]
-        unnamed = self.kind.unnamed_axes
-        return ", ".join(
-            NETWORKS.get(row[axis], as_text(row[axis]))
-            if axis in unnamed
-            else f"{axis} {as_text(row[axis])}"
+    def style(self, norm: str) -> SeriesStyle:
+        """The style in figures of one of ``norms``."""
+        return style_of(norm, self.norms, self.kind.styles)
+
+    def by_setting(self, cells: Iterable[int]) -> dict[str, list[int]]:
+        """Cells by their ``setting``."""
+        settings: dict[str, list[int]] = {}
+        for cell in cells:
+            settings.setdefault(self.setting(cell), []).append(cell)
+        return settings
+
+    def setting(self, cell: int, but: str | None = None) -> str:
+        """A cell in words, without its norm or the axis that is given instead."""
+        row, unnamed = self.best.iloc[cell], self.kind.unnamed_axes
+        words = {
+            axis: self.kind.value_name(axis, as_text(row[axis]))
             for axis in self.axes
-            if axis != self.series and (axis in unnamed or not pd.isna(row[axis]))
+            if axis != (but or self.series) and (axis in unnamed or not pd.isna(row[axis]))
+        }
+        return ", ".join(
+            NETWORKS.get(text, text) if axis in unnamed else f"{axis} {text}"
+            for axis, text in words.items()
         )
 
     def label(self, cell: int) -> str:

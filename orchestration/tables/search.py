@@ -5,15 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import (
-    Column,
-    axes_of,
-    columns_before,
-    metric_interval,
-    number,
-    words,
-)
-from orchestration.render.table import hours_in_words
+from orchestration.render.columns import Column, axes_before, metric_interval, number, words
+from orchestration.render.table import hours_in_words, unit_of
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
 from orchestration.tables.report_data import ReportData
 
@@ -23,9 +16,9 @@ def _frame(data: ReportData) -> pd.DataFrame | None:
 
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
-    unit = " %" if metric.is_fraction else ""
+    unit = unit_of(metric)
     return [
-        *axes_of(frame, columns_before(frame, "n_settings")),
+        *axes_before(frame, "n_settings"),
         Column("settings", lambda row: f"{row['n_settings']}/{row['n_settings_expected']}"),
         number("pruned", "n_pruned"),
         number("epochs", "epochs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import Column, axes_of, number, words
+from orchestration.render.columns import Column, axes_before, number, words
 from orchestration.render.table import as_text, decimal, unit_of
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.report_data import ReportData
@@ -27,7 +27,7 @@ def _frame(data: ReportData) -> pd.DataFrame:
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     unit = unit_of(metric)
     return [
-        *axes_of(frame, map(str, frame.columns[:-5])),
+        *axes_before(frame, "best"),
         number(f"best{unit}", "best", metric.number),
         number("in epoch", "best_epoch", as_text),
         number(f"last{unit}", "last", metric.number),

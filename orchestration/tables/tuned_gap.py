@@ -11,7 +11,7 @@ from orchestration.model.sweep_kind import NetworkSweep
 from orchestration.render.columns import (
     Column,
     Format,
-    axes_of,
+    axes_before,
     columns_before,
     interval,
     number,
@@ -65,7 +65,7 @@ def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
         interval("95 % CI pp", "ci_low_pp", "ci_high_pp"),
     ]
     return [
-        *axes_of(frame, columns_before(frame, "built_none")),
+        *axes_before(frame, "built_none"),
         words("settings"),
         *(replace(column, formats=_of_both_sides(column)) for column in measured),
         words("no norm at", "none_at"),

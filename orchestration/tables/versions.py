@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from orchestration.model.metric import Metric
-from orchestration.render.columns import Column, axes_of, columns_before, interval, number
+from orchestration.render.columns import Column, axes_before, interval, number
 from orchestration.render.table import decimal
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
@@ -13,7 +13,7 @@ from orchestration.tables.norm_differences import P_HOLM, PAIRS
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
     return [
-        *axes_of(frame, columns_before(frame, "mean_a")),
+        *axes_before(frame, "mean_a"),
         number("A %", "mean_a", metric.number),
         number("B %", "mean_b", metric.number),
         number("A - B pp", "difference_pp", decimal),

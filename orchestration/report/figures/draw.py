@@ -20,12 +20,13 @@ from orchestration.render.figures import Picture
 from orchestration.render.panels import (
     MOST_PANELS,
     MOST_ROWS,
+    axis_unit,
     legend_below,
     named_rows,
     panel_grid,
+    series_handles,
     those_left_out,
 )
-from orchestration.render.series_style import SeriesStyle, style_of
 from orchestration.report.figures.energy import energy_figure
 from orchestration.report.figures.evidence import evidence_figure
 from orchestration.report.figures.ranks import critical_differences
@@ -37,7 +38,7 @@ from orchestration.report.figures.search import (
 from orchestration.report.figures.why import why
 from orchestration.results.columns import SELECTED_ON, remark
 from orchestration.results.effects.norm_effects import settings_of
-from orchestration.tables import energy, mean_ranks, norm_gaps
+from orchestration.tables import energy, norm_gaps
 from orchestration.tables.report_data import ReportData
 
 _MANY_LINES = 5
@@ -87,13 +88,12 @@ def accuracy_by_seed(data: ReportData) -> Picture | None:
         return None
     cells = list(range(len(data.best)))[:MOST_ROWS]
     accuracies = data.metric.is_fraction
-    labels = [data.label(cell) for cell in cells]
-    figure, panels = named_rows(labels, columns=2 if accuracies else 1)
+    figure, panels = named_rows([data.label(cell) for cell in cells], 2 if accuracies else 1)
     for axes in panels:
         for cell in cells:
             _seeds(axes, data, cell)
-        axes.set_xlabel(f"{data.metric.words}, best epoch{_unit_of(data)}")
-    if data.metric.is_fraction:
+        axes.set_xlabel(f"{data.metric.words}, best epoch{axis_unit(data.metric)}")
+    if accuracies:
         _closer(data, *panels)
     lacking = ("o", "hollow: collapsed or diverged") if _any_lacking(data) else None
     _legend(figure, data, lines=False, lacking=lacking)
@@ -117,7 +117,7 @@ def _closer(data: ReportData, whole: Axes, closer: Axes) -> None:
 
 
 def _seeds(axes: Axes, data: ReportData, cell: int) -> None:
-    row, drawn, scale = data.best.iloc[cell], _style(data, cell), data.metric.scale
+    row, drawn, scale = data.best.iloc[cell], data.style(data.norm(cell)), data.metric.scale
     if not math.isnan(row["ci_low"]):
         ends = [scale * row["ci_low"], scale * row["ci_high"]]
         if data.metric.is_fraction:
@@ -135,22 +135,14 @@ def _seeds(axes: Axes, data: ReportData, cell: int) -> None:
         )  # fmt: skip
 
 
-def ranks(data: ReportData) -> Picture | None:
-    """Mean ranks of the norms, and which of them do not differ."""
-    table = mean_ranks.TABLE.of(data)
-    return None if table is None else critical_differences(table, data.norms)
-
-
 def learning_curves(data: ReportData) -> Picture | None:
-    """The metric by epoch, a panel a network."""
+    """The metric by epoch, one panel per network."""
     name = data.metric.name
     if name not in data.curves or not data.curves[name].notna().any():
         return None
-    settings: dict[str, list[int]] = {}
-    for cell in sorted(set(data.curves["cell"])):
-        settings.setdefault(data.setting(cell), []).append(cell)
+    settings = data.by_setting(sorted(set(data.curves["cell"])))
     crowded = max(map(len, settings.values())) > _MANY_LINES
-    shown = f"{data.metric.words}{_unit_of(data)}"
+    shown = f"{data.metric.words}{axis_unit(data.metric)}"
     figure, panels = panel_grid(list(settings), "epoch", shown, tall=crowded)
     for axes, cells in zip(panels, settings.values(), strict=False):
         for cell in cells:
@@ -169,7 +161,7 @@ def learning_curves(data: ReportData) -> Picture | None:
 
 
 def _curve(axes: Axes, data: ReportData, cell: int, *, crowded: bool) -> None:
-    drawn = _style(data, cell)
+    drawn = data.style(data.norm(cell))
     curves = data.curves[data.curves["cell"] == cell]
     metric = data.metric
     by_seed = metric.scale * curves.pivot(index="epoch", columns="run_id", values=metric.name)
@@ -191,16 +183,15 @@ def _curve(axes: Axes, data: ReportData, cell: int, *, crowded: bool) -> None:
 
 
 def spike_rates(data: ReportData) -> Picture | None:
-    """Spikes of each layer by epoch."""
-    layers = _layers(data)
+    """The spike rates of each layer by epoch."""
+    layers = [name for name in map(str, data.curves) if name.startswith(SPIKE_RATE)]
     if not data.curves[layers].notna().any(axis=None):
         return None
     means = data.curves.groupby(["cell", "epoch"])[layers].mean().dropna(how="all")
     cells = list(dict.fromkeys(means.index.get_level_values("cell")))
     figure, panels = panel_grid([data.label(cell) for cell in cells], "epoch", "spikes a step")
-    shades = colormaps["viridis"](
-        np.linspace(0.2, 0.7, len(layers))
-    )  # visible on white and on black
+    # These shades are visible on white and on black.
+    shades = colormaps["viridis"](np.linspace(0.2, 0.7, len(layers)))
     looks = list(zip(layers, shades, itertools.cycle("os^Dv<>pP*"), strict=False))
     for axes, cell in zip(panels, cells, strict=False):
         for layer, shade, marker in looks:
@@ -221,10 +212,6 @@ def spike_rates(data: ReportData) -> Picture | None:
     return Picture("spike-rates", "Spike rates by layer", caption + left_out, figure)
 
 
-def _layers(data: ReportData) -> list[str]:
-    return [name for name in map(str, data.curves) if name.startswith(SPIKE_RATE)]
-
-
 def accuracy_by_energy(data: ReportData) -> Picture | None:
     """Accuracy and energy of each cell."""
     table = energy.TABLE.of(data)
@@ -232,7 +219,7 @@ def accuracy_by_energy(data: ReportData) -> Picture | None:
 
 
 def cost(data: ReportData) -> Picture | None:
-    """Time of training and images a second, by cell."""
+    """The training time of each cell, and how many images it trains a second."""
     if not data.curves["epoch_seconds"].notna().any():
         return None
     cells = list(range(len(data.best)))[:MOST_ROWS]
@@ -250,7 +237,7 @@ def cost(data: ReportData) -> Picture | None:
         for cell, value in zip(cells, values, strict=True):
             if math.isnan(value):
                 continue
-            drawn = _style(data, cell)
+            drawn = data.style(data.norm(cell))
             axes.barh(cell, value, 0.6, color=drawn.color, alpha=0.75)
             axes.annotate(form.format(value), (value, cell), (3, 0),
                           textcoords="offset points", va="center", fontsize="small")  # fmt: skip
@@ -276,21 +263,9 @@ def _any_lacking(data: ReportData) -> bool:
     return bool((data.trials["outcome"] != "completed").any())
 
 
-def _unit_of(data: ReportData) -> str:
-    return " (%)" if data.metric.is_fraction else ""
-
-
-def _style(data: ReportData, cell: int) -> SeriesStyle:
-    return _series_style(data, data.norm(cell))
-
-
-def _series_style(data: ReportData, norm: str) -> SeriesStyle:
-    return style_of(norm, data.norms, data.kind.styles)
-
-
 def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float) -> None:
     """Draw a cell's marker, which is hollow if the cell lacks something."""
-    drawn = _style(data, cell)
+    drawn = data.style(data.norm(cell))
     axes.plot(
         accuracy, height, drawn.marker, color=drawn.color, markersize=7, zorder=3,
         markerfacecolor="#ffffff" if data.lacks[cell] else drawn.color,
@@ -300,7 +275,7 @@ def _dot(axes: Axes, data: ReportData, cell: int, accuracy: float, height: float
 def _legend(
     figure: Figure, data: ReportData, *, lines: bool, lacking: tuple[str, str] | None
 ) -> None:
-    """Add the norms as a legend; norms with the same style (BatchNorm, BNTT) share an entry.
+    """Add the norms as a legend.
 
     Args:
         figure: the figure.
@@ -308,16 +283,8 @@ def _legend(
         lines: whether the norms are drawn as lines.
         lacking: the marker of incomplete cells and its meaning; None if there are none.
     """
-    names: dict[SeriesStyle, list[str]] = {}
-    for norm in data.norms:
-        names.setdefault(_series_style(data, norm), []).append(data.display_name(norm))
-    handles = [
-        Line2D(
-            [], [], color=drawn.color, linestyle=drawn.line if lines else "none",
-            marker=drawn.marker, label=", ".join(alike),
-        )
-        for drawn, alike in names.items()
-    ]  # fmt: skip
+    named = ((data.display_name(norm), data.style(norm)) for norm in data.norms)
+    handles = series_handles(named, lines=lines)
     if lacking:
         marker, label = lacking
         handles.append(
@@ -334,7 +301,7 @@ FIGURES: dict[str, Callable[[ReportData], Picture | None]] = {
     "search-importance": importance,
     "parallel-coordinates": parallel_coordinates,
     "accuracy-by-seed": accuracy_by_seed,
-    "critical-difference": ranks,
+    "critical-difference": critical_differences,
     "evidence": evidence_figure,
     "learning-curves": learning_curves,
     "why": why,
@@ -342,7 +309,10 @@ FIGURES: dict[str, Callable[[ReportData], Picture | None]] = {
     "accuracy-by-energy": accuracy_by_energy,
     "cost": cost,
 }
-"""By the names of their files; None of a sweep without numbers for it. Call in ``style``."""
+"""The functions that draw a figure, by the names of its files.
+
+They are called in ``style``, and return None if a sweep has no numbers for the figure.
+"""
 
 
 def draw(data: ReportData) -> Iterator[Picture]:

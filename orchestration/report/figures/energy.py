@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from orchestration.render.figures import Picture, ReportFigure
-from orchestration.render.panels import legend_below
+from orchestration.render.panels import legend_below, series_handles
 from orchestration.render.series_style import NETWORKS, style_of
 from orchestration.render.table import as_text
 from orchestration.results.columns import SELECTED_ON, remark
@@ -41,24 +41,14 @@ def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
         axes.set_xscale("log")
     axes.set_xlabel("energy, estimate (nJ an image)")
     axes.set_ylabel("test accuracy, mean (%)")
-    legend_below(figure, [*_norms(energy, norms), *_networks(energy)])
+    drawn_norms = set(map(as_text, energy["norm"]))
+    named = ((label_of(norm), style_of(norm, norms)) for norm in norms if norm in drawn_norms)
+    legend_below(figure, [*series_handles(named), *_networks(energy)])
     caption = (
         "Each marker is a cell: mean over seeds of accuracy and energy in the best epoch; the line "
         f"is the 95 % t-interval of the energy. {CAVEAT} "
     ) + remark(energy[SELECTED_ON])
     return Picture("accuracy-by-energy", "Accuracy against energy", caption, figure)
-
-
-def _norms(energy: pd.DataFrame, norms: list[str]) -> list[Line2D]:
-    drawn = [norm for norm in norms if norm in set(map(as_text, energy["norm"]))]
-    names: dict[tuple[str, str], list[str]] = {}
-    for norm in drawn:
-        style = style_of(norm, norms)
-        names.setdefault((style.color, style.marker), []).append(label_of(norm))
-    return [
-        Line2D([], [], color=color, marker=marker, linestyle="none", label=", ".join(alike))
-        for (color, marker), alike in names.items()
-    ]
 
 
 def _networks(energy: pd.DataFrame) -> list[Line2D]:

@@ -10,16 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from orchestration.render.figures import Picture
-from orchestration.render.panels import (
-    MOST_PANELS,
-    legend_below,
-    panel_grid,
-    those_left_out,
-)
-from orchestration.render.series_style import NETWORKS
+from orchestration.render.panels import MOST_PANELS, legend_below, panel_grid, those_left_out
 from orchestration.render.table import as_text
 from orchestration.tables.report_data import ReportData
-from snn_norm.norms.table import label_of
 
 _STYLES = list(itertools.islice(zip(itertools.cycle("osD^vP"), itertools.cycle(range(1, 16))), 30))
 """Markers and colours, whose cycles have different lengths."""
@@ -35,7 +28,9 @@ def evidence_figure(data: ReportData) -> Picture | None:
         return None
     in_panels: dict[str, list[pd.DataFrame]] = {}
     for _, curve in curves.groupby(["cell", "compared", "against"], sort=False):
-        in_panels.setdefault(_setting(data, curve), []).append(curve)
+        first = curve.iloc[0]
+        setting = data.setting(first["cell"], but=first["compared"])
+        in_panels.setdefault(setting, []).append(curve)
     has_e = bool(curves["e_value"].notna().any())
     figure, panels = panel_grid(
         list(in_panels), "pairs of seeds", "e-value" if has_e else "1 / p", tall=True
@@ -44,7 +39,7 @@ def evidence_figure(data: ReportData) -> Picture | None:
     bounds = curves.drop_duplicates("n").sort_values("n")
     for axes, of_panel in zip(panels, in_panels.values(), strict=False):
         for curve in of_panel:
-            _line(axes, curve, names.setdefault(_name(curve), len(names)))
+            _line(axes, curve, names.setdefault(_name(data, curve), len(names)))
         axes.step(
             bounds["n"], bounds["bound"], where="mid", color="#222222", linewidth=1, linestyle="--"
         )
@@ -99,24 +94,10 @@ def _style(number: int) -> tuple[str, int]:
     return _STYLES[number % len(_STYLES)]
 
 
-def _setting(data: ReportData, curve: pd.DataFrame) -> str:
-    """The values that both cells share, as a panel's title."""
+def _name(data: ReportData, curve: pd.DataFrame) -> str:
     row = curve.iloc[0]
-    words = {
-        axis: f"{axis} {as_text(row[axis])}"
-        for axis in data.axes
-        if axis != row["compared"] and not pd.isna(row[axis])
-    }
-    if "architecture" in words:
-        words["architecture"] = NETWORKS.get(row["architecture"], as_text(row["architecture"]))
-    if "norm" in words:
-        words["norm"] = label_of(as_text(row["norm"]))
-    return ", ".join(words.values())
-
-
-def _name(curve: pd.DataFrame) -> str:
-    row = curve.iloc[0]
-    first, second = (as_text(value) for value in (row[row["compared"]], row["against"]))
-    if row["compared"] == "norm":
-        first, second = label_of(first), label_of(second)
+    axis = row["compared"]
+    first, second = (
+        data.kind.value_name(axis, as_text(value)) for value in (row[axis], row["against"])
+    )
     return f"{first} against {second}"

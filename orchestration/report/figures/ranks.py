@@ -13,6 +13,8 @@ from orchestration.render.panels import LINE, in_lines, inches_beyond
 from orchestration.render.series_style import NETWORKS, SeriesStyle, style_of
 from orchestration.render.table import as_text, p_value
 from orchestration.results.columns import SELECTED_ON, remark
+from orchestration.tables import mean_ranks
+from orchestration.tables.report_data import ReportData
 from snn_norm.norms.table import label_of
 
 _MOST_PANELS = 8
@@ -26,13 +28,11 @@ _SIDE, _SIDE_INCHES = 0.42, 1.6
 """The room for labels beside the scale: its share of the scale, and its usual width in inches."""
 
 
-def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw one panel per setting. Call in ``render.figures.style``.
-
-    Args:
-        ranks: the table of ``Results.mean_ranks``, with at least one row.
-        norms: all norms of the sweep.
-    """
+def critical_differences(data: ReportData) -> Picture | None:
+    """Mean ranks of the norms, one panel per setting; None if no setting has many norms."""
+    ranks, norms = mean_ranks.TABLE.of(data), data.norms
+    if ranks is None:
+        return None
     setting = [str(name) for name in ranks.columns[: ranks.columns.get_loc("norm")]]
     panels = [group for _, group in ranks.groupby(setting, dropna=False, sort=False)]
     drawn = panels[:_MOST_PANELS]
@@ -61,14 +61,10 @@ def critical_differences(ranks: pd.DataFrame, norms: list[str]) -> Picture:
 def _bars(group: pd.DataFrame) -> list[tuple[float, float]]:
     """The first and last mean rank of each group that has several norms."""
     ends: dict[str, list[float]] = {}
-    for rank, letters in zip(group["mean_rank"], _split(group["groups"]), strict=True):
-        for letter in letters:
+    for rank, letters in zip(group["mean_rank"], group["groups"], strict=True):
+        for letter in letters.split():
             ends.setdefault(letter, []).append(rank)
     return [(min(ranks), max(ranks)) for ranks in ends.values() if len(ranks) > 1]
-
-
-def _split(groups: Sequence[str] | pd.Series) -> list[list[str]]:
-    return [text.split() for text in groups]
 
 
 def _height(group: pd.DataFrame) -> float:

@@ -14,12 +14,13 @@ from orchestration.model.metric import Metric
 from orchestration.render.figures import Picture
 from orchestration.render.panels import (
     MOST_PANELS,
+    axis_unit,
     in_lines,
     legend_below,
     panel_grid,
     those_left_out,
 )
-from orchestration.render.series_style import style_of
+from orchestration.render.table import unit_of
 from orchestration.results.effects.searching import SETTING
 from orchestration.sweep.dimension import Dimension
 from orchestration.tables.report_data import ReportData
@@ -29,28 +30,22 @@ _LETTERS = 24
 
 
 def best_against_budget(data: ReportData) -> Picture | None:
-    """Draw it: a panel for each network, a line for each of its norms; None without a result.
-
-    Args:
-        data: of any sweep; None if it has no search.
-    """
+    """Draw a panel for each network, and a line for each of its norms; None without a search."""
     if not data.sweep.has_search:
         return None
     curves = data.sweep.search_best(numbered=True)
     if curves.empty:
         return None
     metric = data.sweep.searched_by
-    panels_of = _networks(data, curves)
-    unit = " (%)" if metric.is_fraction else ""
-    figure, panels = panel_grid(
-        list(panels_of), "settings tried", f"expected best {metric.words}{unit}", tall=True
-    )
+    panels_of = data.by_setting(curves["cell"].unique().tolist())
+    shown = f"expected best {metric.words}{axis_unit(metric)}"
+    figure, panels = panel_grid(list(panels_of), "settings tried", shown, tall=True)
     names: dict[str, Line2D] = {}
     for axes, cells in zip(panels, panels_of.values(), strict=False):
         for cell in cells:
             curve = curves[curves["cell"] == cell]
             norm = data.norm(cell)
-            style = style_of(norm, data.norms, data.kind.styles)
+            style = data.style(norm)
             n = curve["n"].to_numpy(float)
             low, value, high = (
                 metric.scale * curve[name].to_numpy(float)
@@ -72,26 +67,22 @@ def best_against_budget(data: ReportData) -> Picture | None:
         " Scores are of the data that chose the settings, and of pruned settings what they had "
         "reached."
     )
-    return Picture(
-        "best-against-budget",
-        "Best against budget",
-        caption + those_left_out(len(panels_of), MOST_PANELS),
-        figure,
-    )
+    caption += those_left_out(len(panels_of), MOST_PANELS)
+    return Picture("best-against-budget", "Best against budget", caption, figure)
 
 
 def importance(data: ReportData) -> Picture | None:
-    """How much each key matters: a panel for each network, a row for each key.
+    """Draw how much each key matters: a panel for each network, and a row for each key.
 
-    Args:
-        data: of any sweep; None if it has no search with enough settings.
+    None without a search that has tried enough settings.
     """
     if not data.sweep.has_search:
         return None
     table = data.sweep.search_importance(numbered=True)
     if table.empty:
         return None
-    panels_of, keys = _networks(data, table), list(dict.fromkeys(table["key"]))
+    panels_of = data.by_setting(table["cell"].unique().tolist())
+    keys = list(dict.fromkeys(table["key"]))
     figure, panels = panel_grid(list(panels_of), "share of the variance (%)", "", tall=True)
     names: dict[str, Line2D] = {}
     for axes, cells in zip(panels, panels_of.values(), strict=False):
@@ -99,7 +90,7 @@ def importance(data: ReportData) -> Picture | None:
         axes.set_ylim(len(keys) - 0.5, -0.5)
         for place, cell in enumerate(cells):
             norm = data.norm(cell)
-            style = style_of(norm, data.norms, data.kind.styles)
+            style = data.style(norm)
             rows = table[table["cell"] == cell]
             shift = 0.6 * ((place + 0.5) / len(cells) - 0.5)
             heights = [keys.index(key) + shift for key in rows["key"]]
@@ -124,11 +115,7 @@ def importance(data: ReportData) -> Picture | None:
 
 
 def parallel_coordinates(data: ReportData) -> Picture | None:
-    """Draw every setting tried as a line through its values; a panel for each cell.
-
-    Args:
-        data: of any sweep; None if it has no search with a score.
-    """
+    """Draw every setting tried as a line, a panel for each cell; None without a score."""
     if not data.sweep.has_search:
         return None
     metric, dimensions = data.sweep.searched_by, _all_dimensions(data)
@@ -139,16 +126,15 @@ def parallel_coordinates(data: ReportData) -> Picture | None:
     cells = table["cell"].unique().tolist()
     scores = metric.sign * table[metric.best_name]
     worst, spread = float(scores.min()), float(np.ptp(scores)) or 1.0
-    unit = " %" if metric.is_fraction else ""
     figure, panels = panel_grid([data.label(cell) for cell in cells], "", "", tall=True)
     figure.set_figheight(figure.get_figheight() + 0.6)
     ends = [metric.number(metric.sign * (worst + spread * end)) for end in (0, 1)]
-    names = [*map(_axis_name, dimensions), f"score{unit}\n{ends[0]} – {ends[1]}"]
+    names = [*map(_axis_name, dimensions), f"score{unit_of(metric)}\n{ends[0]} – {ends[1]}"]
     for axes, cell in zip(panels, cells, strict=False):
         settings = table[table["cell"] == cell].sort_values(metric.best_name, key=_signed(metric))
         for row in settings.to_dict("records"):
             share = (metric.sign * row[metric.best_name] - worst) / spread
-            heights = np.array([*(_height(one, row[one.key]) for one in dimensions), share])
+            heights = np.array([*(_height(axis, row[axis.key]) for axis in dimensions), share])
             (places,) = np.isfinite(heights).nonzero()
             best = row[SETTING] == settings[SETTING].iloc[-1]
             axes.plot(
@@ -168,21 +154,14 @@ def parallel_coordinates(data: ReportData) -> Picture | None:
     return Picture("parallel-coordinates", "Settings tried", caption, figure)
 
 
-def _networks(data: ReportData, table: pd.DataFrame) -> dict[str, list[int]]:
-    """The cells of a table by their network, which is everything but their norm."""
-    networks: dict[str, list[int]] = {}
-    for cell in table["cell"].unique().tolist():
-        networks.setdefault(data.setting(cell), []).append(cell)
-    return networks
-
-
 def _all_dimensions(data: ReportData) -> list[Dimension]:
     """The dimensions that any cell has; a list has the values that any cell can have."""
     found: dict[str, Dimension] = {}
     for of_cell in data.sweep.dimensions:
-        for key, one in of_cell.items():
-            known = found.get(key, one).values
-            found[key] = replace(one, values=tuple(dict.fromkeys((*known, *one.values))))
+        for key, dimension in of_cell.items():
+            known = found.get(key, dimension).values
+            values = tuple(dict.fromkeys((*known, *dimension.values)))
+            found[key] = replace(dimension, values=values)
     return list(found.values())
 
 

@@ -60,7 +60,7 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
     cells = [int(cell) for cell in dict.fromkeys(table["cell"])]
     if not cells:
         return None
-    settings = _by_setting(data, cells)
+    settings = data.by_setting(cells)
     bands = [(setting, band) for setting, some in settings.items() for band in _bands(data, some)]
     rows = {
         setting: those_with_numbers(_ROWS, table[table["cell"].isin(some)])
@@ -113,13 +113,6 @@ def _in_words(data: ReportData, table: pd.DataFrame, cells: Sequence[int]) -> st
 def _known(medians: pd.Series, layer: str, epoch: int) -> str:
     value = medians.get((layer, epoch), math.nan)
     return f"{value:.3g}" if math.isfinite(value) else "no number"
-
-
-def _by_setting(data: ReportData, cells: Sequence[int]) -> dict[str, list[int]]:
-    settings: dict[str, list[int]] = {}
-    for cell in cells:
-        settings.setdefault(data.setting(cell), []).append(cell)
-    return settings
 
 
 def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:

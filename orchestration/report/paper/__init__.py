@@ -1,1 +1,1 @@
-"""What a paper takes from sweeps, each number with its origin, and whether it still holds."""
+"""The tables and numbers of sweeps for a paper, and a check that the record still has them."""

@@ -28,9 +28,9 @@ class Difference(NamedTuple):
     what: str
     """A macro with its backslash, a file, a sweep or a run."""
     old: str
-    """What the folder has."""
+    """Its text in the folder."""
     new: str
-    """What the record has."""
+    """Its text according to the record."""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.old} → {self.new}"
@@ -65,14 +65,12 @@ def check_paper(folder: Path, names: Sequence[str] = ()) -> list[Difference]:
             sweep = given.get(name) or Results(name)
             differences += _gone(sweep, manifest["sweeps"][name])
             compose([sweep])
-        except UnknownSweepError as error:
-            hint = f"if its numbers are from a file: snn-sweep paper --check {folder} FILE"
-            differences.append(Difference(f"sweep {name}", "recorded", f"gone: {error}; {hint}"))
-            continue
         except InputError as error:
-            differences.append(Difference(f"sweep {name}", "recorded", f"gone: {error}"))
-            continue
-        sweeps.append(sweep)
+            hint = f"; if its numbers are from a file: snn-sweep paper --check {folder} FILE"
+            gone = f"gone: {error}{hint if isinstance(error, UnknownSweepError) else ''}"
+            differences.append(Difference(f"sweep {name}", "recorded", gone))
+        else:
+            sweeps.append(sweep)
     paper = compose(sweeps) if sweeps else Paper({}, {"numbers": {}})
     there = {sweep.name for sweep in sweeps}
     differences += _numbers(manifest, paper, there)

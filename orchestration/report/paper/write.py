@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,17 +98,7 @@ def compose(sweeps: Sequence[Results]) -> Paper:
         "snn_sweep_paper": _VERSION,
         "files": {name: _digest(text) for name, text in files.items()},
         "sweeps": manifest_sweeps,
-        "numbers": {
-            name: {
-                "sweep": number.sweep,
-                "where": list(number.where),
-                "column": number.column,
-                "value": number.value,
-                "text": number.text,
-                "cells": list(number.cells),
-            }
-            for name, number in zip(names, numbers, strict=True)
-        },
+        "numbers": {name: asdict(number) for name, number in zip(names, numbers, strict=True)},
     }
     return Paper(files, manifest)
 

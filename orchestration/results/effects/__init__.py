@@ -1,1 +1,1 @@
-"""What a cell, a norm or a setting does, from seeds and curves: a table each. Pure."""
+"""The effects of norms and settings: a file for each table, from seeds and curves. Pure."""

@@ -6,7 +6,6 @@ from that is computed here.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -55,11 +54,6 @@ def by_layer(points: pd.DataFrame, order: Mapping[str, Sequence[str]]) -> pd.Dat
     table["gradient_ratio"] = table["gradient"] / of_network["gradient"].shift(-1)
     table["gaussian_rate"] = special.ndtr(-table["margin"])
     return table[[*index, *COLUMNS]]
-
-
-def orders_of(rows: Iterable[tuple[str, str, str]]) -> dict[str, list[str]]:
-    """The order of each run's layers, from rows of (run id, tag, text)."""
-    return {run_id: json.loads(text) for run_id, _, text in rows}
 
 
 def _in_order(layers: Iterable[str], known: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from orchestration.model.columns import PAIR
 from orchestration.model.metric import Metric
 from orchestration.record.names import params_of
 from orchestration.results.columns import SELECTED_ON
-from orchestration.results.statistics import holm, paired_differences
+from orchestration.results.statistics import Floats, holm, paired_differences
 
 
 def paired_rows(
@@ -49,25 +49,24 @@ def paired_rows(
         pairs = itertools.combinations(by_value, 2)
         for against, value in pairs if baseline is None else _with(baseline, by_value):
             common = by_value[value].index.intersection(by_value[against].index)
-            test = paired_differences(
-                by_value[value].loc[common].to_numpy(float),
-                by_value[against].loc[common].to_numpy(float),
+            first, second = (
+                by_value[side].loc[common].to_numpy(float) for side in (value, against)
             )
-            yield (
-                value,
-                against,
-                {
-                    **dict(zip(setting, values, strict=True)),
-                    **{
-                        metric.difference(name): metric.scale * test[name]
-                        for name in ("difference", "ci_low", "ci_high")
-                    },
-                    "n_pairs": len(common),
-                    "t": test["t"],
-                    "p": test["p"],
-                    SELECTED_ON: group[SELECTED_ON].iloc[0],
-                },
-            )
+            row = dict(zip(setting, values, strict=True)) | paired_test(first, second, metric)
+            yield value, against, {**row, SELECTED_ON: group[SELECTED_ON].iloc[0]}
+
+
+def paired_test(first: Floats, second: Floats, metric: Metric) -> dict[str, Any]:
+    """A row with a test of paired values: the difference, its interval, ``n_pairs``, ``t``, ``p``.
+
+    Args:
+        first, second: values of the metric, of the same seeds in the same order.
+        metric: gives names and units of the difference and the interval.
+    """
+    test = paired_differences(first, second)
+    names = ("difference", "ci_low", "ci_high")
+    scaled = {metric.difference(name): metric.scale * test.pop(name) for name in names}
+    return {**scaled, "n_pairs": len(first), **test}
 
 
 def _with(baseline: Any, values: Mapping[Any, Any]) -> list[tuple[Any, Any]]:

@@ -1,7 +1,7 @@
-"""What a trained network costs an image: synaptic operations, and an estimate of energy. Pure.
+"""The synaptic operations of a trained network per image, and an estimate of their energy. Pure.
 
-The rates are those of the epoch whose accuracy a trial stands for, on the test set. What is
-counted and what is not stands in :mod:`snn_norm.networks.operations`.
+Spike rates are those of the trial's best epoch, on the test set.
+:mod:`snn_norm.networks.operations` says what is counted.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.statistics import t_interval
 from snn_norm.data.table import DATASETS
-from snn_norm.networks.operations import Operations, operations
+from snn_norm.networks.operations import operations
 from snn_norm.networks.table import Trunk, make_trunk
 from snn_norm.norms.table import ARCHITECTURES
 
 _SUMMED = ("accumulates", "multiply_accumulates", "energy_nj", "folded_energy_nj")
-"""What is counted of each layer, and adds up to a network's."""
+"""The columns that are counted for each layer, and summed for a network."""
 
 
 class Sample(NamedTuple):
-    """What a trial's network is given."""
+    """The input and output sizes of a trial's network."""
 
     channels: int
     image_size: int
@@ -37,12 +37,12 @@ class Sample(NamedTuple):
 
 
 def samples_of(trials: pd.DataFrame, recorded: Mapping[str, str]) -> dict[str, Sample]:
-    """What each trial's network is given, as far as that is known.
+    """The sample of each trial's network by run id, where it is known.
 
     Args:
         trials: one row for each trial: ``run_id``, ``dataset``, ``image_size``.
-        recorded: by run id, the tag ``snn_sweep.sample``; earlier runs have none, but a packaged
-            data set is known without it.
+        recorded: the tag ``snn_sweep.sample`` by run id. Earlier runs lack it, but the samples of
+            packaged data sets are known.
     """
     samples = {}
     for trial in trials.to_dict("records"):
@@ -62,17 +62,17 @@ def operations_of(
     Args:
         trials: one row for each trial: ``run_id``, its parameters by name, ``best_epoch``.
         rates: one row for each trial and epoch: ``run_id``, ``epoch``, ``spike_rate.<layer>``.
-        samples: what each run's network is given, by run id.
+        samples: the sample of each trial's network by run id.
 
     Returns:
         One row for each trial and layer, in the network's order: ``run_id``, ``layer``,
-        ``accumulates``, ``multiply_accumulates`` (both an image), ``energy_nj``. A trial of a
-        user's own network, of data whose shape is not on record, without a finite epoch or without
-        spike rates has none.
+        ``accumulates``, ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj``, all per
+        image. A trial has no rows if its network is the user's own, the shape of its data is not
+        recorded, or it has no best epoch or no spike rates.
     """
     layers = [name for name in map(str, rates) if name.startswith(SPIKE_RATE)]
     by_epoch = rates.set_index(["run_id", "epoch"])[layers]
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for trial in trials.to_dict("records"):
         run_id, epoch = str(trial["run_id"]), trial.get(BEST_EPOCH)
         known = trial.get("architecture") in ARCHITECTURES and run_id in samples
@@ -83,33 +83,40 @@ def operations_of(
         trunk = _trunk(trial)
         if trial["architecture"] == "snn" and not trunk.spiking <= found.keys():
             continue
+        sample = samples[run_id]
+        counted = operations(
+            trunk,
+            str(trial["norm"]),
+            in_channels=sample.channels,
+            num_classes=sample.classes,
+            image_size=sample.image_size,
+            num_steps=_number(trial, "num_steps") if trial["architecture"] == "snn" else None,
+            rates=found,
+            sequences=sample.sequences,
+        )
         rows += [
-            {
-                "run_id": run_id,
-                "layer": one.layer,
-                "accumulates": one.accumulates,
-                "multiply_accumulates": one.multiply_accumulates,
-                "energy_nj": one.nanojoules,
-                "folded_energy_nj": one.folded_nanojoules,
-            }
-            for one in _operations(trial, trunk, found, samples[run_id])
+            (
+                *(run_id, layer.layer, layer.accumulates, layer.multiply_accumulates),
+                *(layer.nanojoules, layer.folded_nanojoules),
+            )
+            for layer in counted
         ]
     return pd.DataFrame(rows, columns=["run_id", "layer", *_SUMMED])
 
 
 def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Sum operations up, cell by cell.
+    """Sum the operations of each cell.
 
     Args:
         trials: one row for each trial that counts: ``run_id``, ``cell``, ``best_test_accuracy``.
-        counted: as :func:`operations_of` gives it.
+        counted: the table of :func:`operations_of`.
         cells: one row for each cell, whose number is its index: the axes, ``selected_on``.
 
     Returns:
         One row for each cell that has any: the axes; ``accuracy`` (mean of the best epochs);
         ``accumulates``, ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj`` (means over
-        seeds, an image); ``energy_ci_low``, ``energy_ci_high``, ``folded_energy_ci_low``,
-        ``folded_energy_ci_high`` (95 % t-intervals, NaN of one seed); ``n_seeds``;
+        seeds, per image); ``energy_ci_low``, ``energy_ci_high``, ``folded_energy_ci_low``,
+        ``folded_energy_ci_high`` (95 % t-intervals, NaN for a single seed); ``n_seeds``;
         ``selected_on``. The index is the cell's number.
     """
     sums = counted.groupby("run_id")[list(_SUMMED)].sum()
@@ -128,21 +135,6 @@ def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> 
     known = cells.loc[means.index.astype("int64")]
     table = pd.concat([known[axes], means.set_axis(known.index)], axis="columns")
     return table.assign(**{SELECTED_ON: known[SELECTED_ON]})
-
-
-def _operations(
-    trial: Mapping[Any, Any], trunk: Trunk, rates: Mapping[str, float], sample: Sample
-) -> list[Operations]:
-    return operations(
-        trunk,
-        str(trial["norm"]),
-        in_channels=sample.channels,
-        num_classes=sample.classes,
-        image_size=sample.image_size,
-        num_steps=_number(trial, "num_steps") if trial["architecture"] == "snn" else None,
-        rates=rates,
-        sequences=sample.sequences,
-    )
 
 
 def _trunk(trial: Mapping[Any, Any]) -> Trunk:

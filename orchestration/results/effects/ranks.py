@@ -13,20 +13,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import special
 
 from orchestration.record.names import BEST_TEST_ACCURACY
-from orchestration.results.columns import SELECTED_ON
+from orchestration.results.columns import SELECTED_ON, letter
+from orchestration.results.statistics import Floats
 
 FEWEST_NORMS = 4
 """For fewer norms in a setting, the table of differences is as easy to read."""
 
 _ALPHA = 0.05
-
-Floats = npt.NDArray[np.float64]
 
 
 def mean_ranks(seeds: pd.DataFrame, differences: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
@@ -131,11 +128,7 @@ def _tests(differences: pd.DataFrame, setting: dict[str, Any]) -> Callable[[str,
 
 def _letters(groups: Sequence[Sequence[str]]) -> dict[str, str]:
     """The letters of each norm's groups; the best norm is in group a."""
-    names = (
-        "".join(letters)
-        for n in itertools.count(1)
-        for letters in itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=n)
-    )
-    named = list(zip(groups, names, strict=False))
-    norms = [norm for group in groups for norm in group]
-    return {norm: " ".join(name for group, name in named if norm in group) for norm in norms}
+    return {
+        norm: " ".join(letter(number) for number, group in enumerate(groups) if norm in group)
+        for norm in itertools.chain(*groups)
+    }

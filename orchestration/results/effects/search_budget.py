@@ -1,4 +1,4 @@
-"""What the searches of a sweep come to for each number of settings tried. Pure.
+"""The best score of a search, and the gap between norms, by the number of settings tried. Pure.
 
 Scores are those of ``orchestration.results.effects.searching.search_table``.
 """
@@ -15,7 +15,7 @@ from scipy import stats
 from orchestration.errors import InputError
 from orchestration.model.metric import Metric
 from orchestration.results.effects.searching import SETTING
-from orchestration.results.statistics import Floats, expected_best
+from orchestration.results.statistics import Floats, expected_best, middle, weights_of_best
 from snn_norm.norms.table import standard_norm
 
 _RESAMPLES = 2000
@@ -49,7 +49,7 @@ def best_of_settings(
         ends = [(math.nan, math.nan)] * len(scores)
         if len(scores) and not is_adaptive:
             samples = _resampled(scores, metric, np.random.default_rng(0))
-            ends = [_interval(of_n) for of_n in samples.T]
+            ends = [middle(of_n, _CONFIDENCE) for of_n in samples.T]
         bests = _bests(scores, metric, is_adaptive=is_adaptive)
         for n, (expected, (low, high)) in enumerate(zip(bests, ends, strict=True), 1):
             rows.append(
@@ -188,12 +188,11 @@ def _resampled(scores: Floats, metric: Metric, random: np.random.Generator) -> F
 
 
 def _weights(count: int) -> Floats:
-    """How probably the value of a rank (column) is the best of n drawn (row), of so many values."""
+    """The probability that the value of a rank (column) is the best of n drawn values (row)."""
     weights = np.zeros((count, count))
     for n in range(1, count + 1):
-        ranks = np.arange(1, count - n + 1)
-        its = np.cumprod([n / count, *(1 - (n - 1) / (count - ranks))])
-        weights[n - 1, : len(its)] = its
+        of_n = weights_of_best(count, n)
+        weights[n - 1, : len(of_n)] = of_n
     return weights
 
 
@@ -231,9 +230,3 @@ def _permuted_intervals(first: Floats, second: Floats, metric: Metric) -> list[t
         places = np.flatnonzero(kept[:, n])
         ends.append((float(shifts[places[0]] - step), float(shifts[places[-1]] + step)))
     return ends
-
-
-def _interval(samples: Floats) -> tuple[float, float]:
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Which keys of the space matter for a cell's score, and where cells differ in it. Pure.
+"""The importance of each key of the space for a cell's score, and how cells differ in it. Pure.
 
 The importance of a key is the share of the variance of the score, over the whole space, that is
 due to this key alone: functional ANOVA on a random forest (Hutter et al., 2014), as Optuna
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.results.statistics import middle
 from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.optuna_study import study_of
 
@@ -67,6 +68,7 @@ def search_importance(
     rows = []
     for cell, of_keys in shares.items():
         of_cell = table[table["cell"] == cell]
+        n_settings = int(of_cell[metric.best_name].notna().sum())
         reference = without.get(tuple(map(str, of_cell[others].iloc[0])), cell)
         for key in of_keys:
             row: dict[str, Any] = {axis: of_cell[axis].iloc[0] for axis in axes}
@@ -74,19 +76,14 @@ def search_importance(
             if reference != cell and key in shares.get(reference, ()):
                 difference = of_keys[key] - shares[reference][key]
                 row |= _estimate(difference, "difference", "diff")
-            rows.append(row | {"n_settings": _scored(of_cell, metric), "cell": cell})
+            rows.append(row | {"n_settings": n_settings, "cell": cell})
     columns = ["key", "importance", "ci_low", "ci_high", "difference", "diff_low", "diff_high"]
     return pd.DataFrame(rows, columns=[*axes, *columns, "n_settings", "cell"])
 
 
-def _scored(settings: pd.DataFrame, metric: Metric) -> int:
-    return int(settings[metric.best_name].notna().sum())
-
-
 def _estimate(values: pd.Series, name: str, interval: str) -> dict[str, float]:
     """The first value, which comes from all settings, and the interval of the others."""
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(values.iloc[1:], [tail, 1 - tail])
+    low, high = middle(values.iloc[1:].to_numpy(float), _CONFIDENCE)
     return {name: float(values.iloc[0]), f"{interval}_low": low, f"{interval}_high": high}
 
 

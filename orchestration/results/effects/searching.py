@@ -1,15 +1,14 @@
-"""What the searches of a sweep have found, setting by setting and against the budget. Pure.
+"""The tables of a search: one row per setting, and one row per cell. Pure.
 
 A setting's score is the mean over the search's seeds of the best value, over epochs, of the metric
-that chooses settings: accuracy on held-out images. It flatters the best setting, which was chosen
-by it; what is reported of that setting is its accuracy with seeds that chose nothing.
+that chooses settings: accuracy on held-out images. The score of the best setting is too high,
+because it was chosen by its score. So its reported accuracy is that of fresh seeds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -17,6 +16,8 @@ from orchestration.model.durations import possible_seconds
 from orchestration.model.metric import Metric
 from orchestration.model.run import PRUNED
 from orchestration.results.cells import Cells
+from orchestration.results.columns import setting_words
+from orchestration.results.frames import histories
 from orchestration.results.spec_cells import SpecCells
 from orchestration.sweep.dimension import Dimension
 from orchestration.sweep.halving import TrialProgress, score
@@ -55,48 +56,39 @@ def search_table(
     search = spec.search
     assert search is not None
     metric = search.judged_by()
-    values: dict[str, list[float]] = {
-        str(run): by_run["value"].tolist()
-        for run, by_run in points[points["metric"] == metric.name]
-        .sort_values(["run_id", "epoch"])
-        .groupby("run_id")
-    }
+    values = histories(points[points["metric"] == metric.name])
     seconds = points.loc[points["metric"] == "epoch_seconds"]
     possible = seconds["value"].map(possible_seconds).astype("float64")
     hours = (possible.groupby(seconds["run_id"]).sum() / 3600).to_dict()
     runs: dict[tuple[int, int], list[str]] = {}
     for run_id, cell, number in tried[["cell", SETTING]].itertuples(name=None):
         runs.setdefault((cell, number), []).append(run_id)
-    given = [one.values for _, one in of_spec.settings]
-    keys = [key for key in search.space if any(key in one for one in given)]
+    used = {key for _, setting in of_spec.settings for key in setting.values}
+    keys = [key for key in search.space if key in used]
     dimensions = dimensions_of_cells(spec)
     rows = []
     for cell, setting in of_spec.settings:
-        its = runs.get((cell, setting.number), [])
-        ended = [run for run in its if outcomes.get(run) not in (None, PRUNED)]
-        progress = [TrialProgress(values.get(run, ())) for run in its]
-        reached = score(progress, metric) if its else -math.inf
-        state = "waiting" if not its else "unfinished"
-        state = PRUNED if any(outcomes.get(run) == PRUNED for run in its) else state
+        tried_runs = runs.get((cell, setting.number), [])
+        ended = [run for run in tried_runs if outcomes.get(run) not in (None, PRUNED)]
+        progress = [TrialProgress(values.get(run, ())) for run in tried_runs]
+        reached = score(progress, metric) if tried_runs else -math.inf
+        state = "waiting" if not tried_runs else "unfinished"
+        state = PRUNED if any(outcomes.get(run) == PRUNED for run in tried_runs) else state
+        near_ends = (dimensions[cell][k].near_end(v) for k, v in setting.values.items())
         rows.append(
             {
                 **{axis: cells.table[axis].iloc[cell] for axis in cells.axes},
                 SETTING: setting.number,
                 **{key: setting.values.get(key) for key in keys},
                 metric.best_name: metric.sign * reached if math.isfinite(reached) else math.nan,
-                "epochs": sum(len(one.values) for one in progress),
-                "hours": sum(hours.get(run, 0.0) for run in its),
+                "epochs": sum(len(trial.values) for trial in progress),
+                "hours": sum(hours.get(run, 0.0) for run in tried_runs),
                 "n_seeds": len(ended),
                 "n_collapsed": sum(outcomes[run] == "collapsed" for run in ended),
                 "n_diverged": sum(outcomes[run] == "diverged" for run in ended),
                 "state": "finished" if len(ended) == search.seeds else state,
                 "is_best": cells.best_settings[cell] == setting.number,
-                "note": "; ".join(
-                    filter(
-                        None,
-                        (dimensions[cell][k].near_end(v) for k, v in setting.values.items()),
-                    )
-                ),
+                "note": "; ".join(filter(None, near_ends)),
                 "cell": cell,
             }
         )
@@ -106,7 +98,10 @@ def search_table(
 def dimensions_of_cells(spec: SweepSpec) -> list[dict[str, Dimension]]:
     """The dimensions of the space that each cell has, by key."""
     assert spec.search is not None
-    return [{one.key: one for one in dimensions_of(spec.search.space, raw)} for raw in spec.given()]
+    return [
+        {dimension.key: dimension for dimension in dimensions_of(spec.search.space, given)}
+        for given in spec.given()
+    ]
 
 
 def searched_cells(
@@ -116,12 +111,12 @@ def searched_cells(
     metric: Metric,
     counts: Sequence[int],
 ) -> pd.DataFrame:
-    """What the search of each cell took, its best setting, and what that came to.
+    """The cost of each cell's search, its best setting, and the accuracy with fresh seeds.
 
     Args:
         table: the table that :func:`search_table` returns.
         best: best of seeds, which are those of ``confirm``.
-        cells: the sweep's.
+        cells: the cells of the sweep.
         metric: the metric that chooses settings.
         counts: how many settings each cell tries in the end.
 
@@ -149,19 +144,10 @@ def searched_cells(
                 "epochs": int(settings["epochs"].sum()),
                 "hours": float(settings["hours"].sum()),
                 "searched_best": chosen[metric.best_name] if chosen else math.nan,
-                "best_at": _words({key: chosen[key] for key in keys}) if chosen else "",
+                "best_at": setting_words({key: chosen[key] for key in keys}) if chosen else "",
                 **{name: confirmed[name] for name in ("mean", "ci_low", "ci_high")},
                 **{name: int(confirmed[name]) for name in ("n_seeds", "n_expected")},
                 "note": chosen["note"] if chosen else "",
             }
         )
     return pd.DataFrame(rows)
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    """A setting in words; keys that it lacks are left out."""
-    return ", ".join(
-        f"{key} {f'{value:g}' if isinstance(value, float) else value}"
-        for key, value in values.items()
-        if not pd.isna(value)
-    )

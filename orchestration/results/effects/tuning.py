@@ -20,13 +20,8 @@ import pandas as pd
 from orchestration.errors import InputError
 from orchestration.model.metric import TEST_SET
 from orchestration.record.names import BEST_EPOCH, BEST_TEST_ACCURACY
-from orchestration.results.columns import (
-    AS_BUILT,
-    SELECTED_ON,
-    plain,
-    shortfall,
-)
-from orchestration.results.statistics import paired_differences, t_interval
+from orchestration.results.columns import AS_BUILT, SELECTED_ON, plain, setting_words, shortfall
+from orchestration.results.statistics import moments, paired_differences, t_interval
 from orchestration.sweep.space import TUNED_KEYS
 from snn_norm.norms.table import standard_norm
 
@@ -60,12 +55,7 @@ class _Setting:
     @property
     def words(self) -> str:
         """Its values, such as ``threshold 0.3, init kaiming``; empty if no axis is tuned."""
-        given = {axis: value for axis, value in self.values.items() if value is not None}
-        shown = (
-            f"{axis} {f'{value:g}' if isinstance(value, float) else value}"
-            for axis, value in given.items()
-        )
-        return ", ".join(shown)
+        return setting_words(self.values)
 
 
 @dataclass
@@ -149,7 +139,8 @@ def tuned_gap(
             none, own = sides["tuned"]
             rows.append(
                 {
-                    **_keys(network, norm),
+                    **network.values,
+                    "norm": norm,
                     **numbers,
                     "none_at": none.words if none else "",
                     "norm_at": own.words if own else "",
@@ -206,7 +197,8 @@ def basin(
             best = bests[norm]
             rows.append(
                 {
-                    **_keys(network, norm),
+                    **network.values,
+                    "norm": norm,
                     **_shares("basin", settings, best, points / 100),
                     **_shares("basin_of_all", settings, top, points / 100),
                     "best": best.mean if best else math.nan,
@@ -233,13 +225,9 @@ def _shares(
     near = sure = possible = int(len(others) < len(settings))
     measured = near + sum(bool(setting.test) for setting in others)
     for setting in others:
-        differences = _paired(setting, best)
-        n = len(differences)
-        mean = float(differences.mean()) if n else math.nan
-        std = float(differences.std(ddof=1)) if n > 1 else math.nan
-        confidence = 1 - 0.05 / len(others)
-        low, high = t_interval(np.array(mean), np.array(std), np.array(n), confidence)
-        near += mean >= -margin - _ROUNDING
+        sample = moments(_paired(setting, best))
+        low, high = t_interval(*sample, 1 - 0.05 / len(others))
+        near += float(sample[0]) >= -margin - _ROUNDING
         sure += float(low) >= -margin - _ROUNDING
         possible += not float(high) < -margin - _ROUNDING
     total = len(settings)
@@ -276,10 +264,8 @@ def _networks(cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str]) -> 
             continue
         values = {axis: plain(cell[axis]) for axis in kept}
         at = {axis: plain(cell[axis]) for axis in tuned}
-        network = networks.get(tuple(values.values()))
-        if network is None:
-            network = _Network(values, cell[SELECTED_ON])
-            networks[tuple(values.values())] = network
+        new = _Network(values, cell[SELECTED_ON])
+        network = networks.setdefault(tuple(values.values()), new)
         trials = of_cell.get(number)
         test, selecting = (
             {} if trials is None else dict(zip(trials["seed"], trials[name], strict=True))
@@ -293,10 +279,6 @@ def _networks(cells: pd.DataFrame, seeds: pd.DataFrame, axes: Sequence[str]) -> 
 
 def _key_names(axes: Sequence[str]) -> list[str]:
     return [axis for axis in axes if axis not in TUNED_KEYS]
-
-
-def _keys(network: _Network, norm: str) -> dict[str, Any]:
-    return {**network.values, "norm": norm}
 
 
 def _note(network: _Network, settings: Mapping[str, _Setting | None]) -> str:

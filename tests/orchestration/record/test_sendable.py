@@ -8,9 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Param, RunTag
 
-from orchestration.record.client import connect
+from orchestration.record.client import connect, sendable
 from orchestration.record.names import LONGEST_TAG
-from orchestration.record.sendable import sendable
 from orchestration.record.trial_recorder import close_run
 
 UNSENDABLE = "caf\udce9 \0é.png"

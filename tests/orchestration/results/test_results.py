@@ -29,22 +29,10 @@ class TestEveryWay:
         sweep.fill()
         table = sweep.results().best_of_seeds()
         assert list(table) == [
-            "architecture",
-            "norm",
-            "best",
-            "best_seed",
-            "mean",
-            "std",
-            "ci_low",
-            "ci_high",
-            "n_seeds",
-            "n_expected",
-            "n_collapsed",
-            "n_diverged",
-            "expected_best",
-            "n_common",
+            "architecture", "norm", "best", "best_seed", "mean", "std", "ci_low", "ci_high",
+            "n_seeds", "n_expected", "n_collapsed", "n_diverged", "expected_best", "n_common",
             "selected_on",
-        ]
+        ]  # fmt: skip
         assert table["expected_best"].tolist() == table["best"].tolist()
         assert set(table["n_common"]) == {3}
         assert set(table["selected_on"]) == {"the test set"}
@@ -137,18 +125,9 @@ class TestEveryWay:
         sweep.fill()
         table = sweep.results().norm_differences()
         assert list(table) == [
-            "architecture",
-            "norm",
-            "against",
-            "difference_pp",
-            "ci_low_pp",
-            "ci_high_pp",
-            "n_pairs",
-            "t",
-            "p",
-            "p_holm",
-            "selected_on",
-        ]
+            "architecture", "norm", "against", "difference_pp", "ci_low_pp", "ci_high_pp",
+            "n_pairs", "t", "p", "p_holm", "selected_on",
+        ]  # fmt: skip
         pairs = [("batchnorm", "none"), ("homeostatic", "none"), ("homeostatic", "batchnorm")]
         assert list(zip(table["norm"], table["against"], strict=True))[:3] == pairs
         assert table["architecture"].tolist() == ["ann"] * 3 + ["snn"] * 3

@@ -12,7 +12,8 @@ import pytest
 from orchestration.errors import InputError
 from orchestration.render.forms import FORMATS
 from orchestration.render.html import html
-from orchestration.render.table import Table, TableCell, letter
+from orchestration.render.table import Table, TableCell
+from orchestration.results.columns import letter
 from orchestration.tables import (
     best_of_seeds,
     comparison,
