@@ -201,13 +201,13 @@ def _equal_note(equal: SeedsForEqual, at_most: int) -> str:
     )
     if equal.fewest is None or equal.fewest > at_most:
         records = ", given the spread and the losses on record" if equal.from_records else ""
-        problem = f"no verdict can be equal: it takes at least {fewest} seeds without a failure"
-        problem += records
+        seeds = f"at least {fewest}" if equal.fewest else fewest
+        problem = f"no verdict can be equal: that takes {seeds} seeds without a failure{records}"
     elif not equal.from_records and (equal.fewest_with_spread or MOST_SEEDS + 1) > at_most:
         problem = (
-            f"hardly any verdict can be equal: it takes {fewest} seeds without a failure if both "
-            f"values of each seed are the same, and {with_spread} if values spread over seeds by "
-            "practically_equal"
+            f"hardly any verdict can be equal: that takes {fewest} seeds without a failure if the "
+            f"two values of each seed are the same, and {with_spread} if values have a standard "
+            "deviation over seeds of practically_equal"
         )
     else:
         return ""

@@ -76,7 +76,9 @@ def test_plan_says_what_seeds_until_decided_take(home: Path) -> None:
         ["likely", "–", "–", "known once every comparison has two pairs of seeds"],
     ]
     assert "at most  24      –           8 seeds of each cell that is compared" in told
-    no_equal = "no verdict can be equal: it takes at least 29 seeds without a failure; at_most is 8"
+    no_equal = (
+        "no verdict can be equal: that takes at least 29 seeds without a failure; at_most is 8"
+    )
     assert no_equal in " ".join(told)
     assert json.loads(run("plan", "decided", "--json").stdout)["seeds"] == {
         "certain": {"trials": 15, "hours": None},
@@ -99,8 +101,10 @@ def test_plan_says_when_seeds_are_too_few_for_the_verdict_equal() -> None:
         Path("until.yaml").write_text(yaml.safe_dump(spec))
         return " ".join(run("plan", "until.yaml").stdout.split())
 
-    few = "it takes 29 seeds without a failure if both values of each seed are the same, and 52 if"
-    assert f"hardly any verdict can be equal: {few}" in told(practically_equal=0.01, at_most=51)
+    few = "29 seeds without a failure if the two values of each seed are the same, and 52 if values"
+    assert f"hardly any verdict can be equal: that takes {few}" in told(
+        practically_equal=0.01, at_most=51
+    )
     assert "Raise at_most, or expect undecided" in told(practically_equal=0.01, at_most=28)
     for seeds in (
         {"practically_equal": 0.01, "at_most": 52},
