@@ -140,7 +140,8 @@ def shift_interval(differences: Floats, alpha: float) -> tuple[float, float]:
     d = differences[~np.isnan(differences)]
 
     def accepted(shifts: Floats) -> Bools:
-        return sign_log_e(d - shifts[:, None])[:, -1] < -np.log(alpha)
+        below: Bools = sign_log_e(d - shifts[:, None])[:, -1] < -np.log(alpha)
+        return below
 
     # A shift far beyond all differences leaves them almost equal: the most evidence of n pairs.
     if not len(d) or accepted(np.array([1e9 * (1 + np.abs(d).max())])).any():
