@@ -41,6 +41,8 @@ from orchestration.results.deciding.sequential import (
     UNDECIDED,
     decide,
     evidence,
+    sign_log_e,
+    student_interval,
 )
 from orchestration.results.statistics import Floats, holm, student_t, t_interval
 from orchestration.sweep.stopping import UntilDecided
@@ -238,6 +240,23 @@ def head_to_head_rows(sweeps: int, of_adastop: int) -> Iterator[str]:
         yield f"| {name} | {' | '.join(errors + power)} |"
 
 
+def interval_rows(sweeps: int) -> Iterator[str]:
+    """How often an interval of a sweep misses the true mean difference, 0, at some look."""
+    yield "| no seed fails, family of 3 | Student's interval misses | with exchangeable, misses |"
+    yield "| --- | ---: | ---: |"
+    for name, draw in {**EXCHANGEABLE, **EQUAL_MEANS}.items():
+        simulated = drawn(draw, sweeps, FAMILY, AT_MOST, 100)
+        if simulated.first_failed.any() or simulated.second_failed.any():
+            continue  # there is no interval
+        differences, *_ = simulated.compared(AT_MOST)
+        low, high = student_interval(differences, ALPHA / FAMILY, simulated.seen().spread)
+        missed = (low > 0) | (high < 0)
+        missed[..., : AT_LEAST - 1] = False
+        rejected = sign_log_e(differences) >= np.log(FAMILY / ALPHA)
+        rates = [100 * one.any(axis=(1, 2)).mean() for one in (missed, missed & rejected)]
+        yield f"| {name} | {rates[0]:.2f} % | {rates[1]:.2f} % |"
+
+
 def power_rows(sweeps: int) -> Iterator[str]:
     """What is found where effects are mixed, and what it costs."""
     yield (
@@ -278,6 +297,7 @@ def main() -> None:
     for rows in (
         error_rows(arguments.sweeps),
         equal_rows(min(arguments.sweeps, 4_000)),
+        interval_rows(arguments.sweeps),
         power_rows(arguments.sweeps),
         head_to_head_rows(arguments.sweeps, arguments.adastop),
     ):

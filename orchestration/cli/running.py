@@ -22,7 +22,7 @@ from services.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.execution.probe import Probed
-    from orchestration.results.deciding.forecast import Forecast
+    from orchestration.results.deciding.forecast import Forecast, SeedsForEqual
     from orchestration.sweep.plan import Plan
     from orchestration.sweep.spec import SweepSpec
 
@@ -187,6 +187,35 @@ def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:
             hours = "–" if cost.hours is None else hours_in_words(cost.hours)
             table.add_row(name, f"{cost.trials:,}", hours, why)
     out.print(table)
+    if forecast.equal and (note := _equal_note(forecast.equal, most)):
+        out.print(note)
+
+
+def _equal_note(equal: SeedsForEqual, at_most: int) -> str:
+    """Says that ``at_most`` seeds do not suffice for the verdict ``equal``, or seldom do."""
+    from orchestration.sweep.stopping import MOST_SEEDS
+
+    fewest, with_spread = (
+        f"more than {MOST_SEEDS}" if n is None else str(n)
+        for n in (equal.fewest, equal.fewest_with_spread)
+    )
+    if equal.fewest is None or equal.fewest > at_most:
+        records = ", given the spread and the losses on record" if equal.from_records else ""
+        seeds = f"at least {fewest}" if equal.fewest else fewest
+        problem = f"no verdict can be equal: that takes {seeds} seeds without a failure{records}"
+    elif not equal.from_records and (equal.fewest_with_spread or MOST_SEEDS + 1) > at_most:
+        problem = (
+            f"hardly any verdict can be equal: that takes {fewest} seeds without a failure if the "
+            f"two values of each seed are the same, and {with_spread} if values have a standard "
+            "deviation over seeds of practically_equal"
+        )
+    else:
+        return ""
+    way_out = "Raise at_most, or expect" if equal.fewest else "Expect"
+    return (
+        f"{problem}; at_most is {at_most}. {way_out} undecided, whose interval shows which "
+        "differences remain possible."
+    )
 
 
 @click.command()

@@ -25,7 +25,8 @@ from orchestration.model.sweep_kind import sweep_kind
 from orchestration.sweep.problems import Problems
 from snn_norm.wording import described, did_you_mean
 
-_MOST_SEEDS = 200
+MOST_SEEDS = 200
+"""The largest ``at_most``."""
 
 
 class UntilDecided(Section):
@@ -37,7 +38,7 @@ class UntilDecided(Section):
         None, gt=0, description="differences of accuracy, or of metric, below it do not matter"
     )
     at_least: int = Field(5, ge=2, description="seeds of each cell, before the first decision")
-    at_most: int = Field(40, le=_MOST_SEEDS, description="seeds of each cell")
+    at_most: int = Field(40, le=MOST_SEEDS, description="seeds of each cell")
     gpu_hours: float | None = Field(None, gt=0, description="the most that the sweep may use")
     method: Literal["sequential", "spending"] = Field(
         "sequential", description="e-values, which may be looked at any time, or alpha spending"
@@ -89,7 +90,7 @@ class UntilDecided(Section):
 @lru_cache(maxsize=16)
 def _seeds(name: str) -> tuple[int, ...]:
     # Twice as many as can be needed: a few are equal by chance, and are kept once.
-    hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * _MOST_SEEDS))
+    hashes = (hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(2 * MOST_SEEDS))
     return tuple(dict.fromkeys(int.from_bytes(digest[:8]) % 1_000_000 for digest in hashes))
 
 

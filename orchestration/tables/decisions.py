@@ -35,7 +35,8 @@ PROMISE = (
     "The e-value and p, corrected by Holm, are against the null hypothesis below the table, and "
     "hold at every look. If the two values of a seed have equal means but distributions of "
     "different shape, they are not exchangeable, and may be told apart. Intervals hold at every "
-    "look if differences are normal."
+    "look if differences are normal, and with the null hypothesis exchangeable also if what is "
+    "compared shifts all values by the same amount, whatever their distribution."
 )
 """The guarantees of verdicts, and their limits."""
 

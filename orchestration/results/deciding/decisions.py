@@ -12,7 +12,12 @@ from orchestration.model.metric import Metric
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.results.deciding.sequential import UNDECIDED, Evidence
-from orchestration.results.deciding.state import Pairs, decision_state, more_seeds
+from orchestration.results.deciding.state import (
+    Pairs,
+    decision_state,
+    interval_shown,
+    more_seeds,
+)
 from orchestration.results.deciding.unseen import unseen_share
 from orchestration.results.deciding.verdicts import are_failures_decisive, decided_by, verdict_of
 from orchestration.results.statistics import holm
@@ -94,6 +99,7 @@ def decisions(
         comparisons, known, found, ends, verdicts, holm(p), strict=True
     ):
         used = pairs.upto(n)
+        interval = interval_shown(used, look, rule, len(known)) if n else (-np.inf, np.inf)
         more = None if verdict else more_seeds(used, now, rule)
         failed = used.n_failed
         names = cells.loc[one.first]
@@ -102,7 +108,7 @@ def decisions(
                 **names.to_dict(),
                 "compared": one.axis,
                 "against": cells.loc[one.second, one.axis],
-                **_numbers(used, look, verdict, rule, metric),
+                **_numbers(used, look, interval, verdict, rule, metric),
                 "p_holm": p_holm,
                 "n_pairs": n,
                 **({} if metric.is_fraction else {UNCOUNTED: used.uncounted}),
@@ -113,7 +119,7 @@ def decisions(
                 **({"method": _method(used, rule)} if metric.is_fraction else {}),
                 "decided_by": decided_by(verdict, used, rule),
                 "decided_at": None if verdict == UNDECIDED else used.seeds[-1],
-                **_excluded(used, look, verdict, rule, metric),
+                **_excluded(used, interval, verdict, rule, metric),
                 "more_seeds": more,
                 "more_hours": _hours_of(more, one, n, by_cell, spec.seed_order(), hours),
                 "hours_of": hours_unit(spec),
@@ -161,29 +167,34 @@ def _hours_of(
 
 
 def _numbers(
-    pairs: Pairs, found: Evidence, verdict: int, rule: UntilDecided, metric: Metric
+    pairs: Pairs,
+    found: Evidence,
+    interval: tuple[float, float],
+    verdict: int,
+    rule: UntilDecided,
+    metric: Metric,
 ) -> dict[str, float]:
     names = [metric.difference(name) for name in ("difference", "ci_low", "ci_high")]
     n = len(pairs.seeds)
     if not n:
         return {names[1]: -np.inf, names[2]: np.inf, "e_value": 1.0, "p": 1.0}
-    log_e, p, low, high = (float(values[n - 1]) for values in found[:4])
+    log_e, p = (float(values[n - 1]) for values in found[:2])
     if are_failures_decisive(verdict, pairs, rule, metric):
         nothing = dict(zip(names, (np.nan, -np.inf, np.inf), strict=True))
         return {**nothing, "e_value": float(np.exp(log_e)), "p": p}
-    numbers = (metric.scale * one for one in (pairs.mean, low, high))
+    numbers = (metric.scale * one for one in (pairs.mean, *interval))
     return {**dict(zip(names, numbers, strict=True)), "e_value": float(np.exp(log_e)), "p": p}
 
 
 def _excluded(
-    pairs: Pairs, found: Evidence, verdict: int, rule: UntilDecided, metric: Metric
+    pairs: Pairs, interval: tuple[float, float], verdict: int, rule: UntilDecided, metric: Metric
 ) -> dict[str, float]:
     """Which means an undecided comparison excludes, if none of its seeds has failed."""
     name, n = metric.difference("excluded_above"), len(pairs.seeds)
     nothing = {name: np.nan, "unseen_share": np.nan}
     if verdict != UNDECIDED or rule.assumes == "normal" or not n or any(pairs.n_failed):
         return nothing
-    largest = max(-float(found.low[n - 1]), float(found.high[n - 1]))
+    largest = max(-interval[0], interval[1])
     if np.isinf(largest):
         return nothing
     return {name: metric.scale * largest, "unseen_share": float(unseen_share(n, rule.alpha))}

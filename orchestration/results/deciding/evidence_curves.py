@@ -8,7 +8,7 @@ import pandas as pd
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.deciding.decisions import declared_rule, trials_by_cell
 from orchestration.results.deciding.sequential import UNDECIDED
-from orchestration.results.deciding.state import decision_state, level_of
+from orchestration.results.deciding.state import decision_state, interval_shown, level_of
 from orchestration.results.deciding.verdicts import verdict_of
 from orchestration.sweep.spec import SweepSpec
 
@@ -41,6 +41,7 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
         names = cells.loc[one.first]
         decided_at = 0 if verdict == UNDECIDED else min(int(look), len(pairs.seeds))
         for n, seed in enumerate(pairs.seeds, 1):
+            ends = interval_shown(pairs.upto(n), found, rule, len(now.pairs))
             rows.append(
                 {
                     **names[axes].to_dict(),
@@ -50,8 +51,8 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
                     "seed": seed,
                     "e_value": float(np.exp(found.log_e[n - 1])),
                     "p": float(found.p[n - 1]),
-                    low: metric.scale * float(found.low[n - 1]),
-                    high: metric.scale * float(found.high[n - 1]),
+                    low: metric.scale * ends[0],
+                    high: metric.scale * ends[1],
                     "bound": 1 / level_of(now, rule, n, but=number),
                     "verdict": (
                         verdict_of(verdict, pairs.upto(n), rule, metric)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestration.results.deciding.sequential import UNDECIDED
+import numpy as np
+
+from orchestration.results.deciding.sequential import UNDECIDED, evidence
 from orchestration.results.deciding.state import DecisionState, more_seeds
+from orchestration.results.deciding.unseen import Seen
 from orchestration.sweep.spec import SweepSpec
-from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.stopping import MOST_SEEDS, UntilDecided
 
 _FEWEST_PAIRS = 2
 """Of a comparison, without which its records say nothing of its spread."""
@@ -28,6 +31,24 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class SeedsForEqual:
+    """How many seeds of a cell the verdict ``equal`` takes, if none of them fails.
+
+    None stands for more than the largest ``at_most``.
+
+    Args:
+        fewest: where the two values of each seed are the same.
+        fewest_with_spread: the same where values spread over seeds by ``practically_equal``.
+        from_records: whether both account for the spread and the losses of recorded trials. These
+            are known once each cell has ``at_least`` seeds.
+    """
+
+    fewest: int | None
+    fewest_with_spread: int | None
+    from_records: bool
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What a sweep takes in all.
 
@@ -36,12 +57,14 @@ class Forecast:
         likely: if seeds go on as those so far; None where too little is on record.
         most: ``at_most`` seeds of each cell that is compared.
         hours_of: GPU or core.
+        equal: what ``equal`` takes; None where the spec has no ``practically_equal``.
     """
 
     certain: Cost
     likely: Cost | None
     most: Cost
     hours_of: str
+    equal: SeedsForEqual | None
 
 
 def forecast(
@@ -79,4 +102,28 @@ def forecast(
             needed.append(min(n, rule.at_most))
         likely = cost(needed)
     none, all_of_them = [0] * len(now.pairs), [rule.at_most] * len(now.pairs)
-    return Forecast(cost(none), likely, cost(all_of_them), hours_of)
+    equal = seeds_for_equal(rule, len(now.pairs), now.seen)
+    return Forecast(cost(none), likely, cost(all_of_them), hours_of, equal)
+
+
+def seeds_for_equal(rule: UntilDecided, family: int, seen: Seen | None) -> SeedsForEqual | None:
+    """How many seeds ``equal`` takes, found by applying the rule to pairs without a difference.
+
+    Args:
+        rule: the spec's.
+        family: how many comparisons are declared.
+        seen: what the certain seeds of all cells show; None while some are missing.
+    """
+    if rule.practically_equal is None:
+        return None
+    tried = MOST_SEEDS if rule.method == "sequential" else rule.at_most
+    no_failure = np.zeros(tried, dtype=bool)
+
+    def fewest(least_spread: float) -> int | None:
+        spread, loss = seen or (np.zeros(()), np.zeros(()))
+        shown = Seen(np.maximum(spread, least_spread), loss)
+        found = evidence(np.zeros(tried), no_failure, no_failure, rule, family, shown)
+        places = np.flatnonzero(found.equal)
+        return int(places[0]) + 1 if len(places) else None
+
+    return SeedsForEqual(fewest(0.0), fewest(rule.practically_equal), seen is not None)

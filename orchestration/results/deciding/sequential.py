@@ -25,6 +25,7 @@ UNDECIDED, DIFFERENT, EQUAL = 0, 1, 2
 
 _C2 = 1.0  # the standardized effect that is bet on has variance 1 / c²
 _SIGNS_C2 = 0.1  # larger effects: one that is always of the same sign doubles E with each pair
+_SHIFTS, _BISECTIONS = 257, 24  # of the search for the ends of an interval
 
 
 class Evidence(NamedTuple):
@@ -120,6 +121,44 @@ def student_interval(
     std = np.maximum(std, np.expand_dims(least_spread, -1))
     half = np.where(bounded, std / np.sqrt(n) * factor, np.inf)
     return mean - half, mean + half
+
+
+def shift_interval(differences: Floats, alpha: float) -> tuple[float, float]:
+    """The smallest and the largest shift that :func:`sign_log_e` does not reject after all pairs.
+
+    If one value of each pair were larger by θ and the pair otherwise exchangeable, differences
+    less θ would have signs of fair coins. So a shift θ is rejected where their e-value reaches
+    1/α. The shifts between both ends may hold a rejected one.
+
+    Args:
+        differences: of one comparison; NaN for a pair that does not count.
+        alpha: how often the interval may fail to hold the shift at some look.
+
+    Returns:
+        Lower and upper ends: infinite where pairs are too few, NaN where all shifts are rejected.
+    """
+    d = differences[~np.isnan(differences)]
+
+    def accepted(shifts: Floats) -> Bools:
+        below: Bools = sign_log_e(d - shifts[:, None])[:, -1] < -np.log(alpha)
+        return below
+
+    # A shift far beyond all differences leaves them almost equal: the most evidence of n pairs.
+    if not len(d) or accepted(np.array([1e9 * (1 + np.abs(d).max())])).any():
+        return -np.inf, np.inf
+    reach = float(np.ptp(d)) or 1.0
+    while accepted(np.array([d.min() - reach, d.max() + reach])).any():
+        reach *= 2
+    shifts = np.linspace(d.min() - reach, d.max() + reach, _SHIFTS)
+    inside = np.flatnonzero(accepted(shifts))
+    if not len(inside):
+        return np.nan, np.nan
+    ends, outside = shifts[inside[[0, -1]]], shifts[inside[[0, -1]] + [-1, 1]]
+    for _ in range(_BISECTIONS):
+        middle = (ends + outside) / 2
+        within = accepted(middle)
+        ends, outside = np.where(within, middle, ends), np.where(within, outside, middle)
+    return float(outside[0]), float(outside[1])
 
 
 def failure_log_e(first: Bools, second: Bools) -> Floats:

@@ -17,6 +17,7 @@ from orchestration.results.deciding.sequential import (
     Integers,
     decide,
     evidence,
+    shift_interval,
 )
 from orchestration.results.deciding.unseen import Seen, seen_in
 from orchestration.results.statistics import Floats, holm
@@ -169,6 +170,28 @@ def more_seeds(pairs: Pairs, now: DecisionState, rule: UntilDecided) -> int | No
     decided = (later.p <= level_of(now, rule)) | later.equal
     places = np.flatnonzero(decided[n:])
     return int(places[0]) + 1 if len(places) else None
+
+
+def interval_shown(
+    pairs: Pairs, found: Evidence, rule: UntilDecided, family: int
+) -> tuple[float, float]:
+    """The interval of the mean difference after these pairs, which stands beside a verdict.
+
+    If pairs are assumed to be exchangeable, it holds the shifts that their signs do not reject, and
+    Student's interval too, so it is valid if one of the two is. Without one, its ends are infinite.
+
+    Args:
+        pairs: one or more.
+        found: the evidence of them; it may go on to later pairs.
+        rule: the spec's.
+        family: how many comparisons are declared.
+    """
+    last = len(pairs.seeds) - 1
+    low, high = float(found.low[last]), float(found.high[last])
+    if rule.assumes == "normal" or np.isinf(low):
+        return low, high
+    shifts = shift_interval(pairs.differences, rule.alpha / family)
+    return float(np.fmin(low, shifts[0])), float(np.fmax(high, shifts[1]))
 
 
 def side_by_side(found: list[Evidence]) -> Evidence:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from commands import USERS_FOLDER
 from recorded import Recorder
@@ -75,13 +76,42 @@ def test_plan_says_what_seeds_until_decided_take(home: Path) -> None:
         ["likely", "–", "–", "known once every comparison has two pairs of seeds"],
     ]
     assert "at most  24      –           8 seeds of each cell that is compared" in told
+    no_equal = (
+        "no verdict can be equal: that takes at least 29 seeds without a failure; at_most is 8"
+    )
+    assert no_equal in " ".join(told)
     assert json.loads(run("plan", "decided", "--json").stdout)["seeds"] == {
         "certain": {"trials": 15, "hours": None},
         "likely": None,
         "most": {"trials": 24, "hours": None},
         "hours_of": "core",
+        "equal": {"fewest": 29, "fewest_with_spread": 54, "from_records": False},
     }
     assert not home.exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_plan_says_when_seeds_are_too_few_for_the_verdict_equal() -> None:
+    def told(**seeds: object) -> str:
+        spec = {
+            **yaml.safe_load(Path("small.yaml").read_text()),
+            "seeds": {"until": "decided", **seeds},
+            "compare": [{"norm": ["none", "batchnorm"]}],
+        }
+        Path("until.yaml").write_text(yaml.safe_dump(spec))
+        return " ".join(run("plan", "until.yaml").stdout.split())
+
+    few = "29 seeds without a failure if the two values of each seed are the same, and 52 if values"
+    assert f"hardly any verdict can be equal: that takes {few}" in told(
+        practically_equal=0.01, at_most=51
+    )
+    assert "Raise at_most, or expect undecided" in told(practically_equal=0.01, at_most=28)
+    for seeds in (
+        {"practically_equal": 0.01, "at_most": 52},
+        {"practically_equal": 0.01, "at_most": 20, "assume": "normal"},
+        {"at_most": 20},
+    ):
+        assert "can be equal" not in told(**seeds)
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

@@ -145,6 +145,33 @@ def test_a_forecast_of_what_is_certain_what_is_likely_and_the_most() -> None:
     assert forecast(wanted, decided, hours, "GPU").likely == Cost(8 + 2 * n, 48.0 + 3 * n)
 
 
+def test_how_many_seeds_equal_takes_follows_from_the_rule_and_from_records() -> None:
+    wanted = sweep(practically_equal=0.01, at_most=200, assume="exchangeable")
+    n = 150
+    order = wanted.seed_order()
+    tables = {}
+    for cell in range(4):  # all values alike, but for a spread of one margin in the first seeds
+        values = np.full(n, 0.9)
+        values[:3] += [-0.01, 0.0, 0.01]
+        rows = list(zip(order, values, ["completed"] * n, strict=False))
+        columns = ["seed", "best_test_accuracy", "outcome"]
+        tables[cell] = pd.DataFrame(rows, columns=columns).set_index("seed")
+    decided = decision_state(wanted, tables)
+    unknown = forecast(wanted, stand(wanted, set(), FAR_AND_NEAR), None, "core").equal
+    known = forecast(wanted, decided, None, "core").equal
+    assert unknown is not None
+    assert known is not None
+    assert (unknown.from_records, known.from_records) == (False, True)
+    assert unknown.fewest == 29, "1 - 0.05^(1/n) is below 1/10"
+    assert known.fewest == unknown.fewest_with_spread == decided.looks[0]
+    cell = tables[0]
+    cell.loc[order[0], ["best_test_accuracy", "outcome"]] = [0.1, "collapsed"]
+    collapsed = forecast(wanted, decision_state(wanted, tables), None, "core").equal
+    assert collapsed is not None
+    assert collapsed.fewest is None
+    assert forecast(sweep(), stand(sweep(), set(), FAR_AND_NEAR), None, "core").equal is None
+
+
 @settings(max_examples=15)
 @given(
     st.randoms(use_true_random=False),

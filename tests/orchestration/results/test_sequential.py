@@ -22,6 +22,7 @@ from orchestration.results.deciding.sequential import (
     decide,
     evidence,
     failure_log_e,
+    shift_interval,
     sign_log_e,
     student_interval,
     student_log_e,
@@ -103,6 +104,39 @@ def test_the_interval_is_the_e_value_turned_round(d: Any, alpha: float) -> None:
                 assert above(end) == pytest.approx(0, abs=1e-5)
                 assert above(centre + 0.99 * (end - centre)) < 0
                 assert above(centre + 1.01 * (end - centre)) > 0
+
+
+@pytest.mark.parametrize("shape", ["normal", "skewed", "heavy tails", "discrete"])
+@pytest.mark.parametrize("n", [7, 10, 30])
+def test_the_interval_of_shifts_holds_every_shift_that_signs_do_not_reject(
+    shape: str, n: int
+) -> None:
+    generator = np.random.default_rng(n)
+    d = {
+        "normal": lambda: 0.01 * generator.standard_normal(n),
+        "skewed": lambda: 0.01 * (generator.exponential(size=n) - 1),
+        "heavy tails": lambda: 0.01 * generator.standard_t(2, n),
+        "discrete": lambda: 0.01 * generator.choice([-1.0, 1.0, 0.0], size=n),
+    }[shape]()
+    low, high = shift_interval(d, 0.02)
+    width = high - low
+    shifts = np.linspace(low - 3 * width, high + 3 * width, 7001)
+    accepted = shifts[sign_log_e(d - shifts[:, None])[:, -1] < math.log(50)]
+    assert low == pytest.approx(accepted.min(), abs=width / 500)
+    assert high == pytest.approx(accepted.max(), abs=width / 500)
+    assert np.exp(sign_log_e(d - low)[-1]) == pytest.approx(50, rel=1e-3)
+    assert np.exp(sign_log_e(d - high)[-1]) == pytest.approx(50, rel=1e-3)
+
+
+def test_the_interval_of_shifts_has_ends_as_soon_as_equal_signs_reject() -> None:
+    d = np.array([0.3, 0.1, 0.4, 0.2, 0.5, 0.25, 0.35])
+    assert shift_interval(d[:5], 0.05) == (-np.inf, np.inf)  # 2⁴ is below 20
+    low, high = shift_interval(d[:6], 0.05)
+    assert 0 < low < 0.1 < 0.5 < high
+    assert shift_interval(d[:6], 0.05 / 3) == (-np.inf, np.inf)
+    assert np.isfinite(shift_interval(d, 0.05 / 3)).all()
+    assert shift_interval(np.insert(d, 2, np.nan), 0.05) == shift_interval(d, 0.05)
+    assert shift_interval(np.zeros(0), 0.05) == (-np.inf, np.inf)
 
 
 def test_an_interval_s_ends_with_large_means_and_little_spread() -> None:

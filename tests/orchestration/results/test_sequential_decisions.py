@@ -24,6 +24,7 @@ from orchestration.reading.overview import one_sweep
 from orchestration.report.write import write_report
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.sequential import shift_interval
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from orchestration.tables import decisions as decisions_table
@@ -115,6 +116,22 @@ def test_an_undecided_one_says_what_it_excludes() -> None:
     excluded = f"no difference above {row['excluded_above_pp']:.2f} points"
     assert f"undecided: {excluded}, unless more than 1 seed in 9 fails; " in text
     assert table.loc[1:, ["excluded_above_pp", "unseen_share"]].isna().all(axis=None)
+
+
+def test_the_interval_beside_a_verdict_holds_what_its_own_rule_leaves_possible() -> None:
+    ends = ["ci_low_pp", "ci_high_pp"]
+    shown = {}
+    for assume in ("exchangeable", "normal"):
+        wanted = sweep(assume=assume)
+        known = trials(wanted, 7, shift=0.001)
+        shown[assume] = decisions(CELLS, known, wanted).loc[0, ends].to_numpy(float)
+        last = evidence_curves(CELLS, known, wanted).loc[6, ends].to_numpy(float)
+        assert last == pytest.approx(shown[assume])
+    values = [known.loc[known["cell"] == cell, "best_test_accuracy"].to_numpy() for cell in (1, 2)]
+    # Seven signs alone hardly reject a shift at a third of 5 %, normal differences do.
+    shifts = shift_interval(100 * (values[0] - values[1]), 0.05 / 3)
+    assert shown["exchangeable"] == pytest.approx(shifts)
+    assert shifts[0] < shown["normal"][0] < shown["normal"][1] < shifts[1]
 
 
 def test_nothing_is_equal_before_the_certain_seeds_of_all_cells_are_there() -> None:
