@@ -11,16 +11,17 @@ from services.notify import notify
 from services.settings import Settings
 
 _MOST_FAILURES = 5
-"""A message names as many failed trials at most."""
+"""The most failed trials that a message names."""
 
 
 def notify_of_end(
     outcome: SweepOutcome, recorder: SweepRecorder, settings: Settings, watch: EventHandler
 ) -> None:
-    """Notify of a sweep that has ended by itself, unless it was done; who stopped it knows.
+    """Send one notification of a sweep that has ended by itself; none if somebody has stopped it.
 
-    The sweep's run says until then that it is to be done, so the next driver does it if this one
-    is killed here. One that is killed between the two lines below does it twice.
+    A tag of the sweep's run says that the notification is due. If this driver is killed before it
+    has sent one, the next driver sends it. If it is killed between sending and recording that, the
+    notification is sent twice.
     """
     if settings.notify and recorder.notice_is_due() and not outcome.interrupted:
         _send(settings.notify, outcome.name, *_in_words(outcome), watch)
@@ -28,13 +29,13 @@ def notify_of_end(
 
 
 def notify_of_error(error: Exception, name: str, settings: Settings, watch: EventHandler) -> None:
-    """Notify of an error that has stopped a sweep."""
+    """Send a notification of an error that has stopped a sweep."""
     if settings.notify:
         _send(settings.notify, name, "stopped by an error", [str(error)], watch)
 
 
 def _in_words(outcome: SweepOutcome) -> tuple[str, list[str]]:
-    """How a sweep has ended, for a title, and the lines below it."""
+    """How a sweep has ended, as the end of a title, and the lines below it."""
     lines = [f"{label}: {reason}" for label, reason in outcome.failures.items()][:_MOST_FAILURES]
     if len(outcome.failures) > _MOST_FAILURES:
         lines.append(f"and {len(outcome.failures) - _MOST_FAILURES} more")

@@ -1,6 +1,7 @@
 """Curves by cell as SVG: the mean and the range of the seeds, with values as titles. Pure.
 
-No attribute ``style`` in it, which the page's own rules forbid; sizes are a viewBox's units.
+It uses no attribute ``style``, because the page's Content-Security-Policy forbids it. Lengths are
+in the units of the viewBox.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _INFINITE = 1e300
 
 @dataclass(frozen=True)
 class Series:
-    """What one line of every panel is for: a norm, or another value that is compared."""
+    """A norm, or another compared value, which has one line in every panel."""
 
     label: str
     style: SeriesStyle
     value: str = ""
-    """The value as the grid shows it: by it, rows and lines are hidden together."""
+    """The value as the grid shows it; rows and lines with the same value are hidden together."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ class Curve:
     """The values of a cell, in percent if they are fractions.
 
     Args:
-        series: the cell's norm, or its value of what else is compared.
-        points: epoch, mean, smallest and largest of the seeds, and how many there are.
+        series: the cell's norm, or its other compared value.
+        points: for each epoch: its number, the mean, minimum and maximum over the seeds, and the
+            number of seeds.
     """
 
     series: str
@@ -65,7 +67,7 @@ def curves_of(
 
 
 def curve_of(series: str, values: pd.DataFrame, metric: Metric) -> Curve | None:
-    """The mean and the range of the trials with these values by ``epoch``; None without any."""
+    """The mean and the range of these values at each ``epoch``; None if no value is finite."""
     finite = values[values["value"].abs() < _INFINITE]
     by_epoch = finite.groupby("epoch")["value"].agg(["mean", "min", "max", "size"])
     points = [
@@ -82,7 +84,7 @@ def chart(
     metric: Metric,
     kind: AxisKind = "automatic",
 ) -> Markup:
-    """One panel, with one line per norm or other value that is compared."""
+    """A panel with one line for each norm, or for each other compared value."""
     last = max(point[0] for curve in curves for point in curve.points)
     axis = axis_of([end for curve in curves for p in curve.points for end in p[2:4]], metric, kind)
 
@@ -144,7 +146,7 @@ def key(series: Sequence[Series]) -> Markup:
 def _frame(
     x: Callable[[float], float], y: Callable[[float], float], axis: Axis, last: int
 ) -> Markup:
-    """The rules and the numbers of the axes."""
+    """The grid lines and the labels of the axes."""
     marks = [
         Markup(
             '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
@@ -164,7 +166,7 @@ def _frame(
 
 
 def _color(style: SeriesStyle) -> str:
-    """The class of a colour, which the style sheet has for light and for dark pages."""
+    """The CSS class of a colour; the style sheet defines it for light and for dark pages."""
     return style.color.lower()
 
 

@@ -28,7 +28,7 @@ _MOST_COLUMNS = 24
 """With more seeds, each cell has its seeds in one column, as a folded list."""
 
 _STATES = ("running", "waiting", "collapsed", "diverged", "failed", "stopped", "missing")
-"""The states that a fold counts."""
+"""The states whose trials the summary of a fold counts."""
 
 
 def grid_page(
@@ -71,7 +71,7 @@ class _Writer:
         self._is_wide = len(grid.seeds) > _MOST_COLUMNS
 
     def rows(self, cells: Sequence[Cell], outer: Sequence[str], path: str) -> str:
-        """A table of these cells; of many cells one fold for each value of the next axis."""
+        """A table of these cells; if they are many, a fold for each value of the next axis."""
         axis, *rest = outer or [""]
         groups: dict[str, list[Cell]] = {}
         for cell in cells:
@@ -136,7 +136,7 @@ class _Writer:
         return f"<tr>{head}{mean}{done}{verdict}{seeds}</tr>"
 
     def _columns(self, cell: Cell) -> str:
-        """One column per seed; an empty one of a seed that this cell does not have."""
+        """One table cell for each seed; it is empty if this grid cell does not have the seed."""
         return "".join(
             self._trial(cell, seed, "td") if seed in cell.trials else "<td></td>"
             for seed in self.grid.seeds

@@ -87,8 +87,8 @@ class _Scale:
     """The values of the palest and the deepest colour.
 
     Args:
-        low, high: its ends.
-        part: where a value stands between them; below 0 or above 1 outside.
+        low, high: the ends of the scale.
+        part: the position of a value: 0 at ``low``, 1 at ``high``.
     """
 
     low: float
@@ -109,7 +109,7 @@ def _scale(diagnostic: ShownDiagnostic, values: pd.Series) -> _Scale:
 def _strip(
     name: str, of_cell: pd.DataFrame, diagnostic: ShownDiagnostic, scale: _Scale, *, named: bool
 ) -> Markup:
-    """One row per layer, the first on top, and one column per epoch; of many, some are shown."""
+    """One row per layer, the first on top, and one column per epoch; at most so many are shown."""
     values = of_cell.pivot(index="layer", columns="epoch", values=diagnostic.name)
     layers = _some([str(layer) for layer in dict.fromkeys(of_cell["layer"])], _MOST_LAYERS)
     epochs = _some(sorted(int(epoch) for epoch in values.columns), _MOST_EPOCHS)

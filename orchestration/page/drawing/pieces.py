@@ -11,7 +11,7 @@ class Page:
     """The content of a page.
 
     Args:
-        sections: the HTML inside each, by its id.
+        sections: the inner HTML of each section, by its id.
         cells: whole elements of the grid by their ids; they stand in the section ``grid`` too.
     """
 
@@ -24,7 +24,7 @@ class Change:
     """A change of a page.
 
     Args:
-        version: of the page afterwards.
+        version: the version of the page after the change.
         pieces: the JSON of what :func:`changes` returns; None if the page must be fetched anew.
     """
 
@@ -36,7 +36,7 @@ def since(changes: Sequence[Change], have: str) -> list[Change]:
     """The changes that follow a version.
 
     Args:
-        changes: one after the other, at least one.
+        changes: consecutive changes, at least one.
         have: the version. If it is not known, the page must be fetched again.
     """
     known = [change.version for change in changes]
@@ -46,11 +46,11 @@ def since(changes: Sequence[Change], have: str) -> list[Change]:
 def changes(old: Page, new: Page) -> dict[str, dict[str, str]]:
     """The new pieces of a page.
 
-    Of a grid that has the same cells as before, only those that differ.
+    If the grid has the same cells as before, only those that differ are new pieces.
 
     Returns:
-        ``inside``, the new inside of elements by id, and ``whole``, new elements in the place of
-        those of the same id.
+        ``inside``: new inner HTML by the id of its element; ``whole``: new elements by their id,
+        each of which replaces the element with that id.
     """
     inside = _differing(old.sections, new.sections)
     if old.cells.keys() != new.cells.keys():

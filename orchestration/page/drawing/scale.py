@@ -10,14 +10,14 @@ from typing import Literal
 from orchestration.model.metric import Metric
 
 AxisKind = Literal["automatic", "linear", "logarithmic"]
-"""An automatic axis is linear, unless the values of an own metric differ by a large factor."""
+"""An automatic axis is linear, unless values of a user's own metric differ by a large factor."""
 
 _LOGARITHMIC = 100.0
-"""An automatic axis is logarithmic from this factor on."""
+"""From this factor on, an automatic axis is logarithmic."""
 
 
 def ends_of(values: Sequence[float], metric: Metric) -> tuple[float, float]:
-    """Round ends of a scale for these values, which one more value seldom moves."""
+    """Round ends of a scale for these values; a further value seldom changes them."""
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
@@ -33,8 +33,10 @@ def ends_of(values: Sequence[float], metric: Metric) -> tuple[float, float]:
 
 
 def near_the_best(values: Sequence[float], metric: Metric) -> list[float]:
-    """Those that a scale of colours is for: of an own metric not what is far off, such as a loss
-    that has run away, beside which all others would have one colour.
+    """The values that a scale of colours covers.
+
+    Extreme values of a user's own metric are left out: beside a loss that has diverged, all others
+    would have the same colour.
     """
     if metric.is_fraction or len(values) < 3:
         return list(values)
@@ -49,8 +51,8 @@ class Axis:
     """An axis of a chart.
 
     Args:
-        part: where a value stands: 0 at the lower end, 1 at the upper one.
-        marks: values that are marked.
+        part: the position of a value: 0 at the lower end, 1 at the upper one.
+        marks: the values of the tick marks.
     """
 
     part: Callable[[float], float]
