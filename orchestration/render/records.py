@@ -1,11 +1,12 @@
 """Writes a frame in JSON and CSV: fractions, and numbers with every digit. Pure.
 
-A missing number is null in JSON and empty in CSV.
+A missing number is null in JSON and empty in CSV. JSON has no infinite numbers: they are null too.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ def to_json(frame: pd.DataFrame) -> str:
     """Write a frame as a list of records."""
 
     def value(cell: Any) -> Any:
+        if isinstance(cell, float) and math.isinf(cell):
+            return None
         return cell.isoformat() if isinstance(cell, pd.Timestamp) else plain(cell)
 
     rows = [{str(k): value(v) for k, v in row.items()} for row in frame.to_dict("records")]
