@@ -142,12 +142,12 @@ class SweepRecorder:
         self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
 
     def notice_is_due(self) -> bool:
-        """Whether nobody has yet been notified of the end of the sweep's last run."""
+        """Whether a notification of the end of the sweep's last run is due."""
         return self._tags().get(NOTIFY_TAG) == "due"
 
     @_insist
     def mark_notified(self) -> None:
-        """Record that those who asked for it have been notified of the sweep's end."""
+        """Record that the notification of the sweep's end has been sent."""
         (sweep, *_) = self._runs("sweep")
         self._client.set_tag(sweep.info.run_id, NOTIFY_TAG, "done")
 

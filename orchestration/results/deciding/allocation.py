@@ -1,8 +1,8 @@
-"""Which seeds a sweep with ``seeds: {until: decided}`` buys next. Pure.
+"""Chooses the next seeds of a sweep with ``seeds: {until: decided}``. Pure.
 
-The next seed is the one that promises the most growth of log E for a GPU hour, over all
-comparisons that are undecided. In which order seeds are bought decides nothing: each comparison is
-bought for until its verdict no longer depends on how far the others are.
+The next seed is the one that promises the most growth of log E per GPU hour, over all undecided
+comparisons. The order in which seeds are allocated does not influence any verdict: each comparison
+gets seeds until its verdict no longer depends on how far the others have come.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
 MOST_AHEAD = 2
-"""Seeds beyond its next look that a comparison may have, rather than leave a worker idle."""
+"""How many seeds beyond its next look a comparison may get, so that no worker is idle."""
 
 Places = Collection[tuple[int, int]]
 """Trials: the number of the cell, and the seed."""
 
 
 class Allocation(NamedTuple):
-    """What to buy next.
+    """The trials to run next.
 
     Args:
-        comparison: for which of the family.
-        pair: which of its pairs that completes, from 1.
-        trials: cell and seed of each.
+        comparison: the index of the comparison that they are for.
+        pair: the number of the pair that they complete, from 1.
+        trials: the cell and the seed of each trial.
     """
 
     comparison: int
@@ -49,14 +49,14 @@ class Allocation(NamedTuple):
 def seeds_wanted(
     spec: SweepSpec, now: DecisionState, by_cell: Mapping[int, pd.DataFrame], *, failed: Places = ()
 ) -> list[int]:
-    """How many of the spec's seeds, from the first on, each cell is to have by now.
+    """How many of the spec's seeds, in their order, each cell should have by now.
 
     Args:
-        spec: with seeds until decided.
-        now: how the family stands.
+        spec: a spec with seeds until decided.
+        now: the state of the family of comparisons.
         by_cell: trials that have ended, index ``seed``, by the number of their cell.
-        failed: trials that have no result and are not tried again: a comparison waits for none of
-            them, and gets no further seed.
+        failed: trials that have no result and are not tried again. A comparison does not wait for
+            such a trial, and gets no further seed.
     """
     rule, order = _rule(spec), spec.seed_order()
     wanted = [
@@ -123,10 +123,10 @@ def next_allocation(
 
 
 def expected_growth(pairs: Pairs, rule: UntilDecided, family: int) -> float:
-    """By how much one more pair raises log E on average, if it is like one of those so far.
+    """The mean growth of log E with one more pair, which equals any of the pairs so far.
 
-    Each of them is as probable. Of ``spending``, which has no E, by how much -log p grows. No less
-    than 0: what only costs evidence is bought last, and not the sooner for being expensive.
+    The method ``spending`` has no E, so the growth is that of -log p. A negative growth counts as
+    0: such a pair comes last, and a higher cost must not move it forward.
     """
     n = len(pairs.seeds)
     if n == 0:
@@ -145,7 +145,7 @@ def expected_growth(pairs: Pairs, rule: UntilDecided, family: int) -> float:
 
 
 def not_needed(spec: SweepSpec, now: DecisionState, by_cell: Mapping[int, pd.DataFrame]) -> int:
-    """How many ended trials no decision uses, present or still to come: run ahead in vain."""
+    """How many ended trials no decision uses, now or later; they were run ahead unnecessarily."""
     order = spec.seed_order()
     needed = dict.fromkeys(by_cell, _rule(spec).at_least)
     for comparison, verdict, look in zip(now.comparisons, now.verdicts, now.looks, strict=True):
@@ -170,7 +170,7 @@ def names_of(spec: SweepSpec, now: DecisionState) -> list[str]:
 
 
 def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
-    """What is decided of each comparison, such as ``snn none against bntt: worse …``, or empty."""
+    """Each verdict in words, such as ``snn none against bntt: worse …``; empty if undecided."""
     words, metric, rule = [], spec.judged_by(), _rule(spec)
     for name, pairs, verdict, look in zip(
         names_of(spec, now), now.pairs, now.verdicts, now.looks, strict=True
@@ -186,7 +186,7 @@ def verdicts_in_words(spec: SweepSpec, now: DecisionState) -> list[str]:
 
 
 def _by(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> str:
-    """What a verdict rests on."""
+    """The evidence for a verdict, in words."""
     difference = pairs.mean
     failures = ""
     if "failures" in (decided_by(verdict, pairs, rule) or ""):
@@ -208,11 +208,11 @@ def _rule(spec: SweepSpec) -> UntilDecided:
 
 
 def _open(spec: SweepSpec, now: DecisionState) -> list[int]:
-    """The comparisons that get further seeds: undecided ones, and those that may change.
+    """The comparisons that get further seeds: undecided ones, and those that may still change.
 
-    What is decided at a look for which a comparison has no pair yet, thanks to others that are
-    ahead of it, gets its pairs up to that look. Thus each verdict becomes the one that the family
-    has when all of it is looked at after the same pair, however the seeds came in.
+    A comparison may be decided at a look that its own pairs have not reached, because others are
+    ahead of it. It then gets its pairs up to that look. So each verdict is the one that follows
+    from looking at the whole family after the same pair, in whatever order the trials have ended.
     """
     return [
         number
@@ -225,6 +225,6 @@ def _open(spec: SweepSpec, now: DecisionState) -> list[int]:
 
 
 def _beginning(had: Iterable[int], order: tuple[int, ...]) -> int:
-    """How many seeds are there before the first one that is missing."""
+    """How many seeds come before the first missing one."""
     there = set(had)
     return next((i for i, seed in enumerate(order) if seed not in there), len(order))

@@ -1,4 +1,4 @@
-"""What the declared comparisons of a sweep have come to: a row each. Pure."""
+"""The table of decisions: one row for each declared comparison of a sweep. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import Comparison, UntilDecided
 
 UNCOUNTED = "n_uncounted"
-"""The column of the number of pairs that do not count."""
+"""The column with the number of pairs that do not count."""
 
 NULL_HYPOTHESIS = "null_hypothesis"
-"""The column of what p and e-value are against: ``exchangeable`` pairs, or ``normal`` differences
-around 0."""
+"""The column with the null hypothesis of p and e-value: ``exchangeable`` pairs, or ``normal``
+differences around 0."""
 
 
 def _columns(metric: Metric) -> list[str]:
@@ -52,16 +52,16 @@ def decisions(
     spec: SweepSpec,
     hours: Sequence[float] | None = None,
 ) -> pd.DataFrame:
-    """Decide each declared comparison as far as its records go.
+    """Decide each declared comparison from its records so far.
 
     Pairs are taken in the spec's order of the seeds alone, so that the order in which trials
     ended, collapsed ones first, does not matter.
 
     Args:
-        cells: the spec's cells by their number: a column an axis, and ``selected_on``.
+        cells: the spec's cells by their number, with one column for each axis, and ``selected_on``.
         seeds: one row for each trial that counts, from ``Results.by_seed``, with ``cell``, its
             number.
-        spec: of the sweep.
+        spec: the spec of the sweep.
         hours: the hours of a trial of each cell, from ``trial_hours``; None if they are unknown.
 
     Returns:
@@ -76,12 +76,12 @@ def decisions(
         ``decided_at`` (the seed, missing while undecided); ``excluded_above_pp`` and
         ``unseen_share`` (while undecided: no mean difference is larger, unless a larger share of
         seeds fails; missing where that cannot be said); ``more_seeds`` (about how many would
-        decide it, missing where nobody can tell) and ``more_hours`` (of both cells' trials that it
-        takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
+        decide it, missing if that is unknown) and ``more_hours`` (of the trials of both cells that
+        this takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
 
-        Of training code of the user's own ``difference``, ``ci_low`` and ``ci_high`` are in the
+        With the user's own training code, ``difference``, ``ci_low`` and ``ci_high`` are in the
         units of its metric, over the pairs in which neither trial failed; ``n_uncounted`` is the
-        number of the others, and ``method`` is absent. Where failures tell the verdict, the row has
+        number of the others, and ``method`` is absent. If failures alone decide, the row has
         neither a difference nor an interval.
 
     Raises:
@@ -159,7 +159,7 @@ def _hours_of(
     order: tuple[int, ...],
     hours: Sequence[float] | None,
 ) -> float | None:
-    """Of so many more pairs after the first n: of the trials of them that are not there yet."""
+    """The hours of the missing trials of so many more pairs after the first n."""
     if more is None or hours is None:
         return None
     there = {cell: len(set(by_cell[cell].index) & set(order[n : n + more])) for cell in one.cells}
@@ -189,7 +189,7 @@ def _numbers(
 def _excluded(
     pairs: Pairs, interval: tuple[float, float], verdict: int, rule: UntilDecided, metric: Metric
 ) -> dict[str, float]:
-    """Which means an undecided comparison excludes, if none of its seeds has failed."""
+    """The mean differences that an undecided comparison without failed seeds excludes."""
     name, n = metric.difference("excluded_above"), len(pairs.seeds)
     nothing = {name: np.nan, "unseen_share": np.nan}
     if verdict != UNDECIDED or rule.assumes == "normal" or not n or any(pairs.n_failed):

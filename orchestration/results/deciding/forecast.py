@@ -1,4 +1,4 @@
-"""What seeds until decided will take: certainly, likely, and at most. Pure."""
+"""Forecasts the trials and hours of seeds until decided: certain, likely, at most. Pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import MOST_SEEDS, UntilDecided
 
 _FEWEST_PAIRS = 2
-"""Of a comparison, without which its records say nothing of its spread."""
+"""The pairs that a comparison needs before its records show a spread."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of all of a sweep, what has been run included.
+    """The cost of a whole sweep, including what has been run.
 
     Args:
-        trials: how many.
-        hours: of them; None where nothing is on record.
+        trials: the number of trials.
+        hours: their hours; None if nothing is on record.
     """
 
     trials: int
@@ -37,8 +37,9 @@ class SeedsForEqual:
     None stands for more than the largest ``at_most``.
 
     Args:
-        fewest: where the two values of each seed are the same.
-        fewest_with_spread: the same where values spread over seeds by ``practically_equal``.
+        fewest: the number if the two values of each seed are the same.
+        fewest_with_spread: the number if values have a standard deviation over seeds of
+            ``practically_equal``.
         from_records: whether both account for the spread and the losses of recorded trials. These
             are known once each cell has ``at_least`` seeds.
     """
@@ -50,14 +51,14 @@ class SeedsForEqual:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a sweep takes in all.
+    """The forecast of a whole sweep.
 
     Args:
-        certain: ``at_least`` seeds of each cell.
-        likely: if seeds go on as those so far; None where too little is on record.
-        most: ``at_most`` seeds of each cell that is compared.
-        hours_of: GPU or core.
-        equal: what ``equal`` takes; None where the spec has no ``practically_equal``.
+        certain: the cost of ``at_least`` seeds of each cell.
+        likely: the cost if further seeds are like those so far; None if too little is on record.
+        most: the cost of ``at_most`` seeds of each cell that is compared.
+        hours_of: the unit of hours: GPU or core.
+        equal: the seeds for ``equal``; None if the spec has no ``practically_equal``.
     """
 
     certain: Cost
@@ -70,20 +71,20 @@ class Forecast:
 def forecast(
     spec: SweepSpec, now: DecisionState, hours: Sequence[float] | None, hours_of: str
 ) -> Forecast:
-    """Foretell what a sweep takes.
+    """Forecast the cost of a sweep.
 
     Args:
-        spec: with seeds until decided.
-        now: how its family stands.
-        hours: of a trial of each cell; None where nothing is on record.
-        hours_of: GPU or core.
+        spec: a spec with seeds until decided.
+        now: the state of its family of comparisons.
+        hours: the hours of a trial of each cell; None if nothing is on record.
+        hours_of: the unit of hours: GPU or core.
     """
     rule = spec.seeds
     assert isinstance(rule, UntilDecided)
     cells = len(spec.cells())
 
     def cost(pairs: Sequence[int]) -> Cost:
-        """Of so many pairs of each comparison."""
+        """The cost of so many pairs of each comparison."""
         seeds = [rule.at_least] * cells
         for one, n in zip(now.comparisons, pairs, strict=True):
             for cell in one.cells:
@@ -110,8 +111,8 @@ def seeds_for_equal(rule: UntilDecided, family: int, seen: Seen | None) -> Seeds
     """How many seeds ``equal`` takes, found by applying the rule to pairs without a difference.
 
     Args:
-        rule: the spec's.
-        family: how many comparisons are declared.
+        rule: the spec's rule.
+        family: the number of declared comparisons.
         seen: what the certain seeds of all cells show; None while some are missing.
     """
     if rule.practically_equal is None:

@@ -1,8 +1,8 @@
-"""How sure a paired comparison is after each seed, in a way that holds whenever one looks. Pure.
+"""The evidence of a paired comparison after each seed, valid at every look. Pure.
 
-Arrays hold one element a pair on their last axis, in the order of the seeds; the answers hold one
-element a look, after that pair. Axes before it are separate comparisons.
-``docs/sequential-tests.md`` has the formulas' sources and the reasons why they hold.
+The last axis of an array has one element for each pair, in the order of the seeds, or for each
+look, which is after that pair. Other axes are separate comparisons. ``docs/sequential-tests.md``
+has the sources of the formulas and the reasons why they hold.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _SHIFTS, _BISECTIONS = 257, 24  # of the search for the ends of an interval
 
 
 class Evidence(NamedTuple):
-    """What is known at each look.
+    """The evidence at each look.
 
     Args:
-        log_e: logarithm of the e-value; NaN where the method has none.
-        p: valid at every look at once, and never growing.
-        low, high: of an interval for the mean that is valid at every look at once if differences
-            are normal; infinite where there is none.
+        log_e: logarithm of the e-value; NaN if the method has none.
+        p: a p-value that is valid at all looks at once, and never grows.
+        low, high: the ends of an interval for the mean that is valid at all looks at once if
+            differences are normal; infinite if there is none.
         equal: whether the mean difference is within ± ``practically_equal``.
     """
 
@@ -205,13 +205,13 @@ def evidence(
     family: int,
     seen: Seen | None,
 ) -> Evidence:
-    """All that is known of comparisons at each look; before ``at_least`` nothing is.
+    """The evidence of comparisons at each look; before ``at_least`` pairs there is none.
 
     Args:
-        differences: in each pair; NaN for a pair that does not count.
+        differences: the difference of each pair; NaN for a pair that does not count.
         first, second: whether the seed failed (collapsed, diverged) in each cell.
-        rule: the spec's; its method chooses between e-values and alpha spending.
-        family: how many comparisons are declared: intervals hold for all of them at once.
+        rule: the spec's rule; its method chooses between e-values and alpha spending.
+        family: the number of declared comparisons; intervals hold for all of them at once.
         seen: what the sweep's certain seeds show; None while some are missing. Nothing is equal
             until then, unless differences are assumed to be normal.
     """
@@ -257,12 +257,12 @@ def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
     decided keeps the p that it had then, so that trials beyond a decision change nothing.
 
     Args:
-        found: a comparison of a family on the second axis from the end; where one has fewer pairs
-            than another its last look is repeated.
-        rule: the spec's.
+        found: the evidence, with the comparisons of a family on the second axis from the end. If
+            one has fewer pairs than another, its last look is repeated.
+        rule: the spec's rule.
 
     Returns:
-        ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1: the last where undecided.
+        ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1; the last one if undecided.
     """
     verdicts = np.zeros(found.p.shape[:-1], dtype=np.int64)
     looks = np.full(verdicts.shape, found.p.shape[-1])

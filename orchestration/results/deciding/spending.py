@@ -23,7 +23,7 @@ _FARTHEST = 37.0  # standard deviations; a probability beyond it is zero in doub
 
 
 def nominal_levels(alpha: float, at_least: int, at_most: int) -> Floats:
-    """The level of a fixed test at each look, one a pair from 1 to ``at_most``; first ones 0."""
+    """The level of a fixed test at each look, from pair 1 to ``at_most``; 0 before ``at_least``."""
     log_alphas, log_levels = spending_levels(at_least, at_most)
     found = [np.interp(np.log(alpha), log_alphas, column) for column in log_levels.T]
     return np.concatenate([np.zeros(at_least - 1), np.exp(found)])
@@ -33,8 +33,8 @@ def spent(p_fixed: Floats, at_least: int, at_most: int) -> Floats:
     """The smallest α at which a look rejects, from the p-value of a fixed test at that look.
 
     Args:
-        p_fixed: a look on the last axis, after each pair from the first; those before
-            ``at_least`` give 1, as do those that have no p-value.
+        p_fixed: the p-value of each look on the last axis, from the first pair on. Looks before
+            ``at_least`` and those without a p-value give 1.
     """
     log_alphas, log_levels = spending_levels(at_least, at_most)
     found = np.ones(p_fixed.shape)
@@ -48,11 +48,11 @@ def spent(p_fixed: Floats, at_least: int, at_most: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def spending_levels(at_least: int, at_most: int) -> tuple[Floats, Floats]:
-    """Logarithms of some α, and of the nominal level of each look at each of them.
+    """Logarithms of some values of α, and for each of them of the nominal level of each look.
 
-    The sum of differences is a random walk with a step of variance 1 a pair. Its density short of
-    the boundaries so far is carried from look to look on Gauss's nodes, for all α at once, and
-    each boundary is where the walk has spent what it may.
+    The sum of differences is a random walk whose step has variance 1 for each pair. The density of
+    walks within all boundaries so far is computed from look to look on Gauss's nodes, for all α at
+    once. Each boundary is where the walk has spent the probability that it may.
 
     Returns:
         α (A,) and levels (A, at_most - at_least + 1).

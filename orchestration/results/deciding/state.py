@@ -1,4 +1,4 @@
-"""How a declared family of comparisons stands, from the trials that have ended. Pure."""
+"""The state of a declared family of comparisons, from the trials that have ended. Pure."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ MOST_MORE_SEEDS = 1000
 
 
 class Pairs(NamedTuple):
-    """The longest complete beginning of a comparison's pairs, in the order of the seeds.
+    """The pairs of a comparison up to the first one that is incomplete, in the order of the seeds.
 
     Args:
-        seeds: of each pair.
-        differences: of accuracy, first - second; a seed without an accuracy counts as 0. Of another
-            metric, NaN where one of both failed: such a pair does not count.
-        first_failed, second_failed: whether it collapsed, diverged or has no value.
+        seeds: the seed of each pair.
+        differences: first - second. A seed without an accuracy counts as accuracy 0. For another
+            metric the difference is NaN if one of both failed: such a pair does not count.
+        first_failed, second_failed: whether the trial collapsed, diverged or has no value.
     """
 
     seeds: tuple[int, ...]
@@ -44,7 +44,7 @@ class Pairs(NamedTuple):
     second_failed: Bools
 
     def upto(self, n: int) -> Pairs:
-        """The first n of them; beyond their number they begin again, as if all went on so."""
+        """The first n pairs; if there are fewer, they are repeated."""
         return Pairs(
             self.seeds[:n],
             np.resize(self.differences, n),
@@ -54,24 +54,31 @@ class Pairs(NamedTuple):
 
     @property
     def uncounted(self) -> int:
-        """How many of them do not count."""
+        """The number of pairs that do not count."""
         return int(np.isnan(self.differences).sum())
 
     @property
     def mean(self) -> float:
-        """The mean difference of the pairs that count; NaN where none does."""
+        """The mean difference of the pairs that count; NaN if there are none."""
         known = self.differences[~np.isnan(self.differences)]
         return float(known.mean()) if len(known) else float("nan")
 
     @property
     def n_failed(self) -> tuple[int, int]:
-        """How many seeds failed in each cell."""
+        """The number of failed seeds in each cell."""
         return int(self.first_failed.sum()), int(self.second_failed.sum())
 
 
 class DecisionState(NamedTuple):
-    """How a declared family stands: of each comparison its pairs, their evidence, and ``decide``'s
-    verdict and look; and what the certain seeds of all cells show, None while some are missing."""
+    """The state of a declared family of comparisons.
+
+    Args:
+        comparisons: the comparisons, in the order of their declaration.
+        pairs: the pairs of each comparison.
+        found: the evidence of these pairs.
+        verdicts, looks: what :func:`decide` returns.
+        seen: what the certain seeds of all cells show; None while some are missing.
+    """
 
     comparisons: list[Comparison]
     pairs: list[Pairs]
@@ -82,10 +89,10 @@ class DecisionState(NamedTuple):
 
 
 def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> DecisionState:
-    """Decide each declared comparison as far as these trials go.
+    """Decide each declared comparison from these trials.
 
     Args:
-        spec: with seeds until decided.
+        spec: a spec with seeds until decided.
         by_cell: trials that count, index ``seed``, by the number of their cell.
     """
     rule = spec.seeds
@@ -100,7 +107,7 @@ def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Deci
 
 
 def _seen(cells: list[_Seeds], rule: UntilDecided) -> Seen | None:
-    """What the certain seeds of all cells show: whatever else has ended, it stays the same."""
+    """What the certain seeds of all cells show; it does not depend on any other trial."""
     n = rule.at_least
     if any(len(cell.failed) < n for cell in cells):
         return None
@@ -108,7 +115,7 @@ def _seen(cells: list[_Seeds], rule: UntilDecided) -> Seen | None:
 
 
 class _Seeds(NamedTuple):
-    """What the longest complete beginning of a cell's seeds came to."""
+    """The results of a cell's seeds, up to the first missing one."""
 
     values: Floats
     failed: Bools
@@ -126,7 +133,7 @@ def _in_order(trials: pd.DataFrame, order: tuple[int, ...], metric: Metric) -> _
 
 
 def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
-    """The pairs up to the first seed that one of both cells lacks."""
+    """The pairs up to the first seed that one of the two cells lacks."""
     n = min(len(first.failed), len(second.failed))
     differences = first.values[:n] - second.values[:n]
     return Pairs(order[:n], differences, first.failed[:n], second.failed[:n])
@@ -135,11 +142,11 @@ def _pairs(first: _Seeds, second: _Seeds, order: tuple[int, ...]) -> Pairs:
 def level_of(
     now: DecisionState, rule: UntilDecided, look: float = math.inf, *, but: int | None = None
 ) -> float:
-    """What the p of a comparison still undecided has to reach after a look, by Holm's method.
+    """The level that the p of an undecided comparison has to reach at a look, by Holm's method.
 
     Args:
         look: the number of the look, from 1; see ``sequential.decide``.
-        but: the number of one that is taken as undecided.
+        but: the number of a comparison that counts as undecided.
     """
     decided = (now.verdicts != UNDECIDED) & (now.looks <= look)
     if but is not None:
@@ -153,14 +160,14 @@ def level_of(
 
 
 def more_seeds(pairs: Pairs, now: DecisionState, rule: UntilDecided) -> int | None:
-    """About how many more seeds decide a comparison, if they go on as those so far.
+    """About how many more seeds decide a comparison, if they are like those so far.
 
     Args:
-        pairs: of an undecided comparison of the family.
-        now: how the family stands.
+        pairs: the pairs of an undecided comparison of the family.
+        now: the state of the family.
 
     Returns:
-        None where no number of them up to :data:`MOST_MORE_SEEDS` does, or nothing is known yet.
+        The number; None if up to :data:`MOST_MORE_SEEDS` do not suffice, or nothing is known yet.
     """
     n = len(pairs.seeds)
     if not n:
@@ -175,16 +182,17 @@ def more_seeds(pairs: Pairs, now: DecisionState, rule: UntilDecided) -> int | No
 def interval_shown(
     pairs: Pairs, found: Evidence, rule: UntilDecided, family: int
 ) -> tuple[float, float]:
-    """The interval of the mean difference after these pairs, which stands beside a verdict.
+    """The interval for the mean difference after these pairs, which is shown beside a verdict.
 
-    If pairs are assumed to be exchangeable, it holds the shifts that their signs do not reject, and
-    Student's interval too, so it is valid if one of the two is. Without one, its ends are infinite.
+    If pairs are assumed to be exchangeable, it contains the shifts that their signs do not reject,
+    and Student's interval, so it is valid if one of the two is. If there is none, its ends are
+    infinite.
 
     Args:
-        pairs: one or more.
-        found: the evidence of them; it may go on to later pairs.
-        rule: the spec's.
-        family: how many comparisons are declared.
+        pairs: one or more pairs.
+        found: their evidence; it may include later pairs.
+        rule: the spec's rule.
+        family: the number of declared comparisons.
     """
     last = len(pairs.seeds) - 1
     low, high = float(found.low[last]), float(found.high[last])
@@ -195,7 +203,7 @@ def interval_shown(
 
 
 def side_by_side(found: list[Evidence]) -> Evidence:
-    """Comparisons side by side, the last look of each repeated to the length of the longest."""
+    """The evidence of comparisons as arrays of one length: the last look of each is repeated."""
     longest = max(len(one.p) for one in found)
     nothing = Evidence(
         np.zeros(1), np.ones(1), np.full(1, -np.inf), np.full(1, np.inf), np.zeros(1, dtype=bool)

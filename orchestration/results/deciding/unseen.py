@@ -1,4 +1,4 @@
-"""What ``equal`` assumes of seeds that have not been trained: their spread and losses. Pure.
+"""What ``equal`` assumes about seeds that have not been trained: spread and losses. Pure.
 
 Pairs that happen to agree have almost no spread, and a loss that one seed in ten suffers is often
 missing from the first ten. So a comparison is not called equal by its own pairs alone.
@@ -14,11 +14,11 @@ import numpy.typing as npt
 from orchestration.results.statistics import Floats
 
 LEAST_LOSS = 10.0
-"""Times the margin: how much an unseen seed may lose, even where no such loss is on record."""
+"""The least loss of an unseen seed that is allowed for, as a multiple of the margin."""
 
 
 class Seen(NamedTuple):
-    """What the seeds that every cell of a sweep has got show of the spread and of losses.
+    """The spread and the losses of the seeds that every cell of a sweep has.
 
     Args:
         spread: the standard deviation over seeds of the values of one cell, the median over cells.
@@ -31,10 +31,10 @@ class Seen(NamedTuple):
 
 
 def seen_in(values: Floats, failed: npt.NDArray[np.bool_]) -> Seen:
-    """What these seeds show; 0 where none of them learned.
+    """What these seeds show; 0 if none of them learned.
 
     Args:
-        values: of each cell and seed, on the last two axes; NaN for a seed without a value.
+        values: the value of each cell and seed, on the last two axes; NaN if there is none.
         failed: whether the seed failed; it then does not count for spread and median.
     """
     learned = np.ma.masked_array(values, failed | np.isnan(values))
@@ -57,17 +57,18 @@ def unseen_share(n: npt.NDArray[np.integer] | int, alpha: float) -> Floats:
 def largest_mean(
     differences: Floats, low: Floats, high: Floats, margin: float, alpha: float, loss: Floats
 ) -> Floats:
-    """The largest mean difference, either way, that each look leaves possible.
+    """The largest mean difference, in either direction, that remains possible at each look.
 
-    The interval holds for the share of seeds that pairs so far stand for. The others may lose as
-    much as a seed on record has lost, and no less than ``LEAST_LOSS`` margins.
+    The interval is valid for the seeds that the pairs so far represent. A share of
+    ``unseen_share`` of all seeds may lose as much as the largest loss on record, which is taken to
+    be at least ``LEAST_LOSS`` margins.
 
     Args:
-        differences: of each pair, on the last axis.
-        low, high: of the interval at each look.
-        margin: what is practically equal.
-        alpha: how often more seeds than ``unseen_share`` may be unseen.
-        loss: the largest on record, of all cells.
+        differences: the difference of each pair, on the last axis.
+        low, high: the ends of the interval at each look.
+        margin: the largest difference that is practically equal.
+        alpha: the probability that the share is larger than ``unseen_share``.
+        loss: the largest loss on record, over all cells.
     """
     n = np.arange(1, differences.shape[-1] + 1)
     unseen = unseen_share(n, alpha)

@@ -1,4 +1,4 @@
-"""Verdicts in words: what the evidence of a comparison is of, and which way it points. Pure."""
+"""Verdicts in words, from the kind and the direction of the evidence. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from orchestration.sweep.stopping import UntilDecided
 def verdict_of(
     verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric = TEST_ACCURACY
 ) -> str:
-    """``decide``'s verdict in a word, of the pairs up to it.
+    """A verdict of :func:`decide` in one word, from the pairs up to the decision.
 
-    Evidence from failures has the direction of failures, that from differences has the direction
-    of their mean. Where they point apart, the first cell is neither better nor worse.
+    Evidence from failures has the direction of failures, and evidence from differences that of
+    their mean. If the two directions differ, the first cell is neither better nor worse.
     """
     if verdict != DIFFERENT:
         return "equal" if verdict == EQUAL else "undecided"
@@ -27,7 +27,7 @@ def verdict_of(
 
 
 def _directions(pairs: Pairs, rule: UntilDecided, metric: Metric) -> list[float]:
-    """What speaks for the first cell (above 0) or against it (below)."""
+    """The directions of the evidence: above 0 for the first cell, below 0 against it."""
     goal = 1 if metric.goal == "maximize" else -1
     mean = goal * pairs.mean
     if rule.method == "spending":  # failed seeds count with what they reached
@@ -46,7 +46,7 @@ def _directions(pairs: Pairs, rule: UntilDecided, metric: Metric) -> list[float]
 
 
 def decided_by(verdict: int, pairs: Pairs, rule: UntilDecided) -> str | None:
-    """What the evidence of a difference is of: ``differences``, ``failures``, or both."""
+    """The kind of evidence for a difference: ``differences``, ``failures``, or both."""
     if verdict != DIFFERENT:
         return None
     if rule.method == "spending":
@@ -59,9 +59,9 @@ def decided_by(verdict: int, pairs: Pairs, rule: UntilDecided) -> str | None:
 
 
 def are_failures_decisive(verdict: int, pairs: Pairs, rule: UntilDecided, metric: Metric) -> bool:
-    """Whether only failures tell two that differ apart, and failed seeds have no difference.
+    """Whether the verdict rests on failures alone, and failed seeds have no difference.
 
-    A failed seed's accuracy is a difference like another. Of another metric it has no value.
+    A failed seed has an accuracy, so its pair has a difference. It has no value of another metric.
     """
     return not metric.is_fraction and decided_by(verdict, pairs, rule) == "failures"
 
