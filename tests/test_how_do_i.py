@@ -32,6 +32,7 @@ NEEDS_MORE = {
     "--cluster": "a Ray cluster",
     "--at 0.1.0 0.2.0": "trials of two versions of this package",
     "stop NAME": "a sweep that runs",
+    "SNN_SWEEP_NOTIFY": "a mailbox",
 }
 """What these lines need that the test does not have."""
 
