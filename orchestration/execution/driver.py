@@ -89,6 +89,8 @@ class Driver:
             plan = plan_with(recorder, spec, fresh=fresh)
             announce(plan, self._watch)
             recorder.open(spec)
+            if self._settings.notify:
+                recorder.mark_notice("due")
             unfinished: list[str] = []
             status = "stopped"
             try:

@@ -25,7 +25,7 @@ def notify_of_end(
     """
     if settings.notify and recorder.notice_is_due() and not outcome.interrupted:
         _send(settings.notify, outcome.name, *_in_words(outcome), watch)
-        recorder.mark_notified()
+        recorder.mark_notice("done")
 
 
 def notify_of_error(error: Exception, name: str, settings: Settings, watch: EventHandler) -> None:

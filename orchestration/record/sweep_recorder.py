@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import quote
 
 import stamina
@@ -103,7 +103,6 @@ class SweepRecorder:
             ROLE_TAG: "sweep",
             NAME_TAG: self._name,
             STATUS_TAG: "running",
-            NOTIFY_TAG: "due",
             **spec_tags(spec.to_json()),
         }
         if parents := self._runs("sweep"):
@@ -146,10 +145,10 @@ class SweepRecorder:
         return self._tags().get(NOTIFY_TAG) == "due"
 
     @_insist
-    def mark_notified(self) -> None:
-        """Record that the notification of the sweep's end has been sent."""
+    def mark_notice(self, state: Literal["due", "done"]) -> None:
+        """Record that a notification of the sweep's end is due, or has been sent."""
         (sweep, *_) = self._runs("sweep")
-        self._client.set_tag(sweep.info.run_id, NOTIFY_TAG, "done")
+        self._client.set_tag(sweep.info.run_id, NOTIFY_TAG, state)
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed with exactly this spec."""

@@ -64,6 +64,7 @@ def test_of_each_end_there_is_one_message(
     settings: Settings, hook: Webhook, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = SweepSpec.from_dict({"name": "end-notice", **SPEC})
+    silent = dataclasses.replace(settings, notify=())
     seen: list[Event] = []
     with local_ray(settings):
         run_sweep(spec, settings=settings, watch=seen.append)
@@ -76,47 +77,47 @@ def test_of_each_end_there_is_one_message(
         # A driver that is killed once the sweep is closed leaves it to the next one.
         client, run_id = sweep_run(tracking_uri, "end-notice")
         client.set_tag(run_id, "snn_sweep.notify", "due")
-        run_sweep(spec, settings=dataclasses.replace(settings, notify=()), watch=seen.append)
+        run_sweep(spec, settings=silent, watch=seen.append)
         assert len(hook.messages) == 1
         run_sweep(spec, settings=settings, watch=seen.append)
         run_sweep(spec, settings=settings, watch=seen.append)
         assert len(hook.messages) == 2
 
-        hook.code = 500
-        grown = SweepSpec.from_dict({"name": "end-notice", **SPEC, "seeds": [1, 2]})
-        run_sweep(grown, settings=settings, watch=seen.append)
-        # Once more, as the last one left it: failures, a stop, an error.
-        hook.code = 200
-        hook.messages.clear()
-        storage = sweep_storage(settings, "end-notice")
-        recorder = SweepRecorder(connect(tracking_uri), "end-notice", storage)
-        client.set_tag(run_id, "snn_sweep.notify", "due")
-        failures = {f"cell seed {seed}": "ValueError: no" for seed in range(7)}
-        ended = SweepOutcome(
-            "end-notice", 0, failures, interrupted=False, tracking_uri=tracking_uri
-        )
-        stopped = dataclasses.replace(ended, interrupted=True)
-        notify_of_end(stopped, recorder, settings, seen.append)
-        assert hook.messages == []
-        notify_of_end(ended, recorder, settings, seen.append)
-        ((title, body),) = hook.messages
-        assert title == "Sweep end-notice: 7 trials failed"
-        assert body.splitlines()[4:6] == ["cell seed 4: ValueError: no", "and 2 more"]
-
         def gone(*_: object) -> None:
             raise ServiceError("The cluster has ended.")
 
         monkeypatch.setattr(Driver, "_train", gone)
-        grown = SweepSpec.from_dict({"name": "end-notice", **SPEC, "seeds": [1, 2, 3]})
+        grown = SweepSpec.from_dict({"name": "end-notice", **SPEC, "seeds": [1, 2]})
         with pytest.raises(ServiceError):
             run_sweep(grown, settings=settings, watch=seen.append)
-        title, body = hook.messages[-1]
-        assert title == "Sweep end-notice: stopped by an error"
-        assert body.startswith("The cluster has ended.")
-    warnings = [e.text for e in seen if isinstance(e, Note) and "notification" in e.text]
-    assert len(warnings) == 1
-    assert "was not accepted" in warnings[0]
-    assert "secret" not in warnings[0]
+    title, body = hook.messages[-1]
+    assert title == "Sweep end-notice: stopped by an error"
+    assert body.startswith("The cluster has ended.")
+
+
+def test_failures_a_stop_and_a_message_that_is_not_accepted(
+    settings: Settings, hook: Webhook, tracking_uri: str
+) -> None:
+    storage = sweep_storage(settings, "end-failures")
+    recorder = SweepRecorder(connect(tracking_uri), "end-failures", storage)
+    recorder.open(SweepSpec.from_dict({"name": "end-failures", **SPEC}))
+    failures = {f"cell seed {seed}": "ValueError: no" for seed in range(7)}
+    ended = SweepOutcome("end-failures", 0, failures, interrupted=False, tracking_uri=tracking_uri)
+    seen: list[Event] = []
+    notify_of_end(ended, recorder, settings, seen.append)
+    assert hook.messages == [], "nobody had asked for it when the sweep was run"
+    recorder.mark_notice("due")
+    stopped = dataclasses.replace(ended, interrupted=True)
+    notify_of_end(stopped, recorder, settings, seen.append)
+    assert hook.messages == []
+    hook.code = 500
+    notify_of_end(ended, recorder, settings, seen.append)
+    ((title, body),) = hook.messages
+    assert title == "Sweep end-failures: 7 trials failed"
+    assert body.splitlines()[4:6] == ["cell seed 4: ValueError: no", "and 2 more"]
+    (warning,) = [event.text for event in seen if isinstance(event, Note)]
+    assert "was not accepted" in warning
+    assert "secret" not in warning
 
 
 def test_an_invalid_address_starts_nothing(settings: Settings) -> None:
