@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -32,3 +33,9 @@ def test_every_slow_test_is_listed_with_its_reason() -> None:
     listed = {row[1].strip(" `"): row[2].strip() for row in rows if ".py" in row[1]}
     assert listed.keys() == marked
     assert all(listed.values())
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """The folders of tests are no packages, so Python takes two files of one name for one module."""
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
