@@ -36,6 +36,6 @@ def test_every_slow_test_is_listed_with_its_reason() -> None:
 
 
 def test_no_two_test_files_have_one_name() -> None:
-    """The folders of tests are no packages, so Python takes two files of one name for one module."""
+    """The folders of tests are no packages, so Python would take two such files for one module."""
     names = Counter(path.name for path in TESTS.rglob("test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []

@@ -65,6 +65,7 @@ def test_the_keys_that_an_answer_shows_are_keys_of_a_spec() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.timeout(3000)
 def test_commands_and_programs_of_the_answers_run(tmp_path: Path) -> None:
     (tmp_path / "digits.yaml").write_text(yaml.safe_dump(SPEC), encoding="utf-8")

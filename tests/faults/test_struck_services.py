@@ -28,6 +28,7 @@ IMPATIENT = (
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_tracking_server_killed_and_started(
     sweep: StruckSweep, database: str, server_settings: dict[str, Settings], postgres: Postgres
 ) -> None:

@@ -33,6 +33,7 @@ def test_out_of_memory(sweep: StruckSweep) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_nan_at_an_epoch(sweep: StruckSweep) -> None:
     """A norm diverges in each of its trials; those of the other norm are as ever."""
     norms = [NORM, "own_code:DivergingNorm"]

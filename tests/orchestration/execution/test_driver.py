@@ -147,6 +147,7 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: MlflowClient) -> None:
     spec = SweepSpec.from_dict({**SPEC, "name": "fresh", "grid": [SPEC["grid"][1]]})
     run_sweep(spec, settings=settings)
@@ -166,6 +167,7 @@ def test_fresh_runs_anew_beside_what_there_is(settings: Settings, client: Mlflow
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_trial_of_another_sweep_counts_if_the_spec_says_so(
     settings: Settings, client: MlflowClient
 ) -> None:

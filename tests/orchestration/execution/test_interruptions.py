@@ -34,6 +34,7 @@ def wait_for_progress(client: MlflowClient, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_sweep_stopped_by_ctrl_c_goes_on_to_the_numbers_of_an_undisturbed_one(
     commands: Commands, client: MlflowClient
 ) -> None:
