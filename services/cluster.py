@@ -117,8 +117,9 @@ def _unreachable(address: str, reason: str) -> str:
 def _environment() -> Iterator[None]:
     """Restore what Ray changes in this process's environment, as later runs would inherit it.
 
-    Ray keeps what it has read of it, and a new instance on this machine turns authentication by
-    token on. A cluster without tokens could then not call this process back: its actors would die.
+    Ray remembers what it has read from the environment, and a new instance on this machine turns on
+    authentication by token. A cluster without tokens could then not call this process back, and
+    all actors on it would die.
     """
     before = dict(os.environ)
     try:

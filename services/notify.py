@@ -29,7 +29,7 @@ def check_addresses(addresses: Sequence[str]) -> None:
                 f"SNN_SWEEP_NOTIFY: address {place} of {len(addresses)} ({scheme}) is not valid. "
                 "Valid: addresses of Apprise with spaces between them, such as "
                 "mailtos://user:password@example.org or slack://token; "
-                "https://appriseit.com/services/ has all. Unset it to be notified of nothing."
+                "https://appriseit.com/services/ has all. Unset the variable for no notifications."
             )
 
 

@@ -192,7 +192,7 @@ def _print_forecast(spec: SweepSpec, forecast: Forecast) -> None:
 
 
 def _equal_note(equal: SeedsForEqual, at_most: int) -> str:
-    """Says that ``at_most`` seeds do not suffice for the verdict ``equal``, or seldom do."""
+    """A sentence if ``at_most`` seeds cannot, or can hardly, lead to ``equal``; else empty."""
     from orchestration.sweep.stopping import MOST_SEEDS
 
     fewest, with_spread = (

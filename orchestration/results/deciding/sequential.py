@@ -124,18 +124,21 @@ def student_interval(
 
 
 def shift_interval(differences: Floats, alpha: float) -> tuple[float, float]:
-    """The smallest and the largest shift that :func:`sign_log_e` does not reject after all pairs.
+    """An interval for the shift between the two values of each pair, after all pairs.
 
-    If one value of each pair were larger by θ and the pair otherwise exchangeable, differences
-    less θ would have signs of fair coins. So a shift θ is rejected where their e-value reaches
-    1/α. The shifts between both ends may hold a rejected one.
+    Suppose that the first value of each pair is the larger one by a shift θ, and that the pair is
+    otherwise exchangeable. Then each difference minus θ is positive or negative with the same
+    probability. So θ is rejected if :func:`sign_log_e` of the differences minus θ reaches log 1/α.
+    The interval reaches from the smallest to the largest shift that is not rejected; some shifts
+    between them may be rejected.
 
     Args:
-        differences: of one comparison; NaN for a pair that does not count.
-        alpha: how often the interval may fail to hold the shift at some look.
+        differences: the differences of one comparison; NaN for a pair that does not count.
+        alpha: the probability that the interval misses the shift at any look.
 
     Returns:
-        Lower and upper ends: infinite where pairs are too few, NaN where all shifts are rejected.
+        The lower and the upper end: infinite if there are too few pairs, NaN if all shifts are
+        rejected.
     """
     d = differences[~np.isnan(differences)]
 
