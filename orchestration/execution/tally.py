@@ -41,7 +41,7 @@ def announce(plan: Plan, watch: EventHandler) -> None:
 
 
 class Tally:
-    """A handler of events that passes each of them on."""
+    """Counts failures and losses in a sweep's events, and passes each event on to a handler."""
 
     def __init__(self, watch: EventHandler) -> None:
         self._watch = watch

@@ -109,7 +109,7 @@ def _scale(diagnostic: ShownDiagnostic, values: pd.Series) -> _Scale:
 def _strip(
     name: str, of_cell: pd.DataFrame, diagnostic: ShownDiagnostic, scale: _Scale, *, named: bool
 ) -> Markup:
-    """One row per layer, the first on top, and one column per epoch; at most so many are shown."""
+    """One row per layer, the first on top, and one column per epoch; some, if there are many."""
     values = of_cell.pivot(index="layer", columns="epoch", values=diagnostic.name)
     layers = _some([str(layer) for layer in dict.fromkeys(of_cell["layer"])], _MOST_LAYERS)
     epochs = _some(sorted(int(epoch) for epoch in values.columns), _MOST_EPOCHS)

@@ -18,7 +18,7 @@ _HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u20
 
 
 def shown(text: str, most: int = LONGEST) -> str:
-    """A readable text on one line, of at most so many characters."""
+    """A readable text on one line, of at most ``most`` characters."""
     readable = visible(_TERMINAL.sub("", text[: 4 * most]))
     return readable if len(readable) <= most and len(text) <= 4 * most else f"{readable[:most]}…"
 
