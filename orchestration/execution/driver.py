@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestration.errors import SweepError
+from orchestration.errors import InputError, SweepError
 from orchestration.execution.end_notice import notify_of_end, notify_of_error
 from orchestration.execution.ray_process import (
     RayLostError,
@@ -74,7 +74,7 @@ class Driver:
             try:
                 return self._run(ray, prepared, lease, fresh=fresh)
             except Exception as error:
-                if not lease.lost:
+                if not lease.lost and not isinstance(error, InputError):  # nothing was started
                     notify_of_error(error, spec.name, settings, self._watch)
                 raise
 

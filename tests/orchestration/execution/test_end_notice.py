@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from webhook import Webhook, webhook
 
 from orchestration import SweepSpec, run_sweep
+from orchestration.errors import InputError
 from orchestration.execution.driver import Driver
 from orchestration.execution.end_notice import notify_of_end
 from orchestration.execution.tally import SweepOutcome
@@ -90,6 +91,14 @@ def test_of_each_end_there_is_one_message(
         grown = SweepSpec.from_dict({"name": "end-notice", **SPEC, "seeds": [1, 2]})
         with pytest.raises(ServiceError):
             run_sweep(grown, settings=settings, watch=seen.append)
+
+        def refuse(*_: object) -> None:
+            raise InputError("The spec is wrong.")
+
+        monkeypatch.setattr(Driver, "_train", refuse)
+        with pytest.raises(InputError):
+            run_sweep(grown, settings=settings, watch=seen.append)
+    assert len(hook.messages) == 3
     title, body = hook.messages[-1]
     assert title == "Sweep end-notice: stopped by an error"
     assert body.startswith("The cluster has ended.")
