@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.record.client import sendable
+from orchestration.record.names import sendable
 
 _LONGEST = 500
 """The most characters; the whole text is in the run's tag, with its traceback."""

@@ -14,7 +14,7 @@ from orchestration.execution.trials.search_allocator import SearchAllocator, mak
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.trials.trial_queue import SweepTrialQueue
 from orchestration.execution.tune import run_tasks
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Added, EventHandler, Note
 from orchestration.sweep.plan import Plan, make_plan

@@ -19,7 +19,8 @@ from ray.tune.search import Searcher
 from orchestration.execution.failure import in_a_line
 from orchestration.execution.retries import Retries
 from orchestration.execution.trials.trial_queue import SweepTrialQueue
-from orchestration.execution.worker.trial import SweepTrial, TrialTask
+from orchestration.execution.worker.task import TrialTask
+from orchestration.execution.worker.trial import SweepTrial
 from orchestration.progress.events import (
     REPORTED,
     EpochDone,

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from orchestration.record.names import LONGEST_TAG, NAME_TAG, ROLE_TAG
+from orchestration.record.names import LONGEST_TAG, NAME_TAG, ROLE_TAG, sendable
 
 MOST_EXPERIMENTS = 10_000
 """The most experiments of a server that are searched."""
@@ -28,15 +28,6 @@ _SETTINGS = {
 
 # BAD_REQUEST is no refusal: MLflow also uses it for trouble with its database or a proxy.
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"}
-
-
-def sendable(text: str) -> str:
-    """The text with lone surrogates escaped and without NUL characters.
-
-    A file name that is not UTF-8 holds lone surrogates, and the error that names the file holds
-    them too; UTF-8 cannot encode them. PostgreSQL cannot store NUL.
-    """
-    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class SendableTextClient(MlflowClient):  # type: ignore[misc] # MLflow has no types for mypy

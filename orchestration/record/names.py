@@ -93,3 +93,12 @@ def spec_from_tags(tags: Mapping[str, str]) -> str | None:
 
 def _spec_tag(index: int) -> str:
     return SPEC_TAG if index == 0 else f"{SPEC_TAG}.{index}"
+
+
+def sendable(text: str) -> str:
+    """The text with lone surrogates escaped and without NUL characters.
+
+    A file name that is not UTF-8 holds lone surrogates, and the error that names the file holds
+    them too; UTF-8 cannot encode them. PostgreSQL cannot store NUL.
+    """
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")

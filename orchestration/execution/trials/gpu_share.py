@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import ray
 import torch
 
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.progress.events import EventHandler, Note
 from snn_norm.config import RunConfig
 from snn_norm.data.dataset import Dataset, load_dataset

@@ -9,7 +9,6 @@ from orchestration.model.counting_runs import counting_runs
 from orchestration.model.metric import Metric
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
-from orchestration.reading.open import open_source
 from orchestration.sweep.halving import CellSearch, TrialProgress, cell_search, score
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -31,6 +30,8 @@ def histories_at(uri: str, metric: Metric) -> Callable[[Sequence[str]], Historie
     """A function that reads the recorded values of a metric of runs on a tracking server."""
 
     def read(run_ids: Sequence[str]) -> Histories:
+        from orchestration.reading.open import open_source  # loads the database's packages
+
         points = open_source(uri).points(run_ids, [metric.name]) if run_ids else None
         if points is None:
             return {}

@@ -1,4 +1,7 @@
-"""Makes tasks for workers from a sweep's plan, with their resources and their budget of hours."""
+"""Makes tasks for workers from a sweep's plan, with their resources and their budget of hours.
+
+Torch and the database's packages are imported only where they are needed, as they take seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestration.execution.ray_process import TrainingJob
-from orchestration.execution.trials.gpu_share import share_gpus
 from orchestration.execution.trials.trial_queue import Budget, resources_of
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.model.durations import possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import EventHandler
-from orchestration.reading.open import open_source
 from orchestration.results.deciding.hours import hours_unit
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, make_plan
@@ -51,6 +52,8 @@ class TaskMaker:
             plan: the trials to measure; all possible trials are measured if more may be wanted.
         """
         if self._spec.resources.gpu == "auto":
+            from orchestration.execution.trials.gpu_share import share_gpus
+
             grows = self._spec.grows or self._spec.gpu_hours
             self._share = share_gpus(self.of(self._all_possible() if grows else plan), watch)
 
@@ -65,6 +68,8 @@ class TaskMaker:
         hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours
         if hours is None:
             return Budget(None)
+        from orchestration.reading.open import open_source
+
         run_ids = [run.run_id for run in recorded]
         points = open_source(self._job.uri).points(run_ids, ["epoch_seconds"])
         seconds = points["value"].map(possible_seconds).groupby(points["run_id"]).sum()

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestration.execution.trials.search_allocator import SearchAllocator
 from orchestration.execution.trials.seed_allocator import SeedAllocator
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.model.trial import Trial
 from orchestration.progress.events import DecisionProgress, EventHandler, Note
 

@@ -15,7 +15,7 @@ from orchestration.execution.trials.gpu_share import (
     memory_of_a_trial,
     share_gpus,
 )
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.model.trial import Trial
 from orchestration.progress.events import Event, Note
 from orchestration.store.open import open_storage

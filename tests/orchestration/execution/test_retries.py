@@ -7,7 +7,7 @@ from ray.exceptions import RayActorError
 
 from orchestration.execution import retries
 from orchestration.execution.retries import Retries
-from orchestration.execution.worker.trial import StorageError
+from orchestration.execution.worker.attempt import StorageError
 from orchestration.execution.worker.within_epoch import PreemptedError
 
 

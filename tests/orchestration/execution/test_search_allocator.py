@@ -20,7 +20,7 @@ from specs import spec as plain_spec
 
 from orchestration import Results, SweepSpec
 from orchestration.execution.trials.search_allocator import SearchAllocator
-from orchestration.execution.worker.trial import _report
+from orchestration.execution.worker.attempt import _report
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.reading.open import open_source

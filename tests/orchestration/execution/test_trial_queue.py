@@ -16,7 +16,7 @@ from orchestration.errors import InputError
 from orchestration.execution.trials.seed_allocator import SeedAllocator, refuse_another_family
 from orchestration.execution.trials.trial_queue import Budget, SweepTrialQueue
 from orchestration.execution.tune import _Searcher
-from orchestration.execution.worker.trial import TrialTask
+from orchestration.execution.worker.task import TrialTask
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.progress.events import DecisionProgress, Event, Note
