@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from orchestration.execution.tally import SweepOutcome
 from orchestration.progress.events import EventHandler, Note
-from orchestration.record.sweep_recorder import SweepRecorder
 from services.notify import notify
 from services.settings import Settings
+
+if TYPE_CHECKING:  # MLflow takes seconds, and the command's first line comes before it
+    from orchestration.record.sweep_recorder import SweepRecorder
 
 _MOST_FAILURES = 5
 """The most failed trials that a message names."""
