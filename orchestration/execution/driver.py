@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError, SweepError
 from orchestration.execution.end_notice import notify_of_end, notify_of_error
@@ -19,9 +22,7 @@ from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
 from orchestration.model.run import PRUNED
 from orchestration.progress.events import EventHandler, Note
-from orchestration.record.client import connect
 from orchestration.record.spool import read_spool, spooled_run_id
-from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
 from orchestration.store.open import sweep_storage
@@ -32,9 +33,14 @@ from services.server import Prepared
 from services.settings import Settings
 from services.tracking import tracking_server
 
+if TYPE_CHECKING:
+    from orchestration.record.sweep_recorder import SweepRecorder
+
 _STOPPED = "the sweep was stopped; running its spec again continues this run"
 _RAY_LOST = "Ray has ended; running the spec again continues this run"
 _USED_UP = "gpu_hours are used up; with more of them, running the spec continues this run"
+
+_RECORD = "orchestration.record.sweep_recorder"
 
 _MOST_LOSSES = 3
 """How often Ray is started again without an epoch of any trial in between."""
@@ -83,7 +89,14 @@ class Driver:
     ) -> SweepOutcome:
         spec = self._spec
         self._watch(Note("starting the tracking server and Ray"))
+        # MLflow is imported here while the server and Ray start.
+        importing = threading.Thread(target=importlib.import_module, args=(_RECORD,), daemon=True)
+        importing.start()
         with tracking_server(self._settings, prepared) as uri:
+            importing.join()
+            from orchestration.record.client import connect
+            from orchestration.record.sweep_recorder import SweepRecorder
+
             recorder = SweepRecorder(connect(uri), spec.name, self._storage)
             self._spec = spec = begun(spec, recorder)
             plan = plan_with(recorder, spec, fresh=fresh)

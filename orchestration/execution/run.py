@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from orchestration.execution.end_notice import notify_of_end
+from orchestration.execution.ray_process import RayProcess
 from orchestration.execution.tally import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with, recorder_of
 from orchestration.progress.console import TextConsole
@@ -53,14 +54,13 @@ def run_sweep(
     settings = settings or Settings.from_environment()
     with _display() if watch is None else nullcontext(watch) as handler:
         check_addresses(settings.notify)
-        if not fresh and (outcome := _finished_before(spec, settings, handler)):
-            at_end()
-            return outcome
-        from orchestration.execution.ray_process import RayProcess
-
         handler(Note("importing torch, Ray and MLflow"))
-        # Three processes import at the same time what each of them needs.
+        # Three processes import at the same time what each of them needs. If the sweep has
+        # finished before, the two others end without having started anything.
         with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+            if not fresh and (outcome := _finished_before(spec, settings, handler)):
+                at_end()
+                return outcome
             from orchestration.execution.driver import Driver
 
             driver = Driver(spec, settings, handler, at_end, wait_for_report=wait_for_report)

@@ -83,6 +83,25 @@ def test_a_sweep_that_has_finished_is_told_of_without_torch_and_ray(
     assert not {"torch", "ray", "matplotlib"} & set(loaded_by(["run", "small.yaml"], 0))
 
 
+@pytest.mark.parametrize(
+    ("module", "loaded"),
+    [
+        ("run", set()),  # the command's first line is printed after this
+        ("driver", {"torch"}),
+        ("train", {"ray", "pandas", "scipy"}),
+    ],
+)
+def test_a_process_of_a_sweep_loads_what_it_needs(module: str, loaded: set[str]) -> None:
+    program = (
+        f"import sys, orchestration.execution.{module}\n"
+        f"print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(ast.literal_eval(ended.stdout)) == loaded
+
+
 def loaded_by(arguments: list[str], code: int) -> list[str]:
     """Which heavy packages a command loads that ends with this code."""
     program = (
