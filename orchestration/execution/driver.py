@@ -17,6 +17,7 @@ from orchestration.execution.ray_process import (
     is_connected,
 )
 from orchestration.execution.report_process import store_report, store_report_later
+from orchestration.execution.stall_notice import StallNotice
 from orchestration.execution.tally import SweepOutcome, Tally, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
@@ -60,7 +61,8 @@ class Driver:
     ) -> None:
         self._spec = spec
         self._settings = settings
-        self._watch = self._tally = Tally(watch)
+        self._stall = StallNotice(spec.name, settings, watch)
+        self._watch = self._tally = Tally(self._stall)
         self._at_end = at_end
         self._wait_for_report = wait_for_report
         self._storage = sweep_storage(settings, spec.name)
@@ -107,7 +109,8 @@ class Driver:
             unfinished: list[str] = []
             status = "stopped"
             try:
-                trained = self._train(plan, recorder, uri, lease, ray)
+                with self._stall:
+                    trained = self._train(plan, recorder, uri, lease, ray)
                 if trained.used_up:
                     unfinished = self._unfinished(recorder)
                 if trained.all_ended and self._spec.search is not None:

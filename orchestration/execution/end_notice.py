@@ -27,14 +27,14 @@ def notify_of_end(
     notification is sent twice.
     """
     if settings.notify and recorder.notice_is_due() and not outcome.interrupted:
-        _send(settings.notify, outcome.name, *_in_words(outcome), watch)
+        send_notice(settings.notify, outcome.name, *_in_words(outcome), watch)
         recorder.mark_notice("done")
 
 
 def notify_of_error(error: Exception, name: str, settings: Settings, watch: EventHandler) -> None:
     """Send a notification of an error that has stopped a sweep."""
     if settings.notify:
-        _send(settings.notify, name, "stopped by an error", [str(error)], watch)
+        send_notice(settings.notify, name, "stopped by an error", [str(error)], watch)
 
 
 def _in_words(outcome: SweepOutcome) -> tuple[str, list[str]]:
@@ -49,9 +49,10 @@ def _in_words(outcome: SweepOutcome) -> tuple[str, list[str]]:
     return "completed", []
 
 
-def _send(
-    addresses: Sequence[str], name: str, end: str, lines: list[str], watch: EventHandler
+def send_notice(
+    addresses: Sequence[str], name: str, state: str, lines: Sequence[str], watch: EventHandler
 ) -> None:
+    """Send a notification of a sweep's state, and note each address that does not accept it."""
     body = "\n".join([*lines, f"Its table: snn-sweep results {name}"])
-    for address in notify(addresses, f"Sweep {name}: {end}", body):
+    for address in notify(addresses, f"Sweep {name}: {state}", body):
         watch(Note(f"warning: the notification to {address} was not accepted"))
