@@ -164,6 +164,43 @@ def home_database(settings: Settings) -> str | None:
     return _sqlite_url(_folder(settings) / "mlflow.db")
 
 
+@contextmanager
+def without_server(settings: Settings) -> Iterator[None]:
+    """Keep the home's server from starting for the context.
+
+    Raises:
+        ServiceError: it runs.
+    """
+    folder = _folder(settings)
+    if not folder.is_dir():
+        yield
+        return
+    with _locked(folder):
+        if running := _running(folder):
+            raise ServiceError(
+                f"The tracking server at {running.uri} is running: stop it first, with snn-sweep "
+                "down, or snn-sweep stop for a sweep that uses it"
+            )
+        yield
+
+
+def home_files(settings: Settings) -> tuple[str, Path]:
+    """The URL of the database file of the home's server, and the folder of its artifacts.
+
+    Raises:
+        SettingsError: the running server has another database, or the user names a server.
+    """
+    folder = _folder(settings)
+    recorded = server.load(folder)
+    if settings.tracking_uri is not None:
+        problem = "MLFLOW_TRACKING_URI names a server whose files are not known here"
+    elif recorded is not None and not recorded.serves(server.DEFAULT_DATABASE):
+        problem = "the tracking server of this machine has another database than its own file"
+    else:
+        return _sqlite_url(folder / "mlflow.db"), folder / "artifacts"
+    raise SettingsError(f"{problem}: name its database with --database, and --artifacts")
+
+
 def _sqlite_url(file: Path) -> str:
     import sqlalchemy
 

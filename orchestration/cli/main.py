@@ -11,11 +11,21 @@ from typing import Any, TypeGuard
 
 import click
 
-from orchestration.cli import answers, archives, models, papers, running, server, specs, sweeps
+from orchestration.cli import (
+    answers,
+    archives,
+    keeping,
+    models,
+    papers,
+    running,
+    server,
+    specs,
+    sweeps,
+)
 from orchestration.cli.console import err
 from orchestration.cli.help_text import epilog
-from orchestration.errors import INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
-from services.errors import ServiceError
+from orchestration.errors import FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, SweepError
+from services.errors import BackupError, DiffersError, ServiceError
 from services.settings import SettingsError
 
 PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -83,8 +93,10 @@ def _exit_code(error: Exception) -> int | None:
     """The exit code for an error; None for one that is a bug of this package."""
     if isinstance(error, SweepError):
         return error.exit_code
-    if isinstance(error, SettingsError) or _is_of_a_file(error):
+    if isinstance(error, SettingsError | BackupError) or _is_of_a_file(error):
         return WRONG_INPUT
+    if isinstance(error, DiffersError):
+        return FAILED
     mlflow = sys.modules.get("mlflow.exceptions")  # if it is not loaded, the error is not MLflow's
     if isinstance(error, ServiceError) or (mlflow and isinstance(error, mlflow.MlflowException)):
         return UNREACHABLE
@@ -112,6 +124,6 @@ def cli(debug: bool, archive_mb: int | None) -> None:  # noqa: ARG001 - _Command
         os.environ["SNN_SWEEP_ARCHIVE_MB"] = str(archive_mb)
 
 
-for _subject in (running, sweeps, answers, models, archives, papers, specs, server):
+for _subject in (running, sweeps, answers, models, archives, papers, specs, server, keeping):
     for _command in _subject.COMMANDS:
         cli.add_command(_command)

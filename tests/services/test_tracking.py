@@ -29,6 +29,7 @@ from services.tracking import (
     start_server,
     stop_server,
     tracking_server,
+    without_server,
 )
 
 
@@ -46,6 +47,14 @@ def test_up_finds_its_own_server(kept: Settings) -> None:
     assert uri is not None
     assert uri.startswith("http://127.0.0.1:")
     assert start_server(kept) == reading_uri(kept) == uri
+
+
+def test_a_server_that_runs_is_not_pulled_from_under_its_users(kept: Settings) -> None:
+    with (
+        pytest.raises(ServiceError, match="is running: stop it first, with snn-sweep down"),
+        without_server(kept),
+    ):
+        pass
 
 
 def test_a_sweep_uses_the_kept_server_and_leaves_it(kept: Settings) -> None:

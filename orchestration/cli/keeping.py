@@ -1,0 +1,108 @@
+"""The commands of whoever keeps a tracking server: backup, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orchestration.cli.console import err, out
+from orchestration.errors import InputError
+from services.settings import Settings
+
+_OPTIONS = (
+    click.option(
+        "--database",
+        metavar="URL",
+        envvar="MLFLOW_BACKEND_STORE_URI",
+        help="MLflow's database; default: that of the tracking server of this machine.",
+    ),
+    click.option(
+        "--users",
+        metavar="URL",
+        envvar="MLFLOW_AUTH_DATABASE_URI",
+        help="The database of MLflow's users, if there is a login.",
+    ),
+    click.option(
+        "--artifacts",
+        metavar="FOLDER",
+        envvar="MLFLOW_ARTIFACTS_DESTINATION",
+        help="The artifacts of MLflow; if they are in S3, they are left out.",
+    ),
+)
+
+
+def _of_a_server(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("backup")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@_of_a_server
+@click.option(
+    "--secrets",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The cluster's secrets, which are then in the backup too.",
+)
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Make the backup in a folder in FOLDER, restore it to see that it can be, and keep N.",
+)
+def make_backup(folder: Path, secrets: Path | None, keep: int | None, **server: str | None) -> None:
+    """Back up the tracking server into FOLDER, which must not exist.
+
+    Sweeps may run meanwhile. The backup has databases and artifacts, but not the work in progress.
+    """
+    from services.backup import ServerRecord, backup
+
+    record = ServerRecord.of(Settings.from_environment(), **server)
+    with err.status("backing up"):
+        if keep is None:
+            manifest = backup(record, folder, secrets)
+        else:
+            from services.backup_series import add_backup
+
+            folder, manifest = add_backup(record, folder, keep, secrets)
+    out.print(f"{folder}: {manifest.in_words}")
+    if manifest.artifacts is not None:
+        err.print(f"its artifacts are in {manifest.artifacts}, which is not backed up")
+
+
+@click.command("restore")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@_of_a_server
+@click.option("--overwrite", is_flag=True, help="Overwrite what the server has recorded.")
+def restore_backup(folder: Path, overwrite: bool, **server: Any) -> None:
+    """Restore the backup in FOLDER. The tracking server must be stopped."""
+    from services.backup import ServerRecord, is_of_older_mlflow, overwritten, restore
+    from services.tracking import without_server
+
+    settings = Settings.from_environment()
+    record = ServerRecord.of(settings, **server)
+    with without_server(settings) if server["database"] is None else nullcontext():
+        if lost := overwritten(record):
+            what = "\n".join(f"  {line}" for line in lost)
+            if not overwrite:
+                raise InputError(
+                    f"the server has recorded what would be overwritten:\n{what}\nBack it up "
+                    "(snn-sweep backup), or overwrite it with --overwrite"
+                )
+            err.print(f"overwriting\n{what}")
+        with err.status("restoring"):
+            manifest = restore(record, folder)
+    out.print(f"restored: {manifest.in_words}")
+    if is_of_older_mlflow(manifest):
+        err.print("its tables are of an older MLflow: migrate them with mlflow db upgrade URL")
+    if (folder / "secrets").exists():
+        err.print(f"its secrets are in {folder / 'secrets'}, and are not restored")
+
+
+COMMANDS = (make_backup, restore_backup)
