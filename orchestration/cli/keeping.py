@@ -1,4 +1,4 @@
-"""The commands of whoever keeps a tracking server: backup, restore."""
+"""The commands of whoever keeps a tracking server: backup, restore, gc."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestration.cli.console import err, out
+from orchestration.cli.console import err, out, size_in_words
 from orchestration.errors import InputError
 from services.settings import Settings
 
@@ -105,4 +105,43 @@ def restore_backup(folder: Path, overwrite: bool, **server: Any) -> None:
         err.print(f"its secrets are in {folder / 'secrets'}, and are not restored")
 
 
-COMMANDS = (make_backup, restore_backup)
+@click.command()
+@click.option("--delete", is_flag=True, help="Delete it; without this, it is only listed.")
+def gc(delete: bool) -> None:
+    """List work in progress (checkpoints, spools) that no sweep needs any more.
+
+    The work of trials is meant that are finished, or whose runs have been deleted in MLflow. A
+    sweep that runs is left alone, and recorded results are not touched.
+    """
+    from rich.table import Table
+
+    from orchestration.cluster.leftovers import deleted_runs, look_through
+    from orchestration.record.client import connect
+    from services.tracking import reading_uri
+
+    settings = Settings.from_environment()
+    uri = reading_uri(settings)
+    if uri is None:
+        raise InputError("nothing has been recorded on this machine")
+    client, total = connect(uri), 0
+    table = Table("sweep", "trials", "size", "why", box=None, pad_edge=False)
+    for found in look_through(client, settings, delete=delete):
+        total += found.sizes.total()
+        for why, size in found.sizes.items():
+            table.add_row(found.name, str(found.trials[why]), size_in_words(size), why)
+        if found.busy is not None:
+            err.print(f"{found.name} is left alone, as it is used by {found.busy}")
+        if not found.is_known:
+            size_of_all = size_in_words(found.size)
+            err.print(f"{found.name} ({size_of_all}) is left alone: {uri} has no such sweep")
+    if table.row_count:
+        out.print(table)
+        done = "deleted" if delete else "not needed; to delete it: snn-sweep gc --delete"
+        out.print(f"{size_in_words(total)} {done}")
+    else:
+        out.print("there is nothing to delete")
+    if count := deleted_runs(client):
+        err.print(f"{count} deleted runs are still in MLflow's database: mlflow gc removes them")
+
+
+COMMANDS = (make_backup, restore_backup, gc)

@@ -134,6 +134,11 @@ def unpacked(storage: Storage) -> Iterator[Path | None]:
         yield Path(folder)
 
 
+def kept_size(storage: Storage) -> int:
+    """The bytes of the saved bundle; 0 if there is none."""
+    return len(storage.read(_KEPT) or b"")
+
+
 def forget(storage: Storage) -> None:
     """Delete the saved bundle, so that the sweep is not restarted."""
     storage.delete(_KEPT)

@@ -67,6 +67,10 @@ class Storage(ABC):
         """Delete everything in the folder."""
 
     @abstractmethod
+    def size(self) -> int:
+        """The bytes of everything in the folder."""
+
+    @abstractmethod
     def journal(self, name: str, first_line: bytes) -> Journal:
         """Open a journal and take it over by appending a line, which must be unique."""
 

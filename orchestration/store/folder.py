@@ -9,7 +9,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -74,6 +74,13 @@ class FolderStorage(Storage):
     def delete_all(self) -> None:
         if self.path.exists():
             shutil.rmtree(self.path)
+
+    def size(self) -> int:
+        size = 0
+        for path in self.path.rglob("*"):
+            with suppress(FileNotFoundError):  # replaced meanwhile
+                size += path.stat().st_size if path.is_file() else 0
+        return size
 
     def journal(self, name: str, first_line: bytes) -> Journal:
         return _FileJournal(self.path / name, first_line)

@@ -74,6 +74,10 @@ class S3Storage(Storage):
         for page in pages(self.bucket, self.prefix):
             delete_objects(self.bucket, [entry["Key"] for entry in page.get("Contents", [])])
 
+    def size(self) -> int:
+        found = (page.get("Contents", []) for page in pages(self.bucket, self.prefix))
+        return sum(entry["Size"] for entries in found for entry in entries)
+
     def journal(self, name: str, first_line: bytes) -> Journal:
         return _S3Journal(self._object(name), first_line)
 

@@ -41,6 +41,14 @@ def test_folders_are_those_that_hold_something(storage: Storage) -> None:
     assert second.folder("inside").read("a") == storage.read("a") == b"1"
 
 
+def test_its_size_is_that_of_all_that_it_holds(storage: Storage) -> None:
+    assert storage.size() == 0
+    storage.write("a", b"1")
+    storage.folder("é ü").folder("inside").write("a", b"12")
+    assert storage.size() == 3
+    assert storage.folder("é ü").size() == 2
+
+
 def test_it_can_be_sent_to_another_process(storage: Storage) -> None:
     storage.write("a", b"1")
     sent = pickle.loads(pickle.dumps(storage))
