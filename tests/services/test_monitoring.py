@@ -36,11 +36,21 @@ CASES: dict[str, list[tuple[dict[str, str], dict[int, bool]]]] = {
         ),
     ],
     "TrialsFailed": [({'snn_sweep_trials{state="failed"}': "0x9 1x9 0x9"}, {5: False, 12: True})],
+    # Of backups made at the start and 30 hours later.
+    "BackupTooOld": [
+        (
+            {"snn_sweep_backup_timestamp_seconds": "0x1800 108000x1700"},
+            {1500: False, 1600: True, 1810: False, 3400: True},
+        )
+    ],
+    "BackupNotRestored": [({"snn_sweep_backup_restored": "1x9 0x9 1x9"}, {5: False, 12: True})],
 }
 
 
 def with_labels(series: str) -> str:
     name, _, labels = series.partition("{")
+    if name.startswith("snn_sweep_backup"):
+        return name
     first = 'job="snn-sweep"' if name == "up" else 'sweep="digits"'
     return f"{name}{{{first}{',' + labels if labels else '}'}"
 
@@ -55,6 +65,8 @@ def firing(alert: str) -> dict[str, Any]:
     labels = {
         "TrackingServerAway": {"job": "snn-sweep"},
         "TrialsFailed": {"sweep": "digits", "state": "failed"},
+        "BackupTooOld": {},
+        "BackupNotRestored": {},
     }
     return {"exp_labels": labels.get(alert, {"sweep": "digits"}), "exp_annotations": texts}
 
