@@ -32,17 +32,16 @@ def test_down_and_up_keep_every_run(stack: Stack, before: dict[str, int]) -> Non
     assert re.search(r"^kept +completed +4 of 4", stack.sweep("list")[0], re.MULTILINE)
 
 
-def test_a_dump_brings_every_run_back(stack: Stack, before: dict[str, int]) -> None:
-    def postgres(*command: str) -> str:
-        return stack.compose("exec", "--no-TTY", "postgres", *command)
+def test_a_backup_brings_every_run_back(stack: Stack, before: dict[str, int]) -> None:
+    def backup(*command: str) -> str:
+        return stack.compose("run", "--rm", "--no-TTY", *command)
 
-    def rows(database: str) -> str:
-        tables = ("experiments", "runs", "params", "metrics", "tags")
-        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
-        return postgres("psql", "-U", "postgres", "-At", "-d", database, "-c", f"SELECT {counts}")
-
-    postgres("pg_dump", "-U", "postgres", "-Fc", "-f", "/tmp/mlflow.dump", "mlflow")
-    postgres("createdb", "-U", "postgres", "-O", "mlflow", "restored")
-    postgres("pg_restore", "-U", "postgres", "-d", "restored", "/tmp/mlflow.dump")
-    assert rows("restored") == rows("mlflow")
-    assert int(rows("restored").split("|")[1]) == sum(before.values())
+    backup("backup")
+    listed = backup("--entrypoint", "ls", "backup", "/srv/backups")
+    (name,) = re.findall(r"^20\S+Z$", listed, re.MULTILINE)
+    _, path = stack.spec("not in it", epochs=1)
+    stack.sweep("submit", str(path), "--wait")
+    stack.compose("stop", "mlflow", "keeper", "ray-head", "ray-worker")
+    backup("backup", "restore", f"/srv/backups/{name}", "--overwrite")
+    stack.compose("up", "--detach", "--wait")
+    assert recorded(stack) == before
