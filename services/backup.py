@@ -140,9 +140,8 @@ def backup(record: ServerRecord, folder: Path, secrets_folder: Path | None = Non
         secrets_folder: the folder of the cluster's secrets, if they are wanted too.
 
     Raises:
-        BackupError: the folder exists, or there is nothing to back up.
+        BackupError: the folder exists, there is nothing to back up, or a disk is full.
         ServiceError: a database cannot be dumped.
-        OSError: a file cannot be read or written.
     """
     if folder.exists():
         raise BackupError(f"{folder} exists: name a folder that does not, for the new backup")
@@ -175,8 +174,10 @@ def backup(record: ServerRecord, folder: Path, secrets_folder: Path | None = Non
         sums[_MANIFEST] = _sum_of(partial / _MANIFEST)
         _write_sums(partial / _SUMS, sums)
         partial.rename(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial)
+        if isinstance(error, OSError):
+            raise BackupError(f"no backup was made: {error}") from error
         raise
     return manifest
 
@@ -231,7 +232,6 @@ def restore(record: ServerRecord, folder: Path) -> Manifest:
         BackupError: the backup is damaged or does not fit this server, which is as it was.
         DiffersError: what is restored differs from what was backed up.
         ServiceError: a database is in use or cannot be reached.
-        OSError: a file cannot be written.
     """
     manifest = check(folder)
     databases = record.databases()
@@ -245,17 +245,20 @@ def restore(record: ServerRecord, folder: Path) -> Manifest:
             f"the backup has artifacts, which cannot be restored to {record.artifacts}: name a "
             "folder with --artifacts"
         )
-    with ExitStack() as stack:
-        commits = []
-        if manifest.artifacts is None and record.artifact_folder is not None:
-            target = record.artifact_folder
-            commits.append(stack.enter_context(_replacing(folder / "artifacts", target)))
-        for name in manifest.databases:
-            if _exists(databases[name]):
-                databases[name].check_unused()
-            commits.append(stack.enter_context(databases[name].loading(folder / name)))
-        for commit in commits:
-            commit()
+    try:
+        with ExitStack() as stack:
+            commits = []
+            if manifest.artifacts is None and record.artifact_folder is not None:
+                target = record.artifact_folder
+                commits.append(stack.enter_context(_replacing(folder / "artifacts", target)))
+            for name in manifest.databases:
+                if _exists(databases[name]):
+                    databases[name].check_unused()
+                commits.append(stack.enter_context(databases[name].loading(folder / name)))
+            for commit in commits:
+                commit()
+    except OSError as error:
+        raise BackupError(f"nothing was restored: {error}") from error
     for name, held in manifest.databases.items():
         _compare(databases[name], held)
     return manifest

@@ -40,10 +40,10 @@ def add_backup(
         The backup's folder and its manifest.
 
     Raises:
-        BackupError: another backup is being made in this folder, or there is nothing to back up.
+        BackupError: another backup is being made in this folder, there is nothing to back up, or a
+            disk is full.
         DiffersError: what was restored differs from what was backed up.
         ServiceError: a database cannot be used.
-        OSError: a file cannot be read or written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as lock:
