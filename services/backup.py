@@ -18,21 +18,24 @@ artifacts. Work in progress is not in it: a trial that was not finished starts a
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import re
 import secrets
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from services.backup_files import (
+    copy_tree,
+    files_of,
+    read_sums,
+    replacing,
+    sum_of,
+    write_sums,
+)
 from services.dumps import Contents, Database, SqliteDatabase, database_at
 from services.errors import BackupError, DiffersError
 from services.settings import Settings, SettingsError, database_url
@@ -158,12 +161,12 @@ def backup(record: ServerRecord, folder: Path, secrets_folder: Path | None = Non
         held = {}
         for name, database in databases.items():
             held[name] = database.dump(partial / name)
-            sums[name] = _sum_of(partial / name)
+            sums[name] = sum_of(partial / name)
         artifacts = record.artifact_folder
         if artifacts is not None:
-            sums |= _copy_tree(artifacts, partial / "artifacts")
+            sums |= copy_tree(artifacts, partial / "artifacts")
         if secrets_folder is not None:
-            sums |= _copy_tree(secrets_folder, partial / "secrets")
+            sums |= copy_tree(secrets_folder, partial / "secrets")
         manifest = Manifest(
             time=time,
             versions={"mlflow": version("mlflow"), "snn-norm": version("snn-norm")},
@@ -171,8 +174,8 @@ def backup(record: ServerRecord, folder: Path, secrets_folder: Path | None = Non
             artifacts=None if artifacts is not None else record.artifacts,
         )
         (partial / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", "utf-8")
-        sums[_MANIFEST] = _sum_of(partial / _MANIFEST)
-        _write_sums(partial / _SUMS, sums)
+        sums[_MANIFEST] = sum_of(partial / _MANIFEST)
+        write_sums(partial / _SUMS, sums)
         partial.rename(folder)
     except BaseException as error:
         shutil.rmtree(partial)
@@ -189,12 +192,12 @@ def check(folder: Path) -> Manifest:
         BackupError: it is not, or cannot be.
     """
     manifest = Manifest.read(folder)
-    sums = _read_sums(folder / _SUMS)
+    sums = read_sums(folder / _SUMS)
     for name, expected in sums.items():
         file = folder / name
         if not file.is_file():
             raise BackupError(f"the backup {folder} is damaged: {name} is missing")
-        if _sum_of(file) != expected:
+        if sum_of(file) != expected:
             raise BackupError(f"the backup {folder} is damaged: {name} has changed")
     if missing := {_MANIFEST, *manifest.databases} - sums.keys():
         raise BackupError(f"the backup {folder} is damaged: {_SUMS} lacks {sorted(missing)[0]}")
@@ -218,7 +221,7 @@ def overwritten(record: ServerRecord) -> list[str]:
     if _exists(database):
         found = [f"experiment {name!r} ({count} runs)" for name, count in database.runs().items()]
     folder = record.artifact_folder
-    if folder is not None and (count := sum(1 for _ in _files(folder))):
+    if folder is not None and (count := sum(1 for _ in files_of(folder))):
         found.append(f"{count} files in {folder}")
     return found
 
@@ -250,7 +253,7 @@ def restore(record: ServerRecord, folder: Path) -> Manifest:
             commits = []
             if manifest.artifacts is None and record.artifact_folder is not None:
                 target = record.artifact_folder
-                commits.append(stack.enter_context(_replacing(folder / "artifacts", target)))
+                commits.append(stack.enter_context(replacing(folder / "artifacts", target)))
             for name in manifest.databases:
                 if _exists(databases[name]):
                     databases[name].check_unused()
@@ -318,83 +321,3 @@ def _knows(name: str, revision: str, *, newest: bool = False) -> bool:
         return scripts.get_revision(revision) is not None
     except CommandError:
         return False
-
-
-@contextmanager
-def _replacing(source: Path, target: Path) -> Iterator[Callable[[], None]]:
-    """Copy a folder beside what another has; gives the function that puts the copy in its place.
-
-    The target itself stays, as it may be a mounted volume.
-    """
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".restoring-", dir=target) as beside:
-        new, former = Path(beside) / "new", Path(beside) / "former"
-        former.mkdir()
-        new.mkdir()
-        _copy_tree(source, new)
-
-        def swap(out: Path, into: Path) -> None:
-            for entry in [entry for entry in target.iterdir() if entry.name != Path(beside).name]:
-                entry.rename(out / entry.name)
-            for entry in list(into.iterdir()):
-                entry.rename(target / entry.name)
-
-        committed = False
-
-        def commit() -> None:
-            nonlocal committed
-            committed = True
-            swap(former, new)
-
-        try:
-            yield commit
-        except BaseException:
-            if committed:
-                swap(new, former)
-            raise
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
-
-
-def _copy_tree(source: Path, target: Path) -> dict[str, str]:
-    """Copy the files of a folder; returns their checksums by path from the target's parent."""
-    sums = {}
-    for path in _files(source):
-        copy = target / path.relative_to(source)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # a model of a run that is trained again is removed
-            shutil.copyfile(path, copy)
-            sums[str(copy.relative_to(target.parent))] = _sum_of(copy)
-    return sums
-
-
-def _sum_of(file: Path) -> str:
-    """The SHA-256 of a file that has just been written, or is to be checked; it is on the disk."""
-    with file.open("rb") as content:
-        os.fsync(content.fileno())
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _write_sums(file: Path, sums: dict[str, str]) -> None:
-    """Write checksums as ``sha256sum`` does, which marks lines with an escaped name."""
-    lines = []
-    for name, digest in sorted(sums.items()):
-        escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-        lines.append(f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n")
-    file.write_bytes(os.fsencode("".join(lines)))
-
-
-def _read_sums(file: Path) -> dict[str, str]:
-    escapes = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
-    sums = {}
-    try:
-        for line in os.fsdecode(file.read_bytes()).split("\n")[:-1]:
-            digest, name = line.removeprefix("\\").split("  ", 1)
-            if line.startswith("\\"):
-                name = re.sub(r"\\[\\nr]", lambda found: escapes[found[0]], name)
-            sums[name] = digest
-    except (OSError, ValueError):
-        raise BackupError(f"the backup {file.parent} is damaged: {file.name}") from None
-    return sums

@@ -163,19 +163,21 @@ def test_tables_stay_and_a_stopped_sweep_goes_on_to_the_numbers_of_an_undisturbe
     with commands_in(tmp_path, tracking_uri) as commands:
         _, finished = commands.spec("kept whole", {**SLOW_SPEC, "epochs": 1, "seeds": [1]})
         commands.run("run", finished)
-        spec, path = commands.spec("kept open", SLOW_SPEC)
+        # Its quick trials end while the slow ones are trained.
+        grid = [{"architecture": "ann", "norm": ["none", SLOW], "width": 2}]
+        spec, path = commands.spec("kept open", {**SLOW_SPEC, "grid": grid})
         process = commands.start("run", path)
-        wait_until(lambda: epochs_of(client, "kept open", "none") == 16)
-        before = epochs_of(client, "kept open")
-        wait_until(lambda: epochs_of(client, "kept open") > before)
+
+        def n_finished() -> int:
+            runs = map(client.get_run, trials_of(client, "kept open", "none"))
+            return sum(run.info.status == "FINISHED" for run in runs)
+
+        wait_until(lambda: n_finished() == 2 and epochs_of(client, "kept open") > 0)
+        process.send_signal(signal.SIGINT)
+        finish(process, 130)
 
         def said(*arguments: str) -> str:
             return commands.start(*arguments).communicate(timeout=500)[0]
-
-        said("gc", "--delete")
-        assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        finish(process, 130)
 
         def tables() -> list[str]:
             return [
