@@ -17,6 +17,7 @@ from whole_sweep import digests
 from orchestration import SweepSpec
 from orchestration.cli.main import cli
 from orchestration.errors import UNREACHABLE, WRONG_INPUT
+from services.dumps import database_at
 
 SPEC = {
     "name": "kept",
@@ -109,27 +110,25 @@ def test_a_server_elsewhere_is_not_backed_up_from_here(
 
 
 @pytest.mark.usefixtures("postgres_programs", "home")
-def test_postgres_is_backed_up_while_a_sweep_writes(
+def test_postgres_is_backed_up_and_restored_into_an_empty_database(
     postgres_database: Callable[[], str], tmp_path: Path
 ) -> None:
-    live, empty = postgres_database(), postgres_database()
+    live = postgres_database()
     record(live)
-    artifacts = tmp_path / "artifacts" / "1" / "a run" / "artifacts"
-    artifacts.mkdir(parents=True)
-    (artifacts / "table.txt").write_text("a table")
-    named = ("--artifacts", tmp_path / "artifacts")
-    command("backup", tmp_path / "backup", "--database", live, *named)
-    before = answer(live)
-    record(live, "afterwards")
+    artifact = tmp_path / "artifacts" / "1" / "table.txt"
+    artifact.parent.mkdir(parents=True)
+    artifact.write_text("a table")
+    here = ("--database", live, "--artifacts", tmp_path / "artifacts")
+    command("backup", tmp_path / "backup", *here)
+    with database_at(live).temporary(tmp_path) as empty:
+        url = empty.url.render_as_string(hide_password=False)
+        there = ("--database", url, "--artifacts", tmp_path / "restored")
+        command("restore", tmp_path / "backup", *there)
+        assert answer(url) == answer(live)
+    assert (tmp_path / "restored" / "1" / "table.txt").read_text() == "a table"
 
-    into = ("--database", empty, "--artifacts", tmp_path / "restored")
-    command("restore", tmp_path / "backup", *into)
-    assert answer(empty) == before
-    copy = tmp_path / "restored" / "1" / "a run" / "artifacts" / "table.txt"
-    assert copy.read_text() == "a table"
-
-    again = ("restore", tmp_path / "backup", "--database", live, *named)
-    assert "experiment 'afterwards' (5 runs)" in command(*again, code=WRONG_INPUT).stderr
+    again = ("restore", tmp_path / "backup", *here)
+    assert "experiment 'kept' (5 runs)" in command(*again, code=WRONG_INPUT).stderr
     # MLflow's store, which has recorded the sweep, is still connected.
     used = command(*again, "--overwrite", code=UNREACHABLE)
     assert re.search(r"connections to .* are open: stop the tracking server", used.stderr)
