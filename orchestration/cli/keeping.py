@@ -18,18 +18,21 @@ _OPTIONS = (
         "--database",
         metavar="URL",
         envvar="MLFLOW_BACKEND_STORE_URI",
+        show_envvar=True,
         help="MLflow's database; default: that of the tracking server of this machine.",
     ),
     click.option(
         "--users",
         metavar="URL",
         envvar="MLFLOW_AUTH_DATABASE_URI",
+        show_envvar=True,
         help="The database of MLflow's users, if there is a login.",
     ),
     click.option(
         "--artifacts",
         metavar="FOLDER",
         envvar="MLFLOW_ARTIFACTS_DESTINATION",
+        show_envvar=True,
         help="The artifacts of MLflow; if they are in S3, they are left out.",
     ),
 )
@@ -54,7 +57,8 @@ def _of_a_server(command: Callable[..., None]) -> Callable[..., None]:
     "--keep",
     metavar="N",
     type=click.IntRange(1),
-    help="Make the backup in a folder in FOLDER, restore it to see that it can be, and keep N.",
+    help="FOLDER has a series of backups: add one, restore it to see that it can be, and keep the "
+    "newest N.",
 )
 def make_backup(folder: Path, secrets: Path | None, keep: int | None, **server: str | None) -> None:
     """Back up the tracking server into FOLDER, which must not exist.
@@ -110,8 +114,8 @@ def restore_backup(folder: Path, overwrite: bool, **server: Any) -> None:
 def gc(delete: bool) -> None:
     """List work in progress (checkpoints, spools) that no sweep needs any more.
 
-    The work of trials is meant that are finished, or whose runs have been deleted in MLflow. A
-    sweep that runs is left alone, and recorded results are not touched.
+    This is the work of trials that are finished, or whose runs have been deleted in MLflow. A sweep
+    that runs is left alone, and recorded results are not touched.
     """
     from rich.table import Table
 
