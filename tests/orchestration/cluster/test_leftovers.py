@@ -155,6 +155,7 @@ def test_a_sweep_of_another_server_is_left_alone(client: MlflowClient, settings:
     assert storage.folder("trial").read("checkpoint.pt") == b"1234"
 
 
+@pytest.mark.release
 @pytest.mark.slow
 def test_tables_stay_and_a_stopped_sweep_goes_on_to_the_numbers_of_an_undisturbed_one(
     client: MlflowClient, tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
