@@ -18,7 +18,7 @@ from orchestration.errors import INTERRUPTED, InputError
 if TYPE_CHECKING:
     from orchestration.cluster.remote_sweeps import RemoteSweeps
     from orchestration.execution.local_sweeps import LocalSweeps
-    from orchestration.reading.overview import SweepOverview
+    from orchestration.reading.summaries import SweepSummary
 
     Place = LocalSweeps | RemoteSweeps
 
@@ -76,20 +76,21 @@ def list_sweeps(place: Place) -> None:
 
     from orchestration.execution.local_sweeps import driver_in_short
 
-    sweeps: list[SweepOverview] = []
+    sweeps: list[SweepSummary] = []
     if uri := place.reading_uri():
         from orchestration.reading.open import open_source
-        from orchestration.reading.overview import all_sweeps
+        from orchestration.reading.summaries import all_sweeps
 
         sweeps = all_sweeps(open_source(uri))
     drivers = place.drivers([sweep.name for sweep in sweeps if sweep.status == "running"])
-    table = Table("sweep", "status", "finished", "started", "driven by", box=None, pad_edge=False)
+    headings = ("sweep", "status", "finished", "best", "started", "driven by")
+    table = Table(*headings, box=None, pad_edge=False)
     for sweep in sweeps:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
         driver = driver_in_short(sweep.status, drivers.pop(sweep.name, None))
-        table.add_row(sweep.name, sweep.status, sweep.progress, started, driver)
+        table.add_row(sweep.name, sweep.status, sweep.progress, sweep.best_text, started, driver)
     for name, driver in drivers.items():  # sweeps that are not in MLflow, or no MLflow is named
-        table.add_row(name, "", "", "", driver)
+        table.add_row(name, "", "", "", "", driver)
     if table.row_count:
         out.print(table)
     else:
@@ -107,7 +108,7 @@ def status(name: str, place: Place, as_json: bool) -> None:
     """Print the progress of sweep NAME and who drives it."""
     from orchestration.execution.local_sweeps import NOBODY, driver_in_words
     from orchestration.reading.open import open_source
-    from orchestration.reading.overview import one_sweep
+    from orchestration.reading.summaries import one_sweep
 
     uri = place.reading_uri()
     if uri is None:

@@ -9,6 +9,9 @@ from statistics import fmean
 
 from orchestration.model.trial import Trial
 
+EPOCH_SECONDS = "epoch_seconds"
+"""The metric from which all estimates follow."""
+
 _LONGEST_EPOCH = 366 * 24 * 3600.0
 
 

@@ -17,16 +17,16 @@ from orchestration.page.acting import Actor
 from orchestration.page.drawing import view
 from orchestration.page.drawing.charts import Series, chart, curve_of
 from orchestration.page.drawing.layers import strips
-from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.pieces import Change
 from orchestration.page.drawing.scale import AxisKind
-from orchestration.page.finished import Finished
+from orchestration.page.finished import has_verdicts, verdicts
 from orchestration.page.live_pages import LivePage
 from orchestration.page.prometheus import prometheus_text
 from orchestration.page.read import Reader
 from orchestration.page.sections import curves
 from orchestration.page.shared import OfSweeps, Shared
 from orchestration.reading.records import Source
+from orchestration.reading.summaries import SweepSummary
 from orchestration.render.series_style import style_of
 from orchestration.results.comparison import (
     HEADLINE_PUBLISHED,
@@ -37,6 +37,7 @@ from orchestration.results.comparison import (
 from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
 from orchestration.tables import best_of_seeds, comparison
 from orchestration.tables.definition import TableDefinition
+from orchestration.tables.report_data import ReportData
 from services.settings import Settings
 
 FORMS = {"tex": "latex", "md": "markdown", "csv": "csv"}
@@ -98,12 +99,12 @@ class Drawer:
         """The metrics of the sweeps that the visitor may see, for Prometheus."""
         return prometheus_text(*self._sweeps(readable))
 
-    def _sweeps(self, readable: frozenset[str] | None) -> tuple[list[Listed], dict[str, str]]:
+    def _sweeps(self, readable: frozenset[str] | None) -> tuple[list[SweepSummary], dict[str, str]]:
         """The sweeps that the visitor may see, and the drivers of those that run."""
         sweeps = self._reader.sweeps()
         if readable is not None:
-            sweeps = [listed for listed in sweeps if listed.overview.name in readable]
-        running = [listed.overview.name for listed in sweeps if listed.overview.status == "running"]
+            sweeps = [sweep for sweep in sweeps if sweep.name in readable]
+        running = [sweep.name for sweep in sweeps if sweep.status == "running"]
         return sweeps, self._here.drivers(running) if running else {}
 
     def news(self, name: str, have: str) -> list[Change]:
@@ -135,7 +136,7 @@ class Drawer:
             return self._page(
                 "sweep", name=name, sections=sections, page_version=version,
                 metric=grid.metric, metrics=sweep.metrics, forms=_LABELS, series=grid.series,
-                has_verdicts=sweep.finished.has_verdicts,
+                has_verdicts=has_verdicts(sweep.data),
                 has_layers=grid.kind.has_layers, may_act=token is not None, token=self._any_token,
                 no_more=no_more, runs=runs, most_more=MOST_MORE_SEEDS,
                 others=[*(other for other in others if other != name), *reference],
@@ -218,11 +219,10 @@ class Drawer:
     def table(self, name: str, table: str, form: str) -> bytes:
         """One of TABLES in one of FORMS."""
         sweep = self._reader.sweep(name)
-        finished = sweep.finished
 
         def draw() -> bytes:
-            definition, frame = TABLES[table](finished)
-            text = definition.write(frame, FORMS[form], metric=finished.snapshot.metric)
+            definition, frame = TABLES[table](sweep.data)
+            text = definition.write(frame, FORMS[form], metric=sweep.grid.metric)
             return f"{text}\n".encode()
 
         return self._shared.get((table, form, name, sweep.token.finished), draw)
@@ -238,8 +238,8 @@ class Drawer:
         compared = None if other == HEADLINE_PUBLISHED else self._reader.sweep(other)
 
         def draw() -> bytes:
-            first = side_of(sweep.finished.snapshot)
-            second = published_side() if compared is None else side_of(compared.finished.snapshot)
+            first = side_of(sweep.data.sweep)
+            second = published_side() if compared is None else side_of(compared.data.sweep)
             table, metric = comparison_of(name, first, other, second)
             if form:
                 text = comparison.TABLE.write(table, FORMS[form], metric=metric)
@@ -265,8 +265,8 @@ class Drawer:
         return view.render(template, base=self._base, **values).encode()
 
 
-TABLES: dict[str, Callable[[Finished], tuple[TableDefinition, pd.DataFrame]]] = {
-    "table": lambda finished: (best_of_seeds.TABLE, finished.best),
-    "verdicts": lambda finished: (finished.verdict_table, finished.verdicts()),
+TABLES: dict[str, Callable[[ReportData], tuple[TableDefinition, pd.DataFrame]]] = {
+    "table": lambda data: (best_of_seeds.TABLE, data.best),
+    "verdicts": verdicts,
 }
 """Tables of a sweep that can be copied, by the names of their addresses."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from orchestration.execution.local_sweeps import is_abandoned
-from orchestration.page.drawing.listing import Listed
+from orchestration.reading.summaries import SweepSummary
 
 
-def prometheus_text(sweeps: Sequence[Listed], drivers: Mapping[str, str]) -> bytes:
+def prometheus_text(sweeps: Sequence[SweepSummary], drivers: Mapping[str, str]) -> bytes:
     """The metrics of these sweeps in Prometheus' text format.
 
     Args:
@@ -39,14 +39,13 @@ def prometheus_text(sweeps: Sequence[Listed], drivers: Mapping[str, str]) -> byt
         "snn_sweep_training_seconds",
         "Seconds of recorded epochs of all trials, times the GPUs of a trial if it has any.",
     )
-    for listed in sweeps:
-        overview = listed.overview
-        name, status = overview.name, overview.status
+    for sweep in sweeps:
+        name, status = sweep.name, sweep.status
         running.labels(name).set(status == "running")
         abandoned.labels(name).set(is_abandoned(status, drivers.get(name)))
-        training.labels(name).set(3600 * listed.hours)
-        if overview.expected is not None:
-            expected.labels(name).set(overview.expected)
-        for state, count in overview.trials.items():
+        training.labels(name).set(3600 * sweep.hours)
+        if sweep.expected is not None:
+            expected.labels(name).set(sweep.expected)
+        for state, count in sweep.trials.items():
             trials.labels(name, state).set(count)
     return generate_latest(registry)

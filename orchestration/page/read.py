@@ -12,30 +12,29 @@ from typing import TypeVar
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
+from orchestration.model.durations import EPOCH_SECONDS
 from orchestration.model.metric import SPIKE_RATE, TEST_SET, Metric
 from orchestration.model.status import TrialStatus
 from orchestration.page.drawing.estimates import (
-    EPOCH_SECONDS,
-    gpus_of_a_trial,
     impossible_epochs,
     seconds_left,
     trained_hours,
 )
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
-from orchestration.page.drawing.listing import Listed, read_list
 from orchestration.page.drawing.state import Cell, Grid, failures_of, grid_of
 from orchestration.page.drawing.text import last_lines
-from orchestration.page.finished import Finished, finished_of
 from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.record.names import BEST_TEST_ACCURACY, LABEL_TAG, REASON_TAG
+from orchestration.reading.summaries import SweepSummary, all_sweeps
+from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.results.cells import Cells, assign_cells
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import METRIC_OF, metrics_by_epoch
 from orchestration.results.results import Results
 from orchestration.results.spec_cells import spec_cells
-from orchestration.tables.report_data import MOST_DIAGNOSED
+from orchestration.sweep.recorded_spec import gpus_of_a_trial
+from orchestration.tables.report_data import MOST_DIAGNOSED, ReportData
 
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
 _MOST_KEPT = 8
@@ -51,7 +50,7 @@ class Sweep:
     Args:
         status: as the driver wrote it; incomplete if finished runs have been deleted since.
         began: seconds since 1970; None if it has no run of its own.
-        finished: the results of its finished trials.
+        data: the tables of its finished trials.
         unfinished: the records of its other trials.
         curves: the metric of the trials whose curves are drawn, by ``cell``, ``run_id``, ``epoch``.
         failures: the failed and stopped trials with their labels, the newest first.
@@ -64,7 +63,7 @@ class Sweep:
     status: str
     began: float | None
     grid: Grid
-    finished: Finished
+    data: ReportData
     unfinished: Records
     curves: pd.DataFrame
     failures: list[tuple[str, TrialStatus]]
@@ -77,7 +76,7 @@ class Sweep:
     @property
     def metrics(self) -> list[str]:
         """The names of the metrics that can be shown by epoch, the one it is judged by first."""
-        cells = self.finished.snapshot.cells
+        cells = self.data.sweep.cells
         recorded = [*self.records.metrics, *self.unfinished.metrics]
         validates = any(cells.table[SELECTED_ON] != TEST_SET)
         of_layers = cells.kind.layer_metrics(recorded, SPIKE_RATE)
@@ -97,7 +96,7 @@ class Sweep:
     @property
     def records(self) -> Records:
         """The records of the finished trials."""
-        return self.finished.snapshot.records
+        return self.data.sweep.records
 
     def records_of(self, run: str) -> Records:
         """The records that have this run of a trial."""
@@ -117,11 +116,10 @@ class Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._listing = Lock()
-        self._listed: tuple[ChangeToken, list[Listed]] | None = None
-        self._best_names = {BEST_TEST_ACCURACY}
+        self._listed: tuple[ChangeToken, list[SweepSummary]] | None = None
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._looked: dict[str, float] = {}
-        self._finished: OrderedDict[str, tuple[str, Finished]] = OrderedDict()
+        self._finished: OrderedDict[str, tuple[str, ReportData]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
 
     def token(self, name: str | None = None) -> ChangeToken:
@@ -131,20 +129,19 @@ class Reader:
         now = str(int(time.monotonic() / _WITHOUT_TOKENS))
         return ChangeToken(now, now)
 
-    def sweeps(self) -> list[Listed]:
+    def sweeps(self) -> list[SweepSummary]:
         """All sweeps, the last started first."""
         with self._listing:
             token = self.token()
             if self._listed is None or self._listed[0] != token:
-                self._listed = token, read_list(self._source, self._best_names)
-                self._best_names |= {listed.metric.best_name for listed in self._listed[1]}
+                self._listed = token, all_sweeps(self._source)
             return self._listed[1]
 
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""
         if isinstance(self._source, SqlSource):  # the list takes long, and changes at every epoch
             return self._source.sweep_names()
-        return [listed.overview.name for listed in self.sweeps()]
+        return [sweep.name for sweep in self.sweeps()]
 
     def layers(self, sweep: Sweep) -> pd.DataFrame:
         """Diagnostics by layer of a sweep's finished trials, as ``layers.medians_of`` returns them.
@@ -212,16 +209,16 @@ class Reader:
     def _read(self, name: str, token: ChangeToken) -> Sweep:
         kept = self._finished.get(name)
         if kept is None or kept[0] != token.finished:
-            kept = token.finished, finished_of(Results.of(self._source, name).snapshot(_READ))
+            snapshot = Results.of(self._source, name).snapshot(_READ)
+            kept = token.finished, ReportData(name, snapshot)
             _keep(self._finished, name, kept)
-        finished = kept[1]
-        records = finished.snapshot.records
-        cells = finished.snapshot.cells
+        data = kept[1]
+        records, cells = data.sweep.records, data.sweep.cells
         wanted = cells.kind.metrics_to_read([EPOCH_SECONDS])
         others = self._source.read(name, wanted, finished=False)
         unfinished = self._unfinished(others, records.spec, cells)
         status = others.status or "completed"
-        grid = grid_of(finished, unfinished, is_running=status == "running")
+        grid = grid_of(data, unfinished, is_running=status == "running")
         gpus = gpus_of_a_trial(records.spec)
         if status == "completed" and grid.count("missing"):
             status = "incomplete"
@@ -230,11 +227,11 @@ class Reader:
             status=status,
             began=others.began / 1000 if others.began else None,
             grid=grid,
-            finished=finished,
+            data=data,
             unfinished=others,
             curves=self._points(grid, cells.metric.name),
             failures=failures_of(others),
-            hours=trained_hours(finished.snapshot, others, unfinished) * (gpus or 1.0),
+            hours=trained_hours(data.sweep, others, unfinished) * (gpus or 1.0),
             impossible=impossible_epochs(records, others),
             on_gpu=bool(gpus),
             seconds_left=seconds_left(

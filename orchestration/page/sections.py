@@ -24,6 +24,14 @@ from orchestration.page.drawing.scale import AxisKind
 from orchestration.page.drawing.state import MOST_DRAWN, Grid
 from orchestration.page.drawing.text import shown
 from orchestration.page.drawing.view import render
+from orchestration.page.finished import (
+    has_few_settings,
+    has_verdicts,
+    search_pictures,
+    spike_rates,
+    tests_of,
+    verdicts,
+)
 from orchestration.page.read import Sweep
 from orchestration.render.series_style import style_of
 from orchestration.tables import decisions, search
@@ -47,7 +55,7 @@ def sections(
         events: the lines of its log, the newest last.
         retried: how often each trial was tried again, by its label in the events.
     """
-    experiment, grid = sweep.records.experiment_id, sweep.grid
+    experiment, grid, data = sweep.records.experiment_id, sweep.grid, sweep.data
 
     def run_url(run: str) -> str:
         return view.run_url(base, experiment, run)
@@ -59,18 +67,17 @@ def sections(
     labels = sweep.labels() if retried else {}
     again = {run: retried[label] for run, label in labels.items() if label in retried}
     written = grid_page(grid, trial_url, again)
-    searched = ""
-    if sweep.finished.search is not None:
-        searched = view.table_html(search.TABLE, sweep.finished.search, grid.metric, grid.kind)
+    found = search.TABLE.of(data)
+    searched = "" if found is None else view.table_html(search.TABLE, found, grid.metric, grid.kind)
     return Page(
         {
             "status": _status(base, sweep, driver, run_url),
             **written.sections,
             "scale": render("scale", grid=grid, levels=range(LEVELS)),
-            "search": render("search", table=searched, pictures=sweep.finished.search_pictures),
+            "search": render("search", table=searched, pictures=data.once(search_pictures)),
             "verdicts": render("verdicts", **_verdicts(sweep)),
             "curves": curves(sweep, sweep.curves, sweep.grid.metric, "automatic"),
-            "rates": render("rates", **_rates(grid, sweep.finished.rates)),
+            "rates": render("rates", **_rates(grid, data.once(spike_rates))),
             "failures": render(
                 "failures",
                 failures=[
@@ -97,20 +104,22 @@ def _status(base: str, sweep: Sweep, driver: str | None, run_url: Callable[[str]
 
 
 def _verdicts(sweep: Sweep) -> dict[str, Any]:
-    finished, metric = sweep.finished, sweep.grid.metric
-    declared = finished.decisions is not None
-    table = finished.decisions if declared else finished.differences
-    rows = None if table is None or table.empty else table.head(_MOST_DIFFERENCES)
+    data, metric = sweep.data, sweep.grid.metric
+    declared, table, left_out = data.sweep.has_decisions, "", 0
+    is_shown = has_verdicts(data) and (declared or has_few_settings(data))
+    if is_shown:
+        definition, frame = verdicts(data)
+        left_out = max(0, len(frame) - _MOST_DIFFERENCES)
+        rows = frame.head(_MOST_DIFFERENCES)
+        table = "" if rows.empty else view.table_html(definition, rows, metric, data.kind)
     return {
         "declared": declared,
         "promise": decisions.PROMISE,
-        "many": table is None and finished.has_verdicts,
-        "tests": finished.tests.heading,
+        "many": has_verdicts(data) and not is_shown,
+        "tests": tests_of(data.kind).heading,
         "in_points": metric.is_fraction,
-        "table": ""
-        if rows is None
-        else view.table_html(finished.verdict_table, rows, metric, sweep.grid.kind),
-        "left_out": 0 if table is None else max(0, len(table) - _MOST_DIFFERENCES),
+        "table": table,
+        "left_out": left_out,
     }
 
 

@@ -107,6 +107,9 @@ class MlflowRun(NamedTuple):
     """The last epoch and value of each metric that was asked for."""
 
 
+MetricsToRead = Callable[[MlflowRun], Collection[str]]
+
+
 class SweepSource(Protocol):
     """A source of a sweep's records. All sources return equal records."""
 
@@ -149,8 +152,12 @@ class Source(SweepSource, Protocol):
             InputError: there is no such sweep.
         """
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterable[MlflowRun]:
-        """Return the runs of all sweeps and their trials, in any order."""
+    def sweep_runs(self, metrics: MetricsToRead) -> Iterable[MlflowRun]:
+        """Return the runs of all sweeps and their trials, in any order.
+
+        Args:
+            metrics: gives, for a sweep's own run, the metrics whose last values are wanted.
+        """
 
 
 def make_records(

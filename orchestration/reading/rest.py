@@ -20,6 +20,7 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 
 from orchestration.reading.records import (
     ALL_METRICS,
+    MetricsToRead,
     MlflowRun,
     Records,
     point_frame,
@@ -61,20 +62,23 @@ class RestSource:
         self._bulk = tracking_uri.startswith(("http://", "https://"))
         self._page = self._over_http if self._bulk else self._in_store
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[MlflowRun]:
+    def sweep_runs(self, metrics: MetricsToRead) -> Iterator[MlflowRun]:
         """Return the runs of all sweeps and their trials."""
         experiments = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
         names = {experiment.experiment_id: experiment.name for experiment in experiments}
-        for role in ("sweep", "trial"):
-            for run in runs_of_role(self.client, list(names), role):
-                info = run.info
-                last = {
-                    metric.key: (metric.step, metric.value)
-                    for metric in (run.to_proto().data.metrics if metrics else ())
-                    if metric.key in metrics and not math.isnan(metric.value)
-                }
-                name = names[info.experiment_id]
-                yield _of_entity(run)._replace(experiment=name, metrics=last)
+        wanted: set[str] = set()
+        for parent in runs_of_role(self.client, list(names), "sweep"):
+            run = _of_entity(parent)._replace(experiment=names[parent.info.experiment_id])
+            wanted.update(metrics(run))
+            yield run
+        for trial in runs_of_role(self.client, list(names), "trial"):
+            last = {
+                metric.key: (metric.step, metric.value)
+                for metric in trial.data._metric_objs  # the public ones lack their epochs
+                if metric.key in wanted and not math.isnan(metric.value)
+            }
+            name = names[trial.info.experiment_id]
+            yield _of_entity(trial)._replace(experiment=name, metrics=last)
 
     def check(self, sweep: str) -> None:
         """Raise InputError if there is no such sweep."""

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from orchestration.model.metric import EVERY_METRIC
 from orchestration.reading.records import (
     ALL_METRICS,
+    MetricsToRead,
     MlflowRun,
     Records,
     is_wanted,
@@ -48,7 +49,7 @@ from orchestration.record.names import (
 from orchestration.record.unknown_sweep import unknown_sweep
 from services.errors import ServiceError
 
-_OVERVIEW_TAGS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
+_SUMMARY_TAGS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
 
 _RUN_IDS_A_QUERY = 10_000
 """The most run ids in one statement; SQLite accepts 32,766 values and Postgres 65,535."""
@@ -80,7 +81,7 @@ class SqlSource:
             shown = ", ".join(sorted(versions)) or "empty"
             raise UnknownSchemaError(f"its schema version is {shown}")
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> list[MlflowRun]:
+    def sweep_runs(self, metrics: MetricsToRead) -> list[MlflowRun]:
         """Return the runs of all sweeps and their trials."""
         role = TAGS.alias("role")
         query = (
@@ -95,26 +96,26 @@ class SqlSource:
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
                 role.c.value.in_(("sweep", "trial")),
-                TAGS.c.key.in_(_OVERVIEW_TAGS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
+                TAGS.c.key.in_(_SUMMARY_TAGS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
         )
-        last = sa.select(
-            *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
-            *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
-        ).where(LATEST_METRICS.c.key.in_(metrics))
         runs: dict[str, MlflowRun] = {}
         tags: dict[str, dict[str, str]] = defaultdict(dict)
         numbers: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-        with self.transaction() as connection:  # which is short, as it blocks writing to SQLite
-            tag_rows = _rows(connection, query)
-            metric_rows = _rows(connection, last) if metrics else ()
-        for name, run_id, status, started, ended, key, value in tag_rows:
+        # Two short transactions, as each blocks writing to SQLite.
+        for name, run_id, status, started, ended, key, value in self._all(query):
             tags[run_id][key] = value
             if run_id not in runs:
                 runs[run_id] = MlflowRun(
                     run_id, status, started, ended, tags[run_id], name, metrics=numbers[run_id]
                 )
-        for run_id, key, step, number in metric_rows:
+        parents = [run for run in runs.values() if run.tags[ROLE_TAG] == "sweep"]
+        wanted = {name for parent in parents for name in metrics(parent)}
+        last = sa.select(
+            *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
+            *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
+        ).where(LATEST_METRICS.c.key.in_(wanted))
+        for run_id, key, step, number in self._all(last):
             if run_id in runs and number is not None:
                 numbers[run_id][key] = (step, number)
         return list(runs.values())

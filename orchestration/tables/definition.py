@@ -165,9 +165,13 @@ class TableDefinition:
         """The heading of its section on a report's page; empty if it has none."""
         return self.section.heading if self.section else ""
 
+    def is_of(self, kind: SweepKind) -> bool:
+        """Whether sweeps of this kind can have the table."""
+        return isinstance(kind, self.kind)
+
     def of(self, data: ReportData) -> pd.DataFrame | None:
         """The numbers of a sweep; None if it has none for this table."""
-        return data.once(self.frame) if isinstance(data.kind, self.kind) else None
+        return data.once(self.frame) if self.is_of(data.kind) else None
 
     def table(
         self, frame: pd.DataFrame, metric: Metric = TEST_ACCURACY, *, narrow: bool = False

@@ -10,7 +10,14 @@ import pandas as pd
 from specs import spec as plain_spec
 
 from orchestration.model.trial import Trial
-from orchestration.reading.records import MlflowRun, Records, is_wanted, make_records, point_frame
+from orchestration.reading.records import (
+    MetricsToRead,
+    MlflowRun,
+    Records,
+    is_wanted,
+    make_records,
+    point_frame,
+)
 from orchestration.record.names import (
     LABEL_TAG,
     OUTCOME_TAG,
@@ -99,13 +106,14 @@ class Recorded:
     def results(self) -> Results:
         return Results.of(self, self._spec.name)
 
-    def sweep_runs(self, metrics: Collection[str] = ()) -> Iterator[MlflowRun]:
+    def sweep_runs(self, metrics: MetricsToRead) -> Iterator[MlflowRun]:
         name = self._spec.name
         its = {STATUS_TAG: "running", ROLE_TAG: "sweep", **spec_tags(self._spec.to_json())}
-        yield MlflowRun("parent", "RUNNING", 0, None, its, name)
+        yield (parent := MlflowRun("parent", "RUNNING", 0, None, its, name))
         labels = {trial.key: trial.label for trial in self._spec.possible_trials()}
+        wanted = metrics(parent)
         for run, key, outcome, status in self._rows:
-            last = {m: (epoch, v) for r, m, epoch, v in self._values if r == run and m in metrics}
+            last = {m: (epoch, v) for r, m, epoch, v in self._values if r == run and m in wanted}
             its = {ROLE_TAG: "trial", LABEL_TAG: labels[key], **_tags(key, outcome)}
             yield MlflowRun(run, status, 0, 1, its, name, {}, last)
 

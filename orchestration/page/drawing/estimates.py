@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from orchestration.model.durations import (
+    EPOCH_SECONDS,
     RecordedTimes,
     possible_seconds,
     seconds_until_done,
@@ -15,10 +16,6 @@ from orchestration.model.durations import (
 from orchestration.page.drawing.state import Cell, Grid
 from orchestration.reading.records import Records
 from orchestration.results.results import Results
-from orchestration.sweep.recorded_spec import spec_fields
-
-EPOCH_SECONDS = "epoch_seconds"
-"""The metric from which all estimates follow."""
 
 
 def impossible_epochs(*records: Records) -> int:
@@ -92,13 +89,3 @@ def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float
         if trial.state in ("waiting", "running")
     ]
     return seconds_until_done(remaining, grid.count("running"))
-
-
-def gpus_of_a_trial(spec: str | None) -> float:
-    """How many GPUs a trial takes; 0 where that is not known."""
-    try:
-        gpu = spec_fields(spec)["resources"]["gpu"]
-        gpus = 1.0 if gpu == "auto" else float(gpu)
-    except (KeyError, TypeError, ValueError, OverflowError):  # of another version
-        return 0.0
-    return gpus if math.isfinite(gpus) else 0.0

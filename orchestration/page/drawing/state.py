@@ -17,11 +17,12 @@ from orchestration.model.status import FINISHED_STATES, TrialStatus
 from orchestration.model.sweep_kind import NETWORKS, SweepKind
 from orchestration.page.drawing.scale import ends_of, near_the_best
 from orchestration.page.drawing.text import last_lines
-from orchestration.page.finished import Finished
+from orchestration.page.finished import certain_seeds, decided, trials_by_seed
 from orchestration.reading.records import Records
 from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.render.table import as_text
 from orchestration.results.columns import plain, shortfall
+from orchestration.tables.report_data import ReportData
 
 _OF_MLFLOW = {"RUNNING": "running", "SCHEDULED": "running", "FAILED": "failed", "KILLED": "stopped"}
 
@@ -161,17 +162,17 @@ class Grid:
         return max(with_best, key=self.better, default=None)
 
 
-def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Grid:
+def grid_of(data: ReportData, others: pd.DataFrame, *, is_running: bool) -> Grid:
     """Find the status of every trial that a sweep wants.
 
     Args:
-        finished: the finished trials, and the cells.
+        data: the finished trials, and the cells.
         others: of the other runs, ``cell``, ``seed``, ``status``, ``started``, ``run_id``, ``best``
             and ``epoch``; of several runs of a trial, one that is running counts, else the newest.
         is_running: whether trials without a run wait for one.
     """
-    cells, decided = finished.snapshot.cells, finished.decided()
-    trials: dict[int, dict[int, TrialStatus]] = {cell: {} for cell in range(len(finished.best))}
+    cells, verdicts = data.sweep.cells, data.once(decided)
+    trials: dict[int, dict[int, TrialStatus]] = {cell: {} for cell in range(len(data.best))}
     order = others.assign(runs=others["status"] == "RUNNING").sort_values(["runs", "started"])
     for row in order.to_dict("records"):
         trials[row["cell"]][row["seed"]] = TrialStatus(
@@ -182,11 +183,11 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
         )
     columns = ("cell", "seed", "outcome", "run_id", cells.metric.best_name)
     for cell, seed, outcome, run_id, best in zip(
-        *(finished.by_seed[name] for name in columns), strict=True
+        *(data.once(trials_by_seed)[name] for name in columns), strict=True
     ):
         state = outcome if outcome in ("collapsed", "diverged") else "completed"
         trials[cell][seed] = TrialStatus(state, best=_number(best), run_id=run_id)
-    certain = finished.certain_seeds
+    certain = data.once(certain_seeds)
     begun = sorted({seed for of_cell in trials.values() for seed in of_cell} - set(certain))
     without_run = TrialStatus("waiting" if is_running else "missing")
     rows = [
@@ -203,9 +204,9 @@ def grid_of(finished: Finished, others: pd.DataFrame, *, is_running: bool) -> Gr
             best=_number(row["best"]),
             lack=shortfall(row),
             epochs=plain(cells.table["epochs"].iloc[number]),
-            verdict=decided.get(number, ""),
+            verdict=verdicts.get(number, ""),
         )
-        for number, row in enumerate(finished.best.to_dict("records"))
+        for number, row in enumerate(data.best.to_dict("records"))
     ]
     return Grid(list(cells.axes), [*certain, *begun], rows, cells.metric, cells.kind)
 

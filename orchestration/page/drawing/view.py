@@ -17,8 +17,8 @@ from orchestration.execution.local_sweeps import driver_in_short
 from orchestration.model.durations import duration, impossible_times
 from orchestration.model.metric import Metric
 from orchestration.model.sweep_kind import SweepKind
-from orchestration.page.drawing.listing import Listed
 from orchestration.page.drawing.text import harmless, shown
+from orchestration.reading.summaries import SweepSummary
 from orchestration.record.names import TRAINING_PAGES
 from orchestration.render.html import html
 from orchestration.render.table import NO_NUMBER, unit_of
@@ -106,7 +106,7 @@ def render(template: str, **values: Any) -> str:
     return harmless(_environment.get_template(f"{template}.html").render(**values))
 
 
-def _by_best(sweep: Listed) -> tuple[bool, str, float]:
+def _by_best(sweep: SweepSummary) -> tuple[bool, str, float]:
     """Sorts accuracies first, then the other metrics by name; the best value of each is first."""
     metric = sweep.metric
     value = float("inf") if sweep.best is None else -metric.sign * sweep.best
@@ -114,9 +114,9 @@ def _by_best(sweep: Listed) -> tuple[bool, str, float]:
 
 
 _COLUMNS: dict[str, tuple[str, Callable[[dict[str, Any]], Any]]] = {
-    "name": ("sweep", lambda row: row["view"].name.casefold()),
-    "status": ("status", lambda row: row["view"].status),
-    "started": ("started", lambda row: -row["view"].started.timestamp()),
+    "name": ("sweep", lambda row: row["sweep"].name.casefold()),
+    "status": ("status", lambda row: row["sweep"].status),
+    "started": ("started", lambda row: -row["sweep"].started.timestamp()),
     "progress": ("trials", lambda row: -row["share"]),
     "hours": ("hours", lambda row: -row["sweep"].hours),
     "best": ("best", lambda row: _by_best(row["sweep"])),
@@ -155,7 +155,7 @@ _environment.globals |= {
 
 
 def listed(
-    sweeps: Sequence[Listed], drivers: Mapping[str, str], find: str, sort: str
+    sweeps: Sequence[SweepSummary], drivers: Mapping[str, str], find: str, sort: str
 ) -> list[dict[str, Any]]:
     """Rows of the list of sweeps.
 
@@ -168,11 +168,10 @@ def listed(
     words = find.casefold().split()
     rows = []
     for sweep in sweeps:
-        view = sweep.overview
-        whole = f"{view.name} {view.status} {sweep.best_of}".casefold()
+        whole = f"{sweep.name} {sweep.status} {sweep.best_of}".casefold()
         if all(word in whole for word in words):
-            share = view.finished / view.expected if view.expected else 0.0
-            driver = driver_in_short(view.status, drivers.get(view.name))
-            rows.append({"sweep": sweep, "view": view, "share": share, "driver": driver})
+            share = sweep.finished / sweep.expected if sweep.expected else 0.0
+            driver = driver_in_short(sweep.status, drivers.get(sweep.name))
+            rows.append({"sweep": sweep, "share": share, "driver": driver})
     _, order = _COLUMNS.get(sort.removeprefix("-"), ("", None))
     return sorted(rows, key=order, reverse=sort.startswith("-")) if order else rows

@@ -251,7 +251,7 @@ def test_results_are_the_same_numbers_in_every_form(small: SweepSpec) -> None:
 
 
 def test_list_and_status_say_how_far_it_has_come(small: SweepSpec) -> None:
-    assert "3 of 4" in run("list").stdout
+    assert re.search(rf"{small.name} +incomplete +3 of 4 +93.75% ", run("list").stdout)
     said = run("status", small.name).stdout
     assert f"{small.name}: incomplete, 3 of 4 finished" in said
     assert "3 completed" in said

@@ -24,7 +24,7 @@ from orchestration.execution.worker.attempt import _report
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.reading.open import open_source
-from orchestration.reading.overview import one_sweep
+from orchestration.reading.summaries import one_sweep
 from orchestration.sweep.halving import TrialProgress, cell_search
 from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.tpe import with_next_round

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from orchestration import Results, SweepSpec
 from orchestration.reading.open import open_source
-from orchestration.reading.overview import one_sweep
+from orchestration.reading.summaries import one_sweep
 from orchestration.results.deciding.decisions import decisions
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun

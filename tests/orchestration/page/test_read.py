@@ -27,7 +27,7 @@ def uri(sqlite_database: Callable[[], str]) -> str:
 @pytest.mark.parametrize("source", [SqlSource, RestSource])
 def test_names_are_those_of_the_list_in_its_order(uri: str, source: Callable[[str], Any]) -> None:
     reader = Reader(source(uri))
-    assert reader.names() == [one.overview.name for one in reader.sweeps()]
+    assert reader.names() == [one.name for one in reader.sweeps()]
     assert set(reader.names()) == {"first", "own", "last"}
 
 

@@ -20,7 +20,7 @@ from specs import spec
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
 from orchestration.reading.open import open_source
-from orchestration.reading.overview import one_sweep
+from orchestration.reading.summaries import one_sweep
 from orchestration.report.write import write_report
 from orchestration.results.deciding.decisions import decisions
 from orchestration.results.deciding.evidence_curves import evidence_curves

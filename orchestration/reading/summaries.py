@@ -1,17 +1,21 @@
-"""An overview of all recorded sweeps and their progress."""
+"""Summaries of all recorded sweeps: their progress, hours and best values."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from orchestration.model.durations import EPOCH_SECONDS, possible_seconds, trained_seconds
+from orchestration.model.metric import Metric
 from orchestration.model.run import OUTCOMES, PRUNED
 from orchestration.model.trial import trial_keys
 from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import (
+    LABEL_TAG,
     NAME_TAG,
     OUTCOME_TAG,
     ROLE_TAG,
@@ -20,14 +24,19 @@ from orchestration.record.names import (
     spec_from_tags,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
-from orchestration.sweep.recorded_spec import readable_spec
+from orchestration.sweep.recorded_spec import (
+    gpus_of_a_trial,
+    readable_spec,
+    recorded_metric,
+    search_seeds,
+)
 from orchestration.sweep.search_cost import search_cost
 from snn_norm.references import is_reference
 
 
 @dataclass(frozen=True)
-class SweepOverview:
-    """The progress of a sweep."""
+class SweepSummary:
+    """The progress of a sweep, and what it has cost and reached so far."""
 
     name: str
     recorded_as: str
@@ -46,9 +55,18 @@ class SweepOverview:
     """The number of trials that the spec wants, or of all trials if there is no spec. With seeds
     until decided, these are the certain ones and those that were started. None if this version
     cannot read the spec."""
-
-    spec: str | None
-    """The canonical JSON of the newest spec; None if none is recorded."""
+    hours: float
+    """The estimated hours of training of all trials; GPU hours if ``on_gpu``."""
+    impossible: int
+    """How many runs have an impossible time of an epoch, which is left out of hours."""
+    on_gpu: bool
+    """Whether its trials reserve GPUs."""
+    metric: Metric
+    """The metric by which its trials are judged."""
+    best: float | None
+    """The best value of the metric; None before there is one. Trials of a search do not count."""
+    best_of: str
+    """The label of the trial with the best value."""
 
     @property
     def missing(self) -> int:
@@ -63,34 +81,29 @@ class SweepOverview:
             return f"{self.finished}, {self.expected} wanted"
         return f"{self.finished} of {'?' if self.expected is None else self.expected}"
 
+    @property
+    def best_text(self) -> str:
+        """The best value, and its metric's name unless it is an accuracy; empty before any."""
+        if self.best is None:
+            return ""
+        name = "" if self.metric.is_fraction else f" {self.metric.name}"
+        return f"{self.metric.text(self.best)}{name}"
 
-def all_sweeps(source: Source) -> list[SweepOverview]:
+
+def all_sweeps(source: Source) -> list[SweepSummary]:
     """Every sweep, the last started first."""
-    return overviews_of(source.sweep_runs())
-
-
-def overviews_of(runs: Iterable[MlflowRun]) -> list[SweepOverview]:
-    """The sweeps to which these runs belong, the last started first."""
     parents: list[MlflowRun] = []
-    trials: dict[str, Counter[str]] = defaultdict(Counter)
-    keys: dict[str, list[str | None]] = defaultdict(list)
-    for run in runs:
+    trials: dict[str, list[MlflowRun]] = defaultdict(list)
+    for run in source.sweep_runs(_metrics_to_read):
         if run.tags[ROLE_TAG] == "sweep":
             parents.append(run)
         else:
-            outcome = run.tags.get(OUTCOME_TAG, "finished")
-            has_ended = run.status == "FINISHED" or (run.status, outcome) == ("KILLED", PRUNED)
-            state = outcome if has_ended else run.status.lower()
-            trials[run.experiment][state] += 1
-            if state in OUTCOMES:
-                keys[run.experiment].append(run.tags.get(TRIAL_KEY_TAG))
+            trials[run.experiment].append(run)
     parents.sort(key=lambda run: run.started or 0, reverse=True)
-    return [
-        _overview(parent, trials[parent.experiment], keys[parent.experiment]) for parent in parents
-    ]
+    return [_summary(parent, trials[parent.experiment]) for parent in parents]
 
 
-def one_sweep(source: Source, name: str) -> SweepOverview:
+def one_sweep(source: Source, name: str) -> SweepSummary:
     """The sweep of this name.
 
     Raises:
@@ -102,24 +115,75 @@ def one_sweep(source: Source, name: str) -> SweepOverview:
     return sweeps[name]
 
 
-def _overview(parent: MlflowRun, states: Counter[str], keys: Sequence[str | None]) -> SweepOverview:
-    text = spec_from_tags(parent.tags)
-    wanted = _keys_of(text) if text else None
-    overview = SweepOverview(
+def _metrics_to_read(parent: MlflowRun) -> Collection[str]:
+    return EPOCH_SECONDS, recorded_metric(spec_from_tags(parent.tags)).best_name
+
+
+def _summary(parent: MlflowRun, trials: Sequence[MlflowRun]) -> SweepSummary:
+    spec, status = spec_from_tags(parent.tags), parent.tags[STATUS_TAG]
+    states = [_state(run) for run in trials]
+    counts = Counter(states)
+    keys = [
+        run.tags.get(TRIAL_KEY_TAG)
+        for run, state in zip(trials, states, strict=True)
+        if state in OUTCOMES
+    ]
+    wanted = _keys_of(spec) if spec else None
+    hours, impossible = _hours(trials)
+    gpus, metric = gpus_of_a_trial(spec), recorded_metric(spec)
+    best, best_of = _best(trials, metric, search_seeds(spec))
+    summary = SweepSummary(
         name=parent.experiment,
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
-        status=parent.tags[STATUS_TAG],
+        status=status,
         started=datetime.fromtimestamp((parent.started or 0) / 1000, UTC),
-        trials=dict(states),
+        trials=dict(counts),
         # Trials without a key were recorded before there were keys.
         finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
         not_wanted=0 if wanted is None else len({*keys} - {*wanted, None}),
-        expected=_wanted(text, parent.tags[STATUS_TAG], states) if text else states.total(),
-        spec=text,
+        expected=_wanted(spec, status, counts) if spec else counts.total(),
+        hours=hours * (gpus or 1.0),
+        impossible=impossible,
+        on_gpu=bool(gpus),
+        metric=metric,
+        best=best,
+        best_of=best_of,
     )
-    if overview.status == "completed" and overview.missing:
-        return replace(overview, status="incomplete")
-    return overview
+    if status == "completed" and summary.missing:
+        return replace(summary, status="incomplete")
+    return summary
+
+
+def _state(run: MlflowRun) -> str:
+    outcome = run.tags.get(OUTCOME_TAG, "finished")
+    has_ended = run.status == "FINISHED" or (run.status, outcome) == ("KILLED", PRUNED)
+    return outcome if has_ended else run.status.lower()
+
+
+def _hours(trials: Iterable[MlflowRun]) -> tuple[float, int]:
+    """The hours of training of all trials, and the number of those with an impossible time."""
+    hours, impossible = 0.0, 0
+    for run in trials:
+        epochs, recorded = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
+        seconds = possible_seconds(recorded)
+        impossible += seconds is None
+        span = ((run.ended or math.inf) - (run.started or 0)) / 1000
+        hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
+    return hours, impossible
+
+
+def _best(
+    trials: Iterable[MlflowRun], metric: Metric, of_search: Iterable[int]
+) -> tuple[float | None, str]:
+    """The best value of the finished trials outside a search, and the label of its trial."""
+    tried = tuple(f" seed {seed}" for seed in of_search)
+    judged = [
+        (metric.sign * run.metrics[metric.best_name][1], run.tags.get(LABEL_TAG, ""))
+        for run in trials
+        if run.status == "FINISHED" and metric.best_name in run.metrics
+    ]
+    value, label = max((one for one in judged if not one[1].endswith(tried)), default=(None, ""))
+    return None if value is None else metric.sign * value, label
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from whole_sweep import record_digits
 
 from orchestration.errors import InputError
-from orchestration.reading.overview import all_sweeps, one_sweep
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
+from orchestration.reading.summaries import all_sweeps, one_sweep
 from orchestration.record.names import spec_from_tags, spec_tags
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.store.base import Storage
