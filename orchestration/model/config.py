@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,6 +56,9 @@ class OwnConfig(Section):
     params: tuple[tuple[str, Any], ...] = Field((), description="the user's own keys")
     epochs: int | None = Field(None, ge=1, description="the most; None sets no limit")
     seed: Annotated[int, RunConfig.model_fields["seed"]]
+
+    stop_when_collapsed_after: ClassVar[None] = None
+    """Own training code decides itself when it is done."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OwnConfig) and self._text() == other._text()

@@ -7,12 +7,13 @@ other module asks which kind a sweep is of.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from orchestration.errors import InputError
+from orchestration.model.config import own_key
 from orchestration.model.metric import EPOCH_METRICS, EVERY_METRIC, SPIKE_RATE, Metric, selected_on
 from snn_norm.config import RunConfig
 from snn_norm.norms.table import ARCHITECTURES, NORMS, Norm, label_of
@@ -57,17 +58,33 @@ class SweepKind:
     metric_may_change: ClassVar[bool] = True
     """Whether the spec names the metric: it may be another one than when trials were trained."""
 
+    has_list_values: ClassVar[bool] = True
+    """Whether a value of a key may be a list. It is stored as JSON."""
+
     @property
     def has_tests(self) -> bool:
         """Whether cells are compared by paired tests."""
         return bool(self.baseline)
 
-    def check_networks(self, what: str) -> None:
+    def check_networks(
+        self, what: str, instead: str = "see differences(), of a spec with a baseline"
+    ) -> None:
         """Raise InputError if this answer exists only for sweeps of this package's networks."""
         raise InputError(
-            f"{what} is of this package's networks; this sweep trains {self.train}: see "
-            "differences(), of a spec with a baseline"
+            f"{what} is of this package's networks; this sweep trains {self.train}: {instead}"
         )
+
+    def checked_key(self, key: str, _check: Callable[[str], None]) -> str:
+        """A key of a grid or of a search's space.
+
+        Args:
+            key: the key.
+            check: raises ValueError if it is no key of this package's networks.
+
+        Raises:
+            ValueError: there can be no such key.
+        """
+        return own_key(key)
 
     def load_model(self, folder: Path, device: str, own_code: str | Iterable[str]) -> Any:
         """The model that a trial left in a folder.
@@ -139,13 +156,18 @@ class NetworkSweep(SweepKind):
     styles = NORMS
     has_layers = True
     metric_may_change = False
+    has_list_values = False
 
     @property
     def has_tests(self) -> bool:
         return True
 
-    def check_networks(self, what: str) -> None:
+    def check_networks(self, what: str, instead: str = "") -> None:
         """Nothing to refuse."""
+
+    def checked_key(self, key: str, check: Callable[[str], None]) -> str:
+        check(key)
+        return key
 
     def load_model(self, folder: Path, device: str, own_code: str | Iterable[str]) -> Any:
         from snn_norm import load_model

@@ -47,11 +47,9 @@ def choose(
             them; or they use code that ``own_code`` does not name.
     """
     snapshot = results.snapshot()
-    if (train := snapshot.cells.kind.train) is not None:
-        raise InputError(
-            f"sweep {results.name!r} trains {train}: only networks of this package "
-            "are trained again here; --fresh runs all trials of a spec anew"
-        )
+    snapshot.cells.kind.check_networks(
+        "training trials again", "--fresh runs all trials of a spec anew"
+    )
     trials = snapshot.trials()
     known = trials[trials["trial_key"].notna()]
     if keys:

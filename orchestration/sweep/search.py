@@ -18,13 +18,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 
-from orchestration.model.config import Section, own_key
+from orchestration.model.config import Section
 from orchestration.model.metric import Metric
 from orchestration.sweep.dimension import checked_dimension
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.space import TUNED_KEYS, Sampler
-from orchestration.sweep.values import is_own, listed
+from orchestration.sweep.values import kind_of, listed
 from snn_norm.wording import did_you_mean
 
 HELD_OUT_ACCURACY = Metric("validation_accuracy", is_fraction=True)
@@ -37,15 +37,16 @@ MOST_SEEDS = 20
 
 
 def _space_key(key: str, info: ValidationInfo) -> str:
-    if is_own(info):
-        if key == "epochs":
-            raise ValueError("cannot be searched: settings are compared after equally many epochs")
-        return own_key(key)
+    if key == "epochs":
+        raise ValueError("cannot be searched: settings are compared after equally many epochs")
+    return kind_of(info).checked_key(key, _check_tuned)
+
+
+def _check_tuned(key: str) -> None:
     if key not in TUNED_KEYS:
         raise ValueError(
             f"cannot be searched; valid are {', '.join(TUNED_KEYS)}{did_you_mean(key, TUNED_KEYS)}"
         )
-    return key
 
 
 def _no_hours(_: Any) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestration.model.config import Config, OwnConfig
+from orchestration.model.config import Config
+from orchestration.model.trial import cell_label
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import Search
 from orchestration.sweep.space import dimensions_of, setting_of, wrong_everywhere
@@ -149,8 +150,5 @@ def _is_possible(
 
 
 def _names(cells: Sequence[Config]) -> str:
-    names = [
-        cell.train if isinstance(cell, OwnConfig) else f"{cell.architecture} {cell.norm}"
-        for cell in cells
-    ]
+    names = [cell_label(cell, ("train", "architecture", "norm")) for cell in cells]
     return ", ".join(dict.fromkeys(names))

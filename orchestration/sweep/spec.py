@@ -265,9 +265,9 @@ class SweepSpec(SpecKeys):
     def _checked(cls, source: Document, references: References | None) -> Self:
         problems = Problems(source)
         try:
-            own = isinstance(source.data, dict) and source.data.get("train") is not None
+            train = source.data.get("train") if isinstance(source.data, dict) else None
             data = with_seeds(source.data, problems)
-            spec = cls.model_validate(data, context={"own": own})
+            spec = cls.model_validate(data, context={"kind": sweep_kind(train)})
         except pydantic.ValidationError as invalid:
             note_shape(invalid, problems)
             raise problems.error() from None

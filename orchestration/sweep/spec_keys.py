@@ -15,13 +15,13 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orchestration.model.config import Section, own_key
+from orchestration.model.config import Section
 from orchestration.model.sweep_name import sweep_name
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import Confirm, Prune, Search
 from orchestration.sweep.stopping import UntilDecided
-from orchestration.sweep.values import gpus, is_own, listed, seed_list, single
+from orchestration.sweep.values import gpus, kind_of, listed, seed_list, single
 from orchestration.sweep.yaml_file import FieldPath
 from snn_norm.config import MODEL_KEYS, TRAINING_KEYS, RunConfig
 from snn_norm.wording import did_you_mean, in_words
@@ -37,12 +37,14 @@ Keep = Literal["best", "last", "none"]
 def _key_of(*valid: str) -> AfterValidator:
     """Check that a key is one of these; with own training code, the user chooses the keys."""
 
-    def check(key: str, info: ValidationInfo) -> str:
-        if is_own(info) and not (key == "against" and key in valid):
-            return own_key(key)
+    def check_packaged(key: str) -> None:
         if key not in valid:
             raise ValueError(_unknown_key(key, valid))
-        return key
+
+    def check(key: str, info: ValidationInfo) -> str:
+        if key == "against" and key in valid:
+            return key
+        return kind_of(info).checked_key(key, check_packaged)
 
     return AfterValidator(check)
 

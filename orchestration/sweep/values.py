@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationInfo
 
+from orchestration.model.sweep_kind import NETWORKS, SweepKind
 from snn_norm.wording import described
 
 
@@ -14,7 +15,7 @@ def single(value: Any, info: ValidationInfo) -> Any:
     """Check a value of the grid or of training; with the user's own code it may be a list."""
     if isinstance(value, int) and abs(value) >= 2**63:  # tables have columns of 64 bits
         raise ValueError(f"must be a whole number of at most 64 bits, got {described(value)}")
-    return _plain(value, own=is_own(info))
+    return _plain(value, own=kind_of(info).has_list_values)
 
 
 def _plain(value: Any, *, own: bool) -> Any:
@@ -28,9 +29,10 @@ def _plain(value: Any, *, own: bool) -> Any:
     raise ValueError(f"must be a single value{a_list}, got {described(value)}")
 
 
-def is_own(info: ValidationInfo) -> bool:
-    """Whether the spec is for the user's own training code."""
-    return bool(info.context and info.context["own"])
+def kind_of(info: ValidationInfo) -> SweepKind:
+    """The kind of the sweep whose spec is checked."""
+    kind: SweepKind = info.context["kind"] if info.context else NETWORKS
+    return kind
 
 
 def listed(value: Any) -> tuple[Any, ...]:

@@ -8,12 +8,13 @@ gets seeds until its verdict no longer depends on how far the others have come.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from orchestration.model.metric import Metric
+from orchestration.model.trial import cell_label
 from orchestration.results.deciding.sequential import UNDECIDED, evidence
 from orchestration.results.deciding.state import DecisionState, Pairs
 from orchestration.results.deciding.verdicts import (
@@ -157,14 +158,9 @@ def not_needed(spec: SweepSpec, now: DecisionState, by_cell: Mapping[int, pd.Dat
 
 def names_of(spec: SweepSpec, now: DecisionState) -> list[str]:
     """Each comparison in words, such as ``snn none against bntt``, ``method=ours against base``."""
-    rows, axes = [cell.given() for cell in spec.cells()], spec.axes()
-
-    def name(axis: str, row: Mapping[str, Any]) -> str:
-        return f"{row[axis]}" if spec.train is None else f"{axis}={row[axis]}"
-
+    cells, axes = spec.cells(), spec.axes()
     return [
-        f"{' '.join(name(axis, rows[one.first]) for axis in axes if axis in rows[one.first])} "
-        f"against {rows[one.second][one.axis]}"
+        f"{cell_label(cells[one.first], axes)} against {cells[one.second].given()[one.axis]}"
         for one in now.comparisons
     ]
 

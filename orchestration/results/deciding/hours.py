@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from orchestration.model.config import Config
 from orchestration.model.durations import RecordedTimes, possible_seconds
 from orchestration.sweep.spec import SweepSpec
-from snn_norm.config import RunConfig
 
 
 def hours_unit(spec: SweepSpec) -> str:
@@ -52,7 +51,7 @@ def trial_hours(
 
 def _epochs(config: Config, outcome: str | None) -> int:
     most = config.epochs or 1
-    if isinstance(config, RunConfig) and outcome == "collapsed":
+    if outcome == "collapsed":
         return min(most, config.stop_when_collapsed_after or most)
     return most
 
