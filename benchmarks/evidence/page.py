@@ -8,7 +8,7 @@ slots that it may use, and :mod:`.claims` the comparisons.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
@@ -45,7 +45,7 @@ class Page:
         with style():
             for name, picture in self.pictures.items():
                 folder.mkdir(exist_ok=True)
-                save_figure(picture, folder, ["svg"], name)
+                save_figure(replace(picture, name=name), folder, ["svg"])
 
 
 def render(template: str, archives: Collection[Path], folder: str = "evidence") -> Page:

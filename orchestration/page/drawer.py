@@ -28,12 +28,7 @@ from orchestration.page.shared import OfSweeps, Shared
 from orchestration.reading.records import Source
 from orchestration.reading.summaries import SweepSummary
 from orchestration.render.series_style import style_of
-from orchestration.results.comparison import (
-    HEADLINE_PUBLISHED,
-    comparison_of,
-    published_side,
-    side_of,
-)
+from orchestration.results.comparison import HEADLINE_PUBLISHED, comparison_of
 from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
 from orchestration.tables import best_of_seeds, comparison
 from orchestration.tables.definition import TableDefinition
@@ -238,9 +233,8 @@ class Drawer:
         compared = None if other == HEADLINE_PUBLISHED else self._reader.sweep(other)
 
         def draw() -> bytes:
-            first = side_of(sweep.data.sweep)
-            second = published_side() if compared is None else side_of(compared.data.sweep)
-            table, metric = comparison_of(name, first, other, second)
+            second = None if compared is None else compared.data.sweep
+            table, metric = comparison_of(name, sweep.data.sweep, other, second)
             if form:
                 text = comparison.TABLE.write(table, FORMS[form], metric=metric)
                 return f"{text}\n".encode()

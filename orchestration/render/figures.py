@@ -68,18 +68,15 @@ FORMATS: dict[str, _Saved] = {
 """The formats of a figure: the backend that draws it, and metadata without dates and versions."""
 
 
-def save(
-    picture: Picture, folder: Path, forms: Collection[str] = tuple(FORMATS), name: str | None = None
-) -> None:
+def save(picture: Picture, folder: Path, forms: Collection[str] = tuple(FORMATS)) -> None:
     """Write a picture, as PDF, SVG and PNG unless other forms are named.
 
     It is laid out once, and drawn once a format; ``Figure.savefig`` would draw it seven times.
 
     Args:
-        picture: the picture.
+        picture: the picture, whose name the files have.
         folder: the folder of the files.
         forms: some of FORMATS.
-        name: the name of the files; by default the picture's.
     """
     figure = picture.figure
     if layout := figure.get_layout_engine():
@@ -89,7 +86,7 @@ def save(
         canvas, metadata = FORMATS[form]
         figure.set_dpi(mpl.rcParams["savefig.dpi"])
         write = getattr(canvas(figure), f"print_{form}")
-        write(folder / f"{name or picture.name}.{form}", metadata=metadata)
+        write(folder / f"{picture.name}.{form}", metadata=metadata)
 
 
 def inline_svg(picture: Picture, svg: str) -> Markup:

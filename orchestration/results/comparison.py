@@ -62,24 +62,20 @@ def comparison(first: str, second: str, **where: str | None) -> tuple[pd.DataFra
     Raises:
         InputError: there is no such sweep, or the two are judged by different metrics.
     """
-    side_a, side_b = (
-        published_side()
+    sides = [
+        None
         if name == HEADLINE_PUBLISHED
-        else side_of(Results(name, **where).snapshot([BEST_TEST_ACCURACY]))
+        else Results(name, **where).snapshot([BEST_TEST_ACCURACY])
         for name in (first, second)
-    )
-    return comparison_of(first, side_a, second, side_b)
-
-
-Side = tuple[pd.DataFrame, Metric]
-"""Best of seeds with the columns that :func:`compare` needs, and the metric."""
+    ]
+    return comparison_of(first, sides[0], second, sides[1])
 
 
 def comparison_of(
-    first: str, side_a: Side, second: str, side_b: Side
+    first: str, results_a: Results | None, second: str, results_b: Results | None
 ) -> tuple[pd.DataFrame, Metric]:
-    """The same as :func:`comparison`, for sweeps that have been read."""
-    (best_a, a), (best_b, b) = side_a, side_b
+    """The same as :func:`comparison`, for sweeps that have been read; None: the published one."""
+    (best_a, a), (best_b, b) = map(_best_of, (results_a, results_b))
     if a != b:
         raise InputError(
             f"{first} is judged by {a.name} ({a.goal}), {second} by {b.name} ({b.goal}): "
@@ -88,15 +84,12 @@ def comparison_of(
     return compare(best_a, best_b, a), a
 
 
-def side_of(snapshot: Results) -> Side:
-    """A sweep that has been read, for :func:`comparison_of`."""
-    best = snapshot.best_of_seeds().assign(**snapshot.cells.table[list(CONDITIONS)])
-    return best, snapshot.metric
-
-
-def published_side() -> Side:
-    """The published headline, for :func:`comparison_of`."""
-    return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
+def _best_of(results: Results | None) -> tuple[pd.DataFrame, Metric]:
+    """Best of seeds with the columns that :func:`compare` needs, and the metric."""
+    if results is None:
+        return published_headline().assign(**_CONDITIONS), TEST_ACCURACY
+    best = results.best_of_seeds().assign(**results.cells.table[list(CONDITIONS)])
+    return best, results.metric
 
 
 def published_headline() -> pd.DataFrame:
