@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,6 +33,13 @@ with warnings.catch_warnings():
 DatabaseMaker = Callable[[], str]
 
 _numbers = itertools.count()
+
+
+@sa.event.listens_for(sa.Engine, "connect")
+def _without_waiting_for_the_disk(connection: Any, _record: object) -> None:
+    """A commit waits 5 to 10 ms for the disk, and no database of a test outlives it."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 class PostgresDatabases:

@@ -36,16 +36,30 @@ def recorded(
     return uri, path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def file(recorded: tuple[str, Path]) -> Path:
     return recorded[1]
 
 
-@pytest.fixture
-def written(file: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "paper é"
+@pytest.fixture(scope="module")
+def pattern(file: Path) -> Path:
+    folder = file.with_name("paper")
     assert run("paper", str(file), "--output", str(folder)).exit_code == 0
     return folder
+
+
+@pytest.fixture
+def written(pattern: Path, tmp_path: Path) -> Path:
+    """A paper that a test may change."""
+    return Path(shutil.copytree(pattern, tmp_path / "paper é"))
+
+
+@pytest.fixture(scope="module")
+def control(sqlite_database: Callable[[], str]) -> str:
+    """The database of the packaged sweep, with its control."""
+    uri = sqlite_database()
+    record_digits(uri, trials=21, control=True)
+    return uri
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
@@ -231,10 +245,8 @@ DOCS = Path(__file__).parents[3] / "docs"
 EXAMPLE = (DOCS / "publishing.md").read_text(encoding="utf-8")
 
 
-def test_the_example_of_the_docs(sqlite_database: Callable[[], str], tmp_path: Path) -> None:
-    uri = sqlite_database()
-    record_digits(uri, trials=21, control=True)
-    write_archive(export_sweep(connect(uri), "digits"), tmp_path / "digits.jsonl.gz")
+def test_the_example_of_the_docs(control: str, tmp_path: Path) -> None:
+    write_archive(export_sweep(connect(control), "digits"), tmp_path / "digits.jsonl.gz")
     file = str(tmp_path / "digits.jsonl.gz")
     assert run("paper", file, "--output", str(tmp_path / "numbers")).exit_code == 0
     known = read_macros((tmp_path / "numbers" / "macros.tex").read_text(encoding="utf-8"))
@@ -254,10 +266,8 @@ def test_the_example_of_the_docs(sqlite_database: Callable[[], str], tmp_path: P
         assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
 
 
-def test_the_models_folder_of_the_docs(sqlite_database: Callable[[], str]) -> None:
-    uri = sqlite_database()
-    record_digits(uri, trials=21, control=True)
-    models = Results("digits", tracking_uri=uri).models()
+def test_the_models_folder_of_the_docs(control: str) -> None:
+    models = Results("digits", tracking_uri=control).models()
     names = {name.rpartition("-")[0] for name in folder_names(models).values()}
     page = (DOCS / "models.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"models/([\w.-]+)-1a2b3c4d", page)

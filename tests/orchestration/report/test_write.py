@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from whole_sweep import digests, record_digits
 
 from orchestration.cli.main import cli
 from orchestration.errors import InputError
-from orchestration.render.figures import style
+from orchestration.render.figures import save, style
 from orchestration.render.series_style import COLORS, style_of
+from orchestration.report import write
 from orchestration.report.write import log_report, write_report
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
@@ -48,6 +50,12 @@ def written(
     folder = tmp_path_factory.mktemp("report é")
     write_report("digits", folder, tracking_uri=uri)
     return uri, folder
+
+
+@pytest.fixture
+def one_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn as SVG alone, which is what a page needs; each form takes seconds."""
+    monkeypatch.setattr(write, "save", partial(save, forms=["svg"]))
 
 
 def test_the_files(written: tuple[str, Path]) -> None:
@@ -155,6 +163,7 @@ GRIDS: dict[str, tuple[list[dict[str, object]], list[float], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("one_form")
 @pytest.mark.parametrize("kind", GRIDS)
 def test_any_sweep_has_a_report_of_the_numbers_that_it_has(
     kind: str, sqlite_database: Callable[[], str], tmp_path: Path
@@ -182,6 +191,7 @@ def test_any_sweep_has_a_report_of_the_numbers_that_it_has(
     assert figures == measured
 
 
+@pytest.mark.usefixtures("one_form")
 def test_trials_of_another_program_have_a_report(
     sqlite_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -192,6 +202,7 @@ def test_trials_of_another_program_have_a_report(
     assert "1 of 1 trials have finished" in page
 
 
+@pytest.mark.usefixtures("one_form")
 def test_norms_beyond_the_headlines_have_a_table_of_their_own(
     sqlite_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -272,6 +283,7 @@ def test_a_folder_that_cannot_be_written(written: tuple[str, Path], tmp_path: Pa
         write_report("digits", tmp_path / "file", tracking_uri=written[0])
 
 
+@pytest.mark.usefixtures("one_form")
 def test_the_artifacts_of_the_sweeps_own_run(tracking_uri: str, tmp_path: Path) -> None:
     experiment, parent = record_digits(tracking_uri, "logged report", trials=4)
     client = MlflowClient(tracking_uri)
@@ -285,6 +297,7 @@ def test_the_artifacts_of_the_sweeps_own_run(tracking_uri: str, tmp_path: Path) 
     assert f"/#/compare-runs?runs=%5B%22{compared}%22%5D" in page
 
 
+@pytest.mark.usefixtures("one_form")
 def test_the_commands(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record_digits(tracking_uri, "by command", trials=1)
     monkeypatch.chdir(tmp_path)
