@@ -47,7 +47,6 @@ class RecordedTimes:
         Args:
             cell: identifies the trial's cell.
             kind: identifies the kind of training.
-            seconds: the recorded time.
             cost: the expected relative cost, in any unit.
         """
         for group in (("cell", cell), ("kind", kind), ("all", None)):

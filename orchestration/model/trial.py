@@ -102,7 +102,6 @@ def trial_key(config: Config, sources: Mapping[str, str] | None = None) -> str:
     """Hash of everything that decides a trial's numbers, and of nothing else.
 
     Args:
-        config: the trial's configuration.
         sources: the digest of the source of each of the user's modules that it names.
     """
     return trial_keys(config, [config.seed], sources)[0]

@@ -14,7 +14,6 @@ def prometheus_text(sweeps: Sequence[SweepSummary], drivers: Mapping[str, str]) 
     """The metrics of these sweeps in Prometheus' text format.
 
     Args:
-        sweeps: the sweeps.
         drivers: the drivers of those that run, as far as they are known.
     """
     registry = CollectorRegistry()

@@ -70,7 +70,6 @@ def provenance_of(
     """Collect where a sweep's numbers come from.
 
     Args:
-        records: the sweep's records.
         tracking_uri: the server that shows its runs, if there is one.
         run_ids: the trials to collect facts of.
     """

@@ -19,7 +19,6 @@ def plain(table: Table, terminal: int | None = None) -> str:
     """Write a table for a terminal, or for a file.
 
     Args:
-        table: the table.
         terminal: the columns of the terminal; if the table does not fit into them, each row
             becomes a block of lines. None means a file, whose lines may be as long as needed.
     """
@@ -68,7 +67,6 @@ def _grid(table: Table, gap: int, broken: Callable[[str], str]) -> rich.table.Ta
     """A table of rich whose columns may break between words.
 
     Args:
-        table: the table.
         gap: the number of spaces beside each column.
         broken: breaks a heading into lines.
     """

@@ -55,9 +55,6 @@ class Plots:
     """The report's figures of one sweep, as figures of matplotlib. Each call reads it anew.
 
     Each method raises InputError if the sweep has no numbers for its figure.
-
-    Args:
-        sweep: the sweep's results.
     """
 
     def __init__(self, sweep: results.Results) -> None:

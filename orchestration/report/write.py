@@ -41,7 +41,6 @@ def write_report(
     ``figures/*.pdf``, .svg and .png.
 
     Args:
-        name: the sweep's name.
         folder: the folder of the report, which is made if it does not exist.
         tracking_uri, database_url: see ``Results``.
 
@@ -76,7 +75,6 @@ def log_report(
 
     Args:
         client: MLflow's client of the tracking server that has the sweep.
-        name: the sweep's name.
         parent_run_id: the id of the sweep's own run.
         database_url: the server's database, from which records are read faster.
     """

@@ -106,7 +106,6 @@ def assign_cells(
     wants, or the newest if the key includes a user's module, whose code may have changed.
 
     Args:
-        records: the trials.
         spec: the cells of the spec, if there is one.
         histories: of a search, the values by epoch of the metric that chooses settings, by run id.
         best_settings: see ``Cells``; given in place of histories.

@@ -43,7 +43,6 @@ def compare_sweeps(first: str, second: str, **where: str | None) -> pd.DataFrame
     """Compare two sweeps by their names; one may be ``headline-published``.
 
     Args:
-        first, second: the names.
         where: ``tracking_uri`` and ``database_url`` of Results.
 
     Returns:

@@ -70,7 +70,6 @@ def curves_of(points: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.Da
 
     Args:
         points: the metrics by epoch, from ``Source.points``.
-        cells: the sweep's cells.
         trials: the rows of :func:`all_trials` that are wanted.
     """
     wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")

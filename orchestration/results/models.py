@@ -169,9 +169,7 @@ class ModelServer:
         """A run's model in evaluation mode, or what ``load_own_model`` returns.
 
         Args:
-            run_id: the run of the trial.
             device: where the model computes.
-            kind: the kind of its sweep.
             own_code: names of the user's own code that may be imported.
 
         Raises:

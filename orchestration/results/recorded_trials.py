@@ -36,7 +36,6 @@ def choose(
     The record has the points of the metrics that are compared, which are all but times.
 
     Args:
-        results: the results of the sweep.
         sample: how many of the trials that its spec wants.
         seed: decides which: those with the smallest SHA-256 of "seed key".
         keys: the keys of the wanted trials, instead of a sample.

@@ -34,7 +34,6 @@ def compare_versions(
 
     Args:
         records: the sweep's finished runs, including those that were replaced.
-        spec: the sweep's cells.
         first, second: versions of this package, or beginnings of commits, from the runs' tags.
 
     Returns:

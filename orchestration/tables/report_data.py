@@ -30,7 +30,6 @@ class ReportData:
     """The trials of a sweep that its spec wants, and tables computed from them, each once.
 
     Args:
-        name: the sweep's name.
         sweep: a snapshot of its results.
         tracking_uri: the server that shows its runs, if there is one.
     """
@@ -170,7 +169,6 @@ def read_report_data(results: Results, tracking_uri: str | None = None) -> Repor
     """Read a sweep.
 
     Args:
-        results: the results of the sweep.
         tracking_uri: the server that shows its runs, if there is one.
     """
     snapshot = results.snapshot([*ALL_METRICS, *_DRAWN])

@@ -278,8 +278,6 @@ def _legend(
     """Add the norms as a legend.
 
     Args:
-        figure: the figure.
-        data: the sweep's data.
         lines: whether the norms are drawn as lines.
         lacking: the marker of incomplete cells and its meaning; None if there are none.
     """

@@ -51,7 +51,6 @@ def why(data: ReportData, only: Collection[int] | None = None) -> Picture | None
     """Draw the figure; None for a sweep without diagnostics. Call in ``render.figures.style``.
 
     Args:
-        data: the sweep's data.
         only: the cells to draw; by default all that have diagnostics.
     """
     table, diagnosed = data.diagnostics, len(data.diagnosed)

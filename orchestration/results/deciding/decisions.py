@@ -61,7 +61,6 @@ def decisions(
         cells: the spec's cells by their number, with one column for each axis, and ``selected_on``.
         seeds: one row for each trial that counts, from ``Results.by_seed``, with ``cell``, its
             number.
-        spec: the spec of the sweep.
         hours: the hours of a trial of each cell, from ``trial_hours``; None if they are unknown.
 
     Returns:

@@ -23,7 +23,6 @@ def trial_hours(
     if it had the whole GPU.
 
     Args:
-        spec: the sweep's spec.
         epochs: one epoch of each recorded trial: the number of its cell, the epoch's seconds, and
             the trial's outcome, since a collapsed trial may have stopped early.
 

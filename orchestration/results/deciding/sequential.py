@@ -262,7 +262,6 @@ def decide(found: Evidence, rule: UntilDecided) -> tuple[Integers, Integers]:
     Args:
         found: the evidence, with the comparisons of a family on the second axis from the end. If
             one has fewer pairs than another, its last look is repeated.
-        rule: the spec's rule.
 
     Returns:
         ``UNDECIDED``, ``DIFFERENT`` or ``EQUAL``, and the look, from 1; the last one if undecided.

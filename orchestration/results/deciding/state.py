@@ -191,7 +191,6 @@ def interval_shown(
     Args:
         pairs: one or more pairs.
         found: their evidence; it may include later pairs.
-        rule: the spec's rule.
         family: the number of declared comparisons.
     """
     last = len(pairs.seeds) - 1

@@ -191,7 +191,6 @@ def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) ->
     Args:
         seeds: one row per trial, from ``Results.by_seed``, in the order of the cells.
         axes: the columns that distinguish cells.
-        accuracy: the column to compare.
 
     Returns:
         One row per pair: the axes except the norm; ``norm`` and ``against``; ``difference_pp``,
