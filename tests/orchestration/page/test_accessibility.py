@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -24,6 +23,14 @@ def sweep(tracking_uri: str) -> str:
     """The address of a finished sweep's page."""
     record_digits(tracking_uri, NAME, 18)
     return f"{tracking_uri}/sweeps/{quote(NAME)}"
+
+
+@pytest.fixture(scope="module")
+def report(sweep: str, tracking_uri: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of its report."""
+    assert sweep
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(NAME, folder, tracking_uri=tracking_uri).as_uri()
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -64,11 +71,8 @@ def test_the_details_of_a_trial(page: Page, sweep: str) -> None:
     assert violations(page) == []
 
 
-def test_a_report(page: Page, sweep: str, tracking_uri: str, tmp_path: Path,
-                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    assert sweep
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
-    page.goto(write_report(NAME, tmp_path / "report").as_uri())
+def test_a_report(page: Page, report: str) -> None:
+    page.goto(report)
     assert violations(page) == []
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from chromium import SECONDS, needs_chromium
+from chromium import SECONDS, checked_page, needs_chromium
 from contrast import contrast
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect
@@ -54,17 +54,10 @@ def sweep(tracking_uri: str) -> Sweep:
 
 @pytest.fixture
 def page(browser: Browser, sweep: Sweep) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.set_default_timeout(60 * SECONDS)
-    page = context.new_page()
-    said: list[str] = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda message: said.append(message.text))
-    page.goto(sweep.url)
-    expect(page.locator("#connection")).to_have_text("live")
-    yield page
-    context.close()
-    assert [text for text in said if "Content Security Policy" in text or "Error" in text] == []
+    with checked_page(browser) as page:
+        page.goto(sweep.url)
+        expect(page.locator("#connection")).to_have_text("live")
+        yield page
 
 
 def means(page: Page) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from chromium import SECONDS, needs_chromium
+from chromium import SECONDS, checked_page, needs_chromium
 from contrast import contrast
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect
@@ -48,17 +48,8 @@ def sweep(tracking_uri: str) -> Sweep:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, permissions=["clipboard-read", "clipboard-write"]
-    )
-    context.set_default_timeout(60 * SECONDS)
-    page = context.new_page()
-    said: list[str] = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda message: said.append(message.text))
-    yield page
-    context.close()
-    assert [text for text in said if "Content Security Policy" in text or "Error" in text] == []
+    with checked_page(browser, permissions=["clipboard-read", "clipboard-write"]) as page:
+        yield page
 
 
 def screenshot(page: Page, name: str) -> None:
