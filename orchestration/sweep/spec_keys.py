@@ -69,6 +69,11 @@ class Resources(Section):
         0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
     )
 
+    @property
+    def gpu_count(self) -> float:
+        """The GPUs of a trial in numbers: a whole one with ``auto``, until it has been measured."""
+        return 1.0 if self.gpu == "auto" else self.gpu
+
 
 class CollapseRule(Section):
     """When to stop a network that stays at chance."""

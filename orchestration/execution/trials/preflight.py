@@ -25,9 +25,8 @@ def check_resources(spec: SweepSpec, settings: Settings) -> None:
     """Refuse trials that need more than this machine has; clusters are not checked."""
     if settings.ray_address is not None:
         return
-    gpu = spec.resources.gpu
     for kind, wanted, present in (
-        ("gpu", 1.0 if gpu == "auto" else gpu, torch.cuda.device_count()),
+        ("gpu", spec.resources.gpu_count, torch.cuda.device_count()),
         ("cpu", spec.resources.cpu, os.cpu_count() or 1),
     ):
         if wanted > present:

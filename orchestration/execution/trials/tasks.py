@@ -90,7 +90,7 @@ class TaskMaker:
             data=self._job.settings.data,
             tracking_uri=self._job.uri,
             cpu=resources.cpu,
-            gpu=1.0 if resources.gpu == "auto" else resources.gpu,
+            gpu=resources.gpu_count,
             import_path=str(Path.cwd()),
             patience=_PATIENCE,
             driver=self._driver,

@@ -37,8 +37,7 @@ def trial_hours(
         if (seconds := possible_seconds(epoch_seconds)) is not None:
             cell = cells[number]
             times.add(number, cell.kind, seconds * _epochs(cell, outcome), _cost(cell))
-    gpu, cpu = spec.resources.gpu, spec.resources.cpu
-    reserved = (1.0 if gpu == "auto" else float(gpu)) or cpu
+    reserved = spec.resources.gpu_count or spec.resources.cpu
     hours = []
     for number, cell in enumerate(cells):
         estimate = times.estimate(number, cell.kind, _cost(cell))
