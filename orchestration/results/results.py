@@ -19,8 +19,7 @@ from orchestration.record.names import BEST_TEST_ACCURACY
 from orchestration.results import frames
 from orchestration.results.cells import Cells
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
-from orchestration.results.deciding.decisions import decisions
-from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.decisions import decisions, evidence_curves
 from orchestration.results.deciding.hours import trial_hours
 from orchestration.results.effects.differences import differences_from
 from orchestration.results.effects.norm_effects import dependency_gap, norm_differences, norm_gaps
@@ -204,7 +203,7 @@ class Results(TrialResults, SearchResults):
     def evidence(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return one row per declared comparison and pair of seeds: the growth of its evidence.
 
-        ``orchestration.results.deciding.evidence_curves.evidence_curves`` describes the columns.
+        ``orchestration.results.deciding.decisions.evidence_curves`` describes the columns.
         """
         records, cells = self._read(_BY_SEED)
         seeds = frames.seeds_of(records, cells)

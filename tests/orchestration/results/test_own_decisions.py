@@ -19,8 +19,11 @@ from orchestration.model.run import TrialRun
 from orchestration.record.client import connect
 from orchestration.record.sweep_recorder import SweepRecorder
 from orchestration.results.deciding.allocation import verdicts_in_words
-from orchestration.results.deciding.decisions import decisions, trials_by_cell
-from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.decisions import (
+    decisions,
+    evidence_curves,
+    trials_by_cell,
+)
 from orchestration.results.deciding.state import decision_state
 from orchestration.store.open import open_storage
 from orchestration.tables import decisions as decisions_table

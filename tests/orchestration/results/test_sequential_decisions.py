@@ -22,8 +22,7 @@ from orchestration.errors import InputError
 from orchestration.reading.open import open_source
 from orchestration.reading.summaries import one_sweep
 from orchestration.report.write import write_report
-from orchestration.results.deciding.decisions import decisions
-from orchestration.results.deciding.evidence_curves import evidence_curves
+from orchestration.results.deciding.decisions import decisions, evidence_curves
 from orchestration.results.deciding.sequential import shift_interval
 from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
