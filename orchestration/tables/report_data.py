@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from threading import RLock
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -42,13 +43,15 @@ class ReportData:
         self.series: str = sweep.cells.series
         self._tracking_uri = tracking_uri
         self._computed: dict[Callable[[ReportData], Any], Any] = {}
+        self._computing = RLock()
 
     def once(self, compute: Callable[[ReportData], _T]) -> _T:
-        """The result of this function, which is called only once."""
-        if compute not in self._computed:
-            self._computed[compute] = compute(self)
-        result: _T = self._computed[compute]
-        return result
+        """The result of this function, which is called only once, also from several threads."""
+        with self._computing:
+            if compute not in self._computed:
+                self._computed[compute] = compute(self)
+            result: _T = self._computed[compute]
+            return result
 
     @cached_property
     def best(self) -> pd.DataFrame:

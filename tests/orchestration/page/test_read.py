@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from commands import wait_until
 from own_sweep import record
 
 from orchestration.page.read import Reader
@@ -54,3 +55,23 @@ def test_visitors_who_ask_at_the_same_time_share_a_look_at_the_database(
         found = {id(one.result()) for one in (first, *others)}
     assert len(found) == 1
     assert looks == ["own", "own"]  # the first look began before the others asked
+
+
+def test_threads_that_need_a_table_at_the_same_time_share_it(uri: str) -> None:
+    data = Reader(SqlSource(uri)).sweep("own").data
+    begun, go_on, computed = threading.Event(), threading.Event(), []
+
+    def slowly(_: object) -> list[object]:
+        computed.append("once")
+        begun.set()
+        assert go_on.wait(60)
+        return [object()]
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(data.once, slowly)
+        assert begun.wait(60)
+        second = threads.submit(data.once, slowly)
+        wait_until(second.running)
+        go_on.set()
+        assert first.result() is second.result()
+    assert computed == ["once"]
