@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_PARAMS_A_BATCH = 100  # MLflow's limit
-
 Point = tuple[str, int, int, float]
 """A metric's name, step, milliseconds since 1970, and value."""
 
@@ -92,8 +90,6 @@ def write_finished(
     """
     from mlflow.entities import Metric, Param  # reading an archive does not need MLflow
 
-    from orchestration.record.trial_recorder import METRICS_A_BATCH
-
     tags: dict[str, Any] = {**trial.tags, PARENT_TAG: parent_run_id, COPIED_TAG: trial.run_id}
     # The outcome is written last: a run that has one is complete.
     outcome = tags.pop(OUTCOME_TAG)
@@ -106,11 +102,8 @@ def write_finished(
     )
     run_id = run.info.run_id
     params = [Param(*param) for param in trial.params.items()]
-    for first in range(0, len(params), _PARAMS_A_BATCH):
-        client.log_batch(run_id, params=params[first : first + _PARAMS_A_BATCH])
     metrics = [Metric(key, value, time, step) for key, step, time, value in trial.points]
-    for first in range(0, len(metrics), METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
+    client.log_batch(run_id, metrics, params)
     if last is not None:
         last(run_id)
     client.set_tag(run_id, OUTCOME_TAG, outcome)

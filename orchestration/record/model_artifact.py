@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -48,12 +49,12 @@ class ArtifactStoreError(TrackerAwayError):
     """The artifact store did not accept a model: it may be full or unreachable."""
 
 
-def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
+def put_model(client: MlflowClient, run: RunInfo, data: bytes) -> None:
     """Store a model as artifacts of its run. May be repeated: the files replace those of before.
 
     Args:
         client: MLflow's client.
-        run_id: the id of the trial's run.
+        run: the trial's run.
         data: the model's file, as ``snn_norm.training.models.model_file`` writes it.
 
     Raises:
@@ -69,7 +70,7 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
     from snn_norm.training.models.saved_model import description_in
 
     header = header_of(data)
-    store = client.get_run(run_id).info.artifact_uri
+    store = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
         folder = Path(scratch)
         (folder / WEIGHTS_FILE).write_bytes(data)
@@ -78,17 +79,17 @@ def put_model(client: MlflowClient, run_id: str, data: bytes) -> None:
         if not is_of_own_training(header):
             # This file comes last, because MLflow treats a folder that has it as a model.
             names.append(_MLMODEL_FILE)
-            _mlflow_model(description_in(data), run_id).save(str(folder / _MLMODEL_FILE))
+            _mlflow_model(description_in(data), run.run_id).save(str(folder / _MLMODEL_FILE))
         try:
             for name in names:
-                client.log_artifact(run_id, str(folder / name), MODEL_FOLDER)
+                store.log_artifact(str(folder / name), MODEL_FOLDER)
         except (MlflowException, OSError) as error:
             if is_refusal(error):
                 raise
             server = without_password(client.tracking_uri)
             raise ArtifactStoreError(
-                f"the artifact store {store} of the tracking server {server} did not take the "
-                f"model: {error}"
+                f"the artifact store {run.artifact_uri} of the tracking server {server} did not "
+                f"take the model: {error}"
             ) from error
 
 
@@ -104,33 +105,34 @@ def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
             file.replace(folder / file.name)
 
 
-def has_model(client: MlflowClient, run_id: str) -> bool:
+def has_model(client: MlflowClient, run: RunInfo) -> bool:
     """Whether a run has a model among its artifacts."""
-    return _repository_with_model(client, run_id) is not None
+    return _repository_with_model(client, run) is not None
 
 
 def copy_model(client: MlflowClient, source: str, target: str) -> bool:
     """Copy the model of one run to another; returns whether there was one."""
-    if not has_model(client, source):
+    if not has_model(client, client.get_run(source).info):
         return False
     from snn_norm.training.models.model_file import WEIGHTS_FILE
 
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch:
         fetch_model(client, source, Path(scratch))
-        put_model(client, target, (Path(scratch) / WEIGHTS_FILE).read_bytes())
+        data = (Path(scratch) / WEIGHTS_FILE).read_bytes()
+        put_model(client, client.get_run(target).info, data)
     return True
 
 
 def remove_model(client: MlflowClient, run_id: str) -> None:
     """Remove the model of a run, if it has one."""
-    if (repository := _repository_with_model(client, run_id)) is not None:
+    run = client.get_run(run_id).info
+    if (repository := _repository_with_model(client, run)) is not None:
         repository.delete_artifacts(MODEL_FOLDER)
 
 
-def _repository_with_model(client: MlflowClient, run_id: str) -> ArtifactRepository | None:
+def _repository_with_model(client: MlflowClient, run: RunInfo) -> ArtifactRepository | None:
     """The repository of a run's artifacts; None if no model is among them."""
-    uri = client.get_run(run_id).info.artifact_uri
-    repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+    repository = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
     return repository if repository.list_artifacts(MODEL_FOLDER) else None
 
 

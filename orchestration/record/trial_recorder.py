@@ -4,6 +4,9 @@ A record is on disk before it counts, and keeps the time at which it was measure
 metric that it already has (same run, key, step, time and value), so sending everything again after
 a crash or a lost reply duplicates nothing. An epoch that a resumed trial trains again is not
 recorded again. While MLflow cannot be reached, training continues: only the end of the trial waits.
+
+What is recorded within some seconds is sent in one request. A trial that ends within them takes
+three requests: its run is created, gets everything that was recorded, and is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any, Self
 
 import stamina
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunInfo, RunTag
 
 from orchestration.model.trial import Trial
 from orchestration.record.client import is_refusal
@@ -32,7 +35,8 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import Spool
 
-METRICS_A_BATCH = 1000  # MLflow's limit
+_SECONDS_BETWEEN_BATCHES = 5.0
+"""How long records wait for others after the last request. The end of a trial does not wait."""
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 
 
@@ -77,6 +81,9 @@ class TrialRecorder:
     tags: Mapping[str, str] = field(default_factory=dict)
     _wake: threading.Condition = field(default_factory=threading.Condition, init=False)
     _sent: int = field(default=0, init=False)
+    _due: float = field(default=0.0, init=False)
+    _is_awaited: bool = field(default=False, init=False)
+    _run: RunInfo | None = field(default=None, init=False)
     _closing: bool = field(default=False, init=False)
     _is_open: bool = field(default=False, init=False)
     _trouble: Exception | None = field(default=None, init=False)
@@ -116,15 +123,15 @@ class TrialRecorder:
 
     def finish(
         self,
-        last: Callable[[MlflowClient, str], object] | None = None,
+        last: Callable[[MlflowClient, RunInfo], object] | None = None,
         *,
         patience: float | None = None,
     ) -> None:
         """Wait until all records have arrived, then close the run as FINISHED. May be repeated.
 
         Args:
-            last: called with the client and the run's id before the run is closed, and repeated
-                until it succeeds: a finished run is complete.
+            last: called with the client and the run before the run is closed, and repeated until
+                it succeeds: a finished run is complete.
             patience: how many seconds this call waits; None is the recorder's patience.
 
         Raises:
@@ -133,7 +140,7 @@ class TrialRecorder:
         patience = self.patience if patience is None else patience
         self._wait_until_sent(patience)
         if last is not None:
-            self._insist(lambda run_id: last(self.client, run_id), patience)
+            self._insist(lambda run_id: last(self.client, self._run_of(run_id)), patience)
         self._insist(lambda run_id: self.client.set_terminated(run_id, "FINISHED"), patience)
 
     def fail(self, reason: str, status: str = "FAILED") -> None:
@@ -171,20 +178,19 @@ class TrialRecorder:
             self._wake.notify_all()
 
     def _send_all(self) -> None:
-        """Send new entries until closed or refused; errors of the server are retried."""
+        """Open the run, then send new entries until closed or refused; retry errors of the server.
+
+        Both are tried again with the next entry or after a pause.
+        """
         pause = 0.1
-        while True:
-            with self._wake:
-                while self._sent == len(self.spool.entries) and not self._closing:
-                    self._wake.wait()
-                if self._closing:
-                    return
-                entries = self.spool.entries[self._sent :]
+        while (entries := self._next_entries()) is not None:
             try:
-                if not self._is_open:
+                if self._is_open:
+                    assert self.spool.run_id is not None
+                    deliver(self.client, self.spool.run_id, entries)
+                else:
                     self._open_run()
-                assert self.spool.run_id is not None
-                deliver(self.client, self.spool.run_id, entries)
+                    entries = []
             except Exception as error:  # noqa: BLE001 - the waiting trial raises it
                 with self._wake:
                     self._trouble = error
@@ -196,28 +202,41 @@ class TrialRecorder:
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
             with self._wake:
+                self._is_open = True
                 self._sent += len(entries)
+                self._due = time.monotonic() + _SECONDS_BETWEEN_BATCHES
                 self._trouble, pause = None, 0.1
                 self._wake.notify_all()
 
+    def _next_entries(self) -> list[dict[str, Any]] | None:
+        """Wait for entries that are due; None once the recorder is closed."""
+        with self._wake:
+            while not self._closing:
+                entries = self.spool.entries[self._sent :]
+                wait = 0.0 if self._is_awaited else self._due - time.monotonic()
+                if entries and wait <= 0:
+                    return entries
+                self._wake.wait(wait if entries else None)
+        return None
+
     def _open_run(self) -> None:
-        """Open the run: the one to continue, one of an attempt that died, or a new one."""
+        """Open the run: the one to continue, one of an attempt that died, or a new one.
+
+        Its parameters are an entry of the spool, so that they arrive even if this attempt dies.
+        """
         run_id = self.run_id or self.spool.run_id
         if run_id is None and self._may_have_run:
             run_id = self._find_run()
         self._may_have_run = True  # in case the reply to the next request is lost
-        tags = [RunTag(key, value) for key, value in self.tags.items()]
+        tags = dict(self.tags)
         if run_id is None:
             run_id = self._create_run()
         else:
             self.client.update_run(run_id, status="RUNNING")
-            tags.append(RunTag(REASON_TAG, "resumed after an interruption or a failure"))
-        params = [Param(key, text) for key, text in params_of(self.trial.config.given()).items()]
-        self.client.log_batch(run_id, params=params, tags=tags)
-        if self.spool.run_id != run_id:
-            with self._wake:
-                self.spool.append({"run_id": run_id})
-        self._is_open = True
+            tags[REASON_TAG] = "resumed after an interruption or a failure"
+        params = params_of(self.trial.config.given())
+        with self._wake:
+            self.spool.append({"run_id": run_id, "params": params, "tags": tags})
 
     def _create_run(self) -> str:
         tags = {
@@ -227,7 +246,14 @@ class TrialRecorder:
             VERSION_TAG: version("snn-norm"),
         }
         run = self.client.create_run(self.experiment_id, tags=tags, run_name=self.trial.label)
+        self._run = run.info
         return str(run.info.run_id)
+
+    def _run_of(self, run_id: str) -> RunInfo:
+        """The run, asked of the server only if this attempt has not created it."""
+        if self._run is None:
+            self._run = self.client.get_run(run_id).info
+        return self._run
 
     def _find_run(self) -> str | None:
         runs = self.client.search_runs(
@@ -241,6 +267,8 @@ class TrialRecorder:
     def _wait_until_sent(self, patience: float) -> None:
         """Wait for the sending thread; the patience starts again whenever a batch arrives."""
         with self._wake:
+            self._is_awaited = True
+            self._wake.notify_all()
             while (sent := self._sent) < len(self.spool.entries):
                 if not self._wake.wait_for(
                     lambda: self._sent > sent or self._refusal, timeout=patience
@@ -272,20 +300,36 @@ def _away(error: Exception | None, patience: float) -> TrackerAwayError:
 
 
 def deliver(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Send spooled entries to a run; MLflow drops those that it already has."""
+    """Send spooled entries to a run; MLflow drops those that it already has.
+
+    If MLflow refuses them, each is sent by itself, the parameters first, so that those before the
+    refused one arrive.
+    """
+    try:
+        _send(client, run_id, entries)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        for entry in sorted(entries, key=lambda entry: "params" not in entry):
+            _send(client, run_id, [entry])
+
+
+def _send(client: MlflowClient, run_id: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Send entries in one request, unless they have more than MLflow's limits allow."""
     metrics = [
         Metric(key, value, entry["time"], entry.get("step", 0))
         for entry in entries
         for key, value in entry.get("metrics", {}).items()
     ]
-    texts = {key: text for entry in entries for key, text in entry.get("tags", {}).items()}
-    tags = [RunTag(key, text) for key, text in texts.items()]
-    tags += [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry]
-    while len(metrics) > METRICS_A_BATCH:
-        client.log_batch(run_id, metrics=metrics[:METRICS_A_BATCH])
-        del metrics[:METRICS_A_BATCH]
-    if metrics or tags:
-        client.log_batch(run_id, metrics=metrics, tags=tags)
+    tags = {key: text for entry in entries for key, text in entry.get("tags", {}).items()}
+    params = {key: text for entry in entries for key, text in entry.get("params", {}).items()}
+    client.log_batch(
+        run_id,
+        metrics,
+        [Param(key, text) for key, text in params.items()],
+        [RunTag(key, text) for key, text in tags.items()]
+        + [RunTag(OUTCOME_TAG, entry["outcome"]) for entry in entries if "outcome" in entry],
+    )
 
 
 def close_run(client: MlflowClient, run_id: str, status: str, reason: str) -> None:

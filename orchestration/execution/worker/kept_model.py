@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 
 from orchestration.execution.worker.own_training import Training
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
@@ -81,10 +82,10 @@ class ModelKeeper:
         accuracy = header_of(data)["metrics"].get("test_accuracy")
         return _tag(KeptModel(chosen.epoch, accuracy, len(data)))
 
-    def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, str], None] | None:
+    def delivery(self, tags: Mapping[str, str]) -> Callable[[MlflowClient, RunInfo], None] | None:
         """The function that sends the model to MLflow; None if there is no model.
 
-        It is called with MLflow's client and the run's id.
+        It is called with MLflow's client and the trial's run.
 
         Args:
             tags: what :meth:`settle` returned, in this process or an earlier one.
@@ -97,7 +98,7 @@ class ModelKeeper:
             return None
         data = self._storage.folder(str(model.epoch)).read(WEIGHTS_FILE)
         if data is not None:
-            return lambda client, run_id: put_model(client, run_id, data)
+            return lambda client, run: put_model(client, run, data)
         return _check_arrival
 
     def remove(self) -> None:
@@ -113,15 +114,15 @@ class ModelKeeper:
         self._storage.folder(str(len(run.history))).write(WEIGHTS_FILE, data)
 
 
-def _check_arrival(client: MlflowClient, run_id: str) -> None:
+def _check_arrival(client: MlflowClient, run: RunInfo) -> None:
     """Check that a model which is no longer in the store is in MLflow.
 
     An earlier attempt may have sent and removed it, and been killed before it could report that; or
     somebody else removed it.
     """
-    if not has_model(client, run_id):
+    if not has_model(client, run):
         lost = KeptModel(missing="its file in the checkpoint store was removed")
-        client.set_tag(run_id, MODEL_TAG, lost.to_tag())
+        client.set_tag(run.run_id, MODEL_TAG, lost.to_tag())
 
 
 def why_missing(ending: Mapping[str, Any]) -> str | None:

@@ -50,7 +50,8 @@ def sweep(tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         first.config.given(), [result.test_accuracy], tags={"snn_sweep.model": told}
     )
     kept = recorder.trial(experiment, parent, one)
-    put_model(connect(tracking_uri), kept, trained.saved())
+    client = connect(tracking_uri)
+    put_model(client, client.get_run(kept).info, trained.saved())
     none = recorder.trial(experiment, parent, RecordedTrial(second.config.given(), [0.5]))
     return {"name": spec.name, "kept": kept, "none": none}
 

@@ -146,16 +146,17 @@ def test_a_trial_that_is_killed_once_its_books_are_closed_does_not_lose_it(
     run.run_epoch()
     keeper.take(run)
     tags = keeper.settle(run)
-    closed, without = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
+    closed, without = (client.create_run(experiment, tags=tags).info for _ in range(2))
     deliver = keeper.delivery(tags)
     assert deliver is not None
     deliver(client, closed)
     keeper.remove()
     again = ModelKeeper("best", storage).delivery(tags)
     assert again is not None
-    for run_id in (closed, without):
-        again(client, run_id)
-    told = [client.get_run(one).data.tags["snn_sweep.model"] for one in (closed, without)]
+    for one in (closed, without):
+        again(client, one)
+    runs = [client.get_run(one.run_id) for one in (closed, without)]
+    told = [one.data.tags["snn_sweep.model"] for one in runs]
     assert told[0] == tags["snn_sweep.model"]
     assert KeptModel.from_tag(told[1]).missing == "its file in the checkpoint store was removed"
 

@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 from proxy import Proxy
 from s3_server import BUCKET
 
@@ -62,8 +63,8 @@ def test_it_is_put_fetched_and_removed(
     client: MlflowClient, run_id: str, run: TrainingRun, tmp_path: Path
 ) -> None:
     data = run.saved()
-    put_model(client, run_id, data)
-    put_model(client, run_id, data)
+    put_model(client, client.get_run(run_id).info, data)
+    put_model(client, client.get_run(run_id).info, data)
     assert files(client, run_id) == FILES
     fetched = tmp_path / "fetched"
     fetched.mkdir()
@@ -90,7 +91,7 @@ def test_mlflow_takes_it_for_one_of_its_models(
     tracking_uri: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put_model(client, run_id, run.saved())
+    put_model(client, client.get_run(run_id).info, run.saved())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
     loaded = mlflow.pyfunc.load_model(f"runs:/{run_id}/model")
@@ -117,7 +118,7 @@ def test_mlflow_hands_on_the_names_of_ones_own_code(
     )
     run = TrainingRun(config, load_dataset("digits", tmp_path, 8))
     run.run_epoch()
-    put_model(client, run_id, run.saved())
+    put_model(client, client.get_run(run_id).info, run.saved())
     (tmp_path / "model").mkdir()
     fetch_model(client, run_id, tmp_path / "model")
     with pytest.raises(ValueError, match=f"norm '{name}' cannot be loaded"):
@@ -141,11 +142,11 @@ def test_a_run_has_finished_only_once_its_model_is_there(
         recorder = TrialRecorder(through, trial, experiment, "parent", spool, 60.0)
         attempts: list[str] = []
 
-        def put(client: MlflowClient, run_id: str) -> None:
-            attempts.append(client.get_run(run_id).info.status)
+        def put(client: MlflowClient, closing: RunInfo) -> None:
+            attempts.append(client.get_run(closing.run_id).info.status)
             if len(attempts) == 1:
                 proxy.lose_replies(2)
-            put_model(client, run_id, run.saved())
+            put_model(client, closing, run.saved())
 
         recorder.record_epoch(1, {"test_accuracy": 0.5}, {})
         recorder.end("completed", {}, {"snn_sweep.model": "{}"})

@@ -6,20 +6,25 @@ import uuid
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
+from commands import wait_until
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from proxy import Proxy
 
 from orchestration.model.trial import Trial
+from orchestration.record import trial_recorder
 from orchestration.record.client import connect
-from orchestration.record.spool import Spool
+from orchestration.record.spool import Spool, read_spool
 from orchestration.record.trial_recorder import (
     RefusedError,
     TrackerAwayError,
     TrialRecorder,
+    deliver,
 )
 from orchestration.store.open import open_storage
 from snn_norm.config import RunConfig
@@ -254,6 +259,73 @@ def test_a_very_long_reason_keeps_its_end(
     recorder.fail("x" * 50_000 + "ValueError: at the end")
     (run,) = runs_of(tracking_uri, experiment_id)
     assert run.data.tags["snn_sweep.reason"].endswith("ValueError: at the end")
+
+
+def test_what_came_before_a_refused_record_arrives(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str
+) -> None:
+    recorder = make_recorder()
+    record_epochs(recorder, 1)
+    recorder.record_epoch(2, {"val//loss": 1.0}, {})
+    with pytest.raises(RefusedError):
+        recorder.finish()
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.data.params["seed"] == "42"
+    assert run.data.metrics["test_accuracy"] == 0.1
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of all requests that this process makes."""
+    paths: list[str] = []
+    request = requests.Session.request
+
+    def noted(session: requests.Session, method: str, url: str, **rest: Any) -> requests.Response:
+        paths.append(urlsplit(url).path.removeprefix("/api/2.0/mlflow/"))
+        return request(session, method, url, **rest)
+
+    monkeypatch.setattr(requests.Session, "request", noted)
+    return paths
+
+
+def test_a_short_trial_takes_three_requests(make_recorder: MakeRecorder, sent: list[str]) -> None:
+    recorder = make_recorder()
+    recorder.record_epoch(0, {"rate": 0.5}, {"snn_sweep.layers": "[]"})
+    wait_until(lambda: recorder.spool.run_id is not None)
+    record_epochs(recorder, 1, 2)
+    recorder.end("completed", {"best_test_accuracy": 0.2})
+    recorder.finish()
+    assert sent == ["runs/create", "runs/log-batch", "runs/update"]
+
+
+def test_epochs_are_sent_within_seconds_while_a_trial_runs(
+    make_recorder: MakeRecorder,
+    sent: list[str],
+    tracking_uri: str,
+    experiment_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trial_recorder, "_SECONDS_BETWEEN_BATCHES", 0.5)
+    recorder = make_recorder()
+    record_epochs(recorder, 1, 2)
+    wait_until(lambda: recorder.arrived == len(recorder.spool.entries))
+    assert sent == ["runs/create", "runs/log-batch"]
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert (run.info.status, run.data.metrics["test_accuracy"]) == ("RUNNING", 0.2)
+
+
+def test_a_trial_that_dies_before_its_first_batch_keeps_its_parameters(
+    make_recorder: MakeRecorder, tracking_uri: str, experiment_id: str, tmp_path: Path
+) -> None:
+    recorder = make_recorder()
+    wait_until(lambda: recorder.spool.run_id is not None)
+    recorder.close()
+    client = connect(tracking_uri)
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.data.params == {}
+    deliver(client, run.info.run_id, read_spool(open_storage(str(tmp_path))))
+    (run,) = runs_of(tracking_uri, experiment_id)
+    assert run.data.params.keys() == TRIAL.config.given().keys()
 
 
 def test_a_resumed_run_says_that_it_was(

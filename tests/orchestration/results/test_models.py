@@ -132,7 +132,7 @@ def test_of_own_training_code_it_is_the_run_that_was_trained(
         experiment, parent,
         RecordedTrial(first.config.given(), key=first.key, tags=tags, metrics=metrics),
     )  # fmt: skip
-    put_model(client, run_id, run.saved())
+    put_model(client, client.get_run(run_id).info, run.saved())
     missing = KeptModel(missing="its state holds something").to_tag()
     tags = {"snn_sweep.model": missing}
     recorder.trial(
@@ -173,7 +173,7 @@ def test_it_is_the_network_that_was_trained(tracking_uri: str) -> None:
     tag = KeptModel(1, result.test_accuracy, len(run.saved())).to_tag()
     runs = record(tracking_uri, name, {("none", 1): tag, ("none", 2): tag})
     client = connect(tracking_uri)
-    put_model(client, runs["none", 1], run.saved())
+    put_model(client, client.get_run(runs["none", 1]).info, run.saved())
     results = Results(name, tracking_uri=tracking_uri)
     with pytest.raises(ServiceError, match=f"the model of run {runs['none', 2]} cannot be fetched"):
         results.model(runs["none", 2])
