@@ -176,10 +176,10 @@ class Driver:
         finally:
             # Ray and all its workers have ended, so nobody else writes to these runs.
             failed = self._tally.failed
-            for run in [] if lease.lost else recorder.recorded():
-                if run.status == "RUNNING" and run.trial_key in failed:
+            for run in [] if lease.lost else recorder.running():
+                if run.trial_key in failed:
                     recorder.close_trial(run, "FAILED", failed[run.trial_key])
-                elif run.status == "RUNNING":
+                else:
                     recorder.close_trial(run, "KILLED", reason)
 
     def _draw_next_round(self, recorder: SweepRecorder) -> bool:

@@ -34,7 +34,7 @@ from orchestration.progress.events import (
 _SETTINGS = {
     # Records are in MLflow and work in progress in the checkpoint store, so Tune keeps neither.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    "TUNE_GLOBAL_CHECKPOINT_S": "inf",
     "RAY_AIR_NEW_OUTPUT": "0",  # verbose=0 silences only the old output
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # events report them in one line
     "TUNE_MAX_PENDING_TRIALS_PG": "200",  # a cluster scales up by its pending trials
@@ -189,6 +189,7 @@ class _Events(Callback):
     def on_trial_complete(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
         self._searcher.end(trial.trial_id)
+        _empty(trial)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
@@ -199,6 +200,7 @@ class _Events(Callback):
         else:
             self._fail(trial, in_a_line(error))
             self._searcher.end(trial.trial_id)
+        _empty(trial)
 
     def _fail(self, trial: Any, reason: str) -> None:
         self._searcher.fail(trial.trial_id)
@@ -207,6 +209,18 @@ class _Events(Callback):
 
 def _label(trial: Any) -> str:
     return str(trial.config["task"].trial.label)
+
+
+def _empty(trial: Any) -> None:
+    """Remove the task and the results from a trial that has ended.
+
+    Tune keeps all trials until the sweep ends, and then writes them to its scratch folder.
+    """
+    trial.config.clear()  # Tune has a second, private reference to this dictionary
+    trial.evaluated_params = {}
+    metadata = trial.run_metadata
+    metadata.last_result, metadata.metric_analysis, metadata.metric_n_steps = {}, {}, {}
+    trial.invalidate_json_state()
 
 
 def _error(trial: Any) -> BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
-from statistics import fmean
 
 from orchestration.model.trial import Trial
 
@@ -39,7 +38,8 @@ class RecordedTimes:
     """
 
     def __init__(self) -> None:
-        self._samples: defaultdict[tuple[str, Hashable], list[float]] = defaultdict(list)
+        self._seconds: defaultdict[tuple[str, Hashable], float] = defaultdict(float)
+        self._counts: defaultdict[tuple[str, Hashable], int] = defaultdict(int)
 
     def add(self, cell: Hashable, kind: Hashable, seconds: float, cost: float = 1.0) -> None:
         """Add the time of one trial or epoch.
@@ -50,13 +50,14 @@ class RecordedTimes:
             cost: the expected relative cost, in any unit.
         """
         for group in (("cell", cell), ("kind", kind), ("all", None)):
-            self._samples[group].append(seconds / cost)
+            self._seconds[group] += seconds / cost
+            self._counts[group] += 1
 
     def estimate(self, cell: Hashable, kind: Hashable, cost: float = 1.0) -> float | None:
         """The expected seconds of another trial or epoch; None without any recorded time."""
         for group in (("cell", cell), ("kind", kind), ("all", None)):
-            if group in self._samples:
-                return fmean(self._samples[group]) * cost
+            if group in self._counts:
+                return self._seconds[group] / self._counts[group] * cost
         return None
 
 

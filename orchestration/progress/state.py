@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from orchestration.model.durations import duration, seconds_left
-from orchestration.model.status import TrialStatus
+from orchestration.model.status import FINISHED_STATES, TrialStatus
 from orchestration.model.trial import Trial
 from orchestration.progress.events import (
     Added,
@@ -37,6 +38,9 @@ class Progress:
         self.decisions = DecisionProgress({}, "")
         self._clock = clock
         self._started = clock()
+        self._counts: Counter[str] = Counter()
+        self._left: float | None = None
+        self._changes = 0
 
     def update(self, event: Event) -> None:
         """Update the state with one event."""
@@ -66,6 +70,8 @@ class Progress:
             self._change(trial.label, epoch=run.epochs_done, epoch_seconds=run.epoch_seconds)
         for trial, _ in (*plan.reuse, *plan.copy):
             self._change(trial.label, state="reused")
+        self._counts = Counter(status.state for status in self.statuses.values())
+        self._changes = len(self.statuses)
 
     def _report(self, label: str, report: Mapping[str, Any]) -> None:
         going_on = "paused" if report.get("is_paused") else "running"
@@ -76,19 +82,31 @@ class Progress:
             self._change(label, epoch=report["epoch"], epoch_seconds=report["epoch_seconds"])
 
     def _change(self, label: str, **changes: Any) -> None:
-        self.statuses[label] = replace(self.statuses[label], **changes)
+        before = self.statuses[label]
+        self.statuses[label] = after = replace(before, **changes)
+        self._counts[before.state] -= 1
+        self._counts[after.state] += 1
+        self._changes += 1
 
     def count(self, *states: str) -> int:
         """How many trials are in one of these states."""
-        return sum(status.state in states for status in self.statuses.values())
+        return sum(self._counts[state] for state in states)
 
     @property
     def done(self) -> int:
         """How many trials have a result."""
-        return sum(status.finished for status in self.statuses.values())
+        return self.count(*FINISHED_STATES)
 
     def seconds_left(self) -> float | None:
-        """The estimated time left, from the epochs so far; None if it cannot be estimated."""
+        """The estimated time left, from the epochs so far; None if it cannot be estimated.
+
+        An estimate considers every trial, so there is a new one once 5 % of them have changed.
+        """
+        if 20 * self._changes >= len(self.statuses):
+            self._left, self._changes = self._estimate(), 0
+        return self._left
+
+    def _estimate(self) -> float | None:
         statuses = [(self.trials[label], status) for label, status in self.statuses.items()]
         recorded = [(trial, status.epoch_seconds) for trial, status in statuses]
         remaining = [

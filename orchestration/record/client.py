@@ -94,15 +94,24 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, UnicodeEncodeError)
 
 
-def runs_of_role(client: MlflowClient, experiment_ids: Sequence[str], role: str) -> Iterator[Run]:
-    """The runs with this role, ``sweep`` or ``trial``, the earliest started first."""
+def runs_of_role(
+    client: MlflowClient, experiment_ids: Sequence[str], role: str, status: str | None = None
+) -> Iterator[Run]:
+    """The runs with this role, ``sweep`` or ``trial``, the earliest started first.
+
+    Args:
+        status: MLflow's status of the runs; None for runs of any status.
+    """
     if not experiment_ids:
         return
+    condition = f"tags.`{ROLE_TAG}` = '{role}'"
+    if status is not None:
+        condition += f" AND attributes.status = '{status}'"
     token: str | None = None
     while True:
         page = client.search_runs(
             list(experiment_ids),
-            f"tags.`{ROLE_TAG}` = '{role}'",
+            condition,
             max_results=1000,
             order_by=["attributes.start_time ASC"],
             page_token=token,

@@ -169,6 +169,11 @@ class SweepRecorder:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
 
+    @_insist
+    def running(self) -> list[TrialRun]:
+        """The runs of trials that have not ended in MLflow, without what is in their spools."""
+        return [_recorded(run) for run in self._runs("trial", "RUNNING")]
+
     def recorded_for(self, spec: SweepSpec) -> list[TrialRun]:
         """The runs of all trials, judged by a spec's metric, with trial keys that were lost.
 
@@ -322,10 +327,10 @@ class SweepRecorder:
                 raise
             return str(experiment.experiment_id)
 
-    def _runs(self, role: str) -> list[Run]:
+    def _runs(self, role: str, status: str | None = None) -> list[Run]:
         if self.experiment_id is None:
             return []
-        return list(runs_of_role(self._client, [self.experiment_id], role))
+        return list(runs_of_role(self._client, [self.experiment_id], role, status))
 
     def _recorded(self, run: Run) -> TrialRun:
         recorded = _recorded(run)

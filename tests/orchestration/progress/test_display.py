@@ -14,6 +14,7 @@ from orchestration.model.durations import duration
 from orchestration.model.metric import Metric
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
+from orchestration.progress import state
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import LineDisplay, LiveDisplay, make_display
 from orchestration.progress.events import (
@@ -58,6 +59,21 @@ def test_counts_and_time_left_follow_the_events(plan: Any) -> None:
     assert progress.seconds_left() == pytest.approx(3 * 10 + 3 * 5)
     progress.update(EpochDone(BATCHNORM_1.label, report(4, 0.9, "completed")))
     assert (progress.done, progress.count("running")) == (2, 1)
+
+
+def test_the_time_left_of_a_large_sweep_is_not_estimated_at_each_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large = SweepSpec.from_dict(spec(seeds=list(range(200)), epochs=4))
+    trials, estimates = large.trials(), []
+    monkeypatch.setattr(state, "seconds_left", lambda *_, **__: estimates.append(1))
+    progress = Progress()
+    progress.update(Planned(make_plan(trials, [], version="1")))
+    for trial in trials:
+        progress.update(EpochDone(trial.label, report(4, 0.9, "completed")))
+        progress.summary()
+    assert progress.done == len(trials)
+    assert 20 <= len(estimates) <= 50
 
 
 def test_a_trial_that_had_only_its_books_to_close_has_its_best(plan: Any) -> None:

@@ -90,3 +90,8 @@ def test_a_finished_run_has_its_last_epoch(tracking_uri: str, tmp_path: Path) ->
     books = SweepRecorder(connect(tracking_uri), wanted.name, open_storage(str(tmp_path)))
     runs = {run.trial_key: (run.epochs_done, run.epoch_seconds) for run in books.recorded()}
     assert runs == {first.key: (3, 3.0), second.key: (0, None)}
+    client = connect(tracking_uri)
+    (at_work,) = (run for run in books.recorded() if run.trial_key == first.key)
+    assert books.running() == []
+    client.update_run(at_work.run_id, status="RUNNING")
+    assert [run.run_id for run in books.running()] == [at_work.run_id]
