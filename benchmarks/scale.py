@@ -9,7 +9,8 @@ the driver's, the tracking server's (SQLite) and its own. If nothing gets in the
 the time that a trial holds its node is the same with however many nodes. It is taken from the end
 of each node's first trial to that of the last one: before, the nodes start processes, which here
 take processor time from each other. What comes after the last trial is the report, mostly.
-Requests are those in the server's log.
+Requests are those in the server's log. The driver has a process of its own for Ray Tune, whose
+processor time and memory are shown after those of the driver itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +47,7 @@ def main() -> None:
         "| nodes | trials | seconds | after the last trial | a trial on its node | first = 1 |",
         end="",
     )
-    print(" requests a trial | driver, processor s a trial | driver, MiB |")
+    print(" requests a trial | driver + Tune, processor s a trial | driver, Tune, MiB |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     first = 0.0
     for nodes in arguments.nodes:
@@ -56,7 +58,8 @@ def main() -> None:
             f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['after']:.1f} "
             f"| {row['a_trial']:.2f} | {row['a_trial'] / first:.2f} "
             f"| {row['requests'] / trials:.1f} "
-            f"| {row['processor'] / trials:.3f} | {row['memory']:.0f} |",
+            f"| {row['processor'] / trials:.3f} + {row['tune_processor'] / trials:.3f} "
+            f"| {row['memory']:.0f}, {row['tune_memory']:.0f} |",
             flush=True,
         )
 
@@ -76,8 +79,10 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
         )
         spec = sleeping_spec(trials)
         start, used = time.perf_counter(), time.process_time()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         outcome = run_sweep(spec, settings=settings)
         seconds, processor = time.perf_counter() - start, time.process_time() - used
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
         end = time.time()
     finally:
         cluster.shutdown()
@@ -97,6 +102,8 @@ def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
         "requests": requests_in(log),
         "processor": processor,
         "memory": peak_resident() / 2**20,
+        "tune_processor": sum(children[:2]) - sum(before[:2]),
+        "tune_memory": children.ru_maxrss / 2**10,
     }
 
 
