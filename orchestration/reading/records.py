@@ -152,11 +152,12 @@ class Source(SweepSource, Protocol):
             InputError: there is no such sweep.
         """
 
-    def sweep_runs(self, metrics: MetricsToRead) -> Iterable[MlflowRun]:
-        """Return the runs of all sweeps and their trials, in any order.
+    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterable[MlflowRun]:
+        """Return the runs of sweeps and their trials, in any order.
 
         Args:
             metrics: gives, for a sweep's own run, the metrics whose last values are wanted.
+            sweep: the sweep to read; None for all.
         """
 
 

@@ -62,10 +62,10 @@ class RestSource:
         self._bulk = tracking_uri.startswith(("http://", "https://"))
         self._page = self._over_http if self._bulk else self._in_store
 
-    def sweep_runs(self, metrics: MetricsToRead) -> Iterator[MlflowRun]:
-        """Return the runs of all sweeps and their trials."""
+    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterator[MlflowRun]:
+        """Return the runs of one sweep or of all sweeps, and their trials."""
         experiments = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
-        names = {experiment.experiment_id: experiment.name for experiment in experiments}
+        names = {one.experiment_id: one.name for one in experiments if sweep in (None, one.name)}
         wanted: set[str] = set()
         for parent in runs_of_role(self.client, list(names), "sweep"):
             run = _of_entity(parent)._replace(experiment=names[parent.info.experiment_id])

@@ -81,20 +81,23 @@ class SqlSource:
             shown = ", ".join(sorted(versions)) or "empty"
             raise UnknownSchemaError(f"its schema version is {shown}")
 
-    def sweep_runs(self, metrics: MetricsToRead) -> list[MlflowRun]:
-        """Return the runs of all sweeps and their trials."""
+    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> list[MlflowRun]:
+        """Return the runs of one sweep or of all sweeps, and their trials."""
         role = TAGS.alias("role")
+        in_experiment = RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id
+        of_sweep = sa.true() if sweep is None else EXPERIMENTS.c.name == sweep
         query = (
             sa.select(
                 *(EXPERIMENTS.c.name, RUNS.c.run_uuid, RUNS.c.status, RUNS.c.start_time),
                 *(RUNS.c.end_time, TAGS.c.key, TAGS.c.value),
             )
-            .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
+            .join(RUNS, in_experiment)
             .join(role, (role.c.run_uuid == RUNS.c.run_uuid) & (role.c.key == ROLE_TAG))
             .join(TAGS, TAGS.c.run_uuid == RUNS.c.run_uuid)
             .where(
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
+                of_sweep,
                 role.c.value.in_(("sweep", "trial")),
                 TAGS.c.key.in_(_SUMMARY_TAGS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
@@ -115,6 +118,9 @@ class SqlSource:
             *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
             *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
         ).where(LATEST_METRICS.c.key.in_(wanted))
+        if sweep is not None:
+            last = last.join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
+            last = last.join(EXPERIMENTS, in_experiment).where(of_sweep)
         for run_id, key, step, number in self._all(last):
             if run_id in runs and number is not None:
                 numbers[run_id][key] = (step, number)

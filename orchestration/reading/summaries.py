@@ -92,15 +92,7 @@ class SweepSummary:
 
 def all_sweeps(source: Source) -> list[SweepSummary]:
     """Every sweep, the last started first."""
-    parents: list[MlflowRun] = []
-    trials: dict[str, list[MlflowRun]] = defaultdict(list)
-    for run in source.sweep_runs(_metrics_to_read):
-        if run.tags[ROLE_TAG] == "sweep":
-            parents.append(run)
-        else:
-            trials[run.experiment].append(run)
-    parents.sort(key=lambda run: run.started or 0, reverse=True)
-    return [_summary(parent, trials[parent.experiment]) for parent in parents]
+    return _summaries(source.sweep_runs(_metrics_to_read))
 
 
 def one_sweep(source: Source, name: str) -> SweepSummary:
@@ -109,10 +101,21 @@ def one_sweep(source: Source, name: str) -> SweepSummary:
     Raises:
         InputError: there is none; the message lists those that exist.
     """
-    sweeps = {sweep.name: sweep for sweep in all_sweeps(source)}
-    if name not in sweeps:
-        raise unknown_sweep(name, {sweep.name: sweep.recorded_as for sweep in sweeps.values()})
-    return sweeps[name]
+    if sweeps := _summaries(source.sweep_runs(_metrics_to_read, name)):
+        return sweeps[-1]
+    raise unknown_sweep(name, {sweep.name: sweep.recorded_as for sweep in all_sweeps(source)})
+
+
+def _summaries(runs: Iterable[MlflowRun]) -> list[SweepSummary]:
+    parents: list[MlflowRun] = []
+    trials: dict[str, list[MlflowRun]] = defaultdict(list)
+    for run in runs:
+        if run.tags[ROLE_TAG] == "sweep":
+            parents.append(run)
+        else:
+            trials[run.experiment].append(run)
+    parents.sort(key=lambda run: run.started or 0, reverse=True)
+    return [_summary(parent, trials[parent.experiment]) for parent in parents]
 
 
 def _metrics_to_read(parent: MlflowRun) -> Collection[str]:

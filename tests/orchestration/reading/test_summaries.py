@@ -49,6 +49,24 @@ def test_a_sweep_goes_by_its_experiments_present_name(
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_the_status_of_a_sweep_reads_no_other_sweep(
+    way: Callable[[str], RestSource | SqlSource],
+    sqlite_database: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    uri = sqlite_database()
+    record_digits(uri, "one", trials=1)
+    record_digits(uri, "another", trials=2)
+    source, read = way(uri), []
+    sweep_runs = source.sweep_runs
+    monkeypatch.setattr(
+        source, "sweep_runs", lambda *given: [read.append(run) or run for run in sweep_runs(*given)]
+    )
+    assert one_sweep(source, "one").trials == {"completed": 1}
+    assert {run.experiment for run in read} == {"one"}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_completed_sweep_that_lost_a_run_is_incomplete(
     way: Callable[[str], RestSource | SqlSource], sqlite_database: Callable[[], str]
 ) -> None:
