@@ -145,19 +145,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Numbers:
 
 
 @pytest.fixture
-def sweep(
-    request: pytest.FixtureRequest,
-    database: str,
-    fault_seed: int,
-    tmp_path: Path,
-    undisturbed: Numbers,
-) -> Iterator[StruckSweep]:
-    """A sweep for the fault that the test's name says."""
+def row(request: pytest.FixtureRequest, database: str, fault_seed: int) -> Iterator[Row]:
+    """What the round shows, of the fault that the test's name says. It is kept at the end."""
     fault = request.function.__name__.removeprefix("test_").replace("_", " ")
     row = Row(fault, database, fault_seed)
-    uri = request.getfixturevalue(f"{database}_server")
-    with struck_sweep(row, tmp_path, uri, undisturbed) as one:
-        yield one
+    yield row
     if KEPT_ROWS and _ENDED in request.node.stash:
         with Path(KEPT_ROWS).open("a") as file:
             file.write(json.dumps(asdict(row)) + "\n")
+
+
+@pytest.fixture
+def sweep(
+    request: pytest.FixtureRequest, row: Row, tmp_path: Path, undisturbed: Numbers
+) -> Iterator[StruckSweep]:
+    """A sweep for the fault."""
+    uri = request.getfixturevalue(f"{row.database}_server")
+    with struck_sweep(row, tmp_path, uri, undisturbed) as one:
+        yield one

@@ -63,6 +63,13 @@ class Row:
     epochs_again: float = 0.0
     second_command: bool = False
 
+    def enter(self, ledger: Ledger) -> None:
+        """Enter what is wrong in the record of the sweep."""
+        self.lost, self.running = len(ledger.lost), len(ledger.running)
+        self.double = len(ledger.double) + ledger.parents - 1
+        self.missing, self.repeated = len(ledger.missing), len(ledger.repeated)
+        self.unchecked = False
+
 
 @dataclass
 class StruckSweep:
@@ -125,11 +132,9 @@ class StruckSweep:
         """Look at the whole record, and at the numbers of every trial that others have too."""
         client, row = connect(self.tracking_uri), self.row
         ledger, found = audit(client, self.spec), numbers(client, self.name)
-        row.lost, row.running = len(ledger.lost), len(ledger.running)
-        row.double = len(ledger.double) + ledger.parents - 1
-        row.missing, row.repeated = len(ledger.missing), len(ledger.repeated)
+        row.enter(ledger)
         row.other_numbers = any(found.get(k) != curve for k, curve in self.undisturbed.items())
-        row.epochs_again, row.unchecked = max(0.0, epochs_again), False
+        row.epochs_again = max(0.0, epochs_again)
         assert ledger == Ledger()
         if self.models is None:
             self.check_models()

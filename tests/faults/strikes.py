@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 import time
 
+import psutil
 from commands import finish, wait_until, workers_of
 from laboratory import StruckSweep
 
-__all__ = ["kill_driver", "kill_worker", "lose_replies", "take_server_away"]
+__all__ = ["kill_driver", "kill_group", "kill_worker", "lose_replies", "take_server_away"]
 
 
 def kill_worker(sweep: StruckSweep) -> None:
@@ -28,6 +31,15 @@ def kill_driver(sweep: StruckSweep) -> None:
         sweep.wait_for_a_moment(process)
     process.kill()
     sweep.finish(process)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kill a command and all processes that it has started, as when its machine loses power."""
+    processes = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for one in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def take_server_away(sweep: StruckSweep, seconds: int) -> None:

@@ -13,7 +13,7 @@ import pytest
 from commands import finish
 from laboratory import SLOTS, StruckSweep
 from ray.cluster_utils import Cluster
-from strikes import kill_driver, kill_worker
+from strikes import kill_driver, kill_group, kill_worker
 
 
 def test_worker_killed(sweep: StruckSweep) -> None:
@@ -31,14 +31,10 @@ def test_driver_killed(sweep: StruckSweep) -> None:
 @pytest.mark.slow
 @pytest.mark.release
 def test_driver_and_all_its_processes_killed(sweep: StruckSweep) -> None:
-    """As when its machine loses power: what is in training stops in the middle of an epoch."""
+    """What is in training stops in the middle of an epoch."""
     process = sweep.start()
     sweep.wait_for_a_moment(process)
-    processes = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for one in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            one.kill()
+    kill_group(process)
     sweep.finish(process)
     sweep.check(most_epochs_again=SLOTS)
 
