@@ -55,20 +55,22 @@ def cell_search(trials: Sequence[Sequence[TrialProgress]], search: Search) -> Ce
     """
     metric, going_on, pruned = search.judged_by(), list(range(len(trials))), dict[int, int]()
 
-    def ranked(epoch: int | None) -> list[int]:
-        """The settings that go on, the best first; of equal ones, the lower number first."""
-        return sorted(going_on, key=lambda one: (-score(trials[one], metric, epoch), one))
+    def ranked(settings: Sequence[int], epoch: int | None) -> list[int]:
+        """Settings, the best first; of equal ones, the lower number first."""
+        return sorted(settings, key=lambda one: (-score(trials[one], metric, epoch), one))
 
     epochs = search.prune.at if search.prune else ()
     for epoch, count in zip(epochs, search.kept(len(trials)), strict=True):
         if not all(trial.has_reached(epoch) for one in going_on for trial in trials[one]):
             return CellSearch(dict.fromkeys(going_on, epoch), pruned)
-        order = ranked(epoch)
+        order = ranked(going_on, epoch)
         pruned |= dict.fromkeys(order[count:], epoch)
         going_on = sorted(order[:count])
     target: dict[int, int | None] = dict.fromkeys(going_on)
-    if all(trial.has_ended for one in going_on for trial in trials[one]):
-        return CellSearch(target, pruned, winner=ranked(None)[0])
+    # A smaller search may have trained a setting to its end that this one would have pruned.
+    ended = [one for one, its in enumerate(trials) if all(trial.has_ended for trial in its)]
+    if set(going_on).issubset(ended):
+        return CellSearch(target, pruned, winner=ranked(ended, None)[0])
     return CellSearch(target, pruned)
 
 

@@ -305,6 +305,15 @@ def test_half_of_the_settings_go_on_once_all_have_reached_the_epoch() -> None:
     assert cell_search(trials, search).winner == 0
 
 
+def test_a_setting_that_has_ended_may_win_even_if_a_larger_search_would_have_pruned_it() -> None:
+    search = searched({"prune": {"keep": 0.5, "at": [1]}}).search
+    assert search is not None
+    smaller = [progress(0.2, 0.95, ended=True), progress(0.1)]
+    assert cell_search(smaller, search).winner == 0
+    further = [progress(0.5, 0.7, ended=True), progress(0.4, 0.6, ended=True)]
+    assert cell_search([*smaller, *further], search).winner == 0
+
+
 def test_the_best_setting_has_the_best_mean_over_its_seeds_and_a_diverged_one_is_the_worst() -> (
     None
 ):
