@@ -126,7 +126,7 @@ def searched_cells(
         setting's score) and ``best_at`` (that setting in words), missing before any has finished;
         ``mean``, ``ci_low``, ``ci_high`` (of the metric that the sweep is judged by, over
         ``n_seeds`` of ``n_expected`` fresh seeds, and its 95 % t-interval); ``note``, the ends of
-        ranges near which the best setting is.
+        ranges near which the best setting is, or that no setting has learned anything.
     """
     names = [str(name) for name in table]
     keys = names[names.index(SETTING) + 1 : names.index(metric.best_name)]
@@ -135,6 +135,8 @@ def searched_cells(
         settings = table[table["cell"] == cell]
         of_best = settings[settings["is_best"]].to_dict("records")
         chosen = of_best[0] if of_best else None
+        learned = (settings["n_seeds"] > settings["n_collapsed"] + settings["n_diverged"]).any()
+        nothing = "every setting collapsed or diverged" if chosen and not learned else ""
         rows.append(
             {
                 **{axis: cells.table[axis].iloc[cell] for axis in cells.axes},
@@ -147,7 +149,7 @@ def searched_cells(
                 "best_at": setting_words({key: chosen[key] for key in keys}) if chosen else "",
                 **{name: confirmed[name] for name in ("mean", "ci_low", "ci_high")},
                 **{name: int(confirmed[name]) for name in ("n_seeds", "n_expected")},
-                "note": chosen["note"] if chosen else "",
+                "note": nothing or (chosen["note"] if chosen else ""),
             }
         )
     return pd.DataFrame(rows)

@@ -100,6 +100,18 @@ def test_the_best_setting_near_an_end_of_its_range_says_what_to_widen() -> None:
     assert 4 <= near[table["norm"] == "none"].sum() <= 9  # a tenth of 64
 
 
+@pytest.mark.parametrize("outcome", ["collapsed", "diverged"])
+def test_a_cell_of_which_no_setting_learned_anything_says_so(outcome: str) -> None:
+    spec = searched()
+    recorded = Recorded(spec)
+    for of_cell, end in zip(spec.setting_trials([0]), (outcome, "completed"), strict=True):
+        for (trial,) in of_cell:
+            recorded.add(trial, [math.nan if end == "diverged" else 0.1], outcome=end)
+    lost, other = recorded.results().searched()["note"]
+    assert lost == "every setting collapsed or diverged"
+    assert not other
+
+
 def test_a_sweep_without_a_search_has_no_such_table(pruned: Results) -> None:
     spec = SweepSpec.from_dict(plain_spec())
     with pytest.raises(InputError, match="this one has none"):
