@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from orchestration.model.config import Config
 from orchestration.model.trial import cell_label
+from orchestration.sweep.grid import axes_of
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import Search
 from orchestration.sweep.space import dimensions_of, setting_of, wrong_everywhere
@@ -40,8 +41,14 @@ def note_search(
     paths: list[tuple[str | int, ...]] = [("search", "space", key) for key in search.space]
     paths += [("grid", number, key) for number, entry in enumerate(given["grid"]) for key in entry]
     for path in paths if own else ():
-        if path[-1] in _COLUMNS:
+        if path[-1] in _COLUMNS and path[-1] != "epochs":
             problems.add(path, "is a name that the tables of a search use: rename your key")
+    if "epochs" in axes_of(given["grid"], cells):
+        problems.add(
+            ("grid",),
+            "must have one number of epochs in a sweep with search, whose tables count the epochs "
+            "of each setting: make a sweep for each number",
+        )
     _note_metric(search, own, problems)
     if given["gpu_hours"] is not None:
         problems.add(("gpu_hours",), "cannot limit a sweep with search: give fewer trials")

@@ -221,6 +221,11 @@ def test_own_training_code_is_searched_over_its_own_keys(monkeypatch: pytest.Mon
         ({"trials": 0}, {}, "search.trials: must be at least 1, got 0"),
         ({"trials": "absent"}, {}, "search.trials: is missing: settings of each cell"),
         ({"trials": "absent", "gpu_hours": 3}, {}, "search.gpu_hours: cannot limit a search:"),
+        (
+            {},
+            {"grid": [{"architecture": "ann", "norm": "none", "epochs": [2, 3]}]},
+            "grid: must have one number of epochs in a sweep with search",
+        ),
         ({"sampler": "tpee"}, {}, "search.sampler: must be one of sobol, random, tpe, got 'tpee'"),
         ({"trails": 3}, {}, "search.trails: is not a key here; valid are space, trials"),
         (
@@ -262,6 +267,14 @@ def test_what_is_refused_of_own_training_code(monkeypatch: pytest.MonkeyPatch) -
     ):
         with pytest.raises(SpecError, match=message.replace(".", r"\.")):
             SweepSpec.from_dict(own(search))
+def test_all_cells_of_own_training_code_may_have_their_epochs_in_the_grid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    of_own = SweepSpec.from_dict(own(grid=[{"method": ["base", "ours"], "epochs": 2}]))
+    assert of_own.axes() == ("method",)
+
+
 
 
 def test_more_seeds_are_more_seeds_of_the_best_settings() -> None:
