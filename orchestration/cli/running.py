@@ -47,7 +47,12 @@ _fresh = click.option(
 )
 def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> None:
     """Check SPEC and print what would run, without starting it."""
-    from orchestration.execution.trials.planning import forecast_of, plan_sweep
+    from orchestration.execution.trials.planning import (
+        begun,
+        forecast_of,
+        plan_sweep,
+        recorder_of,
+    )
     from orchestration.sweep.spec import SweepSpec
 
     sweep = SweepSpec.load(spec)
@@ -58,6 +63,7 @@ def plan(spec: str, fresh: bool, as_json: bool, data: bool, probed: bool) -> Non
         from orchestration.execution.trials.preflight import check_data
 
         check_data(sweep, settings)
+    sweep = begun(sweep, recorder_of(sweep, settings))
     planned = plan_sweep(sweep, fresh=fresh)
     cells = _probe(planned, settings.data, sweep.resources.cpu) if probed else None
     if as_json:
@@ -142,26 +148,36 @@ def _print_search(spec: SweepSpec) -> None:
     from rich.table import Table
 
     from orchestration.model.trial import cell_label
+    from orchestration.results.deciding.hours import hours_unit
     from orchestration.sweep.search_cost import search_cost
 
     cost = search_cost(spec)
     out.print(
-        f"search: the trials above are wanted so far; {cost.settings:,} settings of "
+        "search: the trials above are wanted so far; "
+        f"{'at least ' * cost.may_grow}{cost.settings:,} settings of "
         f"{len(spec.cells()):,} cells, and the best of each cell with fresh seeds, need"
     )
     table = Table("", "trials", "epochs", box=None, pad_edge=False)
-    assert spec.search is not None
-    settings = cost.settings * spec.search.seeds
+    search, cells = spec.search, spec.cells()
+    assert search is not None
+    settings = cost.settings * search.seeds
     pruned = settings - cost.finished
-    for name, trials, epochs in (
+    rows: list[tuple[str, int | None, int | None]] = [
         (f"search{f' ({pruned:,} pruned)' if pruned else ''}", settings, cost.epochs),
         ("at least, with the best", settings + cost.confirmed_at_least, cost.epochs_at_least),
         ("at most", settings + cost.confirmed_at_most, cost.epochs_at_most),
-    ):
-        table.add_row(name, f"{trials:,}", "–" if epochs is None else f"{epochs:,}")
+    ]
+    for name, *counts in [*rows[:2], ("at most", None, None)] if cost.may_grow else rows:
+        table.add_row(name, *("–" if count is None else f"{count:,}" for count in counts))
     out.print(table)
-    for cell, count in zip(spec.cells(), spec.setting_counts(), strict=True):
-        if count < spec.search.trials:
+    if cost.may_grow:
+        out.print(
+            f"gpu_hours: for how many settings {search.gpu_hours:g} {hours_unit(spec)} hours of "
+            f"each cell are enough is known once its first {search.round_size} have trained"
+        )
+    wanted = search.counts(len(cells))
+    for cell, count, most in zip(cells, spec.setting_counts(), wanted, strict=True):
+        if count < most:
             out.print(
                 f"{cell_label(cell, spec.axes())}: {count} settings, which are all that its space "
                 "has"

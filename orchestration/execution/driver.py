@@ -183,8 +183,8 @@ class Driver:
                     recorder.close_trial(run, "KILLED", reason)
 
     def _draw_next_round(self, recorder: SweepRecorder) -> bool:
-        """Draw and record the next settings of a search by ``tpe``, if there are any."""
-        if self._spec.search is None or self._spec.search.sampler != "tpe":
+        """Record the next settings of a search that follow from recorded ones, if there are any."""
+        if self._spec.search is None:
             return False
         before, self._spec = self._spec, begun(self._spec, recorder)
         if self._spec == before:

@@ -175,7 +175,7 @@ class Results(TrialResults, SearchResults):
         once.cells.kind.check_networks("basin()")
         if once.has_search:
             table = once.search(numbered=True)
-            most = once._search.first_settings
+            most = once._search.round_size if once.is_adaptive else None
             return searched_basin(table, once.cells.axes, once.searched_by, points / 100, most)
         return basin(*once._settings(), points)
 

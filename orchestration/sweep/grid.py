@@ -41,7 +41,7 @@ def check_size(entries: Sequence[GridEntry], n_seeds: int, problems: Problems) -
     Raises:
         SpecError: there are more than :data:`MAX_TRIALS`.
     """
-    combinations = sum(math.prod(map(len, entry.values())) for entry in entries)
+    combinations = _count(entries)
     count = combinations * n_seeds
     if count > MAX_TRIALS:
         problems.add(
@@ -51,6 +51,15 @@ def check_size(entries: Sequence[GridEntry], n_seeds: int, problems: Problems) -
             "split it into several sweeps",
         )
         problems.raise_any()
+
+
+def most_seeds(entries: Sequence[GridEntry]) -> int:
+    """How many trials each combination of the grid may have."""
+    return MAX_TRIALS // _count(entries)
+
+
+def _count(entries: Sequence[GridEntry]) -> int:
+    return sum(math.prod(map(len, entry.values())) for entry in entries)
 
 
 def cells_of(

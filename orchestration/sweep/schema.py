@@ -32,8 +32,10 @@ def spec_schema() -> dict[str, Any]:
         {"const": "auto"},
     ]
     search, prune = (schema["$defs"][name]["properties"] for name in ("Search", "Prune"))
-    del search["gpu_hours"]  # it is only there to be refused with a reason
-    del search["drawn"]  # for the record of a sweep alone
+    for key in ("drawn", "bought"):  # for the record of a sweep alone
+        del search[key]
+    budgets = [{"required": ["trials"]}, {"required": ["gpu_hours"]}]
+    schema["$defs"]["Search"]["oneOf"] = budgets
     search["prune"]["anyOf"].append({"const": "none"})
     epochs = prune["at"] | {"minItems": prune["at"]["minLength"]}
     del epochs["minLength"]

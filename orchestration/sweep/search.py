@@ -2,7 +2,7 @@
 
     search:
       space: {learning_rate: {log: [1e-4, 3e-2]}, threshold: {uniform: [0.2, 2.0]}}
-      trials: 24                           # settings of each cell
+      trials: 24                           # settings of each cell; or gpu_hours, of each cell
       seeds: 1                             # of each setting
       prune: {keep: 0.5, at: [1, 2]}       # half of the settings go on after epochs 1 and 2
     confirm:
@@ -16,7 +16,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    model_validator,
+)
 
 from orchestration.model.config import Section
 from orchestration.model.metric import Metric
@@ -30,9 +37,9 @@ from snn_norm.wording import did_you_mean
 HELD_OUT_ACCURACY = Metric("validation_accuracy", is_fraction=True)
 """The metric by which settings of this package's networks are chosen."""
 
-_MOST_SETTINGS = 1000
+MOST_SETTINGS = 1000
 _ROUND = 8
-"""How many settings of a cell ``tpe`` draws at once, unless the spec has a number."""
+"""How many settings of a cell a round has, unless the spec has a number."""
 MOST_SEEDS = 20
 
 
@@ -49,11 +56,7 @@ def _check_tuned(key: str) -> None:
         )
 
 
-def _no_hours(_: Any) -> None:
-    raise ValueError(
-        "cannot limit a search: its settings would depend on the speed of the machine. Give "
-        "trials, the number of settings of each cell"
-    )
+_NOT_OF_USERS = "is for the record of a sweep alone: leave it out"
 
 
 def _checked_drawn(given: Any) -> Any:
@@ -64,11 +67,21 @@ def _checked_drawn(given: Any) -> Any:
         isinstance(of_cell, list | tuple) and all(isinstance(one, Mapping) for one in of_cell)
         for of_cell in cells
     ):
-        raise ValueError("is for the record of a sweep alone: leave it out")
+        raise ValueError(_NOT_OF_USERS)
     return tuple(map(tuple, cells))
 
 
+def _checked_bought(given: Any) -> Any:
+    if given is None:
+        return None
+    cells = given if isinstance(given, list | tuple) else [0]
+    if not all(one is None or (type(one) is int and 1 <= one <= MOST_SETTINGS) for one in cells):
+        raise ValueError(_NOT_OF_USERS)
+    return tuple(cells)
+
+
 _Drawn = Annotated[Any, PlainValidator(_checked_drawn)]
+_Bought = Annotated[Any, PlainValidator(_checked_bought)]
 _Key = Annotated[str, AfterValidator(_space_key)]
 _Dimension = Annotated[Any, PlainValidator(checked_dimension)]
 _Epoch = Annotated[int, Field(ge=1)]
@@ -88,14 +101,22 @@ class Search(Section):
     space: dict[_Key, _Dimension] = Field(
         min_length=1, description="ranges or lists of values, by key"
     )
-    trials: int = Field(ge=1, le=_MOST_SETTINGS, description="settings of each cell")
-    gpu_hours: Annotated[None, PlainValidator(_no_hours)] = None
+    trials: int | None = Field(None, ge=1, le=MOST_SETTINGS, description="settings of each cell")
+    gpu_hours: float | None = Field(
+        None, gt=0, description="in place of trials: the hours of training of each cell's search"
+    )
     sampler: Sampler = Field("sobol", description="how settings are drawn")
     round: int | None = Field(
-        None, ge=2, le=_MOST_SETTINGS, description="how many settings of a cell tpe draws at once"
+        None,
+        ge=2,
+        le=MOST_SETTINGS,
+        description="how many settings of a cell tpe draws at once, and gpu_hours are measured on",
     )
     drawn: _Drawn = Field(
         None, description="the settings of each cell that tpe has drawn, as recorded"
+    )
+    bought: _Bought = Field(
+        None, description="how many settings of each cell gpu_hours are enough for, as recorded"
     )
     prune: Annotated[
         Prune | None, BeforeValidator(lambda given: None if given == "none" else given)
@@ -109,22 +130,43 @@ class Search(Section):
         """The seeds of each setting: 0, 1, …"""
         return tuple(range(self.seeds))
 
-    @property
-    def round_size(self) -> int:
-        """How many settings of a cell are asked for at once."""
-        return self.trials if self.sampler != "tpe" else (self.round or _ROUND)
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if (self.trials is None) == (self.gpu_hours is None):
+            raise ValueError(
+                "needs either trials, the settings of each cell, or gpu_hours, the hours of each "
+                f"cell: got {'neither' if self.trials is None else 'both'}"
+            )
+        return self
 
     @property
-    def first_settings(self) -> int:
-        """How many settings of a cell do not depend on results."""
-        return min(self.trials, self.round_size)
+    def round_size(self) -> int:
+        """How many settings each round of ``tpe`` has, and the first one with ``gpu_hours``."""
+        return self.round or _ROUND
+
+    def counts(self, cells: int) -> list[int]:
+        """How many settings of each cell are tried: the first round while that is unknown."""
+        bought = self.bought or [None] * cells
+        return [self.trials or count or self.round_size for count in bought]
+
+    def is_measuring(self, cell: int) -> bool:
+        """Whether it is unknown for how many settings of a cell ``gpu_hours`` are enough."""
+        return self.trials is None and (self.bought is None or self.bought[cell] is None)
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether further settings may follow from recorded ones."""
+        return self.sampler == "tpe" or (self.trials is None and None in (self.bought or [None]))
 
     def begun(self, before: Self | None) -> Self:
         """The search of a sweep that has begun with another one: it goes on from its settings."""
-        same = {"trials": self.trials, "prune": self.prune, "drawn": self.drawn}
+        budget = {key: getattr(self, key) for key in ("trials", "gpu_hours", "prune")}
+        same = {**budget, "drawn": self.drawn, "bought": self.bought}
         if before is None or before.model_copy(update=same) != self:
             return self
-        return self.model_copy(update={"drawn": before.drawn})
+        has_budget = all(getattr(before, key) == value for key, value in budget.items())
+        bought = before.bought if has_budget else self.bought
+        return self.model_copy(update={"drawn": before.drawn, "bought": bought})
 
     def kept(self, count: int) -> list[int]:
         """How many of so many settings go on after each of the epochs at which it prunes."""
@@ -135,6 +177,20 @@ class Search(Section):
             count = max(1, min(count, -int(-round(self.prune.keep * count, 9) // 1)))
             kept.append(count)
         return kept
+
+    def epochs(self, settings: int, epochs: int) -> int:
+        """How many epochs so many settings of a cell train, if none ends early.
+
+        Args:
+            epochs: those of a setting that trains to its end.
+        """
+        at = self.prune.at if self.prune else ()
+        return sum(
+            going_on * max(0, end - begin)
+            for going_on, begin, end in zip(
+                [settings, *self.kept(settings)], [0, *at], [*at, epochs], strict=True
+            )
+        )
 
     def judged_by(self) -> Metric:
         """The metric that chooses settings, at its best epoch."""

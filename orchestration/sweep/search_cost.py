@@ -18,6 +18,8 @@ class SearchCost:
             code decides when it is done.
         confirmed_at_least, confirmed_at_most: the trials of the best settings with fresh seeds.
         epochs_at_least, epochs_at_most: the epochs of the search and of these.
+        may_grow: whether ``gpu_hours`` may be enough for further settings. Then all numbers are
+            those of the first rounds alone.
     """
 
     settings: int
@@ -27,6 +29,7 @@ class SearchCost:
     confirmed_at_most: int
     epochs_at_least: int | None
     epochs_at_most: int | None
+    may_grow: bool = False
 
 
 def search_cost(spec: SweepSpec) -> SearchCost:
@@ -37,14 +40,9 @@ def search_cost(spec: SweepSpec) -> SearchCost:
     has_epochs = True
     for cell, count in zip(cells, spec.setting_counts(), strict=True):
         settings += count
-        rounds = [count, *search.kept(count)]
-        finished += rounds[-1] * search.seeds
+        finished += [count, *search.kept(count)][-1] * search.seeds
         has_epochs &= cell.epochs is not None
-        begins = [0, *(search.prune.at if search.prune else ())]
-        for going_on, begin, end in zip(
-            rounds, begins, [*begins[1:], cell.epochs or 0], strict=True
-        ):
-            epochs += going_on * (end - begin) * search.seeds
+        epochs += search.epochs(count, cell.epochs or 0) * search.seeds
     seeds = {"least": len(spec.certain_seeds()), "most": len(spec.seed_order())}
     confirmed = {name: len(cells) * count for name, count in seeds.items()}
     each = sum(cell.epochs or 0 for cell in cells)
@@ -56,4 +54,5 @@ def search_cost(spec: SweepSpec) -> SearchCost:
         confirmed_at_most=confirmed["most"],
         epochs_at_least=epochs + each * seeds["least"] if has_epochs else None,
         epochs_at_most=epochs + each * seeds["most"] if has_epochs else None,
+        may_grow=any(map(search.is_measuring, range(len(cells)))),
     )

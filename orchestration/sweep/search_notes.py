@@ -51,7 +51,10 @@ def note_search(
         )
     _note_metric(search, own, problems)
     if given["gpu_hours"] is not None:
-        problems.add(("gpu_hours",), "cannot limit a sweep with search: give fewer trials")
+        problems.add(
+            ("gpu_hours",),
+            "cannot limit a sweep with search: give search: {gpu_hours: …}, those of each cell",
+        )
     if getattr(given["seeds"], "gpu_hours", None) is not None:
         problems.add(
             ("confirm", "seeds", "gpu_hours"), "cannot limit a sweep with search: lower at_most"
@@ -121,9 +124,14 @@ def _note_prune(search: Search, cells: Sequence[Config], problems: Problems) -> 
 
 
 def _note_rounds(search: Search, raws: Sequence[Mapping[str, Any]], problems: Problems) -> None:
+    if search.bought is not None and (search.trials or len(search.bought) != len(raws)):
+        problems.add(
+            ("search", "bought"),
+            f"must have a number for each of the {len(raws)} cells, beside gpu_hours: leave it out",
+        )
     if search.sampler != "tpe":
-        for key in ("round", "drawn"):
-            if getattr(search, key) is not None:
+        for key, has_none in (("round", search.gpu_hours is None), ("drawn", True)):
+            if has_none and getattr(search, key) is not None:
                 problems.add(("search", key), "needs sampler: tpe, whose settings come in rounds")
         return
     if search.prune is not None:

@@ -186,6 +186,10 @@ class SweepSpec(SpecKeys):
         """
         search, cells = self.search, self.given()
         assert search is not None
+        counts = search.counts(len(cells))
+        if search.sampler != "tpe":
+            return self._points(counts)
+        first_round = self._points([min(count, search.round_size) for count in counts])
         drawn = search.drawn or [()] * len(cells)
         return [
             [
@@ -194,24 +198,23 @@ class SweepSpec(SpecKeys):
                     setting_of(given, values, number)
                     for number, values in enumerate(further, len(first) + 1)
                 ),
-            ][: search.trials]
-            for given, first, further in zip(
-                cells, self._points(search.first_settings), drawn, strict=True
-            )
+            ][:count]
+            for given, first, further, count in zip(cells, first_round, drawn, counts, strict=True)
         ]
 
     def setting_counts(self) -> list[int]:
-        """How many settings a search tries in the end, by cell."""
+        """How many settings a search tries in the end, by cell; with ``gpu_hours``, at least."""
         assert self.search is not None
-        return [len(settings) for settings in self._points(self.search.trials)]
+        return [len(settings) for settings in self._points(self.search.counts(len(self.given())))]
 
-    def _points(self, count: int) -> list[list[Setting]]:
-        """So many settings that do not depend on results, by cell."""
+    def _points(self, counts: Sequence[int]) -> list[list[Setting]]:
+        """So many settings of each cell that do not depend on results."""
         search = self.search
         assert search is not None
         points = "sobol" if search.sampler == "tpe" else search.sampler
         return [
-            settings_of(search.space, points, self.name, count, given) for given in self.given()
+            settings_of(search.space, points, self.name, count, given)
+            for given, count in zip(self.given(), counts, strict=True)
         ]
 
     def given(self) -> list[dict[str, Any]]:
@@ -276,7 +279,9 @@ class SweepSpec(SpecKeys):
         _note_double_seeds(spec.seed_order(), problems)
         _note_unstoppable(spec, problems)
         note_own(dict(spec), problems)
-        settings = spec.search.trials * spec.search.seeds if spec.search else 0
+        # The record of a sweep may have another number of settings for each cell.
+        search = spec.search
+        settings = max(search.counts(1)) * search.seeds if search else 0
         check_size(spec.grid, settings + len(spec.seed_order()), problems)
         cells = spec._cells(problems, references)
         if spec.search is not None:

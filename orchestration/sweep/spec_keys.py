@@ -74,6 +74,11 @@ class Resources(Section):
         """The GPUs of a trial in numbers: a whole one with ``auto``, until it has been measured."""
         return 1.0 if self.gpu == "auto" else self.gpu
 
+    @property
+    def reserved(self) -> float:
+        """The GPUs that a trial reserves, or its processor cores if it has no GPU."""
+        return self.gpu_count or self.cpu
+
 
 class CollapseRule(Section):
     """When to stop a network that stays at chance."""

@@ -39,8 +39,8 @@ def with_next_round(spec: SweepSpec, scores: Sequence[Sequence[float | None]]) -
         wanted = min(search.round_size, count - len(settings))
         further: list[Setting] = []
         if wanted > 0 and len(ended) == len(settings):
-            further = _further(spec, given, settings, ended, wanted)
-        beyond_the_first_round = [*settings, *further][search.first_settings :]
+            further = _further(spec, given, settings, ended, count, wanted)
+        beyond_the_first_round = [*settings, *further][search.round_size :]
         drawn.append([dict(setting.values) for setting in beyond_the_first_round])
     updated = search.model_copy(update={"drawn": tuple(map(tuple, drawn))})
     return spec.model_copy(update={"search": updated}) if any(drawn) else spec
@@ -51,9 +51,14 @@ def _further(
     given: Mapping[str, Any],
     settings: Sequence[Setting],
     scores: Sequence[float],
+    most: int,
     count: int,
 ) -> list[Setting]:
-    """``count`` settings of a cell that have not been tried, or as many as there are."""
+    """``count`` settings of a cell that have not been tried, or as many as there are.
+
+    Args:
+        most: how many settings the cell tries in the end.
+    """
     search, further = spec.search, list[Setting]()
     assert search is not None
     tried = {setting.config for setting in settings}
@@ -73,6 +78,6 @@ def _further(
             codes = study.ask(fixed_distributions=distributions).params
             add({dimension.key: dimension.chosen(codes[dimension.key]) for dimension in dimensions})
     # If a space with few settings is nearly used up, the rest is taken in the order of Sobol's.
-    for setting in settings_of(search.space, "sobol", spec.name, search.trials, given):
+    for setting in settings_of(search.space, "sobol", spec.name, most, given):
         add(setting.values)
     return further

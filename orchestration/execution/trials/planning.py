@@ -44,16 +44,15 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
 def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
     """The spec as it is recorded when its sweep begins, or goes on; None is no record."""
     spec = spec.begun(recorder.spec() if recorder else None)
-    if recorder is None or spec.search is None or spec.search.sampler != "tpe":
+    if recorder is None or spec.search is None or not spec.search.may_grow:
         return spec
-    # Imported here because they load pandas and Optuna.
-    from orchestration.execution.trials.search_allocator import SearchAllocator
-    from orchestration.sweep.tpe import with_next_round
+    # Imported here because it loads pandas.
+    from orchestration.execution.trials.search_allocator import SearchAllocator, histories_at
 
     while True:
-        recorded = recorder.recorded_for(spec)
-        scores = SearchAllocator.of(spec, recorded, recorder.tracking_uri).scores()
-        further = with_next_round(spec, scores)
+        recorded, uri = recorder.recorded_for(spec), recorder.tracking_uri
+        allocator = SearchAllocator.of(spec, recorded, uri)
+        further = allocator.with_further_settings(histories_at(uri, "epoch_seconds"))
         if further == spec:
             return spec
         spec = further

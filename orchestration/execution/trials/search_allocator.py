@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 
 from orchestration.execution.trials.seed_allocator import SeedAllocator, TrialResults
 from orchestration.model.counting_runs import counting_runs
-from orchestration.model.metric import Metric
+from orchestration.model.durations import possible_seconds
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.sweep.halving import CellSearch, TrialProgress, cell_search, score
+from orchestration.sweep.search_hours import RoundTimes, with_bought
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
+from orchestration.sweep.tpe import with_next_round
 
 Histories = Mapping[str, Sequence[float]]
 """The values of a metric by epoch, by the id of the run that recorded them."""
+
+Reader = Callable[[Sequence[str]], Histories]
+"""Reads the values of a metric of runs, which are given by their ids."""
 
 
 def make_allocator(
@@ -26,13 +33,13 @@ def make_allocator(
     return SeedAllocator(spec, recorded) if isinstance(spec.seeds, UntilDecided) else None
 
 
-def histories_at(uri: str, metric: Metric) -> Callable[[Sequence[str]], Histories]:
+def histories_at(uri: str, metric: str) -> Reader:
     """A function that reads the recorded values of a metric of runs on a tracking server."""
 
     def read(run_ids: Sequence[str]) -> Histories:
         from orchestration.reading.open import open_source  # loads the database's packages
 
-        points = open_source(uri).points(run_ids, [metric.name]) if run_ids else None
+        points = open_source(uri).points(run_ids, [metric]) if run_ids else None
         if points is None:
             return {}
         in_order = points.sort_values(["run_id", "epoch"]).groupby("run_id")["value"]
@@ -52,7 +59,7 @@ class SearchAllocator(TrialResults):
         self,
         spec: SweepSpec,
         recorded: Iterable[TrialRun],
-        read: Callable[[Sequence[str]], Histories],
+        read: Reader,
     ) -> None:
         assert spec.search is not None
         self._spec = spec
@@ -72,6 +79,7 @@ class SearchAllocator(TrialResults):
         self._states: list[CellSearch] | None = None
         self._keys = {trial.key for of_cell in both for trials in of_cell for trial in trials}
         self._progress: dict[str, TrialProgress] = {}
+        self._run_ids: dict[str, str] = {}
         self._paused: set[str] = set()
         self._seeds: SeedAllocator | None = None
         runs = [run for run in recorded if run.trial_key in self._keys]
@@ -82,7 +90,7 @@ class SearchAllocator(TrialResults):
     def of(cls, spec: SweepSpec, recorded: Iterable[TrialRun], uri: str) -> SearchAllocator:
         """The allocator of a sweep that a tracking server has recorded."""
         assert spec.search is not None
-        return cls(spec, recorded, histories_at(uri, spec.search.judged_by()))
+        return cls(spec, recorded, histories_at(uri, spec.search.judged_by().name))
 
     def record(self, key: str, run_id: str, *, has_ended: bool) -> None:
         """Read what the run of a trial has recorded, which has ended or pauses."""
@@ -96,32 +104,39 @@ class SearchAllocator(TrialResults):
     def searches(self) -> list[CellSearch]:
         """Where the search of each cell stands."""
         if self._states is None:
-            known, nothing = self._progress, TrialProgress()
             self._states = [
-                cell_search(
-                    [[known.get(trial.key, nothing) for trial in trials] for trials in of_cell],
-                    self._search,
-                )
-                for of_cell in self._searching
+                cell_search(self._progress_of(cell), self._search)
+                for cell in range(len(self._searching))
             ]
-            for state, of_cell, count in zip(
-                self._states, self._searching, self._counts, strict=True
-            ):
-                if len(of_cell) < count:  # further settings will be drawn
+            for cell, state in enumerate(self._states):
+                if self._has_more(cell):
                     state.winner = None
         return self._states
 
     def scores(self) -> list[list[float | None]]:
         """The score of each setting by cell, larger is better; None before it has ended."""
-        nothing, metric = TrialProgress(), self._search.judged_by()
-        of_cells = [
-            [[self._progress.get(trial.key, nothing) for trial in trials] for trials in of_cell]
-            for of_cell in self._searching
-        ]
+        metric = self._search.judged_by()
         return [
-            [score(its, metric) if all(one.has_ended for one in its) else None for its in of_cell]
-            for of_cell in of_cells
+            [
+                score(its, metric) if all(one.has_ended for one in its) else None
+                for its in self._progress_of(cell)
+            ]
+            for cell in range(len(self._searching))
         ]
+
+    def with_further_settings(self, read: Reader) -> SweepSpec:
+        """The spec with settings that follow from the results; the same spec if there are none.
+
+        Args:
+            read: reads the seconds of the epochs of runs.
+        """
+        cells = range(len(self._searching))
+        is_measuring = self._search.is_measuring
+        times = [self._times_of(cell, read) if is_measuring(cell) else None for cell in cells]
+        further = with_bought(self._spec, times)
+        if further == self._spec and self._search.sampler == "tpe":
+            return with_next_round(self._spec, self.scores())
+        return further
 
     def pruned(self) -> dict[str, int]:
         """After which epoch each trial was dropped, by its key; trials that ended are not."""
@@ -166,13 +181,14 @@ class SearchAllocator(TrialResults):
         states = self.searches()
         settings = sum(self._counts)
         tried = sum(
-            all(self._progress.get(t.key, TrialProgress()).has_ended for t in trials)
-            for of_cell in self._searching
-            for trials in of_cell
+            all(trial.has_ended for trial in of_setting)
+            for cell in range(len(states))
+            for of_setting in self._progress_of(cell)
         )
         pruned = sum(len(state.pruned) for state in states)
         chosen = sum(state.winner is not None for state in states)
-        words = f"search: {tried} of {settings} settings trained"
+        at_least = "at least " * any(map(self._search.is_measuring, range(len(states))))
+        words = f"search: {tried} of {at_least}{settings} settings trained"
         words += f", {pruned} pruned" if self._search.prune else ""
         words += f", {chosen} of {len(states)} cells have their best"
         return " · ".join(filter(None, (words, self._seeds.next_decision() if self._seeds else "")))
@@ -191,6 +207,35 @@ class SearchAllocator(TrialResults):
         """How many trials were run ahead that no decision needed."""
         return self._seeds.not_needed() if self._seeds else 0
 
+    def _has_more(self, cell: int) -> bool:
+        """Whether a cell will have further settings."""
+        is_short = len(self._searching[cell]) < self._counts[cell]  # tpe will draw the others
+        return is_short or self._search.is_measuring(cell)
+
+    def _times_of(self, cell: int, read: Reader) -> RoundTimes | None:
+        """The recorded times of a cell's first round; None before it has ended."""
+        progress = self._progress_of(cell)
+        if cell_search(progress, self._search).winner is None:
+            return None
+        trials = [trial for of_setting in self._searching[cell] for trial in of_setting]
+        values = read([self._run_ids[t.key] for t in trials if t.key in self._run_ids]).values()
+        first_pruning = self._search.prune.at[0] if self._search.prune else None
+        seconds = [possible_seconds(one) for its in values for one in its[:first_pruning]]
+        possible = [one for one in seconds if one is not None]
+        longest = max(len(trial.values) for its in progress for trial in its)
+        return RoundTimes(
+            epochs=trials[0].config.epochs or longest,
+            epoch_seconds=fmean(possible) if possible else math.inf,
+        )
+
+    def _progress_of(self, cell: int) -> list[list[TrialProgress]]:
+        """How far the trials of each setting of a cell are."""
+        nothing = TrialProgress()
+        return [
+            [self._progress.get(trial.key, nothing) for trial in trials]
+            for trials in self._searching[cell]
+        ]
+
     def _take_progress(self, runs: Sequence[TrialRun]) -> None:
         counted = counting_runs(runs)
         of_search = [run for run in runs if self._is_of_search(run.trial_key)]
@@ -201,6 +246,7 @@ class SearchAllocator(TrialResults):
             is_counted = counted.get(run.trial_key) in (None, run)
             if is_counted and len(its.values) >= len(known.values):
                 self._progress[run.trial_key] = its
+                self._run_ids[run.trial_key] = run.run_id
         for key in counted:
             self._progress.setdefault(key, TrialProgress((), True))
 

@@ -19,8 +19,7 @@ def trial_hours(
 ) -> list[float] | None:
     """Estimate the GPU hours of a trial of each cell, or its core hours if it has no GPU.
 
-    ``RecordedTimes`` describes the estimate. A trial that shares a GPU by ``gpu: auto`` counts as
-    if it had the whole GPU.
+    ``RecordedTimes`` describes the estimate.
 
     Args:
         epochs: one epoch of each recorded trial: the number of its cell, the epoch's seconds, and
@@ -37,13 +36,12 @@ def trial_hours(
         if (seconds := possible_seconds(epoch_seconds)) is not None:
             cell = cells[number]
             times.add(number, cell.kind, seconds * _epochs(cell, outcome), _cost(cell))
-    reserved = spec.resources.gpu_count or spec.resources.cpu
     hours = []
     for number, cell in enumerate(cells):
         estimate = times.estimate(number, cell.kind, _cost(cell))
         if estimate is None:
             return None
-        hours.append(estimate * reserved / 3600)
+        hours.append(estimate * spec.resources.reserved / 3600)
     return hours
 
 

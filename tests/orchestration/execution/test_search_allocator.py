@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +25,6 @@ from orchestration.reading.open import open_source
 from orchestration.reading.summaries import one_sweep
 from orchestration.sweep.halving import TrialProgress, cell_search
 from orchestration.sweep.recorded_spec import read_spec
-from orchestration.sweep.tpe import with_next_round
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 
@@ -45,8 +42,6 @@ CONTENT: dict[str, Any] = {
     "confirm": {"seeds": [101, 102]},
 }
 UNTIL = {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4}
-
-ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 
 
 def simulated(confirm: Mapping[str, Any] | None = None, **search: Any) -> SweepSpec:
@@ -80,6 +75,23 @@ class Simulation:
             for key in run_ids
             if key in self.runs
         }
+
+    def seconds(self, run_ids: Sequence[str]) -> dict[str, list[float]]:
+        """The seconds of the epochs of runs: a minute each, or two of the second cell."""
+        norms = {key: self._trials[key].config.norm for key in run_ids}
+        return {
+            key: [60.0 if norms[key] == "none" else 120.0] * self.runs[key].epochs_done
+            for key in run_ids
+        }
+
+    def hours(self) -> list[float]:
+        """The hours of the search by cell."""
+        trials = (self._trials[key] for key in self.runs)
+        searched = [trial.key for trial in trials if trial.config.seed == 0]
+        spent = dict.fromkeys(("none", "homeostatic"), 0.0)
+        for key, seconds in self.seconds(searched).items():
+            spent[self._trials[key].config.norm] += sum(seconds) / 3600
+        return list(spent.values())
 
     def fill(self, workers: int) -> None:
         waiting = self.allocator.next(self._given)
@@ -141,7 +153,7 @@ def test_in_any_order_with_any_number_of_workers_and_interrupted_it_trains_the_s
 
 
 def by_rounds(spec: SweepSpec, workers: int, chance: random.Random, upto: int) -> Simulation:
-    """A search by ``tpe``: as often as its trials have ended, a round is drawn from the record.
+    """A search whose further settings follow from the record, as often as its trials have ended.
 
     After every ``upto`` trials it is interrupted, and what it had drawn is lost.
     """
@@ -151,7 +163,8 @@ def by_rounds(spec: SweepSpec, workers: int, chance: random.Random, upto: int) -
         ended = run.to_the_end(workers, chance, upto)
         runs = list(run.runs.values())
         wanted = wanted if ended else spec
-        further = with_next_round(wanted, Simulation(wanted, runs).allocator.scores())
+        record = Simulation(wanted, runs)
+        further = record.allocator.with_further_settings(record.seconds)
         if ended and further == wanted:
             return run
         wanted = further
@@ -170,6 +183,30 @@ def test_tpe_has_the_same_settings_however_it_is_interrupted(
     other = by_rounds(spec, 4, chance, upto=7)
     assert {key for key in other.runs if other._trials[key].config.seed == 0} == searched
     assert other.outcome()[0] == first.outcome()[0]
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"prune": None},
+        {"prune": {"keep": 0.5, "at": [1]}},
+        {"prune": {"keep": 0.4, "at": [1, 2]}},
+        {"prune": None, "sampler": "tpe"},
+    ],
+)
+def test_hours_are_enough_for_the_same_settings_however_it_is_interrupted(
+    search: Mapping[str, Any],
+) -> None:
+    spec = simulated(**{"trials": None, "gpu_hours": 0.5, "round": 4, **search})
+    first = by_rounds(spec, 1, random.Random(0), upto=1000)
+    assert None not in first.outcome()[0]
+    assert all(0.29 < hours < 0.5 + 1e-9 for hours in first.hours())
+    quick, slow = (len(state.target) + len(state.pruned) for state in first.allocator.searches())
+    assert quick >= 2 * slow >= 2 * 4
+    for seed in range(3):
+        chance = random.Random(seed)
+        other = by_rounds(spec, chance.randint(1, 6), chance, upto=chance.randint(4, 12))
+        assert other.outcome() == first.outcome()
 
 
 def test_no_setting_of_tpe_is_confirmed_before_all_are_drawn() -> None:
@@ -295,6 +332,12 @@ def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_no
     pd.testing.assert_frame_equal(results.search(), table)
 
 
+def n_runs(client: MlflowClient, name: str) -> int:
+    """How many runs a sweep has on record, its own included."""
+    experiment = client.get_experiment_by_name(name)
+    return len(client.search_runs([experiment.experiment_id])) if experiment else 0
+
+
 @pytest.mark.slow
 @pytest.mark.release
 def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
@@ -303,12 +346,7 @@ def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
     search = {**SEARCH, "prune": "none", "sampler": "tpe", "round": 3}
     spec, path = commands.spec("search-tpe", {**CONTENT, "search": search})
     process = commands.start("run", path)
-
-    def has_drawn() -> bool:
-        experiment = client.get_experiment_by_name("search-tpe")
-        return experiment is not None and len(client.search_runs([experiment.experiment_id])) > 7
-
-    wait_until(has_drawn)
+    wait_until(lambda: n_runs(client, "search-tpe") > 7)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     commands.run("run", path)
@@ -329,25 +367,36 @@ def test_tpe_draws_its_rounds_and_goes_on_from_them_when_it_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.release
-@pytest.mark.parametrize("seed", range(ROUNDS))
-def test_killed_at_a_random_moment_it_has_the_same_winners(
-    seed: int, commands: Commands, client: MlflowClient, tracking_uri: str
+def test_hours_are_measured_once_and_a_killed_search_goes_on_with_their_settings(
+    commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
-    name = f"search-killed-{seed}"
-    spec, path = commands.spec(name, CONTENT)
+    space = {**SEARCH["space"], "learning_rate": [0.001, 0.003, 0.01, 0.03, 0.1]}
+    search = {**SEARCH, "space": space, "trials": None, "gpu_hours": 1e-3, "round": 3}
+    _, path = commands.spec("search-hours", {**CONTENT, "search": search})
+    planned = commands.start("plan", path).communicate()[0]
+    assert "at least 6 settings of 2 cells" in planned
+    assert "0.001 core hours of each cell" in planned
     process = commands.start("run", path)
+    wait_until(lambda: n_runs(client, "search-hours") > 1)
+    results = Results("search-hours", tracking_uri=tracking_uri)
 
-    def has_begun() -> bool:
-        experiment = client.get_experiment_by_name(name)
-        return experiment is not None and len(client.search_runs([experiment.experiment_id])) > 2
+    def bought() -> tuple[int | None, ...]:
+        recorded = results.records.spec
+        search = read_spec(recorded).search if recorded else None
+        return (search and search.bought) or (None,)
 
-    wait_until(has_begun)
-    time.sleep(random.Random(seed).uniform(0, 6))
+    wait_until(lambda: None not in bought())
+    numbers = bought()
     process.send_signal(signal.SIGKILL)
     process.communicate()
     commands.run("run", path)
-    assert replace(audit(client, spec), lost=[]) == Ledger()
-    assert found(name, tracking_uri) == alone(spec)
+    assert bought() == numbers
+    tried = results.searched()["n_settings"].tolist()
+    assert tried == [min(number or 0, 10) for number in numbers]
+    assert found("search-hours", tracking_uri) == alone(read_spec(str(results.records.spec)))
+    again = commands.run("run", path)
+    assert "0 trials to run, 0 to resume" in again
+    assert bought() == numbers
 
 
 @pytest.mark.slow
