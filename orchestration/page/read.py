@@ -253,7 +253,7 @@ class Reader:
         columns = ["run_id", "cell", "seed", "status", "started", "best", "epoch"]
         if of_spec is None or others.runs.empty:
             return pd.DataFrame(columns=columns)
-        placed = assign_cells(others, of_spec, best_settings=cells.best_settings)
+        placed = assign_cells(others, of_spec, rankings=cells.rankings)
         runs = others.runs.assign(cell=placed.of_trial, seed=placed.seeds)
         runs = runs[runs["cell"].notna()].astype({"cell": "int64", "seed": "int64"})
         metric = cells.metric

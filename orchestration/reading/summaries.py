@@ -210,7 +210,8 @@ def _wanted(spec_json: str, status: str, states: Counter[str]) -> int | None:
         return None
     certain = len(spec.cells()) * len(spec.certain_seeds())
     if spec.search is not None:
-        certain += search_cost(spec).finished
+        cost = search_cost(spec)
+        certain = cost.finished + cost.confirmed_at_least
     if not spec.grows:
         return certain
     begun = states if status != "completed" else {name: states[name] for name in OUTCOMES}

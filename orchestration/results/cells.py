@@ -48,8 +48,9 @@ class Cells:
         kind: whether it is of this package's networks, and what follows from that.
         tried: of a search, its trials by run id: ``cell``, ``setting`` (its number) and ``seed``.
             These are in no cell: the trials of a cell are those that confirm its best setting.
-        best_settings: of a search, the number of each cell's best setting; None where none is
-            known.
+        rankings: of a search, the numbers of each cell's settings that have trained to their end,
+            the best first.
+        beside_the_best: of a search, the ids of trials that confirm settings after the best one.
     """
 
     axes: list[str]
@@ -59,11 +60,21 @@ class Cells:
     metric: Metric = TEST_ACCURACY
     kind: SweepKind = NETWORKS
     tried: pd.DataFrame | None = None
-    best_settings: Sequence[int | None] = ()
+    rankings: Sequence[Sequence[int]] = ()
+    beside_the_best: frozenset[str] = frozenset()
 
-    def is_tried(self, run_ids: pd.Index[Any]) -> Any:
-        """Whether each of these runs is one of a search, as an array."""
-        return run_ids.isin([] if self.tried is None else self.tried.index)
+    def best_settings(self, rank: int = 0) -> list[int | None]:
+        """Of a search, the number of each cell's best setting; None where none is known.
+
+        Args:
+            rank: 1 is the next best setting, and so on.
+        """
+        return [its[rank] if rank < len(its) else None for its in self.rankings]
+
+    def is_of_search(self, run_ids: pd.Index[Any]) -> Any:
+        """Whether each of these runs is of a search, and in no cell, as an array."""
+        tried = [] if self.tried is None else self.tried.index.tolist()
+        return run_ids.isin([*tried, *self.beside_the_best])
 
     @property
     def series(self) -> str:
@@ -98,7 +109,8 @@ def assign_cells(
     records: Records,
     spec: SpecCells | None,
     histories: Mapping[str, Sequence[float]] | None = None,
-    best_settings: Sequence[int | None] = (),
+    rankings: Sequence[Sequence[int]] = (),
+    rank: int = 0,
 ) -> Cells:
     """Assign each recorded trial to its cell.
 
@@ -108,14 +120,15 @@ def assign_cells(
     Args:
         spec: the cells of the spec, if there is one.
         histories: of a search, the values by epoch of the metric that chooses settings, by run id.
-        best_settings: see ``Cells``; given in place of histories.
+        rankings: see ``Cells``; given in place of histories.
+        rank: the trials of a cell are those of the setting with this place in its ranking.
     """
     if spec is None:
         return _from_trials(records)
     places = _places(records, spec)
     if spec.search is None:
         return _cells(spec, records, places)
-    return _of_search(records, spec, spec.search, places, histories or {}, best_settings)
+    return _of_search(records, spec, spec.search, places, histories or {}, rankings, rank)
 
 
 def _of_search(
@@ -124,7 +137,8 @@ def _of_search(
     search: Search,
     places: Sequence[_Place],
     histories: Mapping[str, Sequence[float]],
-    best_settings: Sequence[int | None],
+    rankings: Sequence[Sequence[int]],
+    rank: int,
 ) -> Cells:
     """Cells of a search: the trials of a cell are those that confirm its best setting."""
     tried = [
@@ -133,16 +147,22 @@ def _of_search(
         if place is not None and place[1] < search.seeds
     ]
     table = pd.DataFrame(tried, columns=["run_id", "cell", "setting", "seed"]).set_index("run_id")
-    best = best_settings or _best_settings(table, search, histories, len(spec.table))
+    rankings = rankings or _rankings(table, search, histories, len(spec.table))
 
-    def confirmed(place: _Place) -> _Place:
+    def confirmed(place: _Place, ranks: slice) -> _Place:
         if place is None or place[1] < search.seeds:
             return None
         cell, number = _cell_and_number(spec, place[0])
-        return (cell, place[1]) if best[cell] == number else None
+        return (cell, place[1]) if number in rankings[cell][ranks] else None
 
-    cells = _cells(spec, records, list(map(confirmed, places)))
-    return replace(cells, tried=table, best_settings=best)
+    cells = _cells(spec, records, [confirmed(place, slice(rank, rank + 1)) for place in places])
+    others = slice(1, spec.confirmed)
+    beside = [
+        str(run)
+        for run, place in zip(records.runs.index, places, strict=True)
+        if confirmed(place, others)
+    ]
+    return replace(cells, tried=table, rankings=rankings, beside_the_best=frozenset(beside))
 
 
 def _cell_and_number(spec: SpecCells, place: int) -> tuple[int, int]:
@@ -150,22 +170,20 @@ def _cell_and_number(spec: SpecCells, place: int) -> tuple[int, int]:
     return cell, setting.number
 
 
-def _best_settings(
+def _rankings(
     tried: pd.DataFrame, search: Search, histories: Mapping[str, Sequence[float]], n_cells: int
-) -> list[int | None]:
-    """The number of each cell's best setting, of those whose trials have all finished.
+) -> list[list[int]]:
+    """The numbers of the settings whose trials have all finished, by cell, the best first.
 
-    A setting that was pruned cannot be the best: a score does not fall with further epochs.
+    A setting that was pruned is not among them.
     """
-    best: dict[int, tuple[float, int]] = {}
+    ranked: list[list[tuple[float, int]]] = [[] for _ in range(n_cells)]
     of_setting = tried.groupby(["cell", "setting"]).groups
     for (cell, number), run_ids in cast("Mapping[tuple[int, int], Any]", of_setting).items():
-        if len(run_ids) < search.seeds:
-            continue
-        progress = [TrialProgress(histories.get(str(run), ()), True) for run in run_ids]
-        rank = (score(progress, search.judged_by()), -number)
-        best[cell] = max(best.get(cell, rank), rank)
-    return [-best[cell][1] if cell in best else None for cell in range(n_cells)]
+        if len(run_ids) >= search.seeds:
+            progress = [TrialProgress(histories.get(str(run), ()), True) for run in run_ids]
+            ranked[cell].append((-score(progress, search.judged_by()), number))
+    return [[number for _, number in sorted(of_cell)] for of_cell in ranked]
 
 
 _Place = tuple[int, int] | None

@@ -43,7 +43,7 @@ def all_trials(records: Records, cells: Cells) -> pd.DataFrame:
             "run_id": runs.index.astype("str"),
             "trial_key": runs["trial_key"].astype("str"),
             "outcome": runs["outcome"].astype("str"),
-            "in_spec": cells.of_trial.notna() | cells.is_tried(runs.index),
+            "in_spec": cells.of_trial.notna() | cells.is_of_search(runs.index),
         }
     ).rename_axis(index=None)
     for name in params:

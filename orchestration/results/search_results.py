@@ -41,7 +41,7 @@ class SearchResults(SweepReader):
         outcomes = {str(run): outcome for run, outcome in records.runs["outcome"].items()}
         others = self._unfinished()
         if others is not None:
-            placed = assign_cells(others, of_spec, best_settings=cells.best_settings).tried
+            placed = assign_cells(others, of_spec, rankings=cells.rankings).tried
             assert placed is not None
             # Of several runs of a trial the one that has its result counts, or else the newest.
             known = set(tried.itertuples(index=False, name=None))
@@ -66,6 +66,31 @@ class SearchResults(SweepReader):
         best = frames.best_of_seeds(once.records, once.cells)
         counts = declaring_spec(once.records).setting_counts()
         return searched_cells(table, best, once.cells, once.searched_by, counts)
+
+    def confirmed(self) -> pd.DataFrame:
+        """Return one row per confirmed setting, each cell's best one first.
+
+        Comparisons, gaps and verdicts are of rank 1, whichever setting is the best with fresh
+        seeds: these seeds would otherwise choose the setting that they report.
+
+        Returns:
+            The axes; ``search_rank``; the columns of ``searched()`` from ``searched_best`` on.
+        """
+        once = self.snapshot()
+        table, text = once.search(numbered=True), once.records.spec
+        assert text is not None
+        spec, of_spec = read_spec(text), spec_cells(text)
+        by_rank = []
+        for rank in range(of_spec.confirmed):
+            cells = assign_cells(once.records, of_spec, rankings=once.cells.rankings, rank=rank)
+            best = frames.best_of_seeds(once.records, cells)
+            counts = spec.setting_counts()
+            rows = searched_cells(table, best, cells, once.searched_by, counts, rank)
+            rows.insert(len(cells.axes), "search_rank", rank + 1)
+            by_rank.append(rows[[number is not None for number in cells.best_settings(rank)]])
+        whole = pd.concat(by_rank).sort_index(kind="stable").reset_index(drop=True)
+        spent = ["n_settings", "n_settings_expected", "n_pruned", "epochs", "hours"]
+        return whole.drop(columns=spent)
 
     def search_best(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return the expected score of the best of n settings of a search, for each cell and n.

@@ -43,6 +43,7 @@ class SpecCells:
         own: whether some of the cells name a module of the user's own.
         search: the spec's section.
         settings: of a search, the cell and the setting of each place.
+        confirmed: of a search, how many settings of each cell are confirmed.
     """
 
     axes: list[str]
@@ -55,6 +56,7 @@ class SpecCells:
     kind: SweepKind
     search: Search | None = None
     settings: Sequence[tuple[int, Setting]] = ()
+    confirmed: int = 1
 
 
 @lru_cache(maxsize=16)
@@ -99,6 +101,7 @@ def spec_cells(spec_json: str) -> SpecCells:
         kind=spec.kind,
         search=spec.search,
         settings=settings,
+        confirmed=spec.confirm.settings if spec.confirm else 1,
     )
 
 

@@ -39,12 +39,18 @@ class CellSearch:
     Args:
         target: the epoch up to which settings train now, by their index; None is the end.
         pruned: after which epoch a setting was dropped, by its index.
-        winner: the index of the best setting; None until the search has ended.
+        ranking: the settings that have trained to their end, the best first; empty until the
+            search has ended.
     """
 
     target: dict[int, int | None]
     pruned: dict[int, int] = field(default_factory=dict)
-    winner: int | None = None
+    ranking: Sequence[int] = ()
+
+    @property
+    def winner(self) -> int | None:
+        """The index of the best setting; None until the search has ended."""
+        return self.ranking[0] if self.ranking else None
 
 
 def cell_search(trials: Sequence[Sequence[TrialProgress]], search: Search) -> CellSearch:
@@ -70,7 +76,7 @@ def cell_search(trials: Sequence[Sequence[TrialProgress]], search: Search) -> Ce
     # A smaller search may have trained a setting to its end that this one would have pruned.
     ended = [one for one, its in enumerate(trials) if all(trial.has_ended for trial in its)]
     if set(going_on).issubset(ended):
-        return CellSearch(target, pruned, winner=ranked(ended, None)[0])
+        return CellSearch(target, pruned, ranking=ranked(ended, None))
     return CellSearch(target, pruned)
 
 

@@ -14,7 +14,7 @@ Settings are chosen by their accuracy on held-out images, and reported by seeds 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -198,9 +198,9 @@ class Search(Section):
 
 
 class Confirm(Section):
-    """How the best setting of each cell is trained again."""
+    """How the best settings of each cell are trained again."""
 
-    settings: Literal[1] = Field(1, description="how many of the best: 1")
+    settings: int = Field(1, ge=1, le=MOST_SEEDS, description="how many of each cell's best")
     seeds: Annotated[Any, PlainValidator(lambda given: given)] = Field(
         description="a list of whole numbers, or {until: decided, …}"
     )

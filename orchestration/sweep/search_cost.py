@@ -34,25 +34,29 @@ class SearchCost:
 
 def search_cost(spec: SweepSpec) -> SearchCost:
     """What the search of a spec costs."""
-    search, cells = spec.search, spec.cells()
+    search, confirm, cells = spec.search, spec.confirm, spec.cells()
     assert search is not None
-    settings = finished = epochs = 0
-    has_epochs = True
+    assert confirm is not None
+    least, most = len(spec.certain_seeds()), len(spec.seed_order())
+    settings = finished = epochs = at_least = at_most = epochs_at_least = epochs_at_most = 0
     for cell, count in zip(cells, spec.setting_counts(), strict=True):
+        ended, each = [count, *search.kept(count)][-1], cell.epochs or 0
+        beside_the_best = (min(confirm.settings, ended) - 1) * least
         settings += count
-        finished += [count, *search.kept(count)][-1] * search.seeds
-        has_epochs &= cell.epochs is not None
-        epochs += search.epochs(count, cell.epochs or 0) * search.seeds
-    seeds = {"least": len(spec.certain_seeds()), "most": len(spec.seed_order())}
-    confirmed = {name: len(cells) * count for name, count in seeds.items()}
-    each = sum(cell.epochs or 0 for cell in cells)
+        finished += ended * search.seeds
+        epochs += search.epochs(count, each) * search.seeds
+        at_least += least + beside_the_best
+        at_most += most + beside_the_best
+        epochs_at_least += (least + beside_the_best) * each
+        epochs_at_most += (most + beside_the_best) * each
+    has_epochs = all(cell.epochs is not None for cell in cells)
     return SearchCost(
         settings=settings,
         finished=finished,
         epochs=epochs if has_epochs else None,
-        confirmed_at_least=confirmed["least"],
-        confirmed_at_most=confirmed["most"],
-        epochs_at_least=epochs + each * seeds["least"] if has_epochs else None,
-        epochs_at_most=epochs + each * seeds["most"] if has_epochs else None,
+        confirmed_at_least=at_least,
+        confirmed_at_most=at_most,
+        epochs_at_least=epochs + epochs_at_least if has_epochs else None,
+        epochs_at_most=epochs + epochs_at_most if has_epochs else None,
         may_grow=any(map(search.is_measuring, range(len(cells)))),
     )

@@ -16,7 +16,7 @@ from orchestration.sweep.space import dimensions_of, setting_of, wrong_everywher
 
 _COLUMNS = frozenset({
     "setting", "epochs", "hours", "state", "is_best", "best_at", "n_settings",
-    "n_settings_expected", "n_pruned", "searched_best",
+    "n_settings_expected", "n_pruned", "searched_best", "search_rank",
 })  # fmt: skip
 """Columns of the tables of a search: names that no key of the user's own may have."""
 
@@ -70,6 +70,13 @@ def note_search(
             ("search",),
             "needs held-out images, on which settings are compared: set "
             "training: {validation_fraction: 0.1}",
+        )
+    ended = [search.counts(1)[0], *search.kept(search.counts(1)[0])][-1]
+    if given["confirm"].settings > ended:
+        problems.add(
+            ("confirm", "settings"),
+            f"must be at most the settings that train to their end, which are {ended} of each "
+            f"cell, got {given['confirm'].settings}",
         )
     _note_prune(search, cells, problems)
     _note_rounds(search, raws, problems)

@@ -14,6 +14,7 @@ from orchestration.tables.report_data import ReportData
 _NAMES = (
     "headline",
     "search",
+    "confirmed",
     "dependency_gap",
     "norm_gaps",
     "tuned_gap",

@@ -30,7 +30,8 @@ from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 
 
-def searched(**search: Any) -> SweepSpec:
+def searched(confirm: int = 1, **search: Any) -> SweepSpec:
+    """A spec with a search of two cells, which confirms so many settings of each."""
     section = {"space": {"learning_rate": {"log": [1e-3, 1e-1]}}, "trials": 4} | search
     return SweepSpec.from_dict(
         plain_spec(
@@ -38,7 +39,7 @@ def searched(**search: Any) -> SweepSpec:
             training={"validation_fraction": 0.2},
             grid=[{"architecture": "ann", "norm": ["none", "batchnorm"]}],
             search=section,
-            confirm={"seeds": [101, 102]},
+            confirm={"settings": confirm, "seeds": [101, 102]},
         )
     )
 

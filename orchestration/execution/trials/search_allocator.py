@@ -110,7 +110,7 @@ class SearchAllocator(TrialResults):
             ]
             for cell, state in enumerate(self._states):
                 if self._has_more(cell):
-                    state.winner = None
+                    state.ranking = ()
         return self._states
 
     def scores(self) -> list[list[float | None]]:
@@ -263,8 +263,21 @@ class SearchAllocator(TrialResults):
     def _confirmed_so_far(self) -> list[Trial]:
         if isinstance(self._spec.seeds, UntilDecided):
             seeds = self._seed_allocator()
-            return seeds.wanted() if seeds else []
-        return [trial for trials in self._winners() for trial in trials or ()]
+            of_best = seeds.wanted() if seeds else []
+        else:
+            of_best = [trial for trials in self._winners() for trial in trials or ()]
+        return of_best + self._beside_the_best()
+
+    def _beside_the_best(self) -> list[Trial]:
+        """The trials of the next best settings, which are confirmed but decide nothing."""
+        assert self._spec.confirm is not None
+        certain = len(self._spec.certain_seeds())
+        return [
+            trial
+            for settings, state in zip(self._confirming, self.searches(), strict=True)
+            for index in state.ranking[1 : self._spec.confirm.settings]
+            for trial in settings[index][:certain]
+        ]
 
     def _seed_allocator(self) -> SeedAllocator | None:
         """What decides about seeds, once every cell has its best setting."""

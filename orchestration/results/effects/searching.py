@@ -66,7 +66,7 @@ def search_table(
     used = {key for _, setting in of_spec.settings for key in setting.values}
     keys = [key for key in search.space if key in used]
     dimensions = dimensions_of_cells(spec)
-    rows = []
+    rows, best = [], cells.best_settings()
     for cell, setting in of_spec.settings:
         tried_runs = runs.get((cell, setting.number), [])
         ended = [run for run in tried_runs if outcomes.get(run) not in (None, PRUNED)]
@@ -87,7 +87,7 @@ def search_table(
                 "n_collapsed": sum(outcomes[run] == "collapsed" for run in ended),
                 "n_diverged": sum(outcomes[run] == "diverged" for run in ended),
                 "state": "finished" if len(ended) == search.seeds else state,
-                "is_best": cells.best_settings[cell] == setting.number,
+                "is_best": best[cell] == setting.number,
                 "note": "; ".join(filter(None, near_ends)),
                 "cell": cell,
             }
@@ -110,6 +110,7 @@ def searched_cells(
     cells: Cells,
     metric: Metric,
     counts: Sequence[int],
+    rank: int = 0,
 ) -> pd.DataFrame:
     """The cost of each cell's search, its best setting, and the accuracy with fresh seeds.
 
@@ -119,6 +120,7 @@ def searched_cells(
         cells: the cells of the sweep.
         metric: the metric that chooses settings.
         counts: how many settings each cell tries in the end.
+        rank: of which setting; 1 is the next best, and so on.
 
     Returns:
         One row for each cell: the axes; ``n_settings`` (tried, of ``n_settings_expected``),
@@ -133,7 +135,8 @@ def searched_cells(
     rows = []
     for cell, confirmed in enumerate(best.to_dict("records")):
         settings = table[table["cell"] == cell]
-        of_best = settings[settings["is_best"]].to_dict("records")
+        number = cells.best_settings(rank)[cell]
+        of_best = settings[settings[SETTING] == number].to_dict("records")
         chosen = of_best[0] if of_best else None
         learned = (settings["n_seeds"] > settings["n_collapsed"] + settings["n_diverged"]).any()
         nothing = "every setting collapsed or diverged" if chosen and not learned else ""

@@ -44,11 +44,14 @@ CONTENT: dict[str, Any] = {
 UNTIL = {"until": "decided", "alpha": 0.5, "at_least": 2, "at_most": 4}
 
 
-def simulated(confirm: Mapping[str, Any] | None = None, **search: Any) -> SweepSpec:
+def simulated(
+    confirm: Mapping[str, Any] | None = None, settings: int = 1, **search: Any
+) -> SweepSpec:
     """A spec with a search of two cells of packaged networks."""
     given: dict[str, Any] = {**CONTENT, "dataset": "digits", "search": {**SEARCH, **search}}
+    given["confirm"] = {"seeds": [101, 102] if confirm is None else confirm, "settings": settings}
     if confirm is not None:
-        given |= {"confirm": {"seeds": confirm}, "compare": [{"norm": ["none", "homeostatic"]}]}
+        given["compare"] = [{"norm": ["none", "homeostatic"]}]
     return SweepSpec.from_dict(plain_spec(**given, seeds="absent"))
 
 
@@ -217,6 +220,26 @@ def test_no_setting_of_tpe_is_confirmed_before_all_are_drawn() -> None:
     assert not any(run._trials[key].config.seed for key in run.trained)
 
 
+@pytest.mark.parametrize("confirm", [None, UNTIL])
+def test_the_next_best_settings_are_confirmed_too_and_decide_nothing(
+    confirm: Mapping[str, Any] | None,
+) -> None:
+    one, two = (Simulation(simulated(confirm, n, prune=None)) for n in (1, 2))
+    for run in (one, two):
+        assert run.to_the_end(3, random.Random(0))
+    assert one.outcome()[0] == two.outcome()[0]
+    assert one.outcome()[3] == two.outcome()[3]
+    further = set(two.trained) - set(one.trained)
+    labels = [two._trials[key].cell_label for key in further]
+    second = [state.ranking[1] + 1 for state in two.allocator.searches()]
+    assert sorted(set(labels)) == sorted(
+        f"ann {norm} setting {number}"
+        for norm, number in zip(("none", "homeostatic"), second, strict=True)
+    )
+    assert len(further) == 2 * 2  # the certain seeds
+    assert set(one.trained) < set(two.trained)
+
+
 def test_a_larger_search_goes_on_from_a_smaller_one() -> None:
     smaller, larger = simulated(prune=None), simulated(prune=None, trials=9)
     before = Simulation(smaller)
@@ -278,6 +301,8 @@ def alone(spec: SweepSpec) -> tuple[list[int | None], list[float]]:
             progress.append(
                 [TrialProgress([e.validation_accuracy or 0.0 for e in one], True) for one in runs]
             )
+        for setting, epoch in cell_search(progress, spec.search).pruned.items():
+            progress[setting] = [TrialProgress(one.values[:epoch]) for one in progress[setting]]
         winner = cell_search(progress, spec.search).winner
         assert winner is not None
         winners.append(winner + 1)
@@ -301,8 +326,6 @@ def found(name: str, uri: str) -> tuple[list[int], list[float]]:
 def test_a_search_ends_with_the_best_settings_on_fresh_seeds_and_again_trains_nothing(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:
-        for setting, epoch in cell_search(progress, spec.search).pruned.items():
-            progress[setting] = [TrialProgress(one.values[:epoch]) for one in progress[setting]]
     spec, path = commands.spec("searched", CONTENT)
     told = commands.run("run", path)
     assert "2 of 2 cells have their best" in told

@@ -25,12 +25,19 @@ from orchestration.results.results import Results
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.tpe import with_next_round
 from orchestration.tables import search as search_of_tables
+from orchestration.tables.registry import TABLES
+from orchestration.tables.report_data import ReportData
 
 HELD_OUT = Metric("validation_accuracy", is_fraction=True)
 
 
 @pytest.fixture
 def pruned() -> Results:
+    """The results of a search that prunes."""
+    return pruned_results()
+
+
+def pruned_results() -> Results:
     """Two cells of four settings; the second half was pruned after the first epoch."""
     spec = searched(prune={"keep": 0.5, "at": [1]})
     recorded = Recorded(spec)
@@ -98,6 +105,36 @@ def test_the_best_setting_near_an_end_of_its_range_says_what_to_widen() -> None:
     table = recorded.results().search()
     near = table["note"] != ""
     assert 4 <= near[table["norm"] == "none"].sum() <= 9  # a tenth of 64
+
+
+def test_the_next_best_settings_stand_beside_the_best_one_which_alone_is_compared() -> None:
+    spec = searched(confirm=2)
+    recorded = Recorded(spec)
+    for of_cell in spec.setting_trials([0, 101, 102]):
+        for number, (tried, *fresh) in enumerate(of_cell):
+            recorded.add(tried, [0.5 + 0.1 * number])
+            # On fresh seeds the second best is better, and the third was the best once.
+            for trial in fresh if number else ():
+                recorded.add(trial, [0.5], [{3: 0.6, 2: 0.9, 1: 0.7}[number]])
+    results = recorded.results()
+    table = results.confirmed()
+    assert table["norm"].tolist() == ["none", "none", "batchnorm", "batchnorm"]
+    assert table["search_rank"].tolist() == [1, 2, 1, 2]
+    assert table["searched_best"].tolist() == pytest.approx([0.8, 0.7] * 2)
+    assert table["mean"].tolist() == pytest.approx([0.6, 0.9] * 2)
+    assert table["n_seeds"].tolist() == [2] * 4
+    assert results.searched()["mean"].tolist() == pytest.approx([0.6, 0.6])
+    assert results.best_of_seeds()["mean"].tolist() == pytest.approx([0.6, 0.6])
+    trials = results.trials()
+    assert trials["in_spec"].tolist().count(False) == 2 * 2  # of the third
+    data = ReportData("small", results.snapshot())
+    frame = TABLES["confirmed"].of(data)
+    assert frame is not None
+    text = TABLES["confirmed"].write(frame, "markdown")
+    rate = results.search()["learning_rate"].iloc[2]
+    assert f"| ann | none | 2 | learning_rate {rate:g} | 70.00 | 90.00 |" in text
+    for single in (pruned_results(), Recorded(SweepSpec.from_dict(plain_spec())).results()):
+        assert TABLES["confirmed"].of(ReportData("small", single.snapshot())) is None
 
 
 @pytest.mark.parametrize("outcome", ["collapsed", "diverged"])

@@ -234,7 +234,13 @@ def test_own_training_code_is_searched_over_its_own_keys(monkeypatch: pytest.Mon
         ({}, {"confirm": {"seeds": [101, 101]}}, "confirm.seeds[1]: must be given once each"),
         ({}, {"confirm": {"seeds": "x"}}, "confirm.seeds: must be a list of whole numbers"),
         ({}, {"confirm": {}}, "confirm.seeds: is missing: a list of whole numbers"),
-        ({}, {"confirm": {"seeds": [9], "settings": 2}}, "confirm.settings: must be one of 1"),
+        ({}, {"confirm": {"seeds": [9], "settings": 0}}, "confirm.settings: must be at least 1"),
+        (
+            {"prune": {"keep": 0.5, "at": [1]}},
+            {"confirm": {"seeds": [9], "settings": 4}},
+            "confirm.settings: must be at most the settings that train to their end, which are 3 "
+            "of each cell, got 4",
+        ),
         ({}, {"confirm": "absent"}, "confirm: is missing: a search needs seeds that report"),
         ({}, {"seeds": [1]}, "seeds: do not belong beside search: give confirm"),
         ({}, {"training": {}}, "search: needs held-out images, on which settings are compared"),
@@ -294,6 +300,9 @@ def test_what_a_search_costs() -> None:
     )
     cost = search_cost(until)
     assert (cost.confirmed_at_least, cost.confirmed_at_most) == (20, 80)
+    three = search_cost(searched(confirm={"settings": 3, "seeds": [101, 102]}))
+    assert three.confirmed_at_least == three.confirmed_at_most == 4 * 3 * 2
+    assert three.epochs_at_most == 4 * 6 * 3 + 24 * 3
     assert (cost.epochs, cost.epochs_at_most) == (4 * 6 * 3, 4 * 6 * 3 + 80 * 3)
 
 
