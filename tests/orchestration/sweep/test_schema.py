@@ -32,6 +32,15 @@ compare: [{norm: [none], against: all}]
 grid: [{architecture: snn, norm: [none, bntt, my.module:Norm], threshold: [0.3, 1], compile: auto}]
 resources: {gpu: auto}
 """
+SEARCHED = """
+name: searched
+dataset: digits
+epochs: 2
+training: {validation_fraction: 0.2}
+grid: [{architecture: snn, norm: [none, bntt]}]
+search: {space: {threshold: {uniform: [0.3, 1]}}, gpu_hours: 0.5}
+confirm: {settings: 2, seeds: [101]}
+"""
 
 
 def test_the_schema_is_a_valid_one() -> None:
@@ -43,7 +52,7 @@ def test_packaged_specs_are_valid(name: str) -> None:
     VALIDATOR.validate(read_yaml(packaged_specs()[name], name).data)
 
 
-@pytest.mark.parametrize("text", [SPEC, OWN, DECIDED])
+@pytest.mark.parametrize("text", [SPEC, OWN, DECIDED, SEARCHED])
 def test_other_valid_specs_are_valid(text: str) -> None:
     VALIDATOR.validate(parse_yaml(text, "spec").data)
 
@@ -66,3 +75,10 @@ def test_mistakes_are_refused_where_they_are(old: str, new: str, path: list[Any]
     assert SPEC.count(old) == 1
     errors = list(VALIDATOR.iter_errors(yaml.safe_load(SPEC.replace(old, new))))
     assert [list(error.absolute_path) for error in errors] == [path]
+
+
+def test_a_search_has_one_budget() -> None:
+    for budget in ("gpu_hours: 0.5, trials: 3", "round: 3"):
+        spec = yaml.safe_load(SEARCHED.replace("gpu_hours: 0.5", budget))
+        errors = list(VALIDATOR.iter_errors(spec))
+        assert [list(error.absolute_path) for error in errors] == [["search"]]
