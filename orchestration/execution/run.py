@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
+from orchestration.execution.command_note import CommandNote
 from orchestration.execution.end_notice import notify_of_end
 from orchestration.execution.ray_process import RayProcess
 from orchestration.execution.tally import SweepOutcome, announce
@@ -54,17 +55,25 @@ def run_sweep(
     settings = settings or Settings.from_environment()
     with _display() if watch is None else nullcontext(watch) as handler:
         check_addresses(settings.notify)
-        handler(Note("importing torch, Ray and MLflow"))
-        # Three processes import at the same time what each of them needs. If the sweep has
-        # finished before, the two others end without having started anything.
-        with RayProcess(settings) as ray, prepared_server(settings) as prepared:
-            if not fresh and (outcome := _finished_before(spec, settings, handler)):
-                at_end()
-                return outcome
-            from orchestration.execution.driver import Driver
+        # What has finished before is looked up first only if this spec was run from here before.
+        # Otherwise something is left to do, most likely, so that three processes import at once.
+        known = CommandNote.of(settings, spec.name)
+        is_repeated = known is not None and known.spec == spec.to_json()
+        outcome = _finished_before(spec, settings, handler) if is_repeated and not fresh else None
+        if outcome is None:
+            handler(Note("importing torch, Ray and MLflow"))
+            with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+                if not fresh and not is_repeated:
+                    outcome = _finished_before(spec, settings, handler)
+                if outcome is None:
+                    from orchestration.execution.driver import Driver
 
-            driver = Driver(spec, settings, handler, at_end, wait_for_report=wait_for_report)
-            return driver.run(ray, prepared, fresh=fresh)
+                    driver = Driver(
+                        spec, settings, handler, at_end, wait_for_report=wait_for_report
+                    )
+                    return driver.run(ray, prepared, fresh=fresh)
+        at_end()
+        return outcome
 
 
 def _display() -> LineDisplay | LiveDisplay | NotebookDisplay:
