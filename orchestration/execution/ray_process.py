@@ -95,6 +95,7 @@ class RayProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._child: _Child | None = None
+        self._ending: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         if not is_connected():
@@ -102,11 +103,13 @@ class RayProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._wait_for_end()
         if self._child is not None:
             self._child.kill()
 
     def start(self) -> None:
         """Let Ray start, if it has not been told to; returns at once."""
+        self._wait_for_end()
         if self._child is None:
             self._child = _Child()
         self._child.start(self._settings)
@@ -114,22 +117,31 @@ class RayProcess:
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         """Train, then end Ray and all its processes on this machine.
 
-        The first SIGINT or SIGTERM stops at the last epoch's checkpoints, a second one at once.
+        The first SIGINT or SIGTERM stops at the last epoch's checkpoints, a second one at once. If
+        no trial is left, this returns while Ray is still ending.
 
         Raises:
             RayLostError: Ray ended first. Another call starts it again.
             KeyboardInterrupt: the user stopped the training at once.
         """
         self.start()
-        child = self._child
+        child, self._child = self._child, None
         assert child is not None
         try:
             trained = child.train(job, watch)
-            child.dismiss()
-            return trained
-        finally:
+        except BaseException:
             child.kill()
-            self._child = None
+            raise
+        self._ending = threading.Thread(target=child.end)
+        self._ending.start()
+        if not trained.all_ended:
+            self._wait_for_end()
+        return trained
+
+    def _wait_for_end(self) -> None:
+        if self._ending is not None:
+            self._ending.join()
+            self._ending = None
 
 
 class _Child:
@@ -184,12 +196,13 @@ class _Child:
                     raise KeyboardInterrupt from None
                 raise
 
-    def dismiss(self) -> None:
-        """Let the process end Ray, and wait for that."""
+    def end(self) -> None:
+        """Let the process end Ray, then end whatever is left."""
         with suppress(OSError, EOFError):
             self._connection.send(None)
             if self._connection.poll(_END_SECONDS):
                 self._connection.recv()
+        self.kill()
 
     def kill(self) -> None:
         """End every process of the child's session."""
