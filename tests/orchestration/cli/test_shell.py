@@ -36,7 +36,7 @@ def completed_by_bash(*words: str) -> list[str]:
 
 @pytest.mark.usefixtures("home")
 def test_bash_completes_commands_specs_and_files() -> None:
-    assert completed_by_bash("snn-sweep", "re") == ["report", "reproduce", "results"]
+    assert completed_by_bash("snn-sweep", "rep") == ["report", "reproduce"]
     assert completed_by_bash("snn-sweep", "plan", "d") == ["decided", "digits"]
     assert completed_by_bash("snn-sweep", "run", "sm") == ["small.yaml"]
     assert "compopt default" in completed_by_bash("snn-sweep", "run", "specs/")
