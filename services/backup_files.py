@@ -16,7 +16,7 @@ from services.errors import BackupError
 
 @contextmanager
 def replacing(source: Path, target: Path) -> Iterator[Callable[[], None]]:
-    """Copy a folder beside what another has; gives the function that puts the copy in its place.
+    """Copy a folder into the target; yields the function that puts the copy in place of the rest.
 
     The target itself stays, as it may be a mounted volume.
     """
@@ -66,7 +66,7 @@ def copy_tree(source: Path, target: Path) -> dict[str, str]:
 
 
 def sum_of(file: Path) -> str:
-    """The SHA-256 of a file that has just been written, or is to be checked; it is on the disk."""
+    """The SHA-256 of a file, which is flushed to the disk first."""
     with file.open("rb") as content:
         os.fsync(content.fileno())
         return hashlib.file_digest(content, "sha256").hexdigest()

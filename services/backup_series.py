@@ -1,4 +1,4 @@
-"""Keeps a folder with the newest backups, each of which was restored once to see that it can be.
+"""Keeps the newest backups in a folder. Each of them has been restored once, as a test.
 
 Beside them is ``backups.prom``, the time and the result of the last one in Prometheus' text format.
 """

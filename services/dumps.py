@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from services.errors import BackupError, ServiceError
 
 _VERSION_TABLES = ("alembic_version", "alembic_version_auth")
-"""Those of the tables of tracking and of the tables of MLflow's users."""
+"""The tables with the version of a schema: that of tracking, and that of MLflow's users."""
 
 _FINISHED_METRICS = """
     SELECT runs.run_uuid, key, value, step, is_nan FROM latest_metrics

@@ -55,25 +55,28 @@ def run_sweep(
     settings = settings or Settings.from_environment()
     with _display() if watch is None else nullcontext(watch) as handler:
         check_addresses(settings.notify)
-        # What has finished before is looked up first only if this spec was run from here before.
-        # Otherwise something is left to do, most likely, so that three processes import at once.
-        known = CommandNote.of(settings, spec.name)
-        is_repeated = known is not None and known.spec == spec.to_json()
-        outcome = _finished_before(spec, settings, handler) if is_repeated and not fresh else None
-        if outcome is None:
-            handler(Note("importing torch, Ray and MLflow"))
-            with RayProcess(settings) as ray, prepared_server(settings) as prepared:
-                if not fresh and not is_repeated:
-                    outcome = _finished_before(spec, settings, handler)
-                if outcome is None:
-                    from orchestration.execution.driver import Driver
+        # A spec that was run from here before may have nothing left to train, so that is looked up
+        # before anything is started. For any other it is looked up while three processes import.
+        is_repeated = _is_repeated(spec, settings)
+        if is_repeated and not fresh and (outcome := _finished_before(spec, settings, handler)):
+            at_end()
+            return outcome
+        handler(Note("importing torch, Ray and MLflow"))
+        with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+            look_up = not is_repeated and not fresh
+            if look_up and (outcome := _finished_before(spec, settings, handler)):
+                at_end()
+                return outcome
+            from orchestration.execution.driver import Driver
 
-                    driver = Driver(
-                        spec, settings, handler, at_end, wait_for_report=wait_for_report
-                    )
-                    return driver.run(ray, prepared, fresh=fresh)
-        at_end()
-        return outcome
+            driver = Driver(spec, settings, handler, at_end, wait_for_report=wait_for_report)
+            return driver.run(ray, prepared, fresh=fresh)
+
+
+def _is_repeated(spec: SweepSpec, settings: Settings) -> bool:
+    """Whether the last command that ran this sweep on this machine had the same spec."""
+    known = CommandNote.of(settings, spec.name)
+    return known is not None and known.spec == spec.to_json()
 
 
 def _display() -> LineDisplay | LiveDisplay | NotebookDisplay:
