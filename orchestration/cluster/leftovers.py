@@ -20,7 +20,7 @@ from mlflow.entities import Experiment, LifecycleStage, Run, ViewType
 
 from orchestration.cluster.bundle import forget, kept_size
 from orchestration.model.sweep_name import is_sweep_name
-from orchestration.record.client import MOST_EXPERIMENTS
+from orchestration.record.client import MOST_EXPERIMENTS, all_runs
 from orchestration.record.names import ROLE_TAG, STATUS_TAG
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.store.base import Storage
@@ -91,7 +91,7 @@ def deleted_runs(client: MlflowClient) -> int:
     """The number of runs that were deleted in MLflow and are still in its database."""
     experiments = client.search_experiments(ViewType.ALL, max_results=MOST_EXPERIMENTS)
     ids = [experiment.experiment_id for experiment in experiments]
-    return sum(1 for _ in _runs(client, ids, ViewType.DELETED_ONLY))
+    return sum(1 for _ in all_runs(client, ids, view=ViewType.DELETED_ONLY))
 
 
 def _look_at(
@@ -103,7 +103,10 @@ def _look_at(
     delete: bool,
 ) -> None:
     """Find what is not needed in the folder of a sweep, and delete it if that is wanted."""
-    runs = {run.info.run_id: run for run in _runs(client, [experiment.experiment_id])}
+    runs = {
+        run.info.run_id: run
+        for run in all_runs(client, [experiment.experiment_id], view=ViewType.ALL)
+    }
     sweeps = [run for run in runs.values() if run.data.tags.get(ROLE_TAG) == "sweep"]
     is_completed = any(run.data.tags.get(STATUS_TAG) == "completed" for run in sweeps)
     is_all_known = True
@@ -135,17 +138,3 @@ def why_not_needed(run: Run, *, is_completed: bool) -> str | None:
     if run.info.status == "FINISHED":
         return RUN_FINISHED
     return SWEEP_COMPLETED if is_completed else None
-
-
-def _runs(
-    client: MlflowClient, experiment_ids: list[str], view: int = ViewType.ALL
-) -> Iterator[Run]:
-    token: str | None = None
-    while experiment_ids:
-        page = client.search_runs(
-            experiment_ids, run_view_type=view, max_results=1000, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return

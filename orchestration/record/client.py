@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
 from orchestration.record.names import LONGEST_TAG, NAME_TAG, ROLE_TAG, sendable
@@ -102,16 +102,30 @@ def runs_of_role(
     Args:
         status: MLflow's status of the runs; None for runs of any status.
     """
-    if not experiment_ids:
-        return
     condition = f"tags.`{ROLE_TAG}` = '{role}'"
     if status is not None:
         condition += f" AND attributes.status = '{status}'"
+    return all_runs(client, experiment_ids, condition)
+
+
+def all_runs(
+    client: MlflowClient,
+    experiment_ids: Sequence[str],
+    condition: str = "",
+    view: int = ViewType.ACTIVE_ONLY,
+) -> Iterator[Run]:
+    """All runs of experiments, page by page, the earliest started first.
+
+    Args:
+        condition: a filter of MLflow's; empty for every run.
+        view: whether active runs are meant, deleted ones or both.
+    """
     token: str | None = None
-    while True:
+    while experiment_ids:
         page = client.search_runs(
             list(experiment_ids),
             condition,
+            view,
             max_results=1000,
             order_by=["attributes.start_time ASC"],
             page_token=token,

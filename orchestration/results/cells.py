@@ -64,7 +64,7 @@ class Cells:
     beside_the_best: frozenset[str] = frozenset()
 
     def best_settings(self, rank: int = 0) -> list[int | None]:
-        """Of a search, the number of each cell's best setting; None where none is known.
+        """The number of each cell's best setting in a search; None where none is known.
 
         Args:
             rank: 1 is the next best setting, and so on.

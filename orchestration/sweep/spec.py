@@ -208,7 +208,7 @@ class SweepSpec(SpecKeys):
         return [len(settings) for settings in self._points(self.search.counts(len(self.given())))]
 
     def _points(self, counts: Sequence[int]) -> list[list[Setting]]:
-        """So many settings of each cell that do not depend on results."""
+        """The first settings of each cell, in these numbers, which do not depend on results."""
         search = self.search
         assert search is not None
         points = "sobol" if search.sampler == "tpe" else search.sampler

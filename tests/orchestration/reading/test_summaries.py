@@ -97,7 +97,7 @@ def test_what_an_earlier_spec_wanted_does_not_make_up_for_what_is_missing(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_of_own_code_alone_is_known_what_a_spec_that_shrank_wants(
+def test_only_own_code_knows_what_its_shrunken_spec_wants(
     way: Callable[[str], RestSource | SqlSource], sqlite_database: Callable[[], str]
 ) -> None:
     client = MlflowClient(uri := sqlite_database())
