@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -224,7 +223,6 @@ def test_mlflow_itself_is_as_it_was(server: Server) -> None:
     server.get("api/2.0/mlflow/experiments/search?max_results=1", None, 401)
     server.get("api/2.0/mlflow/experiments/search?max_results=1", READER)
     assert "MLflow" in server.get("", READER)
-    start = time.monotonic()
-    with requests.get(f"{server.uri}/sweeps/open/changes", auth=READER, stream=True, timeout=60):
-        server.get("health", None)
-    assert time.monotonic() - start < 20
+    changes = f"{server.uri}/sweeps/open/changes"
+    with requests.get(changes, auth=READER, stream=True, timeout=180):
+        server.get("health", None)  # while the stream of changes is open
