@@ -15,25 +15,20 @@ from orchestration.errors import InputError, SpecError
 from orchestration.model.durations import EPOCH_SECONDS
 from orchestration.model.metric import SPIKE_RATE, TEST_SET, Metric
 from orchestration.model.status import TrialStatus
-from orchestration.page.drawing.estimates import (
-    impossible_epochs,
-    seconds_left,
-    trained_hours,
-)
+from orchestration.page.drawing.estimates import seconds_left
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
 from orchestration.page.drawing.state import Cell, Grid, failures_of, grid_of
 from orchestration.page.drawing.text import last_lines
 from orchestration.reading.change_token import ChangeToken, change_token
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.reading.summaries import SweepSummary, all_sweeps
+from orchestration.reading.summaries import SweepSummary, all_sweeps, one_sweep
 from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.results.cells import Cells, assign_cells
 from orchestration.results.columns import SELECTED_ON
 from orchestration.results.frames import METRIC_OF, metrics_by_epoch
 from orchestration.results.results import Results
 from orchestration.results.spec_cells import spec_cells
-from orchestration.sweep.recorded_spec import gpus_of_a_trial
 from orchestration.tables.report_data import MOST_DIAGNOSED, ReportData
 
 _READ = (*METRIC_OF.values(), EPOCH_SECONDS, SPIKE_RATE)
@@ -45,33 +40,35 @@ _WITHOUT_TOKENS = 5.0
 
 @dataclass(frozen=True)
 class Sweep:
-    """The current state of a sweep.
+    """What the page of a sweep shows.
 
     Args:
-        status: as the driver wrote it; incomplete if finished runs have been deleted since.
-        began: seconds since 1970; None if it has no run of its own.
+        summary: its status, hours and progress, as the list of sweeps has them.
         data: the tables of its finished trials.
         unfinished: the records of its other trials.
         curves: the metric of the trials whose curves are drawn, by ``cell``, ``run_id``, ``epoch``.
         failures: the failed and stopped trials with their labels, the newest first.
-        hours: the estimated hours of training so far; GPU hours if ``on_gpu``.
-        impossible: how many runs have an impossible time of an epoch, which is left out of hours.
         seconds_left: the estimated time left; None if it cannot be estimated.
     """
 
-    name: str
-    status: str
-    began: float | None
+    summary: SweepSummary
     grid: Grid
     data: ReportData
     unfinished: Records
     curves: pd.DataFrame
     failures: list[tuple[str, TrialStatus]]
-    hours: float
-    impossible: int
-    on_gpu: bool
     seconds_left: float | None
     token: ChangeToken
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return self.summary.name
+
+    @property
+    def status(self) -> str:
+        """The sweep's status."""
+        return self.summary.status
 
     @property
     def metrics(self) -> list[str]:
@@ -217,31 +214,18 @@ class Reader:
         wanted = cells.kind.metrics_to_read([EPOCH_SECONDS])
         others = self._source.read(name, wanted, finished=False)
         unfinished = self._unfinished(others, records.spec, cells)
-        status = others.status or "completed"
-        grid = grid_of(data, unfinished, is_running=status == "running")
-        gpus = gpus_of_a_trial(records.spec)
-        if status == "completed" and grid.count("missing"):
-            status = "incomplete"
+        summary = one_sweep(self._source, name)
+        is_running = summary.status == "running"
+        grid = grid_of(data, unfinished, is_running=is_running)
+        all_cells = pd.concat([cells.of_trial, unfinished.set_index("run_id")["cell"]])
         return Sweep(
-            name=name,
-            status=status,
-            began=others.began / 1000 if others.began else None,
+            summary=summary,
             grid=grid,
             data=data,
             unfinished=others,
             curves=self._points(grid, cells.metric.name),
             failures=failures_of(others),
-            hours=trained_hours(data.sweep, others, unfinished) * (gpus or 1.0),
-            impossible=impossible_epochs(records, others),
-            on_gpu=bool(gpus),
-            seconds_left=seconds_left(
-                grid,
-                pd.concat([cells.of_trial, unfinished.set_index("run_id")["cell"]]),
-                records,
-                others,
-            )
-            if status == "running"
-            else None,
+            seconds_left=seconds_left(grid, all_cells, records, others) if is_running else None,
             token=token,
         )
 

@@ -24,7 +24,6 @@ from orchestration.record.names import (
     BEST_EPOCH,
     BEST_TEST_ACCURACY,
     OUTCOME_TAG,
-    STATUS_TAG,
     TRIAL_KEY_TAG,
     spec_from_tags,
 )
@@ -60,8 +59,6 @@ class Records:
         metrics: one column for each wanted metric that was recorded, with its last value.
         experiment_id: MLflow's id of the sweep's experiment.
         parent_run_id: the first of the sweep's own runs; None if it has none.
-        status: the sweep's status, as its last driver wrote it; None if it has no run of its own.
-        began: the sweep's start in milliseconds since 1970; None if it has no run of its own.
         spec: the canonical JSON of the newest spec; None if there is none.
         param_rows: reads the parameters of the runs with these ids. They are read only on demand,
             as they are most of the data, and few tables need all of them.
@@ -72,8 +69,6 @@ class Records:
     metrics: pd.DataFrame
     experiment_id: str
     parent_run_id: str | None
-    status: str | None
-    began: int | None
     spec: str | None
     param_rows: Callable[[Sequence[str]], TextRows]
     tag_rows: Callable[[Collection[str]], TextRows]
@@ -192,8 +187,6 @@ def make_records(
         frame,
         _wide(metrics, ids, "float64"),
         parent_run_id=own[0].run_id if own else None,
-        status=own[0].tags.get(STATUS_TAG) if own else None,
-        began=own[0].started if own else None,
         spec=specs[-1] if specs else None,
         **more,
     )

@@ -272,10 +272,7 @@ def _parents(connection: sa.Connection, experiment: int) -> list[MlflowRun]:
         .join(TAGS, _with_role("sweep"))
         .outerjoin(
             spec,
-            sa.and_(
-                spec.c.run_uuid == RUNS.c.run_uuid,
-                spec.c.key.startswith(SPEC_TAG, autoescape=True) | (spec.c.key == STATUS_TAG),
-            ),
+            (spec.c.run_uuid == RUNS.c.run_uuid) & spec.c.key.startswith(SPEC_TAG, autoescape=True),
         )
         .where(RUNS.c.experiment_id == experiment, RUNS.c.lifecycle_stage == "active")
     )
