@@ -83,6 +83,13 @@ def _connect(address: str) -> None:
     try:
         _init(address=address)
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
+        if "AuthenticationError" in f"{error} {error.__cause__ or error.__context__}":
+            # With a token in ~/.ray, `ray start` asks for it, but ray.init(address) sends none.
+            raise ServiceError(
+                f"The Ray cluster at {address} (RAY_ADDRESS) refuses the token, or is sent none. "
+                "Set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds the "
+                "cluster's token, if that is not ~/.ray/auth_token."
+            ) from None
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise ServiceError(_unreachable(address, reason[0])) from None
 

@@ -109,6 +109,49 @@ def test_a_cluster_without_tokens_after_a_local_ray(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+_A_CLUSTER_WITH_TOKENS = """
+import os
+from ray.cluster_utils import Cluster
+from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
+from services.cluster import local_ray
+from services.errors import ServiceError
+from services.settings import Settings
+from ray._raylet import Config
+
+os.environ["RAY_AUTH_MODE"] = "token"
+Config.initialize("")
+ensure_token_if_auth_enabled(create_token_if_missing=True)
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+try:
+    del os.environ["RAY_AUTH_MODE"]
+    Config.initialize("")
+    with local_ray(Settings.from_environment({"RAY_ADDRESS": cluster.address})):
+        print("connected")
+except ServiceError as error:
+    print(error)
+finally:
+    os.environ["RAY_AUTH_MODE"] = "token"
+    Config.initialize("")
+    cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.release
+def test_a_cluster_that_asks_for_a_token(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _A_CLUSTER_WITH_TOKENS],
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert "Set RAY_AUTH_MODE=token" in done.stdout, f"{done.stdout}\n{done.stderr}"
+
+
 @pytest.mark.parametrize("address", ["{}", "ray://{}"])
 def test_nobody_at_the_address(tmp_path: Path, address: str) -> None:
     address = address.format(f"127.0.0.1:{_closed_port()}")
