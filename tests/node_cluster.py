@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
-from ray._private.node import Node
+from commands import wait_until
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
+RAY = str(Path(sys.executable).with_name("ray"))
+
 
 @contextmanager
-def cluster_of_a_head() -> Iterator[Cluster]:
-    """A head without trials, to which a test adds nodes; their deaths are noticed in seconds."""
+def cluster_of_a_head(**more: Any) -> Iterator[Cluster]:
+    """A head without trials, to which a test adds nodes; their deaths are noticed in seconds.
+
+    Args:
+        more: further arguments of the head's node.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_health_check_period_ms", "1000")
-        head = {"num_cpus": 0, "include_dashboard": False}
+        head = {"num_cpus": 0, "include_dashboard": False, **more}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
             yield cluster
@@ -26,8 +35,21 @@ def cluster_of_a_head() -> Iterator[Cluster]:
             cluster.shutdown()
 
 
-def announce_end(cluster: Cluster, node: Node, seconds: float) -> None:
+def announce_end(cluster: Cluster, node_id: str, seconds: float) -> None:
     """Announce that a node is taken away in so many seconds, as a cloud's agent does."""
     reason = DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION
     deadline_ms = int((time.time() + seconds) * 1000)
-    GcsClient(address=cluster.address).drain_node(node.node_id, reason, "preempted", deadline_ms)
+    GcsClient(address=cluster.address).drain_node(node_id, reason, "preempted", deadline_ms)
+
+
+def node_at(cluster: Cluster, address: str) -> str:
+    """The id of the node at an IP address, once it has joined the cluster."""
+    client, ids = GcsClient(address=cluster.address), []
+
+    def has_joined() -> bool:
+        nodes = client.get_all_node_info().values()
+        ids[:] = [node.node_id.hex() for node in nodes if node.node_manager_address == address]
+        return bool(ids)
+
+    wait_until(has_joined)
+    return ids[0]

@@ -14,11 +14,12 @@ class Proxy:
 
     While it is ``down`` it refuses every connection and cuts those that are open. After
     ``lose_replies(n)`` the next n requests reach the server, and their replies are thrown away.
+    It listens at the address ``host`` of this machine.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
         self._target_port = target_port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()

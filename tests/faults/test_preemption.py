@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from commands import wait_until
 from laboratory import SLOTS, StruckSweep
-from node_cluster import announce_end, cluster_of_a_head
+from node_cluster import RAY, announce_end, cluster_of_a_head
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
-
-RAY = str(Path(sys.executable).with_name("ray"))
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +42,7 @@ def test_node_taken_away_with_notice(sweep: StruckSweep, cluster: Cluster, secon
     process = sweep.start()
     sweep.wait_for_a_moment(process)
     node = sweep.random.choice(nodes)
-    announce_end(cluster, node, seconds)
+    announce_end(cluster, node.node_id, seconds)
     take_away(cluster, node, time.monotonic() + seconds)
     sweep.finish(process)
     assert not sweep.row.second_command
@@ -60,7 +56,7 @@ def test_all_nodes_taken_away_at_once(sweep: StruckSweep, cluster: Cluster) -> N
     process = sweep.start()
     sweep.wait_for_a_moment(process)
     for node in nodes:
-        announce_end(cluster, node, 30)
+        announce_end(cluster, node.node_id, 30)
     until = time.monotonic() + 30
     for node in nodes:
         take_away(cluster, node, until)

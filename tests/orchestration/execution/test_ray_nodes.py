@@ -71,7 +71,7 @@ def test_a_drain_says_how_many_seconds_are_left(
     node = ray.get(worker.node.remote())
     assert ray.get(worker.seconds_left.remote()) is None
     (one,) = [one for one in cluster.worker_nodes if one.node_id == node]
-    announce_end(cluster, one, seconds)
+    announce_end(cluster, one.node_id, seconds)
     left = ray.get(worker.seconds_left.remote())
     assert seconds - 20 < left <= seconds
     assert seconds_left() is None, "another node is taken away"
