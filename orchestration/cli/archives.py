@@ -17,7 +17,10 @@ _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, p
 @arguments.name
 @_file
 def export_sweep(name: str, file: Path) -> None:
-    """Write the finished trials of sweep NAME to FILE, compressed if it ends in .gz."""
+    """Write the finished trials of sweep NAME to FILE, compressed if it ends in .gz.
+
+    With a search, its pruned trials are written too.
+    """
     from orchestration.record import exchange
     from orchestration.record.archive import write_archive
     from orchestration.record.client import connect

@@ -26,6 +26,16 @@ def has_result(status: str, outcome: str | None) -> bool:
     return status == "FINISHED" and outcome is not None
 
 
+def was_pruned(status: str, outcome: str | None) -> bool:
+    """Whether a run is of a trial that its search dropped.
+
+    Args:
+        status: MLflow's status of the run.
+        outcome: as it is recorded; None if there is none.
+    """
+    return (status, outcome) == ("KILLED", PRUNED)
+
+
 @dataclass(frozen=True)
 class TrialRun:
     """One MLflow run of a trial.

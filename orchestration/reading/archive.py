@@ -53,12 +53,14 @@ class ArchiveSource:
         sweep: str,
         metrics: Collection[str] = ALL_METRICS,
         *,
+        finished: bool = True,
         replaced: bool = False,  # noqa: ARG002 - replaced runs are not exported
     ) -> Records:
-        """Return the sweep's finished trials."""
+        """Return the sweep's finished trials, or those that its search pruned."""
         self.check(sweep)
         parents = [MlflowRun("", "", None, None, spec_tags(self._spec))] if self._spec else []
-        runs = map(_as_run, self._trials.values())
+        trials = [trial for trial in self._trials.values() if trial.is_pruned is not finished]
+        runs = map(_as_run, trials)
         return replace(records_of_runs(runs, metrics, parents, ""), parent_run_id=None)
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
@@ -80,7 +82,7 @@ def _as_run(trial: FinishedTrial) -> MlflowRun:
     )
     return MlflowRun(
         trial.run_id,
-        "FINISHED",
+        "KILLED" if trial.is_pruned else "FINISHED",
         trial.started,
         trial.ended,
         trial.tags,

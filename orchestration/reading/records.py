@@ -112,15 +112,25 @@ class SweepSource(Protocol):
         """Raise InputError if there is no such sweep; reads very little."""
 
     def read(
-        self, sweep: str, metrics: Collection[str] = ALL_METRICS, *, replaced: bool = False
+        self,
+        sweep: str,
+        metrics: Collection[str] = ALL_METRICS,
+        *,
+        finished: bool = True,
+        replaced: bool = False,
     ) -> Records:
-        """Return a sweep's finished trials. Raises InputError if there is no such sweep.
+        """Return a sweep's finished trials, or all others.
 
         Args:
             sweep: the sweep's name.
             metrics: the metrics to read.
+            finished: whether to return the finished trials; if not, the running, failed, stopped
+                and pruned ones. A file has only the pruned ones of these.
             replaced: whether to include runs that no longer count, because ``--fresh`` ran their
                 trials again.
+
+        Raises:
+            InputError: there is no such sweep.
         """
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
@@ -132,20 +142,6 @@ class SweepSource(Protocol):
 
 class Source(SweepSource, Protocol):
     """A source of the records of all sweeps."""
-
-    def read(
-        self,
-        sweep: str,
-        metrics: Collection[str] = ALL_METRICS,
-        *,
-        finished: bool = True,
-        replaced: bool = False,
-    ) -> Records:
-        """Return a sweep's finished trials, or all others: running, failed and stopped ones.
-
-        Raises:
-            InputError: there is no such sweep.
-        """
 
     def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterable[MlflowRun]:
         """Return the runs of sweeps and their trials, in any order.

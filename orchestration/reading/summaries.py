@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from orchestration.model.durations import EPOCH_SECONDS, possible_seconds, trained_seconds
 from orchestration.model.metric import Metric
-from orchestration.model.run import OUTCOMES, PRUNED
+from orchestration.model.run import OUTCOMES, was_pruned
 from orchestration.model.trial import trial_keys
 from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import (
@@ -159,7 +159,7 @@ def _summary(parent: MlflowRun, trials: Sequence[MlflowRun]) -> SweepSummary:
 
 def _state(run: MlflowRun) -> str:
     outcome = run.tags.get(OUTCOME_TAG, "finished")
-    has_ended = run.status == "FINISHED" or (run.status, outcome) == ("KILLED", PRUNED)
+    has_ended = run.status == "FINISHED" or was_pruned(run.status, outcome)
     return outcome if has_ended else run.status.lower()
 
 

@@ -44,7 +44,7 @@ class SweepArchive:
         name: the sweep's name.
         status: completed, failed or stopped, as its last driver left it.
         spec: the JSON of its spec; None if none was recorded.
-        trials: its finished trials, the earliest started first.
+        trials: its finished trials, and after them those that its search pruned.
     """
 
     name: str

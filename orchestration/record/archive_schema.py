@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestration.model.run import OUTCOMES
+from orchestration.model.run import OUTCOMES, PRUNED
 from orchestration.model.sweep_name import sweep_name
 from orchestration.record.finished_trial import Point
 from orchestration.record.names import (
@@ -138,7 +138,7 @@ class SweepLine(_Line):
 
 
 class TrialLine(_Line):
-    """Any further line: a finished trial, with its metrics by step and time."""
+    """Any further line: a trial that has ended, with its metrics by step and time."""
 
     run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     label: Annotated[str, AfterValidator(_text)]
@@ -204,7 +204,7 @@ _SWEEP_TAGS = (NAME_TAG, STATUS_TAG, SPEC_TAG)
 _CHECKED: dict[str, Callable[[str, str], None]] = {
     ROLE_TAG: _one_of("trial"),
     TRIAL_KEY_TAG: _key,
-    OUTCOME_TAG: _one_of(*OUTCOMES),
+    OUTCOME_TAG: _one_of(*OUTCOMES, PRUNED),
     LAYERS_TAG: _json_of(list[str], "a list of layers"),
     SAMPLE_TAG: _json_of(_Sample, "channels, image_size, classes and sequences"),
 }

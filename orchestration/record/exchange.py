@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from orchestration.errors import InputError
 from orchestration.model.counting_runs import runs_that_count
-from orchestration.model.run import has_result
+from orchestration.model.run import has_result, was_pruned
 from orchestration.record.archive import SweepArchive
 from orchestration.record.client import is_refusal, runs_of_role, sweep_names
 from orchestration.record.finished_trial import FinishedTrial, read_finished
@@ -24,7 +24,7 @@ from orchestration.store.lease import sweep_lease
 
 
 def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
-    """Read a sweep's finished trials, each from the run that counts.
+    """Read a sweep's finished trials, each from the run that counts, and those that were pruned.
 
     Raises:
         InputError: there is no such sweep.
@@ -34,23 +34,29 @@ def export_sweep(client: MlflowClient, name: str) -> SweepArchive:
     parents = list(runs_of_role(client, ids, "sweep"))
     if not parents:
         raise unknown_sweep(name, sweep_names(client))
-    runs = {
-        run.info.run_id: run
-        for run in runs_of_role(client, ids, "trial")
-        if has_result(run.info.status, run.data.tags.get(OUTCOME_TAG))
-        and TRIAL_KEY_TAG in run.data.tags
-    }
+    runs: dict[str, Run] = {}
+    pruned: dict[str, Run] = {}
+    for run in runs_of_role(client, ids, "trial"):
+        state = run.info.status, run.data.tags.get(OUTCOME_TAG)
+        key = run.data.tags.get(TRIAL_KEY_TAG)
+        if key is not None and has_result(*state):
+            runs[run.info.run_id] = run
+        elif key is not None and was_pruned(*state):
+            others = (run, pruned[key]) if key in pruned else (run,)
+            pruned[key] = max(others, key=lambda other: other.info.start_time)  # as tables do
     counted = runs_that_count(
         (run.data.tags[TRIAL_KEY_TAG], run_id, run.info.start_time, run.info.end_time)
         for run_id, run in runs.items()
     )
+    ended = [runs[run_id] for run_id in counted.values()]
+    ended += [run for key, run in pruned.items() if key not in counted]
     tags = parents[0].data.tags
     return SweepArchive(
         name=name,
         # A sweep that is running, or whose driver died, is stopped where it is imported.
         status=tags[STATUS_TAG] if tags[STATUS_TAG] in ("completed", "failed") else "stopped",
         spec=spec_from_tags(tags),
-        trials=tuple(_read(client, runs[run_id]) for run_id in counted.values()),
+        trials=tuple(_read(client, run) for run in ended),
     )
 
 
@@ -68,11 +74,11 @@ class Imported:
     new: int
     """The number of trials that were written."""
     known: int
-    """The number of trials that had a result there."""
+    """The number of trials that had ended there."""
 
 
 def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) -> Imported:
-    """Write all trials of an archive without a result on a tracking server, or none of them.
+    """Write all trials of an archive that a tracking server lacks, or none of them.
 
     A sweep that exists there keeps its spec and its status. The call may be repeated: it continues
     an import that was interrupted.
@@ -88,9 +94,15 @@ def import_sweep(client: MlflowClient, archive: SweepArchive, storage: Storage) 
     """
     with sweep_lease(storage, archive.name):
         recorder = SweepRecorder(client, archive.name, storage)
-        finished = {run.trial_key for run in recorder.recorded() if run.finished}
+        recorded = recorder.recorded()
+        finished = {run.trial_key for run in recorded if run.finished}
+        pruned = {run.trial_key for run in recorded if was_pruned(run.status, run.outcome)}
         is_new = recorder.open_for_import(archive.spec)
-        new = [trial for trial in archive.trials if trial.key not in finished]
+        new = [
+            trial
+            for trial in archive.trials
+            if trial.key not in (finished | pruned if trial.is_pruned else finished)
+        ]
         for trial in new:
             try:
                 recorder.add_finished(trial)

@@ -1,4 +1,4 @@
-"""A finished trial with everything that MLflow holds of it: read from one run, written as another.
+"""A trial that has ended, with all that MLflow holds of it: read from a run, written as another.
 
 This copies a trial from one sweep to another, and moves sweeps between servers.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestration.model.run import PRUNED
 from orchestration.record.names import (
     COPIED_TAG,
     OUTCOME_TAG,
@@ -27,7 +28,7 @@ Point = tuple[str, int, int, float]
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """A finished trial.
+    """A trial that has a result, or that its search has pruned.
 
     Args:
         run_id: the id of the run from which it was read.
@@ -51,9 +52,14 @@ class FinishedTrial:
         """The trial's key."""
         return self.tags[TRIAL_KEY_TAG]
 
+    @property
+    def is_pruned(self) -> bool:
+        """Whether its search has pruned it, so that it has no result."""
+        return self.tags.get(OUTCOME_TAG) == PRUNED
+
 
 def read_finished(client: MlflowClient, run: Run) -> FinishedTrial:
-    """Read a finished run, with the whole history of its metrics."""
+    """Read a run that has ended, with the whole history of its metrics."""
     points = [
         (key, point.step, point.timestamp, point.value)
         for key in run.data.metrics
@@ -86,7 +92,7 @@ def write_finished(
         trial: the trial.
         experiment_id: the sweep's experiment.
         parent_run_id: the sweep's own run.
-        last: called with the run's id before the run is marked as finished.
+        last: called with the run's id before the run is marked as ended.
     """
     from mlflow.entities import Metric, Param  # reading an archive does not need MLflow
 
@@ -107,4 +113,4 @@ def write_finished(
     if last is not None:
         last(run_id)
     client.set_tag(run_id, OUTCOME_TAG, outcome)
-    client.set_terminated(run_id, "FINISHED", trial.ended)
+    client.set_terminated(run_id, "KILLED" if trial.is_pruned else "FINISHED", trial.ended)

@@ -39,18 +39,17 @@ class SearchResults(SweepReader):
         assert spec.search is not None
         tried = cells.tried
         outcomes = {str(run): outcome for run, outcome in records.runs["outcome"].items()}
-        others = self._unfinished()
-        if others is not None:
-            placed = assign_cells(others, of_spec, rankings=cells.rankings).tried
-            assert placed is not None
-            # Of several runs of a trial the one that has its result counts, or else the newest.
-            known = set(tried.itertuples(index=False, name=None))
-            newest = placed.loc[others.runs.loc[placed.index, "started"].sort_values().index]
-            newest = newest[~newest.duplicated(keep="last")]
-            open_ones = [row not in known for row in newest.itertuples(index=False, name=None)]
-            tried = pd.concat([tried, newest[open_ones]])
-            pruned = (others.runs["outcome"] == PRUNED) & (others.runs["status"] == "KILLED")
-            outcomes |= dict.fromkeys(map(str, others.runs.index[pruned]), PRUNED)
+        others = self._source.read(self.name, [], finished=False)
+        placed = assign_cells(others, of_spec, rankings=cells.rankings).tried
+        assert placed is not None
+        # Of several runs of a trial the one that has its result counts, or else the newest.
+        known = set(tried.itertuples(index=False, name=None))
+        newest = placed.loc[others.runs.loc[placed.index, "started"].sort_values().index]
+        newest = newest[~newest.duplicated(keep="last")]
+        open_ones = [row not in known for row in newest.itertuples(index=False, name=None)]
+        tried = pd.concat([tried, newest[open_ones]])
+        pruned = (others.runs["outcome"] == PRUNED) & (others.runs["status"] == "KILLED")
+        outcomes |= dict.fromkeys(map(str, others.runs.index[pruned]), PRUNED)
         metrics = [spec.search.judged_by().name, "epoch_seconds"]
         points = self.points(tried.index.tolist(), metrics)
         table = search_table(spec, cells, of_spec, tried, points, outcomes)

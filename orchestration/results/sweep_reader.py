@@ -5,15 +5,14 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Sequence
-from typing import Self, cast
+from typing import Self
 
 import pandas as pd
 
 from orchestration.errors import InputError, SpecError
 from orchestration.model.metric import Metric
-from orchestration.reading.archive import ArchiveSource
 from orchestration.reading.open import open_sweep
-from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, Records, Source, SweepSource
+from orchestration.reading.records import ALL_METRICS, DIAGNOSTICS, Records, SweepSource
 from orchestration.results import frames
 from orchestration.results.cells import Cells, assign_cells, without_doubles
 from orchestration.results.columns import SELECTED_ON
@@ -115,12 +114,6 @@ class SweepReader:
             points = self.points(records.runs.index.tolist(), [spec.metric.name])
             records = frames.with_best(records, spec.metric, points)
         return records, assign_cells(records, spec, self._histories(records, spec))
-
-    def _unfinished(self) -> Records | None:
-        """The records of trials without a result; None of a file, which has no such trials."""
-        if isinstance(self._source, ArchiveSource):
-            return None
-        return cast("Source", self._source).read(self.name, [], finished=False)
 
     def _histories(self, records: Records, spec: SpecCells | None) -> dict[str, list[float]] | None:
         """The values by epoch of the metric by which a search chooses settings, by run id."""

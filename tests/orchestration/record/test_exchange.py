@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from recorded import RecordedTrial
+from recorded import RecordedTrial, Recorder
+from searched import searched
 from whole_sweep import record_digits
 
 from orchestration import Results, SweepSpec
@@ -100,6 +101,33 @@ def test_importing_twice_adds_nothing_and_one_that_was_cut_short_goes_on(
     (parent,) = client.search_runs(["1"], "tags.`snn_sweep.role` = 'sweep'")
     assert (parent.info.status, parent.data.tags["snn_sweep.status"]) == ("FINISHED", "completed")
     assert len(client.search_runs(["1"], "tags.`snn_sweep.role` = 'trial'")) == 18
+
+
+def test_the_pruned_settings_of_a_search_go_along(
+    sqlite_database: Callable[[], str], store: Storage, tmp_path: Path
+) -> None:
+    spec, uri, other = searched(prune={"keep": 0.5, "at": 1}), sqlite_database(), sqlite_database()
+    recorder = Recorder(uri)
+    experiment, parent = recorder.sweep(spec.name, spec.to_json())
+    for of_cell in spec.setting_trials([0]):
+        for number, (trial,) in enumerate(of_cell):
+            ended = ("completed", "FINISHED", 3) if number > 1 else ("pruned", "KILLED", 1)
+            outcome, status, epochs = ended
+            values = [0.5 + 0.1 * number] * epochs
+            metrics = {"validation_accuracy": values, "epoch_seconds": [36.0] * epochs}
+            config = trial.config.given()
+            made = RecordedTrial(config, values, outcome, trial.key, status, metrics)
+            recorder.trial(experiment, parent, made)
+    path = tmp_path / "search.jsonl.gz"
+    write_archive(export_sweep(connect(uri), spec.name), path)
+    archive = read_archive(path)
+    assert import_sweep(connect(other), archive, store) == Imported(new=8, known=0)
+    assert import_sweep(connect(other), archive, store) == Imported(new=0, known=8)
+    whole = Results(spec.name, tracking_uri=uri).search()
+    assert whole["state"].tolist() == 2 * ["pruned", "pruned", "finished", "finished"]
+    for results in (Results(str(path)), Results(spec.name, tracking_uri=other)):
+        pd.testing.assert_frame_equal(results.search(), whole, check_exact=True)
+        assert len(results.by_seed()) == len(Results(spec.name, tracking_uri=uri).by_seed())
 
 
 def test_a_sweep_that_is_being_run_is_left_alone(
