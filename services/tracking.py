@@ -290,6 +290,26 @@ def has_pages(uri: str) -> bool:
     return False
 
 
+def page_text(uri: str, path: str) -> bytes | None:
+    """A page of a tracking server, such as ``sweeps?format=json``.
+
+    None if the URI is a database's, or if the server does not answer with this page.
+    """
+    import requests
+
+    if not uri.startswith(("http://", "https://")):
+        return None
+    user, token = (os.environ.get(f"MLFLOW_TRACKING_{name}") for name in ("USERNAME", "TOKEN"))
+    auth = (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", "")) if user else None
+    headers = {"Authorization": f"Bearer {token}"} if token and not user else None
+    with warnings.catch_warnings(action="ignore"), suppress(requests.RequestException):
+        answer = requests.get(
+            f"{uri}/{path}", timeout=(10.0, 600.0), verify=_trusted(), auth=auth, headers=headers
+        )
+        return answer.content if answer.ok else None
+    return None
+
+
 def _problem_with(uri: str) -> str | None:
     """Why MLflow cannot reach the server, tried with MLflow's HTTP library and settings."""
     import requests

@@ -78,10 +78,9 @@ def list_sweeps(place: Place) -> None:
 
     sweeps: list[SweepSummary] = []
     if uri := place.reading_uri():
-        from orchestration.reading.open import open_source
-        from orchestration.reading.summaries import all_sweeps
+        from orchestration.reading.listed import recorded_sweeps
 
-        sweeps = all_sweeps(open_source(uri))
+        sweeps = recorded_sweeps(uri)
     drivers = place.drivers([sweep.name for sweep in sweeps if sweep.status == "running"])
     headings = ("sweep", "status", "finished", "best", "started", "driven by")
     table = Table(*headings, box=None, pad_edge=False)
@@ -107,13 +106,12 @@ def list_sweeps(place: Place) -> None:
 def status(name: str, place: Place, as_json: bool) -> None:
     """Print the progress of sweep NAME and who drives it."""
     from orchestration.execution.local_sweeps import NOBODY, driver_in_words
-    from orchestration.reading.open import open_source
-    from orchestration.reading.summaries import one_sweep
+    from orchestration.reading.listed import find_sweep
 
     uri = place.reading_uri()
     if uri is None:
         raise InputError(f"there is no sweep {name!r} to read: {place.unrecorded}")
-    sweep = one_sweep(open_source(uri), name)
+    sweep = find_sweep(uri, name)
     driver = place.drivers([name]).get(name)
     if as_json:
         fields = {

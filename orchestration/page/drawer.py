@@ -26,7 +26,7 @@ from orchestration.page.read import Reader
 from orchestration.page.sections import curves
 from orchestration.page.shared import OfSweeps, Shared
 from orchestration.reading.records import Source
-from orchestration.reading.summaries import SweepSummary
+from orchestration.reading.summaries import SUMMARIES, SweepSummary
 from orchestration.render.series_style import style_of
 from orchestration.results.comparison import HEADLINE_PUBLISHED, comparison_of
 from orchestration.sweep.more_seeds import MOST_MORE_SEEDS
@@ -93,6 +93,10 @@ class Drawer:
     def prometheus(self, readable: frozenset[str] | None) -> bytes:
         """The metrics of the sweeps that the visitor may see, for Prometheus."""
         return prometheus_text(*self._sweeps(readable))
+
+    def summaries(self, readable: frozenset[str] | None) -> bytes:
+        """The summaries of the sweeps that the visitor may see, as JSON for ``snn-sweep list``."""
+        return SUMMARIES.dump_json(self._sweeps(readable)[0])
 
     def _sweeps(self, readable: frozenset[str] | None) -> tuple[list[SweepSummary], dict[str, str]]:
         """The sweeps that the visitor may see, and the drivers of those that run."""

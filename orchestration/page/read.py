@@ -19,10 +19,10 @@ from orchestration.page.drawing.estimates import seconds_left
 from orchestration.page.drawing.layers import DIAGNOSED, medians_of
 from orchestration.page.drawing.state import Cell, Grid, failures_of, grid_of
 from orchestration.page.drawing.text import last_lines
-from orchestration.reading.change_token import ChangeToken, change_token
+from orchestration.reading.change_token import ChangeToken, change_token, change_tokens
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.reading.summaries import SweepSummary, all_sweeps, one_sweep
+from orchestration.reading.summaries import SweepSummary, one_sweep, some_sweeps
 from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.results.cells import Cells, assign_cells
 from orchestration.results.columns import SELECTED_ON
@@ -113,26 +113,34 @@ class Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._listing = Lock()
-        self._listed: tuple[ChangeToken, list[SweepSummary]] | None = None
+        self._listed: dict[str, tuple[ChangeToken, list[SweepSummary]]] = {}
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._looked: dict[str, float] = {}
         self._finished: OrderedDict[str, tuple[str, ReportData]] = OrderedDict()
         self._sweeps: OrderedDict[str, Sweep] = OrderedDict()
 
-    def token(self, name: str | None = None) -> ChangeToken:
-        """The token of a sweep, or of all sweeps, which is equal as long as nothing has changed."""
+    def token(self, name: str) -> ChangeToken:
+        """The token of a sweep, which is equal as long as nothing has changed."""
         if isinstance(self._source, SqlSource):
             return change_token(self._source, name)
         now = str(int(time.monotonic() / _WITHOUT_TOKENS))
         return ChangeToken(now, now)
 
     def sweeps(self) -> list[SweepSummary]:
-        """All sweeps, the last started first."""
+        """All sweeps, the last started first; only those that have changed are read again."""
         with self._listing:
-            token = self.token()
-            if self._listed is None or self._listed[0] != token:
-                self._listed = token, all_sweeps(self._source)
-            return self._listed[1]
+            if known := isinstance(self._source, SqlSource):
+                tokens = change_tokens(self._source)
+            else:
+                tokens = {"": self.token("")}
+            old = {name: one for name, one in self._listed.items() if one[0] == tokens.get(name)}
+            new = tokens.keys() - old.keys()
+            read = some_sweeps(self._source, new if known else None) if new else []
+            self._listed = old | {name: (tokens[name], []) for name in new}
+            for sweep in read:
+                self._listed[sweep.name if known else ""][1].append(sweep)
+            listed = [sweep for _, sweeps in self._listed.values() for sweep in sweeps]
+            return sorted(listed, key=lambda sweep: sweep.started, reverse=True)
 
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""

@@ -1,7 +1,7 @@
 """The routes of the pages, and the permission that each of them needs.
 
-    GET  /sweeps                    the list of all sweeps; ?find=words&sort=column, or
-                                    ?format=prometheus for their metrics
+    GET  /sweeps                    the list of all sweeps; ?find=words&sort=column,
+                                    ?format=prometheus for their metrics, or ?format=json
     GET  /sweeps/NAME               the page of one sweep
     GET  /sweeps/NAME/changes       the changes of that page, as server-sent events
     GET  /sweeps/NAME/curves        the curves of a metric; ?metric=name&axis=logarithmic
@@ -146,10 +146,13 @@ class Pages:
         sort = request.query_params.get("sort", "started")
         readable = await self._login.readable(request)
         known = None if readable is None else frozenset(readable)
-        if request.query_params.get("format") == "prometheus":
-            return Response(
-                await self._drawn(Drawer.prometheus, known), media_type=CONTENT_TYPE_LATEST
-            )
+        match request.query_params.get("format"):
+            case "prometheus":
+                text = await self._drawn(Drawer.prometheus, known)
+                return Response(text, media_type=CONTENT_TYPE_LATEST)
+            case "json":
+                text = await self._drawn(Drawer.summaries, known)
+                return Response(text, media_type="application/json")
         page = await self._drawn(Drawer.listed, known, find, sort)
         etag = f'"{hashlib.sha256(page).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == etag:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -20,8 +21,13 @@ class ChangeToken(NamedTuple):
     """Changes with everything: also with running and failed trials, and the sweep's status."""
 
 
-def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
-    """The token of a sweep, or of all sweeps; takes milliseconds, even with 10,000 runs.
+def change_token(source: SqlSource, sweep: str) -> ChangeToken:
+    """The token of a sweep; takes milliseconds, even with 10,000 runs."""
+    return change_tokens(source, sweep).get(sweep, ChangeToken("", ""))
+
+
+def change_tokens(source: SqlSource, sweep: str | None = None) -> dict[str, ChangeToken]:
+    """The tokens of all sweeps by name, or of one.
 
     MLflow keeps no time of a run's last change. Changes of running trials show in the times of
     their metrics, ended trials in their end times, deleted and replaced ones in the counts.
@@ -32,26 +38,25 @@ def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
     in_experiment = RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id
     role = TAGS.alias("role")
     of_role = (role.c.run_uuid == RUNS.c.run_uuid) & (role.c.key == ROLE_TAG)
+    name = EXPERIMENTS.c.name
     counts = (
-        sa.select(
-            *(EXPERIMENTS.c.name, RUNS.c.status, role.c.value, sa.func.count()),
-            sa.func.max(RUNS.c.end_time),
-        )
+        sa.select(name, RUNS.c.status, role.c.value, sa.func.count(), sa.func.max(RUNS.c.end_time))
         .join(RUNS, in_experiment)
         .join(role, of_role)
         .where(*active, role.c.value.in_(("sweep", "trial")))
-        .group_by(EXPERIMENTS.c.name, RUNS.c.status, role.c.value)
+        .group_by(name, RUNS.c.status, role.c.value)
     )
     measured = (
-        sa.select(sa.func.count(), sa.func.max(LATEST_METRICS.c.timestamp))
-        .join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
-        .join(EXPERIMENTS, in_experiment)
+        sa.select(name, sa.func.count(), sa.func.max(LATEST_METRICS.c.timestamp))
+        .join(RUNS, in_experiment)
+        .join(LATEST_METRICS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
         .where(*active, RUNS.c.status != "FINISHED")
+        .group_by(name)
     )
     parents = (
-        sa.select(TAGS.c.key, TAGS.c.value)
-        .join(RUNS, RUNS.c.run_uuid == TAGS.c.run_uuid)
-        .join(EXPERIMENTS, in_experiment)
+        sa.select(name, TAGS.c.key, TAGS.c.value)
+        .join(RUNS, in_experiment)
+        .join(TAGS, RUNS.c.run_uuid == TAGS.c.run_uuid)
         .join(role, of_role)
         .where(
             *active,
@@ -60,10 +65,14 @@ def change_token(source: SqlSource, sweep: str | None = None) -> ChangeToken:
             | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
         )
     )
+    finished: dict[str, list[str]] = defaultdict(list)
+    now: dict[str, list[str]] = defaultdict(list)
     with source.transaction() as connection:
-        runs = sorted(map(str, connection.execute(counts)))
-        tags = sorted(map(tuple, connection.execute(parents)))
-        last = str(connection.execute(measured).one())
-    finished = [row for row in runs if "'FINISHED'" in row]
-    spec = [pair for pair in tags if pair[0] != STATUS_TAG]
-    return ChangeToken(str((finished, spec)), str((runs, tags, last)))
+        for query in (counts, measured, parents):
+            for of, first, *rest in connection.execute(query):
+                now[of].append(row := str((first, *rest)))
+                if first in ("FINISHED", NAME_TAG) or str(first).startswith(SPEC_TAG):
+                    finished[of].append(row)
+    return {
+        of: ChangeToken(str(sorted(finished[of])), str(sorted(rows))) for of, rows in now.items()
+    }

@@ -143,12 +143,14 @@ class SweepSource(Protocol):
 class Source(SweepSource, Protocol):
     """A source of the records of all sweeps."""
 
-    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterable[MlflowRun]:
+    def sweep_runs(
+        self, metrics: MetricsToRead, sweeps: Collection[str] | None = None
+    ) -> Iterable[MlflowRun]:
         """Return the runs of sweeps and their trials, in any order.
 
         Args:
             metrics: gives, for a sweep's own run, the metrics whose last values are wanted.
-            sweep: the sweep to read; None for all.
+            sweeps: the names of the sweeps to read; None for all.
         """
 
 

@@ -62,10 +62,16 @@ class RestSource:
         self._bulk = tracking_uri.startswith(("http://", "https://"))
         self._page = self._over_http if self._bulk else self._in_store
 
-    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterator[MlflowRun]:
-        """Return the runs of one sweep or of all sweeps, and their trials."""
+    def sweep_runs(
+        self, metrics: MetricsToRead, sweeps: Collection[str] | None = None
+    ) -> Iterator[MlflowRun]:
+        """Return the runs of these sweeps or of all, and their trials."""
         experiments = self.client.search_experiments(max_results=MOST_EXPERIMENTS)
-        names = {one.experiment_id: one.name for one in experiments if sweep in (None, one.name)}
+        names = {
+            one.experiment_id: one.name
+            for one in experiments
+            if sweeps is None or one.name in sweeps
+        }
         wanted: set[str] = set()
         for parent in runs_of_role(self.client, list(names), "sweep"):
             run = _of_entity(parent)._replace(experiment=names[parent.info.experiment_id])

@@ -49,7 +49,7 @@ from orchestration.record.names import (
 from orchestration.record.unknown_sweep import unknown_sweep
 from services.errors import ServiceError
 
-_SUMMARY_TAGS = (ROLE_TAG, NAME_TAG, STATUS_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
+_TRIAL_TAGS = (ROLE_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
 
 _RUN_IDS_A_QUERY = 10_000
 """The most run ids in one statement; SQLite accepts 32,766 values and Postgres 65,535."""
@@ -81,49 +81,58 @@ class SqlSource:
             shown = ", ".join(sorted(versions)) or "empty"
             raise UnknownSchemaError(f"its schema version is {shown}")
 
-    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> list[MlflowRun]:
-        """Return the runs of one sweep or of all sweeps, and their trials."""
-        role = TAGS.alias("role")
+    def sweep_runs(
+        self, metrics: MetricsToRead, sweeps: Collection[str] | None = None
+    ) -> list[MlflowRun]:
+        """Return the runs of these sweeps or of all, and their trials."""
         in_experiment = RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id
-        of_sweep = sa.true() if sweep is None else EXPERIMENTS.c.name == sweep
+        of_sweep = sa.true() if sweeps is None else EXPERIMENTS.c.name.in_(sweeps)
+        by_name = {name: TAGS.alias() for name in _TRIAL_TAGS}
+        role = by_name[ROLE_TAG]
         query = (
             sa.select(
                 *(EXPERIMENTS.c.name, RUNS.c.run_uuid, RUNS.c.status, RUNS.c.start_time),
-                *(RUNS.c.end_time, TAGS.c.key, TAGS.c.value),
+                *(RUNS.c.end_time, *(tag.c.value for tag in by_name.values())),
             )
             .join(RUNS, in_experiment)
-            .join(role, (role.c.run_uuid == RUNS.c.run_uuid) & (role.c.key == ROLE_TAG))
-            .join(TAGS, TAGS.c.run_uuid == RUNS.c.run_uuid)
             .where(
                 RUNS.c.lifecycle_stage == "active",
                 *_visible_experiment(),
                 of_sweep,
                 role.c.value.in_(("sweep", "trial")),
-                TAGS.c.key.in_(_SUMMARY_TAGS) | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
             )
         )
+        for name, tag in by_name.items():  # one row a run, as rows are what takes time
+            on = (tag.c.run_uuid == RUNS.c.run_uuid) & (tag.c.key == name)
+            query = query.join(tag, on, isouter=tag is not role)
         runs: dict[str, MlflowRun] = {}
-        tags: dict[str, dict[str, str]] = defaultdict(dict)
-        numbers: dict[str, dict[str, tuple[int, float]]] = defaultdict(dict)
-        # Two short transactions, as each blocks writing to SQLite.
-        for name, run_id, status, started, ended, key, value in self._all(query):
-            tags[run_id][key] = value
-            if run_id not in runs:
-                runs[run_id] = MlflowRun(
-                    run_id, status, started, ended, tags[run_id], name, metrics=numbers[run_id]
-                )
-        parents = [run for run in runs.values() if run.tags[ROLE_TAG] == "sweep"]
-        wanted = {name for parent in parents for name in metrics(parent)}
-        last = sa.select(
+        tags: dict[str, dict[str, str]] = {}
+        numbers: dict[str, dict[str, tuple[int, float]]] = {}
+        # Short transactions, as each blocks writing to SQLite.
+        for name, run_id, status, started, ended, *texts in self._all(query):
+            named = zip(_TRIAL_TAGS, texts, strict=True)
+            tags[run_id] = {tag: text for tag, text in named if text is not None}
+            numbers[run_id] = {}
+            runs[run_id] = MlflowRun(
+                *(run_id, status, started, ended, tags[run_id], name), metrics=numbers[run_id]
+            )
+        parents = [run_id for run_id, own in tags.items() if own[ROLE_TAG] == "sweep"]
+        for first in range(0, len(parents), _RUN_IDS_A_QUERY):
+            of_parent = TAGS.c.run_uuid.in_(parents[first : first + _RUN_IDS_A_QUERY])
+            query = sa.select(TAGS.c.run_uuid, TAGS.c.key, TAGS.c.value)
+            for run_id, name, text in self._all(query.where(of_parent, _of_sweep_run())):
+                tags[run_id][name] = text
+        wanted = {name for parent in parents for name in metrics(runs[parent])}
+        query = sa.select(
             *(LATEST_METRICS.c.run_uuid, LATEST_METRICS.c.key),
             *(LATEST_METRICS.c.step, _number(LATEST_METRICS)),
         ).where(LATEST_METRICS.c.key.in_(wanted))
-        if sweep is not None:
-            last = last.join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
-            last = last.join(EXPERIMENTS, in_experiment).where(of_sweep)
-        for run_id, key, step, number in self._all(last):
-            if run_id in runs and number is not None:
-                numbers[run_id][key] = (step, number)
+        if sweeps is not None:
+            query = query.join(RUNS, RUNS.c.run_uuid == LATEST_METRICS.c.run_uuid)
+            query = query.join(EXPERIMENTS, in_experiment).where(of_sweep)
+        for run_id, name, step, number in self._all(query):
+            if run_id in numbers and number is not None:
+                numbers[run_id][name] = (step, number)
         return list(runs.values())
 
     def sweep_names(self) -> list[str]:
@@ -258,6 +267,12 @@ def _experiment(connection: sa.Connection, sweep: str) -> int | None:
 def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
     """The experiments that REST shows if no workspace is named: active, in the default one."""
     return (EXPERIMENTS.c.lifecycle_stage == "active", EXPERIMENTS.c.workspace == "default")
+
+
+def _of_sweep_run() -> sa.ColumnElement[bool]:
+    """The tags of a sweep's own run."""
+    named = TAGS.c.key.in_((NAME_TAG, STATUS_TAG))
+    return named | TAGS.c.key.startswith(SPEC_TAG, autoescape=True)
 
 
 def _with_role(*roles: str) -> sa.ColumnElement[bool]:

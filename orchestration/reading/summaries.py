@@ -8,12 +8,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from orchestration.model.durations import EPOCH_SECONDS, possible_seconds, trained_seconds
 from orchestration.model.metric import Metric
 from orchestration.model.run import OUTCOMES, was_pruned
 from orchestration.model.trial import trial_keys
-from orchestration.reading.records import MlflowRun, Source
 from orchestration.record.names import (
     LABEL_TAG,
     NAME_TAG,
@@ -32,6 +34,9 @@ from orchestration.sweep.recorded_spec import (
 )
 from orchestration.sweep.search_cost import search_cost
 from snn_norm.references import is_reference
+
+if TYPE_CHECKING:  # pandas, which `list` and `status` do not need if a server answers them
+    from orchestration.reading.records import MlflowRun, Source
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,18 @@ class SweepSummary:
         return f"{self.metric.text(self.best)}{name}"
 
 
+SUMMARIES = TypeAdapter(list[SweepSummary])
+"""Writes and reads them as JSON, with every digit."""
+
+
 def all_sweeps(source: Source) -> list[SweepSummary]:
     """Every sweep, the last started first."""
-    return _summaries(source.sweep_runs(_metrics_to_read))
+    return some_sweeps(source, None)
+
+
+def some_sweeps(source: Source, names: Collection[str] | None) -> list[SweepSummary]:
+    """The sweeps of these names, or all, the last started first."""
+    return _summaries(source.sweep_runs(_metrics_to_read, names))
 
 
 def one_sweep(source: Source, name: str) -> SweepSummary:
@@ -101,9 +115,19 @@ def one_sweep(source: Source, name: str) -> SweepSummary:
     Raises:
         InputError: there is none; the message lists those that exist.
     """
-    if sweeps := _summaries(source.sweep_runs(_metrics_to_read, name)):
-        return sweeps[-1]
-    raise unknown_sweep(name, {sweep.name: sweep.recorded_as for sweep in all_sweeps(source)})
+    return named_sweep(some_sweeps(source, [name]) or all_sweeps(source), name)
+
+
+def named_sweep(sweeps: Sequence[SweepSummary], name: str) -> SweepSummary:
+    """The first of these that was started and has this name.
+
+    Raises:
+        InputError: there is none; the message lists those that exist.
+    """
+    found = [sweep for sweep in sweeps if sweep.name == name]
+    if not found:
+        raise unknown_sweep(name, {sweep.name: sweep.recorded_as for sweep in sweeps})
+    return found[-1]
 
 
 def _summaries(runs: Iterable[MlflowRun]) -> list[SweepSummary]:
@@ -140,7 +164,7 @@ def _summary(parent: MlflowRun, trials: Sequence[MlflowRun]) -> SweepSummary:
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
         status=status,
         started=datetime.fromtimestamp((parent.started or 0) / 1000, UTC),
-        trials=dict(counts),
+        trials=dict(sorted(counts.items())),
         # Trials without a key were recorded before there were keys.
         finished=len(keys) if wanted is None else len(wanted.intersection(keys)) + keys.count(None),
         not_wanted=0 if wanted is None else len({*keys} - {*wanted, None}),
@@ -165,14 +189,14 @@ def _state(run: MlflowRun) -> str:
 
 def _hours(trials: Iterable[MlflowRun]) -> tuple[float, int]:
     """The hours of training of all trials, and the number of those with an impossible time."""
-    hours, impossible = 0.0, 0
+    hours, impossible = [], 0
     for run in trials:
         epochs, recorded = run.metrics.get(EPOCH_SECONDS, (0, 0.0))
         seconds = possible_seconds(recorded)
         impossible += seconds is None
         span = ((run.ended or math.inf) - (run.started or 0)) / 1000
-        hours += trained_seconds(epochs, seconds or 0.0, span) / 3600
-    return hours, impossible
+        hours.append(trained_seconds(epochs, seconds or 0.0, span) / 3600)
+    return math.fsum(hours), impossible  # the same in whatever order they were read
 
 
 def _best(

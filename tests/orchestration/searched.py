@@ -107,9 +107,11 @@ class Recorded:
     def results(self) -> Results:
         return Results.of(self, self._spec.name)
 
-    def sweep_runs(self, metrics: MetricsToRead, sweep: str | None = None) -> Iterator[MlflowRun]:
+    def sweep_runs(
+        self, metrics: MetricsToRead, sweeps: Collection[str] | None = None
+    ) -> Iterator[MlflowRun]:
         name = self._spec.name
-        assert sweep in (None, name)
+        assert sweeps is None or list(sweeps) == [name]
         its = {STATUS_TAG: "running", ROLE_TAG: "sweep", **spec_tags(self._spec.to_json())}
         yield (parent := MlflowRun("parent", "RUNNING", 0, None, its, name))
         labels = {trial.key: trial.label for trial in self._spec.possible_trials()}

@@ -24,6 +24,7 @@ from whole_sweep import record_digits
 from orchestration.execution.local_sweeps import log_path
 from orchestration.progress.event_log import FileLog
 from orchestration.progress.events import Note
+from orchestration.reading.listed import recorded_sweeps
 from services.settings import Settings
 
 ADMIN = ("admin", "admin's-own-1")
@@ -141,6 +142,14 @@ def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> No
     for page in (f"sweeps/closed{page}" for page in pages):
         assert "open" not in server.get(page, READER, 404)
     server.get("sweeps/open/compare?with=closed", READER, 404)
+
+
+def test_list_asks_the_server_as_its_user(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("orchestration.reading.listed.all_sweeps")  # nothing else is read
+    for (name, password), seen in ((READER, ["open"]), (WRITER, ["closed", "open"])):
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+        assert [sweep.name for sweep in recorded_sweeps(server.uri)] == seen
 
 
 def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:

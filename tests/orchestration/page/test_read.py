@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from commands import wait_until
+from mlflow import MlflowClient
 from own_sweep import record
 
 from orchestration.page.read import Reader
+from orchestration.reading.records import MetricsToRead, MlflowRun
 from orchestration.reading.rest import RestSource
 from orchestration.reading.sql import SqlSource
+from orchestration.reading.summaries import all_sweeps
+
+TRIALS = "tags.`snn_sweep.role` = 'trial'"
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +35,27 @@ def test_names_are_those_of_the_list_in_its_order(uri: str, source: Callable[[st
     reader = Reader(source(uri))
     assert reader.names() == [one.name for one in reader.sweeps()]
     assert set(reader.names()) == {"first", "own", "last"}
+
+
+def test_the_list_reads_again_only_sweeps_that_have_changed(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = SqlSource(uri)
+    reader, read, sweep_runs = Reader(source), list[set[str]](), source.sweep_runs
+
+    def noted(metrics: MetricsToRead, sweeps: Collection[str]) -> list[MlflowRun]:
+        read.append(set(sweeps))
+        return sweep_runs(metrics, sweeps)
+
+    monkeypatch.setattr(source, "sweep_runs", noted)
+    first = reader.sweeps()
+    assert reader.sweeps() == first == all_sweeps(SqlSource(uri))
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("own")
+    assert experiment is not None
+    client.delete_run(client.search_runs([experiment.experiment_id], TRIALS)[0].info.run_id)
+    assert reader.sweeps() == all_sweeps(SqlSource(uri)) != first
+    assert read == [{"first", "own", "last"}, {"own"}]
 
 
 def test_visitors_who_ask_at_the_same_time_share_a_look_at_the_database(

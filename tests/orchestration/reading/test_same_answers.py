@@ -18,6 +18,9 @@ import pytest
 import sqlalchemy as sa
 from recorded import RecordedTrial, Recorder
 
+from orchestration.reading.listed import recorded_sweeps
+from orchestration.reading.open import open_source
+from orchestration.reading.summaries import all_sweeps, one_sweep
 from orchestration.results.results import Results
 from orchestration.sweep import spec as specs
 from services import server
@@ -111,7 +114,10 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
         config, chance.choices(values, k=chance.randint(1, 3)), finished=chance.randint(0, 9)
     )
     trial.outcome = chance.choice(["completed", "completed", "collapsed", "diverged", None])
-    trial.metrics = {"train_loss": [chance.choice([NAN, float("inf"), 0.25])]}
+    trial.metrics = {
+        "train_loss": [chance.choice([NAN, float("inf"), 0.25])],
+        "epoch_seconds": chance.choices([0.1, 1 / 3, NAN, -1.0, 1e9], k=len(trial.accuracies)),
+    }
     if config["validation_fraction"]:
         trial.metrics |= {
             name: chance.choices([0.1, 0.5, 0.75], k=len(trial.accuracies))
@@ -127,7 +133,8 @@ def generated_trial(chance: random.Random, config: dict[str, Any]) -> RecordedTr
         trial.tags = {"snn_sweep.layers": json.dumps(layers)}
     odd = chance.random()
     if odd < 0.15:
-        trial.status = chance.choice([None, "FAILED", "KILLED"])
+        states = [(state, trial.outcome) for state in (None, "FAILED", "KILLED")]
+        trial.status, trial.outcome = chance.choice([*states, ("KILLED", "pruned")])
     elif odd < 0.3:
         trial.key = chance.choice([None, "an odd kéy", "a" * 16])
     elif odd < 0.4:
@@ -189,3 +196,18 @@ def test_all_ways_give_the_same_answers(ways: Ways, numbers: range) -> None:
                 pd.testing.assert_frame_equal(first, other, check_exact=True, obj=told)
                 shown += len(first)
     assert shown > 50 * len(numbers)  # and not by all being empty
+
+
+def test_all_ways_give_the_same_summaries(ways: Ways) -> None:
+    """Runs are doubled and deleted, and have ended, failed, been pruned or are running."""
+    for number in (101, 105, 114):
+        _, experiment = fill(ways.recorder, random.Random(number), number)
+        ways.copy(experiment)
+    first, *others = (all_sweeps(open_source(**where)) for where in ways.where.values())
+    others += [recorded_sweeps(where["tracking_uri"]) for where in list(ways.where.values())[2:]]
+    assert [other for other in others if other != first] == []
+    states = {state for sweep in first for state in sweep.trials}
+    assert states >= {"completed", "collapsed", "diverged", "pruned", "failed", "running"}
+    assert {sweep.best is None for sweep in first} == {False}
+    for where in ways.where.values():
+        assert one_sweep(open_source(**where), first[0].name) == first[0]
