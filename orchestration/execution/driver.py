@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestration.errors import InputError, SweepError
+from orchestration.execution.driver_metrics import FOLDER, DriverMetrics
 from orchestration.execution.end_notice import notify_of_end, notify_of_error
 from orchestration.execution.ray_process import (
     RayLostError,
@@ -62,10 +63,12 @@ class Driver:
         self._spec = spec
         self._settings = settings
         self._stall = StallNotice(spec.name, settings, watch)
-        self._watch = self._tally = Tally(self._stall)
+        self._storage = sweep_storage(settings, spec.name)
+        path = settings.home / FOLDER / f"{self._storage.name}.prom"
+        self._metrics = DriverMetrics(spec.name, path, self._stall)
+        self._watch = self._tally = Tally(self._metrics)
         self._at_end = at_end
         self._wait_for_report = wait_for_report
-        self._storage = sweep_storage(settings, spec.name)
 
     def run(self, ray: RayProcess, prepared: Prepared | None, *, fresh: bool) -> SweepOutcome:
         """Run the sweep to its end; see `run_sweep`.
@@ -109,7 +112,7 @@ class Driver:
             unfinished: list[str] = []
             status = "stopped"
             try:
-                with self._stall:
+                with self._stall, self._metrics:
                     trained = self._train(plan, recorder, uri, lease, ray)
                 if trained.used_up:
                     unfinished = self._unfinished(recorder)

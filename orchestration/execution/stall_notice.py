@@ -60,6 +60,16 @@ class StallNotice:
         if self._addresses:
             self._thread.join()
 
+    @property
+    def silent(self) -> float:
+        """Seconds since there was progress."""
+        return time.monotonic() - self._progress
+
+    @property
+    def longest_epoch(self) -> float:
+        """Seconds of the longest epoch so far; 0 before any."""
+        return self._longest_epoch
+
     def __call__(self, event: Event) -> None:
         """Take one event and pass it on."""
         with self._lock:
@@ -74,7 +84,7 @@ class StallNotice:
     def _check(self) -> None:
         while not self._ended.wait(self._least / 20):
             with self._lock:
-                silent = time.monotonic() - self._progress
+                silent = self.silent
                 if not self._is_sent and silent > self._too_long():
                     self._is_sent = True
                     self._send(silent)

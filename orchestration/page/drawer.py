@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any, cast, get_args
@@ -92,7 +93,10 @@ class Drawer:
 
     def prometheus(self, readable: frozenset[str] | None) -> bytes:
         """The metrics of the sweeps that the visitor may see, for Prometheus."""
-        return prometheus_text(*self._sweeps(readable))
+        began = time.monotonic()
+        sweeps, drivers = self._sweeps(readable)
+        answered = time.monotonic() - began
+        return prometheus_text(sweeps, drivers, answered, self._reader.database_bytes())
 
     def summaries(self, readable: frozenset[str] | None) -> bytes:
         """The summaries of the sweeps that the visitor may see, as JSON for ``snn-sweep list``."""

@@ -10,13 +10,29 @@ from orchestration.execution.local_sweeps import is_abandoned
 from orchestration.reading.summaries import SweepSummary
 
 
-def prometheus_text(sweeps: Sequence[SweepSummary], drivers: Mapping[str, str]) -> bytes:
+def prometheus_text(
+    sweeps: Sequence[SweepSummary],
+    drivers: Mapping[str, str],
+    answer_seconds: float,
+    database_bytes: int | None,
+) -> bytes:
     """The metrics of these sweeps in Prometheus' text format.
 
     Args:
         drivers: the drivers of those that run, as far as they are known.
+        answer_seconds: how long reading these sweeps has taken.
+        database_bytes: the size of MLflow's database; None if it is not known.
     """
     registry = CollectorRegistry()
+    Gauge(
+        "snn_sweep_answer_seconds",
+        "Seconds in which the server has read the state of all sweeps for this answer.",
+        registry=registry,
+    ).set(answer_seconds)
+    if database_bytes is not None:
+        Gauge(
+            "snn_sweep_database_bytes", "Size of MLflow's database in bytes.", registry=registry
+        ).set(database_bytes)
 
     def gauge(name: str, meaning: str, *more: str) -> Gauge:
         return Gauge(name, meaning, ["sweep", *more], registry=registry)

@@ -142,6 +142,10 @@ class Reader:
             listed = [sweep for _, sweeps in self._listed.values() for sweep in sweeps]
             return sorted(listed, key=lambda sweep: sweep.started, reverse=True)
 
+    def database_bytes(self) -> int | None:
+        """The size of MLflow's database; None if it is not known."""
+        return self._source.size() if isinstance(self._source, SqlSource) else None
+
     def names(self) -> list[str]:
         """The names of all sweeps, the last started first."""
         if isinstance(self._source, SqlSource):  # the list takes long, and changes at every epoch

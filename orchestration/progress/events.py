@@ -8,7 +8,10 @@ from typing import Any
 
 from orchestration.sweep.plan import Plan
 
-REPORTED = ("epoch", "epoch_seconds", "value", "best", "outcome", "is_paused")
+REPORTED = (
+    *("epoch", "epoch_seconds", "value", "best", "outcome", "is_paused"),
+    *("checkpoint_seconds", "overdue_since"),
+)
 """The fields of an epoch's report; each may be missing."""
 
 

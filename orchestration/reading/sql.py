@@ -135,6 +135,14 @@ class SqlSource:
                 numbers[run_id][name] = (step, number)
         return list(runs.values())
 
+    def size(self) -> int:
+        """The bytes of the database."""
+        is_sqlite = self.engine.dialect.name == "sqlite"
+        pages = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        query = pages if is_sqlite else "SELECT pg_database_size(current_database())"
+        with self.transaction() as connection:
+            return int(connection.scalar(sa.text(query)) or 0)
+
     def sweep_names(self) -> list[str]:
         """Give the names of all sweeps, the last started first."""
         with self.transaction() as connection:

@@ -121,6 +121,13 @@ class TrialRecorder:
         """How many entries of the spool have arrived in MLflow."""
         return self._sent
 
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest record that has not arrived was made, in seconds since 1970."""
+        with self._wake:
+            entries = self.spool.entries[self._sent :]
+        return min((entry["time"] / 1000 for entry in entries if "time" in entry), default=None)
+
     def finish(
         self,
         last: Callable[[MlflowClient, RunInfo], object] | None = None,

@@ -56,6 +56,9 @@ _INFRASTRUCTURE = (StorageError, SupersededError, TrackerAwayError)
 _MOST_NODES_LOST = 3
 """How many nodes in a row may die under a trial without progress in between."""
 
+_OVERDUE = 60.0
+"""How many seconds a record may wait for others on its way to MLflow before it is reported."""
+
 _SECONDS_A_STEP = 5.0
 """How long a step waits until a trial's end has arrived. Then it reports that it waits, and the
 next step continues to wait."""
@@ -90,7 +93,11 @@ class Attempt:
         try:
             if self._session is None:
                 self._session = _Session(self._task)
-            return self._session.step()
+            report = self._session.step()
+            since = self._session.recorder.waiting_since
+            if since is None or not ("waits_for" in report or time.time() - since >= _OVERDUE):
+                return report
+            return {**report, "overdue_since": since}
         except PreemptedError:
             raise
         # The user's code may call sys.exit or raise KeyboardInterrupt. Workers receive no SIGINT.
@@ -188,6 +195,7 @@ class _Session:
         if self._run is None:
             self._run = self._begin()
         run, metric, result = self._run, self._task.trial.metric, None
+        saving: dict[str, float] = {}
         if run.outcome is None:
             within = WithinEpoch(self._task.checkpoint_seconds, self._save_within_epoch)
             within.leave_if_taken_away()
@@ -201,7 +209,9 @@ class _Session:
                 # The model is stored first, as the checkpoint depends on it.
                 self._models.take(run, is_saved=state is not None)
                 if state is not None:
+                    started = time.monotonic()
                     self._checkpoints.save(state)
+                    saving["checkpoint_seconds"] = time.monotonic() - started
         best = run.best
         if run.outcome is not None:
             final = {}
@@ -209,7 +219,7 @@ class _Session:
                 final = {metric.best_name: best.metrics()[metric.name], BEST_EPOCH: best.epoch}
             with _storage():
                 self.recorder.end(run.outcome, final, self._models.settle(run))
-        return _report(run, self._task.trial) if result else {}
+        return {**_report(run, self._task.trial), **saving} if result else {}
 
     def _record(self, epoch: int, metrics: dict[str, float], tags: Mapping[str, str]) -> None:
         if metrics:

@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 from orchestration import Results, SweepSpec, run_sweep
 from orchestration.errors import InputError
 from orchestration.execution.trials.planning import plan_sweep
-from orchestration.progress.events import Event, Note
+from orchestration.progress.events import EpochDone, Event, Note
 from orchestration.record.client import connect
 from orchestration.record.names import params_of
 from services.cluster import local_ray
@@ -85,9 +85,16 @@ def test_a_sweep_runs_once_and_grows(settings: Settings, client: MlflowClient) -
     assert len(plan_sweep(spec, settings=settings).run) == 6
 
     events: list[Event | None] = []
-    outcome = run_sweep(
-        spec, settings=settings, watch=events.append, at_end=lambda: events.append(None)
-    )
+    metrics = settings.home / "metrics" / "driver.prom"
+    has_metrics: set[bool] = set()
+
+    def watch(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, EpochDone) and event.report.get("checkpoint_seconds"):
+            has_metrics.add(metrics.exists())
+
+    outcome = run_sweep(spec, settings=settings, watch=watch, at_end=lambda: events.append(None))
+    assert (has_metrics, metrics.exists()) == ({True}, False)
     assert (outcome.failures, outcome.interrupted, outcome.reused) == ({}, False, 0)
     assert events[-2:] == [None, Note("the report is being written")]
     assert isinstance(events[0], Note), "something is said before anything is imported"

@@ -35,8 +35,10 @@ def test_the_metrics_of_a_sweep(recorded: dict[str, int], tracking_uri: str) -> 
         (sample.name, sample.labels.get("state")): sample.value
         for family in families
         for sample in family.samples
-        if sample.labels["sweep"] == NAME
+        if sample.labels.get("sweep", NAME) == NAME
     }
+    assert 0 < samples.pop(("snn_sweep_answer_seconds", None)) < 60
+    assert samples.pop(("snn_sweep_database_bytes", None)) > 100_000
     seconds = samples.pop(("snn_sweep_training_seconds", None))
     assert seconds > 0
     assert samples == {

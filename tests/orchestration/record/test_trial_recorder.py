@@ -144,13 +144,16 @@ def test_a_server_that_is_away_holds_nothing_up_and_gets_everything_later(
 ) -> None:
     proxy.down()
     recorder = make_recorder()
-    started = time.monotonic()
+    assert recorder.waiting_since is None
+    started, began = time.monotonic(), time.time()
     record_epochs(recorder, 1, 2)
     assert time.monotonic() - started < 1
+    assert began - 0.01 < (recorder.waiting_since or 0) <= time.time()
     proxy.up()
     record_epochs(recorder, 3)
     recorder.end("completed", {})
     recorder.finish()
+    assert recorder.waiting_since is None
 
     (run,) = runs_of(tracking_uri, experiment_id)
     client = connect(tracking_uri)
