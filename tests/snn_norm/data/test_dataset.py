@@ -71,13 +71,21 @@ class TestDigits:
         )
         assert not train & test
 
-    def test_at_its_own_size_the_pixels_are_the_scanned_ones(self) -> None:
+    def test_at_its_own_size_it_is_the_split_of_scikit_learn(self) -> None:
         from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
 
+        scanned = load_digits()
+        images = torch.from_numpy(scanned.images * 255 / 16).round().to(torch.uint8)[:, None]
+        labels = torch.from_numpy(scanned.target)
+        train, test = train_test_split(
+            range(len(labels)), test_size=0.2, random_state=0, stratify=scanned.target
+        )
         digits = load_dataset("digits", Path("/nowhere"), image_size=8)
-        got = torch.cat([digits.train_images, digits.test_images]).flatten(1)
-        scanned = torch.from_numpy(load_digits().data) * 255 / 16
-        assert torch.equal(got.unique(dim=0), scanned.round().to(torch.uint8).unique(dim=0))
+        assert torch.equal(digits.train_images, images[train])
+        assert torch.equal(digits.train_labels, labels[train])
+        assert torch.equal(digits.test_images, images[test])
+        assert torch.equal(digits.test_labels, labels[test])
 
     @pytest.mark.parametrize("size", [8, 16, 20])
     def test_image_size(self, size: int) -> None:
@@ -109,9 +117,11 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
         load_dataset("imagenet", tmp_path)
 
 
-def test_importing_is_cheap() -> None:
+def test_importing_and_loading_the_digits_is_cheap() -> None:
     code = (
-        "import sys, snn_norm.data.dataset; print({'torchvision', 'sklearn'} & sys.modules.keys())"
+        "import sys, pathlib; from snn_norm.data.dataset import load_dataset\n"
+        "load_dataset('digits', pathlib.Path())\n"
+        "print({'torchvision', 'sklearn', 'scipy', 'pandas'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
