@@ -17,7 +17,11 @@ from orchestration.execution.ray_process import (
     TrainingJob,
     is_connected,
 )
-from orchestration.execution.report_process import store_report, store_report_later
+from orchestration.execution.report_process import (
+    importing_meanwhile,
+    store_report,
+    store_report_later,
+)
 from orchestration.execution.stall_notice import StallNotice
 from orchestration.execution.tally import SweepOutcome, Tally, announce
 from orchestration.execution.trials.planning import begun, plan_with
@@ -66,7 +70,8 @@ class Driver:
         self._storage = sweep_storage(settings, spec.name)
         path = settings.home / FOLDER / f"{self._storage.name}.prom"
         self._metrics = DriverMetrics(spec.name, path, self._stall)
-        self._watch = self._tally = Tally(self._metrics)
+        self._tally = Tally(self._metrics)
+        self._watch = importing_meanwhile(self._tally) if wait_for_report else self._tally
         self._at_end = at_end
         self._wait_for_report = wait_for_report
 

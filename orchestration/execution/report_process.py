@@ -7,12 +7,14 @@ The report may be written by a process of its own, so that nobody has to wait fo
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import threading
 
 from orchestration.execution.local_sweeps import log_path
 from orchestration.progress.event_log import FileLog
-from orchestration.progress.events import EventHandler, Note
+from orchestration.progress.events import EpochDone, Event, EventHandler, Note
 from orchestration.store.lease import writing_report
 from orchestration.store.open import sweep_storage
 from services.settings import Settings
@@ -21,6 +23,20 @@ from services.tracking import home_database, tracking_server
 # The processes that this one has started. They are held so that Popen does not warn of those that
 # outlive a command.
 _children: list[subprocess.Popen[bytes]] = []
+
+
+def importing_meanwhile(watch: EventHandler) -> EventHandler:
+    """A handler of events that imports what a report needs, once an epoch has been trained."""
+    importing = threading.Thread(
+        target=importlib.import_module, args=("orchestration.report.write",), daemon=True
+    )
+
+    def handle(event: Event) -> None:
+        if isinstance(event, EpochDone) and importing.ident is None:
+            importing.start()
+        watch(event)
+
+    return handle
 
 
 def store_report(settings: Settings, uri: str, name: str, run_id: str, watch: EventHandler) -> bool:

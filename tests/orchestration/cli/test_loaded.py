@@ -86,6 +86,25 @@ def test_a_process_of_a_sweep_loads_what_it_needs(module: str, loaded: set[str])
     assert set(ast.literal_eval(ended.stdout)) == loaded
 
 
+def test_a_sweep_imports_what_its_report_needs_once_an_epoch_has_been_trained() -> None:
+    program = """if True:
+        import sys
+        import time
+        from orchestration.execution.report_process import importing_meanwhile
+        from orchestration.progress.events import EpochDone, Note
+        events = []
+        watch = importing_meanwhile(events.append)
+        watch(Note("not yet"))
+        assert "matplotlib" not in sys.modules
+        for _ in range(2):
+            watch(EpochDone("a trial", {}))
+        while "orchestration.report.write" not in sys.modules:
+            time.sleep(0.1)
+        assert len(events) == 3
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+
+
 def loaded_by(commands: Sequence[tuple[list[str], int]]) -> list[str]:
     """The heavy packages that one process loads which runs commands that end with these codes."""
     program = f"""if True:
