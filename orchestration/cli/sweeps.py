@@ -87,7 +87,8 @@ def list_sweeps(place: Place) -> None:
     for sweep in sweeps:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
         driver = driver_in_short(sweep.status, drivers.pop(sweep.name, None))
-        table.add_row(sweep.name, sweep.status, sweep.progress, sweep.best_text, started, driver)
+        state = f"{sweep.status}, {sweep.waiting}" if sweep.waiting else sweep.status
+        table.add_row(sweep.name, state, sweep.progress, sweep.best_text, started, driver)
     for name, driver in drivers.items():  # sweeps that are not in MLflow, or no MLflow is named
         table.add_row(name, "", "", "", "", driver)
     if table.row_count:
@@ -117,6 +118,7 @@ def status(name: str, place: Place, as_json: bool) -> None:
         fields = {
             "name": sweep.name,
             "status": sweep.status,
+            "waiting": sweep.waiting,
             "started": sweep.started.isoformat(),
             "finished": sweep.finished,
             "expected": sweep.expected,
@@ -126,6 +128,8 @@ def status(name: str, place: Place, as_json: bool) -> None:
         click.echo(json.dumps(fields, indent=2))
         return
     out.print(f"{sweep.name}: {sweep.status}, {sweep.progress} finished")
+    if sweep.waiting:
+        out.print(sweep.waiting)
     if sweep.expected is None:
         out.print("the number of its trials is unknown: this version cannot read its spec")
     if sweep.status == "incomplete":

@@ -27,7 +27,7 @@ from orchestration.execution.tally import SweepOutcome, Tally, announce
 from orchestration.execution.trials.planning import begun, plan_with
 from orchestration.execution.trials.preflight import check_data, check_resources
 from orchestration.model.run import PRUNED
-from orchestration.progress.events import EventHandler, Note
+from orchestration.progress.events import Event, EventHandler, Note, Sharing
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.store.base import Held
 from orchestration.store.lease import sweep_lease
@@ -164,7 +164,7 @@ class Driver:
         try:
             while self._has_work(plan):
                 try:
-                    trained = self._train_with(ray, self._job(plan, recorder, uri))
+                    trained = self._train_with(ray, self._job(plan, recorder, uri), recorder)
                 except RayLostError as lost:
                     reason = _RAY_LOST
                     self._count_loss(str(lost))
@@ -204,12 +204,18 @@ class Driver:
         """Whether trials are left to train, or copied results may lead to further trials."""
         return bool(plan.to_train or (plan.copy and self._spec.grows))
 
-    def _train_with(self, ray: RayProcess, job: TrainingJob) -> Trained:
+    def _train_with(self, ray: RayProcess, job: TrainingJob, recorder: SweepRecorder) -> Trained:
+        def watch(event: Event) -> None:
+            if isinstance(event, Sharing):
+                recorder.mark_waiting(event.text if event.waits else "")
+                event = Note(event.text)
+            self._watch(event)
+
         if is_connected():
             from orchestration.execution.train import train
 
-            return train(job, self._watch)
-        return ray.train(job, self._watch)
+            return train(job, watch)
+        return ray.train(job, watch)
 
     def _count_loss(self, words: str) -> None:
         """Announce that Ray is started again, or raise an error if that is not possible."""

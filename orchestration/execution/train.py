@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 
+from orchestration.execution.ray_board import ray_board
 from orchestration.execution.ray_process import Trained, TrainingJob
+from orchestration.execution.trials.fair_share import FairShare
 from orchestration.execution.trials.search_allocator import SearchAllocator, make_allocator
 from orchestration.execution.trials.tasks import TaskMaker
 from orchestration.execution.trials.trial_queue import SweepTrialQueue
@@ -40,7 +42,9 @@ def train(job: TrainingJob, watch: EventHandler) -> Trained:
 
         first = tasks.of(_certain(job.plan, spec) if allocator else job.plan)
         trials = SweepTrialQueue(first, tasks.budget(recorded), allocator, more, watch)
-        all_ended = run_tasks(trials, spec.retries, watch)
+        with ray_board() as board:
+            share = FairShare(spec.resources.priority, board, watch)
+            all_ended = run_tasks(trials, spec.retries, watch, share)
         if summary := trials.summary():
             watch(Note(summary))
     return Trained(all_ended, trials.is_over)

@@ -18,6 +18,8 @@ from ray.tune.search import Searcher
 
 from orchestration.execution.failure import in_a_line
 from orchestration.execution.retries import Retries
+from orchestration.execution.slot_limit import SlotLimit
+from orchestration.execution.trials.fair_share import FairShare
 from orchestration.execution.trials.trial_queue import SweepTrialQueue
 from orchestration.execution.worker.task import TrialTask
 from orchestration.execution.worker.trial import SweepTrial
@@ -41,7 +43,7 @@ _SETTINGS = {
 }
 
 
-def run_tasks(trials: SweepTrialQueue, retries: int, watch: EventHandler) -> bool:
+def run_tasks(trials: SweepTrialQueue, retries: int, watch: EventHandler, share: FairShare) -> bool:
     """Run tasks until there are no more, or until the user interrupts.
 
     Returns:
@@ -51,7 +53,7 @@ def run_tasks(trials: SweepTrialQueue, retries: int, watch: EventHandler) -> boo
         os.environ.setdefault(name, value)
     # Tune warns about files that it was told not to write. Failures are raised or become events.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    searcher = _Searcher(trials)
+    searcher = _Searcher(trials, share)
     # Tune's files are not needed afterwards.
     with tempfile.TemporaryDirectory(prefix="snn-sweep-", ignore_cleanup_errors=True) as scratch:
         _tuner(searcher, _Events(watch, searcher, Retries(retries)), scratch).fit()
@@ -63,6 +65,7 @@ def _tuner(searcher: _Searcher, events: Callback, scratch: str) -> tune.Tuner:
         tune.with_resources(SweepTrial, _reserved),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=SlotLimit(searcher.slots),
             num_samples=-1,
             reuse_actors=True,
             trial_name_creator=lambda trial: trial.trial_id,
@@ -89,7 +92,7 @@ def _reserved(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
 class _Searcher(Searcher):
     """Adapts the queue of trials to Tune's interface."""
 
-    def __init__(self, trials: SweepTrialQueue) -> None:
+    def __init__(self, trials: SweepTrialQueue, share: FairShare) -> None:
         super().__init__()
         self.tasks: dict[str, TrialTask] = {}
         """The tasks that have not ended, by Tune's trial id."""
@@ -98,13 +101,30 @@ class _Searcher(Searcher):
         self.is_exhausted = False
         self._most_running = 0
         self._trials = trials
+        self._share = share
+        self._slots: int | None = None
         self._again: deque[TrialTask] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing, for the reason that `_Events` has."""
         return {}
 
+    def slots(self, held: int) -> int | None:
+        """How many tasks may run at once; None if there is no limit.
+
+        Args:
+            held: the number of slots that the sweep holds now.
+        """
+        if self.tasks:
+            task = next(iter(self.tasks.values()))
+            wanted = len(self.tasks) + len(self._again) + self._trials.left
+            more = self._trials.may_grow
+            self._slots = self._share.slots(task.cpu, task.gpu, held, wanted, more=more)
+        return self._slots
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._slots is not None and self.waiting and len(self.tasks) >= self._slots:
+            return None  # Tune would ask for all tasks, as the waiting ones are paused
         if self._again and not self._trials.is_over:
             task: TrialTask | None = self._again.popleft()
         else:
@@ -124,6 +144,8 @@ class _Searcher(Searcher):
         """Whether there are free resources for another task like those that are running."""
         if not self.tasks:
             return True
+        if self._slots is not None:
+            return len(self.tasks) < self._slots
         # Tune keeps a worker for the next trial, so Ray does not count its resources as free.
         if len(self.tasks) - len(self.waiting) < self._most_running:
             return True

@@ -85,6 +85,13 @@ class Note:
     text: str
 
 
+@dataclass(frozen=True)
+class Sharing(Note):
+    """The sweep begins to wait for its share of a cluster, or waits no longer."""
+
+    waits: bool
+
+
 Event = (
     Planned | Added | Started | EpochDone | Retried | Failed | Supervised | DecisionProgress | Note
 )

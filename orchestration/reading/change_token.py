@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from orchestration.reading.sql import SqlSource
 from orchestration.reading.sql_schema import EXPERIMENTS, LATEST_METRICS, RUNS, TAGS
-from orchestration.record.names import NAME_TAG, ROLE_TAG, SPEC_TAG, STATUS_TAG
+from orchestration.record.names import NAME_TAG, ROLE_TAG, SPEC_TAG, STATUS_TAG, WAITING_TAG
 
 
 class ChangeToken(NamedTuple):
@@ -61,7 +61,7 @@ def change_tokens(source: SqlSource, sweep: str | None = None) -> dict[str, Chan
         .where(
             *active,
             role.c.value == "sweep",
-            TAGS.c.key.in_((STATUS_TAG, NAME_TAG))
+            TAGS.c.key.in_((STATUS_TAG, WAITING_TAG, NAME_TAG))
             | TAGS.c.key.startswith(SPEC_TAG, autoescape=True),
         )
     )

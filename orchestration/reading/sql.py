@@ -45,6 +45,7 @@ from orchestration.record.names import (
     SPEC_TAG,
     STATUS_TAG,
     TRIAL_KEY_TAG,
+    WAITING_TAG,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
 from services.errors import ServiceError
@@ -279,7 +280,7 @@ def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
 
 def _of_sweep_run() -> sa.ColumnElement[bool]:
     """The tags of a sweep's own run."""
-    named = TAGS.c.key.in_((NAME_TAG, STATUS_TAG))
+    named = TAGS.c.key.in_((NAME_TAG, STATUS_TAG, WAITING_TAG))
     return named | TAGS.c.key.startswith(SPEC_TAG, autoescape=True)
 
 

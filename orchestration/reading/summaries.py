@@ -23,6 +23,7 @@ from orchestration.record.names import (
     ROLE_TAG,
     STATUS_TAG,
     TRIAL_KEY_TAG,
+    WAITING_TAG,
     spec_from_tags,
 )
 from orchestration.record.unknown_sweep import unknown_sweep
@@ -72,6 +73,8 @@ class SweepSummary:
     """The best value of the metric; None before there is one. Trials of a search do not count."""
     best_of: str
     """The label of the trial with the best value."""
+    waiting: str = ""
+    """What it waits for while it shares a cluster with other sweeps; empty if for nothing."""
 
     @property
     def missing(self) -> int:
@@ -163,6 +166,7 @@ def _summary(parent: MlflowRun, trials: Sequence[MlflowRun]) -> SweepSummary:
         name=parent.experiment,
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
         status=status,
+        waiting=parent.tags.get(WAITING_TAG, "") if status == "running" else "",
         started=datetime.fromtimestamp((parent.started or 0) / 1000, UTC),
         trials=dict(sorted(counts.items())),
         # Trials without a key were recorded before there were keys.

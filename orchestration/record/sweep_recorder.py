@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ from orchestration.record.names import (
     STATUS_TAG,
     TRIAL_KEY_TAG,
     VERSION_TAG,
+    WAITING_TAG,
     spec_from_tags,
     spec_tags,
 )
@@ -107,6 +109,8 @@ class SweepRecorder:
         }
         if parents := self._runs("sweep"):
             self.parent_run_id = parents[0].info.run_id
+            if parents[0].data.tags.get(WAITING_TAG):  # its last driver has died
+                tags[WAITING_TAG] = ""
             self._client.update_run(self.parent_run_id, status="RUNNING")
             for key, value in tags.items():
                 self._client.set_tag(self.parent_run_id, key, value)
@@ -139,6 +143,12 @@ class SweepRecorder:
         assert self.parent_run_id is not None
         self._client.set_tag(self.parent_run_id, STATUS_TAG, status)
         self._client.set_terminated(self.parent_run_id, _SWEEP_STATUS[status])
+
+    def mark_waiting(self, words: str) -> None:
+        """Record what the sweep waits for; empty if for nothing. For `list` and `status`."""
+        assert self.parent_run_id is not None
+        with suppress(MlflowException):  # the sweep does not need it, and its log has the words
+            self._client.set_tag(self.parent_run_id, WAITING_TAG, words)
 
     def notice_is_due(self) -> bool:
         """Whether a notification of the end of the sweep's last run is due."""

@@ -98,6 +98,8 @@ class SweepSpec(SpecKeys):
         for key, value in (("compare", []), ("keep", "best"), ("checkpoint_minutes", 5.0)):
             if data[key] == value:
                 del data[key]
+        if data["resources"]["priority"] == 1:
+            del data["resources"]["priority"]
         if self.search is not None:
             del data["seeds"]  # they are those of confirm
         return json.dumps(data, separators=(",", ":"))

@@ -62,11 +62,18 @@ _Seeds = Annotated[
 
 
 class Resources(Section):
-    """The resources that one trial reserves while it runs."""
+    """The resources that one trial reserves while it runs, and the sweep's share of a cluster."""
 
     cpu: float = Field(1.0, gt=0, description="processor cores")
     gpu: Annotated[float | Literal["auto"], PlainValidator(gpus)] = Field(
         0.0, description="GPUs; a fraction lets several trials share one, auto as many as have room"
+    )
+
+    priority: float = Field(
+        1.0,
+        ge=0.001,
+        le=1000,
+        description="the share of a cluster on which other sweeps run, relative to theirs",
     )
 
     @property

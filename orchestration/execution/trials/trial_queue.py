@@ -69,6 +69,16 @@ class SweepTrialQueue:
         """Whether the budget is used up: running trials stop after their epoch, none starts."""
         return self._budget.is_used_up
 
+    @property
+    def left(self) -> int:
+        """How many tasks of the queue are still to be given."""
+        return 0 if self.is_over else len(self._tasks)
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether there may be further tasks as soon as a worker is idle."""
+        return self._has_more and not self.is_over
+
     def next(self, *, idle: bool) -> TrialTask | None:
         """The next given task; once there is none, a task of an allocated trial.
 

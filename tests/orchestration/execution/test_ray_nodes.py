@@ -1,7 +1,9 @@
-"""Ray's private state of its nodes, on the installed Ray."""
+"""Ray's private state of its nodes, and of its drivers' claims, on the installed Ray."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,12 +16,23 @@ from node_cluster import announce_end, cluster_of_a_head
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
+from orchestration.execution.ray_board import RayBoard
 from orchestration.execution.ray_nodes import (
     dead_nodes,
     node_of,
     nodes_dead_without_notice,
     seconds_left,
 )
+from orchestration.execution.trials.fair_share import Claim
+
+OTHER_DRIVER = """
+import ray, sys, time
+from orchestration.execution.ray_board import RayBoard
+from orchestration.execution.trials.fair_share import Claim
+ray.init(address=sys.argv[1], logging_level="error", log_to_driver=False)
+RayBoard().publish(Claim(priority=2.0, cpu=1.0, gpu=0.5, wanted=7, held=1, used=3.5))
+time.sleep(600)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +116,21 @@ def test_a_process_that_dies_leaves_its_node(worker: Any) -> None:
     ray.kill(worker)
     assert node_of(error_of(waiting)) == node
     assert node not in dead_nodes()
+
+
+def test_the_claim_of_another_driver_counts_until_it_dies(cluster: Cluster) -> None:
+    board = RayBoard()
+    board.publish(Claim(priority=1.0, cpu=1.0, gpu=0.0, wanted=2, held=0))
+    assert board.others() == {}
+    other = subprocess.Popen([sys.executable, "-c", OTHER_DRIVER, cluster.address])
+    try:
+        wait_until(lambda: bool(board.others()))
+        (claim,) = board.others().values()
+        assert claim == Claim(priority=2.0, cpu=1.0, gpu=0.5, wanted=7, held=1, used=3.5)
+    finally:
+        other.kill()
+        other.wait()
+    wait_until(lambda: board.others() == {})
+    cpus, gpus = board.resources()
+    assert (cpus > 0, gpus) == (True, 0)
+    board.withdraw()

@@ -13,6 +13,7 @@ import pytest
 from specs import spec
 
 from orchestration.errors import InputError
+from orchestration.execution.trials.fair_share import FairShare
 from orchestration.execution.trials.seed_allocator import SeedAllocator, refuse_another_family
 from orchestration.execution.trials.trial_queue import Budget, SweepTrialQueue
 from orchestration.execution.tune import _Searcher
@@ -189,7 +190,7 @@ def test_a_worker_that_tune_keeps_for_the_next_trial_counts_as_idle(
     monkeypatch.setattr("ray.available_resources", dict)
     run = Run(sweep(), tmp_path)
     run.to_the_end(1, random.Random(0), upto=15)
-    queue = _Searcher(run.queue)
+    queue = _Searcher(run.queue, FairShare(1.0, None, run.events.append))
     for name in ("a", "b"):
         assert isinstance(queue.suggest(name), dict)
     assert queue.suggest("c") is None, "two wait for a worker"

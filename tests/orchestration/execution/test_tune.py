@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 
 from orchestration.execution.retries import Retries
+from orchestration.execution.trials.fair_share import FairShare
 from orchestration.execution.trials.trial_queue import Budget, SweepTrialQueue
 from orchestration.execution.tune import _Events, _Searcher
 
@@ -16,7 +17,7 @@ from orchestration.execution.tune import _Events, _Searcher
 def test_a_trial_that_has_ended_leaves_next_to_nothing_behind() -> None:
     task: Any = SimpleNamespace(trial=SimpleNamespace(key="k", label="a trial"), text="x" * 10_000)
     trials = SweepTrialQueue([task], Budget(None), None, lambda _: [], lambda _: None)
-    searcher = _Searcher(trials)
+    searcher = _Searcher(trials, FairShare(1.0, None, lambda _: None))
     config = searcher.suggest("1")
     trial = Trial(
         "trainable", config=config, trial_id="1", stub=True, _setup_default_resource=False

@@ -206,7 +206,13 @@ def load(tmp_path: Path, text: str) -> SweepSpec:
             "epochs: 8",
             "epochs: 8\nresources: {cpus: 1}",
             4,
-            "resources.cpus: is not a key here; valid are cpu, gpu; did you mean 'cpu'?",
+            "resources.cpus: is not a key here; valid are cpu, gpu, priority; did you mean 'cpu'?",
+        ),
+        (
+            "epochs: 8",
+            "epochs: 8\nresources: {priority: 0}",
+            4,
+            "resources.priority: must be at least 0.001, got 0",
         ),
         (
             "epochs: 8",

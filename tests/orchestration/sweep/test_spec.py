@@ -163,7 +163,7 @@ def test_keys_do_not_depend_on_the_order_of_keys(order: random.Random) -> None:
     "changes",
     [
         {"name": "another"},
-        {"resources": {"cpu": 4, "gpu": 0.5}},
+        {"resources": {"cpu": 4, "gpu": 0.5, "priority": 3}},
         {"retries": 0},
         {"checkpoint_minutes": 0.5},
         {"seeds": [2, 1, 3]},
