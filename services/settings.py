@@ -34,6 +34,8 @@ class Settings:
         data: the folder of data sets (``SNN_SWEEP_DATA``).
         ray_address: a running Ray cluster (``RAY_ADDRESS``); None starts one on this machine.
         archive_mb: the most megabytes of an unpacked archive (``SNN_SWEEP_ARCHIVE_MB``).
+        login: the user's name and password on the tracking server, or his token, as the variables
+            of MLflow's client (``MLFLOW_TRACKING_…``); empty if they are not complete.
         notify: Apprise's addresses of those to notify of a sweep's end (``SNN_SWEEP_NOTIFY``).
     """
 
@@ -45,6 +47,7 @@ class Settings:
     ray_address: str | None
     archive_mb: int = DEFAULT_ARCHIVE_MB
     notify: tuple[str, ...] = field(default=(), repr=False)
+    login: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -67,6 +70,7 @@ class Settings:
             ray_address=None if not ray or ray == "local" else ray,
             archive_mb=_megabytes(environ, "SNN_SWEEP_ARCHIVE_MB", DEFAULT_ARCHIVE_MB),
             notify=tuple(environ.get("SNN_SWEEP_NOTIFY", "").split()),
+            login=_login(environ),
         )
 
     def __repr__(self) -> str:
@@ -140,6 +144,15 @@ def _tracking_uri(uri: str) -> str:
             "use a server on this machine."
         )
     return uri.strip().rstrip("/")
+
+
+def _login(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    name, password, token = (
+        f"MLFLOW_TRACKING_{what}" for what in ("USERNAME", "PASSWORD", "TOKEN")
+    )
+    given = {key: environ[key] for key in (name, password, token) if environ.get(key)}
+    is_complete = token in given or given.keys() >= {name, password}
+    return tuple(given.items()) if is_complete else ()
 
 
 def _storage(environ: Mapping[str, str], home: Path) -> str:

@@ -1,16 +1,18 @@
-"""A Ray cluster whose nodes come and go, on this machine."""
+"""Ray clusters on this machine: one whose nodes come and go, and one that runs jobs."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import wait_until
+from commands import free_port, wait_until
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason
@@ -53,3 +55,35 @@ def node_at(cluster: Cluster, address: str) -> str:
 
     wait_until(has_joined)
     return ids[0]
+
+
+@contextmanager
+def cluster_with_jobs(home: Path, settings: Mapping[str, str]) -> Iterator[str]:
+    """A cluster of two cores; gives its job server's address.
+
+    Args:
+        home: ``SNN_SWEEP_HOME`` of its nodes.
+        settings: further variables of their environment.
+    """
+    port = free_port()
+    known = {
+        "SNN_SWEEP_HOME": str(home),
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        # A job's python is the one that `ray start` finds.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        **settings,
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        # A job goes to the Ray that a file there names: the one that was started last.
+        for name, value in (known | {"RAY_TMPDIR": folder}).items():
+            environment.setenv(name, value)
+        # An agent's usual port may be another Ray's on this machine.
+        ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
+        options = {"num_cpus": 2, "include_dashboard": True, **ports}
+        cluster = Cluster(initialize_head=True, head_node_args=options)
+        environment.undo()
+        yield f"http://127.0.0.1:{port}"
+        cluster.shutdown()

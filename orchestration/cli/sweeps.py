@@ -162,6 +162,12 @@ def logs(name: str, place: Place, follow: bool) -> None:
 @_at
 def stop(name: str, place: Place) -> None:
     """Stop sweep NAME as Ctrl-C would. It can resume from its last checkpoints."""
+    from orchestration.execution.trials.planning import recorder_of_sweep
+    from services.settings import Settings
+
+    settings = Settings.from_environment()
+    if settings.login and (recorder := recorder_of_sweep(name, settings)):
+        recorder.check_writable()
     with err.status(f"waiting for {name} to close its runs"):
         place.stop(name)
     out.print(f"{name} stopped; to continue: snn-sweep {place.how_to_run} its spec")

@@ -15,7 +15,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the supervisor need not load torch
     from orchestration.sweep.spec import SweepSpec
 
 SPEC_FILE = "spec.json"
+_LOGIN_FILE = "login.json"
 _KEPT = "submission.zip"
 _ENTRYPOINT = "exec python -m orchestration.job"
 
@@ -73,9 +74,19 @@ def _slug(name: str) -> str:
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def pack(spec: SweepSpec, folder: Path, modules: dict[str, Path]) -> None:
-    """Write what a cluster needs to run the sweep into an empty folder."""
+def pack(
+    spec: SweepSpec, folder: Path, modules: dict[str, Path], login: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Write what a cluster needs to run the sweep into an empty folder.
+
+    Args:
+        login: the variables with which the user logs in to the tracking server. They are no
+            environment of the job, because Ray's dashboard shows that.
+    """
     (folder / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
+    if login:
+        (folder / _LOGIN_FILE).write_text(json.dumps(dict(login)), encoding="utf-8")
+        (folder / _LOGIN_FILE).chmod(0o600)
     for path in modules.values():
         if path.is_dir():
             hidden = shutil.ignore_patterns("__pycache__", ".*")
@@ -110,6 +121,12 @@ def user_modules(root: Path) -> dict[str, Path]:
                 top = root / file.relative_to(root).parts[0]
                 modules.setdefault(top.stem, top)
     return modules
+
+
+def login_of(submitted: Path) -> dict[str, str]:
+    """The variables with which a sweep's user logs in to the tracking server; empty if none."""
+    file = submitted / _LOGIN_FILE
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
 
 
 def keep(submitted: Path, storage: Storage) -> None:

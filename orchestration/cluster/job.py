@@ -7,6 +7,7 @@ after a code of 3 or more the supervisor restarts the sweep.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -15,9 +16,10 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from orchestration.cluster.bundle import SPEC_FILE, forget, keep
+from orchestration.cluster.bundle import SPEC_FILE, forget, keep, login_of
 from orchestration.errors import CRASHED, FAILED, INTERRUPTED, UNREACHABLE, WRONG_INPUT, InputError
 from orchestration.execution.run import run_sweep
+from orchestration.execution.trials.planning import recorder_of
 from orchestration.progress.event_log import StreamLog
 from orchestration.progress.events import Note, Supervised
 from orchestration.store.base import Storage
@@ -35,6 +37,7 @@ def main() -> int:
     storage: Storage | None = None
     try:
         spec = SweepSpec.load(Path(SPEC_FILE))
+        _log_in(spec)
         settings = Settings.from_environment()
         storage = sweep_storage(settings, spec.name)
         if holder(storage) is None:
@@ -68,3 +71,16 @@ def main() -> int:
         return INTERRUPTED
     forget(storage)
     return FAILED if outcome.failures else 0
+
+
+def _log_in(spec: SweepSpec) -> None:
+    """Log in to the tracking server as the user who has submitted the sweep.
+
+    A sweep that was begun before users were recorded goes on as the node's own user.
+    """
+    login, before = login_of(Path.cwd()), dict(os.environ)
+    os.environ.update(login)
+    recorder = recorder_of(spec, None) if login else None
+    if recorder is not None and recorder.has_no_owner:
+        os.environ.clear()
+        os.environ.update(before)

@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestration.cluster.bundle import digest, pack, send, user_modules
 from orchestration.cluster.remote_sweeps import RemoteSweeps, cluster_option
 from orchestration.errors import SweepError
+from orchestration.execution.trials.planning import recorder_of
 from orchestration.progress.console import TextConsole
 from orchestration.progress.display import make_display
 from orchestration.progress.event_log import Replay, read_event
@@ -18,7 +19,7 @@ from orchestration.progress.events import Supervised
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
 from services.jobs import Job, JobExistsError, JobServer
-from services.settings import SettingsError
+from services.settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def submit_sweep(
 
     Raises:
         SpecError: the user's own code cannot be imported here.
+        InputError: a sweep of this name is another user's.
         SweepError: the sweep is already running with another spec, or its job ended at once.
         ServiceError: the job server cannot be reached.
     """
@@ -68,11 +70,14 @@ def submit_sweep(
             "no cluster is named: give --cluster http://host:8265, or set RAY_API_SERVER_ADDRESS"
         )
     spec.trials()  # imports the modules that the spec names
+    settings = Settings.from_environment()
+    if settings.login and settings.tracking_uri and (recorder := recorder_of(spec, settings)):
+        recorder.check_writable()
     server = JobServer(address)
     if running := _running(server, spec):
         return Submission(spec.name, running.id, address, is_new=False)
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as packed:
-        pack(spec, Path(packed), user_modules(folder or Path.cwd()))
+        pack(spec, Path(packed), user_modules(folder or Path.cwd()), settings.login)
         try:
             job = send(server, Path(packed))
         except JobExistsError:  # somebody has submitted it at the same moment

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -59,14 +59,18 @@ class OnThisMachine:
         """The spec to which seeds can be added; raises SweepError where none can be."""
         return self._noted(sweep)[1]
 
-    def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """Give a sweep so many further seeds, and start it again by `snn-sweep run`."""
+    def more_seeds(self, sweep: Sweep, count: int, login: Mapping[str, str]) -> None:
+        """Give a sweep so many further seeds, and start it again by `snn-sweep run`.
+
+        Args:
+            login: the variables with which the visitor logs in to MLflow; empty without a login.
+        """
         note, spec = self._noted(sweep)
         grown = with_more_seeds(spec, count).to_json()
         with ExitStack() as stack:
             stack.enter_context(self._alone(sweep.name, note))
             path = self._planned(sweep, grown, note)
-            process = self._start(path, note)
+            process = self._start(path, note, login)
             # The lock is released when the process has ended. A thread waits for that, so that no
             # zombie process stays.
             held = stack.pop_all()
@@ -146,13 +150,15 @@ class OnThisMachine:
     def _environment_of(self, note: CommandNote) -> dict[str, str]:
         return {**note.environment, "SNN_SWEEP_HOME": str(self._settings.home)}
 
-    def _start(self, spec: Path, note: CommandNote) -> subprocess.Popen[bytes]:
+    def _start(
+        self, spec: Path, note: CommandNote, login: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         """Run a spec in a process that outlives this server."""
         with spec.with_name(_OUTPUT).open("wb") as output:
             return subprocess.Popen(
                 _command("run", str(spec)),
                 cwd=note.folder,
-                env=_environment() | self._environment_of(note),
+                env={**_environment(), **self._environment_of(note), **login},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -189,13 +195,14 @@ class OnCluster:
         listed_seeds(spec)
         return spec
 
-    def more_seeds(self, sweep: Sweep, count: int) -> None:
-        """Submit the new spec."""
+    def more_seeds(self, sweep: Sweep, count: int, login: Mapping[str, str]) -> None:
+        """Submit the new spec, with the login of the visitor."""
         grown = with_more_seeds(self.growing(sweep), count)
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder:
             path = Path(folder) / "spec.json"
             path.write_text(grown.to_json(), encoding="utf-8")
-            answer = _answer(folder, "submit", "--cluster", self._address, str(path))
+            arguments = ("submit", "--cluster", self._address, str(path))
+            answer = _answer(folder, *arguments, **login)
         if "is running already, as" in " ".join(answer.stderr.split()):
             raise SweepError(_AT_ONCE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any, cast, get_args
 
@@ -259,9 +259,9 @@ class Drawer:
         """Stop a sweep, as Actor does."""
         self._actor.stop(name)
 
-    def more_seeds(self, name: str, count: int) -> None:
+    def more_seeds(self, name: str, count: int, login: Mapping[str, str]) -> None:
         """Add this many seeds to a sweep, as Actor does."""
-        self._actor.more_seeds(self._reader.sweep(name), count)
+        self._actor.more_seeds(self._reader.sweep(name), count, login)
 
     def _page(self, template: str, **values: Any) -> bytes:
         return view.render(template, base=self._base, **values).encode()

@@ -219,7 +219,8 @@ class Pages:
                     await self._acting(Drawer.stop, name)
             else:
                 count = seed_count(form.get("count", ""))
-                await self._acting(Drawer.more_seeds, name, count)
+                login = self._login.variables(request)
+                await self._acting(Drawer.more_seeds, name, count, login)
         except SweepError as error:
             return self._message(_ACTS[act], str(error), 409)
         return RedirectResponse(view.sweep_url(self._base, name), 303)

@@ -16,6 +16,8 @@ TAG_PREFIX = "snn_sweep."
 
 PARENT_TAG = "mlflow.parentRunId"
 LABEL_TAG = "mlflow.runName"
+OWNER_TAG = "mlflow.user"
+"""The user who began a sweep, as the tracking server knows him; MLflow's pages show it."""
 NOTE_TAG = "mlflow.note.content"
 ROLE_TAG = "snn_sweep.role"
 """What a run is: sweep, trial, or replaced (a trial's earlier run, since run with --fresh)."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, Literal, cast
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
 import stamina
@@ -29,6 +31,7 @@ from orchestration.record.names import (
     NOTE_TAG,
     NOTIFY_TAG,
     OUTCOME_TAG,
+    OWNER_TAG,
     REASON_TAG,
     REPLACED_ROLE,
     ROLE_TAG,
@@ -48,7 +51,11 @@ from orchestration.sweep.runs_without_key import with_trial_keys
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
+from services.settings import Settings
 from services.tracking import has_pages
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -57,8 +64,22 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, MlflowException) and not is_refusal(error)
 
 
-# Each decorated call may be repeated: it checks what exists before it creates anything.
-_insist = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)
+def _insist(
+    call: Callable[Concatenate[SweepRecorder, _P], _T],
+) -> Callable[Concatenate[SweepRecorder, _P], _T]:
+    """Repeat a call that fails, which checks what exists before it creates anything."""
+    insisting = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)(call)
+
+    @functools.wraps(call)
+    def insist(recorder: SweepRecorder, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return insisting(recorder, *args, **kwargs)
+        except MlflowException as error:
+            if error.error_code == "PERMISSION_DENIED":
+                raise recorder.not_yours() from error
+            raise
+
+    return insist
 
 
 class SweepRecorder:
@@ -72,7 +93,8 @@ class SweepRecorder:
         storage: the sweep's folder in the checkpoint store; each trial's folder in it has its key.
 
     Raises:
-        InputError: the experiment has been deleted in MLflow, or renamed.
+        InputError: the experiment has been deleted in MLflow, or renamed; or the tracking server
+            does not let this user have it. The methods that write raise this as well.
     """
 
     @_insist
@@ -80,6 +102,8 @@ class SweepRecorder:
         self._client = client
         self._name = name
         self._storage = storage
+        self.experiment_id: str | None = None
+        self.parent_run_id: str | None = None
         experiment = client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
             raise InputError(
@@ -88,8 +112,7 @@ class SweepRecorder:
             )
         if experiment is None and (renamed := renamed_sweep(name, sweep_names(client))):
             raise InputError(renamed)
-        self.experiment_id: str | None = experiment.experiment_id if experiment else None
-        self.parent_run_id: str | None = None
+        self.experiment_id = experiment.experiment_id if experiment else None
 
     @property
     def tracking_uri(self) -> str:
@@ -115,7 +138,7 @@ class SweepRecorder:
             for key, value in tags.items():
                 self._client.set_tag(self.parent_run_id, key, value)
         else:
-            tags |= _note(self._client.tracking_uri, self._name)
+            tags |= _note(self._client.tracking_uri, self._name) | _owner()
             run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
             self.parent_run_id = run.info.run_id
 
@@ -132,7 +155,7 @@ class SweepRecorder:
             self.parent_run_id = parents[0].info.run_id
             return bool(parents[0].data.tags.get(STATUS_TAG) == IMPORTING)
         tags = {ROLE_TAG: "sweep", NAME_TAG: self._name, STATUS_TAG: IMPORTING}
-        tags |= spec_tags(spec_json) if spec_json else {}
+        tags |= _owner() | (spec_tags(spec_json) if spec_json else {})
         run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
         self.parent_run_id = run.info.run_id
         return True
@@ -159,6 +182,37 @@ class SweepRecorder:
         """Record that a notification of the sweep's end is due, or has been sent."""
         (sweep, *_) = self._runs("sweep")
         self._client.set_tag(sweep.info.run_id, NOTIFY_TAG, state)
+
+    @property
+    def has_no_owner(self) -> bool:
+        """Whether the sweep has begun without a login, or by a version that recorded no owner."""
+        return any(OWNER_TAG not in run.data.tags for run in self._runs("sweep")[:1])
+
+    @_insist
+    def check_writable(self) -> None:
+        """Write what is recorded again, to see whether the tracking server lets this user write.
+
+        Nothing is written if the sweep is new or has no owner.
+
+        Raises:
+            InputError: it does not.
+        """
+        for sweep in self._runs("sweep")[:1]:
+            if OWNER_TAG in sweep.data.tags:
+                self._client.set_tag(sweep.info.run_id, NAME_TAG, sweep.data.tags[NAME_TAG])
+
+    def not_yours(self) -> InputError:
+        """The error for a sweep that the tracking server does not let this user have."""
+        owner = None
+        with suppress(MlflowException):  # this user may not even read it
+            owner = self._tags().get(OWNER_TAG)
+        user = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
+        return InputError(
+            f"sweep {self._name!r} belongs to {owner or 'another user'}, and the tracking server "
+            f"does not let {user} have it: give your sweep another name, or ask "
+            f"{owner or 'its owner'} or the server's admin for the permission EDIT on the "
+            "experiment of this name"
+        )
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed with exactly this spec."""
@@ -352,6 +406,13 @@ class SweepRecorder:
             return recorded
         epochs = [entry["step"] for entry in spooled if "step" in entry]
         return dataclasses.replace(recorded, epochs_done=max(epochs, default=0), resumable=True)
+
+
+def _owner() -> dict[str, str]:
+    """The tag with the user's name on the tracking server, if it has a login."""
+    login = dict(Settings.from_environment().login)
+    name = login.get("MLFLOW_TRACKING_USERNAME")
+    return {OWNER_TAG: name} if name else {}
 
 
 def _note(tracking_uri: str, name: str) -> dict[str, str]:

@@ -60,7 +60,11 @@ def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
 
 def recorder_of(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | None:
     """The record of a spec's sweep; None if nothing is recorded. Starts no server."""
-    settings = settings or Settings.from_environment()
+    return recorder_of_sweep(spec.name, settings or Settings.from_environment())
+
+
+def recorder_of_sweep(name: str, settings: Settings) -> SweepRecorder | None:
+    """The record of the sweep of this name, as in `recorder_of`."""
     uri = reading_uri(settings)
     if uri is None:
         return None
@@ -68,7 +72,7 @@ def recorder_of(spec: SweepSpec, settings: Settings | None) -> SweepRecorder | N
     from orchestration.record.sweep_recorder import SweepRecorder
     from orchestration.store.open import sweep_storage
 
-    return SweepRecorder(connect(uri), spec.name, sweep_storage(settings, spec.name))
+    return SweepRecorder(connect(uri), name, sweep_storage(settings, name))
 
 
 def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = False) -> Plan:

@@ -97,6 +97,7 @@ class TaskMaker:
             keep=self._spec.keep,
             checkpoint_seconds=60 * self._spec.checkpoint_minutes,
             pause_after=self._pause_after(trial.key),
+            login=self._job.settings.login,
         )
         return self._share(task)
 

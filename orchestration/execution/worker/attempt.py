@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 import sys
 import time
 import traceback
@@ -121,6 +122,7 @@ class _Session:
 
     def __init__(self, task: TrialTask) -> None:
         _state_at_first().restore()
+        os.environ.update(task.login)
         if task.import_path not in sys.path:
             sys.path.insert(0, task.import_path)
         torch.set_num_threads(task.threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.model.trial import Trial
@@ -38,6 +38,8 @@ class TrialTask:
     """The time between two checkpoints within an epoch."""
     pause_after: int | None = None
     """The epoch after which it pauses, as its search may prune it; None if it does not."""
+    login: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The variables with which its user logs in to the tracking server, in place of the node's."""
 
     @property
     def device(self) -> str:

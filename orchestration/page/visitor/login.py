@@ -8,6 +8,7 @@ on this machine may act.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 from dataclasses import dataclass
@@ -144,6 +145,17 @@ class Login:
         except RefusedError:
             return False
         return True
+
+    def variables(self, request: Request) -> dict[str, str]:
+        """The visitor's name and password, as variables of MLflow's client; empty without a login.
+
+        Commands that he starts by the page have no other rights than he.
+        """
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        if self._mlflow is None or scheme.lower() != "basic":
+            return {}
+        name, _, password = base64.b64decode(encoded).decode().partition(":")
+        return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
 
     async def may_act(self, request: Request, visitor: Visitor, experiment_id: str) -> bool:
         """Whether the visitor may write to this experiment; without a login, whether he is here."""

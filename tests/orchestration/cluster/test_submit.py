@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,8 @@ import pytest
 import yaml
 from commands import USERS_FOLDER, Commands, commands_in, epochs_of, finish, free_port, wait_until
 from ledger import Ledger, audit
+from node_cluster import cluster_with_jobs
 from proxy import Proxy
-from ray.cluster_utils import Cluster
 from specs import SLOW_SPEC
 
 from orchestration import Results
@@ -47,28 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def job_server(tracking_uri: str, home: Path) -> Iterator[str]:
     """A cluster whose nodes know the tracking server; gives its job server's address."""
-    port = free_port()
-    known = {
-        "SNN_SWEEP_HOME": str(home),
-        "MLFLOW_TRACKING_URI": tracking_uri,
-        "PYTHONPATH": str(Path(__file__).parents[3]),
-        # A job's python is the one that `ray start` finds.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-    with (
-        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
-        pytest.MonkeyPatch.context() as environment,
-    ):
-        # A job goes to the Ray that a file there names: the one that was started last.
-        for name, value in (known | {"RAY_TMPDIR": folder}).items():
-            environment.setenv(name, value)
-        # An agent's usual port may be another Ray's on this machine.
-        ports = {"dashboard_port": port, "dashboard_agent_listen_port": free_port()}
-        options = {"num_cpus": 2, "include_dashboard": True, **ports}
-        cluster = Cluster(initialize_head=True, head_node_args=options)
-        environment.undo()
-        yield f"http://127.0.0.1:{port}"
-        cluster.shutdown()
+    with cluster_with_jobs(home, {"MLFLOW_TRACKING_URI": tracking_uri}) as address:
+        yield address
 
 
 @pytest.fixture
@@ -118,7 +96,7 @@ def test_more_seeds_from_a_sweeps_page_are_submitted(
     reader, page = Reader(RestSource(tracking_uri)), OnCluster(job_server)
     with pytest.raises(SweepError, match="does not run: its last job"):
         page.stop(spec.name)
-    page.more_seeds(reader.sweep(spec.name), 1)
+    page.more_seeds(reader.sweep(spec.name), 1, {})
     grown = with_more_seeds(spec, 1)
     wait_until(lambda: audit(connect(tracking_uri), grown) == Ledger())
 

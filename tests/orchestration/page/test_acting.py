@@ -237,7 +237,7 @@ def test_a_cluster_is_sent_no_code_that_somebody_put_on_record(machine: Machine)
         ("shutil", "names code of its user's own .shutil:rmtree."),
     ):
         with pytest.raises(SweepError, match=why):
-            cluster.more_seeds(reader.sweep(name), 1)
+            cluster.more_seeds(reader.sweep(name), 1, {})
 
 
 @pytest.mark.slow

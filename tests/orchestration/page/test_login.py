@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 import requests
-from commands import free_port, wait_until
 from driving import driving
+from login_server import ADMIN, Server, logged_in, login_server
 from mlflow import MlflowClient
 from recorded import Recorder
 from whole_sweep import record_digits
@@ -27,93 +23,27 @@ from orchestration.progress.events import Note
 from orchestration.reading.listed import recorded_sweeps
 from services.settings import Settings
 
-ADMIN = ("admin", "admin's-own-1")
 WRITER = ("writer", "writer's-own-1")
 READER = ("reader", "reader's-own-1")
 STRANGER = ("stranger", "stranger's-own-1")
 
 
-class Server:
-    """MLflow with basic-auth and the pages; its settings are those of docker-compose.yml."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = folder / "home"
-        port = free_port()
-        self.uri = f"http://127.0.0.1:{port}"
-        config = folder / "basic_auth.ini"
-        config.write_text(
-            "[mlflow]\ndefault_permission = READ\n"
-            f"database_uri = sqlite:///{folder / 'users.db'}\nadmin_username = admin\n"
-            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-            "auth_cache_ttl_seconds = 60\n"
-        )
-        environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
-            "MLFLOW_AUTH_CONFIG_PATH": str(config),
-            "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1],
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "a key of the tests",
-            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{folder / 'mlflow.db'}",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "SNN_SWEEP_HOME": str(self.home),
-        }
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-        command += ["--app-name", "snn-sweep-with-basic-auth"]
-        with (folder / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdout=log, stderr=log
-            )
-
-    def answers(self) -> bool:
-        try:
-            return requests.get(f"{self.uri}/health", timeout=5).ok
-        except requests.ConnectionError:
-            assert self.process.poll() is None
-            return False
-
-    def post(self, path: str, **given: str) -> None:
-        url = f"{self.uri}/api/{path}"
-        reply = requests.post(url, json=given, auth=ADMIN, timeout=60)
-        assert reply.ok, reply.text
-
-    def get(self, page: str, user: tuple[str, str] | None, code: int = 200) -> str:
-        reply = requests.get(f"{self.uri}/{page}", auth=user, timeout=60)
-        assert reply.status_code == code, reply.text
-        return reply.text
-
-    def act(self, page: str, act: str, user: tuple[str, str]) -> requests.Response:
-        """Send the form of a sweep's page, as a browser that has its token does."""
-        return requests.post(
-            f"{self.uri}/{page}/{act}", auth=user, data={"token": "x" * 43, "count": "1"},
-            cookies={"snn-sweep-token": "x" * 43}, headers={"origin": self.uri}, timeout=60,
-            allow_redirects=False,
-        )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("login"))
-    patch = pytest.MonkeyPatch()
-    try:
-        wait_until(server.answers)
-        patch.setenv("MLFLOW_TRACKING_USERNAME", ADMIN[0])
-        patch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN[1])
-        for name, password in (WRITER, READER, STRANGER):
-            server.post("2.0/mlflow/users/create", username=name, password=password)
+    with login_server(tmp_path_factory.mktemp("login")) as server, logged_in(ADMIN):
+        for user in (WRITER, READER, STRANGER):
+            server.add_user(*user)
         for name in ("open", "closed"):
             experiment, parent = record_digits(server.uri, name, 1)
             MlflowClient(server.uri).set_tag(parent, "snn_sweep.status", "running")
             permission = "READ" if name == "open" else "DENY"
             rights = {READER[0]: permission, WRITER[0]: "EDIT", STRANGER[0]: "DENY"}
-            for user, may in rights.items():
+            for person, may in rights.items():
                 server.post(
-                    "3.0/mlflow/users/permissions/grant", username=user, permission=may,
+                    "3.0/mlflow/users/permissions/grant", username=person, permission=may,
                     resource_type="experiment", resource_id=experiment,
                 )  # fmt: skip
         yield server
-    finally:
-        patch.undo()
-        server.process.terminate()
-        server.process.wait(30)
 
 
 @pytest.mark.parametrize("page", ["sweeps", "sweeps/open", "sweeps/open/changes", "sweeps/nothing"])
@@ -198,9 +128,7 @@ def test_the_name_of_ones_own_experiment_leads_to_no_other_sweep(
     FileLog(log_path(settings, "closed"))(Note("what only its readers may know"))
     with driving(server.home, "closed") as driver:
         for name in names:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("MLFLOW_TRACKING_USERNAME", STRANGER[0])
-                patch.setenv("MLFLOW_TRACKING_PASSWORD", STRANGER[1])
+            with logged_in(STRANGER):
                 recorder = Recorder(server.uri)
                 experiment, parent = recorder.sweep(name, json.dumps({"name": name}))
                 request.addfinalizer(  # another test looks for the name of the sweep on the pages
