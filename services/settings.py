@@ -36,6 +36,7 @@ class Settings:
         archive_mb: the most megabytes of an unpacked archive (``SNN_SWEEP_ARCHIVE_MB``).
         login: the user's name and password on the tracking server, or his token, as the variables
             of MLflow's client (``MLFLOW_TRACKING_…``); empty if they are not complete.
+        limits: the file with the limits of each user (``SNN_SWEEP_LIMITS``); None is no limits.
         notify: Apprise's addresses of those to notify of a sweep's end (``SNN_SWEEP_NOTIFY``).
     """
 
@@ -48,6 +49,7 @@ class Settings:
     archive_mb: int = DEFAULT_ARCHIVE_MB
     notify: tuple[str, ...] = field(default=(), repr=False)
     login: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    limits: Path | None = None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -71,7 +73,13 @@ class Settings:
             archive_mb=_megabytes(environ, "SNN_SWEEP_ARCHIVE_MB", DEFAULT_ARCHIVE_MB),
             notify=tuple(environ.get("SNN_SWEEP_NOTIFY", "").split()),
             login=_login(environ),
+            limits=Path(limits).absolute() if (limits := environ.get("SNN_SWEEP_LIMITS")) else None,
         )
+
+    @property
+    def user(self) -> str:
+        """The user's name on the tracking server; empty without a login by name."""
+        return dict(self.login).get("MLFLOW_TRACKING_USERNAME", "")
 
     def __repr__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.repr}

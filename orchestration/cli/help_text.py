@@ -11,6 +11,7 @@ VARIABLES = {
     "SNN_SWEEP_STORAGE": "checkpoints and spools: a shared folder or s3://bucket/prefix",
     "SNN_SWEEP_DATA": "the folder of the data sets",
     "SNN_SWEEP_ARCHIVE_MB": "megabytes that an exported file may hold once unpacked (100)",
+    "SNN_SWEEP_LIMITS": "file with the limits of each user: running trials, GPU hours",
     "SNN_SWEEP_NOTIFY": "addresses of Apprise (mail, chat) to notify when `run` ends or stalls",
     "SNN_SWEEP_WAIT_FOR_REPORT": "false: `run` ends before its report is written (true)",
     "RAY_ADDRESS": "a Ray cluster for `run` (Ray is started here if it is unset)",

@@ -282,7 +282,7 @@ def run(spec: str, fresh: bool, wait_for_report: bool) -> None:
         labels = ", ".join(outcome.unfinished[:3]) + (" …" if len(outcome.unfinished) > 3 else "")
         err.print(
             f"gpu_hours are used up: {len(outcome.unfinished)} trials are missing ({labels}); with "
-            f"more of them in the spec, continue with: snn-sweep run {spec}",
+            f"more of them, continue with: snn-sweep run {spec}",
         )
     for label, reason in outcome.failures.items():
         err.print(f"failed: {label}: {reason}", style="red")

@@ -87,7 +87,7 @@ def list_sweeps(place: Place) -> None:
     for sweep in sweeps:
         started = sweep.started.astimezone().strftime("%Y-%m-%d %H:%M")
         driver = driver_in_short(sweep.status, drivers.pop(sweep.name, None))
-        state = f"{sweep.status}, {sweep.waiting}" if sweep.waiting else sweep.status
+        state = f"{sweep.status} (waiting)" if sweep.waiting else sweep.status
         table.add_row(sweep.name, state, sweep.progress, sweep.best_text, started, driver)
     for name, driver in drivers.items():  # sweeps that are not in MLflow, or no MLflow is named
         table.add_row(name, "", "", "", "", driver)

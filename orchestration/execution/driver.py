@@ -35,6 +35,7 @@ from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
+from services.limits import limits_of
 from services.server import Prepared
 from services.settings import Settings
 from services.tracking import tracking_server
@@ -84,6 +85,7 @@ class Driver:
         spec, settings = self._spec, self._settings
         check_resources(spec, settings)
         check_data(spec, settings)
+        limits_of(settings)  # a wrong file is refused before anything is started
         with sweep_lease(self._storage, spec.name) as lease:
             if not is_connected():
                 ray.start()

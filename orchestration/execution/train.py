@@ -21,6 +21,7 @@ from orchestration.model.trial import Trial
 from orchestration.progress.events import Added, EventHandler, Note
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
+from services.limits import limits_of
 
 
 def train(job: TrainingJob, watch: EventHandler) -> Trained:
@@ -43,7 +44,8 @@ def train(job: TrainingJob, watch: EventHandler) -> Trained:
         first = tasks.of(_certain(job.plan, spec) if allocator else job.plan)
         trials = SweepTrialQueue(first, tasks.budget(recorded), allocator, more, watch)
         with ray_board() as board:
-            share = FairShare(spec.resources.priority, board, watch)
+            user, most = job.settings.user, limits_of(job.settings).running
+            share = FairShare(spec.resources.priority, board, watch, user=user, most=most)
             all_ended = run_tasks(trials, spec.retries, watch, share)
         if summary := trials.summary():
             watch(Note(summary))

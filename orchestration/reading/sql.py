@@ -40,6 +40,7 @@ from orchestration.record.names import (
     LABEL_TAG,
     NAME_TAG,
     OUTCOME_TAG,
+    OWNER_TAG,
     REPLACED_ROLE,
     ROLE_TAG,
     SPEC_TAG,
@@ -280,7 +281,7 @@ def _visible_experiment() -> tuple[sa.ColumnElement[bool], ...]:
 
 def _of_sweep_run() -> sa.ColumnElement[bool]:
     """The tags of a sweep's own run."""
-    named = TAGS.c.key.in_((NAME_TAG, STATUS_TAG, WAITING_TAG))
+    named = TAGS.c.key.in_((NAME_TAG, STATUS_TAG, WAITING_TAG, OWNER_TAG))
     return named | TAGS.c.key.startswith(SPEC_TAG, autoescape=True)
 
 

@@ -20,6 +20,7 @@ from orchestration.record.names import (
     LABEL_TAG,
     NAME_TAG,
     OUTCOME_TAG,
+    OWNER_TAG,
     ROLE_TAG,
     STATUS_TAG,
     TRIAL_KEY_TAG,
@@ -75,6 +76,8 @@ class SweepSummary:
     """The label of the trial with the best value."""
     waiting: str = ""
     """What it waits for while it shares a cluster with other sweeps; empty if for nothing."""
+    owner: str = ""
+    """The user who began it, as the tracking server knows him; empty if that is not recorded."""
 
     @property
     def missing(self) -> int:
@@ -167,6 +170,7 @@ def _summary(parent: MlflowRun, trials: Sequence[MlflowRun]) -> SweepSummary:
         recorded_as=parent.tags.get(NAME_TAG, parent.experiment),
         status=status,
         waiting=parent.tags.get(WAITING_TAG, "") if status == "running" else "",
+        owner=parent.tags.get(OWNER_TAG, ""),
         started=datetime.fromtimestamp((parent.started or 0) / 1000, UTC),
         trials=dict(sorted(counts.items())),
         # Trials without a key were recorded before there were keys.

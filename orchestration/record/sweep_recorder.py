@@ -410,9 +410,8 @@ class SweepRecorder:
 
 def _owner() -> dict[str, str]:
     """The tag with the user's name on the tracking server, if it has a login."""
-    login = dict(Settings.from_environment().login)
-    name = login.get("MLFLOW_TRACKING_USERNAME")
-    return {OWNER_TAG: name} if name else {}
+    user = Settings.from_environment().user
+    return {OWNER_TAG: user} if user else {}
 
 
 def _note(tracking_uri: str, name: str) -> dict[str, str]:

@@ -20,6 +20,7 @@ from orchestration.results.deciding.hours import hours_unit
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.stopping import UntilDecided
+from services.limits import limits_of
 
 _PATIENCE = 15 * 60.0
 """The seconds that the end of a trial waits for an unreachable tracking server."""
@@ -63,6 +64,21 @@ class TaskMaker:
         return [self._task(*pair) for pair in sorted(wanted, key=_cost, reverse=True)]
 
     def budget(self, recorded: Sequence[TrialRun]) -> Budget:
+        """The budget of the sweep or what is left of its user's limit, whichever is less."""
+        of_spec, limit = self._budget_of_spec(recorded), limits_of(self._job.settings).gpu_hours
+        if limit is None or not self._spec.resources.gpu_count:
+            return of_spec
+        from orchestration.reading.open import open_source
+        from orchestration.reading.summaries import all_sweeps
+
+        user, sweeps = self._job.settings.user, all_sweeps(open_source(self._job.uri))
+        left = limit - sum(one.hours for one in sweeps if one.on_gpu and one.owner == user)
+        if of_spec.left <= left:
+            return of_spec
+        whose = f", all that {user or 'each user'} has left of {limit:g}; whoever keeps the cluster"
+        return Budget(max(0.0, left), whose=f"{whose} can raise this limit")
+
+    def _budget_of_spec(self, recorded: Sequence[TrialRun]) -> Budget:
         """The sweep's budget, with the hours that its recorded runs have used."""
         seeds = self._spec.seeds
         hours = seeds.gpu_hours if isinstance(seeds, UntilDecided) else self._spec.gpu_hours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,16 +15,28 @@ from orchestration.progress.events import DecisionProgress, EventHandler, Note
 
 
 class Budget:
-    """A budget of GPU hours, or of core hours if trials have no GPU. None is no limit."""
+    """A budget of GPU hours, or of core hours if trials have no GPU. None is no limit.
 
-    def __init__(self, hours: float | None, used: float = 0.0, unit: str = "GPU") -> None:
+    Args:
+        whose: more about the budget, for its text.
+    """
+
+    def __init__(
+        self, hours: float | None, used: float = 0.0, unit: str = "GPU", whose: str = ""
+    ) -> None:
         self._hours = hours
         self._used = used
         self._unit = unit
+        self._whose = whose
 
     def spend(self, hours: float) -> None:
         """Count hours as used."""
         self._used += hours
+
+    @property
+    def left(self) -> float:
+        """How many hours are left."""
+        return math.inf if self._hours is None else max(0.0, self._hours - self._used)
 
     @property
     def is_used_up(self) -> bool:
@@ -33,7 +46,7 @@ class Budget:
     def __str__(self) -> str:
         if self._hours is None:
             return ""
-        return f"{self._used:.3g} of {self._hours:g} {self._unit} hours used"
+        return f"{self._used:.3g} of {self._hours:.4g} {self._unit} hours used{self._whose}"
 
 
 class SweepTrialQueue:
