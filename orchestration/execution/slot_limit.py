@@ -33,7 +33,8 @@ class SlotLimit(FIFOScheduler):
         """The next trial, which Tune starts now; it asks several times a second."""
         slots = self._slots(tune_controller._actor_manager.num_live_actors)
         if slots is None:
-            return super().choose_trial_to_run(tune_controller)
+            chosen: Trial | None = super().choose_trial_to_run(tune_controller)
+            return chosen
         trials = [trial for trial in tune_controller.get_trials() if not trial.is_finished()]
         resetting = tune_controller._resetting_trials  # in a worker of another trial that has ended
         started = [t for t in trials if t.status == Trial.RUNNING or t in resetting]
