@@ -71,7 +71,7 @@ def _insist(
     insisting = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)(call)
 
     @functools.wraps(call)
-    def insist(recorder: SweepRecorder, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def insist(recorder: SweepRecorder, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return insisting(recorder, *args, **kwargs)
         except MlflowException as error:
