@@ -113,6 +113,10 @@ class SweepSpec(SpecKeys):
         begun: dict[str, Any] = {}
         if isinstance(self.seeds, UntilDecided):
             begun["seeds"] = self.seeds.begun(before and before.seeds)
+            assume = begun["seeds"].assume
+            if self.confirm is not None and assume is not None:  # its seeds are what is recorded
+                seeds = {**self.confirm.seeds, "assume": assume}
+                begun["confirm"] = self.confirm.model_copy(update={"seeds": seeds})
         if self.search is not None and before is not None and before.given() == self.given():
             begun["search"] = self.search.begun(before.search)
         return self.model_copy(update=begun) if begun else self

@@ -10,6 +10,7 @@ from specs import spec
 
 from orchestration.errors import SpecError
 from orchestration.sweep.spec import SweepSpec
+from orchestration.sweep.stopping import UntilDecided
 
 GRID = [
     {"architecture": "ann", "norm": ["none", "batchnorm"], "width": [8, 16]},
@@ -87,6 +88,25 @@ def test_json_and_back() -> None:
     assert SweepSpec.from_json(said.to_json()) == said == unsaid.begun(None)
     budget = SweepSpec.from_dict(spec(gpu_hours=1.5))
     assert SweepSpec.from_json(budget.to_json()) == budget
+
+
+def test_a_search_records_what_its_confirmation_assumes() -> None:
+    data = spec(
+        seeds="absent",
+        training={"validation_fraction": 0.2},
+        grid=[{"architecture": "ann", "norm": ["none", "batchnorm"]}],
+        search={"space": {"learning_rate": {"log": [1e-3, 1e-1]}}, "trials": 4},
+        confirm={"seeds": {"until": "decided"}},
+        compare=[{"norm": ["none"], "against": "all"}],
+    )
+    unsaid = SweepSpec.from_dict(data)
+    recorded = SweepSpec.from_json(unsaid.begun(None).to_json())
+    assert isinstance(recorded.seeds, UntilDecided)
+    assert recorded.seeds.assumes == "exchangeable"
+    assert unsaid.begun(recorded) == recorded
+    # One that an earlier version recorded goes on with what it began with.
+    earlier = SweepSpec.from_json(unsaid.to_json())
+    assert unsaid.begun(earlier) == earlier
 
 
 def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:
