@@ -21,7 +21,9 @@
 A sentence that compares is a claim, which is checked: :mod:`benchmarks.evidence.claims`. Its sides
 are numbers, or columns of frames, which are pandas':
 
-    frame("SWEEP", "TABLE", norm="bntt")    rows of a table, of the cells or of the trials
+    frame("SWEEP", "TABLE", norm="bntt")    rows of a table, of the cells, of the trials, of the
+                                            settings of a search, of its gaps by budget, or of
+                                            its verdicts under the exact null hypothesis
     accuracies("SWEEP", norm=["none", …])   test accuracies in percent, by seed (rows) and cell
     layers("SWEEP", "rate", 0, …)           a diagnostic in that epoch, by layer (rows) and cell
     gaps("SWEEP", ["slope"], …)             those of the table of tuned gaps
@@ -51,7 +53,10 @@ from orchestration.render.table import as_text
 from orchestration.report.figures.draw import draw
 from orchestration.report.figures.why import why
 from orchestration.results.columns import plain
+from orchestration.results.deciding.decisions import decisions
 from orchestration.results.results import Results
+from orchestration.results.sweep_reader import declaring_spec, named_cells
+from orchestration.sweep.stopping import UntilDecided
 from orchestration.tables.definition import TableDefinition
 from orchestration.tables.numbers import Number, numbers_of
 from orchestration.tables.registry import TABLES
@@ -174,11 +179,15 @@ class Slots:
         return markdown(TableDefinition().table(wide))
 
     def frame(self, sweep: str, name: str, **where: Any) -> pd.DataFrame:
-        """Numbers to make claims of: those of a table, of all cells or of all trials."""
+        """Numbers to make claims of: those of a table, of all cells or trials, or of a search."""
         data = self._data(sweep)
+        searched = data.sweep if data.sweep.has_search else None
         known: dict[str, Callable[[], pd.DataFrame | None]] = {
             "cells": lambda: data.best,
             "trials": lambda: data.trials,
+            "settings": lambda: searched and searched.search(),
+            "gap_by_budget": lambda: searched and searched.dependency_gap(tuned=True),
+            "exact_decisions": lambda: _exact_decisions(data) if data.sweep.has_decisions else None,
             "norm_effects": lambda: data.once(norm_effects.norm_effects),
             **{
                 table: functools.partial(definition.of, data)
@@ -284,6 +293,15 @@ class Slots:
     def _draw(self, sweep: str) -> dict[str, Picture]:
         with style():
             return {picture.name: picture for picture in draw(self._data(sweep))}
+
+
+def _exact_decisions(data: ReportData) -> pd.DataFrame:
+    """The decisions as they would be if the spec assumed that pairs are exchangeable."""
+    spec, cells = declaring_spec(data.sweep.records), named_cells(data.sweep.cells)
+    assert isinstance(spec.seeds, UntilDecided)
+    rule = spec.seeds.model_copy(update={"assume": "exchangeable"})
+    seeds = data.sweep.by_seed(numbered=True)
+    return decisions(cells, seeds, spec.model_copy(update={"seeds": rule}))
 
 
 def _rows(frame: pd.DataFrame, where: Mapping[str, Any], of: str) -> pd.DataFrame:
