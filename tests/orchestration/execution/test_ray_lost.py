@@ -51,7 +51,7 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
     name: str, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own = psutil.Process()
-    before = set(own.children())
+    before = set(own.children(recursive=True))
     of_ray: set[psutil.Process] = set()
     struck = 0.0
 
@@ -72,7 +72,7 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
 
 def test_ray_ends_with_the_block_whether_it_was_used_or_not(settings: Settings) -> None:
     own = psutil.Process()
-    before = set(own.children())
+    before = set(own.children(recursive=True))
     with RayProcess(settings) as ray:
         ray.start()
         wait_until(lambda: parts_of(own.pid, "gcs_server") != [])

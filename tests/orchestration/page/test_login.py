@@ -76,10 +76,11 @@ def test_everyone_sees_the_sweeps_that_mlflow_lets_him_see(server: Server) -> No
 
 def test_list_asks_the_server_as_its_user(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("orchestration.reading.listed.all_sweeps")  # nothing else is read
-    for (name, password), seen in ((READER, ["open"]), (WRITER, ["closed", "open"])):
+    for (name, password), hidden in ((READER, {"closed"}), (WRITER, set())):
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", name)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
-        assert [sweep.name for sweep in recorded_sweeps(server.uri)] == seen
+        seen = {sweep.name for sweep in recorded_sweeps(server.uri)}  # other tests record more
+        assert {"open", "closed"} - seen == hidden
 
 
 def test_who_may_write_may_stop_and_a_reader_may_not(server: Server) -> None:
