@@ -39,11 +39,11 @@ def network(sweep: StruckSweep) -> Iterator[NodeNetwork]:
         yield network
 
 
-@pytest.mark.parametrize("notice", [False, True])
-def test_node_cut_off(sweep: StruckSweep, network: NodeNetwork, notice: bool) -> None:
+@pytest.mark.parametrize("notice", [0, 30])
+def test_node_cut_off(sweep: StruckSweep, network: NodeNetwork, notice: int) -> None:
     """Its trial goes on elsewhere, while the process of the earlier attempt still trains."""
     if notice:
-        sweep.row.fault += " after a notice of 30 s"
+        sweep.row.fault += f" after a notice of {notice} s"
     here = {"num_cpus": 1, "node_ip_address": network.head}
     with cluster_of_a_head(node_ip_address=network.head) as cluster:
         sweep.commands.environment["RAY_ADDRESS"] = cluster.address
@@ -55,7 +55,7 @@ def test_node_cut_off(sweep: StruckSweep, network: NodeNetwork, notice: bool) ->
             process = sweep.start()
             sweep.wait_for_a_moment(process)
             if notice:
-                announce_end(cluster, node, 30)
+                announce_end(cluster, node, notice)
                 time.sleep(sweep.random.uniform(0, 2))
             network.cut()
             cluster.add_node(**here)
