@@ -249,8 +249,10 @@ def run(spec: str, fresh: bool, wait_for_report: bool) -> None:
     """Run SPEC and print its table. Finished trials do not run again."""
     from orchestration.sweep.spec import SweepSpec
 
-    # A shell's `&` makes a command ignore SIGINT, which `snn-sweep stop` sends.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell's `&` makes a command ignore SIGINT, which `snn-sweep stop` sends. SIGTERM must not
+    # end the command before it has ended its server.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     sweep = SweepSpec.load(spec)
     settings = Settings.from_environment()
     from orchestration.execution.command_note import note_command

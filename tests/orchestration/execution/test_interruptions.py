@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Mapping
 
+import psutil
 import pytest
 from commands import (
     SLOW,
@@ -73,6 +74,22 @@ def test_sigterm_to_the_whole_process_group_stops_a_sweep_as_one_to_its_driver(
     assert process.returncode == 130
     statuses = {client.get_run(run).info.status for run in trials_of(client, "terminated", SLOW)}
     assert statuses == {"KILLED"}
+
+
+@pytest.mark.slow
+@pytest.mark.release
+def test_sigterm_while_the_report_is_written_leaves_no_process(commands: Commands) -> None:
+    del commands.environment["MLFLOW_TRACKING_URI"]  # the sweep starts a server of its own
+    _, path = commands.spec("reported", {**SLOW_SPEC, "epochs": 1, "seeds": [1]})
+    process = commands.start("run", path)
+    assert process.stderr is not None
+    assert any("the report is being written" in line for line in process.stderr)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert started != []
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert psutil.wait_procs(started, timeout=30)[1] == []
 
 
 @pytest.mark.slow
