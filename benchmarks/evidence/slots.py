@@ -181,19 +181,20 @@ class Slots:
     def frame(self, sweep: str, name: str, **where: Any) -> pd.DataFrame:
         """Numbers to make claims of: those of a table, of all cells or trials, or of a search."""
         data = self._data(sweep)
-        searched = data.sweep if data.sweep.has_search else None
         known: dict[str, Callable[[], pd.DataFrame | None]] = {
             "cells": lambda: data.best,
             "trials": lambda: data.trials,
-            "settings": lambda: searched and searched.search(),
-            "gap_by_budget": lambda: searched and searched.dependency_gap(tuned=True),
-            "exact_decisions": lambda: _exact_decisions(data) if data.sweep.has_decisions else None,
             "norm_effects": lambda: data.once(norm_effects.norm_effects),
             **{
                 table: functools.partial(definition.of, data)
                 for table, definition in TABLES.items()
             },
         }
+        if data.sweep.has_search:
+            known["settings"] = data.sweep.search
+            known["gap_by_budget"] = functools.partial(data.sweep.dependency_gap, tuned=True)
+        if data.sweep.has_decisions:
+            known["exact_decisions"] = functools.partial(_exact_decisions, data)
         _check("frame", name, known)
         found = known[name]()
         if found is None:
