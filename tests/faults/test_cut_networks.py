@@ -41,7 +41,10 @@ def network(sweep: StruckSweep) -> Iterator[NodeNetwork]:
 
 @pytest.mark.parametrize("notice", [0, 30])
 def test_node_cut_off(sweep: StruckSweep, network: NodeNetwork, notice: int) -> None:
-    """Its trial goes on elsewhere, while the process of the earlier attempt still trains."""
+    """Its trial goes on elsewhere, while the process of the earlier attempt still trains.
+
+    With a notice of 0 s nothing is announced.
+    """
     if notice:
         sweep.row.fault += f" after a notice of {notice} s"
     here = {"num_cpus": 1, "node_ip_address": network.head}
