@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Literal
 from urllib.parse import quote
 
-import stamina
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
@@ -23,7 +20,6 @@ from orchestration.record.finished_trial import FinishedTrial, read_finished, wr
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import copy_model, remove_model
 from orchestration.record.names import (
-    BEST_TEST_ACCURACY,
     COPIED_TAG,
     EXPERIMENT_TAGS,
     IMPORTING,
@@ -36,14 +32,14 @@ from orchestration.record.names import (
     REPLACED_ROLE,
     ROLE_TAG,
     STATUS_TAG,
-    TRIAL_KEY_TAG,
-    VERSION_TAG,
     WAITING_TAG,
     spec_from_tags,
     spec_tags,
 )
+from orchestration.record.owners import insist, not_yours, owner_tag
 from orchestration.record.spool import read_spool, spooled_run_id
 from orchestration.record.trial_recorder import RefusedError, close_run, deliver
+from orchestration.record.trial_run import read_trial_run
 from orchestration.record.unknown_sweep import renamed_sweep
 from orchestration.store.base import Storage
 from orchestration.sweep.recorded_spec import readable_spec, spec_fields
@@ -51,35 +47,9 @@ from orchestration.sweep.runs_without_key import with_trial_keys
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 from services.errors import ServiceError
-from services.settings import Settings
 from services.tracking import has_pages
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
 _SWEEP_STATUS = {"completed": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, MlflowException) and not is_refusal(error)
-
-
-def _insist(
-    call: Callable[Concatenate[SweepRecorder, _P], _T],
-) -> Callable[Concatenate[SweepRecorder, _P], _T]:
-    """Repeat a call that fails, which checks what exists before it creates anything."""
-    insisting = stamina.retry(on=_may_pass, attempts=10, timeout=60.0, wait_max=10.0)(call)
-
-    @functools.wraps(call)
-    def insist(recorder: SweepRecorder, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        try:
-            return insisting(recorder, *args, **kwargs)
-        except MlflowException as error:
-            if error.error_code == "PERMISSION_DENIED":
-                raise recorder.not_yours() from error
-            raise
-
-    return insist
 
 
 class SweepRecorder:
@@ -97,7 +67,7 @@ class SweepRecorder:
             does not let this user have it. The methods that write raise this as well.
     """
 
-    @_insist
+    @insist
     def __init__(self, client: MlflowClient, name: str, storage: Storage) -> None:
         self._client = client
         self._name = name
@@ -119,7 +89,7 @@ class SweepRecorder:
         """The address of the tracking server that has the record."""
         return str(self._client.tracking_uri)
 
-    @_insist
+    @insist
     def open(self, spec: SweepSpec) -> None:
         """Create the experiment and the sweep's run if they are missing; mark it as running."""
         if self.experiment_id is None:
@@ -138,11 +108,11 @@ class SweepRecorder:
             for key, value in tags.items():
                 self._client.set_tag(self.parent_run_id, key, value)
         else:
-            tags |= _note(self._client.tracking_uri, self._name) | _owner()
+            tags |= _note(self._client.tracking_uri, self._name) | owner_tag()
             run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
             self.parent_run_id = run.info.run_id
 
-    @_insist
+    @insist
     def open_for_import(self, spec_json: str | None) -> bool:
         """Create the experiment and the sweep's run if they are missing, and change neither.
 
@@ -155,12 +125,12 @@ class SweepRecorder:
             self.parent_run_id = parents[0].info.run_id
             return bool(parents[0].data.tags.get(STATUS_TAG) == IMPORTING)
         tags = {ROLE_TAG: "sweep", NAME_TAG: self._name, STATUS_TAG: IMPORTING}
-        tags |= _owner() | (spec_tags(spec_json) if spec_json else {})
+        tags |= owner_tag() | (spec_tags(spec_json) if spec_json else {})
         run = self._client.create_run(self.experiment_id, tags=tags, run_name=self._name)
         self.parent_run_id = run.info.run_id
         return True
 
-    @_insist
+    @insist
     def close(self, status: str) -> None:
         """Mark the sweep as completed, failed or stopped."""
         assert self.parent_run_id is not None
@@ -177,7 +147,7 @@ class SweepRecorder:
         """Whether a notification of the end of the sweep's last run is due."""
         return self._tags().get(NOTIFY_TAG) == "due"
 
-    @_insist
+    @insist
     def mark_notice(self, state: Literal["due", "done"]) -> None:
         """Record that a notification of the sweep's end is due, or has been sent."""
         (sweep, *_) = self._runs("sweep")
@@ -188,7 +158,7 @@ class SweepRecorder:
         """Whether the sweep has begun without a login, or by a version that recorded no owner."""
         return any(OWNER_TAG not in run.data.tags for run in self._runs("sweep")[:1])
 
-    @_insist
+    @insist
     def check_writable(self) -> None:
         """Write what is recorded again, to see whether the tracking server lets this user write.
 
@@ -203,16 +173,10 @@ class SweepRecorder:
 
     def not_yours(self) -> InputError:
         """The error for a sweep that the tracking server does not let this user have."""
-        owner = None
+        owner = ""
         with suppress(MlflowException):  # this user may not even read it
-            owner = self._tags().get(OWNER_TAG)
-        user = os.environ.get("MLFLOW_TRACKING_USERNAME", "this user")
-        return InputError(
-            f"sweep {self._name!r} belongs to {owner or 'another user'}, and the tracking server "
-            f"does not let {user} have it: give your sweep another name, or ask "
-            f"{owner or 'its owner'} or the server's admin for the permission EDIT on the "
-            "experiment of this name"
-        )
+            owner = self._tags().get(OWNER_TAG, "")
+        return not_yours(self._name, owner)
 
     def are_closed_for(self, spec: SweepSpec) -> bool:
         """Whether the sweep is recorded as completed with exactly this spec."""
@@ -228,15 +192,15 @@ class SweepRecorder:
     def _tags(self) -> dict[str, str]:
         return dict(parents[0].data.tags) if (parents := self._runs("sweep")) else {}
 
-    @_insist
+    @insist
     def recorded(self) -> list[TrialRun]:
         """The runs of all trials, the earliest started first."""
         return [self._recorded(run) for run in self._runs("trial")]
 
-    @_insist
+    @insist
     def running(self) -> list[TrialRun]:
         """The runs of trials that have not ended in MLflow, without what is in their spools."""
-        return [_recorded(run) for run in self._runs("trial", "RUNNING")]
+        return [read_trial_run(run) for run in self._runs("trial", "RUNNING")]
 
     def recorded_for(self, spec: SweepSpec) -> list[TrialRun]:
         """The runs of all trials, judged by a spec's metric, with trial keys that were lost.
@@ -246,7 +210,7 @@ class SweepRecorder:
         """
         return self.judged(with_trial_keys(self.recorded(), spec), spec)
 
-    @_insist
+    @insist
     def judged(self, runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
         """Runs with their best value of a spec's metric, if its seeds depend on that.
 
@@ -265,7 +229,7 @@ class SweepRecorder:
 
         return [dataclasses.replace(run, best=best(run)) if run.finished else run for run in runs]
 
-    @_insist
+    @insist
     def close_trial(self, run: TrialRun, status: str, reason: str) -> None:
         """End an abandoned run, after sending the records in its trial's spool.
 
@@ -281,21 +245,21 @@ class SweepRecorder:
                 status, reason = "FAILED", str(RefusedError.of(error))
         close_run(self._client, run.run_id, status, reason)
 
-    @_insist
+    @insist
     def mark_pruned(self, run: TrialRun, epoch: int) -> None:
         """Record that a search has dropped a trial, whose run has been closed."""
         self._client.set_tag(run.run_id, REASON_TAG, f"pruned by its search after epoch {epoch}")
         self._client.set_tag(run.run_id, OUTCOME_TAG, PRUNED)
 
-    @_insist
+    @insist
     def finished_elsewhere(self, trial_keys: Collection[str]) -> list[TrialRun]:
         """Finished runs of these trials in other sweeps, found by their trial keys."""
         experiments = self._client.search_experiments(max_results=MOST_EXPERIMENTS)
         others = [e.experiment_id for e in experiments if e.experiment_id != self.experiment_id]
-        runs = map(_recorded, runs_of_role(self._client, others, "trial"))
+        runs = map(read_trial_run, runs_of_role(self._client, others, "trial"))
         return [run for run in runs if run.finished and run.trial_key in trial_keys]
 
-    @_insist
+    @insist
     def copy_trial(self, trial: Trial, run: TrialRun, *, with_model: bool) -> None:
         """Copy a finished run of another sweep into this sweep, with all that it holds.
 
@@ -318,7 +282,7 @@ class SweepRecorder:
         finished = dataclasses.replace(finished, label=trial.label, tags=tags)
         self.add_finished(finished, copy if with_model and model is not None else None)
 
-    @_insist
+    @insist
     def add_finished(
         self, trial: FinishedTrial, last: Callable[[str], object] | None = None
     ) -> None:
@@ -332,7 +296,7 @@ class SweepRecorder:
         assert self.parent_run_id is not None
         write_finished(self._client, trial, self.experiment_id, self.parent_run_id, last)
 
-    @_insist
+    @insist
     def withdraw_import(self, run_ids: Collection[str], *, sweep: bool) -> None:
         """Delete what an import has written.
 
@@ -346,7 +310,7 @@ class SweepRecorder:
         for run in self._runs("sweep") if sweep else ():
             self._client.delete_run(run.info.run_id)
 
-    @_insist
+    @insist
     def replace_trial(self, run: TrialRun) -> None:
         """Take a run out of the sweep, as its trial is run again.
 
@@ -373,7 +337,7 @@ class SweepRecorder:
                 "keep: none in the spec to run without models"
             ) from error
 
-    @_insist
+    @insist
     def _put_spec(self, spec: SweepSpec) -> None:
         assert self.parent_run_id is not None
         self._client.log_text(self.parent_run_id, spec.to_json() + "\n", "spec.json")
@@ -397,7 +361,7 @@ class SweepRecorder:
         return list(runs_of_role(self._client, [self.experiment_id], role, status))
 
     def _recorded(self, run: Run) -> TrialRun:
-        recorded = _recorded(run)
+        recorded = read_trial_run(run)
         if recorded.finished:
             return recorded
         # The spool holds as much as the server, which would need one request per run.
@@ -408,40 +372,8 @@ class SweepRecorder:
         return dataclasses.replace(recorded, epochs_done=max(epochs, default=0), resumable=True)
 
 
-def _owner() -> dict[str, str]:
-    """The tag with the user's name on the tracking server, if it has a login."""
-    user = Settings.from_environment().user
-    return {OWNER_TAG: user} if user else {}
-
-
 def _note(tracking_uri: str, name: str) -> dict[str, str]:
     """The description of a sweep's run in MLflow: a link to the sweep's page, if there is one."""
     if not tracking_uri.startswith("http") or not has_pages(tracking_uri):
         return {}
     return {NOTE_TAG: f"[Cells and seeds, live](/sweeps/{quote(name, safe='')})"}
-
-
-def _recorded(run: Run) -> TrialRun:
-    """The run as MLflow has it, without the epochs and checkpoints of its spool."""
-    tags = run.data.tags
-    return TrialRun(
-        run_id=run.info.run_id,
-        trial_key=tags.get(TRIAL_KEY_TAG, ""),
-        status=cast("Any", run.info.status),
-        outcome=tags.get(OUTCOME_TAG),
-        epochs_done=_last_epoch(run),
-        epoch_seconds=run.data.metrics.get("epoch_seconds"),
-        version=tags.get(VERSION_TAG),
-        resumable=False,
-        best=run.data.metrics.get(BEST_TEST_ACCURACY),
-        started=run.info.start_time,
-        ended=run.info.end_time,
-        params=run.data.params,
-    )
-
-
-def _last_epoch(run: Run) -> int:
-    """The step of the last recorded epoch; 0 before the first."""
-    # MLflow has no public access to the steps that it sends with a run's last values.
-    steps = [metric.step for metric in run.data._metric_objs if metric.key == "epoch_seconds"]
-    return max(steps, default=0)
