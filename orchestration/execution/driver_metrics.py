@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -21,12 +23,22 @@ from orchestration.progress.events import (
 )
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 FOLDER = "metrics"
 """The folder of these files in SNN_SWEEP_HOME."""
 
 _SECONDS = 15.0
+
+
+@dataclass
+class _Total:
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.seconds += seconds
 
 
 class DriverMetrics:
@@ -51,8 +63,7 @@ class DriverMetrics:
         self._thread = threading.Thread(target=self._keep_writing, daemon=True)
         self._planned: dict[str, float] = {}
         self._overdue: dict[str, float] = {}
-        self._waited: list[float] = []
-        self._saved: list[float] = []
+        self._waited, self._saved = _Total(), _Total()
         self._retries = 0
 
     def __enter__(self) -> Self:
@@ -78,13 +89,13 @@ class DriverMetrics:
                     (trial.label for trial in plan.to_train), time.monotonic()
                 )
             case Started(label) if label in self._planned:
-                self._waited.append(time.monotonic() - self._planned.pop(label))
+                self._waited.add(time.monotonic() - self._planned.pop(label))
             case EpochDone(label, report):
                 self._overdue.pop(label, None)
                 if "overdue_since" in report:
                     self._overdue[label] = report["overdue_since"]
                 if "checkpoint_seconds" in report:
-                    self._saved.append(report["checkpoint_seconds"])
+                    self._saved.add(report["checkpoint_seconds"])
             case Retried():
                 self._retries += 1
             case Failed(label):
@@ -93,13 +104,16 @@ class DriverMetrics:
                 pass
 
     def _keep_writing(self) -> None:
-        from prometheus_client import write_to_textfile  # here, so that no sweep starts later
+        # Imported here, so that no sweep starts later.
+        from prometheus_client import CollectorRegistry, write_to_textfile
 
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
         has_failed = False
         while True:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                write_to_textfile(str(self._path), self._registry())
+                write_to_textfile(str(self._path), registry)
             except OSError as error:
                 if not has_failed:
                     self._stall(Note(f"the metrics of the sweep's driver are not written: {error}"))
@@ -107,67 +121,71 @@ class DriverMetrics:
             if self._ended.wait(self._seconds):
                 return
 
-    def _registry(self) -> CollectorRegistry:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now, for a registry of prometheus_client."""
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            SummaryMetricFamily,
+        )
 
-        registry = CollectorRegistry()
+        def gauge(name: str, meaning: str, value: float) -> Metric:
+            family = GaugeMetricFamily(f"snn_sweep_{name}", meaning, labels=["sweep"])
+            family.add_metric([self._name], value)
+            return family
 
-        def gauge(name: str, meaning: str, value: float) -> None:
-            Gauge(name, meaning, ["sweep"], registry=registry).labels(self._name).set(value)
-
-        def summary(name: str, meaning: str, values: list[float]) -> None:
-            observed = Summary(name, meaning, ["sweep"], registry=registry).labels(self._name)
-            for value in values:
-                observed.observe(value)
+        def summary(name: str, meaning: str, total: _Total) -> Metric:
+            family = SummaryMetricFamily(f"snn_sweep_{name}", meaning, labels=["sweep"])
+            family.add_metric([self._name], total.count, total.seconds)
+            return family
 
         now = time.time()
         with self._lock:
-            gauge(
-                "snn_sweep_driver_timestamp_seconds",
+            yield gauge(
+                "driver_timestamp_seconds",
                 "When the sweep's driver last wrote its metrics, which it does every 15 seconds.",
                 now,
             )
-            gauge(
-                "snn_sweep_progress_timestamp_seconds",
+            yield gauge(
+                "progress_timestamp_seconds",
                 "When a trial last started, or ended an epoch or itself.",
                 now - self._stall.silent,
             )
-            gauge(
-                "snn_sweep_longest_epoch_seconds",
+            yield gauge(
+                "longest_epoch_seconds",
                 "Seconds of the longest epoch since the driver started; 0 before any has ended.",
                 self._stall.longest_epoch,
             )
-            gauge(
-                "snn_sweep_waiting_trials",
+            yield gauge(
+                "waiting_trials",
                 "Planned trials that no worker has started yet.",
                 len(self._planned),
             )
-            summary(
-                "snn_sweep_queue_wait_seconds",
+            yield summary(
+                "queue_wait_seconds",
                 "Seconds for which started trials had waited since they were planned.",
                 self._waited,
             )
-            summary(
-                "snn_sweep_checkpoint_seconds",
+            yield summary(
+                "checkpoint_seconds",
                 "Seconds that workers took to save the checkpoint of an epoch.",
                 self._saved,
             )
-            gauge(
-                "snn_sweep_overdue_trials",
+            yield gauge(
+                "overdue_trials",
                 "Trials with measurements that have waited for a minute to be recorded in MLflow.",
                 len(self._overdue),
             )
-            gauge(
-                "snn_sweep_oldest_overdue_seconds",
+            yield gauge(
+                "oldest_overdue_seconds",
                 "Age of the oldest measurement that waits to be recorded in MLflow; 0 if none "
                 "has waited for a minute.",
                 now - min(self._overdue.values(), default=now),
             )
-            retries = Counter(
+            retries = CounterMetricFamily(
                 "snn_sweep_retries",
                 "Trials tried again after a fault of the infrastructure, since the driver started.",
-                ["sweep"],
-                registry=registry,
+                labels=["sweep"],
             )
-            retries.labels(self._name).inc(self._retries)
-        return registry
+            retries.add_metric([self._name], self._retries)
+            yield retries
