@@ -22,7 +22,7 @@ from orchestration.page.drawing.text import last_lines
 from orchestration.reading.change_token import ChangeToken, change_token, change_tokens
 from orchestration.reading.records import Records, Source
 from orchestration.reading.sql import SqlSource
-from orchestration.reading.summaries import SweepSummary, one_sweep, some_sweeps
+from orchestration.reading.summaries import SweepSummary, all_sweeps, one_sweep, some_sweeps
 from orchestration.record.names import LABEL_TAG, REASON_TAG
 from orchestration.results.cells import Cells, assign_cells
 from orchestration.results.columns import SELECTED_ON
@@ -113,7 +113,8 @@ class Reader:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._listing = Lock()
-        self._listed: dict[str, tuple[ChangeToken, list[SweepSummary]]] = {}
+        self._tokens: dict[str, ChangeToken] = {}
+        self._listed: list[SweepSummary] = []
         self._reading: dict[str, Lock] = defaultdict(Lock)
         self._looked: dict[str, float] = {}
         self._finished: OrderedDict[str, tuple[str, ReportData]] = OrderedDict()
@@ -128,19 +129,20 @@ class Reader:
 
     def sweeps(self) -> list[SweepSummary]:
         """All sweeps, the last started first; only those that have changed are read again."""
+        source = self._source
         with self._listing:
-            if known := isinstance(self._source, SqlSource):
-                tokens = change_tokens(self._source)
-            else:
+            if isinstance(source, SqlSource):
+                tokens = change_tokens(source)
+                changed = {name for name in tokens if tokens[name] != self._tokens.get(name)}
+                same = tokens.keys() - changed
+                listed = [sweep for sweep in self._listed if sweep.name in same]
+                listed += some_sweeps(source, changed) if changed else []
+            else:  # nothing tells which of them have changed
                 tokens = {"": self.token("")}
-            old = {name: one for name, one in self._listed.items() if one[0] == tokens.get(name)}
-            new = tokens.keys() - old.keys()
-            read = some_sweeps(self._source, new if known else None) if new else []
-            self._listed = old | {name: (tokens[name], []) for name in new}
-            for sweep in read:
-                self._listed[sweep.name if known else ""][1].append(sweep)
-            listed = [sweep for _, sweeps in self._listed.values() for sweep in sweeps]
-            return sorted(listed, key=lambda sweep: sweep.started, reverse=True)
+                listed = self._listed if tokens == self._tokens else all_sweeps(source)
+            self._tokens = tokens
+            self._listed = sorted(listed, key=lambda sweep: sweep.started, reverse=True)
+            return self._listed
 
     def database_bytes(self) -> int | None:
         """The size of MLflow's database; None if it is not known."""
