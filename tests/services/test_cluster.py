@@ -71,6 +71,20 @@ def test_ray_is_local_silent_and_leaves_no_traces(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def run_alone(program: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, without variables of Ray."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
 _FIRST_LOCAL_THEN_A_CLUSTER = """
 import ray
 from ray.cluster_utils import Cluster
@@ -96,16 +110,7 @@ finally:
 
 def test_a_cluster_without_tokens_after_a_local_ray(tmp_path: Path) -> None:
     """Ray uses a token for each instance on this machine, and would go on to use it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", _FIRST_LOCAL_THEN_A_CLUSTER],
-        cwd=ROOT,
-        env=environment | {"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = run_alone(_FIRST_LOCAL_THEN_A_CLUSTER, tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -139,16 +144,7 @@ finally:
 @pytest.mark.slow
 @pytest.mark.release
 def test_a_cluster_that_asks_for_a_token(tmp_path: Path) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    done = subprocess.run(
-        [sys.executable, "-c", _A_CLUSTER_WITH_TOKENS],
-        cwd=ROOT,
-        env=environment | {"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    done = run_alone(_A_CLUSTER_WITH_TOKENS, tmp_path)
     assert "Set RAY_AUTH_MODE=token" in done.stdout, f"{done.stdout}\n{done.stderr}"
 
 
