@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 DEFAULT_ARCHIVE_MB = 100
 """In megabytes; the archive of a thousand trials with diagnostics holds about 15 to 35."""
+
+_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 
 class SettingsError(ValueError):
@@ -34,7 +36,7 @@ class Settings:
         data: the folder of data sets (``SNN_SWEEP_DATA``).
         ray_address: a running Ray cluster (``RAY_ADDRESS``); None starts one on this machine.
         archive_mb: the most megabytes of an unpacked archive (``SNN_SWEEP_ARCHIVE_MB``).
-        login: the user's name and password on the tracking server, or his token, as the variables
+        login: the user's name and password on the tracking server, or a token, as the variables
             of MLflow's client (``MLFLOW_TRACKING_…``); empty if they are not complete.
         limits: the file with the limits of each user (``SNN_SWEEP_LIMITS``); None is no limits.
         notify: Apprise's addresses of those to notify of a sweep's end (``SNN_SWEEP_NOTIFY``).
@@ -154,11 +156,20 @@ def _tracking_uri(uri: str) -> str:
     return uri.strip().rstrip("/")
 
 
+def use_login(login: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Let this process log in to the tracking server with these variables and no others.
+
+    Returns:
+        The variables with which it logged in before.
+    """
+    before = {name: os.environ.pop(name) for name in _LOGIN if name in os.environ}
+    os.environ.update(login)
+    return before
+
+
 def _login(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    name, password, token = (
-        f"MLFLOW_TRACKING_{what}" for what in ("USERNAME", "PASSWORD", "TOKEN")
-    )
-    given = {key: environ[key] for key in (name, password, token) if environ.get(key)}
+    name, password, token = _LOGIN
+    given = {key: environ[key] for key in _LOGIN if environ.get(key)}
     is_complete = token in given or given.keys() >= {name, password}
     return tuple(given.items()) if is_complete else ()
 

@@ -7,7 +7,6 @@ after a code of 3 or more the supervisor restarts the sweep.
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import traceback
@@ -27,7 +26,7 @@ from orchestration.store.lease import LeaseTakenError, holder
 from orchestration.store.open import sweep_storage
 from orchestration.sweep.spec import SweepSpec
 from services.errors import ServiceError
-from services.settings import Settings
+from services.settings import Settings, use_login
 
 
 def main() -> int:
@@ -78,9 +77,9 @@ def _log_in(spec: SweepSpec) -> None:
 
     A sweep that was begun before users were recorded goes on as the node's own user.
     """
-    login, before = login_of(Path.cwd()), dict(os.environ)
-    os.environ.update(login)
-    recorder = recorder_of(spec, None) if login else None
+    if not (login := login_of(Path.cwd())):
+        return
+    of_node = use_login(login.items())
+    recorder = recorder_of(spec, None)
     if recorder is not None and recorder.has_no_owner:
-        os.environ.clear()
-        os.environ.update(before)
+        use_login(of_node.items())

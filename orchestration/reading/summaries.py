@@ -77,7 +77,7 @@ class SweepSummary:
     waiting: str = ""
     """What it waits for while it shares a cluster with other sweeps; empty if for nothing."""
     owner: str = ""
-    """The user who began it, as the tracking server knows him; empty if that is not recorded."""
+    """The user who began it, as the tracking server names them; empty if that is not recorded."""
 
     @property
     def missing(self) -> int:

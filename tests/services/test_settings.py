@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.settings import Settings, SettingsError, database_url, without_password
+from services.settings import (
+    Settings,
+    SettingsError,
+    database_url,
+    use_login,
+    without_password,
+)
 
 
 def test_defaults_lie_under_the_home() -> None:
@@ -15,6 +21,19 @@ def test_defaults_lie_under_the_home() -> None:
     assert settings.data == settings.home / "data"
     assert settings.storage == str(settings.home / "storage")
     assert settings.tracking_uri is settings.database_url is settings.ray_address is None
+
+
+def test_a_login_by_token_takes_the_place_of_one_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client would prefer a name and a password to a token."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "sweeps")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "of the nodes")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "")
+    of_nodes = Settings.from_environment().login
+    of_user = (("MLFLOW_TRACKING_TOKEN", "of a user"),)
+    before = use_login(of_user)
+    assert Settings.from_environment().login == of_user
+    use_login(before.items())
+    assert Settings.from_environment().login == of_nodes
 
 
 def test_every_variable_is_read(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import os
 import sys
 import time
 import traceback
@@ -37,6 +36,7 @@ from orchestration.record.spool import Spool
 from orchestration.record.trial_recorder import TrackerAwayError, TrialRecorder
 from orchestration.store.base import SupersededError
 from orchestration.store.checkpoints import CheckpointStore
+from services.settings import use_login
 from snn_norm.data.dataset import Dataset, load_dataset
 from snn_norm.training.allocator import is_out_of_memory
 from snn_norm.training.run import TrainingRun
@@ -122,7 +122,8 @@ class _Session:
 
     def __init__(self, task: TrialTask) -> None:
         _state_at_first().restore()
-        os.environ.update(task.login)
+        if task.login:
+            use_login(task.login)
         if task.import_path not in sys.path:
             sys.path.insert(0, task.import_path)
         torch.set_num_threads(task.threads)

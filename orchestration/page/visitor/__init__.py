@@ -1,1 +1,1 @@
-"""The visitor of a page, and what he may see and do."""
+"""The visitor of a page, and what visitors may see and do."""

@@ -1,8 +1,8 @@
-"""Who a visitor is, and what he may see and do, by MLflow's own login.
+"""Who a visitor is, and what visitors may see and do, by MLflow's own login.
 
 If MLflow has a login (its ``basic-auth`` app), it is asked in this process, by its public API and
 with the visitor's headers: users, passwords and permissions are MLflow's, and a visitor gets no
-page that MLflow would refuse him. Without a login every visitor may see everything, and only those
+page that MLflow would refuse them. Without a login every visitor may see everything, and only those
 on this machine may act.
 """
 
@@ -87,7 +87,7 @@ class Visitor:
 
     Args:
         name: the name of the user; None without a login.
-        is_admin: whether MLflow lets him do everything.
+        is_admin: whether MLflow lets the visitor do everything.
         is_here: whether the request comes from this machine.
     """
 
@@ -97,7 +97,7 @@ class Visitor:
 
 
 class Login:
-    """Asks MLflow who a visitor is, and what he may see and do.
+    """Asks MLflow who a visitor is, and what visitors may see and do.
 
     Args:
         mlflow: its app, if it has a login; None without.
@@ -110,7 +110,7 @@ class Login:
         """The visitor who makes this request.
 
         Raises:
-            RefusedError: he has not logged in.
+            RefusedError: the visitor has not logged in.
         """
         here = _is_loopback(request.client.host if request.client else "")
         if self._mlflow is None:
@@ -119,7 +119,7 @@ class Login:
         return Visitor(user["username"], is_admin=bool(user["is_admin"]), is_here=here)
 
     async def readable(self, request: Request) -> set[str] | None:
-        """The names of the experiments that he may see; None if all."""
+        """The names of the experiments that the visitor may see; None if all."""
         if self._mlflow is None:
             return None
         names: set[str] = set()
@@ -149,7 +149,7 @@ class Login:
     def variables(self, request: Request) -> dict[str, str]:
         """The visitor's name and password, as variables of MLflow's client; empty without a login.
 
-        Commands that he starts by the page have no other rights than he.
+        Commands that the visitor starts from the page have the rights of the visitor.
         """
         scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         if self._mlflow is None or scheme.lower() != "basic":
@@ -158,7 +158,7 @@ class Login:
         return {"MLFLOW_TRACKING_USERNAME": name, "MLFLOW_TRACKING_PASSWORD": password}
 
     async def may_act(self, request: Request, visitor: Visitor, experiment_id: str) -> bool:
-        """Whether the visitor may write to this experiment; without a login, whether he is here."""
+        """Whether the visitor may write to this experiment; or without a login is local."""
         if self._mlflow is None:
             return visitor.is_here
         if visitor.is_admin:
