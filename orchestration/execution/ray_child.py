@@ -12,13 +12,18 @@ from multiprocessing.connection import Connection
 import psutil
 
 from orchestration.errors import SweepError
-from orchestration.execution.ray_process import RayLostError
+from orchestration.execution.ray_process import RayLostError, RayOrder
 from services.cluster import local_ray
 from services.errors import ServiceError
-from services.settings import Settings, SettingsError
+from services.settings import SettingsError
 
 _ESSENTIAL = ("gcs_server", "raylet")
 """Ray's processes without which training cannot continue."""
+
+_MODULES_OF_TRIALS = (
+    "orchestration.execution.worker.trial",
+    "orchestration.execution.worker.attempt",
+)
 
 
 def main(fd: int) -> None:
@@ -27,7 +32,10 @@ def main(fd: int) -> None:
     try:
         # This loads torch and Tune while the driver checks the sweep.
         importlib.import_module("orchestration.execution.train")
-        settings: Settings = connection.recv()
+        order: RayOrder = connection.recv()
+        settings = order.settings
+        if settings.ray_address is None:
+            _use_workers_started_in_advance(preload=order.all_cores_train)
         with local_ray(settings):
             children = [] if settings.ray_address else psutil.Process().children()
             connection.send([child.pid for child in children if child.name() in _ESSENTIAL])
@@ -39,6 +47,28 @@ def main(fd: int) -> None:
     except Exception as error:  # noqa: BLE001 - Ray raises many types if it fails to start
         reason = " ".join(traceback.format_exception_only(error)[-1].split())
         connection.send(RayLostError(f"Ray has not started on this machine ({reason})"))
+
+
+def _use_workers_started_in_advance(*, preload: bool) -> None:
+    """Let trials run in the workers that Ray starts with itself, one for each core.
+
+    Otherwise Ray starts others for them: Tune gives its actors a runtime environment, which those
+    workers lack, and Ray ends workers after a second if their cores have been reserved meanwhile.
+
+    Args:
+        preload: whether those workers import what a trial needs while the tracking server starts.
+    """
+    from ray.tune.execution import class_cache
+
+    for name, value in class_cache.DEFAULT_ENV_VARS.items():
+        os.environ.setdefault(name, value)  # workers have the environment of this process
+    class_cache.DEFAULT_ENV_VARS.clear()
+    class_cache.ENV_VARS_TO_PROPAGATE.clear()
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
+    if preload:
+        os.environ["RAY_preload_python_modules"] = ",".join(_MODULES_OF_TRIALS)  # noqa: SIM112
+        # Ray sets it for each trial, which is too late for libraries that have been imported.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _serve(connection: Connection) -> None:

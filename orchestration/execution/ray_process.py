@@ -4,11 +4,11 @@ Ray ends a process that uses it: at once if its raylet dies, after a minute if i
 driver must survive that. So Ray is started and used in a process of its own, and the driver is
 never connected to Ray.
 
-    with RayProcess(settings) as ray:    # the process begins to import Ray
+    with RayProcess(order) as ray:       # the process begins to import Ray
         ray.start()                      # Ray begins to start
         trained = ray.train(job, watch)  # RayLostError if Ray ends first: call it again
 
-The two processes communicate over a pipe. The driver sends the settings, then a `TrainingJob`, then
+The two processes communicate over a pipe. The driver sends a `RayOrder`, then a `TrainingJob`, then
 None. It receives the ids of Ray's processes, then events, then `Trained` or the error.
 """
 
@@ -57,6 +57,25 @@ class RayLostError(Exception):
 
 
 @dataclass(frozen=True)
+class RayOrder:
+    """How Ray is started.
+
+    Args:
+        all_cores_train: whether a trial runs on each of this machine's cores, with one core each.
+    """
+
+    settings: Settings
+    all_cores_train: bool = False
+
+    @classmethod
+    def of(cls, spec: SweepSpec, settings: Settings) -> Self:
+        """The order for the trials of a spec."""
+        resources = spec.resources
+        needs_one_core = resources.cpu <= 1 and not resources.gpu
+        return cls(settings, needs_one_core and len(spec.trials()) >= (os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """What is trained between a start of Ray and its end.
 
@@ -92,8 +111,8 @@ def is_connected() -> bool:
 class RayProcess:
     """A process for Ray, which runs from `start` until `train` has ended."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, order: RayOrder) -> None:
+        self._order = order
         self._child: _Child | None = None
         self._ending: threading.Thread | None = None
 
@@ -112,7 +131,7 @@ class RayProcess:
         self._wait_for_end()
         if self._child is None:
             self._child = _Child()
-        self._child.start(self._settings)
+        self._child.start(self._order)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         """Train, then end Ray and all its processes on this machine.
@@ -169,11 +188,11 @@ class _Child:
         self._essential: list[psutil.Process] = []
         self._is_started = False
 
-    def start(self, settings: Settings) -> None:
+    def start(self, order: RayOrder) -> None:
         if not self._is_started:
             self._is_started = True
             with suppress(BrokenPipeError):  # it has ended, which `train` notices
-                self._connection.send(settings)
+                self._connection.send(order)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
         with suppress(BrokenPipeError):  # it has ended; its last message says why

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from orchestration.execution.command_note import CommandNote
 from orchestration.execution.end_notice import notify_of_end
-from orchestration.execution.ray_process import RayProcess
+from orchestration.execution.ray_process import RayOrder, RayProcess
 from orchestration.execution.tally import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with, recorder_of
 from orchestration.progress.console import TextConsole
@@ -53,6 +53,7 @@ def run_sweep(
         ServiceError: the tracking server or Ray cannot be reached.
     """
     settings = settings or Settings.from_environment()
+    order = RayOrder.of(spec, settings)
     with _display() if watch is None else nullcontext(watch) as handler:
         check_addresses(settings.notify)
         # A spec that was run from here before may have nothing left to train, so that is looked up
@@ -62,7 +63,7 @@ def run_sweep(
             at_end()
             return outcome
         handler(Note("importing torch, Ray and MLflow"))
-        with RayProcess(settings) as ray, prepared_server(settings) as prepared:
+        with RayProcess(order) as ray, prepared_server(settings) as prepared:
             look_up = not is_repeated and not fresh
             if look_up and (outcome := _finished_before(spec, settings, handler)):
                 at_end()

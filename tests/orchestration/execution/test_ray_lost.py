@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from ray.cluster_utils import Cluster
 from specs import SLOW_SPEC
 
 from orchestration import SweepSpec
-from orchestration.execution.ray_process import RayLostError, RayProcess, TrainingJob
+from orchestration.execution.ray_process import RayLostError, RayOrder, RayProcess, TrainingJob
 from orchestration.execution.tally import Tally
 from orchestration.progress.events import EpochDone, Event, Failed, Planned, Started
 from orchestration.sweep.plan import make_plan
@@ -62,7 +63,7 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
             parts_of(own.pid, name)[0].kill()
             struck = time.monotonic()
 
-    with RayProcess(settings) as ray:
+    with RayProcess(RayOrder(settings)) as ray:
         with pytest.raises(RayLostError, match="Ray has ended on this machine"):
             ray.train(job_in(settings), strike)
         assert time.monotonic() - struck < 10
@@ -73,19 +74,58 @@ def test_the_end_of_ray_is_noticed_and_none_of_its_processes_stays(
 def test_ray_ends_with_the_block_whether_it_was_used_or_not(settings: Settings) -> None:
     own = psutil.Process()
     before = set(own.children(recursive=True))
-    with RayProcess(settings) as ray:
+    with RayProcess(RayOrder(settings)) as ray:
         ray.start()
         wait_until(lambda: parts_of(own.pid, "gcs_server") != [])
         of_ray = set(own.children(recursive=True)) - before
     assert have_ended(of_ray)
 
 
+def test_trials_run_in_workers_that_ray_has_started_in_advance(settings: Settings) -> None:
+    def workers(title: str) -> dict[int, psutil.Process]:
+        children = [one for ray in parts_of(os.getpid(), "raylet") for one in ray.children()]
+        return {one.pid: one for one in children if " ".join(one.cmdline()).startswith(title)}
+
+    def has_torch(worker: psutil.Process) -> bool:
+        return any("libtorch" in library.path for library in worker.memory_maps())
+
+    used: set[int] = set()
+
+    def watch(event: Event) -> None:
+        if isinstance(event, Started):
+            used.update(workers("ray::ResourceTrainable"))
+            raise InterruptedError
+
+    with RayProcess(RayOrder(settings, all_cores_train=True)) as ray:
+        ray.start()
+        wait_until(lambda: len(workers("ray::IDLE")) == os.cpu_count())
+        in_advance = workers("ray::IDLE")
+        wait_until(lambda: all(map(has_torch, in_advance.values())))
+        with pytest.raises(InterruptedError):
+            ray.train(job_in(settings), watch)
+    assert used
+    assert used <= set(in_advance)
+
+
+def test_workers_import_in_advance_only_if_all_of_them_train(settings: Settings) -> None:
+    def all_cores_train(**resources: float | str) -> bool:
+        keys = {"seeds": list(range(1, 1 + (os.cpu_count() or 1))), "resources": resources}
+        spec = SweepSpec.from_dict({"name": "few", **SLOW_SPEC, **keys})
+        return RayOrder.of(spec, settings).all_cores_train
+
+    assert all_cores_train(cpu=0.5)
+    assert not all_cores_train(cpu=2)
+    assert not all_cores_train(gpu=0.1)
+    assert not all_cores_train(gpu="auto")
+
+
 def test_ray_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import time\n"
-        "from orchestration.execution.ray_process import RayProcess\n"
+        "from orchestration.execution.ray_process import RayOrder, RayProcess\n"
         "from services.settings import Settings\n"
-        "with RayProcess(Settings.from_environment({})) as ray: ray.start(); time.sleep(1000)\n"
+        "with RayProcess(RayOrder(Settings.from_environment({}))) as ray:\n"
+        "    ray.start(); time.sleep(1000)\n"
     )
     driver = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
     try:
@@ -101,7 +141,7 @@ def test_an_error_in_that_process_is_the_drivers(settings: Settings) -> None:
     job = job_in(settings)
     wrong = dataclasses.replace(job, plan=None)  # type: ignore[arg-type]
     error = pytest.raises(AttributeError, match="NoneType")
-    with RayProcess(settings) as ray, error as caught:
+    with RayProcess(RayOrder(settings)) as ray, error as caught:
         ray.train(wrong, lambda _: None)
     assert "in train" in "".join(caught.value.__notes__)
 
