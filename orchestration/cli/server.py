@@ -13,20 +13,67 @@ from services.settings import Settings
 
 @click.command()
 @click.option("--database", metavar="URL", help="MLflow's database; default: SQLite in the home.")
-def up(database: str | None) -> None:
+@click.option(
+    "--warm",
+    is_flag=True,
+    help="Also keep Ray running, so that the next sweeps from this folder start sooner. Both end "
+    "after some time without a sweep.",
+)
+@click.option(
+    "--for",
+    "minutes",
+    metavar="MINUTES",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long --warm waits for a sweep.",
+)
+def up(database: str | None, warm: bool, minutes: float) -> None:
     """Start the tracking server on this machine and leave it running."""
+    settings = Settings.from_environment()
+    if warm:
+        if database is not None:
+            raise click.UsageError("--warm and --database: run `snn-sweep up --database URL` first")
+        _keep_warm(settings, minutes)
+        return
     from services.tracking import start_server
 
-    uri = start_server(Settings.from_environment(), database)
+    uri = start_server(settings, database)
     out.print(f"tracking server at {uri}")
+
+
+def _keep_warm(settings: Settings, minutes: float) -> None:
+    from orchestration.execution.ray_session import RayOrder
+    from orchestration.execution.warm_ray import find_ray, keep_ray
+    from services.tracking import tracking_server
+
+    if warm := find_ray(settings):
+        out.print(
+            f"process {warm.pid} keeps Ray warm already, for {warm.minutes:g} minutes without a "
+            "sweep; to change that: snn-sweep down"
+        )
+        return
+    order = RayOrder(settings, all_cores_train=True, keep_minutes=minutes)
+    with tracking_server(settings) as uri:
+        out.print(f"tracking server at {uri}")
+        keep_ray(order, until_ready=True)
+    out.print(f"Ray is kept warm until {minutes:g} minutes have passed without a sweep")
 
 
 @click.command()
 def down() -> None:
-    """Stop the tracking server on this machine."""
+    """Stop the tracking server on this machine, and the Ray that up --warm keeps."""
+    settings = Settings.from_environment()
+    stopped = False
+    if (settings.home / "ray.json").exists():
+        from orchestration.execution.warm_ray import stop_ray
+
+        if stop_ray(settings):
+            out.print("Ray stopped")
+            stopped = settings.tracking_uri is None  # it ends with its last user
     from services.tracking import stop_server
 
-    stopped = stop_server(Settings.from_environment())
+    stopped |= stop_server(settings)
     out.print("tracking server stopped" if stopped else "no tracking server was running")
 
 

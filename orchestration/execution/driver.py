@@ -88,7 +88,7 @@ class Driver:
         limits_of(settings)  # a wrong file is refused before anything is started
         with sweep_lease(self._storage, spec.name) as lease:
             if not is_connected():
-                ray.start()
+                ray.start(self._watch)
             try:
                 return self._run(ray, prepared, lease, fresh=fresh)
             except Exception as error:
@@ -145,7 +145,9 @@ class Driver:
             )
             self._at_end()
             notify_of_end(outcome, recorder, self._settings, self._watch)
+            ray.keep_another(self._watch)
             self._store_report(recorder, uri)
+            ray.wait_for_end()
             if status == "completed":  # MLflow has everything; the lease may have waiters
                 for trial in self._storage.folders():
                     trial.delete_all()

@@ -7,15 +7,21 @@ import os
 import pickle
 import threading
 import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
 from multiprocessing.connection import Connection
 
 import psutil
 
 from orchestration.errors import SweepError
-from orchestration.execution.ray_process import RayLostError, RayOrder
+from orchestration.execution.ray_process import RayLostError
+from orchestration.execution.ray_session import RayOrder
+from orchestration.execution.warm_ray import wait_for_sweep
 from services.cluster import local_ray
 from services.errors import ServiceError
 from services.settings import SettingsError
+from services.tracking import tracking_server
 
 _ESSENTIAL = ("gcs_server", "raylet")
 """Ray's processes without which training cannot continue."""
@@ -35,10 +41,23 @@ def main(fd: int) -> None:
         order: RayOrder = connection.recv()
         settings = order.settings
         if settings.ray_address is None:
-            _use_workers_started_in_advance(preload=order.all_cores_train)
-        with local_ray(settings):
+            # torch's optimizers import the last one at their first step.
+            kept = ("torch._dynamo",) if order.keep_minutes is not None else ()
+            preload = (*_MODULES_OF_TRIALS, *kept) if order.all_cores_train else ()
+            _use_workers_started_in_advance(preload)
+        with ExitStack() as stack:
+            if order.keep_minutes is not None:
+                stack.enter_context(tracking_server(settings))
+                connection.send("the tracking server is kept")
+            stack.enter_context(local_ray(settings))
             children = [] if settings.ray_address else psutil.Process().children()
-            connection.send([child.pid for child in children if child.name() in _ESSENTIAL])
+            essential = [child.pid for child in children if child.name() in _ESSENTIAL]
+            if order.keep_minutes is not None:
+                driver = wait_for_sweep(order, partial(_tell_if_there, connection))
+                if driver is None:
+                    return
+                connection = driver
+            connection.send(essential)
             _serve(connection)
     except EOFError:
         pass  # the driver has ended
@@ -49,14 +68,19 @@ def main(fd: int) -> None:
         connection.send(RayLostError(f"Ray has not started on this machine ({reason})"))
 
 
-def _use_workers_started_in_advance(*, preload: bool) -> None:
+def _tell_if_there(starter: Connection) -> None:
+    with suppress(BrokenPipeError):  # a sweep that has ended meanwhile
+        starter.send("Ray is ready")
+
+
+def _use_workers_started_in_advance(preload: Sequence[str]) -> None:
     """Let trials run in the workers that Ray starts with itself, one for each core.
 
     Otherwise Ray starts others for them: Tune gives its actors a runtime environment, which those
     workers lack, and Ray ends workers after a second if their cores have been reserved meanwhile.
 
     Args:
-        preload: whether those workers import what a trial needs while the tracking server starts.
+        preload: the modules that those workers import while the tracking server starts.
     """
     from ray.tune.execution import class_cache
 
@@ -66,7 +90,7 @@ def _use_workers_started_in_advance(*, preload: bool) -> None:
     class_cache.ENV_VARS_TO_PROPAGATE.clear()
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
     if preload:
-        os.environ["RAY_preload_python_modules"] = ",".join(_MODULES_OF_TRIALS)  # noqa: SIM112
+        os.environ["RAY_preload_python_modules"] = ",".join(preload)  # noqa: SIM112
         # Ray sets it for each trial, which is too late for libraries that have been imported.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -16,33 +16,32 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from multiprocessing import Pipe
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from typing import Any, Self
 
 import psutil
 
+from orchestration.execution.ray_session import (
+    END_SECONDS,
+    RayOrder,
+    end_session,
+    has_ended,
+    start_session,
+)
+from orchestration.execution.warm_ray import WarmRay, find_ray, keep_ray, take_ray
 from orchestration.model.run import TrialRun
-from orchestration.progress.events import EventHandler
+from orchestration.progress.events import EventHandler, Note
 from orchestration.sweep.plan import Plan
 from orchestration.sweep.spec import SweepSpec
+from services.errors import ServiceError
 from services.settings import Settings
 
 _POLL_SECONDS = 1.0
-_END_SECONDS = 30.0
-
-# The process can import whatever the driver can, but not from the current folder just because it
-# is the current one.
-_PROGRAM = (
-    "import sys; fd, sys.path[:], sys.argv[1:] = int(sys.argv[1]), sys.argv[2:], []; "
-    "from orchestration.execution.ray_child import main; main(fd)"
-)
 
 
 class RayLostError(Exception):
@@ -54,25 +53,6 @@ class RayLostError(Exception):
         "memory)",
     ) -> None:
         super().__init__(words)
-
-
-@dataclass(frozen=True)
-class RayOrder:
-    """How Ray is started.
-
-    Args:
-        all_cores_train: whether a trial runs on each of this machine's cores, with one core each.
-    """
-
-    settings: Settings
-    all_cores_train: bool = False
-
-    @classmethod
-    def of(cls, spec: SweepSpec, settings: Settings) -> Self:
-        """The order for the trials of a spec."""
-        resources = spec.resources
-        needs_one_core = resources.cpu <= 1 and not resources.gpu
-        return cls(settings, needs_one_core and len(spec.trials()) >= (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -109,28 +89,32 @@ def is_connected() -> bool:
 
 
 class RayProcess:
-    """A process for Ray, which runs from `start` until `train` has ended."""
+    """A process for Ray, which runs from `start` until `train` has ended.
+
+    It is the one that `up --warm` keeps ready, if the sweep can use that.
+    """
 
     def __init__(self, order: RayOrder) -> None:
         self._order = order
         self._child: _Child | None = None
         self._ending: threading.Thread | None = None
+        self._keep_minutes: float | None = None
 
     def __enter__(self) -> Self:
-        if not is_connected():
-            self._child = _Child()
+        if not is_connected() and self._find_warm() is None:
+            self._child = _Child(*start_session())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._wait_for_end()
+        self.wait_for_end()
         if self._child is not None:
             self._child.kill()
 
-    def start(self) -> None:
+    def start(self, watch: EventHandler = lambda _: None) -> None:
         """Let Ray start, if it has not been told to; returns at once."""
-        self._wait_for_end()
+        self.wait_for_end()
         if self._child is None:
-            self._child = _Child()
+            self._child = self._take_warm(watch) or _Child(*start_session())
         self._child.start(self._order)
 
     def train(self, job: TrainingJob, watch: EventHandler) -> Trained:
@@ -154,39 +138,67 @@ class RayProcess:
         self._ending = threading.Thread(target=child.end)
         self._ending.start()
         if not trained.all_ended:
-            self._wait_for_end()
+            self.wait_for_end()
         return trained
 
-    def _wait_for_end(self) -> None:
+    def keep_another(self, watch: EventHandler) -> None:
+        """Let another process take the place of the one that `up --warm` had kept ready, if any.
+
+        The tracking server must stay in use until `wait_for_end` returns.
+        """
+        if self._keep_minutes is not None:
+            order = replace(self._order, keep_minutes=self._keep_minutes)
+            self._ending = threading.Thread(target=_keep_after, args=(self._ending, order, watch))
+            self._ending.start()
+
+    def wait_for_end(self) -> None:
+        """Wait until Ray has ended after a training."""
         if self._ending is not None:
             self._ending.join()
             self._ending = None
 
+    def _find_warm(self) -> WarmRay | None:
+        settings = self._order.settings
+        return find_ray(settings) if settings.ray_address is None else None
+
+    def _take_warm(self, watch: EventHandler) -> _Child | None:
+        """The process that was kept ready; None if there is none, or the sweep cannot use it."""
+        if (warm := self._find_warm()) is None:
+            return None
+        self._keep_minutes = warm.minutes
+        match take_ray(self._order):
+            case WarmRay(), connection:
+                return _Child(psutil.Process(warm.pid), connection, is_started=True)
+            case str() as problem:
+                watch(Note(f"the Ray that was kept warm is started anew: {problem}"))
+        return None
+
+
+def _keep_after(ending: threading.Thread | None, order: RayOrder, watch: EventHandler) -> None:
+    if ending is not None:
+        ending.join()
+    try:
+        keep_ray(order, until_ready=False)
+    except ServiceError as error:
+        watch(Note(str(error)))
+
 
 class _Child:
-    """One process that runs Ray Tune, with a session of its own.
+    """One process that runs Ray Tune, with a session of its own."""
 
-    It does not receive signals to the driver's process group, which terminals and batch systems
-    send. Ray's processes belong to its session, so that all of them can be found.
-    """
-
-    def __init__(self) -> None:
-        self._connection, childs_end = Pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(childs_end.fileno()), *sys.path],
-            pass_fds=[childs_end.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        childs_end.close()
+    def __init__(
+        self, process: psutil.Process, connection: Connection, *, is_started: bool = False
+    ) -> None:
+        self._process = process
+        self._connection = connection
         self._is_lost = False
         self._has_ended = threading.Event()
-        self._output = threading.Thread(target=self._pass_on_output, daemon=True)
-        self._output.start()
+        self._output = None
+        if not is_started:
+            self._output = threading.Thread(target=self._pass_on_output, daemon=True)
+            self._output.start()
         self._essential: list[psutil.Process] = []
-        self._is_started = False
+        self._is_started = is_started
 
     def start(self, order: RayOrder) -> None:
         if not self._is_started:
@@ -219,27 +231,21 @@ class _Child:
         """Let the process end Ray, then end whatever is left."""
         with suppress(OSError, EOFError):
             self._connection.send(None)
-            if self._connection.poll(_END_SECONDS):
+            if self._connection.poll(END_SECONDS):
                 self._connection.recv()
         self.kill()
 
     def kill(self) -> None:
         """End every process of the child's session."""
-        deadline = time.monotonic() + _END_SECONDS
-        while (members := self._members()) and time.monotonic() < deadline:
-            for pid in members:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-        # Last, as the process's id identifies the session until then.
-        self._process.wait()
+        end_session(self._process)
         self._connection.close()
         self._has_ended.set()
-        self._output.join(_END_SECONDS)
+        if self._output is not None:
+            self._output.join(END_SECONDS)
 
     def _receive(self) -> Any:
         while True:
-            is_lost = any(map(_has_ended, self._essential))  # checked before reading a last message
+            is_lost = any(map(has_ended, self._essential))  # checked before reading a last message
             try:
                 if self._connection.poll(0 if is_lost else _POLL_SECONDS):
                     return self._connection.recv()
@@ -256,20 +262,12 @@ class _Child:
 
     def _pass_on_output(self) -> None:
         """Pass on the process's output, except what Ray prints as it dies."""
-        assert self._process.stdout is not None
+        assert isinstance(self._process, psutil.Popen)
         with self._process.stdout as output:
             while text := os.read(output.fileno(), 2**16):
                 self._has_ended.wait(2 * _POLL_SECONDS)  # by then the loss of Ray is known
                 if not self._is_lost:
                     sys.stderr.write(text.decode(errors="replace"))
-
-    def _members(self) -> list[int]:
-        members = []
-        for pid in psutil.pids():
-            with suppress(OSError, psutil.NoSuchProcess):  # it has ended, or is another user's
-                if os.getsid(pid) == self._process.pid and not _has_ended(psutil.Process(pid)):
-                    members.append(pid)
-        return members
 
     @contextmanager
     def _signals_passed_on(self) -> Iterator[threading.Event]:
@@ -293,11 +291,3 @@ class _Child:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    """Whether a process has ended; it may be a zombie that its parent has not waited for."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

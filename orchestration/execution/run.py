@@ -7,7 +7,8 @@ from contextlib import nullcontext
 
 from orchestration.execution.command_note import CommandNote
 from orchestration.execution.end_notice import notify_of_end
-from orchestration.execution.ray_process import RayOrder, RayProcess
+from orchestration.execution.ray_process import RayProcess
+from orchestration.execution.ray_session import RayOrder
 from orchestration.execution.tally import SweepOutcome, announce
 from orchestration.execution.trials.planning import begun, plan_with, recorder_of
 from orchestration.progress.console import TextConsole
@@ -53,7 +54,7 @@ def run_sweep(
         ServiceError: the tracking server or Ray cannot be reached.
     """
     settings = settings or Settings.from_environment()
-    order = RayOrder.of(spec, settings)
+    order = RayOrder.of(spec, settings)  # with the environment before libraries add to it
     with _display() if watch is None else nullcontext(watch) as handler:
         check_addresses(settings.notify)
         # A spec that was run from here before may have nothing left to train, so that is looked up

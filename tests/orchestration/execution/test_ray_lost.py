@@ -18,7 +18,8 @@ from ray.cluster_utils import Cluster
 from specs import SLOW_SPEC
 
 from orchestration import SweepSpec
-from orchestration.execution.ray_process import RayLostError, RayOrder, RayProcess, TrainingJob
+from orchestration.execution.ray_process import RayLostError, RayProcess, TrainingJob
+from orchestration.execution.ray_session import RayOrder
 from orchestration.execution.tally import Tally
 from orchestration.progress.events import EpochDone, Event, Failed, Planned, Started
 from orchestration.sweep.plan import make_plan
@@ -122,7 +123,8 @@ def test_workers_import_in_advance_only_if_all_of_them_train(settings: Settings)
 def test_ray_ends_with_a_driver_that_is_killed(tmp_path: Path) -> None:
     program = (
         "import time\n"
-        "from orchestration.execution.ray_process import RayOrder, RayProcess\n"
+        "from orchestration.execution.ray_process import RayProcess\n"
+        "from orchestration.execution.ray_session import RayOrder\n"
         "from services.settings import Settings\n"
         "with RayProcess(RayOrder(Settings.from_environment({}))) as ray:\n"
         "    ray.start(); time.sleep(1000)\n"
