@@ -9,7 +9,6 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
 from multiprocessing.connection import Connection
 
 import psutil
@@ -17,7 +16,7 @@ import psutil
 from orchestration.errors import SweepError
 from orchestration.execution.ray_process import RayLostError
 from orchestration.execution.ray_session import RayOrder
-from orchestration.execution.warm_ray import wait_for_sweep
+from orchestration.execution.warm_ray import offered, wait_for_sweep
 from services.cluster import local_ray
 from services.errors import ServiceError
 from services.settings import SettingsError
@@ -42,19 +41,23 @@ def main(fd: int) -> None:
         settings = order.settings
         if settings.ray_address is None:
             # torch's optimizers import the last one at their first step.
-            kept = ("torch._dynamo",) if order.keep_minutes is not None else ()
+            kept = ("torch._dynamo",) if order.keep_minutes else ()
             preload = (*_MODULES_OF_TRIALS, *kept) if order.all_cores_train else ()
             _use_workers_started_in_advance(preload)
         with ExitStack() as stack:
-            if order.keep_minutes is not None:
+            offer = None
+            if order.keep_minutes:
+                if (offer := stack.enter_context(offered(order))) is None:
+                    return
                 stack.enter_context(tracking_server(settings))
                 connection.send("the tracking server is kept")
             stack.enter_context(local_ray(settings))
             children = [] if settings.ray_address else psutil.Process().children()
             essential = [child.pid for child in children if child.name() in _ESSENTIAL]
-            if order.keep_minutes is not None:
-                driver = wait_for_sweep(order, partial(_tell_if_there, connection))
-                if driver is None:
+            if offer is not None:
+                with suppress(BrokenPipeError):  # the sweep before has ended meanwhile
+                    connection.send("Ray is ready")
+                if (driver := wait_for_sweep(offer, order.keep_minutes)) is None:
                     return
                 connection = driver
             connection.send(essential)
@@ -66,11 +69,6 @@ def main(fd: int) -> None:
     except Exception as error:  # noqa: BLE001 - Ray raises many types if it fails to start
         reason = " ".join(traceback.format_exception_only(error)[-1].split())
         connection.send(RayLostError(f"Ray has not started on this machine ({reason})"))
-
-
-def _tell_if_there(starter: Connection) -> None:
-    with suppress(BrokenPipeError):  # a sweep that has ended meanwhile
-        starter.send("Ray is ready")
 
 
 def _use_workers_started_in_advance(preload: Sequence[str]) -> None:

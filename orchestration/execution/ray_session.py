@@ -40,7 +40,7 @@ class RayOrder:
     Args:
         needs_one_core: whether a trial uses one core at most.
         all_cores_train: whether such a trial runs on each core of this machine.
-        keep_minutes: how long to wait for a sweep that needs Ray; None if there is one.
+        keep_minutes: how long to wait for a sweep that needs Ray; 0 if there is one.
         environment, path: the variables and the path of modules of the command, before libraries
             add their own.
     """
@@ -48,7 +48,7 @@ class RayOrder:
     settings: Settings
     needs_one_core: bool = True
     all_cores_train: bool = False
-    keep_minutes: float | None = None
+    keep_minutes: float = 0.0
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     path: tuple[str, ...] = field(default_factory=lambda: tuple(sys.path))
 

@@ -6,7 +6,8 @@
 
 The process is one of `ray_child`, whose workers have imported what trials need. It serves one
 sweep and ends with it, so that no trial finds what an earlier one has left behind; the sweep lets
-another process take its place. It waits at a socket in a folder that only its user can enter.
+another process take its place. It waits at a socket in a folder that only its user can enter, from
+its start on, so a sweep that follows at once gets a Ray that is about to be ready.
 ``ray.json`` in the home describes it, and whoever renames this file gets the process.
 """
 
@@ -17,8 +18,8 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection, wait
@@ -100,6 +101,8 @@ def keep_ray(order: RayOrder, *, until_ready: bool) -> None:
                     raise ServiceError(str(answer))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         end_session(process)
+        if find_ray(order.settings) is not None:
+            return  # another process has been faster
         raise ServiceError(f"Ray has ended while it was starting; its log: {log}") from None
     except BaseException:
         end_session(process)
@@ -107,32 +110,34 @@ def keep_ray(order: RayOrder, *, until_ready: bool) -> None:
     _children.append(process)
 
 
-def wait_for_sweep(order: RayOrder, ready: Callable[[], None]) -> Connection | None:
-    """Wait in the process that keeps Ray: the connection to a sweep's driver, None if none comes.
+@contextmanager
+def offered(order: RayOrder) -> Iterator[socket.socket | None]:
+    """Offer this process to the next sweep, which may connect while Ray is still starting.
 
-    Args:
-        ready: called once a sweep can come.
+    Yields the socket at which to `wait_for_sweep`; None if another process is offered already.
     """
-    assert order.keep_minutes is not None
     path, own = _path(order.settings), psutil.Process()
     if find_ray(order.settings) is not None:
-        return None  # another process already waits
+        yield None
+        return
     with tempfile.TemporaryDirectory(prefix="snn-sweep-") as folder, _listener(folder) as listener:
-        facts = _facts(order)
-        minutes = order.keep_minutes
-        warm = WarmRay(own.pid, own.create_time(), listener.getsockname(), minutes, facts)
+        address = listener.getsockname()
+        warm = WarmRay(own.pid, own.create_time(), address, order.keep_minutes, _facts(order))
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(warm)), encoding="utf-8")
         partial.replace(path)
-        taken = False
         try:
-            ready()
-            if taken := bool(wait([listener], 60 * order.keep_minutes)):
-                return Connection(listener.accept()[0].detach())
-            return None
+            yield listener
         finally:
-            if not taken:
+            if _read(path) == warm:  # no sweep has taken it
                 path.unlink(missing_ok=True)
+
+
+def wait_for_sweep(listener: socket.socket, minutes: float) -> Connection | None:
+    """The connection to the driver of the sweep that takes this process; None if none comes."""
+    if not wait([listener], 60 * minutes):
+        return None
+    return Connection(listener.accept()[0].detach())
 
 
 def take_ray(order: RayOrder) -> tuple[WarmRay, Connection] | str | None:

@@ -173,6 +173,7 @@ def test_a_sweep_whose_ray_ends_whenever_it_has_started_gives_up(
     wait_until(lambda: epochs_of(client, "given up") > 0)
     seen: set[psutil.Process] = set()
     for _ in range(4):
+        wait_until(lambda: parts_of(process.pid, "gcs_server") != [])
         wait_until(lambda: parts_of(process.pid, "raylet") != [])
         seen |= set(psutil.Process(process.pid).children(recursive=True))
         (gcs,) = parts_of(process.pid, "gcs_server")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +20,23 @@ from commands import USERS_FOLDER, Commands, commands_in, wait_until
 from specs import SLOW_SPEC
 
 from orchestration.execution.ray_session import RayOrder
-from orchestration.execution.warm_ray import find_ray, keep_ray, stop_ray, take_ray, wait_for_sweep
+from orchestration.execution.warm_ray import (
+    find_ray,
+    keep_ray,
+    offered,
+    stop_ray,
+    take_ray,
+    wait_for_sweep,
+)
 from services.settings import Settings, SettingsError
 
 _WAITING = (
     "import pickle, sys\n"
-    "from orchestration.execution.warm_ray import wait_for_sweep\n"
-    "driver = wait_for_sweep(pickle.load(sys.stdin.buffer), lambda: None)\n"
-    "driver and driver.send('taken')\n"
+    "from orchestration.execution.warm_ray import offered, wait_for_sweep\n"
+    "order = pickle.load(sys.stdin.buffer)\n"
+    "with offered(order) as offer:\n"
+    "    driver = wait_for_sweep(offer, order.keep_minutes)\n"
+    "    driver and driver.send('taken')\n"
 )
 
 
@@ -86,7 +95,9 @@ def test_a_sweep_with_something_else_ends_it_and_says_why(
 
 def test_it_ends_after_its_time(order: RayOrder) -> None:
     start = time.monotonic()
-    assert wait_for_sweep(replace(order, keep_minutes=1 / 60), lambda: None) is None
+    with offered(order) as offer:
+        assert offer is not None
+        assert wait_for_sweep(offer, 1 / 60) is None
     assert 0.9 < time.monotonic() - start < 10
     assert list(order.settings.home.iterdir()) == []
 
@@ -94,21 +105,41 @@ def test_it_ends_after_its_time(order: RayOrder) -> None:
 def test_a_second_process_does_not_wait_beside_the_first(
     order: RayOrder, waiting: subprocess.Popen[bytes]
 ) -> None:
-    assert wait_for_sweep(order, lambda: None) is None
+    with offered(order) as offer:
+        assert offer is None
     assert stop_ray(order.settings)
     waiting.wait(10)
     assert not stop_ray(order.settings)
 
 
 def test_another_user_cannot_reach_it(order: RayOrder) -> None:
-    def look() -> None:
+    with offered(order):
         warm = find_ray(order.settings)
         assert warm is not None
-        modes.append(Path(warm.address).parent.stat().st_mode & 0o777)
+        assert Path(warm.address).parent.stat().st_mode & 0o777 == 0o700
 
-    modes: list[int] = []
-    assert wait_for_sweep(replace(order, keep_minutes=1e-6), look) is None
-    assert modes == [0o700]
+
+def test_a_sweep_may_come_while_ray_is_starting(order: RayOrder) -> None:
+    with offered(order) as offer:
+        assert offer is not None
+        taken = take_ray(order)
+        assert isinstance(taken, tuple)
+        driver = wait_for_sweep(offer, 1)
+        assert driver is not None
+        with driver, taken[1]:
+            taken[1].send("a job")
+            assert driver.recv() == "a job"
+
+
+def test_one_that_is_taken_leaves_the_record_of_its_successor_alone(order: RayOrder) -> None:
+    with ExitStack() as successor:
+        with offered(order):
+            taken = take_ray(order)
+            assert isinstance(taken, tuple)
+            taken[1].close()
+            successor.enter_context(offered(order))
+        assert find_ray(order.settings) is not None
+    assert find_ray(order.settings) is None
 
 
 def test_a_record_of_an_ended_process_is_no_ray(order: RayOrder) -> None:
@@ -153,10 +184,10 @@ def test_sweeps_use_it_one_after_the_other_until_it_is_stopped(own_home: Command
     assert first is not None
     assert f"process {first.pid} keeps Ray warm" in own_home.start("up", "--warm").communicate()[0]
     assert "started anew" not in own_home.run("run", path)
-    second = find_ray(settings)
     assert first.process() is None
-    assert second is not None
-    wait_until(lambda: second.process() is not None)
+    second = find_ray(settings)
+    assert second is not None, "offered while its Ray is starting"
+    assert second.pid != first.pid
     own_home.run("down")
     assert processes_in(own_home) == []
 
