@@ -2,11 +2,12 @@
 
     python -m benchmarks.waiting                # --rounds 5; two idle cores, some ten minutes
 
-Twelve trials of one epoch on the digits, by the command: eight in an empty home (cold), then four
-seeds more with the tracking server up (warm). Each line that the command prints gets the time at
-which it comes. The peer, with the server up, is plain Ray Tune with MLflow's callback, which runs
-the first eight trials. The unit is the wall-clock time of ``python -c "import mlflow"``, measured
-in each round. The figures are medians over the rounds.
+Sixteen trials of one epoch on the digits, by the command: eight in an empty home (cold), then four
+with the tracking server up (server up), then four some seconds after `snn-sweep up --warm` (kept
+warm). Each line that the command prints gets the time at which it comes. The peer, with the server
+up, is plain Ray Tune with MLflow's callback, which runs the first eight trials. The unit is the
+wall-clock time of ``python -c "import mlflow"``, measured in each round. The figures are medians
+over the rounds.
 """
 
 from __future__ import annotations
@@ -70,7 +71,11 @@ _STEPS = (
     ("the last trial to the table", 0.5, 0.5),
     ("the table to the prompt", 1.2, 1.2),
 )
-"""What is waited for, and the aims in imports of MLflow: cold, and with the server up."""
+"""What is waited for, and the aims in imports of MLflow: cold, and otherwise."""
+
+_STATES = ("cold", "server up", "kept warm")
+_SECONDS_OF_IMPORTS = 10.0
+"""How long the workers that are kept warm import torch and MLflow after the command has ended."""
 
 
 def main() -> None:
@@ -80,39 +85,49 @@ def main() -> None:
     rounds = [_round() for _ in range(parser.parse_args().rounds)]
     unit = statistics.median(imported for imported, *_ in rounds)
     print(f"`import mlflow`: {unit:.1f} s\n")
-    print("| from … to … | cold, s | imports | aim | warm, s | imports | aim | peer, imports |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for number, (step, *aims) in enumerate(_STEPS):
-        cold, warm, peer = (
+    heads = [f"{state}, s | imports | aim" for state in _STATES]
+    print(f"| from … to … | {' | '.join(heads)} | peer, imports |")
+    print(f"| --- |{' ---: |' * (3 * len(_STATES) + 1)}")
+    for number, (step, cold_aim, aim) in enumerate(_STEPS):
+        *ours, peer = (
             statistics.median(waits[number] for waits in runs)
             for runs in list(zip(*rounds, strict=True))[1:]
         )
         row = [step]
-        for seconds, aim in zip((cold, warm), aims, strict=True):
-            row += [f"{seconds:.1f}", f"{seconds / unit:.1f}", f"{aim or '–'}"]
+        for seconds, limit in zip(ours, (cold_aim, aim, aim), strict=True):
+            row += [f"{seconds:.1f}", f"{seconds / unit:.1f}", f"{limit or '–'}"]
         print(f"| {' | '.join(row)} | {peer / unit:.1f} |")
 
 
-def _round() -> tuple[float, list[float], list[float], list[float]]:
-    """An import of MLflow, and the waits of a cold sweep, a warm one and the peer, in seconds."""
+def _round() -> tuple[float, list[float], list[float], list[float], list[float]]:
+    """An import of MLflow, and the waits of a sweep in each state and of the peer, in seconds."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         home, spec = folder / "home", folder / "waiting.yaml"
-        run = [sys.executable, "-c", MAIN, "run", str(spec)]
+        command = [sys.executable, "-c", MAIN]
+
+        def run(seeds: int) -> list[float]:
+            spec.write_text(_SPEC.format(seeds=list(range(1, seeds + 1))))
+            return _waits([*command, "run", str(spec)], home)
+
         begin = time.perf_counter()
         subprocess.run([sys.executable, "-c", "import mlflow"], check=True)
         imported = time.perf_counter() - begin
-        spec.write_text(_SPEC.format(seeds=[1, 2, 3, 4]))
-        cold = _waits(run, home)
+        cold = run(4)
         settings = Settings.from_environment({"SNN_SWEEP_HOME": str(home)})
-        uri = start_server(settings)
+        start_server(settings)
         try:
-            spec.write_text(_SPEC.format(seeds=[1, 2, 3, 4, 5, 6]))
-            warm = _waits(run, home)
+            server_up = run(6)
+            environment = environment_of(home)
+            subprocess.run([*command, "up", "--warm"], env=environment, check=True)
+            time.sleep(_SECONDS_OF_IMPORTS)
+            kept_warm = run(8)
+            subprocess.run([*command, "down"], env=environment, check=True)
+            uri = start_server(settings)
             peer = _waits([sys.executable, "-c", _PEER, uri, str(folder / "tune")], home)
         finally:
             stop_server(settings)
-    return imported, cold, warm, peer
+    return imported, cold, server_up, kept_warm, peer
 
 
 def _waits(command: list[str], home: Path) -> list[float]:
