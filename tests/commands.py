@@ -114,6 +114,17 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return []
 
 
+def processes_in(commands: Commands) -> list[psutil.Process]:
+    """Whatever runs in the home of these commands: themselves and what they have started."""
+    processes = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            home = process.environ().get("SNN_SWEEP_HOME")
+            if home == commands.environment["SNN_SWEEP_HOME"]:
+                processes.append(process)
+    return processes
+
+
 def trials_of(client: MlflowClient, name: str, value: str, key: str = "norm") -> list[str]:
     """The runs of a sweep's trials with this norm, or this value of another key."""
     experiment = client.get_experiment_by_name(name)

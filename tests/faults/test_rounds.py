@@ -23,5 +23,5 @@ def test_rounds_of_each_fault_one_after_the_other() -> None:
     of_each = Counter((fault, seed, away) for fault, seed, away in found)
     assert set(of_each.values()) == {1}
     faults = {(fault, away) for fault, _, away in found}
-    assert len(faults) == 35
+    assert len(faults) == 38
     assert set(of_each) == {(fault, seed, away) for fault, away in faults for seed in ("70", "71")}

@@ -10,13 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
-from commands import USERS_FOLDER, Commands, commands_in, wait_until
+from commands import USERS_FOLDER, Commands, commands_in, processes_in, wait_until
 from specs import SLOW_SPEC
 
 from orchestration.execution.ray_session import RayOrder
@@ -163,16 +162,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Comman
         yield commands
         for process in processes_in(commands):
             process.kill()
-
-
-def processes_in(commands: Commands) -> list[psutil.Process]:
-    processes = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            home = process.environ().get("SNN_SWEEP_HOME")
-            if home == commands.environment["SNN_SWEEP_HOME"]:
-                processes.append(process)
-    return processes
 
 
 @pytest.mark.slow
