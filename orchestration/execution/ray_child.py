@@ -80,12 +80,13 @@ def _use_workers_started_in_advance(preload: Sequence[str]) -> None:
     Args:
         preload: the modules that those workers import while the tracking server starts.
     """
-    from ray.tune.execution import class_cache
+    with suppress(ImportError, AttributeError):  # another Ray: it starts other workers for trials
+        from ray.tune.execution import class_cache
 
-    for name, value in class_cache.DEFAULT_ENV_VARS.items():
-        os.environ.setdefault(name, value)  # workers have the environment of this process
-    class_cache.DEFAULT_ENV_VARS.clear()
-    class_cache.ENV_VARS_TO_PROPAGATE.clear()
+        for name, value in class_cache.DEFAULT_ENV_VARS.items():
+            os.environ.setdefault(name, value)  # workers have the environment of this process
+        class_cache.DEFAULT_ENV_VARS.clear()
+        class_cache.ENV_VARS_TO_PROPAGATE.clear()
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "300000")
     if preload:
         os.environ["RAY_preload_python_modules"] = ",".join(preload)  # noqa: SIM112
