@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import sys
 import traceback
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import IO, Any
 
 
@@ -59,10 +61,44 @@ def main() -> None:
     os.close(log)
     if failure:
         raise SystemExit(failure)
+    if "MLFLOW_BACKEND_STORE_URI" in order.environment:
+        create_sqlite(order.environment["MLFLOW_BACKEND_STORE_URI"])
     # A version of MLflow without this function starts uvicorn in another way, in its own process.
     if hasattr(mlflow.server, "_exec_cmd"):
         mlflow.server._exec_cmd = _serve_here
     mlflow.cli.cli.main(order.arguments, prog_name="mlflow")
+
+
+def create_sqlite(url: str) -> None:
+    """Create the database if its URL is that of a SQLite file that does not exist.
+
+    MLflow commits each table on its own, and cannot open a database which a server that was stopped
+    had only begun. So the file has another name until it is complete. As it is worthless until
+    then, the commits do not wait for the disk, which takes seconds.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import Engine, event, make_url
+
+    parsed = make_url(url)
+    path = Path(parsed.database or "")
+    if parsed.get_backend_name() != "sqlite" or not path.name or path.exists():
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    event.listen(Engine, "connect", _do_not_wait_for_the_disk)
+    try:
+        store = SqlAlchemyStore(str(parsed.set(database=str(partial))), "mlflow-artifacts:/")
+    finally:
+        event.remove(Engine, "connect", _do_not_wait_for_the_disk)
+    store.engine.dispose()
+    with partial.open("rb") as file:
+        os.fsync(file)
+    partial.rename(path)
+
+
+def _do_not_wait_for_the_disk(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA journal_mode = MEMORY")
 
 
 def _serve_here(command: list[str], *, extra_env: dict[str, str], **_: Any) -> None:

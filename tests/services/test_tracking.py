@@ -20,6 +20,7 @@ from mlflow import MlflowClient
 from web import web_server
 
 from services import server, tracking
+from services.mlflow_process import Order
 from services.settings import Settings, SettingsError
 from services.tracking import (
     ServiceError,
@@ -217,6 +218,21 @@ def test_a_killed_server_is_replaced_on_its_port(
     assert find_server(settings) == uri, "kept by start_server, although its first user has left"
     assert stop_server(settings)
     assert not stop_server(settings)
+
+
+def test_a_server_killed_while_it_creates_its_database_leaves_none(settings: Settings) -> None:
+    folder = settings.home / "tracking"
+    folder.mkdir(parents=True)
+    process = server.prepare()
+    assert process.stdin is not None
+    order = Order(str(folder), "log", {"MLFLOW_BACKEND_STORE_URI": server.DEFAULT_DATABASE}, [])
+    order.send(process.stdin)
+    _wait_until(lambda: (folder / "mlflow.db.partial").exists())
+    process.kill()
+    process.wait()
+    assert not (folder / "mlflow.db").exists()
+    assert MlflowClient(start_server(settings)).get_experiment("0").name == "Default"
+    assert not (folder / "mlflow.db.partial").exists()
 
 
 # What cannot be reached
