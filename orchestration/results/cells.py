@@ -44,8 +44,6 @@ class Cells:
             ``as_built``, which ``orchestration.results.columns`` explains.
         of_trial: the number of each trial's cell by run id; missing if it is in no cell.
         seeds: the seed of each trial that is in a cell, by run id.
-        metric: the metric by which the sweep's trials are judged.
-        kind: whether it is of this package's networks, and what follows from that.
         tried: of a search, its trials by run id: ``cell``, ``setting`` (its number) and ``seed``.
             These are in no cell: the trials of a cell are those that confirm its best setting.
         rankings: of a search, the numbers of each cell's settings that have trained to their end,
@@ -118,7 +116,6 @@ def assign_cells(
     wants, or the newest if the key includes a user's module, whose code may have changed.
 
     Args:
-        spec: the cells of the spec, if there is one.
         histories: of a search, the values by epoch of the metric that chooses settings, by run id.
         rankings: see ``Cells``; given in place of histories.
         rank: the trials of a cell are those of the setting with this place in its ranking.

@@ -59,10 +59,7 @@ def letter(number: int) -> str:
 def shortfall(cell: Mapping[Any, Any]) -> str:
     """What a cell lacks, in words; empty if every seed finished, learned and stayed finite.
 
-    Only a cell without a shortfall may be called the best of its kind.
-
-    Args:
-        cell: a row of best of seeds.
+    Only a cell, a row of best of seeds, without a shortfall may be called the best of its kind.
     """
     n_seeds, n_expected, n_collapsed, n_diverged = (int(cell[name]) for name in COUNTS)
     lacks = []

@@ -40,13 +40,10 @@ _BEST = {
 
 
 def compare_sweeps(first: str, second: str, **where: str | None) -> pd.DataFrame:
-    """Compare two sweeps by their names; one may be ``headline-published``.
+    """Compare two sweeps by name; one may be ``headline-published``. See :func:`compare`.
 
     Args:
         where: ``tracking_uri`` and ``database_url`` of Results.
-
-    Returns:
-        The table of :func:`compare`.
 
     Raises:
         InputError: there is no sweep of such a name.

@@ -66,12 +66,7 @@ def metrics_by_epoch(cells: Cells, recorded: Iterable[str]) -> list[str]:
 
 
 def curves_of(points: pd.DataFrame, cells: Cells, trials: pd.DataFrame) -> pd.DataFrame:
-    """One row per trial and epoch.
-
-    Args:
-        points: the metrics by epoch, from ``Source.points``.
-        trials: the rows of :func:`all_trials` that are wanted.
-    """
+    """One row per epoch of these rows of :func:`all_trials`, from the metrics by epoch."""
     wide = points.pivot(index=["run_id", "epoch"], columns="metric", values="value")
     wide = wide.reindex(columns=metrics_by_epoch(cells, map(str, wide)))
     return with_trials(wide.rename_axis(columns=None).reset_index(), cells, trials)
@@ -152,11 +147,6 @@ def with_best(records: Records, metric: Metric, points: pd.DataFrame) -> Records
     """Records with each run's best epoch by a metric, and its value, computed from all epochs.
 
     So a spec may name another metric after its trials were trained.
-
-    Args:
-        records: the records of finished runs.
-        metric: the metric by which trials are judged.
-        points: the metric by epoch, from ``Source.points``.
     """
     points = points.sort_values(["run_id", "epoch"], ignore_index=True)
     places = [

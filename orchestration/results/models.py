@@ -119,11 +119,7 @@ def folder_names(models: pd.DataFrame) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ModelServer:
-    """Fetches models of runs.
-
-    Args:
-        client: MLflow's client of the tracking server that has the runs.
-    """
+    """Fetches models of runs from MLflow's tracking server."""
 
     client: MlflowClient
 
@@ -169,7 +165,6 @@ class ModelServer:
         """A run's model in evaluation mode, or what ``load_own_model`` returns.
 
         Args:
-            device: where the model computes.
             own_code: names of the user's own code that may be imported.
 
         Raises:

@@ -41,7 +41,6 @@ class SpecCells:
         of_config: the cell by its configuration; in a search, as in ``of_key``.
         seeds: the seed by its text.
         own: whether some of the cells name a module of the user's own.
-        search: the spec's section.
         settings: of a search, the cell and the setting of each place.
         confirmed: of a search, how many settings of each cell are confirmed.
     """

@@ -47,7 +47,6 @@ def cell_statistics(trials: pd.DataFrame, metric: Metric = TEST_ACCURACY) -> pd.
         trials: one row per trial: ``cell`` (int), ``seed``, ``accuracy`` (a fraction, or a value of
             the metric; NaN if the trial diverged before its first epoch ended), ``outcome``
             (completed, collapsed, diverged, or missing).
-        metric: the metric of the values.
 
     Returns:
         One row per cell, with the index ``cell``: ``best`` (the best value by the metric's goal),
@@ -82,10 +81,6 @@ def expected_best(values: Sequence[float], n: int, metric: Metric = TEST_ACCURAC
     With the values in order, x₁ ≤ … ≤ x_N, the best last: Σ xᵢ · C(i-1, n-1) / C(N, n), i from n
     to N. It is the unbiased estimate of the mean best of n seeds; n = 1 gives the mean, n = N the
     best.
-
-    Args:
-        values: one value per seed.
-        n: from 1 to the number of values.
     """
     best_first = np.sort(np.asarray(values, dtype=float))
     best_first = best_first if metric.goal == "minimize" else best_first[::-1]

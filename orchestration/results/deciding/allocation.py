@@ -53,8 +53,6 @@ def seeds_wanted(
     """How many of the spec's seeds, in their order, each cell should have by now.
 
     Args:
-        spec: a spec with seeds until decided.
-        now: the state of the family of comparisons.
         by_cell: trials that have ended, index ``seed``, by the number of their cell.
         failed: trials that have no result and are not tried again. A comparison does not wait for
             such a trial, and gets no further seed.
@@ -86,11 +84,8 @@ def next_allocation(
     expected evidence per hour comes first; if none is expected, the one with the earliest seed.
 
     Args:
-        spec: a spec with seeds until decided.
-        now: the state of the family of comparisons.
         hours: the hours of a trial of each cell; None if none is on record.
         given: trials that have ended or are running.
-        failed: see :func:`seeds_wanted`.
     """
     rule, order = _rule(spec), spec.seed_order()
     missing: dict[int, tuple[int, frozenset[tuple[int, int]]]] = {}

@@ -19,12 +19,7 @@ _FEWEST_PAIRS = 2
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a whole sweep, including what has been run.
-
-    Args:
-        trials: the number of trials.
-        hours: their hours; None if nothing is on record.
-    """
+    """The cost of a whole sweep, including what has been run; no hours if none are on record."""
 
     trials: int
     hours: float | None
@@ -71,14 +66,7 @@ class Forecast:
 def forecast(
     spec: SweepSpec, now: DecisionState, hours: Sequence[float] | None, hours_of: str
 ) -> Forecast:
-    """Forecast the cost of a sweep.
-
-    Args:
-        spec: a spec with seeds until decided.
-        now: the state of its family of comparisons.
-        hours: the hours of a trial of each cell; None if nothing is on record.
-        hours_of: the unit of hours: GPU or core.
-    """
+    """Forecast the cost of seeds until decided, from the hours of a trial of each cell."""
     rule = spec.seeds
     assert isinstance(rule, UntilDecided)
     cells = len(spec.cells())
@@ -111,7 +99,6 @@ def seeds_for_equal(rule: UntilDecided, family: int, seen: Seen | None) -> Seeds
     """How many seeds ``equal`` takes, found by applying the rule to pairs without a difference.
 
     Args:
-        rule: the spec's rule.
         family: the number of declared comparisons.
         seen: what the certain seeds of all cells show; None while some are missing.
     """

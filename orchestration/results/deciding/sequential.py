@@ -107,9 +107,6 @@ def student_interval(
         differences: NaN for a pair that does not count.
         alpha: how often the interval may fail to hold the mean at some look.
         least_spread: taken for s where s is smaller.
-
-    Returns:
-        Lower and upper ends.
     """
     counted, mean, std = _running(differences)
     n = np.maximum(counted, 1)

@@ -73,9 +73,6 @@ class DecisionState(NamedTuple):
     """The state of a declared family of comparisons.
 
     Args:
-        comparisons: the comparisons, in the order of their declaration.
-        pairs: the pairs of each comparison.
-        found: the evidence of these pairs.
         verdicts, looks: what :func:`decide` returns.
         seen: what the certain seeds of all cells show; None while some are missing.
     """
@@ -92,7 +89,6 @@ def decision_state(spec: SweepSpec, by_cell: Mapping[int, pd.DataFrame]) -> Deci
     """Decide each declared comparison from these trials.
 
     Args:
-        spec: a spec with seeds until decided.
         by_cell: trials that count, index ``seed``, by the number of their cell.
     """
     rule = spec.seeds
@@ -160,11 +156,7 @@ def level_of(
 
 
 def more_seeds(pairs: Pairs, now: DecisionState, rule: UntilDecided) -> int | None:
-    """About how many more seeds decide a comparison, if they are like those so far.
-
-    Args:
-        pairs: the pairs of an undecided comparison of the family.
-        now: the state of the family.
+    """About how many more seeds decide an undecided comparison, if they are like those so far.
 
     Returns:
         The number; None if up to :data:`MOST_MORE_SEEDS` do not suffice, or nothing is known yet.
@@ -191,7 +183,6 @@ def interval_shown(
     Args:
         pairs: one or more pairs.
         found: their evidence; it may include later pairs.
-        family: the number of declared comparisons.
     """
     last = len(pairs.seeds) - 1
     low, high = float(found.low[last]), float(found.high[last])

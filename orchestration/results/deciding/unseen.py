@@ -65,7 +65,6 @@ def largest_mean(
 
     Args:
         differences: the difference of each pair, on the last axis.
-        low, high: the ends of the interval at each look.
         margin: the largest difference that is practically equal.
         alpha: the probability that the share is larger than ``unseen_share``.
         loss: the largest loss on record, over all cells.

@@ -28,9 +28,6 @@ def paired_rows(
     Args:
         seeds: one row per trial, from ``Results.by_seed``, in the order of the cells.
         axes: the columns that distinguish cells.
-        axis: the axis whose values are compared.
-        column: the column with the numbers to compare.
-        metric: the metric of these numbers.
         baseline: the value with which every other one is compared; None compares every pair.
 
     Yields:
@@ -61,7 +58,6 @@ def paired_test(first: Floats, second: Floats, metric: Metric) -> dict[str, Any]
 
     Args:
         first, second: values of the metric, of the same seeds in the same order.
-        metric: gives names and units of the difference and the interval.
     """
     test = paired_differences(first, second)
     names = ("difference", "ci_low", "ci_high")
@@ -83,8 +79,7 @@ def differences_from(
     """Compare each value of an axis with the value that a spec's ``baseline`` gives for it.
 
     Args:
-        baseline: the value of each axis to compare.
-        seeds, axes, column, metric: see :func:`paired_rows`.
+        seeds, axes: see :func:`paired_rows`.
 
     Returns:
         One row per pair: the axes of the first cell; ``compared``, the axis in which the two cells

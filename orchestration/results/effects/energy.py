@@ -62,7 +62,6 @@ def operations_of(
     Args:
         trials: one row for each trial: ``run_id``, its parameters by name, ``best_epoch``.
         rates: one row for each trial and epoch: ``run_id``, ``epoch``, ``spike_rate.<layer>``.
-        samples: the sample of each trial's network by run id.
 
     Returns:
         One row for each trial and layer, in the network's order: ``run_id``, ``layer``,

@@ -189,8 +189,7 @@ def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) ->
     """Test all pairs of norms within a setting, paired by seed.
 
     Args:
-        seeds: one row per trial, from ``Results.by_seed``, in the order of the cells.
-        axes: the columns that distinguish cells.
+        seeds, axes: see :func:`~orchestration.results.effects.differences.paired_rows`.
 
     Returns:
         One row per pair: the axes except the norm; ``norm`` and ``against``; ``difference_pp``,

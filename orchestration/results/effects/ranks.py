@@ -91,12 +91,7 @@ def friedman(ranks: Floats) -> float:
 
 
 def groups_of(ordered: Sequence[str], differ: Callable[[str, str], bool]) -> list[list[str]]:
-    """The longest sequences of norms, in the order of their ranks, in which no two norms differ.
-
-    Args:
-        ordered: the norms, the best first.
-        differ: whether two norms differ.
-    """
+    """The longest sequences of norms, given the best first, in which no two norms differ."""
     ends = []
     for first in range(len(ordered)):
         last = first

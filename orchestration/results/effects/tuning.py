@@ -36,7 +36,6 @@ class _Setting:
     """The cell of a network and a norm: the values of the tuned axes, and each seed's accuracies.
 
     Args:
-        values: the values of the tuned axes, by axis.
         as_built: whether these are the reference's.
         test, selecting: the accuracy by seed; 0 if the trial diverged before its first epoch ended.
         lacks: what the cell lacks, in words.
