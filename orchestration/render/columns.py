@@ -23,7 +23,6 @@ class Column:
     """A column of a table.
 
     Args:
-        heading: the column's heading.
         text: gives the text for a row of the frame.
         numeric: whether it holds numbers, to be aligned at their decimal point.
         marked: whether its cells have the letter of the row's note.
@@ -115,12 +114,9 @@ def lay_out(
     """Lay out a table with one row for each row of the frame.
 
     Args:
-        frame: a frame from ``Results`` or ``compare``.
-        columns: the columns, from left to right.
         note: gives the note of a row, which stands below the table; its letter is in the marked
             columns.
         winners: the numbers of the rows to emphasize.
-        remark: a sentence below the table and its notes.
     """
     columns = list(columns)
     records = frame.to_dict("records")

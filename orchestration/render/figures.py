@@ -38,9 +38,7 @@ class Picture:
 
     Args:
         name: the name of its files.
-        title: a few words.
         caption: explains how to read it.
-        figure: the figure of matplotlib.
         description: describes it for people who cannot see it; by default the caption.
     """
 
@@ -69,14 +67,9 @@ FORMATS: dict[str, _Saved] = {
 
 
 def save(picture: Picture, folder: Path, forms: Collection[str] = tuple(FORMATS)) -> None:
-    """Write a picture, as PDF, SVG and PNG unless other forms are named.
+    """Write a picture under its name into a folder, in some of FORMATS.
 
     It is laid out once, and drawn once a format; ``Figure.savefig`` would draw it seven times.
-
-    Args:
-        picture: the picture, whose name the files have.
-        folder: the folder of the files.
-        forms: some of FORMATS.
     """
     figure = picture.figure
     if layout := figure.get_layout_engine():

@@ -92,13 +92,7 @@ def named_rows(labels: Sequence[str], columns: int = 1) -> tuple[ReportFigure, l
 
 
 def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> None:
-    """Add a legend below a figure, in as many columns as fit; many lines make the figure higher.
-
-    Args:
-        figure: the figure, which is complete except for the legend.
-        handles: the entries, with their labels.
-        most: the most columns.
-    """
+    """Add a legend below a figure that is otherwise complete; many lines make it higher."""
     labels = [in_lines(str(handle.get_label()), _LEGEND) for handle in handles]
     widths = [_longest_line([label]) + _HANDLE for label in labels]
     room = figure.get_figwidth() * _SMALL_LETTERS_AN_INCH
@@ -115,12 +109,7 @@ def legend_below(figure: Figure, handles: Sequence[Line2D], most: int = 4) -> No
 def series_handles(
     named: Iterable[tuple[str, SeriesStyle]], *, lines: bool = False
 ) -> list[Line2D]:
-    """Entries of a legend; names with the same style (BatchNorm, BNTT) share an entry.
-
-    Args:
-        named: each name with its style.
-        lines: whether the series are drawn as lines.
-    """
+    """Entries of a legend; names with the same style (BatchNorm, BNTT) share an entry."""
     names: dict[SeriesStyle, list[str]] = {}
     for name, drawn in named:
         names.setdefault(drawn, []).append(name)

@@ -49,7 +49,6 @@ def style_of(norm: str, norms: list[str], styles: Mapping[str, Norm] = NORMS) ->
     """The style of a norm among the norms of a sweep; the user's own norms get the other styles.
 
     Args:
-        norm: one of ``norms``.
         norms: all norms of the sweep, or the other values that it compares.
         styles: the values that have a style of their own.
     """

@@ -41,8 +41,6 @@ class Table:
     """A table for people.
 
     Args:
-        headings: one heading per column.
-        rows: the rows, with one cell per column.
         numeric: for each column, whether it has numbers, which are aligned at their decimal point.
         notes: the notes below the table, each after the letter that marks its cells.
         remark: a sentence below the notes about the whole table.

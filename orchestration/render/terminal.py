@@ -64,12 +64,7 @@ def _broken_words(heading: str) -> str:
 
 
 def _grid(table: Table, gap: int, broken: Callable[[str], str]) -> rich.table.Table:
-    """A table of rich whose columns may break between words.
-
-    Args:
-        gap: the number of spaces beside each column.
-        broken: breaks a heading into lines.
-    """
+    """A table of rich whose columns may break between words, ``gap`` spaces apart on both sides."""
     grid = rich.table.Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,

@@ -30,11 +30,7 @@ _STYLE = Markup(
 
 @dataclass(frozen=True, repr=False)
 class ShownTable:
-    """A table as the report has it: a notebook shows it, and ``print`` writes it as text.
-
-    Args:
-        table: its cells, with notes and a remark.
-    """
+    """A table as the report has it: a notebook shows it, and ``print`` writes it as text."""
 
     table: Table
 

@@ -26,12 +26,7 @@ _MOST_OPEN = 40
 
 
 def page(data: ReportData, pictures: Sequence[tuple[Picture, str]]) -> str:
-    """Write the page.
-
-    Args:
-        data: the sweep's numbers, and where they come from.
-        pictures: each with its SVG.
-    """
+    """Write the page, with each picture's SVG."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     lacks = enumerate(data.lacks)

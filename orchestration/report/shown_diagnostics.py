@@ -14,7 +14,6 @@ class ShownDiagnostic:
 
     Args:
         name: its column in ``Results.diagnostics``.
-        heading: the heading above it.
         least: the lower end of its logarithmic scale; 0 for a linear scale from 0.
     """
 

@@ -74,7 +74,6 @@ def log_report(
     """Write a sweep's report into the artifacts of its own run, where MLflow's pages show it.
 
     Args:
-        client: MLflow's client of the tracking server that has the sweep.
         parent_run_id: the id of the sweep's own run.
         database_url: the server's database, from which records are read faster.
     """

@@ -44,7 +44,6 @@ class CellFinder:
         """The numbers of the cells that agree with a row in all axes that it has.
 
         Args:
-            row: the row of a table.
             but: an axis in which they need not agree.
             values: the values that they may have in that axis.
         """
@@ -84,7 +83,6 @@ class Section:
 
     Args:
         anchor: the fragment of the page's address that leads to it.
-        heading: the section's heading.
         text: explains the table, above it.
         link: the text that leads to it from the page's list of sections; empty: none does.
         under: the name of the table whose section this one is a part of.
@@ -106,7 +104,6 @@ class Terminal:
     """The table's place below ``snn-sweep run`` and ``results``.
 
     Args:
-        title: the line above it.
         is_first: whether it comes before the others, and is shown even if it has no rows.
         columns: gives columns that need less room than those of the report.
         rows: selects the rows to show.
@@ -198,13 +195,7 @@ class TableDefinition:
         """Write a frame in one of FORMATS, without a final newline.
 
         Args:
-            frame: of this table.
-            form: table, json, csv, latex or markdown.
             terminal: the columns of the terminal that a table is for; None for a file.
-            metric: what its numbers are of.
-
-        Raises:
-            InputError: the form is another.
         """
         match form:
             case "table":

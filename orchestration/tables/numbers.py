@@ -22,9 +22,7 @@ class Number:
     """A number that a text may quote.
 
     Args:
-        sweep: the sweep's name.
         where: words that identify its row, such as ``snn``, ``threshold 0.3``.
-        column: the table's column.
         value: the number with all digits, accuracies as fractions of 1; or a text.
         text: the number as tables show it.
         cells: the numbers of the cells, rows of best of seeds, whose runs it comes from.

@@ -169,10 +169,6 @@ class ReportData:
 
 
 def read_report_data(results: Results, tracking_uri: str | None = None) -> ReportData:
-    """Read a sweep.
-
-    Args:
-        tracking_uri: the server that shows its runs, if there is one.
-    """
+    """Read what a sweep's tables and figures need; ``tracking_uri`` is that of ``ReportData``."""
     snapshot = results.snapshot([*ALL_METRICS, *_DRAWN])
     return ReportData(results.name, snapshot, tracking_uri)

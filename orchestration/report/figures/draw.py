@@ -278,7 +278,6 @@ def _legend(
     """Add the norms as a legend.
 
     Args:
-        lines: whether the norms are drawn as lines.
         lacking: the marker of incomplete cells and its meaning; None if there are none.
     """
     named = ((data.display_name(norm), data.style(norm)) for norm in data.norms)

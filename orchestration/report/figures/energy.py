@@ -18,12 +18,7 @@ _DECADE = 10
 
 
 def energy_figure(energy: pd.DataFrame, norms: list[str]) -> Picture:
-    """Draw one marker per cell. Call in ``render.figures.style``.
-
-    Args:
-        energy: the table of ``Results.energy``, with at least one row.
-        norms: all norms of the sweep.
-    """
+    """Draw a marker per row of ``Results.energy``. Call in ``render.figures.style``."""
     figure = ReportFigure(figsize=(7, 4))
     axes = figure.subplots()
     for cell in energy.to_dict("records"):

@@ -40,7 +40,6 @@ def check_paper(folder: Path, names: Sequence[str] = ()) -> list[Difference]:
     """Compare a folder that ``write_paper`` made with the record.
 
     Args:
-        folder: the folder, with its manifest.
         names: exported files from which sweeps are read; the other sweeps are read by the names in
             the manifest, as ``Results`` does.
 

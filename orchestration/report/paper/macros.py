@@ -43,13 +43,7 @@ def macro_names(numbers: Sequence[Number]) -> list[str]:
 def macros_tex(
     numbers: Sequence[Number], names: Sequence[str], origin: Callable[[Number], str]
 ) -> str:
-    """Write one macro per line; a comment above each row names its place and its origin.
-
-    Args:
-        numbers: the numbers, in order.
-        names: their names.
-        origin: gives the origin of a number in words.
-    """
+    """Write one macro per line; a comment above each row names its place and its origin."""
     lines = []
     named = zip(names, numbers, strict=True)
     for (sweep, where, _), group in itertools.groupby(
