@@ -58,13 +58,7 @@ class SweepFolder:
 def look_through(
     client: MlflowClient, settings: Settings, *, delete: bool
 ) -> Iterator[SweepFolder]:
-    """Look through the checkpoint store, sweep by sweep.
-
-    Args:
-        client: of the tracking server.
-        settings: say where the store is.
-        delete: whether what is not needed is deleted.
-    """
+    """Look through the checkpoint store, sweep by sweep."""
     experiments = {
         sweep_storage(settings, experiment.name).name: experiment
         for experiment in client.search_experiments(ViewType.ALL, max_results=MOST_EXPERIMENTS)
@@ -127,12 +121,7 @@ def _look_at(
 
 
 def why_not_needed(run: Run, *, is_completed: bool) -> str | None:
-    """Why the work on a trial with this run is not needed; None if it is. Pure.
-
-    Args:
-        run: the trial's run.
-        is_completed: whether its sweep is completed.
-    """
+    """Why the work on a trial with this run is not needed; None if it is. Pure."""
     if run.info.lifecycle_stage == LifecycleStage.DELETED:
         return RUN_DELETED
     if run.info.status == "FINISHED":

@@ -52,7 +52,6 @@ def submit_sweep(
     Interrupted trials continue. A sweep that is already running is left running.
 
     Args:
-        spec: the sweep's spec.
         cluster: the address of the job server, such as ``http://127.0.0.1:8265``; by default
             ``RAY_API_SERVER_ADDRESS``.
         folder: the folder of the user's own modules, which are sent along; by default the current

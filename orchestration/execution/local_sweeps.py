@@ -29,12 +29,7 @@ _POLL_SECONDS = 0.3
 
 
 def is_abandoned(status: str, driver: str | None) -> bool:
-    """Whether a sweep is unfinished, but has no driver any more.
-
-    Args:
-        status: the sweep's status, as its last driver wrote it.
-        driver: the sweep's driver; None if it is unknown.
-    """
+    """Whether a sweep is unfinished, but has no driver any more."""
     return status == "running" and driver == NOBODY
 
 

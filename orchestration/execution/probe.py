@@ -63,8 +63,6 @@ def probe(trials: Iterable[Trial], data: Path, threads: int) -> Iterator[Probed]
 
     Args:
         trials: one trial of each cell, ordered by data set.
-        data: the folder of the data sets.
-        threads: the number of torch's threads.
 
     Raises:
         DatasetError: a data set cannot be loaded.

@@ -59,7 +59,6 @@ class Reproduced:
     """A trial that was trained again.
 
     Args:
-        trial: the trial.
         epochs: how many epochs were trained.
         compared: how many numbers were compared.
         unlike: the numbers that differ in any bit, the earliest first.
@@ -104,9 +103,6 @@ def reproduce(
     """Train a trial again and compare it.
 
     Args:
-        trial: the trial, of this package's networks.
-        recorded: its record.
-        data: the folder of the data sets.
         threads: how many threads of torch trained it.
         device: where to train; by default where the trial was recorded, if there is such a device.
         tolerance: how far numbers may be apart if this machine differs.

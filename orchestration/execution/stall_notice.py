@@ -24,9 +24,7 @@ class StallNotice:
     nothing is too long. There is one notification until there is progress again.
 
     Args:
-        name: the sweep's name.
         settings: has the addresses; without any, events are only passed on.
-        watch: the handler to which events are passed on.
         least_seconds: the shortest time without progress that is too long.
     """
 

@@ -45,8 +45,6 @@ class RecordedTimes:
         """Add the time of one trial or epoch.
 
         Args:
-            cell: identifies the trial's cell.
-            kind: identifies the kind of training.
             cost: the expected relative cost, in any unit.
         """
         for group in (("cell", cell), ("kind", kind), ("all", None)):
@@ -95,10 +93,6 @@ def seconds_left(
 def seconds_until_done(trial_seconds: Iterable[float | None], at_once: int) -> float | None:
     """How long trials take, side by side, the longest first.
 
-    Args:
-        trial_seconds: the remaining seconds of each trial; None if unknown.
-        at_once: how many trials run at the same time.
-
     Returns:
         None if the time of any trial is unknown.
     """
@@ -116,8 +110,6 @@ def trained_seconds(epochs: float, epoch_seconds: float, elapsed: float) -> floa
     """How long a trial has trained: all its epochs like the last one, but no longer than it ran.
 
     Args:
-        epochs: how many epochs it has done.
-        epoch_seconds: the seconds of its last epoch.
         elapsed: the seconds from the start of its run to the end, or to now.
     """
     return min(epochs * epoch_seconds, elapsed)

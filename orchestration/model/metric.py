@@ -37,7 +37,6 @@ class Metric:
     """A metric by which trials are judged.
 
     Args:
-        name: the metric's name in MLflow.
         goal: whether the best value is the largest or the smallest.
         is_fraction: whether it is shown in percent, and its differences in percentage points. The
             user's own metrics are shown as they are.

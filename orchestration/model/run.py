@@ -18,21 +18,12 @@ def has_result(status: str, outcome: str | None) -> bool:
 
     A run that somebody ended by hand is FINISHED, but has no outcome: its trial is still to be
     finished.
-
-    Args:
-        status: MLflow's status of the run.
-        outcome: completed, collapsed or diverged; None if none is recorded.
     """
     return status == "FINISHED" and outcome is not None
 
 
 def was_pruned(status: str, outcome: str | None) -> bool:
-    """Whether a run is of a trial that its search dropped.
-
-    Args:
-        status: MLflow's status of the run.
-        outcome: as it is recorded; None if there is none.
-    """
+    """Whether a run is of a trial that its search dropped."""
     return (status, outcome) == ("KILLED", PRUNED)
 
 
@@ -41,9 +32,6 @@ class TrialRun:
     """One MLflow run of a trial.
 
     Args:
-        run_id: MLflow's id of the run.
-        trial_key: the key of the trial.
-        status: MLflow's status of the run.
         outcome: completed, collapsed or diverged. It is None until the trial has finished.
         epochs_done: the number of the last recorded epoch; 0 before the first.
         epoch_seconds: how long that epoch took; None before the first.

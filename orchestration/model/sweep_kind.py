@@ -78,7 +78,6 @@ class SweepKind:
         """A key of a grid or of a search's space.
 
         Args:
-            key: the key.
             check: raises ValueError if it is no key of this package's networks.
 
         Raises:
@@ -218,10 +217,5 @@ NETWORKS = NetworkSweep(None)
 
 
 def sweep_kind(train: str | None, baseline: Mapping[str, Any] | None = None) -> SweepKind:
-    """The kind of a sweep, or of a configuration.
-
-    Args:
-        train: the name of the user's own training code; None for this package's networks.
-        baseline: the values of axes that paired tests compare with.
-    """
+    """The kind of a sweep, or of a configuration."""
     return NETWORKS if train is None else SweepKind(train, baseline or {})

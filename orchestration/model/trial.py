@@ -19,9 +19,6 @@ def recorded_configuration(params: Mapping[str, str]) -> frozenset[tuple[str, st
     A key that was added after the run was recorded has the value that the run had. Parameters that
     another program recorded are left out, except with the user's own training code, where they
     cannot be told from the user's keys.
-
-    Args:
-        params: the run's parameters in MLflow.
     """
     kind = sweep_kind(params.get("train"))
     later = {name: text_of(value) for name, value in kind.later_keys(params).items()}

@@ -29,7 +29,6 @@ class Calls:
     """Calls methods of a drawer without holding up the event loop.
 
     Args:
-        process: makes the calls.
         at_once: how many at most; further ones wait for their turn.
         abandon: whether a call goes on when nobody waits for it any longer.
     """

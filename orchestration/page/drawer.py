@@ -189,11 +189,7 @@ class Drawer:
         return self._shared.get(("curves", name, metric, axis, sweep.token), draw)
 
     def trial(self, name: str, run: str) -> bytes:
-        """The details of the trial of a sweep that has this run.
-
-        Raises:
-            InputError: no trial of this sweep has such a run.
-        """
+        """The details of the trial of a sweep that has this run."""
         sweep = self._reader.sweep(name)
         cell, seed, trial = self._reader.trial(sweep, run)
         by_metric = self._reader.metrics(sweep, run)

@@ -27,9 +27,6 @@ class LivePage:
     """The changing parts of a sweep's page, which are read and drawn once for all its viewers.
 
     The methods may be called from several threads.
-
-    Args:
-        settings: locate the logs and the drivers of this machine's sweeps.
     """
 
     def __init__(self, reader: Reader, settings: Settings, base: str, name: str) -> None:

@@ -32,11 +32,7 @@ def names_archive(name: str) -> bool:
 
 
 class ArchiveSource:
-    """Reads one sweep's archive. Runs keep the ids of the server from which it was exported.
-
-    Args:
-        archive: the archive, which has been read already.
-    """
+    """Reads one sweep's archive. Runs keep the ids of the server from which it was exported."""
 
     def __init__(self, archive: SweepArchive) -> None:
         self.sweep = archive.name

@@ -31,11 +31,7 @@ def recorded_sweeps(uri: str) -> list[SweepSummary]:
 
 
 def find_sweep(uri: str, name: str) -> SweepSummary:
-    """The sweep of this name.
-
-    Raises:
-        InputError: there is none; the message lists those that exist.
-    """
+    """The sweep of this name."""
     kept = _kept_by_server(uri)
     return one_sweep(_source(uri), name) if kept is None else named_sweep(kept, name)
 

@@ -67,12 +67,7 @@ class Provenance:
 def provenance_of(
     records: Records, tracking_uri: str | None, run_ids: Collection[str]
 ) -> Provenance:
-    """Collect where a sweep's numbers come from.
-
-    Args:
-        tracking_uri: the server that shows its runs, if there is one.
-        run_ids: the trials to collect facts of.
-    """
+    """Collect where the numbers of these trials of a sweep come from."""
     wanted = set(run_ids)
     counts: dict[str, Counter[str]] = {tag: Counter() for tag in _FACTS.values()}
     for run_id, tag, value in records.tag_rows(list(counts)):

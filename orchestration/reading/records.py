@@ -122,8 +122,6 @@ class SweepSource(Protocol):
         """Return a sweep's finished trials, or all others.
 
         Args:
-            sweep: the sweep's name.
-            metrics: the metrics to read.
             finished: whether to return the finished trials; if not, the running, failed, stopped
                 and pruned ones. A file has only the pruned ones of these.
             replaced: whether to include runs that no longer count, because ``--fresh`` ran their
@@ -165,7 +163,6 @@ def make_records(
     Args:
         runs: the trials' runs, with the tags of their key and outcome.
         metrics: (run id, name, last value).
-        parents: the sweep's own runs.
         more: experiment_id, param_rows and tag_rows of Records.
     """
     trials = sorted(runs, key=lambda run: run.run_id)
@@ -200,9 +197,6 @@ def records_of_runs(
 
     Args:
         runs: the trials' runs; of runs with the same id the last one counts.
-        metrics: the metrics that are wanted.
-        parents: the sweep's own runs.
-        experiment_id: see ``Records``.
     """
     trials = {run.run_id: run for run in runs}
     return make_records(

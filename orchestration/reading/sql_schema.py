@@ -55,9 +55,6 @@ class UnknownSchemaError(Exception):
 def open_read_only(given: str) -> sa.Engine:
     """Open SQLite or Postgres so that nothing can be written; a transaction reads one snapshot.
 
-    Args:
-        given: the database's URL.
-
     Raises:
         SettingsError: it is not a URL, or names another kind of database.
         ServiceError: there is no such SQLite file.

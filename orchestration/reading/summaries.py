@@ -116,11 +116,7 @@ def some_sweeps(source: Source, names: Collection[str] | None) -> list[SweepSumm
 
 
 def one_sweep(source: Source, name: str) -> SweepSummary:
-    """The sweep of this name.
-
-    Raises:
-        InputError: there is none; the message lists those that exist.
-    """
+    """The sweep of this name."""
     return named_sweep(some_sweeps(source, [name]) or all_sweeps(source), name)
 
 

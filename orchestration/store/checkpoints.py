@@ -14,11 +14,7 @@ _NEWEST, _PREVIOUS = "checkpoint.pt", "previous.pt"
 
 
 class CheckpointStore:
-    """Checkpoints of one trial.
-
-    Args:
-        storage: the trial's own folder in the checkpoint store.
-    """
+    """Checkpoints of one trial, in its own folder of the checkpoint store."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

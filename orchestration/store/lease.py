@@ -40,10 +40,6 @@ class Holder:
 def sweep_lease(storage: Storage, name: str) -> Iterator[Held]:
     """Hold the lease of a sweep for the context.
 
-    Args:
-        storage: the sweep's folder in the checkpoint store.
-        name: the sweep's name.
-
     Raises:
         LeaseTakenError: another process holds it.
         SweepError: the store cannot be used.

@@ -28,7 +28,6 @@ class S3Storage(Storage):
     """The objects of a bucket whose keys begin with a prefix.
 
     Args:
-        bucket: the name of the bucket, which must exist.
         prefix: ends with a slash, or is empty.
     """
 

@@ -26,9 +26,7 @@ def seconds_left(grid: Grid, cell_of_run: pd.Series, *records: Records) -> float
     """How long the trials that have not finished will take, with as many at once as now.
 
     Args:
-        grid: every trial.
         cell_of_run: the number of each run's cell, by run id; missing if it is in none.
-        records: the records of all runs.
     """
 
     def kind(cell: Cell) -> str:

@@ -37,7 +37,6 @@ def grid_page(
     """Write the grid.
 
     Args:
-        trial_url: gives the address of the page of a trial by the id of its run.
         retried: how often a run's trial was tried again after a failure of a machine.
     """
     writer = _Writer(grid, trial_url, retried)

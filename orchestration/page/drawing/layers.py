@@ -87,7 +87,6 @@ class _Scale:
     """The values of the palest and the deepest colour.
 
     Args:
-        low, high: the ends of the scale.
         part: the position of a value: 0 at ``low``, 1 at ``high``.
     """
 

@@ -24,7 +24,6 @@ class Change:
     """A change of a page.
 
     Args:
-        version: the version of the page after the change.
         pieces: the JSON of what :func:`changes` returns; None if the page must be fetched anew.
     """
 

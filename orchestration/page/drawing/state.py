@@ -70,8 +70,6 @@ class Grid:
     """The cells of a sweep.
 
     Args:
-        axes: the axes that tell cells apart.
-        kind: whether its trials train this package's networks, and what follows from that.
         low, high: the ends of the colour scale, as values of the metric.
         is_clipped: whether some trials are worse than the worse end of the scale.
     """
@@ -166,7 +164,6 @@ def grid_of(data: ReportData, others: pd.DataFrame, *, is_running: bool) -> Grid
     """Find the status of every trial that a sweep wants.
 
     Args:
-        data: the finished trials, and the cells.
         others: of the other runs, ``cell``, ``seed``, ``status``, ``started``, ``run_id``, ``best``
             and ``epoch``; of several runs of a trial, one that is running counts, else the newest.
         is_running: whether trials without a run wait for one.

@@ -160,8 +160,6 @@ def listed(
     """Rows of the list of sweeps.
 
     Args:
-        sweeps: the sweeps that the visitor may see, the last started first.
-        drivers: the process that runs each, by name.
         find: words that all must be in a sweep's name, its status or its best cell.
         sort: the name of a column; after a minus sign the other way round.
     """
