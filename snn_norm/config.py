@@ -320,14 +320,6 @@ MODEL_KEYS = ("trunk", "depth", "shortcut", "init", "width", "image_size", *SPIK
 NOT_OF_ANN = (*SPIKING_KEYS, "compile")
 """Keys that do not apply to an artificial network: it has no such part, or no layer to compile."""
 
-APPLIES_TO = {
-    **dict.fromkeys(NOT_OF_ANN, "architecture snn"),
-    "momentum": "optimizer sgd",
-    "depth": "trunk resnet",
-    "shortcut": "trunk resnet",
-}
-"""What the keys need that do not apply to every run."""
-
 OPTIMIZATION_KEYS = (
     "batch_size",
     "learning_rate",

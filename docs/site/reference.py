@@ -24,9 +24,17 @@ from orchestration.sweep.search import Confirm, Prune, Search
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.spec_keys import CollapseRule, Resources
 from orchestration.sweep.stopping import UntilDecided
-from snn_norm.config import APPLIES_TO, MODEL_KEYS, TRAINING_KEYS, RunConfig
+from snn_norm.config import MODEL_KEYS, NOT_OF_ANN, TRAINING_KEYS, RunConfig
 
 _MODULES = (snn_norm, orchestration)
+
+_APPLIES_TO = {
+    **dict.fromkeys(NOT_OF_ANN, "architecture snn"),
+    "momentum": "optimizer sgd",
+    "depth": "trunk resnet",
+    "shortcut": "trunk resnet",
+}
+"""What the keys need that do not apply to every run."""
 
 
 def undocumented() -> list[str]:
@@ -107,7 +115,7 @@ def spec_page() -> str:
     ):
         rows = [
             (f"`{key}`", _type(value_schema(key)), _default(RunConfig.model_fields[key]),
-             RunConfig.model_fields[key].description or "", APPLIES_TO.get(key, "all"))
+             RunConfig.model_fields[key].description or "", _APPLIES_TO.get(key, "all"))
             for key in keys
         ]  # fmt: skip
         columns = ("key", "type", "default", "what it is", "applies to")
