@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -57,12 +58,8 @@ def sections(
     """
     experiment, grid, data = sweep.records.experiment_id, sweep.grid, sweep.data
 
-    def run_url(run: str) -> str:
-        return view.run_url(base, experiment, run)
-
-    def trial_url(run: str) -> str:
-        return view.trial_url(base, sweep.name, run)
-
+    run_url = partial(view.run_url, base, experiment)
+    trial_url = partial(view.trial_url, base, sweep.name)
     names = {trial.run_id: grid.trial_label(cell, seed) for cell, seed, trial in grid.trials()}
     labels = sweep.labels() if retried else {}
     again = {run: retried[label] for run, label in labels.items() if label in retried}

@@ -22,7 +22,6 @@ from orchestration.results.deciding.decisions import NULL_HYPOTHESIS, UNCOUNTED
 from orchestration.results.deciding.verdicts import failures_in_words
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS
-from orchestration.tables.report_data import ReportData
 
 NULLS = {
     "exchangeable": "the two values of a seed are exchangeable, as what is compared makes no "
@@ -39,10 +38,6 @@ PROMISE = (
     "compared shifts all values by the same amount, whatever their distribution."
 )
 """The guarantees of verdicts, and their limits."""
-
-
-def _frame(data: ReportData) -> pd.DataFrame | None:
-    return data.sweep.decisions() if data.sweep.has_decisions else None
 
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
@@ -128,7 +123,7 @@ def _cells(cells: CellFinder, _index: int, row: Row) -> tuple[int, ...]:
 
 
 TABLE = TableDefinition(
-    frame=_frame,
+    frame=lambda data: data.sweep.decisions() if data.sweep.has_decisions else None,
     columns=_columns,
     note=_note,
     remark=_remark,

@@ -9,11 +9,6 @@ from orchestration.render.columns import Column, Row, axes_before, metric_interv
 from orchestration.render.table import as_text
 from orchestration.tables.definition import CellFinder, Macros, Section, TableDefinition, Terminal
 from orchestration.tables.norm_differences import P_HOLM, PAIRS, corrected, text_of_differences
-from orchestration.tables.report_data import ReportData
-
-
-def _frame(data: ReportData) -> pd.DataFrame | None:
-    return data.sweep.differences() if data.kind.baseline else None
 
 
 def _against(row: Row) -> str:
@@ -38,7 +33,7 @@ def _cells(cells: CellFinder, _index: int, row: Row) -> tuple[int, ...]:
 
 
 TABLE = TableDefinition(
-    frame=_frame,
+    frame=lambda data: data.sweep.differences() if data.kind.baseline else None,
     columns=_columns,
     remark=corrected,
     macros=[

@@ -10,7 +10,6 @@ from orchestration.render.columns import Column
 from orchestration.results.effects.norm_effects import norm_gaps
 from orchestration.tables.definition import Macros, Section, TableDefinition, Terminal
 from orchestration.tables.dependency_gap import gap_columns
-from orchestration.tables.report_data import ReportData
 
 
 def _columns(frame: pd.DataFrame, metric: Metric) -> list[Column]:
@@ -30,10 +29,6 @@ def _has_more_norms(frame: pd.DataFrame) -> bool:
     return bool(frame["gap_pp"][~in_headline].notna().any())
 
 
-def _links(data: ReportData, frame: pd.DataFrame) -> dict[str, list[str]]:
-    return {"norm %": [data.best_run_url(cell) for cell in frame.index]}
-
-
 TABLE = TableDefinition(
     frame=lambda data: norm_gaps(data.best, data.axes),
     columns=_columns,
@@ -41,7 +36,7 @@ TABLE = TableDefinition(
     note=lambda row: str(row["note"]),
     rows=_marked,
     is_worth_showing=_has_more_norms,
-    links=_links,
+    links=lambda data, frame: {"norm %": [data.best_run_url(cell) for cell in frame.index]},
     macros=[
         Macros(("gap_pp",), lambda cells, cell, row: (*cells.find(row, "norm", ("none",)), cell))
     ],

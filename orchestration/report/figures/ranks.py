@@ -37,8 +37,9 @@ def critical_differences(data: ReportData) -> Picture | None:
     panels = [group for _, group in ranks.groupby(setting, dropna=False, sort=False)]
     drawn = panels[:_MOST_PANELS]
     titles = [in_lines(_title(group.iloc[0], setting), _TITLE) for group in drawn]
+    # In lines: a panel's title and scale, its bars and its labels.
     heights = [
-        _height(group) + LINE / _UNIT * title.count("\n")
+        2.6 + 0.5 * len(_bars(group)) + (len(group) + 1) // 2 + LINE / _UNIT * title.count("\n")
         for group, title in zip(drawn, titles, strict=True)
     ]
     beyond = inches_beyond([label_of(norm) for norm in norms], _NAME_WITH_ROOM)
@@ -65,11 +66,6 @@ def _bars(group: pd.DataFrame) -> list[tuple[float, float]]:
         for letter in letters.split():
             ends.setdefault(letter, []).append(rank)
     return [(min(ranks), max(ranks)) for ranks in ends.values() if len(ranks) > 1]
-
-
-def _height(group: pd.DataFrame) -> float:
-    """The height of a panel in lines: its title and scale, its bars and its labels."""
-    return 2.6 + 0.5 * len(_bars(group)) + (len(group) + 1) // 2
 
 
 def _title(row: pd.Series[Any], setting: Sequence[str]) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from orchestration.model.metric import Metric
 from orchestration.render.figures import Picture
 from orchestration.render.panels import (
     MOST_PANELS,
@@ -131,7 +130,8 @@ def parallel_coordinates(data: ReportData) -> Picture | None:
     ends = [metric.number(metric.sign * (worst + spread * end)) for end in (0, 1)]
     names = [*map(_axis_name, dimensions), f"score{unit_of(metric)}\n{ends[0]} – {ends[1]}"]
     for axes, cell in zip(panels, cells, strict=False):
-        settings = table[table["cell"] == cell].sort_values(metric.best_name, key=_signed(metric))
+        settings = table[table["cell"] == cell]
+        settings = settings.sort_values(metric.best_name, key=lambda values: metric.sign * values)
         for row in settings.to_dict("records"):
             share = (metric.sign * row[metric.best_name] - worst) / spread
             heights = np.array([*(_height(axis, row[axis.key]) for axis in dimensions), share])
@@ -163,10 +163,6 @@ def _all_dimensions(data: ReportData) -> list[Dimension]:
             values = tuple(dict.fromkeys((*known, *dimension.values)))
             found[key] = replace(dimension, values=values)
     return list(found.values())
-
-
-def _signed(metric: Metric) -> Any:
-    return lambda values: metric.sign * values
 
 
 def _height(dimension: Dimension, value: Any) -> float:

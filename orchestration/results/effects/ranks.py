@@ -8,7 +8,6 @@ ones do. Nemenyi's critical difference is not used: it is weaker, as it ignores 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,14 +54,14 @@ def mean_ranks(seeds: pd.DataFrame, differences: pd.DataFrame, axes: Sequence[st
         ranks = accuracies.rank(axis="columns", ascending=False)
         ordered = ranks.mean().sort_values(kind="stable")
         tests = _tests(differences, dict(zip(setting, values, strict=True)))
-        letters = _letters(groups_of(list(ordered.index), tests))
+        groups = groups_of(list(ordered.index), tests)
         p = friedman(ranks.to_numpy(float))
         rows += [
             {
                 **dict(zip(setting, values, strict=True)),
                 "norm": norm,
                 "mean_rank": rank,
-                "groups": letters[str(norm)],
+                "groups": " ".join(letter(n) for n, alike in enumerate(groups) if norm in alike),
                 "n_seeds": len(ranks),
                 "friedman_p": p,
                 SELECTED_ON: group[SELECTED_ON].iloc[0],
@@ -119,11 +118,3 @@ def _tests(differences: pd.DataFrame, setting: dict[str, Any]) -> Callable[[str,
         if row["p_holm"] <= _ALPHA
     }
     return lambda a, b: frozenset((a, b)) in different
-
-
-def _letters(groups: Sequence[Sequence[str]]) -> dict[str, str]:
-    """The letters of each norm's groups; the best norm is in group a."""
-    return {
-        norm: " ".join(letter(number) for number, group in enumerate(groups) if norm in group)
-        for norm in itertools.chain(*groups)
-    }
