@@ -15,18 +15,7 @@ from rich.text import Text
 from orchestration.model.metric import Metric
 from orchestration.model.status import TrialStatus
 from orchestration.model.trial import Trial
-from orchestration.progress.events import (
-    Added,
-    DecisionProgress,
-    EpochDone,
-    Event,
-    Failed,
-    Note,
-    Planned,
-    Retried,
-    Started,
-    Supervised,
-)
+from orchestration.progress import events
 from orchestration.progress.state import Progress
 
 
@@ -44,24 +33,24 @@ class LineDisplay:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Print one event."""
         self._progress.update(event)
         match event:
-            case Planned(plan):
+            case events.Planned(plan):
                 self._print(
                     f"{len(plan.run)} trials to run, {len(plan.resume)} to resume, "
                     f"{len(plan.reuse)} finished before"
                     + (f", {len(plan.copy)} in other sweeps" if plan.copy else "")
                 )
-            case Added(plan):
+            case events.Added(plan):
                 labels = ", ".join(trial.label for trial in plan.to_train)
                 self._print(f"further trials: {labels}")
-            case Started(label):
+            case events.Started(label):
                 self._print(f"{label}: started")
-            case EpochDone(label, report):
+            case events.EpochDone(label, report):
                 self._print_epoch(label, report)
-            case DecisionProgress(_, words):
+            case events.DecisionProgress(_, words):
                 self._print(words)
             case _:
                 self._print(_in_words(event))
@@ -103,10 +92,10 @@ class LiveDisplay:
     ) -> None:
         self._live.stop()
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Show one event in the table or above it."""
         self._progress.update(event)
-        if isinstance(event, Retried | Failed | Supervised | Note):
+        if isinstance(event, events.Retried | events.Failed | events.Supervised | events.Note):
             self._console.print(_in_words(event))
 
     def table(self) -> Group:
@@ -168,17 +157,17 @@ def _seed(trial: Trial, status: TrialStatus) -> Text:
     return Text(f"{trial.config.seed}: {state}{best}", style=_STYLES[status.state])
 
 
-def _in_words(event: Retried | Failed | Supervised | Note) -> str:
+def _in_words(event: events.Retried | events.Failed | events.Supervised | events.Note) -> str:
     match event:
-        case Retried(label, reason):
+        case events.Retried(label, reason):
             return f"{label}: interrupted, will be resumed: {reason}"
-        case Failed(label, reason):
+        case events.Failed(label, reason):
             return f"{label}: failed: {reason}"
-        case Supervised():
+        case events.Supervised():
             return (
                 "supervised: if its driver or the cluster's head dies, the sweep resumes by itself"
             )
-        case Note(text):
+        case events.Note(text):
             return text
 
 

@@ -14,36 +14,23 @@ import warnings
 from pathlib import Path
 from typing import Any, TextIO
 
-from orchestration.progress.events import (
-    REPORTED,
-    Added,
-    DecisionProgress,
-    EpochDone,
-    Event,
-    EventHandler,
-    Failed,
-    Note,
-    Planned,
-    Retried,
-    Started,
-    Supervised,
-)
+from orchestration.progress import events
 from orchestration.sweep.plan import Plan
 
 _MARK = '{"snn_sweep":'
 _OF_RAY = ("job_manager.py:", "Running entrypoint for job")  # at the head of every job's log
 _EARLIER = {"test_accuracy": "value", "best_test_accuracy": "best"}
 """Earlier names of fields of reports, from before there were other metrics."""
-_KINDS: dict[str, type[Event]] = {
-    "planned": Planned,
-    "added": Added,
-    "started": Started,
-    "epoch": EpochDone,
-    "retried": Retried,
-    "failed": Failed,
-    "kept": Supervised,
-    "looked": DecisionProgress,
-    "note": Note,
+_KINDS: dict[str, type[events.Event]] = {
+    "planned": events.Planned,
+    "added": events.Added,
+    "started": events.Started,
+    "epoch": events.EpochDone,
+    "retried": events.Retried,
+    "failed": events.Failed,
+    "kept": events.Supervised,
+    "looked": events.DecisionProgress,
+    "note": events.Note,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
@@ -54,7 +41,7 @@ class StreamLog:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Write one event."""
         self._out.write(_line(event))
         self._out.flush()
@@ -69,7 +56,7 @@ class FileLog:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Write one event."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,32 +72,34 @@ class Replay:
     def __init__(self) -> None:
         self.time = time.time()
 
-    def feed(self, line: str, watch: EventHandler) -> None:
+    def feed(self, line: str, watch: events.EventHandler) -> None:
         """Pass the event of one line to the handler ``watch``."""
         if logged := _read(line):
             self.time, event = logged
             watch(event)
         elif line.strip() and not any(phrase in line for phrase in _OF_RAY):
-            watch(Note(line))
+            watch(events.Note(line))
 
 
-def read_event(line: str) -> Event | None:
+def read_event(line: str) -> events.Event | None:
     """The event of a line; None for any other line, or for one that a crash cut short."""
     logged = _read(line)
     return logged and logged[1]
 
 
-def _line(event: Event) -> str:
+def _line(event: events.Event) -> str:
     fields: dict[str, Any] = dict(vars(event))
-    if isinstance(event, Planned | Added):
+    if isinstance(event, events.Planned | events.Added):
         fields["plan"] = event.plan.to_dict()
-    elif isinstance(event, EpochDone):
-        fields["report"] = {key: event.report[key] for key in REPORTED if key in event.report}
+    elif isinstance(event, events.EpochDone):
+        fields["report"] = {
+            key: event.report[key] for key in events.REPORTED if key in event.report
+        }
     head = {"snn_sweep": _NAMES[type(event)], "time": round(time.time(), 3)}
     return json.dumps({**head, **fields}) + "\n"
 
 
-def _read(line: str) -> tuple[float, Event] | None:
+def _read(line: str) -> tuple[float, events.Event] | None:
     if not line.startswith(_MARK):
         return None
     try:

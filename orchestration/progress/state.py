@@ -11,16 +11,7 @@ from typing import Any
 from orchestration.model.durations import duration, seconds_left
 from orchestration.model.status import FINISHED_STATES, TrialStatus
 from orchestration.model.trial import Trial
-from orchestration.progress.events import (
-    Added,
-    DecisionProgress,
-    EpochDone,
-    Event,
-    Failed,
-    Planned,
-    Retried,
-    Started,
-)
+from orchestration.progress import events
 from orchestration.sweep.plan import Plan
 
 
@@ -35,30 +26,30 @@ class Progress:
         self.trials: dict[str, Trial] = {}
         self.statuses: dict[str, TrialStatus] = {}
         """Both are by the trial's label, in the order of the plan."""
-        self.decisions = DecisionProgress({}, "")
+        self.decisions = events.DecisionProgress({}, "")
         self._clock = clock
         self._started = clock()
         self._counts: Counter[str] = Counter()
         self._left: float | None = None
         self._changes = 0
 
-    def update(self, event: Event) -> None:
+    def update(self, event: events.Event) -> None:
         """Update the state with one event."""
         match event:
-            case Planned(plan):
+            case events.Planned(plan):
                 self._started = self._clock()
                 self._add(plan)
-            case Added(plan):
+            case events.Added(plan):
                 self._add(plan)
-            case EpochDone(label, report):
+            case events.EpochDone(label, report):
                 self._report(label, report)
-            case DecisionProgress():
+            case events.DecisionProgress():
                 self.decisions = event
-            case Started(label):
+            case events.Started(label):
                 self._change(label, state="running")
-            case Retried(label):
+            case events.Retried(label):
                 self._change(label, state="waiting")
-            case Failed(label):
+            case events.Failed(label):
                 self._change(label, state="failed")
 
     def _add(self, plan: Plan) -> None:
