@@ -9,6 +9,7 @@ import click
 from orchestration.cli import arguments
 from orchestration.cli.console import err, out
 from orchestration.errors import InputError
+from services.settings import Settings
 
 _file = click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -24,7 +25,6 @@ def export_sweep(name: str, file: Path) -> None:
     from orchestration.record import exchange
     from orchestration.record.archive import write_archive
     from orchestration.record.client import connect
-    from services.settings import Settings
     from services.tracking import reading_uri
 
     uri = reading_uri(Settings.from_environment())
@@ -48,7 +48,6 @@ def import_sweep(file: Path) -> None:
     from orchestration.record.archive import read_archive
     from orchestration.record.client import connect
     from orchestration.store.open import sweep_storage
-    from services.settings import Settings
     from services.tracking import tracking_server
 
     settings = Settings.from_environment()

@@ -11,6 +11,7 @@ import click
 from orchestration.cli import arguments
 from orchestration.cli.console import err, out
 from orchestration.errors import FAILED, InputError
+from services.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.execution.reproduce import Reproduced
@@ -116,7 +117,6 @@ def reproduce(
     threads = threads_of(results)
     from orchestration.execution.reproduce import TOLERANCE
     from orchestration.execution.reproduce import reproduce as train_again
-    from services.settings import Settings
 
     data = Settings.from_environment().data
     done: list[Reproduced] = []

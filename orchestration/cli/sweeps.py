@@ -14,6 +14,8 @@ import click
 from orchestration.cli import arguments
 from orchestration.cli.console import err, out, print_results
 from orchestration.errors import INTERRUPTED, InputError
+from orchestration.sweep.packaged import packaged_specs
+from services.settings import Settings
 
 if TYPE_CHECKING:
     from orchestration.cluster.remote_sweeps import RemoteSweeps
@@ -53,7 +55,6 @@ def submit(spec: str, cluster: str | None, wait: bool) -> None:
     sweep = SweepSpec.load(spec)  # first, so that mistakes are reported before Ray is imported
     from orchestration.cluster.remote_sweeps import cluster_option
     from orchestration.cluster.submit import submit_sweep
-    from services.settings import Settings
 
     submission = submit_sweep(sweep, cluster=cluster)
     what = "submitted as" if submission.is_new else "is running already, as"
@@ -94,8 +95,6 @@ def list_sweeps(place: Place) -> None:
     if table.row_count:
         out.print(table)
     else:
-        from orchestration.sweep.packaged import packaged_specs
-
         packaged = f"packaged: {', '.join(packaged_specs())}"
         err.print(f"no sweeps yet; begin with: snn-sweep {place.how_to_run} SPEC ({packaged})")
 
@@ -163,7 +162,6 @@ def logs(name: str, place: Place, follow: bool) -> None:
 def stop(name: str, place: Place) -> None:
     """Stop sweep NAME as Ctrl-C would. It can resume from its last checkpoints."""
     from orchestration.execution.trials.planning import recorder_of_sweep
-    from services.settings import Settings
 
     settings = Settings.from_environment()
     if settings.login and (recorder := recorder_of_sweep(name, settings)):
