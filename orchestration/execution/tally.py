@@ -5,15 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from orchestration.progress.events import (
-    Added,
-    EpochDone,
-    Event,
-    EventHandler,
-    Failed,
-    Note,
-    Planned,
-)
+from orchestration.progress import events
 from orchestration.sweep.plan import Plan
 
 
@@ -33,17 +25,17 @@ class SweepOutcome:
     """The labels of trials that are missing because the GPU hours are used up."""
 
 
-def announce(plan: Plan, watch: EventHandler) -> None:
+def announce(plan: Plan, watch: events.EventHandler) -> None:
     """Announce a plan and its warnings."""
-    watch(Planned(plan))
+    watch(events.Planned(plan))
     for warning in plan.warnings:
-        watch(Note(f"warning: {warning}"))
+        watch(events.Note(f"warning: {warning}"))
 
 
 class Tally:
     """Counts failures and losses in a sweep's events, and passes each event on to a handler."""
 
-    def __init__(self, watch: EventHandler) -> None:
+    def __init__(self, watch: events.EventHandler) -> None:
         self._watch = watch
         self._keys: dict[str, str] = {}
         self.failures: dict[str, str] = {}
@@ -51,14 +43,14 @@ class Tally:
         self.losses = 0
         """How often Ray has ended since the last epoch of any trial."""
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Count one event and pass it on."""
         match event:
-            case Planned(plan) | Added(plan):
+            case events.Planned(plan) | events.Added(plan):
                 self._keys |= {trial.label: trial.key for trial in plan.to_train}
-            case Failed(label, reason):
+            case events.Failed(label, reason):
                 self.failures[label] = reason
-            case EpochDone():
+            case events.EpochDone():
                 self.losses = 0
         self._watch(event)
 
