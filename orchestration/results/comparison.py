@@ -118,12 +118,8 @@ def compare(
 
     Returns:
         One row per pair of cells that agree in all axes that both sweeps have, in the order of the
-        first sweep, then the cells that only the second one has: the axes of both; ``best_a``,
-        ``best_b``, ``difference_pp`` (100 · (best_a - best_b)), ``mean_a``, ``mean_b``,
-        ``mean_difference_pp``, ``n_seeds_a``, ``n_expected_a``, ``n_seeds_b``, ``n_expected_b``;
-        ``note``, in words, what each cell lacks; ``selected_on_a``, ``selected_on_b``,
-        ``dataset_a``, ``dataset_b``, ``epochs_a``, ``epochs_b``. The columns of a sweep that does
-        not have the cell are missing.
+        first sweep, then the cells that only the second one has. ``docs/publishing.md`` has the
+        columns. Those of a sweep that does not have the cell are missing.
     """
     axes_a, axes_b = axis_columns(first), axis_columns(second)
     shared = [axis for axis in axes_a if axis in axes_b]

@@ -98,7 +98,7 @@ class Results(TrialResults, SearchResults):
         Args:
             accuracy: best_test_accuracy or last_test_accuracy.
 
-        ``orchestration.results.effects.norm_effects.norm_differences`` describes the columns.
+        ``docs/results.md`` describes the columns.
         """
         seeds, cells = self._seeds(last=accuracy == LAST_TEST_ACCURACY)
         cells.kind.check_networks("norm_differences()")
@@ -116,7 +116,7 @@ class Results(TrialResults, SearchResults):
     def mean_ranks(self) -> pd.DataFrame:
         """Return one row per norm, the best first, of each setting that has at least four.
 
-        ``orchestration.results.effects.ranks.mean_ranks`` describes the columns.
+        ``docs/analyses.md`` describes the columns.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("mean_ranks()")
@@ -128,7 +128,7 @@ class Results(TrialResults, SearchResults):
         Args:
             last: compare the last epochs, which nothing selected, not the best ones.
 
-        ``orchestration.results.effects.differences.differences_from`` describes the columns.
+        ``docs/results.md`` describes the columns.
         """
         seeds, cells = self._seeds(last=last)
         if not cells.kind.baseline:
@@ -147,9 +147,8 @@ class Results(TrialResults, SearchResults):
             tuned: return the gap at the reference's settings and at the best settings of each side;
                 with a search, the gap of the best of n settings for each n.
 
-        ``dependency_gap`` and ``norm_gaps`` in ``orchestration.results.effects.norm_effects``
-        describe the columns; if tuned, ``orchestration.results.effects.tuning.tuned_gap`` does, or
-        with a search ``orchestration.results.effects.search_budget.tuned_gap_by_budget``.
+        ``docs/results.md`` describes the columns; if tuned, ``docs/analyses.md`` does, or with a
+        search ``docs/search.md``.
         """
         once = self.snapshot(_BY_SEED if tuned else [BEST_TEST_ACCURACY])
         once.cells.kind.check_networks("dependency_gap()")
@@ -168,8 +167,7 @@ class Results(TrialResults, SearchResults):
         Args:
             points: how near, in percentage points.
 
-        ``orchestration.results.effects.tuning.basin`` describes the columns; with a search,
-        ``orchestration.results.effects.search_budget.searched_basin`` does.
+        ``docs/analyses.md`` describes the columns; with a search, ``docs/search.md`` does.
         """
         once = self.snapshot(_BY_SEED)
         once.cells.kind.check_networks("basin()")
@@ -190,7 +188,7 @@ class Results(TrialResults, SearchResults):
     def decisions(self) -> pd.DataFrame:
         """Return one row per comparison that the spec declares, with its verdict so far.
 
-        ``orchestration.results.deciding.decisions.decisions`` describes the columns.
+        ``docs/seeds-until-decided.md`` describes the columns.
         """
         records, cells = self._read([*_BY_SEED, "epoch_seconds"])
         spec = declaring_spec(records)
@@ -203,7 +201,7 @@ class Results(TrialResults, SearchResults):
     def evidence(self, *, numbered: bool = False) -> pd.DataFrame:
         """Return one row per declared comparison and pair of seeds: the growth of its evidence.
 
-        ``orchestration.results.deciding.decisions.evidence_curves`` describes the columns.
+        ``docs/seeds-until-decided.md`` describes the columns.
         """
         records, cells = self._read(_BY_SEED)
         seeds = frames.seeds_of(records, cells)
@@ -218,7 +216,7 @@ class Results(TrialResults, SearchResults):
             first: a version of this package, or the beginning of a commit.
             second: another one.
 
-        ``orchestration.results.versions.compare_versions`` describes the columns.
+        ``docs/publishing.md`` describes the columns.
         """
         records = self._source.read(self.name, _BY_SEED, replaced=True)
         spec = self._spec(records.spec)

@@ -98,7 +98,7 @@ class TrialResults(SweepReader):
     ) -> pd.DataFrame:
         """Return one row per cell: the operations and energy per image, and the accuracy.
 
-        ``orchestration.results.effects.energy.energy`` describes the columns.
+        ``docs/analyses.md`` describes the columns.
 
         Args:
             trials: only these numbered trials.

@@ -37,11 +37,7 @@ def compare_versions(
         first, second: versions of this package, or beginnings of commits, from the runs' tags.
 
     Returns:
-        One row per cell that both have: the axes; ``mean_a``, ``mean_b``, the means of the pairs'
-        best test accuracies; ``difference_pp`` = 100 · mean (first - second) with its 95 %
-        t-interval ``ci_low_pp``, ``ci_high_pp``; ``n_pairs``; ``n_equal``, how many pairs are equal
-        to the last digit; ``t``, ``p``, ``p_holm`` (see ``Results.norm_differences``);
-        ``selected_on``.
+        One row per cell that both have. ``docs/publishing.md`` has the columns.
 
     Raises:
         InputError: a version has no runs, or a run belongs to both.

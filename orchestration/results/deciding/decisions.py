@@ -65,24 +65,9 @@ def decisions(
         hours: the hours of a trial of each cell, from ``trial_hours``; None if they are unknown.
 
     Returns:
-        One row for each comparison; a decided one has the pairs up to its decision. The axes of the
-        first cell; ``compared`` (the axis in which they differ) and ``against`` (the second's value
-        of it); ``difference_pp`` (mean of first - second, percentage points), ``ci_low_pp``,
-        ``ci_high_pp`` (infinite where there is none); ``e_value``, ``p``, ``p_holm``; ``n_pairs``;
-        ``n_failed`` and ``n_failed_against`` (seeds that failed in the first and the second cell);
-        ``verdict`` (of the first: better, worse, equal, undecided, or different, where failures and
-        means point apart); ``null_hypothesis`` (exchangeable or normal); ``method``;
-        ``decided_by`` (differences, failures or both; missing where none was found);
-        ``decided_at`` (the seed, missing while undecided); ``excluded_above_pp`` and
-        ``unseen_share`` (while undecided: no mean difference is larger, unless a larger share of
-        seeds fails; missing where that cannot be said); ``more_seeds`` (about how many would
-        decide it, missing if that is unknown) and ``more_hours`` (of the trials of both cells that
-        this takes) with ``hours_of`` (GPU, or core where trials have no GPU); ``selected_on``.
-
-        With the user's own training code, ``difference``, ``ci_low`` and ``ci_high`` are in the
-        units of its metric, over the pairs in which neither trial failed; ``n_uncounted`` is the
-        number of the others, and ``method`` is absent. If failures alone decide, the row has
-        neither a difference nor an interval.
+        One row for each comparison; a decided one has the pairs up to its decision.
+        ``docs/seeds-until-decided.md`` has the columns, and ``docs/own-training.md`` those of
+        training code of the user's own.
 
     Raises:
         InputError: the spec declares no comparisons.
@@ -138,11 +123,7 @@ def evidence_curves(cells: pd.DataFrame, seeds: pd.DataFrame, spec: SweepSpec) -
         cells, seeds, spec: see :func:`decisions`; the spec declares comparisons.
 
     Returns:
-        The axes of the first cell; ``compared``, ``against``; ``n`` (pairs so far) and the
-        ``seed`` of the last; ``e_value``, ``p``, and the interval's ends (see :func:`decisions`);
-        ``bound`` (what 1/p has to reach at this pair to be found different, by Holm's method);
-        ``verdict`` (at the pair at which it was
-        decided, else missing); ``selected_on``; ``cell``, of the first.
+        One row for each comparison and pair. ``docs/seeds-until-decided.md`` has the columns.
 
     Raises:
         InputError: the spec declares no comparisons.

@@ -82,10 +82,7 @@ def differences_from(
         seeds, axes: see :func:`paired_rows`.
 
     Returns:
-        One row per pair: the axes of the first cell; ``compared``, the axis in which the two cells
-        differ, and ``against``, the baseline's value of that axis; ``difference`` (first -
-        baseline), ``ci_low``, ``ci_high``, ``n_pairs``, ``t``, ``p``; ``p_holm``, which is p
-        corrected for the number of all tests in the table; ``selected_on``.
+        One row per pair. ``docs/results.md`` has the columns.
     """
     rows: list[dict[str, Any]] = []
     for axis, value in baseline.items():

@@ -112,11 +112,8 @@ def energy(trials: pd.DataFrame, counted: pd.DataFrame, cells: pd.DataFrame) -> 
         cells: one row for each cell, whose number is its index: the axes, ``selected_on``.
 
     Returns:
-        One row for each cell that has any: the axes; ``accuracy`` (mean of the best epochs);
-        ``accumulates``, ``multiply_accumulates``, ``energy_nj``, ``folded_energy_nj`` (means over
-        seeds, per image); ``energy_ci_low``, ``energy_ci_high``, ``folded_energy_ci_low``,
-        ``folded_energy_ci_high`` (95 % t-intervals, NaN for a single seed); ``n_seeds``;
-        ``selected_on``. The index is the cell's number.
+        One row for each cell that has any, whose number is the index. ``docs/analyses.md`` has the
+        columns.
     """
     sums = counted.groupby("run_id")[list(_SUMMED)].sum()
     joined = trials[["run_id", "cell", BEST_TEST_ACCURACY]].join(sums, on="run_id", how="inner")

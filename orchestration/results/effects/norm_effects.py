@@ -92,11 +92,7 @@ def dependency_gap(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         best, axes: see :func:`settings_of`.
 
     Returns:
-        One row per architecture and value of the other axes: ``architecture``, the other axes;
-        ``none``, ``standard``, ``homeostatic`` (best accuracy, a fraction; NaN without a result);
-        ``gap_pp`` = 100 · (standard - none); ``ratio``, the gap divided by that of the artificial
-        network in the same setting (NaN if that is not above zero); ``note``, in words, what the
-        cells lack that these numbers come from; ``selected_on``, from ``best``.
+        One row per architecture and value of the other axes. ``docs/results.md`` has the columns.
     """
     settings = settings_of(best, axes)
     rows = [
@@ -124,11 +120,8 @@ def norm_gaps(best: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         best, axes: see :func:`settings_of`.
 
     Returns:
-        One row per cell that has a norm; the index is the cell's number: the axes; ``none``,
-        ``accuracy`` (best accuracy without a norm and with this one, fractions; NaN without a
-        result); ``gap_pp`` = 100 · (accuracy - none); ``is_standard``, whether it is the
-        architecture's standard norm; ``ratio`` (for the standard norm), ``note`` and
-        ``selected_on``: see :func:`dependency_gap`.
+        One row per cell that has a norm, whose number is the index. ``docs/results.md`` has the
+        columns.
     """
     settings = settings_of(best, axes)
     rows = {
@@ -192,11 +185,7 @@ def norm_differences(seeds: pd.DataFrame, axes: Sequence[str], accuracy: str) ->
         seeds, axes: see :func:`~orchestration.results.effects.differences.paired_rows`.
 
     Returns:
-        One row per pair: the axes except the norm; ``norm`` and ``against``; ``difference_pp``,
-        ``ci_low_pp``, ``ci_high_pp`` (the mean of norm - against over the seeds that both have,
-        and its 95 % t-interval, in percentage points); ``n_pairs``, ``t``, ``p``; ``p_holm``,
-        which is p corrected for the number of all tests in the table; ``selected_on``, from
-        ``by_seed``.
+        One row per pair of norms. ``docs/results.md`` has the columns.
     """
     setting = [axis for axis in axes if axis != "norm"]
     rows = [

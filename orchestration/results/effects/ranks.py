@@ -34,12 +34,8 @@ def mean_ranks(seeds: pd.DataFrame, differences: pd.DataFrame, axes: Sequence[st
         axes: the columns that distinguish cells.
 
     Returns:
-        One row per norm of such a setting, the best first: the axes except the norm; ``norm``;
-        ``mean_rank`` over the seeds that all norms of the setting have (1 is the highest accuracy;
-        equal accuracies share the mean of their ranks); ``groups`` (letters: within a group, no
-        corrected test between any two norms has p_holm ≤ 0.05); ``n_seeds``; ``friedman_p`` of the
-        setting; ``selected_on``. A trial that diverged before the end of its first epoch ranks
-        last.
+        One row per norm of such a setting, the best first. ``docs/analyses.md`` has the columns. A
+        trial that diverged before the end of its first epoch ranks last.
     """
     setting = [axis for axis in axes if axis != "norm"]
     rows: list[dict[str, Any]] = []

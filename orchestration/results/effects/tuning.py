@@ -114,15 +114,7 @@ def tuned_gap(
         by_norm: return one row per norm, not only that of the standard norm.
 
     Returns:
-        One row per network, or one per network and norm: ``architecture``, ``norm``, the axes that
-        are not tuned; ``built_none``, ``built`` (mean test accuracy over seeds at the reference's
-        setting, without a norm and with it; NaN if the sweep has no such setting),
-        ``built_gap_pp``, ``built_ci_low_pp``, ``built_ci_high_pp`` (mean difference over the seeds
-        that both have, and its 95 % t-interval, in percentage points); ``tuned_none``, ``tuned``,
-        ``tuned_gap_pp``, ``tuned_ci_low_pp``, ``tuned_ci_high_pp``, which are the same at the best
-        setting of each side; ``none_at``, ``norm_at``, these settings in words; ``is_standard``;
-        ``note``, what their cells lack; ``selected_on``, the images that selected epochs and
-        settings.
+        One row per network, or one per network and norm. ``docs/analyses.md`` has the columns.
     """
     rows = []
     for network in _networks(cells, seeds, axes):
@@ -168,20 +160,8 @@ def basin(
         points: how near, in percentage points of the mean test accuracy over seeds.
 
     Returns:
-        One row per network and norm: ``architecture``, ``norm``, the axes that are not tuned;
-        ``basin`` (the share, a fraction, of the settings with results that are within ``points`` of
-        the norm's best setting), ``basin_low``, ``basin_high`` (bounds, see below);
-        ``basin_of_all``, ``basin_of_all_low``, ``basin_of_all_high``, the same for the best setting
-        of all norms of the network; ``best`` (mean test accuracy at the norm's best setting),
-        ``best_at`` (that setting in words), ``n_settings`` (with results),
-        ``n_settings_expected``; ``note``; ``selected_on``, the images that selected the best
-        setting.
-
-        The difference of each setting to the best one, paired by seed, has a t-interval of
-        confidence 1 - 5 % / (number of settings compared), so that all intervals hold together with
-        95 %. ``low`` counts the settings whose interval lies within the margin, and ``high`` all
-        except those whose interval lies outside it. A setting with at most one seed counts in
-        ``high`` only.
+        One row per network and norm. ``docs/analyses.md`` has the columns, and says how the bounds
+        of the shares are computed.
 
     Raises:
         InputError: points is negative.
