@@ -24,15 +24,11 @@ def prometheus_text(
         database_bytes: the size of MLflow's database; None if it is not known.
     """
     registry = CollectorRegistry()
-    Gauge(
-        "snn_sweep_answer_seconds",
-        "Seconds in which the server has read the state of all sweeps for this answer.",
-        registry=registry,
-    ).set(answer_seconds)
+    answered = "Seconds in which the server has read the state of all sweeps for this answer."
+    Gauge("snn_sweep_answer_seconds", answered, registry=registry).set(answer_seconds)
     if database_bytes is not None:
-        Gauge(
-            "snn_sweep_database_bytes", "Size of MLflow's database in bytes.", registry=registry
-        ).set(database_bytes)
+        size = "Size of MLflow's database in bytes."
+        Gauge("snn_sweep_database_bytes", size, registry=registry).set(database_bytes)
 
     def gauge(name: str, meaning: str, *more: str) -> Gauge:
         return Gauge(name, meaning, ["sweep", *more], registry=registry)
