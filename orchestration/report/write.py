@@ -96,7 +96,6 @@ _FRAMES: dict[str, Callable[[ReportData], pd.DataFrame | None]] = {
 
 
 def _remove_earlier(folder: Path) -> None:
-    """Remove the files that an earlier report may have left."""
     names = [f"{name}.{form}" for name, table in TABLES.items() for form in table.files]
     names += [f"{name}.csv" for name in _FRAMES]
     names += [f"figures/{name}.{form}" for name in FIGURES for form in FORMATS]

@@ -117,7 +117,6 @@ def _check_tensor(name: str, part: str, value: object) -> None:
 
 
 def _check_together(name: str, parts: dict[str, Tensor]) -> None:
-    """Check that the four tensors fit together."""
     for half in ("train", "test"):
         images, labels = parts[f"{half}_images"], parts[f"{half}_labels"]
         if len(images) != len(labels):

@@ -175,7 +175,6 @@ def _per_image(values: Tensor) -> Tensor:
 
 
 def _values(x_TNHWC: Tensor) -> int:
-    """The number of values of each step and channel."""
     return x_TNHWC[0, ..., 0].numel()
 
 
@@ -243,7 +242,6 @@ def _at(
 
 
 def _before(x_TN: Tensor, membrane_N: Tensor | None) -> Tensor:
-    """The membrane before the first step."""
     if membrane_N is not None:
         return channels_last(membrane_N, 1)
     return torch.zeros_like(x_TN[0], dtype=torch.promote_types(x_TN.dtype, torch.float32))

@@ -250,7 +250,6 @@ def add_through_statistics(
 
 @_inlined
 def _first_block(chunk: int, layout: Layout) -> int:
-    """The first block of a chunk."""
     across, down = -(-layout.width // layout.columns), -(-layout.height // layout.rows)
     return layout.images * across * down * chunk // layout.chunks
 
@@ -343,7 +342,6 @@ def _add_through_spikes(grad: Any, of_spikes: Any, v: Any, neuron: Neuron) -> No
 
 @_inlined
 def _add_sums(grad: Any, x: Any, sums: Any) -> None:
-    """Add grad and grad · x."""
     of_offset, products = sums[0], sums[1]
     for i in range(len(grad)):
         of_offset[i] += grad[i]
@@ -352,7 +350,6 @@ def _add_sums(grad: Any, x: Any, sums: Any) -> None:
 
 @_inlined
 def _store(grad: Any, weight: Any, add: bool, out: Any) -> None:
-    """Write grad · weight, or add it."""
     if add:
         for i in range(len(grad)):
             out[i] += grad[i] * weight[i]

@@ -109,7 +109,6 @@ def statistics(
 
 
 def _summed(group: dist.ProcessGroup, *parts: Tensor) -> tuple[Tensor, ...]:
-    """The sums of some vectors over all processes."""
     together = torch.cat(parts)
     dist.all_reduce(together, group=group)
     return torch.split(together, [len(part) for part in parts])

@@ -124,7 +124,6 @@ def _bands(data: ReportData, cells: Sequence[int]) -> list[list[int]]:
 
 
 def _scales(data: ReportData, table: pd.DataFrame) -> dict[str, dict[str, Normalize]]:
-    """The colour scale of each architecture and diagnostic."""
     architectures = table["cell"].map(data.best["architecture"].to_dict())
     return {
         str(architecture): {row.name: _scale(row, part[row.name]) for row in _ROWS}

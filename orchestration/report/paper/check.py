@@ -89,7 +89,6 @@ def _gone(sweep: Results, recorded: Mapping[str, Any]) -> Iterator[Difference]:
 
 
 def _numbers(manifest: Mapping[str, Any], paper: Paper, there: set[str]) -> Iterator[Difference]:
-    """Numbers that differ between the manifest and the record."""
     old = {k: v for k, v in manifest["numbers"].items() if v["sweep"] in there}
     new = paper.manifest["numbers"]
     for name in dict.fromkeys([*old, *new]):

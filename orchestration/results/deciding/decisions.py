@@ -173,7 +173,6 @@ def trials_by_cell(cells: pd.DataFrame, seeds: pd.DataFrame) -> dict[int, pd.Dat
 
 
 def _declared_rule(spec: SweepSpec) -> UntilDecided:
-    """The rule by which a spec's comparisons are decided."""
     if not isinstance(spec.seeds, UntilDecided):
         raise InputError(
             "decisions are of comparisons that a spec declares: compare, with "
