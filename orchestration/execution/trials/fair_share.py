@@ -101,8 +101,7 @@ class FairShare:
     Args:
         board: where claims are published; None if this process has no access to it.
         watch: is told when the sweep has to wait for its share, and when no longer.
-        user: whose sweep it is.
-        most: how many trials of this user may run at once; None if there is no limit.
+        user, most: those of ``Claim``.
     """
 
     def __init__(
@@ -132,10 +131,7 @@ class FairShare:
         The claims are read at most every five seconds.
 
         Args:
-            cpu: the processor cores of one of its trials.
-            gpu: the GPUs of one of its trials.
-            held: how many slots it holds now.
-            wanted: how many trials it would run at once if it could.
+            cpu, gpu, held, wanted: those of ``Claim``.
             more: whether further trials may be wanted as soon as there is room for them.
         """
         now = self._clock()

@@ -58,8 +58,6 @@ class SeedAllocator(TrialResults):
     """Collects the results of trials, and decides which trials are wanted.
 
     Args:
-        spec: a spec with seeds until decided.
-        recorded: the sweep's runs.
         trials: the trials of all seeds of each cell, cell by cell; default: those of the spec. A
             search gives those of each cell's best setting.
         results: the results so far; default: those of the recorded runs. They may grow.
