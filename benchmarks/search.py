@@ -20,8 +20,9 @@ import pandas as pd
 from orchestration.results.effects.search_budget import tuned_gap_by_budget
 from orchestration.results.statistics import expected_best
 from orchestration.sweep.halving import TrialProgress, cell_search
+from orchestration.sweep.points import SearchedSpace, Setting, settings_of_cells
 from orchestration.sweep.search import HELD_OUT_ACCURACY, Search
-from orchestration.sweep.space import Setting, settings_of
+from orchestration.sweep.space import Points
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.tpe import with_next_round
 
@@ -44,6 +45,12 @@ def accuracy(values: Mapping[str, Any]) -> float:
     return 0.1 + 0.8 * math.exp(-(rate**2) / 0.5 - threshold**2 / 0.3) + kaiming
 
 
+BEST = max(
+    accuracy({"learning_rate": 10 ** (-2.5 + x), "threshold": 0.6, "init": "kaiming"})
+    for x in np.linspace(-0.1, 0.1, 21)
+)
+
+
 def curve(values: Mapping[str, Any], random: np.random.Generator) -> list[float]:
     """The held-out accuracy by epoch of a trial, which a small learning rate reaches late."""
     speed = (0.5 + 100 * values["learning_rate"]) * random.lognormal(0, 0.4)
@@ -63,10 +70,6 @@ def search(trials: int, prune: Mapping[str, Any] | None = None) -> Search:
 
 def regret_of_samplers(searches: int) -> None:
     """Print how far the chosen setting's true accuracy is below the best there is."""
-    best = max(
-        accuracy({"learning_rate": 10 ** (-2.5 + x), "threshold": 0.6, "init": "kaiming"})
-        for x in np.linspace(-0.1, 0.1, 21)
-    )
     print("regret in points (mean; 90th percentile) by settings tried")
     for sampler in ("random", "sobol", "tpe"):
         regrets: dict[int, list[float]] = {8: [], 24: [], 64: []}
@@ -74,7 +77,7 @@ def regret_of_samplers(searches: int) -> None:
             settings, scores = searched(sampler, number, max(regrets))
             for trials, of_trials in regrets.items():
                 chosen = settings[int(np.argmax(scores[:trials]))]
-                of_trials.append(100 * (best - accuracy(chosen.values)))
+                of_trials.append(100 * (BEST - accuracy(chosen.values)))
         row = [f"{n}: {np.mean(r):5.2f}; {np.quantile(r, 0.9):5.2f}" for n, r in regrets.items()]
         print(f"  {sampler:7} {'   '.join(row)}")
 
@@ -103,6 +106,31 @@ def searched(sampler: str, number: int, trials: int) -> tuple[list[Setting], lis
         spec = with_next_round(spec, [scores])
 
 
+def regret_after_widening(searches: int) -> None:
+    """Print what it takes to search a wider range after one that was too narrow."""
+    narrow = {**SPACE, "learning_rate": {"log": [1e-4, 2e-3]}}
+    earlier = (SearchedSpace(narrow, tuple(range(24))),)
+    print("24 settings of a narrow range, then 46 of a wider one: trained anew, regret in points")
+    for words, kept in (("nothing kept", ()), ("kept", earlier)):
+        new, regrets = list[int](), list[float]()
+        for number in range(searches):
+            random = np.random.default_rng(number)
+            settings = points("sobol", f"s{number}", 46, kept)
+            scores = [accuracy(one.values) + random.normal(0, NOISE) for one in settings]
+            new.append(sum(one.point is not None for one in settings))
+            chosen = settings[int(np.argmax(scores))]
+            regrets.append(100 * (BEST - accuracy(chosen.values)))
+        mean, high = np.mean(regrets), np.quantile(regrets, 0.9)
+        print(f"  {words:12} {np.mean(new):4.1f} trained   {mean:5.2f}; {high:5.2f}")
+
+
+def points(
+    sampler: Points, name: str, count: int, earlier: Sequence[SearchedSpace] = ()
+) -> list[Setting]:
+    """Settings that do not depend on results."""
+    return settings_of_cells(SPACE, sampler, name, [count], [RAW], earlier)[0]
+
+
 def epochs_of_pruning(searches: int) -> None:
     """Print the epochs that pruning takes, and how often it drops the setting that would win."""
     print("24 settings, 4 epochs: epochs, how often the winner is dropped, and what that costs")
@@ -116,7 +144,7 @@ def epochs_of_pruning(searches: int) -> None:
         epochs, dropped, lost = [], 0, []
         for number in range(searches):
             random = np.random.default_rng(number)
-            settings = settings_of(SPACE, "sobol", f"s{number}", 24, RAW)
+            settings = points("sobol", f"s{number}", 24)
             curves = [curve(one.values, random) for one in settings]
             full = [[TrialProgress(one, True)] for one in curves]
             state, winner = trained(section, curves), cell_search(full, whole).winner
@@ -156,7 +184,7 @@ def gap_without_a_difference(searches: int, trials: int) -> None:
         random = np.random.default_rng(number)
         frames = []
         for cell, norm in enumerate(("none", "bntt")):
-            settings = settings_of(SPACE, "random", f"s{number} {norm}", trials, RAW)
+            settings = points("random", f"s{number} {norm}", trials)
             scores = [accuracy(one.values) + random.normal(0, NOISE) for one in settings]
             frames.append(pd.DataFrame({"architecture": "snn", "norm": norm, "cell": cell,
                                         HELD_OUT_ACCURACY.best_name: scores}))  # fmt: skip
@@ -177,7 +205,7 @@ def flattery(searches: int) -> None:
     over = []
     for number in range(searches):
         random = np.random.default_rng(number)
-        settings = settings_of(SPACE, "sobol", f"s{number}", 24, RAW)
+        settings = points("sobol", f"s{number}", 24)
         scores = [accuracy(one.values) + random.normal(0, NOISE) for one in settings]
         chosen = settings[int(np.argmax(scores))]
         over.append(100 * (expected_best(scores, 24) - accuracy(chosen.values)))
@@ -190,6 +218,7 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=400)
     searches = parser.parse_args().searches
     regret_of_samplers(searches)
+    regret_after_widening(searches)
     epochs_of_pruning(searches)
     gap_without_a_difference(searches, 24)
     flattery(searches)

@@ -173,8 +173,8 @@ class Results(TrialResults, SearchResults):
         once.cells.kind.check_networks("basin()")
         if once.has_search:
             table = once.search(numbered=True)
-            most = once._search.round_size if once.is_adaptive else None
-            return searched_basin(table, once.cells.axes, once.searched_by, points / 100, most)
+            axes, metric, margin = once.cells.axes, once.searched_by, points / 100
+            return searched_basin(table, axes, metric, margin, once.sampled)
         return basin(*once._settings(), points)
 
     def _settings(self) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:

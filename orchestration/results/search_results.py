@@ -128,6 +128,12 @@ class SearchResults(SweepReader):
         return self._search.sampler == "tpe"
 
     @property
+    def sampled(self) -> set[tuple[int, int]]:
+        """The settings that are a sample of the space: the number of the cell, and their own."""
+        of_cells = enumerate(declaring_spec(self.records).settings())
+        return {(cell, one.number) for cell, its in of_cells for one in its if one.is_sampled}
+
+    @property
     def _search(self) -> Search:
         search = declaring_spec(self.records).search
         assert search is not None

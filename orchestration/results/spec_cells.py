@@ -17,9 +17,10 @@ from orchestration.record.names import params_of
 from orchestration.results.columns import AS_BUILT, SELECTED_ON
 from orchestration.results.typed_params import typed_columns
 from orchestration.sweep.grid import axes_of
+from orchestration.sweep.points import Setting
 from orchestration.sweep.recorded_spec import read_spec
 from orchestration.sweep.search import Search
-from orchestration.sweep.space import TUNED_KEYS, Setting
+from orchestration.sweep.space import TUNED_KEYS
 from snn_norm.config import RunConfig
 from snn_norm.references import is_reference
 

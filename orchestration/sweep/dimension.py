@@ -58,6 +58,13 @@ class Dimension:
         value = low + coordinate * (high - low)
         return self._within(math.exp(value) if self.is_log else value)
 
+    def has(self, value: Any) -> bool:
+        """Whether a value is one of these, and of their type."""
+        if self.values:
+            return any(type(one) is type(value) and one == value for one in self.values)
+        is_number = isinstance(value, int if self.is_whole else int | float)
+        return is_number and not isinstance(value, bool) and self.low <= value <= self.high
+
     def code(self, value: Any) -> Any:
         """A value as a number: its place in a list, or itself in a range."""
         return self.values.index(value) if self.values else value

@@ -32,7 +32,7 @@ def spec_schema() -> dict[str, Any]:
         {"const": "auto"},
     ]
     search, prune = (schema["$defs"][name]["properties"] for name in ("Search", "Prune"))
-    for key in ("drawn", "bought"):  # for the record of a sweep alone
+    for key in ("drawn", "bought", "earlier"):  # for the record of a sweep alone
         del search[key]
     budgets = [{"required": ["trials"]}, {"required": ["gpu_hours"]}]
     schema["$defs"]["Search"]["oneOf"] = budgets

@@ -29,8 +29,9 @@ from orchestration.model.config import Section
 from orchestration.model.metric import Metric
 from orchestration.sweep.dimension import checked_dimension
 from orchestration.sweep.own_spec import MetricRule
+from orchestration.sweep.points import SearchedSpace
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.space import TUNED_KEYS, Sampler
+from orchestration.sweep.space import TUNED_KEYS, Points, Sampler
 from orchestration.sweep.values import kind_of, listed
 from snn_norm.wording import did_you_mean
 
@@ -80,8 +81,18 @@ def _checked_bought(given: Any) -> Any:
     return tuple(cells)
 
 
+def _checked_earlier(given: Any) -> Any:
+    if given is None:
+        return None
+    try:
+        return tuple(SearchedSpace.read(one["space"], one["points"]) for one in given)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(_NOT_OF_USERS) from error
+
+
 _Drawn = Annotated[Any, PlainValidator(_checked_drawn)]
 _Bought = Annotated[Any, PlainValidator(_checked_bought)]
+_Earlier = Annotated[Any, PlainValidator(_checked_earlier)]
 _Key = Annotated[str, AfterValidator(_space_key)]
 _Dimension = Annotated[Any, PlainValidator(checked_dimension)]
 _Epoch = Annotated[int, Field(ge=1)]
@@ -118,6 +129,9 @@ class Search(Section):
     bought: _Bought = Field(
         None, description="how many settings of each cell gpu_hours are enough for, as recorded"
     )
+    earlier: _Earlier = Field(
+        None, description="the spaces that the sweep has searched before, as recorded"
+    )
     prune: Annotated[
         Prune | None, BeforeValidator(lambda given: None if given == "none" else given)
     ] = Field(None, description="when the worst settings are dropped, or none")
@@ -144,6 +158,11 @@ class Search(Section):
         """How many settings each round of ``tpe`` has, and the first one with ``gpu_hours``."""
         return self.round or _ROUND
 
+    @property
+    def points_of(self) -> Points:
+        """The sampler whose points the search begins with."""
+        return "sobol" if self.sampler == "tpe" else self.sampler
+
     def counts(self, cells: int) -> list[int]:
         """How many settings of each cell are tried: the first round while that is unknown."""
         bought = self.bought or [None] * cells
@@ -157,16 +176,6 @@ class Search(Section):
     def may_grow(self) -> bool:
         """Whether further settings may follow from recorded ones."""
         return self.sampler == "tpe" or (self.trials is None and None in (self.bought or [None]))
-
-    def begun(self, before: Self | None) -> Self:
-        """The search of a sweep that has begun with another one: it goes on from its settings."""
-        budget = {key: getattr(self, key) for key in ("trials", "gpu_hours", "prune")}
-        same = {**budget, "drawn": self.drawn, "bought": self.bought}
-        if before is None or before.model_copy(update=same) != self:
-            return self
-        has_budget = all(getattr(before, key) == value for key, value in budget.items())
-        bought = before.bought if has_budget else self.bought
-        return self.model_copy(update={"drawn": before.drawn, "bought": bought})
 
     def kept(self, count: int) -> list[int]:
         """How many of so many settings go on after each of the epochs at which it prunes."""

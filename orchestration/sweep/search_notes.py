@@ -10,9 +10,10 @@ from pydantic import ValidationError
 from orchestration.model.config import Config
 from orchestration.model.trial import cell_label
 from orchestration.sweep.grid import axes_of
+from orchestration.sweep.points import setting_of
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import Search
-from orchestration.sweep.space import dimensions_of, setting_of, wrong_everywhere
+from orchestration.sweep.space import dimensions_of, wrong_everywhere
 
 _COLUMNS = frozenset({
     "setting", "epochs", "hours", "state", "is_best", "best_at", "n_settings",

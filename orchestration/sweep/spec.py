@@ -19,10 +19,10 @@ from orchestration.model.trial import Trial, cell_label
 from orchestration.sweep.grid import Located, axes_of, cells_of, check_size, given_of, trials_of
 from orchestration.sweep.own_spec import note_baseline, note_own
 from orchestration.sweep.packaged import packaged_specs
+from orchestration.sweep.points import Setting, setting_of, settings_of_cells
 from orchestration.sweep.problems import Problems
 from orchestration.sweep.search import with_seeds
 from orchestration.sweep.search_notes import note_search
-from orchestration.sweep.space import Setting, setting_of, settings_of
 from orchestration.sweep.spec_keys import SpecKeys, note_shape
 from orchestration.sweep.stopping import Comparison, UntilDecided, comparisons_of
 from orchestration.sweep.user_code import References
@@ -104,23 +104,6 @@ class SweepSpec(SpecKeys):
             del data["seeds"]  # they are those of confirm
         return json.dumps(data, separators=(",", ":"))
 
-    def begun(self, before: Self | None) -> Self:
-        """The spec as it is recorded when its sweep begins, or goes on.
-
-        Args:
-            before: the recorded spec of the sweep; None if it is new.
-        """
-        begun: dict[str, Any] = {}
-        if isinstance(self.seeds, UntilDecided):
-            begun["seeds"] = self.seeds.begun(before and before.seeds)
-            assume = begun["seeds"].assume
-            if self.confirm is not None and assume is not None:  # its seeds are what is recorded
-                seeds = {**self.confirm.seeds, "assume": assume}
-                begun["confirm"] = self.confirm.model_copy(update={"seeds": seeds})
-        if self.search is not None and before is not None and before.given() == self.given():
-            begun["search"] = self.search.begun(before.search)
-        return self.model_copy(update=begun) if begun else self
-
     def judged_by(self) -> Metric:
         """The metric that tells which epoch and which trial is better."""
         return TEST_ACCURACY if self.metric is None else self.metric.metric()
@@ -194,34 +177,31 @@ class SweepSpec(SpecKeys):
         assert search is not None
         counts = search.counts(len(cells))
         if search.sampler != "tpe":
-            return self._points(counts)
-        first_round = self._points([min(count, search.round_size) for count in counts])
-        drawn = search.drawn or [()] * len(cells)
-        return [
-            [
-                *first,
-                *(
-                    setting_of(given, values, number)
-                    for number, values in enumerate(further, len(first) + 1)
-                ),
-            ][:count]
-            for given, first, further, count in zip(cells, first_round, drawn, counts, strict=True)
-        ]
+            return self.points(counts)
+        first_round = self.points([min(count, search.round_size) for count in counts])
+        of_cells = []
+        for given, first, drawn, count in zip(
+            cells, first_round, search.drawn or [()] * len(cells), counts, strict=True
+        ):
+            settings = {setting.config: setting for setting in first}
+            for values in drawn:
+                one = setting_of(given, values, len(settings) + 1, is_sampled=False)
+                settings.setdefault(one.config, one)
+            of_cells.append(list(settings.values())[:count])
+        return of_cells
 
     def setting_counts(self) -> list[int]:
         """How many settings a search tries in the end, by cell; with ``gpu_hours``, at least."""
         assert self.search is not None
-        return [len(settings) for settings in self._points(self.search.counts(len(self.given())))]
+        return [len(settings) for settings in self.points(self.search.counts(len(self.given())))]
 
-    def _points(self, counts: Sequence[int]) -> list[list[Setting]]:
+    def points(self, counts: Sequence[int]) -> list[list[Setting]]:
         """The first settings of each cell, in these numbers, which do not depend on results."""
         search = self.search
         assert search is not None
-        points = "sobol" if search.sampler == "tpe" else search.sampler
-        return [
-            settings_of(search.space, points, self.name, count, given)
-            for given, count in zip(self.given(), counts, strict=True)
-        ]
+        return settings_of_cells(
+            search.space, search.points_of, self.name, counts, self.given(), search.earlier or ()
+        )
 
     def given(self) -> list[dict[str, Any]]:
         """The keys that the spec sets for each of ``cells()``, without defaults."""

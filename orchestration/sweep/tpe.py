@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestration.sweep.optuna_study import distribution_of, sampler, study_of
-from orchestration.sweep.space import Setting, dimensions_of, setting_of, settings_of
+from orchestration.sweep.points import Setting, setting_of
+from orchestration.sweep.space import dimensions_of
 from orchestration.sweep.spec import SweepSpec
 
 _MOST_ASKED = 10
@@ -31,15 +32,15 @@ def with_next_round(spec: SweepSpec, scores: Sequence[Sequence[float | None]]) -
     """
     search = spec.search
     assert search is not None
-    drawn = []
-    for settings, given, count, known in zip(
-        spec.settings(), spec.given(), spec.setting_counts(), scores, strict=True
+    drawn, in_order = [], spec.points(search.counts(len(scores)))
+    for settings, given, points, known in zip(
+        spec.settings(), spec.given(), in_order, scores, strict=True
     ):
         ended = [score for score in known if score is not None]
-        wanted = min(search.round_size, count - len(settings))
+        wanted = min(search.round_size, len(points) - len(settings))
         further: list[Setting] = []
         if wanted > 0 and len(ended) == len(settings):
-            further = _further(spec, given, settings, ended, count, wanted)
+            further = _further(spec, given, settings, ended, points, wanted)
         beyond_the_first_round = [*settings, *further][search.round_size :]
         drawn.append([dict(setting.values) for setting in beyond_the_first_round])
     updated = search.model_copy(update={"drawn": tuple(map(tuple, drawn))})
@@ -51,13 +52,13 @@ def _further(
     given: Mapping[str, Any],
     settings: Sequence[Setting],
     scores: Sequence[float],
-    most: int,
+    points: Sequence[Setting],
     count: int,
 ) -> list[Setting]:
     """``count`` settings of a cell that have not been tried, or as many as there are.
 
     Args:
-        most: how many settings the cell tries in the end.
+        points: settings that depend on no result, as many as the cell tries in the end.
     """
     search, further = spec.search, list[Setting]()
     assert search is not None
@@ -78,6 +79,6 @@ def _further(
             codes = study.ask(fixed_distributions=distributions).params
             add({dimension.key: dimension.chosen(codes[dimension.key]) for dimension in dimensions})
     # If a space with few settings is nearly used up, the rest is taken in the order of Sobol's.
-    for setting in settings_of(search.space, "sobol", spec.name, most, given):
+    for setting in points:
         add(setting.values)
     return further

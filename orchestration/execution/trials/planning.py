@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
+from orchestration.sweep.continued import continued, has_other_space, words_on_space
 from orchestration.sweep.plan import Plan, make_plan
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
@@ -22,7 +24,7 @@ def plan_sweep(spec: SweepSpec, *, fresh: bool = False, settings: Settings | Non
     """What :func:`run_sweep` would do. Starts and creates nothing.
 
     Raises:
-        InputError: the spec cannot be run, as it would change comparisons that are decided.
+        InputError: the spec cannot be run; see :func:`plan_with`.
         SpecError: the user's own code cannot be imported.
         ServiceError: the tracking server that the user names cannot be reached.
     """
@@ -43,7 +45,12 @@ def forecast_of(spec: SweepSpec, plan: Plan) -> Forecast | None:
 
 def begun(spec: SweepSpec, recorder: SweepRecorder | None) -> SweepSpec:
     """The spec as it is recorded when its sweep begins, or goes on; None is no record."""
-    spec = spec.begun(recorder.spec() if recorder else None)
+    before = recorder.spec() if recorder else None
+    trained = set[str]()
+    if recorder is not None and has_other_space(spec, before):
+        runs = recorder.recorded()
+        trained = {run.trial_key for run in runs if run.finished or run.epochs_done}
+    spec = continued(spec, before, trained)
     if recorder is None or spec.search is None or not spec.search.may_grow:
         return spec
     # Imported here because it loads pandas.
@@ -79,10 +86,12 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
     """The plan of a sweep with this record; None is no record.
 
     Raises:
-        InputError: the spec would change comparisons that are decided.
+        InputError: the spec would change comparisons that are decided, or chooses settings by a
+            metric that finished trials have not recorded.
     """
-    if recorder:
-        _refuse_another_family(recorder, spec)
+    before = recorder.spec() if recorder else None
+    if recorder and before is not None and isinstance(before.seeds, UntilDecided):
+        _refuse_another_family(recorder, spec, before)
     recorded = recorder.recorded_for(spec) if recorder else []
     trials = _wanted(spec, recorder, recorded, fresh=fresh)
     elsewhere: list[TrialRun] = []
@@ -91,22 +100,21 @@ def plan_with(recorder: SweepRecorder | None, spec: SweepSpec, *, fresh: bool = 
         missing -= {run.trial_key for run in recorded if run.finished}
         others = recorder.finished_elsewhere(missing) if missing else []
         elsewhere = recorder.judged(others, spec)
-    return make_plan(
+    plan = make_plan(
         trials, recorded, version=version("snn-norm"), elsewhere=elsewhere, fresh=fresh
     )
+    return replace(plan, warnings=(*plan.warnings, *words_on_space(spec, before)))
 
 
-def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec) -> None:
-    before = recorder.spec()
-    if before is not None and isinstance(before.seeds, UntilDecided):
-        # Imported here because it loads pandas.
-        from orchestration.execution.trials.search_allocator import make_allocator
-        from orchestration.execution.trials.seed_allocator import refuse_another_family
+def _refuse_another_family(recorder: SweepRecorder, spec: SweepSpec, before: SweepSpec) -> None:
+    # Imported here because it loads pandas.
+    from orchestration.execution.trials.search_allocator import make_allocator
+    from orchestration.execution.trials.seed_allocator import refuse_another_family
 
-        recorded = recorder.recorded_for(before)
-        allocator = make_allocator(before, recorded, recorder.tracking_uri)
-        assert allocator is not None
-        refuse_another_family(spec, before, allocator.verdicts)
+    recorded = recorder.recorded_for(before)
+    allocator = make_allocator(before, recorded, recorder.tracking_uri)
+    assert allocator is not None
+    refuse_another_family(spec, before, allocator.verdicts)
 
 
 def _wanted(

@@ -6,7 +6,7 @@ Scores are those of ``orchestration.results.effects.searching.search_table``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -121,14 +121,15 @@ def searched_basin(
     axes: Sequence[str],
     metric: Metric,
     margin: float,
-    most: int | None = None,
+    sampled: Collection[tuple[int, int]] | None = None,
 ) -> pd.DataFrame:
     """The share of the declared space whose score is near the best one of the cell.
 
     Args:
         table, axes, metric: see :func:`best_of_settings`.
         margin: how near, in units of the metric.
-        most: how many settings, from the first, are points that depend on no result; None is all.
+        sampled: the cell and the number of each setting that belongs to a sample of the space;
+            None is all.
 
     Returns:
         The axes; ``basin`` (the share of the settings tried), ``basin_low``, ``basin_high`` (exact
@@ -141,13 +142,13 @@ def searched_basin(
     if not margin >= 0:
         raise InputError(f"points must be 0 or more percentage points, got {100 * margin:g}")
     rows = []
-    for _, settings in table.groupby("cell", sort=True):
+    for cell, settings in table.groupby("cell", sort=True):
+        names = {axis: settings[axis].iloc[0] for axis in axes}
         best = (metric.sign * _scores(settings, metric)).max(initial=-math.inf)
-        if most is not None:
-            settings = settings[settings[SETTING] <= most]
+        if sampled is not None:
+            settings = settings[[(cell, number) in sampled for number in settings[SETTING]]]
         scores = metric.sign * _scores(settings, metric)
         n = len(scores)
-        names = {axis: settings[axis].iloc[0] for axis in axes}
         if not n:
             rows.append({**names, "n_settings": 0})
             continue

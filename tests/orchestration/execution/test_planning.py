@@ -86,6 +86,31 @@ def test_plan_takes_a_spec_that_changes_no_rule(plan: Callable[..., Any]) -> Non
     assert plan(content(seeds={**SEEDS, "assume": "normal"})).exit_code == 0
 
 
+def test_plan_and_run_train_only_the_new_settings_of_a_wider_range(
+    plan: Callable[..., Any], decided: str
+) -> None:
+    def searching(lowest: float, trials: int) -> dict[str, Any]:
+        section = {"space": {"learning_rate": {"log": [lowest, 0.1]}}, "trials": trials}
+        given = {"training": {"validation_fraction": 0.2}, "confirm": {"seeds": [101]}}
+        grid = [{"architecture": "ann", "norm": "none"}]
+        whole = content(name="searched wider", grid=grid, search=section, **given)
+        return {key: whole[key] for key in whole if key not in ("seeds", "compare")}
+
+    before = SweepSpec.from_dict(searching(0.01, 4))
+    recorder = Recorder(decided)
+    experiment, parent = recorder.sweep(before.name, before.to_json())
+    for trial in before.trials()[:3]:
+        held_out = {"validation_accuracy": [0.5], "epoch_seconds": [1.0]}
+        recorded = RecordedTrial(trial.config.given(), [0.5], key=trial.key, metrics=held_out)
+        recorder.trial(experiment, parent, recorded)
+    planned = plan(searching(0.001, 5))
+    assert planned.exit_code == 0, planned.output
+    assert "2 to run, 0 to resume, 3 finished before" in planned.stdout
+    words = "search.space has changed: 3 settings of all cells are kept, 2 are new"
+    assert words in " ".join(planned.stderr.split())
+    assert "has changed" not in plan(searching(0.01, 5)).stderr
+
+
 @pytest.fixture
 def book(decided: str, tmp_path: Any) -> Callable[[str], SweepRecorder]:
     """The recorder of the sweep of a name."""
@@ -127,9 +152,9 @@ def plan(decided: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setenv("SNN_SWEEP_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", decided)
 
-    def run(spec: dict[str, Any]) -> Any:
+    def run(spec: dict[str, Any], *options: str) -> Any:
         path = tmp_path / "spec.yaml"
         path.write_text(yaml.safe_dump(spec))
-        return CliRunner().invoke(cli, ["plan", str(path)])
+        return CliRunner().invoke(cli, ["plan", str(path), *options])
 
     return run

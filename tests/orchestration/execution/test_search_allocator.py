@@ -13,10 +13,13 @@ from small_search import CONTENT, SEARCH, UNTIL
 from specs import spec as plain_spec
 
 from orchestration import SweepSpec
+from orchestration.errors import InputError
 from orchestration.execution.trials.search_allocator import SearchAllocator
+from orchestration.execution.trials.seed_allocator import refuse_another_family
 from orchestration.execution.worker.attempt import _report
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
+from orchestration.sweep.continued import continued
 from snn_norm.data.dataset import load_dataset
 from snn_norm.training.run import TrainingRun
 
@@ -228,6 +231,50 @@ def test_a_larger_search_goes_on_from_a_smaller_one() -> None:
     assert after.outcome()[0] == alone.outcome()[0]
     searched = [key for key in after.trained if after._trials[key].config.seed == 0]
     assert len(searched) == 2 * (9 - 5)
+
+
+@pytest.mark.parametrize("prune", [None, {"keep": 0.5, "at": [1, 2]}])
+@pytest.mark.parametrize("confirm", [None, UNTIL])
+def test_a_wider_search_trains_only_what_is_new_and_is_the_same_however_it_is_interrupted(
+    confirm: Mapping[str, Any] | None, prune: Mapping[str, Any] | None
+) -> None:
+    narrow = simulated(confirm, prune=prune)
+    before = Simulation(narrow)
+    # Nothing is decided before all cells have their best, so the space may still change.
+    before.to_the_end(2, random.Random(0), upto=10 if confirm else 1000)
+    runs = list(before.runs.values())
+    space = {**SEARCH["space"], "learning_rate": {"log": [1e-5, 1e-1]}}
+    wider = continued(simulated(confirm, trials=8, space=space, prune=prune), narrow, before.runs)
+    first = Simulation(wider, runs)
+    assert first.to_the_end(1, random.Random(0))
+    assert None not in first.outcome()[0]
+    rates = {first._trials[key].config.learning_rate for key in set(first.runs) - set(before.runs)}
+    new = [one for one in wider.settings()[0] if one.point is not None]
+    assert len(new) == 3
+    assert {one.values["learning_rate"] for one in new} <= rates
+    known = {key for key, run in before.runs.items() if run.finished}
+    assert known.isdisjoint(first.trained)
+    for seed in range(4):
+        chance = random.Random(seed)
+        other = Simulation(wider, runs)
+        if not other.to_the_end(chance.randint(1, 6), chance, upto=chance.randrange(1, 8)):
+            again = continued(wider, SweepSpec.from_json(wider.to_json()), other.runs)
+            assert again == wider
+            other = Simulation(again, [*other.runs.values()])
+            assert other.to_the_end(chance.randint(1, 6), chance)
+        assert other.outcome()[:2] == first.outcome()[:2]
+
+
+def test_once_something_is_decided_the_space_may_not_change() -> None:
+    narrow = simulated(UNTIL)
+    space = {**SEARCH["space"], "learning_rate": {"log": [1e-5, 1e-1]}}
+    keys = {trial.key for trial in narrow.trials()}
+    wider = continued(simulated(UNTIL, space=space), narrow, keys)
+    with pytest.raises(InputError, match="cannot change once something is decided"):
+        refuse_another_family(wider, narrow, lambda: ["none is better"])
+    refuse_another_family(wider, narrow, lambda: ["", ""])
+    again = continued(simulated(UNTIL, space=space), wider)
+    refuse_another_family(again, wider, lambda: ["none is better"])
 
 
 def test_a_cell_with_a_failed_trial_has_no_best_setting_and_the_other_has() -> None:

@@ -168,6 +168,33 @@ def test_hours_are_measured_once_and_a_killed_search_goes_on_with_their_settings
 
 @pytest.mark.slow
 @pytest.mark.release
+def test_a_wider_range_trains_its_new_settings_alone_and_goes_on_when_it_is_killed(
+    commands: Commands, client: MlflowClient, tracking_uri: str
+) -> None:
+    search = {**SEARCH, "prune": "none"}
+    _, path = commands.spec("search-wider", {**CONTENT, "search": search})
+    commands.run("run", path)
+    before = n_runs(client, "search-wider")
+    space = {**SEARCH["space"], "learning_rate": {"log": [1e-4, 1e-1]}}
+    search |= {"space": space, "trials": 8}
+    _, path = commands.spec("search-wider", {**CONTENT, "search": search})
+    process = commands.start("run", path)
+    wait_until(lambda: n_runs(client, "search-wider") > before)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    told = commands.run("run", path)
+    assert "has changed" not in told, "it was recorded by the command that was killed"
+    results = Results("search-wider", tracking_uri=tracking_uri)
+    wider = read_spec(str(results.records.spec))
+    assert replace(audit(client, wider), lost=[]) == Ledger()
+    assert found("search-wider", tracking_uri) == alone(wider)
+    new = [one for of_cell in wider.settings() for one in of_cell if one.point is not None]
+    assert len(new) == 2 * 3
+    assert (results.trials()["seed"] == 0).sum() == 2 * 8
+
+
+@pytest.mark.slow
+@pytest.mark.release
 def test_own_training_code_is_searched_and_compared_until_decided(
     commands: Commands, client: MlflowClient, tracking_uri: str
 ) -> None:

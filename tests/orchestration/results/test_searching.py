@@ -22,6 +22,7 @@ from orchestration.results.effects.search_budget import (
     tuned_gap_by_budget,
 )
 from orchestration.results.results import Results
+from orchestration.sweep.continued import continued
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.tpe import with_next_round
 from orchestration.tables import search as search_of_tables
@@ -267,6 +268,24 @@ def test_of_tpe_the_best_is_that_of_the_first_settings_and_the_basin_is_of_its_f
     assert basin["basin"].tolist() == [0.0, 0.5]
     assert basin["basin_low"].tolist()[0] == 0.0
     assert basin["best"].tolist() == [0.9, 0.9]
+
+
+def test_the_basin_of_a_widened_range_is_of_a_sample_of_the_wider_one() -> None:
+    narrow = searched(trials=8, space={"learning_rate": {"log": [1e-2, 1e-1]}})
+    trained = [trial.key for of_cell in narrow.setting_trials([0]) for (trial,) in of_cell]
+    wider = {"learning_rate": {"log": [1e-3, 1e-1]}}
+    for trials, sampled in ((8, 0), (10, 4), (16, 16)):
+        spec = continued(searched(trials=trials, space=wider), narrow, trained)
+        recorded = Recorded(spec)
+        for of_cell, settings in zip(spec.setting_trials([0]), spec.settings(), strict=True):
+            for (trial,), setting in zip(of_cell, settings, strict=True):
+                recorded.add(trial, [0.9 if setting.values["learning_rate"] > 1e-2 else 0.1])
+        results = recorded.results()
+        assert results.searched()["n_settings"].tolist() == [trials] * 2
+        basin = results.basin()
+        assert basin["n_settings"].between(sampled - 1, sampled + 1).all()
+        if sampled:  # half of the wider range is as good as the best, if more were tried in it
+            assert basin["basin"].between(0.4, 0.6).all()
 
 
 def test_the_key_that_decides_is_important_and_a_cell_where_another_does_differs() -> None:

@@ -10,6 +10,7 @@ import pytest
 from searched import searched
 
 from orchestration.errors import SpecError
+from orchestration.sweep.continued import continued
 from orchestration.sweep.search import Search
 from orchestration.sweep.search_cost import search_cost
 from orchestration.sweep.search_hours import RoundTimes, affordable, with_bought
@@ -77,11 +78,11 @@ def test_the_record_has_the_number_and_a_sweep_goes_on_with_it() -> None:
     recorded = SweepSpec.from_json(half.to_json())
     assert recorded == half
     assert recorded.settings() == half.settings()
-    assert spec.begun(recorded) == half
-    larger = by_hours(2.0).begun(recorded)
+    assert continued(spec, recorded) == half
+    larger = continued(by_hours(2.0), recorded)
     assert search_of(larger).bought is None, "other hours are enough for another number"
-    assert search_of(by_hours(round=5).begun(recorded)).bought is None
-    assert search_of(searched(trials=9).begun(recorded)).counts(2) == [9, 9]
+    assert search_of(continued(by_hours(round=5), recorded)).bought is None
+    assert search_of(continued(searched(trials=9), recorded)).counts(2) == [9, 9]
 
 
 def test_a_recorded_number_makes_no_spec_that_cannot_be_read() -> None:

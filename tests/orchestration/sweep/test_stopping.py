@@ -9,6 +9,7 @@ import pytest
 from specs import spec
 
 from orchestration.errors import SpecError
+from orchestration.sweep.continued import continued
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.stopping import UntilDecided
 
@@ -85,7 +86,7 @@ def test_json_and_back() -> None:
     unsaid = SweepSpec.from_dict(decided())
     assert "assume" not in unsaid.to_json(), "recorded specs of earlier versions stay equal"
     said = SweepSpec.from_dict(decided(assume="exchangeable"))
-    assert SweepSpec.from_json(said.to_json()) == said == unsaid.begun(None)
+    assert SweepSpec.from_json(said.to_json()) == said == continued(unsaid, None)
     budget = SweepSpec.from_dict(spec(gpu_hours=1.5))
     assert SweepSpec.from_json(budget.to_json()) == budget
 
@@ -100,13 +101,13 @@ def test_a_search_records_what_its_confirmation_assumes() -> None:
         compare=[{"norm": ["none"], "against": "all"}],
     )
     unsaid = SweepSpec.from_dict(data)
-    recorded = SweepSpec.from_json(unsaid.begun(None).to_json())
+    recorded = SweepSpec.from_json(continued(unsaid, None).to_json())
     assert isinstance(recorded.seeds, UntilDecided)
     assert recorded.seeds.assumes == "exchangeable"
-    assert unsaid.begun(recorded) == recorded
+    assert continued(unsaid, recorded) == recorded
     # One that an earlier version recorded goes on with what it began with.
     earlier = SweepSpec.from_json(unsaid.to_json())
-    assert unsaid.begun(earlier) == earlier
+    assert continued(unsaid, earlier) == earlier
 
 
 def test_the_json_of_a_list_of_seeds_stays_as_it_was() -> None:

@@ -11,8 +11,9 @@ import pytest
 from searched import searched
 
 from orchestration.errors import SpecError
+from orchestration.sweep.continued import continued
+from orchestration.sweep.points import Setting
 from orchestration.sweep.search_cost import search_cost
-from orchestration.sweep.space import Setting
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.tpe import with_next_round
 
@@ -80,13 +81,12 @@ def test_the_record_has_what_was_drawn_and_a_sweep_goes_on_from_it() -> None:
     assert recorded == spec
     assert recorded.settings() == spec.settings()
     assert "drawn" not in tpe().to_json()
-    assert tpe().begun(recorded) == spec
-    larger = tpe(trials=48).begun(recorded)
+    assert continued(tpe(), recorded) == spec
+    larger = continued(tpe(trials=48), recorded)
     assert larger.settings() == spec.settings()
     assert to_the_end(larger).settings()[0][:24] == spec.settings()[0]
-    assert to_the_end(tpe(trials=20).begun(recorded)).settings()[0] == spec.settings()[0][:20]
-    for change in ({"round": 4}, {"space": {**SPACE, "learning_rate": {"log": [1e-4, 0.1]}}}):
-        assert tpe(**change).begun(recorded) == tpe(**change)
+    assert to_the_end(continued(tpe(trials=20), recorded)).settings()[0] == spec.settings()[0][:20]
+    assert continued(tpe(round=4), recorded) == tpe(round=4)
 
 
 def test_a_space_with_few_settings_is_used_up_and_no_setting_comes_twice() -> None:
