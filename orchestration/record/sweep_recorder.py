@@ -211,6 +211,11 @@ class SweepRecorder:
         return self.judged(with_trial_keys(self.recorded(), spec), spec)
 
     @insist
+    def metrics_of(self, run_id: str) -> list[str]:
+        """The names of the metrics that a run has recorded."""
+        return sorted(self._client.get_run(run_id).data.metrics)
+
+    @insist
     def judged(self, runs: Iterable[TrialRun], spec: SweepSpec) -> list[TrialRun]:
         """Runs with their best value of a spec's metric, if its seeds depend on that.
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from orchestration.errors import InputError
 from orchestration.model.run import TrialRun
 from orchestration.model.trial import Trial
 from orchestration.sweep.continued import continued, has_other_space, words_on_space
@@ -124,10 +125,18 @@ def _wanted(
     if recorder is None or not recorded or not spec.grows:
         return spec.trials()
     # Imported here because it loads pandas.
-    from orchestration.execution.trials.search_allocator import make_allocator
+    from orchestration.execution.trials.search_allocator import SearchAllocator, make_allocator
 
     allocator = make_allocator(spec, recorded, recorder.tracking_uri)
     assert allocator is not None
+    if isinstance(allocator, SearchAllocator) and (run := allocator.unmeasured()) and not fresh:
+        assert spec.search is not None
+        raise InputError(
+            f"{spec.name}: search.metric must be a metric that all trials of the search have "
+            f"recorded, got {spec.search.judged_by().name!r}; run {run} has recorded "
+            f"{', '.join(recorder.metrics_of(run))}. Name one of these, or train all trials again "
+            "with --fresh"
+        )
     wanted = {trial.key for trial in allocator.wanted()}
     wanted |= {run.trial_key for run in recorded} if fresh else set()
     return [trial for trial in spec.possible_trials() if trial.key in wanted]

@@ -77,12 +77,12 @@ class SearchAllocator(TrialResults):
             for trial in trials
         }
         self._states: list[CellSearch] | None = None
-        self._keys = {trial.key for of_cell in both for trials in of_cell for trial in trials}
         self._progress: dict[str, TrialProgress] = {}
         self._run_ids: dict[str, str] = {}
         self._paused: set[str] = set()
         self._seeds: SeedAllocator | None = None
-        runs = [run for run in recorded if run.trial_key in self._keys]
+        keys = {trial.key for of_cell in both for trials in of_cell for trial in trials}
+        runs = [run for run in recorded if run.trial_key in keys]
         super().__init__(runs)
         self._take_progress(runs)
 
@@ -96,7 +96,7 @@ class SearchAllocator(TrialResults):
         """Read what the run of a trial has recorded, which has ended or pauses."""
         if not has_ended:
             self._paused.add(key)
-        if self._is_of_search(key) and not self._progress.get(key, TrialProgress()).has_ended:
+        if key in self._place and not self._progress_of(key).has_ended:
             values = self._read([run_id]).get(run_id, ())
             self._progress[key] = TrialProgress(tuple(values), has_ended)
             self._states = None
@@ -105,7 +105,7 @@ class SearchAllocator(TrialResults):
         """Where the search of each cell stands."""
         if self._states is None:
             self._states = [
-                cell_search(self._progress_of(cell), self._search)
+                cell_search(self._progress_in(cell), self._search)
                 for cell in range(len(self._searching))
             ]
             for cell, state in enumerate(self._states):
@@ -119,7 +119,7 @@ class SearchAllocator(TrialResults):
         return [
             [
                 score(its, metric) if all(one.has_ended for one in its) else None
-                for its in self._progress_of(cell)
+                for its in self._progress_in(cell)
             ]
             for cell in range(len(self._searching))
         ]
@@ -138,6 +138,13 @@ class SearchAllocator(TrialResults):
             return with_next_round(self._spec, self.scores())
         return further
 
+    def unmeasured(self) -> str | None:
+        """The run of a completed trial that has no value of the metric that chooses settings."""
+        for key, (_, outcome) in self._ended.items():
+            if key in self._place and outcome == "completed" and not self._progress[key].values:
+                return self._run_ids[key]
+        return None
+
     def pruned(self) -> dict[str, int]:
         """After which epoch each trial was dropped, by its key; trials that ended are not."""
         return {
@@ -145,7 +152,7 @@ class SearchAllocator(TrialResults):
             for of_cell, state in zip(self._searching, self.searches(), strict=True)
             for index, epoch in state.pruned.items()
             for trial in of_cell[index]
-            if not self._progress.get(trial.key, TrialProgress()).has_ended
+            if not self._progress_of(trial.key).has_ended
         }
 
     def target(self, key: str) -> int | None:
@@ -161,7 +168,7 @@ class SearchAllocator(TrialResults):
         for of_cell, state in zip(self._searching, self.searches(), strict=True):
             for index, trials in enumerate(of_cell):
                 for trial in trials:
-                    progress = self._progress.get(trial.key, TrialProgress())
+                    progress = self._progress_of(trial.key)
                     if progress.has_ended:
                         ended.append(trial)
                     elif index in state.target and not progress.has_reached(state.target[index]):
@@ -183,7 +190,7 @@ class SearchAllocator(TrialResults):
         tried = sum(
             all(trial.has_ended for trial in of_setting)
             for cell in range(len(states))
-            for of_setting in self._progress_of(cell)
+            for of_setting in self._progress_in(cell)
         )
         pruned = sum(len(state.pruned) for state in states)
         chosen = sum(state.winner is not None for state in states)
@@ -214,7 +221,7 @@ class SearchAllocator(TrialResults):
 
     def _times_of(self, cell: int, read: Reader) -> RoundTimes | None:
         """The recorded times of a cell's first round; None before it has ended."""
-        progress = self._progress_of(cell)
+        progress = self._progress_in(cell)
         if cell_search(progress, self._search).winner is None:
             return None
         trials = [trial for of_setting in self._searching[cell] for trial in of_setting]
@@ -228,30 +235,29 @@ class SearchAllocator(TrialResults):
             epoch_seconds=fmean(possible) if possible else math.inf,
         )
 
-    def _progress_of(self, cell: int) -> list[list[TrialProgress]]:
+    def _progress_of(self, key: str) -> TrialProgress:
+        """How far a trial is."""
+        return self._progress.get(key, TrialProgress())
+
+    def _progress_in(self, cell: int) -> list[list[TrialProgress]]:
         """How far the trials of each setting of a cell are."""
-        nothing = TrialProgress()
         return [
-            [self._progress.get(trial.key, nothing) for trial in trials]
-            for trials in self._searching[cell]
+            [self._progress_of(trial.key) for trial in trials] for trials in self._searching[cell]
         ]
 
     def _take_progress(self, runs: Sequence[TrialRun]) -> None:
         counted = counting_runs(runs)
-        of_search = [run for run in runs if self._is_of_search(run.trial_key)]
+        of_search = [run for run in runs if run.trial_key in self._place]
         values = self._read([run.run_id for run in of_search])
         for run in of_search:
             its = TrialProgress(tuple(values.get(run.run_id, ())), run.trial_key in counted)
-            known = self._progress.get(run.trial_key, TrialProgress())
+            known = self._progress_of(run.trial_key)
             is_counted = counted.get(run.trial_key) in (None, run)
             if is_counted and len(its.values) >= len(known.values):
                 self._progress[run.trial_key] = its
                 self._run_ids[run.trial_key] = run.run_id
         for key in counted:
             self._progress.setdefault(key, TrialProgress((), True))
-
-    def _is_of_search(self, key: str) -> bool:
-        return key in self._place
 
     def _winners(self) -> list[list[Trial] | None]:
         """The trials that may confirm each cell's best setting; None while it is not known."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from commands import USERS_FOLDER
 from recorded import RecordedTrial, Recorder
 
 from orchestration import SweepSpec, run_sweep
@@ -109,6 +110,44 @@ def test_plan_and_run_train_only_the_new_settings_of_a_wider_range(
     words = "search.space has changed: 3 settings of all cells are kept, 2 are new"
     assert words in " ".join(planned.stderr.split())
     assert "has changed" not in plan(searching(0.01, 5)).stderr
+
+
+def test_a_metric_that_finished_trials_have_not_recorded_cannot_choose_settings(
+    plan: Callable[..., Any], decided: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    metric = {"name": "val_error", "goal": "minimize"}
+
+    def own(chosen_by: str) -> dict[str, Any]:
+        return {
+            "name": "chosen by another metric",
+            "train": "own_runs:Fit",
+            "epochs": 1,
+            "grid": [{"method": ["base"]}],
+            "metric": metric,
+            "search": {
+                "space": {"rate": [0.1, 0.2]},
+                "trials": 2,
+                "metric": {**metric, "name": chosen_by},
+            },
+            "confirm": {"seeds": [101]},
+        }
+
+    before = SweepSpec.from_dict(own("val_error"))
+    recorder = Recorder(decided)
+    experiment, parent = recorder.sweep(before.name, before.to_json())
+    for trial in before.trials():
+        values = {"val_error": [0.5], "epoch_seconds": [1.0]}
+        recorded = RecordedTrial(trial.config.given(), key=trial.key, metrics=values)
+        recorder.trial(experiment, parent, recorded)
+    assert plan(own("val_error")).exit_code == 0
+    refused = plan(own("held_out_error"))
+    assert refused.exit_code == 2, refused.output
+    assert refused.stdout == ""
+    words = "must be a metric that all trials of the search have recorded, got 'held_out_error'"
+    assert words in " ".join(refused.stderr.split())
+    assert "has recorded epoch_seconds, val_error. Name one" in " ".join(refused.stderr.split())
+    assert plan(own("held_out_error"), "--fresh").exit_code == 0
 
 
 @pytest.fixture
