@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -27,6 +28,9 @@ _MOST_POINTS = 64
 
 _LAST_POINT = 100_000
 """The largest number of a point that is read from a record."""
+
+_Kept = tuple[int, int] | None
+"""The place of the earlier space that a kept setting is of, and its rank among those of it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def settings_of_cells(
             if taken is None:
                 cell.add(its, point=number)
             elif not cell.is_full:
-                cell.replaced[taken] = cell.replaced.get(taken, 0) + 1
+                cell.replaced[taken] += 1
     return [cell.all() for cell in cells]
 
 
@@ -126,9 +130,8 @@ class _Cell:
     def __init__(self, raw: Mapping[str, Any], dimensions: Sequence[Dimension], count: int) -> None:
         self._raw = raw
         self._most = count if dimensions else 1
-        self._settings: dict[Config, Setting] = {}
-        self._kept: dict[Config, tuple[int, int]] = {}
-        self.replaced: dict[int, int] = {}
+        self._settings: dict[Config, tuple[Setting, _Kept]] = {}
+        self.replaced = Counter[int]()
         """How many new points were replaced by settings of each earlier space, by its place."""
 
     @property
@@ -136,46 +139,25 @@ class _Cell:
         """Whether it has as many settings as it needs."""
         return len(self._settings) == self._most
 
-    def add(
-        self,
-        values: Mapping[str, Any],
-        point: int | None = None,
-        kept: tuple[int, int] | None = None,
-    ) -> None:
-        """Add a setting, unless there are enough, or an equal one.
-
-        Args:
-            kept: of which earlier space it is kept, and its rank among those that are.
-        """
-        if self.is_full:
-            return
-        one = setting_of(self._raw, values, len(self._settings) + 1, point)
-        if one.config not in self._settings:
-            self._settings[one.config] = one
-            if kept is not None:
-                self._kept[one.config] = kept
+    def add(self, values: Mapping[str, Any], point: int | None = None, kept: _Kept = None) -> None:
+        """Add a setting, unless there are enough, or an equal one."""
+        if not self.is_full:
+            one = setting_of(self._raw, values, len(self._settings) + 1)
+            self._settings.setdefault(one.config, (replace(one, point=point), kept))
 
     def all(self) -> list[Setting]:
         """The settings in order."""
-        return [replace(one, is_sampled=self._is_sampled(one)) for one in self._settings.values()]
+        return [
+            replace(one, is_sampled=kept is None or kept[1] < self.replaced[kept[0]])
+            for one, kept in self._settings.values()
+        ]
 
-    def _is_sampled(self, setting: Setting) -> bool:
-        place, rank = self._kept.get(setting.config, (None, 0))
-        return place is None or rank < self.replaced.get(place, 0)
 
-
-def setting_of(
-    raw: Mapping[str, Any],
-    values: Mapping[str, Any],
-    number: int,
-    point: int | None = None,
-    *,
-    is_sampled: bool = True,
-) -> Setting:
+def setting_of(raw: Mapping[str, Any], values: Mapping[str, Any], number: int) -> Setting:
     """The setting of a cell with these values, without a momentum if its optimizer has none."""
     has_momentum = values.get("optimizer", raw.get("optimizer")) == "sgd"
     values = {key: value for key, value in values.items() if key != "momentum" or has_momentum}
-    return Setting(number, values, read_config({**raw, **values, "seed": 0}), point, is_sampled)
+    return Setting(number, values, read_config({**raw, **values, "seed": 0}))
 
 
 def lie_within(

@@ -185,8 +185,8 @@ class SweepSpec(SpecKeys):
         ):
             settings = {setting.config: setting for setting in first}
             for values in drawn:
-                one = setting_of(given, values, len(settings) + 1, is_sampled=False)
-                settings.setdefault(one.config, one)
+                one = setting_of(given, values, len(settings) + 1)
+                settings.setdefault(one.config, replace(one, is_sampled=False))
             of_cells.append(list(settings.values())[:count])
         return of_cells
 
