@@ -22,7 +22,7 @@ from orchestration.results.statistics import expected_best
 from orchestration.sweep.halving import TrialProgress, cell_search
 from orchestration.sweep.points import SearchedSpace, Setting, settings_of_cells
 from orchestration.sweep.search import HELD_OUT_ACCURACY, Search
-from orchestration.sweep.space import Points
+from orchestration.sweep.space import Sampler
 from orchestration.sweep.spec import SweepSpec
 from orchestration.sweep.tpe import with_next_round
 
@@ -125,7 +125,7 @@ def regret_after_widening(searches: int) -> None:
 
 
 def points(
-    sampler: Points, name: str, count: int, earlier: Sequence[SearchedSpace] = ()
+    sampler: Sampler, name: str, count: int, earlier: Sequence[SearchedSpace] = ()
 ) -> list[Setting]:
     """Settings that do not depend on results."""
     return settings_of_cells(SPACE, sampler, name, [count], [RAW], earlier)[0]

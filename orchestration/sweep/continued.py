@@ -72,8 +72,8 @@ def _search(
 ) -> Search:
     """The search of a spec, with what it takes over from the recorded one."""
     earlier = searched.earlier
-    if search.points_of != searched.points_of:  # it has other points
-        earlier = None
+    if (search.sampler == "random") != (searched.sampler == "random"):
+        earlier = None  # the other sampler's points are others
     elif search.space != searched.space and (points := _points(spec, searched, trained)):
         earlier = (*(earlier or ()), SearchedSpace(searched.space, points))
     begun: dict[str, Any] = {"earlier": earlier}

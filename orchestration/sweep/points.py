@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from orchestration.model.config import Config, read_config
 from orchestration.sweep.dimension import Dimension, checked_dimension
-from orchestration.sweep.space import Points, dimensions_of
+from orchestration.sweep.space import Sampler, dimensions_of
 
 _MOST_POINTS = 64
 """How many points are drawn for each setting, at most, until all settings of a cell differ."""
@@ -79,7 +79,7 @@ class SearchedSpace:
 
 def settings_of_cells(
     space: Mapping[str, Any],
-    sampler: Points,
+    sampler: Sampler,
     name: str,
     counts: Sequence[int],
     raws: Sequence[Mapping[str, Any]],
@@ -88,6 +88,7 @@ def settings_of_cells(
     """The settings of each cell: as many as wanted, or all there are if these are fewer.
 
     Args:
+        sampler: the points of ``tpe`` are those of ``sobol``.
         name: the sweep's name.
         counts: how many settings each cell has.
         raws: the keys that the spec sets for each cell.
@@ -182,7 +183,7 @@ def _values(
 
 
 def _points(
-    sampler: Points, name: str, space: Collection[str], numbers: range
+    sampler: Sampler, name: str, space: Collection[str], numbers: range
 ) -> Iterator[tuple[int, Mapping[str, float]]]:
     """Points of the unit cube by their numbers, with one coordinate for each key of a space."""
     keys = sorted(space)

@@ -31,7 +31,7 @@ from orchestration.sweep.dimension import checked_dimension
 from orchestration.sweep.own_spec import MetricRule
 from orchestration.sweep.points import SearchedSpace
 from orchestration.sweep.problems import Problems
-from orchestration.sweep.space import TUNED_KEYS, Points, Sampler
+from orchestration.sweep.space import TUNED_KEYS, Sampler
 from orchestration.sweep.values import kind_of, listed
 from snn_norm.wording import did_you_mean
 
@@ -157,11 +157,6 @@ class Search(Section):
     def round_size(self) -> int:
         """How many settings each round of ``tpe`` has, and the first one with ``gpu_hours``."""
         return self.round or _ROUND
-
-    @property
-    def points_of(self) -> Points:
-        """The sampler whose points the search begins with."""
-        return "sobol" if self.sampler == "tpe" else self.sampler
 
     def counts(self, cells: int) -> list[int]:
         """How many settings of each cell are tried: the first round while that is unknown."""

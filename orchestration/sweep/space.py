@@ -25,8 +25,6 @@ TUNED_KEYS = ("init", "threshold", "surrogate", "slope", "beta", *OPTIMIZATION_K
 (data set, trunk, depth, width, time steps, epochs, …) it is another network, or another task."""
 
 Sampler = Literal["sobol", "random", "tpe"]
-Points = Literal["sobol", "random"]
-"""The samplers whose settings do not depend on results."""
 
 
 def dimensions_of(

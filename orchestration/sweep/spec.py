@@ -200,7 +200,7 @@ class SweepSpec(SpecKeys):
         search = self.search
         assert search is not None
         return settings_of_cells(
-            search.space, search.points_of, self.name, counts, self.given(), search.earlier or ()
+            search.space, search.sampler, self.name, counts, self.given(), search.earlier or ()
         )
 
     def given(self) -> list[dict[str, Any]]:
