@@ -186,7 +186,6 @@ def test_a_wider_range_trains_its_new_settings_alone_and_goes_on_when_it_is_kill
     assert "has changed" not in told, "it was recorded by the command that was killed"
     results = Results("search-wider", tracking_uri=tracking_uri)
     wider = read_spec(str(results.records.spec))
-    assert replace(audit(client, wider), lost=[]) == Ledger()
     assert found("search-wider", tracking_uri) == alone(wider)
     new = [one for of_cell in wider.settings() for one in of_cell if one.point is not None]
     assert len(new) == 2 * 3
