@@ -14,6 +14,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from services.backup import Manifest, ServerRecord, backup, drill
+from services.backup_files import files_of
 from services.errors import BackupError
 
 METRICS_FILE = "backups.prom"
@@ -61,14 +62,14 @@ def add_backup(
             drill(record, new)
             is_restored = True
         finally:
-            _write_metrics(folder, manifest, is_restored=is_restored)
+            _write_metrics(folder, new, manifest, is_restored=is_restored)
         backups = sorted(path for path in folder.iterdir() if _BACKUP.fullmatch(path.name))
         for oldest in backups[:-keep]:
             shutil.rmtree(oldest)
     return new, manifest
 
 
-def _write_metrics(folder: Path, manifest: Manifest, *, is_restored: bool) -> None:
+def _write_metrics(folder: Path, new: Path, manifest: Manifest, *, is_restored: bool) -> None:
     registry = CollectorRegistry()
     Gauge(
         "snn_sweep_backup_timestamp_seconds", "When the last backup was made.", registry=registry
@@ -78,4 +79,10 @@ def _write_metrics(folder: Path, manifest: Manifest, *, is_restored: bool) -> No
         "1 if the last backup was restored beside the server and was equal, otherwise 0.",
         registry=registry,
     ).set(is_restored)
+    if manifest.artifacts is None:  # otherwise they are in S3
+        Gauge(
+            "snn_sweep_artifact_bytes",
+            "Size of all artifacts in bytes, when the last backup was made.",
+            registry=registry,
+        ).set(sum(file.stat().st_size for file in files_of(new / "artifacts")))
     write_to_textfile(str(folder / METRICS_FILE), registry)

@@ -36,6 +36,8 @@ def test_the_newest_stay_and_nothing_else_is_deleted(server: ServerRecord, tmp_p
     for name in ("2020-01-01T00-00-00Z", "2020-01-02T00-00-00Z", *by_hand):
         (folder / name).mkdir(parents=True)
     (folder / ".2020-01-03T00-00-00Z.1234.partial").mkdir()
+    model = Path(server.artifacts) / "1" / "a" / "model.safetensors"
+    model.write_bytes(bytes(1000))
     before = time.time()
     new, manifest = add_backup(server, folder, keep=2)
     assert check(new) == manifest
@@ -43,6 +45,7 @@ def test_the_newest_stay_and_nothing_else_is_deleted(server: ServerRecord, tmp_p
     assert metrics(folder)["snn_sweep_backup_restored"] == 1
     made = metrics(folder)["snn_sweep_backup_timestamp_seconds"]
     assert before - 1 <= made <= time.time()
+    assert metrics(folder)["snn_sweep_artifact_bytes"] == 1000 + len("a table")
 
 
 def test_a_drill_that_fails_is_recorded_and_keeps_the_earlier_backups(
