@@ -196,8 +196,37 @@ def test_every_alert_is_tested() -> None:
     assert [rule["alert"] for rule in rules("alerts.yaml")] == list(CASES)
 
 
-def test_prometheus_accepts_its_configuration() -> None:
-    subprocess.run(["promtool", "check", "config", str(FOLDER / "prometheus.yaml")], check=True)
+@pytest.mark.parametrize("file", ["prometheus.yaml", "composed.yaml"])
+def test_prometheus_accepts_its_configuration(file: str) -> None:
+    subprocess.run(["promtool", "check", "config", str(FOLDER / file)], check=True)
+
+
+def test_the_composed_prometheus_can_reach_what_it_asks() -> None:
+    services = yaml.safe_load((FOLDER.parents[1] / "docker-compose.yml").read_text())["services"]
+    own = services["prometheus"]
+    configuration = yaml.safe_load((FOLDER / "composed.yaml").read_text())
+    jobs = configuration["scrape_configs"] + configuration["alerting"]["alertmanagers"]
+    targets = [target for job in jobs for one in job["static_configs"] for target in one["targets"]]
+    assert targets == ["mlflow:5000", "node-exporter:9100", "alertmanager:9093"]
+    for target in targets:
+        service = services[target.partition(":")[0]]
+        assert set(service["networks"]) & set(own["networks"])
+        if "ports" in service:
+            assert service["ports"][0].endswith(target[-5:])
+    (login,) = [job["basic_auth"] for job in jobs if "basic_auth" in job]
+    assert login["username"] == services["ray-head"]["environment"]["MLFLOW_TRACKING_USERNAME"]
+    assert Path(login["password_file"]).name in own["secrets"]
+    # What the drivers and the backups write is where node_exporter looks.
+    folders = dict(
+        volume.rsplit(":", 1)[::-1]
+        for name in ("ray-head", "nightly")
+        for volume in services[name]["volumes"]
+    )
+    given = services["node-exporter"]["volumes"]
+    assert f"{folders['/srv/home/metrics']}:/srv/metrics:ro" in given
+    assert f"{folders['/srv/backups']}:/srv/backups:ro" in given
+    for folder in ("/srv/metrics", "/srv/backups"):
+        assert f"--collector.textfile.directory={folder}" in services["node-exporter"]["command"]
 
 
 def test_every_metric_of_dashboard_rules_and_alerts_exists(tmp_path: Path) -> None:
