@@ -1,7 +1,8 @@
 """Starts, recognises and stops one MLflow server in a process of its own.
 
 All its files are in one folder: ``server.json`` (its processes and port), ``server.log``,
-``mlflow.db`` and ``artifacts``. This module takes no locks; its callers in ``tracking`` do.
+``mlflow.db``, ``artifacts`` and ``port``, that of the last server that was stopped. This module
+takes no locks; its callers in ``tracking`` do.
 
 The server outlives the command that started it, so its processes are identified by pid and time of
 creation: another program that has got one of its pids is never mistaken for the server.
@@ -188,8 +189,17 @@ def stop(folder: Path, server: Server) -> bool:
         with suppress(subprocess.TimeoutExpired):  # a zombie's last threads may take a moment
             child.wait(_STOP_SECONDS)
             _children.remove(child)
+    (folder / "port").write_text(str(server.port), encoding="utf-8")
     (folder / "server.json").unlink(missing_ok=True)
     return was_running
+
+
+def last_port(folder: Path) -> int | None:
+    """The port of the last server that was stopped; None if there was none."""
+    try:
+        return int((folder / "port").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def prepare() -> Prepared:

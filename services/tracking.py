@@ -220,12 +220,12 @@ def _running(folder: Path) -> server.Server | None:
 def _launch(
     folder: Path, database: str, *, kept: bool, prepared: server.Prepared | None = None
 ) -> server.Server:
-    """Start a server, on a dead one's port if it is free, so that writers find it again."""
+    """Start a server, on the last one's port if it is free, so that writers find it again."""
     dead = server.load(folder)
     if dead is not None:
         server.stop(folder, dead)
     _reach_loopback_directly()
-    port = dead.port if dead else None
+    port = server.last_port(folder)
     return server.launch(folder, database, kept=kept, port=port, prepared=prepared)
 
 

@@ -235,6 +235,23 @@ def test_a_server_killed_while_it_creates_its_database_leaves_none(settings: Set
     assert not (folder / "mlflow.db.partial").exists()
 
 
+def test_a_server_that_was_stopped_is_started_on_its_port(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, ports = settings.home / "tracking", list[int | None]()
+
+    def launch(*_: object, port: int | None, **__: object) -> server.Server:
+        ports.append(port)
+        return server.Server(0, (), 40_000, kept=True, database="")
+
+    monkeypatch.setattr(server, "launch", launch)
+    start_server(settings)
+    server.save(folder, server.Server(0, (), 40_000, kept=True, database=""))
+    assert not stop_server(settings)
+    start_server(settings)
+    assert ports == [None, 40_000]
+
+
 # What cannot be reached
 
 
