@@ -5,8 +5,9 @@ metric that it already has (same run, key, step, time and value), so sending eve
 a crash or a lost reply duplicates nothing. An epoch that a resumed trial trains again is not
 recorded again. While MLflow cannot be reached, training continues: only the end of the trial waits.
 
-What is recorded within some seconds is sent in one request. A trial that ends within them takes
-three requests: its run is created, gets everything that was recorded, and is closed.
+What is recorded within some seconds is sent in one request: within 5 s at first, later within 20 s.
+A trial that ends within 5 s takes three requests: its run is created, gets everything that was
+recorded, and is closed.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import Spool
 
-_SECONDS_BETWEEN_BATCHES = 5.0
-"""How long records wait for others after the last request. The end of a trial does not wait."""
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 20.0
+"""How many seconds records wait for others: first after the run is opened, then twice as long after
+each batch, up to the longest wait. The end of a trial does not wait."""
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 
 
@@ -189,7 +191,7 @@ class TrialRecorder:
 
         Both are tried again with the next entry or after a pause.
         """
-        pause = 0.1
+        pause, wait = 0.1, _FIRST_WAIT
         while (entries := self._next_entries()) is not None:
             try:
                 if self._is_open:
@@ -211,8 +213,8 @@ class TrialRecorder:
             with self._wake:
                 self._is_open = True
                 self._sent += len(entries)
-                self._due = time.monotonic() + _SECONDS_BETWEEN_BATCHES
-                self._trouble, pause = None, 0.1
+                self._due = time.monotonic() + wait
+                self._trouble, pause, wait = None, 0.1, min(2 * wait, _LONGEST_WAIT)
                 self._wake.notify_all()
 
     def _next_entries(self) -> list[dict[str, Any]] | None:

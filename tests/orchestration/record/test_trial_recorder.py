@@ -308,13 +308,26 @@ def test_epochs_are_sent_within_seconds_while_a_trial_runs(
     experiment_id: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(trial_recorder, "_SECONDS_BETWEEN_BATCHES", 0.5)
+    monkeypatch.setattr(trial_recorder, "_FIRST_WAIT", 0.5)
     recorder = make_recorder()
     record_epochs(recorder, 1, 2)
     wait_until(lambda: recorder.arrived == len(recorder.spool.entries))
     assert sent == ["runs/create", "runs/log-batch"]
     (run,) = runs_of(tracking_uri, experiment_id)
     assert (run.info.status, run.data.metrics["test_accuracy"]) == ("RUNNING", 0.2)
+
+
+def test_batches_become_fewer_while_a_trial_runs(
+    make_recorder: MakeRecorder, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial_recorder, "_FIRST_WAIT", 0.1)
+    monkeypatch.setattr(trial_recorder, "_LONGEST_WAIT", 0.8)
+    recorder, began = make_recorder(), time.monotonic()
+    for epoch in range(1, 101):
+        record_epochs(recorder, epoch)
+        time.sleep(0.02)
+    waits = 3 + (time.monotonic() - began) / 0.8  # of 0.1, 0.2 and 0.4 s, then of 0.8 s
+    assert 2 <= sent.count("runs/log-batch") <= waits
 
 
 def test_a_trial_that_dies_before_its_first_batch_keeps_its_parameters(
