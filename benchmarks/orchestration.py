@@ -64,7 +64,7 @@ def main() -> None:
 
 def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
     from orchestration import run_sweep
-    from orchestration.execution import driver
+    from orchestration.report import write
     from orchestration.report.write import log_report
 
     settings = Settings.from_environment({**os.environ, "MLFLOW_TRACKING_URI": uri})
@@ -72,7 +72,7 @@ def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
 
     def timed_report(*arguments: Any) -> None:
         nonlocal report_seconds, sent
-        sent = requests_in(log)
+        sent = requests_in(log).total()
         start = time.perf_counter()
         log_report(*arguments)
         report_seconds = time.perf_counter() - start
@@ -80,7 +80,7 @@ def _ours(trials: int, uri: str, log: Path) -> dict[str, float]:
     spec = trivial_spec(trials)
     with (
         local_ray(settings, num_cpus=_SLOTS),
-        mock.patch.object(driver, "log_report", timed_report),
+        mock.patch.object(write, "log_report", timed_report),
     ):
         start = time.perf_counter()
         outcome = run_sweep(spec, settings=settings)
@@ -108,7 +108,7 @@ def _plain_tune(trials: int, uri: str, log: Path) -> dict[str, float]:
         results = tuner.fit()
         seconds = time.perf_counter() - start
     assert results.num_errors == 0
-    return {"seconds": seconds, "requests": requests_in(log)}
+    return {"seconds": seconds, "requests": requests_in(log).total()}
 
 
 def _train(config: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ import resource
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from benchmarks.memory import peak_resident
 from benchmarks.tracking import measured_apart, requests_in
@@ -57,14 +58,17 @@ def main() -> None:
         print(
             f"| {nodes} | {trials} | {row['seconds']:.1f} | {row['after']:.1f} "
             f"| {row['a_trial']:.2f} | {row['a_trial'] / first:.2f} "
-            f"| {row['requests'] / trials:.1f} "
+            f"| {sum(row['requests'].values()) / trials:.1f} "
             f"| {row['processor'] / trials:.3f} + {row['tune_processor'] / trials:.3f} "
             f"| {row['memory']:.0f}, {row['tune_memory']:.0f} |",
             flush=True,
         )
+    print(f"\nRequests of the last, {trials} trials, a trial:")
+    for kind, count in sorted(row["requests"].items(), key=lambda item: -item[1]):
+        print(f"{count / trials:6.2f}  {kind}")
 
 
-def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, float]:
+def _measure(nodes: int, trials: int, uri: str, log: Path) -> dict[str, Any]:
     from ray.cluster_utils import Cluster
 
     from orchestration import run_sweep

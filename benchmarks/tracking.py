@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 
+_REQUEST = re.compile(r'"([A-Z]+) /(?:ajax-)?api/2\.0/mlflow(-artifacts/artifacts)?/([^ ?]*)')
 
-def measured_apart(module: str, *arguments: str) -> dict[str, float]:
+
+def measured_apart(module: str, *arguments: str) -> dict[str, Any]:
     """What a benchmark measures in a process, a home and on a tracking server of its own.
 
     The module is given ``--measure``, the arguments, the server's URI and the path of its access
@@ -30,7 +35,7 @@ def measured_apart(module: str, *arguments: str) -> dict[str, float]:
         command += ["--measure", *arguments, uri, str(log)]
         environment = {**os.environ, "SNN_SWEEP_HOME": f"{folder}/home"}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
-        answer: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
 
@@ -71,6 +76,14 @@ def _wait_until_healthy(uri: str, process: subprocess.Popen[bytes]) -> None:
     raise RuntimeError(f"the tracking server ended with {process.returncode}")
 
 
-def requests_in(log: Path) -> int:
-    """How many requests for its API an access log has."""
-    return log.read_text().count("/api/2.0/mlflow")
+def requests_in(log: Path) -> Counter[str]:
+    """The requests in an access log by kind, such as ``POST runs/create`` or ``PUT model``.
+
+    Those for artifacts are named after the folder of the artifact in its run.
+    """
+    kinds: Counter[str] = Counter()
+    for method, artifacts, path in _REQUEST.findall(log.read_text()):
+        kinds[
+            f"{method} {path.partition('/artifacts/')[2].split('/')[0] if artifacts else path}"
+        ] += 1
+    return kinds
