@@ -18,7 +18,7 @@ class Proxy:
     """
 
     def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
-        self._target_port = target_port
+        self.target_port = target_port
         self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class Proxy:
 
     def _reach_target(self) -> socket.socket | None:
         try:
-            return socket.create_connection(("127.0.0.1", self._target_port))
+            return socket.create_connection(("127.0.0.1", self.target_port))
         except ConnectionRefusedError:
             return None
 
