@@ -14,6 +14,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
+from orchestration.execution.ended_trials import forget_ended
+
 _IDLE_SECONDS = 0.1
 
 
@@ -31,6 +33,7 @@ class SlotLimit(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The next trial, which Tune starts now; it asks several times a second."""
+        forget_ended(tune_controller)
         slots = self._slots(tune_controller._actor_manager.num_live_actors)
         if slots is None:
             chosen: Trial | None = super().choose_trial_to_run(tune_controller)

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 from ray import cloudpickle, tune
 from ray.tune import Callback
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 
 from orchestration.execution.failure import in_a_line
@@ -37,7 +38,6 @@ _SETTINGS = {
     # Records are in MLflow and work in progress in the checkpoint store, so Tune keeps neither.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "inf",
-    "RAY_AIR_NEW_OUTPUT": "0",  # verbose=0 silences only the old output
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # events report them in one line
     "TUNE_MAX_PENDING_TRIALS_PG": "200",  # a cluster scales up by its pending trials
 }
@@ -51,6 +51,8 @@ def run_tasks(trials: SweepTrialQueue, retries: int, watch: EventHandler, share:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # verbose=0 silences only the old output, and with the new one Tune would drop our callback.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     # Tune warns about files that it was told not to write. Failures are raised or become events.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     searcher = _Searcher(trials, share)
@@ -179,8 +181,11 @@ class _Searcher(Searcher):
         raise NotImplementedError("a sweep is planned from its record, never restored by Tune")
 
 
-class _Events(Callback):
-    """Turns Tune's callbacks into events (Tune passes only keyword arguments)."""
+class _Events(TrialProgressCallback):
+    """Turns Tune's callbacks into events (Tune passes only keyword arguments).
+
+    Tune adds a callback of this class, which would hold every trial, unless it is given one.
+    """
 
     def __init__(self, watch: EventHandler, searcher: _Searcher, retries: Retries) -> None:
         self._watch = watch
@@ -211,7 +216,6 @@ class _Events(Callback):
     def on_trial_complete(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
         self._searcher.end(trial.trial_id)
-        _empty(trial)
 
     def on_trial_error(self, trial: Any, **_: Any) -> None:
         self._waiting.discard(trial.trial_id)
@@ -222,7 +226,6 @@ class _Events(Callback):
         else:
             self._fail(trial, in_a_line(error))
             self._searcher.end(trial.trial_id)
-        _empty(trial)
 
     def _fail(self, trial: Any, reason: str) -> None:
         self._searcher.fail(trial.trial_id)
@@ -231,18 +234,6 @@ class _Events(Callback):
 
 def _label(trial: Any) -> str:
     return str(trial.config["task"].trial.label)
-
-
-def _empty(trial: Any) -> None:
-    """Remove the task and the results from a trial that has ended.
-
-    Tune keeps all trials until the sweep ends, and then writes them to its scratch folder.
-    """
-    trial.config.clear()  # Tune has a second, private reference to this dictionary
-    trial.evaluated_params = {}
-    metadata = trial.run_metadata
-    metadata.last_result, metadata.metric_analysis, metadata.metric_n_steps = {}, {}, {}
-    trial.invalidate_json_state()
 
 
 def _error(trial: Any) -> BaseException:
