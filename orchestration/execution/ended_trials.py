@@ -10,6 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 _MOST_KEPT = 100
+_FIELDS = (
+    "_stopped_trials", "_failed_trials", "_live_trials", "_trials_to_cache", "_trial_to_actor",
+)  # fmt: skip
 
 
 def forget_ended(tune_controller: Any) -> None:
@@ -17,6 +20,8 @@ def forget_ended(tune_controller: Any) -> None:
 
     Tune takes an experiment without any trial for one that has to be loaded from its files.
     """
+    if not all(hasattr(tune_controller, name) for name in _FIELDS):
+        return  # another version of Ray, which keeps them
     stopped, failed = tune_controller._stopped_trials, tune_controller._failed_trials
     if len(stopped) + len(failed) < _MOST_KEPT:
         return

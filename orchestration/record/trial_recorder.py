@@ -5,7 +5,7 @@ metric that it already has (same run, key, step, time and value), so sending eve
 a crash or a lost reply duplicates nothing. An epoch that a resumed trial trains again is not
 recorded again. While MLflow cannot be reached, training continues: only the end of the trial waits.
 
-What is recorded within some seconds is sent in one request: within 5 s at first, later within 20 s.
+What is recorded within some seconds is sent in one request: within 5 s at first, later within 10 s.
 A trial that ends within 5 s takes three requests: its run is created, gets everything that was
 recorded, and is closed.
 """
@@ -36,9 +36,9 @@ from orchestration.record.names import (
 )
 from orchestration.record.spool import Spool
 
-_FIRST_WAIT, _LONGEST_WAIT = 5.0, 20.0
-"""How many seconds records wait for others: first after the run is opened, then twice as long after
-each batch, up to the longest wait. The end of a trial does not wait."""
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 10.0
+"""How many seconds records wait for others: after the run is opened, and later. The wait is
+doubled after each batch, up to the longest. The end of a trial does not wait."""
 _LONGEST_PAUSE = 5.0  # seconds between attempts to reach the server
 
 
