@@ -118,7 +118,7 @@ def test_a_sweep_whose_driver_is_killed_goes_on_from_s3(
     spec, path = commands.spec("in-s3", SLOW_SPEC)
     process = commands.start("run", path)
     wait_for_progress(client, "in-s3")
-    wait_for_progress(client, "in-s3")
+    wait_until(lambda: any("checkpoint" in key for key in kept()))
     process.kill()
     process.communicate()
     said, _ = commands.start("status", "in-s3").communicate()

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from commands import USERS_FOLDER, Commands, commands_in, processes_in, wait_until
 from specs import SLOW_SPEC
@@ -185,7 +186,13 @@ def test_sweeps_use_it_one_after_the_other_until_it_is_stopped(own_home: Command
 @pytest.mark.release
 def test_ctrl_c_while_it_starts_leaves_no_process(own_home: Commands) -> None:
     command = own_home.start("up", "--warm")
-    wait_until(lambda: any(one.name() == "raylet" for one in processes_in(own_home)))
+
+    def gcs_servers() -> list[psutil.Process]:
+        return [one for one in processes_in(own_home) if one.name() == "gcs_server"]
+
+    wait_until(lambda: gcs_servers() != [])
+    for one in gcs_servers():
+        one.suspend()  # so that Ray cannot be ready before the signal comes
     command.send_signal(signal.SIGINT)
     command.communicate(timeout=60)
     assert command.returncode == 130
