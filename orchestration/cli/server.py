@@ -24,18 +24,18 @@ from services.settings import Settings
     "minutes",
     metavar="MINUTES",
     type=click.FloatRange(0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="How long --warm waits for a sweep.",
+    help="How long --warm waits for a sweep.  [default: 30]",
 )
-def up(database: str | None, warm: bool, minutes: float) -> None:
+def up(database: str | None, warm: bool, minutes: float | None) -> None:
     """Start the tracking server on this machine and leave it running."""
     settings = Settings.from_environment()
     if warm:
         if database is not None:
             raise click.UsageError("--warm and --database: run `snn-sweep up --database URL` first")
-        _keep_warm(settings, minutes)
+        _keep_warm(settings, minutes or 30.0)
         return
+    if minutes is not None:
+        raise click.UsageError("--for says how long --warm waits: add --warm, or leave it out")
     from services.tracking import start_server
 
     uri = start_server(settings, database)
@@ -53,10 +53,9 @@ def _keep_warm(settings: Settings, minutes: float) -> None:
             "sweep; to change that: snn-sweep down"
         )
         return
-    order = RayOrder(settings, all_cores_train=True, keep_minutes=minutes)
     with tracking_server(settings) as uri:
         out.print(f"tracking server at {uri}")
-        keep_ray(order, until_ready=True)
+        keep_ray(RayOrder(settings).kept(minutes), until_ready=True)
     out.print(f"Ray is kept warm until {minutes:g} minutes have passed without a sweep")
 
 

@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -147,7 +147,7 @@ class RayProcess:
         The tracking server must stay in use until `wait_for_end` returns.
         """
         if self._keep_minutes is not None:
-            order = replace(self._order, keep_minutes=self._keep_minutes)
+            order = self._order.kept(self._keep_minutes)
             self._ending = threading.Thread(target=_keep_after, args=(self._ending, order, watch))
             self._ending.start()
 

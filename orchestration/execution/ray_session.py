@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Self
@@ -58,6 +58,10 @@ class RayOrder:
         needs_one_core = spec.resources.cpu <= 1
         enough = len(spec.trials()) >= (os.cpu_count() or 1) and not spec.resources.gpu
         return cls(settings, needs_one_core, needs_one_core and enough)
+
+    def kept(self, minutes: float) -> Self:
+        """The order for a Ray that is kept for the next sweep, whose trials may need all cores."""
+        return replace(self, all_cores_train=True, keep_minutes=minutes)
 
 
 def start_session(

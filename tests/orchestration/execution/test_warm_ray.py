@@ -19,6 +19,7 @@ import pytest
 from commands import USERS_FOLDER, Commands, commands_in, processes_in, wait_until
 from specs import SLOW_SPEC
 
+from orchestration import SweepSpec
 from orchestration.execution.ray_session import RayOrder
 from orchestration.execution.warm_ray import (
     find_ray,
@@ -147,6 +148,21 @@ def test_a_record_of_an_ended_process_is_no_ray(order: RayOrder) -> None:
     (order.settings.home / "ray.json").write_text(json.dumps(record))
     assert find_ray(order.settings) is None
     assert take_ray(order) is None
+
+
+def test_the_next_sweep_gets_prepared_workers_whatever_this_one_needs(
+    order: RayOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(USERS_FOLDER)
+    spec = SweepSpec.from_dict({"name": "one trial", **SLOW_SPEC, "resources": {"cpu": 2}})
+    assert not RayOrder.of(spec, order.settings).all_cores_train
+    assert RayOrder.of(spec, order.settings).kept(5).all_cores_train
+
+
+def test_a_time_without_warm_is_refused(own_home: Commands) -> None:
+    process = own_home.start("up", "--for", "5")
+    assert "add --warm" in process.communicate()[1]
+    assert process.returncode == 2
 
 
 def test_a_cluster_is_not_kept(order: RayOrder) -> None:
