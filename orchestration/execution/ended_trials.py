@@ -26,7 +26,7 @@ def forget_ended(tune_controller: Any) -> None:
     if len(stopped) + len(failed) < _MOST_KEPT:
         return
     trials = tune_controller.get_trials()
-    # The worker of some is still ending.
+    # Some have a worker that has not ended yet.
     ended = (stopped | failed) - tune_controller._trial_to_actor.keys() - {trials[-1]}
     trials[:] = [trial for trial in trials if trial not in ended]
     for kept in (stopped, failed, tune_controller._live_trials, tune_controller._trials_to_cache):

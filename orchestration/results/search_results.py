@@ -129,7 +129,7 @@ class SearchResults(SweepReader):
 
     @property
     def sampled(self) -> set[tuple[int, int]]:
-        """The settings that are a sample of the space: the number of the cell, and their own."""
+        """The settings that are a sample of the space: the numbers of cell and setting."""
         of_cells = enumerate(declaring_spec(self.records).settings())
         return {(cell, one.number) for cell, its in of_cells for one in its if one.is_sampled}
 

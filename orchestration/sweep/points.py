@@ -30,7 +30,7 @@ _LAST_POINT = 100_000
 """The largest number of a point that is read from a record."""
 
 _Kept = tuple[int, int] | None
-"""The place of the earlier space that a kept setting is of, and its rank among those of it."""
+"""The earlier space that a setting is kept from, by its place, and its rank among those kept."""
 
 
 @dataclass(frozen=True)
