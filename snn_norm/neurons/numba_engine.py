@@ -10,10 +10,7 @@ Shapes as in :mod:`snn_norm.neurons.fused`; images lie in memory with their chan
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,16 +21,16 @@ from snn_norm.neurons import numba_loops as loops
 from snn_norm.neurons.kernels import channels_last, channels_second
 from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
+from snn_norm.neurons.threads import in_parallel
 
-_VALUES_A_ROW = 2048
-"""A row of a block has at most so many values, unless an image has more channels than that."""
+_VALUES_A_SPAN = 2048
+"""A span has at most so many values, unless an image has more channels than that."""
 
-_VALUES_A_BLOCK = 2**16
-"""All time steps of a row of a block have at most so many values, which a core's cache can hold."""
+_VALUES_OF_ALL_STEPS = 2**16
+"""All time steps of a span have at most so many values, which a core's cache can hold."""
 
 _BLOCKS_A_CHUNK = 8
-"""A chunk has at least so many blocks, so that its sums take at most a quarter of the memory of its
-currents."""
+"""A chunk has at least so many blocks, so that it takes longer than to add up its sums."""
 
 _CHUNKS = 32
 """There are at most so many chunks. Each thread takes a range of them."""
@@ -65,8 +62,7 @@ def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | Non
     grad_N = _state(x_TN, grad_after_N)
     grad_x_TN = torch.empty_like(x_TN, dtype=grad_N.dtype)
     chunks = 0 if standardization is None else layout.chunks
-    row = layout.columns * layout.channels
-    sums = np.zeros((chunks, num_steps, 2, row), _steps(grad_x_TN).dtype)
+    sums = np.zeros((chunks, num_steps, 2, layout.channels), _steps(grad_x_TN).dtype)
     of_beta = np.zeros(layout.chunks)
     _run(
         loops.gradients, layout, _steps(x_TN), _maps(x_TN, standardization, layout),
@@ -78,8 +74,7 @@ def gradients(inputs: Inputs, grad_spikes_TN: Tensor, grad_after_N: Tensor | Non
     if standardization is not None:
         standardization = standardization.detach()
         # numpy adds in the same order whatever the number of threads.
-        by_channel = sums.sum(0).reshape(num_steps, 2, layout.columns, layout.channels).sum(2)
-        grad_offset, products = torch.from_numpy(by_channel).unbind(1)
+        grad_offset, products = torch.from_numpy(sums.sum(0)).unbind(1)
         grad_scale = standardization.grad_scale(products, grad_offset)
         if standardization.of_batch:
             values = x_TN[0].numel() // layout.channels
@@ -105,21 +100,7 @@ def _run(loop: Callable[..., None], layout: loops.Layout, *arguments: Any) -> No
     """Call a loop for all chunks, divided among threads."""
     threads = min(torch.get_num_threads(), layout.chunks)
     ends = [layout.chunks * index // threads for index in range(threads + 1)]
-    if threads == 1:
-        loop(*arguments, *ends)
-        return
-    others = [
-        _pool(os.getpid(), threads).submit(loop, *arguments, *ends[index : index + 2])
-        for index in range(1, threads)
-    ]
-    loop(*arguments, *ends[:2])
-    for other in others:
-        other.result()
-
-
-@functools.lru_cache(maxsize=1)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:  # noqa: ARG001 - a fork has no threads
-    return ThreadPoolExecutor(threads - 1, "snn_norm")
+    in_parallel(lambda index: loop(*arguments, *ends[index : index + 2]), threads)
 
 
 def _layout(x_TN: Tensor, num_steps: int, pool: bool) -> loops.Layout:
@@ -129,16 +110,21 @@ def _layout(x_TN: Tensor, num_steps: int, pool: bool) -> loops.Layout:
         images, height, width, channels = x_TN.shape[1:]
     else:
         images, height, width, channels = 1, 1, values, 1
+    most = min(_VALUES_A_SPAN, _VALUES_OF_ALL_STEPS // num_steps)
+    rows, columns = 1, most // channels
     if not pool:  # then all images are one row
         images, height, width = 1, 1, images * height * width
-    columns = min(_VALUES_A_ROW, _VALUES_A_BLOCK // num_steps) // channels
-    if pool:
-        columns = max(2, columns - columns % 2)
+    elif 2 * width * channels <= most:
+        if height % 2 == 0:  # then all images are one
+            images, height = 1, images * height
+        rows = 2 * max(1, min(most // (2 * width * channels), -(-height // 2)))
+        columns = width
+    else:
+        rows, columns = 2, max(2, columns - columns % 2)
     columns = max(1, min(columns, width))
-    rows = 2 if pool else 1
     blocks = images * -(-height // rows) * -(-width // columns)
     chunks = max(1, min(_CHUNKS, blocks // _BLOCKS_A_CHUNK))
-    return loops.Layout(images, height, width, channels, rows, columns, chunks)
+    return loops.Layout(images, height, width, channels, rows, columns, chunks, pool)
 
 
 def _constants(neuron: Neuron, dtype: torch.dtype) -> loops.Neuron:
@@ -156,7 +142,7 @@ def _constants(neuron: Neuron, dtype: torch.dtype) -> loops.Neuron:
 
 
 def _maps(x_TN: Tensor, standardization: Standardization | None, layout: loops.Layout) -> Any:
-    """Weight and bias, (T, 2, a row of a block); 1 and 0 without a standardization."""
+    """Weight and bias, (T, 2, a span); 1 and 0 without a standardization."""
     dtype = torch.promote_types(x_TN.dtype, torch.float32)
     if standardization is None:
         maps = torch.tensor([1, 0], dtype=dtype).view(1, 2, 1).expand(-1, -1, layout.channels)
@@ -166,8 +152,9 @@ def _maps(x_TN: Tensor, standardization: Standardization | None, layout: loops.L
 
 
 def _rows(maps: Tensor, layout: loops.Layout) -> Any:
-    """Repeat what belongs to each channel for each column of a block."""
-    return maps.reshape(-1, 2, layout.channels).repeat(1, 1, layout.columns).numpy()
+    """Repeat what belongs to each channel for each place of a span."""
+    places = layout.span // layout.channels
+    return maps.reshape(-1, 2, layout.channels).repeat(1, 1, places).numpy()
 
 
 def _state(x_TN: Tensor, values_N: Tensor | None) -> Tensor:

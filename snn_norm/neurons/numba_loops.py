@@ -5,8 +5,8 @@ the cache of a core, so currents, spikes and gradients are read and written once
 
 Arrays of a sequence have the shape (T, values), where the values of a step lie in memory as
 (N, H, W, C); the currents x may have a single step, which stands for each. ``maps`` holds a weight
-and a bias for each value of a row of a block, (steps, 2, columns · C); a single step stands for
-each here too. Sequences in bfloat16 are arrays of its bits, uint16; everything else is in float32
+and a bias for each value of a span of a block, (steps, 2, values); a single step stands for each
+here too. Sequences in bfloat16 are arrays of its bits, uint16; everything else is in float32
 then.
 
 A chunk is a range of blocks that does not depend on the number of threads. Sums are taken within
@@ -38,8 +38,10 @@ SURROGATES = ("fast_sigmoid", "atan", "triangle", "rectangle", "sigmoid")
 class Layout(NamedTuple):
     """The shape of one step, and its division into blocks and chunks.
 
-    A block has ``rows`` rows (2 if spikes are pooled, otherwise 1) and ``columns`` columns of an
-    image, or what is left of these at the image's edges.
+    A block has ``rows`` rows (an even number if spikes are pooled, otherwise 1) and ``columns``
+    columns of an image, or what is left of these at the image's edges. A span is the part of a
+    block that lies together in memory: all of it if a block is as wide as the image, otherwise one
+    of its rows.
     """
 
     images: int
@@ -49,6 +51,13 @@ class Layout(NamedTuple):
     rows: int
     columns: int
     chunks: int
+    pool: bool
+
+    @property
+    def span(self) -> int:
+        """The values of a span that is not cut off by an edge."""
+        rows = self.rows if self.columns == self.width else 1
+        return rows * self.columns * self.channels
 
 
 class Neuron(NamedTuple):
@@ -131,27 +140,26 @@ def spikes(
         layout, neuron: the shape and the constants.
         first, last: the range of chunks.
     """
-    channels, row_length = layout.channels, layout.width * layout.channels
-    fired = np.empty((3, layout.columns * channels), membranes.dtype)
-    buffer = np.empty(layout.columns * channels, membranes.dtype)
+    row_length = layout.width * layout.channels
+    fired = np.empty(layout.rows * layout.columns * layout.channels, membranes.dtype)
+    pooled = np.empty(len(fired) // 4, membranes.dtype)
+    buffer = np.empty(len(fired), membranes.dtype)
+    height = neuron.one / 4 if layout.pool else neuron.one
     for block in range(_first_block(first, layout), _first_block(last, layout)):
-        start, rows, columns, pooled = _place(block, layout)
-        length = columns * channels
+        start, start_pooled, rows, columns, spans, length = _place(block, layout)
+        values = rows // 2 * (columns // 2) * layout.channels
         for t in range(len(spikes)):
-            for row in range(rows):
-                begin = start + row * row_length
+            for span in range(spans):
+                begin = start + span * row_length
                 v = membranes[begin : begin + length]
                 now = _floats(x[t % len(x), begin : begin + length], buffer)
                 _advance(v, now, maps[t % len(maps)], neuron)
-                if layout.rows == 1:
-                    _fire(v, neuron, neuron.one, fired[0])
-                    _write(fired[0], spikes[t, begin : begin + length])
-                else:
-                    _fire(v, neuron, neuron.one / 4, fired[row])
-            if rows == 2:
-                out = spikes[t, pooled : pooled + columns // 2 * channels]
-                _pool(fired, channels, len(out), fired[2])
-                _write(fired[2], out)
+                _fire(v, neuron, height, fired[span * length : (span + 1) * length])
+            if layout.pool:
+                _pool(fired, rows, columns, layout.channels, pooled)
+                _write(pooled, spikes[t, start_pooled : start_pooled + values])
+            else:
+                _write(fired, spikes[t, start : start + length])
 
 
 @_compiled
@@ -178,24 +186,25 @@ def gradients(
         of_membranes: that of the membranes after the last step, (values,); overwritten by that of
             the membranes before the first.
         of_x: output: the gradient of x where its statistics are constants.
-        sums: output, zero at first: Σ grad and Σ grad · x of each chunk and step, in the places of
-            a row of a block, (chunks, T, 2, columns · C). Without chunks they are not computed.
+        sums: output, zero at first: Σ grad and Σ grad · x of each chunk, step and channel,
+            (chunks, T, 2, C). Without chunks they are not computed.
         of_beta: output, (chunks,), zero at first.
     """
     steps, channels, row_length = len(of_spikes), layout.channels, layout.width * layout.channels
-    history = np.empty((steps + 1, layout.columns * channels), membranes.dtype)
+    block_length = layout.rows * layout.columns * channels
+    history = np.empty((steps + 1, block_length), membranes.dtype)
     spread, buffer, other = (
-        np.empty(layout.columns * channels, membranes.dtype),
-        np.empty(layout.columns * channels, membranes.dtype),
-        np.empty(layout.columns * channels, membranes.dtype),
+        np.empty(block_length, membranes.dtype),
+        np.empty(block_length, membranes.dtype),
+        np.empty(block_length, membranes.dtype),
     )
+    places = np.zeros((steps, 2, block_length), membranes.dtype)
     for chunk in range(first, last):
         for block in range(_first_block(chunk, layout), _first_block(chunk + 1, layout)):
-            start, rows, columns, pooled = _place(block, layout)
-            length = columns * channels
-            of_fired = spread[:length]
-            for row in range(rows):
-                begin = start + row * row_length
+            start, start_pooled, rows, columns, spans, length = _place(block, layout)
+            end_pooled = start_pooled + rows // 2 * (columns // 2) * channels
+            for span in range(spans):
+                begin = start + span * row_length
                 end = begin + length
                 _copy(membranes[begin:end], history[0])
                 for t in range(steps):
@@ -207,20 +216,21 @@ def gradients(
                 for t in range(steps - 1, -1, -1):
                     now = _floats(x[t % len(x), begin:end], buffer)
                     weight = maps[t % len(maps), 0]
-                    if layout.rows == 1:
-                        of_fired = _floats(of_spikes[t, begin:end], other)
+                    if layout.pool:
+                        of_squares = _floats(of_spikes[t, start_pooled:end_pooled], other)
+                        _spread(of_squares, rows, columns, channels, neuron, spread)
+                        of_fired = spread[span * length : (span + 1) * length]
                     else:
-                        squares = columns // 2 if rows == 2 else 0
-                        of_squares = of_spikes[t, pooled : pooled + squares * channels]
-                        of_fired = spread[:length]
-                        _spread(_floats(of_squares, other), squares, channels, neuron, of_fired)
+                        of_fired = _floats(of_spikes[t, begin:end], other)
                     _add_through_spikes(grad, of_fired, history[t + 1, :length], neuron)
                     if len(sums):
-                        _add_sums(grad, now, sums[chunk, t])
+                        _add_sums(grad, now, places[t])
                     _store(
                         grad, weight, len(x) < steps and t < steps - 1, of_x[t % len(x), begin:end]
                     )
                     of_beta[chunk] += _to_step_before(grad, history[t, :length], neuron)
+        if len(sums):
+            _add_columns(places, sums[chunk])
 
 
 @_compiled
@@ -234,14 +244,13 @@ def add_through_statistics(
         maps: factor and constant, of as many steps as x has, or of one.
     """
     row_length = layout.width * layout.channels
-    buffer = np.empty(layout.columns * layout.channels, of_x.dtype)
+    buffer = np.empty(layout.rows * layout.columns * layout.channels, of_x.dtype)
     for block in range(_first_block(first, layout), _first_block(last, layout)):
-        start, rows, columns, _ = _place(block, layout)
-        length = columns * layout.channels
+        start, _, _, _, spans, length = _place(block, layout)
         for t in range(len(x)):
             factor, constant = maps[t % len(maps), 0], maps[t % len(maps), 1]
-            for row in range(rows):
-                begin = start + row * row_length
+            for span in range(spans):
+                begin = start + span * row_length
                 now = _floats(x[t, begin : begin + length], buffer)
                 out = of_x[t, begin : begin + length]
                 for i in range(length):
@@ -255,8 +264,13 @@ def _first_block(chunk: int, layout: Layout) -> int:
 
 
 @_inlined
-def _place(block: int, layout: Layout) -> tuple[int, int, int, int]:
-    """A block's first value, its rows and columns, and its first value among pooled ones."""
+def _place(block: int, layout: Layout) -> tuple[int, int, int, int, int, int]:
+    """Where a block lies.
+
+    Returns:
+        Its first value, its first value among pooled ones, its rows and columns, the number of its
+        spans and the values of each.
+    """
     across, down = -(-layout.width // layout.columns), -(-layout.height // layout.rows)
     image, row = block // (across * down), block // across % down * layout.rows
     column = block % across * layout.columns
@@ -265,7 +279,10 @@ def _place(block: int, layout: Layout) -> tuple[int, int, int, int]:
     start = ((image * layout.height + row) * layout.width + column) * layout.channels
     pooled_row = image * (layout.height // 2) + row // 2
     pooled = (pooled_row * (layout.width // 2) + column // 2) * layout.channels
-    return start, rows, columns, pooled
+    length = columns * layout.channels
+    if layout.columns == layout.width:
+        return start, pooled, rows, columns, 1, rows * length
+    return start, pooled, rows, columns, rows, length
 
 
 @_inlined
@@ -296,24 +313,35 @@ def _fire(v: Any, neuron: Neuron, height: Any, out: Any) -> None:
 
 
 @_inlined
-def _pool(rows: Any, channels: int, length: int, out: Any) -> None:
-    """Write the sums over squares of two rows and two columns, ``length`` values."""
-    upper, lower = rows[0], rows[1]
-    for start in range(0, length, channels):
-        left, right = 2 * start, 2 * start + channels
-        for c in range(channels):
-            out[start + c] = upper[left + c] + upper[right + c] + lower[left + c] + lower[right + c]
+def _pool(fired: Any, rows: int, columns: int, channels: int, out: Any) -> None:
+    """Write the sums over squares of two rows and two columns."""
+    start = 0
+    for row in range(0, rows - 1, 2):
+        for column in range(0, columns - 1, 2):
+            upper = (row * columns + column) * channels
+            lower = upper + columns * channels
+            for c in range(channels):
+                left, right = fired[upper + c], fired[upper + channels + c]
+                lower_left, lower_right = fired[lower + c], fired[lower + channels + c]
+                out[start + c] = left + right + lower_left + lower_right
+            start += channels
 
 
 @_inlined
-def _spread(pooled: Any, squares: int, channels: int, neuron: Neuron, out: Any) -> None:
-    """Write the gradient of a row from that of the averages over squares; 0 beyond these."""
-    for start in range(0, squares * channels, channels):
-        left, right = 2 * start, 2 * start + channels
-        for c in range(channels):
-            out[left + c] = out[right + c] = pooled[start + c] * (neuron.one / 4)
-    for i in range(2 * squares * channels, len(out)):
-        out[i] = neuron.zero
+def _spread(pooled: Any, rows: int, columns: int, channels: int, neuron: Neuron, out: Any) -> None:
+    """Write the gradient of a block from that of the averages over squares; 0 beyond these."""
+    if rows % 2 or columns % 2:
+        out[:] = neuron.zero
+    start = 0
+    for row in range(0, rows - 1, 2):
+        for column in range(0, columns - 1, 2):
+            upper = (row * columns + column) * channels
+            lower = upper + columns * channels
+            for c in range(channels):
+                quarter = pooled[start + c] * (neuron.one / 4)
+                out[upper + c] = out[upper + channels + c] = quarter
+                out[lower + c] = out[lower + channels + c] = quarter
+            start += channels
 
 
 @_inlined
@@ -346,6 +374,19 @@ def _add_sums(grad: Any, x: Any, sums: Any) -> None:
     for i in range(len(grad)):
         of_offset[i] += grad[i]
         products[i] += grad[i] * x[i]
+
+
+@_inlined
+def _add_columns(places: Any, out: Any) -> None:
+    """Add sums by place of a row, (T, 2, columns · C), to those by channel, and set them to 0."""
+    channels = out.shape[2]
+    for t in range(len(out)):
+        for which in range(2):
+            sums, by_channel = places[t, which], out[t, which]
+            for start in range(0, len(sums), channels):
+                for c in range(channels):
+                    by_channel[c] += sums[start + c]
+            sums[:] = 0
 
 
 @_inlined

@@ -19,8 +19,11 @@ from snn_norm.neurons.recurrence import Gradients, Inputs, Neuron
 from snn_norm.neurons.standardization import Standardization
 from snn_norm.neurons.table import SURROGATES as TABLE
 
-SIZES = [(1, 1, 3, 5, 5), (3, 2, 5, 7, 9), (4, 1, 1, 2, 2), (2, 3, 70, 9, 8), (25, 2, 4, 3, 6)]
-"""T, N, C, H and W."""
+SIZES = [
+    (1, 1, 3, 5, 5), (3, 2, 5, 7, 9), (4, 1, 1, 2, 2), (2, 3, 70, 9, 8), (25, 2, 4, 3, 6),
+    (2, 40, 16, 6, 7), (2, 2, 600, 5, 5), (1, 2, 2100, 2, 3),
+]  # fmt: skip
+"""T, N, C, H and W; the last three with blocks of several images, and of a part of a row."""
 
 STATISTICS = (None, "constants", "each step", "over time")
 LIF = Neuron(0.8, 0.6, 5.0)
