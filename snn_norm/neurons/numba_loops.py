@@ -11,6 +11,9 @@ then.
 
 A chunk is a range of blocks that does not depend on the number of threads. Sums are taken within
 chunks, so they are the same with any number of threads.
+
+All of this stands in one file, because numba's cache on disk notices changes only in the file of
+the function that was compiled.
 """
 
 from __future__ import annotations
