@@ -365,7 +365,7 @@ def _sweeps(connection: sa.Connection) -> dict[str, str]:
     query = (
         sa.select(EXPERIMENTS.c.name, sa.func.coalesce(recorded.c.value, EXPERIMENTS.c.name))
         .join(RUNS, RUNS.c.experiment_id == EXPERIMENTS.c.experiment_id)
-        .join(TAGS, _with_role("sweep"))
+        .join(TAGS, (TAGS.c.run_uuid == RUNS.c.run_uuid) & (TAGS.c.key == STATUS_TAG))
         .outerjoin(
             recorded, (recorded.c.run_uuid == RUNS.c.run_uuid) & (recorded.c.key == NAME_TAG)
         )

@@ -36,14 +36,16 @@ def test_what_changes_a_stamp(kind: str, request: pytest.FixtureRequest) -> None
     assert changed() == (False, True)
     client.set_terminated(run, "FINISHED")
     assert changed() == (True, True)
-    client.set_tag(run, "snn_sweep.role", "replaced")  # as --fresh does
+    client.set_tag(run, "snn_sweep.reason", "replaced")  # as --fresh does
+    assert changed() == (False, False)
+    client.set_tag(run, "snn_sweep.role", "replaced")
     assert changed() == (True, True)
     client.set_tag(parent, "snn_sweep.status", "running")
     assert changed() == (False, True)
     client.set_tag(parent, "snn_sweep.spec", "{}")
     assert changed() == (True, True)
     client.delete_run(run)
-    assert changed() == (False, False)  # it was no trial any more
+    assert changed() == (True, True)
     run = client.search_runs([experiment], "attributes.status = 'FINISHED'")[0].info.run_id
     client.delete_run(run)
     assert changed() == (True, True)
