@@ -66,26 +66,23 @@ def sweep_spec(trials: int, epochs: int = _EPOCHS) -> SweepSpec:
     )
 
 
-def fill(database_url: str, trials: int, artifacts: str) -> None:
-    """Make MLflow's schema and put a sweep of so many finished trials in it; say how far it is.
+def fill(
+    database_url: str, trials: int, artifacts: str, *, sweeps: int = 1, epochs: int = _EPOCHS
+) -> None:
+    """Make MLflow's schema and put sweeps of finished trials in it; say how far it is.
 
-    A spec asks for 10,000 trials at most. Beyond that, the rest are those of earlier specs of the
-    sweep, with other numbers of epochs: each must be told from the trials that count.
+    Each sweep has so many trials. The first one is called ``SWEEP``, the others have a number
+    after that. A spec asks for 10,000 trials at most. Beyond that, the rest are those of earlier
+    specs of the sweep, with other numbers of epochs: each must be told from the trials that count.
     """
     store = SqlAlchemyStore(database_url, artifacts)
-    experiment = int(store.create_experiment(SWEEP))
     generator = random.Random(0)
-    wanted = min(trials, _MOST_TRIALS)
-    specs = [sweep_spec(wanted, _EPOCHS + earlier) for earlier in range(trials // wanted)]
-    parent = _identifier(generator)
-    runs: list[Rows] = [_parent(parent, experiment, specs[0])]
-    configs = (
-        ({**cell.given(), "seed": seed}, key) for spec in specs for cell in spec.cells()
-        for seed, key in zip(spec.seed_order(), trial_keys(cell, spec.seed_order()), strict=True)
-    )  # fmt: skip
-    trial_rows = (_trial(config, key, parent, experiment, generator) for config, key in configs)
     write = _postgres if database_url.startswith("postgresql") else _sqlite
-    everything = itertools.chain(runs, trial_rows)
+    names = [SWEEP, *(f"{SWEEP}-{number}" for number in range(1, sweeps))]
+    everything = itertools.chain.from_iterable(
+        _sweep(name, trials, epochs, int(store.create_experiment(name)), generator)
+        for name in names
+    )
     written = 0
     while some := list(itertools.islice(everything, _RUNS_AT_ONCE)):
         tables: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
@@ -93,11 +90,26 @@ def fill(database_url: str, trials: int, artifacts: str) -> None:
             tables[table].append(row)
         write(database_url, tables)
         written += len(some)
-        print(f"{written:,} of {trials + 1:,} runs written", file=sys.stderr)
+        print(f"{written:,} of {sweeps * (trials + 1):,} runs written", file=sys.stderr)
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # A database that has lived for a while has done this by itself.
         connection.execute(sa.text("ANALYZE"))
     store.engine.dispose()
+
+
+def _sweep(
+    name: str, trials: int, epochs: int, experiment: int, generator: random.Random
+) -> Iterator[Rows]:
+    """The sweep's own run, and its trials."""
+    wanted = min(trials, _MOST_TRIALS)
+    specs = [sweep_spec(wanted, epochs + earlier) for earlier in range(trials // wanted)]
+    parent = _identifier(generator)
+    yield _parent(parent, name, experiment, specs[0])
+    for spec in specs:
+        for cell in spec.cells():
+            keys = trial_keys(cell, spec.seed_order())
+            for seed, key in zip(spec.seed_order(), keys, strict=True):
+                yield _trial({**cell.given(), "seed": seed}, key, parent, experiment, generator)
 
 
 def _identifier(generator: random.Random) -> str:
@@ -111,13 +123,13 @@ def _run(run: str, name: str, experiment: int, started: int, ended: int) -> tupl
     )  # fmt: skip
 
 
-def _parent(run: str, experiment: int, spec: SweepSpec) -> Rows:
-    yield "runs", _run(run, SWEEP, experiment, _START_MS, _START_MS)
+def _parent(run: str, name: str, experiment: int, spec: SweepSpec) -> Rows:
+    yield "runs", _run(run, name, experiment, _START_MS, _START_MS)
     tags = {
         contract.ROLE_TAG: "sweep",
-        contract.NAME_TAG: SWEEP,
+        contract.NAME_TAG: name,
         contract.STATUS_TAG: "completed",
-        "mlflow.runName": SWEEP,
+        "mlflow.runName": name,
         **contract.spec_tags(spec.to_json()),
     }
     yield from (("tags", (key, value, run)) for key, value in tags.items())
