@@ -1,4 +1,4 @@
-"""The commands of whoever keeps a tracking server: backup, restore, gc."""
+"""The commands of whoever keeps a tracking server: backup, restore, gc, archive."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import click
 
+from orchestration.cli import arguments
 from orchestration.cli.console import err, out, size_in_words
 from orchestration.errors import InputError
-from services.settings import Settings
+from services.settings import Settings, SettingsError
 
 _OPTIONS = (
     click.option(
@@ -148,4 +149,47 @@ def gc(delete: bool) -> None:
         err.print(f"{count} deleted runs are still in MLflow's database: mlflow gc removes them")
 
 
-COMMANDS = (make_backup, restore_backup, gc)
+@click.command()
+@arguments.name
+@click.option("--delete", is_flag=True, help="Move them; without this, they are only counted.")
+def archive(name: str, delete: bool) -> None:
+    """Move the curves of the finished sweep NAME out of MLflow's database.
+
+    They go to a Parquet file among the artifacts of the sweep's own run, from which all answers
+    then come. MLflow's own pages show only the last value of each metric after that.
+    """
+    from orchestration.cluster.move_curves import Curves
+    from orchestration.record.client import connect
+    from orchestration.store.lease import sweep_lease
+    from orchestration.store.open import sweep_storage
+    from services.tracking import home_files, reading_uri, tracking_server
+
+    settings = Settings.from_environment()
+    uri = reading_uri(settings)
+    if uri is None:
+        raise InputError("nothing has been recorded on this machine")
+    database = settings.database_url
+    try:
+        database = database or home_files(settings)[0]
+    except SettingsError as error:
+        raise InputError(
+            f"the curves of {name!r} cannot be moved without the tracking server's database: set "
+            "SNN_SWEEP_DATABASE_URL to its URL, with a user who may delete rows"
+        ) from error
+    if not delete:
+        found = Curves(connect(uri), name, database)
+        words = f"{name}: {found.rows:,} rows of curves, about {size_in_words(found.size)}"
+        to_move = f"{words}; to move them: snn-sweep archive {name} --delete"
+        out.print(to_move if found.rows else "there is nothing to delete")
+        return
+    with tracking_server(settings) as uri, sweep_lease(sweep_storage(settings, name), name):
+        found = Curves(connect(uri), name, database)
+        if not found.rows:
+            out.print("there is nothing to delete")
+            return
+        with err.status(f"moving the curves of {name}"):
+            file, size = found.move()
+    out.print(f"{name}: {found.rows:,} rows moved to {file}, {size_in_words(size)}")
+
+
+COMMANDS = (make_backup, restore_backup, gc, archive)

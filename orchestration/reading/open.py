@@ -55,7 +55,7 @@ def open_source(tracking_uri: str | None = None, database_url: str | None = None
         database_url = database_url or uri
     if database_url is not None:
         try:
-            return SqlSource(database_url)
+            return SqlSource(database_url, uri)
         except UnknownSchemaError as error:
             warnings.warn(
                 f"MLflow's database is read over its REST API, which is slower: {error}, "

@@ -132,7 +132,7 @@ class SweepSource(Protocol):
         """
 
     def points(self, run_ids: Sequence[str], metrics: Collection[str]) -> pd.DataFrame:
-        """Return metrics of these runs by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
+        """Return metrics of runs of a sweep by epoch: ``run_id``, ``metric``, ``epoch``, ``value``.
 
         Each metric has its full name; there are no prefixes for all layers.
         """

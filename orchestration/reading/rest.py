@@ -27,6 +27,7 @@ from orchestration.reading.records import (
     records_of_runs,
 )
 from orchestration.record.client import MOST_EXPERIMENTS, runs_of_role, sweep_names
+from orchestration.record.curves_file import CurvePoint, archived_points
 from orchestration.record.names import REPLACED_ROLE, ROLE_TAG
 from orchestration.record.unknown_sweep import unknown_sweep
 
@@ -39,9 +40,6 @@ _ORDER = ["attributes.start_time ASC"]
 _SEARCH = "/api/2.0/mlflow/runs/search"
 _HISTORIES = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 _RUNS_A_REQUEST = 100  # MLflow's limit
-
-_Point = tuple[str, str, int, int, float]
-"""Run id, metric, epoch, milliseconds since 1970, value."""
 
 
 class RestSource:
@@ -122,9 +120,13 @@ class RestSource:
         with ThreadPoolExecutor(max_workers=4) as pool:
             requests = product(batches, metrics)
             histories = pool.map(lambda request: self._histories(*request), requests)
-            return point_frame(point for points in histories for point in points)
+            rows = [point for points in histories for point in points]
+        if run_ids and metrics:
+            experiment = self.client.get_run(run_ids[0]).info.experiment_id
+            rows += archived_points(self.client, experiment, run_ids, metrics)
+        return point_frame(rows)
 
-    def _histories(self, run_ids: Sequence[str], metric: str) -> list[_Point]:
+    def _histories(self, run_ids: Sequence[str], metric: str) -> list[CurvePoint]:
         """A metric of some runs, with the request of the server's own pages if it has pages."""
         if len(run_ids) > 1 and self._bulk:
             points = self._bulk_history(run_ids, metric)
@@ -140,7 +142,7 @@ class RestSource:
             for point in self.client.get_metric_history(run_id, metric)
         ]
 
-    def _bulk_history(self, run_ids: Sequence[str], metric: str) -> list[_Point] | None:
+    def _bulk_history(self, run_ids: Sequence[str], metric: str) -> list[CurvePoint] | None:
         """None if the server does not know the request, which is not part of MLflow's API."""
         wanted = {"run_id": run_ids, "metric_key": metric, "max_results": self.points_a_reply}
         # A connection that is kept open stays with one process of the server, and several may share

@@ -36,7 +36,9 @@ from orchestration.reading.sql_schema import (
     UnknownSchemaError,
     open_read_only,
 )
+from orchestration.record.curves_file import points_in_file
 from orchestration.record.names import (
+    CURVES_TAG,
     LABEL_TAG,
     NAME_TAG,
     OUTCOME_TAG,
@@ -62,6 +64,7 @@ class SqlSource:
 
     Args:
         database_url: ``sqlite:////folder/mlflow.db`` or ``postgresql://user:password@host/name``.
+        tracking_uri: its server, which has the files with curves; None is that of the settings.
 
     Raises:
         InputError: the URL cannot be read, or names another kind of database.
@@ -69,7 +72,8 @@ class SqlSource:
         UnknownSchemaError: its tables are not those of a known version of MLflow.
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, tracking_uri: str | None = None) -> None:
+        self._tracking_uri = tracking_uri
         self.engine = open_read_only(database_url)
         is_sqlite = self.engine.dialect.name == "sqlite"
         # Nobody can write to SQLite while somebody reads: threads that read in turn read briefly.
@@ -225,6 +229,9 @@ class SqlSource:
                     ).where(METRICS.c.run_uuid.in_(batch), METRICS.c.key.in_(metrics))
                 )
                 rows.extend(tuple(row) for row in points)
+            files = connection.execute(_curves_files(run_ids)).all() if metrics else []
+        for artifact_uri, name in files:
+            rows += points_in_file(artifact_uri, name, self._tracking_uri, run_ids, metrics)
         return point_frame(rows)
 
     def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -263,6 +270,17 @@ class SqlSource:
                 f"MLflow's database at {shown} cannot be read ({error.orig}). Check "
                 "SNN_SWEEP_DATABASE_URL, or unset it: answers then go over MLflow's REST API"
             ) from error
+
+
+def _curves_files(run_ids: Sequence[str]) -> sa.Select[Any]:
+    """Where the file is that has curves of the sweep of these runs, and its name, if it has one."""
+    trial = RUNS.alias("trial")
+    return (
+        sa.select(RUNS.c.artifact_uri, TAGS.c.value)
+        .join(trial, trial.c.experiment_id == RUNS.c.experiment_id)
+        .join(TAGS, (TAGS.c.run_uuid == RUNS.c.run_uuid) & (TAGS.c.key == CURVES_TAG))
+        .where(trial.c.run_uuid.in_(run_ids[:1]), RUNS.c.lifecycle_stage == "active")
+    )
 
 
 def _experiment(connection: sa.Connection, sweep: str) -> int | None:

@@ -38,7 +38,7 @@ EXPERIMENTS = _table(
 RUNS = _table(
     "runs",
     run_uuid=sa.String, status=sa.String, start_time=sa.BigInteger, end_time=sa.BigInteger,
-    lifecycle_stage=sa.String, experiment_id=sa.Integer,
+    lifecycle_stage=sa.String, experiment_id=sa.Integer, artifact_uri=sa.String,
 )  # fmt: skip
 PARAMS = _table("params", **_KEY, value=sa.String)
 TAGS = _table("tags", **_KEY, value=sa.String)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestration.model.run import PRUNED
+from orchestration.record.curves_file import history
 from orchestration.record.names import (
     COPIED_TAG,
     OUTCOME_TAG,
@@ -60,11 +61,8 @@ class FinishedTrial:
 
 def read_finished(client: MlflowClient, run: Run) -> FinishedTrial:
     """Read a run that has ended, with the whole history of its metrics."""
-    points = [
-        (key, point.step, point.timestamp, point.value)
-        for key in run.data.metrics
-        for point in client.get_metric_history(run.info.run_id, key)
-    ]
+    info = run.info
+    points = history(client, info.experiment_id, info.run_id, run.data.metrics)
     return FinishedTrial(
         run_id=run.info.run_id,
         label=run.info.run_name,
@@ -72,7 +70,7 @@ def read_finished(client: MlflowClient, run: Run) -> FinishedTrial:
         ended=run.info.end_time,
         params=dict(run.data.params),
         tags={key: text for key, text in run.data.tags.items() if key.startswith(TAG_PREFIX)},
-        points=points,
+        points=[point[1:] for point in points],
     )
 
 

@@ -71,7 +71,7 @@ def put_model(client: MlflowClient, run: RunInfo, data: bytes) -> None:
 
     header = header_of(data)
     store = get_artifact_repository(run.artifact_uri, tracking_uri=client.tracking_uri)
-    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, _settings():
+    with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, file_transfers():
         folder = Path(scratch)
         (folder / WEIGHTS_FILE).write_bytes(data)
         (folder / CONFIG_FILE).write_text(json.dumps(header, indent=2) + "\n", encoding="utf-8")
@@ -99,7 +99,7 @@ def fetch_model(client: MlflowClient, run_id: str, folder: Path) -> None:
     Raises:
         MlflowException, OSError: the run has no model, or it cannot be downloaded.
     """
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as scratch, _settings():
+    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as scratch, file_transfers():
         fetched = Path(client.download_artifacts(run_id, MODEL_FOLDER, scratch))
         for file in fetched.iterdir():
             file.replace(folder / file.name)
@@ -154,7 +154,7 @@ def _mlflow_model(description: Description, run_id: str) -> Model:
 
 
 @contextmanager
-def _settings() -> Iterator[None]:
+def file_transfers() -> Iterator[None]:
     """Set MLflow's settings for transfers of files."""
     before = {name: os.environ.get(name) for name in _SETTINGS}
     os.environ.update(_SETTINGS)

@@ -41,6 +41,8 @@ VERSION_TAG = "snn_sweep.version"
 """The version of this package that made the run."""
 LAYERS_TAG = "snn_sweep.layers"
 """The layers that have diagnostics, as JSON, in the network's order."""
+CURVES_TAG = "snn_sweep.curves"
+"""The artifact of a sweep's own run with the curves that have left MLflow's database."""
 COPIED_TAG = "snn_sweep.copied_from"
 """The id of the run of another sweep from which a run was copied."""
 

@@ -16,6 +16,7 @@ from orchestration.errors import InputError
 from orchestration.model.run import PRUNED, TrialRun
 from orchestration.model.trial import Trial
 from orchestration.record.client import MOST_EXPERIMENTS, is_refusal, runs_of_role, sweep_names
+from orchestration.record.curves_file import history
 from orchestration.record.finished_trial import FinishedTrial, read_finished, write_finished
 from orchestration.record.kept_model import MODEL_TAG, KeptModel
 from orchestration.record.model_artifact import copy_model, remove_model
@@ -227,8 +228,9 @@ class SweepRecorder:
         metric = spec.judged_by()
 
         def best(run: TrialRun) -> float | None:
-            points = self._client.get_metric_history(run.run_id, metric.name)
-            values = [point.value for point in sorted(points, key=lambda point: point.step)]
+            assert self.experiment_id is not None
+            points = history(self._client, self.experiment_id, run.run_id, [metric.name])
+            values = [value for *_, value in sorted(points, key=lambda point: point[2])]
             index = metric.best(values)
             return None if index is None else float(values[index])
 
