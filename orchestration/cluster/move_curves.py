@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from orchestration.errors import InputError, SweepError
-from orchestration.reading.sql import SqlSource
+from orchestration.reading.sql import RUN_IDS_A_QUERY, SqlSource
 from orchestration.reading.sql_schema import METRICS, RUNS, TAGS, UnknownSchemaError
 from orchestration.record.client import runs_of_role, sweep_names
 from orchestration.record.curves_file import artifact_repository
@@ -135,7 +135,8 @@ class Curves:
         batch: list[str] = []
         rows = 0
         for run_id, count in sorted(counts.items()):
-            if batch and rows + count > self.rows_at_once:
+            is_full = rows + count > self.rows_at_once or len(batch) == RUN_IDS_A_QUERY
+            if batch and is_full:
                 yield batch
                 batch, rows = [], 0
             batch.append(run_id)

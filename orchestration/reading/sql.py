@@ -55,7 +55,7 @@ from services.errors import ServiceError
 
 _TRIAL_TAGS = (ROLE_TAG, OUTCOME_TAG, LABEL_TAG, TRIAL_KEY_TAG)
 
-_RUN_IDS_A_QUERY = 10_000
+RUN_IDS_A_QUERY = 10_000
 """The most run ids in one statement; SQLite accepts 32,766 values and Postgres 65,535."""
 
 
@@ -123,8 +123,8 @@ class SqlSource:
                 *(run_id, status, started, ended, tags[run_id], name), metrics=numbers[run_id]
             )
         parents = [run_id for run_id, own in tags.items() if own[ROLE_TAG] == "sweep"]
-        for first in range(0, len(parents), _RUN_IDS_A_QUERY):
-            of_parent = TAGS.c.run_uuid.in_(parents[first : first + _RUN_IDS_A_QUERY])
+        for first in range(0, len(parents), RUN_IDS_A_QUERY):
+            of_parent = TAGS.c.run_uuid.in_(parents[first : first + RUN_IDS_A_QUERY])
             query = sa.select(TAGS.c.run_uuid, TAGS.c.key, TAGS.c.value)
             for run_id, name, text in self._all(query.where(of_parent, _of_sweep_run())):
                 tags[run_id][name] = text
@@ -217,8 +217,8 @@ class SqlSource:
         """Return metrics of these runs by epoch, all from one snapshot of the database."""
         rows: list[tuple[str, str, int, int, float]] = []
         with self.transaction() as connection:
-            for first in range(0, len(run_ids), _RUN_IDS_A_QUERY):
-                batch = run_ids[first : first + _RUN_IDS_A_QUERY]
+            for first in range(0, len(run_ids), RUN_IDS_A_QUERY):
+                batch = run_ids[first : first + RUN_IDS_A_QUERY]
                 points = connection.execute(
                     sa.select(
                         METRICS.c.run_uuid,
@@ -237,7 +237,7 @@ class SqlSource:
     def _param_rows(self, experiment: int, run_ids: Sequence[str]) -> list[tuple[str, str, str]]:
         """The parameters of runs; for many runs those of the whole experiment, which is faster."""
         query = sa.select(PARAMS.c.run_uuid, PARAMS.c.key, PARAMS.c.value)
-        if len(run_ids) > _RUN_IDS_A_QUERY:
+        if len(run_ids) > RUN_IDS_A_QUERY:
             query = query.join(RUNS, RUNS.c.run_uuid == PARAMS.c.run_uuid)
             query = query.where(RUNS.c.experiment_id == experiment)
         else:
