@@ -26,6 +26,8 @@ torch.set_num_threads(1)
 # Or torch.compile starts worker processes that outlive the tests.
 os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # as in orchestration, where it says why
+# A shell that starts pytest in the background lets it ignore Ctrl-C, and its children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # The processes of one run must collect the same tests, and this seed is in the names of some.
 os.environ.setdefault("SNN_TEST_FAULT_SEED", str(secrets.randbelow(10**6)))
 
