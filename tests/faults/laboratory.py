@@ -46,6 +46,15 @@ ROUNDS = int(os.environ.get("SNN_TEST_FAULT_ROUNDS", "1"))
 """Of each fault."""
 
 
+IMPATIENT = (
+    "import stamina; stamina.set_testing(True, attempts=3); "
+    "from orchestration import main; from orchestration.execution import ray_session; "
+    "ray_session._PROGRAM = 'from orchestration.execution.trials import tasks; "
+    "tasks._PATIENCE = 2.0; ' + ray_session._PROGRAM; main()"
+)
+"""`snn-sweep` that waits for an unreachable tracking server for 2 s, not for 15 minutes."""
+
+
 @dataclass
 class Row:
     """What one round showed; one that never came to its check is ``unchecked``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from commands import finish
-from laboratory import ROUNDS, StruckSweep
+from laboratory import IMPATIENT, ROUNDS, StruckSweep
 from strikes import lose_replies, take_server_away
 
 from services import server
@@ -18,13 +18,6 @@ from services.tracking import start_server
 
 if TYPE_CHECKING:
     from conftest import Postgres
-
-IMPATIENT = (
-    "import stamina; stamina.set_testing(True, attempts=3); "
-    "from orchestration import main; from orchestration.execution import ray_process; "
-    "ray_process._PROGRAM = 'from orchestration.execution.trials import tasks; "
-    "tasks._PATIENCE = 2.0; ' + ray_process._PROGRAM; main()"
-)
 
 
 @pytest.mark.slow
