@@ -6,7 +6,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
+import psutil
 import pytest
 from commands import processes_in, wait_until
 from laboratory import IMPATIENT, StruckSweep
@@ -47,8 +49,12 @@ def test_sigterm_while_it_starts(own_server: StruckSweep) -> None:
 @pytest.mark.database("sqlite")
 def test_tracking_server_killed_while_it_starts(own_server: StruckSweep) -> None:
     def servers() -> list[int]:
-        found = processes_in(own_server.commands)
-        return [one.pid for one in found if "mlflow" in " ".join(one.cmdline())]
+        pids = []
+        for one in processes_in(own_server.commands):
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                if "mlflow" in " ".join(one.cmdline()):
+                    pids.append(one.pid)
+        return pids
 
     # Trials that have begun would wait for their server for 15 minutes.
     own_server.content = {**own_server.content, "retries": 0}
