@@ -318,16 +318,13 @@ def _fire(v: Any, neuron: Neuron, height: Any, out: Any) -> None:
 @_inlined
 def _pool(fired: Any, rows: int, columns: int, channels: int, out: Any) -> None:
     """Write the sums over squares of two rows and two columns."""
-    start = 0
-    for row in range(0, rows - 1, 2):
-        for column in range(0, columns - 1, 2):
-            upper = (row * columns + column) * channels
-            lower = upper + columns * channels
-            for c in range(channels):
-                left, right = fired[upper + c], fired[upper + channels + c]
-                lower_left, lower_right = fired[lower + c], fired[lower + channels + c]
-                out[start + c] = left + right + lower_left + lower_right
-            start += channels
+    for square in range(rows // 2 * (columns // 2)):
+        start, upper = square * channels, _corner(square, columns) * channels
+        lower = upper + columns * channels
+        for c in range(channels):
+            left, right = fired[upper + c], fired[upper + channels + c]
+            lower_left, lower_right = fired[lower + c], fired[lower + channels + c]
+            out[start + c] = left + right + lower_left + lower_right
 
 
 @_inlined
@@ -335,16 +332,19 @@ def _spread(pooled: Any, rows: int, columns: int, channels: int, neuron: Neuron,
     """Write the gradient of a block from that of the averages over squares; 0 beyond these."""
     if rows % 2 or columns % 2:
         out[:] = neuron.zero
-    start = 0
-    for row in range(0, rows - 1, 2):
-        for column in range(0, columns - 1, 2):
-            upper = (row * columns + column) * channels
-            lower = upper + columns * channels
-            for c in range(channels):
-                quarter = pooled[start + c] * (neuron.one / 4)
-                out[upper + c] = out[upper + channels + c] = quarter
-                out[lower + c] = out[lower + channels + c] = quarter
-            start += channels
+    for square in range(rows // 2 * (columns // 2)):
+        start, upper = square * channels, _corner(square, columns) * channels
+        lower = upper + columns * channels
+        for c in range(channels):
+            quarter = pooled[start + c] * (neuron.one / 4)
+            out[upper + c] = out[upper + channels + c] = quarter
+            out[lower + c] = out[lower + channels + c] = quarter
+
+
+@_inlined
+def _corner(square: int, columns: int) -> int:
+    """The upper left pixel of a square in a block with this number of columns."""
+    return square // (columns // 2) * 2 * columns + square % (columns // 2) * 2
 
 
 @_inlined
