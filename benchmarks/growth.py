@@ -1,4 +1,4 @@
-"""What a Postgres of many metric rows takes: answers, disk, and the operator's own commands.
+"""What many metric rows cost in Postgres: time of answers, disk, and an operator's commands.
 
     python -m benchmarks.growth                # 1 and 10 million rows: minutes, most to fill them
     python -m benchmarks.growth --sweeps 2     # 0.2 million
@@ -41,7 +41,7 @@ FROM pg_class t JOIN pg_class c ON c.oid = t.oid
   OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = t.oid)
 WHERE t.relname IN ('metrics', 'latest_metrics', 'params', 'tags', 'runs')
 ORDER BY pg_total_relation_size(t.oid) DESC, c.oid = t.oid DESC, c.relname"""
-_BY_ITSELF = """
+_AUTOVACUUM = """
 SELECT 'autovacuum', autovacuum_count, total_autovacuum_time / 1e3
 FROM pg_stat_user_tables WHERE relname = 'metrics' UNION ALL
 SELECT 'autoanalyze', autoanalyze_count, total_autoanalyze_time / 1e3
@@ -113,7 +113,7 @@ def measure_disk(url: str) -> None:
             name = f"{table} ({rows:,.0f} rows)" if relation == table else f"– {relation}"
             print(f"| {name} | {size / 1e6:.0f} | {size / rows:.0f} |")
         print("\n| | seconds | metrics and its indexes, MB |\n| --- | ---: | ---: |")
-        for name, times, total in connection.execute(sa.text(_BY_ITSELF)):
+        for name, times, total in connection.execute(sa.text(_AUTOVACUUM)):
             print(f"| {name} of metrics while they were written, {times} times | {total:.1f} | |")
         for name, command in _COMMANDS.items():
             took = _seconds(lambda: connection.execute(sa.text(command)))  # noqa: B023

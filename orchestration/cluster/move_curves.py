@@ -64,7 +64,8 @@ class Curves:
         except UnknownSchemaError as error:
             raise InputError(f"nothing can be deleted from this database: {error}") from error
         self._sweep = _finished_sweep(client, name)
-        sweep = RUNS.alias()  # by its id, which no other server's database has
+        # The sweep is found by the id of its run, which no other server's database has.
+        sweep = RUNS.alias()
         by_run = (
             sa.select(
                 *(METRICS.c.run_uuid, sa.func.count()),
@@ -89,7 +90,7 @@ class Curves:
         self.size = 3 * sum(keys for *_, keys in found) + self.rows * of_a_row
 
     def move(self) -> tuple[str, int]:
-        """Move them, with those that an earlier file has, and return the file's name and bytes.
+        """Move the curves and those of an earlier file; return the new file's name and its bytes.
 
         Raises:
             InputError: the database lets nothing be deleted.
@@ -97,7 +98,7 @@ class Curves:
         """
         from pyarrow import parquet
 
-        self._delete([], 0)  # to see whether it may be
+        self._delete([], 0)  # fails if this user may delete nothing
         info, before = self._sweep.info, self._sweep.data.tags.get(CURVES_TAG)
         store = artifact_repository(info.artifact_uri, self._client.tracking_uri)
         with tempfile.TemporaryDirectory(prefix="snn-sweep-") as scratch, file_transfers():
@@ -113,7 +114,7 @@ class Curves:
                 for batch in batches:
                     writer.write_table(self._table(batch, known)[0], row_group_size=2**31)
             size = path.stat().st_size
-            # By its content, so that no file changes that a tag names.
+            # The name is a digest of the content, so a file that a tag names never changes.
             path = path.rename(new / f"{_digest(path)}.parquet")
             name = f"{_FOLDER}/{path.name}"
             if name != before:
@@ -131,7 +132,7 @@ class Curves:
         return name, size
 
     def _batches(self, counts: Mapping[str, int]) -> Iterator[list[str]]:
-        """Runs in the order of their ids, so that a run's rows are found without reading others."""
+        """Yield groups of runs in the order of their ids, in which the file has them too."""
         batch: list[str] = []
         rows = 0
         for run_id, count in sorted(counts.items()):
@@ -167,7 +168,7 @@ class Curves:
         ), len(recorded)
 
     def _record(self, name: str, before: str | None) -> None:
-        """Write the tag, and see in the database that it is the server's."""
+        """Write the tag through the server, and check that this database has it."""
         run_id = self._sweep.info.run_id
         if self._client.get_run(run_id).data.tags.get(CURVES_TAG) != before:
             raise self._changed()
@@ -203,7 +204,7 @@ class Curves:
 
 
 def _finished_sweep(client: MlflowClient, name: str) -> Run:
-    """The run of a sweep that is finished, by its record.
+    """The own run of a sweep that is finished according to its record.
 
     Raises:
         InputError: it is not, or there is no such sweep.

@@ -30,7 +30,7 @@ _VALUES_OF_ALL_STEPS = 2**16
 """All time steps of a span have at most so many values, which a core's cache can hold."""
 
 _BLOCKS_A_CHUNK = 8
-"""A chunk has at least so many blocks, so that it takes longer than to add up its sums."""
+"""A chunk has at least so many blocks, so that adding up its sums is a small part of its time."""
 
 _CHUNKS = 32
 """There are at most so many chunks. Each thread takes a range of them."""

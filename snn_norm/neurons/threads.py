@@ -1,4 +1,4 @@
-"""Parts of a loop on the threads of PyTorch's own OpenMP.
+"""Runs the parts of a loop on the threads of PyTorch's own OpenMP.
 
 After an operation of PyTorch, the threads of its OpenMP keep their cores for a while, waiting for
 the next one. Threads of another pool would have to wait for them, so they gain nothing where there
